@@ -1,0 +1,29 @@
+//! nym-mixnode: a Sphinx mixnode, and the servers of a whole mix network, in one binary.
+//!
+//! The rooms stand in the order in which the start-up, and after it a packet, walks through them.
+//! `docs/architecture.md` is the map with the invariants of each.
+
+pub mod cli;
+pub mod config;
+pub mod keys;
+pub mod packet;
+
+pub mod api;
+pub mod directory;
+
+pub mod listener;
+pub mod unwrap;
+
+pub mod mix;
+
+pub mod forwarder;
+
+pub mod shutdown;
+
+pub mod node;
+
+pub mod probe;
+
+pub mod localnet;
+
+pub mod registry;

@@ -1,0 +1,18 @@
+//! The vocabulary that the packet rooms share: frames, Sphinx sizes, next-hop addresses, drop reasons.
+//!
+//! Every decoder here is total: any byte string gives a value or a typed reason, and nothing here does I/O.
+
+mod address;
+mod buffer;
+mod drop_reason;
+mod frame;
+mod sphinx;
+
+pub use address::{AddressError, NEXT_HOP_ADDRESS_LEN, decode_next_hop, encode_next_hop};
+pub use buffer::{BufferPool, PacketBuf};
+pub use drop_reason::DropReason;
+pub use frame::{FrameDecoder, FrameError, FrameHeader, Framing, MAX_FRAME_LEN, PacketMode};
+pub use sphinx::{
+    ALPHA_LEN, BETA_LEN, HEADER_LEN, MAC_LEN, MAX_PACKET_LEN, MIN_PACKET_LEN, PAYLOAD_OVERHEAD_LEN, PacketSize,
+    SLOT_LEN, SphinxVersion,
+};

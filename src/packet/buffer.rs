@@ -1,0 +1,211 @@
+//! Packet buffers under one byte budget: what is in flight is counted, bounded, and reused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use tokio::sync::Notify;
+
+use super::frame::FrameHeader;
+use super::sphinx::PacketSize;
+
+/// What a packet costs besides its frame: its entries in queues and heaps, rounded up.
+const OVERHEAD_BYTES: usize = 160;
+/// Spare buffers kept for regular packets, about 10 MiB; all other sizes are rare.
+const SPARE_REGULAR_MAX: usize = 4096;
+const SPARE_OTHER_MAX: usize = 64;
+
+/// The buffers of all packets in the node, and the byte budget that bounds them.
+///
+/// Readers wait in [`BufferPool::room`] before they take more from the network, so that TCP pushes back on senders.
+pub struct BufferPool {
+    budget_bytes: usize,
+    used_bytes: AtomicUsize,
+    packets: AtomicUsize,
+    waiting: AtomicUsize,
+    room: Notify,
+    spare: [ArrayQueue<Vec<u8>>; PacketSize::ALL.len()],
+}
+
+impl BufferPool {
+    /// A pool that lets readers in while packets hold less than `budget_bytes`.
+    #[must_use]
+    pub fn new(budget_bytes: usize) -> Arc<Self> {
+        let spare = PacketSize::ALL.map(|size| match size {
+            PacketSize::Regular => ArrayQueue::new(SPARE_REGULAR_MAX),
+            _ => ArrayQueue::new(SPARE_OTHER_MAX),
+        });
+        Arc::new(Self {
+            budget_bytes,
+            used_bytes: AtomicUsize::new(0),
+            packets: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+            spare,
+        })
+    }
+
+    /// Copies a frame of the network into a buffer. `frame` is the header's bytes and the packet's.
+    ///
+    /// Always succeeds: whoever reads from the network asks for [`BufferPool::room`] first, so the budget is overdrawn
+    /// by one read per worker at the most.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, header: FrameHeader, frame: &[u8]) -> PacketBuf {
+        debug_assert_eq!(frame.len(), header.frame_len());
+        let mut bytes = self.spare[header.size as usize - 1].pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(frame);
+        self.used_bytes.fetch_add(frame.len() + OVERHEAD_BYTES, Ordering::Relaxed);
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        PacketBuf { bytes, header, pool: Arc::clone(self) }
+    }
+
+    /// Packets that exist in the node now.
+    #[must_use]
+    pub fn packets_in_flight(&self) -> usize {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged for them.
+    #[must_use]
+    pub fn bytes_in_flight(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the budget has room.
+    pub async fn room(&self) {
+        while !self.has_room() {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let notified = self.room.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            // Between the first look and `enable` the last packet may have left: look again.
+            if !self.has_room() {
+                notified.await;
+            }
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.used_bytes.load(Ordering::SeqCst) < self.budget_bytes
+    }
+
+    fn release(&self, size: PacketSize, bytes: Vec<u8>) {
+        let charged = bytes.len() + OVERHEAD_BYTES;
+        // A full spare queue frees the buffer.
+        drop(self.spare[size as usize - 1].push(bytes));
+        let before = self.used_bytes.fetch_sub(charged, Ordering::SeqCst);
+        self.packets.fetch_sub(1, Ordering::Relaxed);
+        if before - charged < self.budget_bytes && self.waiting.load(Ordering::SeqCst) > 0 {
+            self.room.notify_waiters();
+        }
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("budget_bytes", &self.budget_bytes)
+            .field("bytes_in_flight", &self.bytes_in_flight())
+            .field("packets_in_flight", &self.packets_in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A packet in its frame. Dropping it gives the buffer and its share of the budget back.
+pub struct PacketBuf {
+    bytes: Vec<u8>,
+    header: FrameHeader,
+    pool: Arc<BufferPool>,
+}
+
+impl PacketBuf {
+    /// The frame header it came with, and leaves with.
+    #[must_use]
+    pub fn header(&self) -> FrameHeader {
+        self.header
+    }
+
+    /// The whole frame, as it goes to the network.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The Sphinx packet inside the frame.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.bytes[self.header.framing.header_len()..]
+    }
+}
+
+impl AsMut<[u8]> for PacketBuf {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.header.framing.header_len()..]
+    }
+}
+
+impl Drop for PacketBuf {
+    fn drop(&mut self) {
+        self.pool.release(self.header.size, std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Says the size and nothing of the contents.
+impl fmt::Debug for PacketBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacketBuf").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::PacketMode;
+
+    fn ack_frame() -> (FrameHeader, Vec<u8>) {
+        let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        bytes.resize(header.frame_len(), 7);
+        (header, bytes)
+    }
+
+    #[test]
+    fn what_is_taken_is_counted_and_given_back() {
+        let pool = BufferPool::new(1 << 20);
+        let (header, frame) = ack_frame();
+        let packets: Vec<_> = (0..10).map(|_| pool.take(header, &frame)).collect();
+        assert_eq!(pool.packets_in_flight(), 10);
+        assert_eq!(pool.bytes_in_flight(), 10 * (frame.len() + OVERHEAD_BYTES));
+        assert_eq!(packets[0].frame(), frame);
+        assert_eq!(packets[0].packet(), &frame[2..]);
+        drop(packets);
+        assert_eq!((pool.packets_in_flight(), pool.bytes_in_flight()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn readers_wait_while_the_budget_is_spent() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(frame.len());
+        pool.room().await;
+        let packet = pool.take(header, &frame);
+        let waiter = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        drop(packet);
+        waiter.await.unwrap();
+    }
+
+    #[test]
+    fn a_packet_never_shows_its_bytes_in_debug_output() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(1 << 20);
+        assert!(!format!("{:?}", pool.take(header, &frame)).contains("7, 7"));
+    }
+}
