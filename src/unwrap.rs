@@ -8,6 +8,7 @@ mod header;
 mod key_schedule;
 mod payload;
 mod replay;
+mod self_check;
 mod x25519;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::packet::DropReason;
 pub use engine::Engine;
 pub use payload::plaintext;
 pub use replay::ReplayFilter;
+pub use self_check::{SelfCheckError, self_check};
 
 /// What became of one packet of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
