@@ -337,10 +337,8 @@ mod tests {
 
     #[test]
     fn our_additions_survive_a_round_trip() {
-        let mix = MixRegistration {
-            mix_hosts: vec!["192.0.2.7:1789".into(), "[2001:db8::7]:1789".into()],
-            ..registration()
-        };
+        let mix =
+            MixRegistration { mix_hosts: vec!["192.0.2.7:1789".into(), "[2001:db8::7]:1789".into()], ..registration() };
         let listed = RegisteredMix { registration: mix, registration_time: 1_600_000_000_000_000_000, reputation: 7 };
         let written = serde_json::to_value(&listed).unwrap();
         assert_eq!(written["mixHosts"], json!(["192.0.2.7:1789", "[2001:db8::7]:1789"]));
