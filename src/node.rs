@@ -173,8 +173,7 @@ impl Node {
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
         let engine = || Engine::with_replay_filter(keys.sphinx.private(), Arc::clone(&shared.replay));
-        let (doors, workers) =
-            Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
         let crew = Crew::start(workers).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
         let mut acceptors = JoinSet::new();

@@ -9,6 +9,8 @@ mod key_schedule;
 mod payload;
 mod replay;
 mod self_check;
+#[doc(hidden)]
+pub mod stages;
 mod x25519;
 
 use std::net::SocketAddr;

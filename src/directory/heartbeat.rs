@@ -105,19 +105,21 @@ impl<D: Directory> Heartbeat<D> {
 
     /// Takes the node out of the directory, within 5 s; a failure is logged, since a stopping node can do no more and
     /// the next start replaces the entry. Does nothing when no registration was ever sent: the entry in the directory,
-    /// if any, is then another node's.
-    pub async fn unregister(&self) {
+    /// if any, is then another node's. Says whether the directory has taken it out, so that clients learn of it.
+    pub async fn unregister(&self) -> bool {
         if !self.state.maybe_listed() {
-            return;
+            return false;
         }
         self.state.set_registered(false);
         let unregistered = self.directory.unregister(&self.registration.identity_key);
-        match timeout(UNREGISTER_TIMEOUT, unregistered).await {
+        let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
+        match &outcome {
             Ok(Ok(Unregistered::Removed)) => info!("unregistered"),
             Ok(Ok(Unregistered::NotListed)) => info!("the directory had unregistered this node already"),
             Ok(Err(error)) => warn!(%error, "could not unregister; the next start replaces the entry"),
             Err(_) => warn!("could not unregister within 5 s; the next start replaces the entry"),
         }
+        matches!(outcome, Ok(Ok(_)))
     }
 }
 

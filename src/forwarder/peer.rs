@@ -162,7 +162,8 @@ impl Peer {
             if now >= retry_at || (self.queue.is_empty() && self.queue.is_closed()) {
                 return;
             }
-            let stale_at = self.queue.packets.borrow().front().map_or(retry_at, |first| first.due + self.settings.stale_after);
+            let stale_at =
+                self.queue.packets.borrow().front().map_or(retry_at, |first| first.due + self.settings.stale_after);
             tokio::select! {
                 () = sleep_until(retry_at.min(stale_at)) => {}
                 () = self.queue.changed.notified() => {}

@@ -81,9 +81,14 @@ mod tests {
 
     #[test]
     fn public_refuses_what_is_not_globally_routable() {
-        for refused in
-            ["127.0.0.1:1789", "[::1]:1789", "169.254.169.254:80", "192.168.1.1:1789", "[::ffff:10.0.0.1]:1", "1.1.1.1:0"]
-        {
+        for refused in [
+            "127.0.0.1:1789",
+            "[::1]:1789",
+            "169.254.169.254:80",
+            "192.168.1.1:1789",
+            "[::ffff:10.0.0.1]:1",
+            "1.1.1.1:0",
+        ] {
             assert!(!Policy::Public.allows(address(refused)), "{refused}");
         }
         assert!(Policy::Public.allows(address("1.1.1.1:1789")));

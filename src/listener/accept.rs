@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::limits::{ConnectionLimits, Permit};
 use super::Counters;
+use super::limits::{ConnectionLimits, Permit};
 
 const PAUSE_INITIAL: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -119,12 +119,7 @@ impl Worker {
     async fn serve(self) {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
-        let intake = Intake::new(
-            Arc::clone(&shared.buffers),
-            inbox,
-            settings.deadlines,
-            Arc::clone(&shared.listener),
-        );
+        let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
         let mut forwarder =
             Forwarder::new(settings.forwarder, Arc::clone(&shared.forwarder), Arc::clone(&shared.drops), phase.clone());
         let pool = mix::drive(

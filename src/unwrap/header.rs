@@ -8,6 +8,7 @@ use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::key_schedule::{HopKeys, PayloadKey};
 use super::x25519::{Bytes32, multiply_clamped, multiply_unclamped};
@@ -46,20 +47,25 @@ pub(super) fn open(
 }
 
 /// β with the 60 zero bytes behind it that make room for the next hop's filler, decrypted.
-type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
+pub(super) type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
 
 fn verify(header: &[u8; HEADER_LEN], private_key: &Bytes32) -> Result<HopKeys, DropReason> {
-    let (alpha, mac, beta) = split(header);
+    let alpha = split(header).0;
     let shared_secret = multiply_clamped(private_key, alpha).ok_or(DropReason::LowOrderPoint)?;
-    let keys = HopKeys::derive(&zeroize::Zeroizing::new(shared_secret));
+    let keys = HopKeys::derive(&Zeroizing::new(shared_secret));
+    if is_authentic(header, &keys) { Ok(keys) } else { Err(DropReason::BadMac) }
+}
+
+/// Whether the MAC over β is right; compared in constant time.
+pub(super) fn is_authentic(header: &[u8; HEADER_LEN], keys: &HopKeys) -> bool {
+    let (_, mac, beta) = split(header);
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     let mut hmac = Hmac::<Sha256>::new_from_slice(keys.mac_key()).expect("any key length");
     hmac.update(beta);
-    hmac.verify_truncated_left(mac).map_err(|_| DropReason::BadMac)?;
-    Ok(keys)
+    hmac.verify_truncated_left(mac).is_ok()
 }
 
-fn decrypt_beta(header: &[u8; HEADER_LEN], keys: &HopKeys) -> PaddedBeta {
+pub(super) fn decrypt_beta(header: &[u8; HEADER_LEN], keys: &HopKeys) -> PaddedBeta {
     let mut beta = [0; SLOT_LEN + BETA_LEN];
     beta[..BETA_LEN].copy_from_slice(split(header).2);
     Ctr64BE::<Aes128>::new(keys.stream_key().into(), &[0; 16].into()).apply_keystream(&mut beta);

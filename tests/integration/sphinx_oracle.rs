@@ -61,11 +61,13 @@ macro_rules! oracle {
                     return Processed::Refused;
                 };
                 match processed.data {
-                    ProcessedPacketData::ForwardHop { next_hop_packet, next_hop_address, delay } => Processed::Forward {
-                        address: next_hop_address.to_bytes(),
-                        delay_ns: delay.to_nanos(),
-                        packet: next_hop_packet.to_bytes(),
-                    },
+                    ProcessedPacketData::ForwardHop { next_hop_packet, next_hop_address, delay } => {
+                        Processed::Forward {
+                            address: next_hop_address.to_bytes(),
+                            delay_ns: delay.to_nanos(),
+                            packet: next_hop_packet.to_bytes(),
+                        }
+                    }
                     ProcessedPacketData::FinalHop { destination, identifier, payload } => Processed::Final {
                         destination: destination.as_bytes(),
                         identifier,
