@@ -1,33 +1,45 @@
-//! The node's configuration: one typed, immutable value.
+//! The node's configuration: one typed, immutable value, parsed once.
+//!
+//! A setting that isn't known, or a value that isn't allowed, is an error; it never falls back to a default.
 
+pub mod address;
+mod file;
+pub mod home;
+mod parse;
+pub mod settings;
+pub(crate) mod staging;
+mod values;
+
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use url::Url;
 
+pub use home::{NodeHome, NodeId};
+pub use staging::CreateError;
+pub use values::{Source, Values};
+
+use settings as s;
+
 /// Everything a node needs to know, parsed and checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub node: NodeConfig,
     pub listen: ListenConfig,
     pub announce: AnnounceConfig,
     pub directory: DirectoryConfig,
-    #[serde(default)]
     pub keys: KeysConfig,
-    #[serde(default)]
     pub mix: MixConfig,
-    #[serde(default)]
     pub forward: ForwardConfig,
-    #[serde(default)]
     pub connections: ConnectionsConfig,
-    #[serde(default)]
     pub shutdown: ShutdownConfig,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NodeConfig {
     pub id: String,
     /// 1-based.
@@ -36,33 +48,36 @@ pub struct NodeConfig {
     pub incentives_address: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ListenConfig {
     pub addresses: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AnnounceConfig {
     /// `host:port`, one or two (IPv4 and IPv6).
     pub addresses: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
     pub topology_refresh: Duration,
+    /// Replace a registration of the same identity at another host (`run --force`; no setting of the file).
+    pub take_over: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+/// The key files; relative paths are relative to the node's directory.
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeysConfig {
-    pub private_identity: Option<PathBuf>,
-    pub public_identity: Option<PathBuf>,
-    pub private_sphinx: Option<PathBuf>,
-    pub public_sphinx: Option<PathBuf>,
+    pub private_identity: PathBuf,
+    pub public_identity: PathBuf,
+    pub private_sphinx: PathBuf,
+    pub public_sphinx: PathBuf,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MixConfig {
     /// Worker threads; 0 means one for each core.
     pub workers: usize,
@@ -73,8 +88,7 @@ pub struct MixConfig {
 }
 
 /// Where packets may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardPolicy {
     /// Only exact `ip:port` pairs of the directory's topology.
     Topology,
@@ -84,7 +98,7 @@ pub enum ForwardPolicy {
     Any,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ForwardConfig {
     pub policy: ForwardPolicy,
     pub connect_timeout: Duration,
@@ -100,7 +114,7 @@ pub struct ForwardConfig {
     pub idle_timeout: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionsConfig {
     /// Incoming connections in total.
     pub total_max: usize,
@@ -112,7 +126,7 @@ pub struct ConnectionsConfig {
     pub idle_timeout: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
     /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
     pub linger: Duration,
@@ -120,40 +134,317 @@ pub struct ShutdownConfig {
     pub drain_deadline: Duration,
 }
 
-impl Default for MixConfig {
-    fn default() -> Self {
-        Self { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20 }
+/// The configuration cannot be read or makes no sense.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{} does not exist", .0.display())]
+    NotFound(PathBuf),
+    #[error("{} cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: {problem}", path.display())]
+    Syntax { path: PathBuf, line: u64, problem: String },
+    #[error("{}:{line}: {key} is not a setting; here stand {known}", path.display())]
+    UnknownKey { path: PathBuf, line: u64, key: String, known: String },
+    #[error("{0} is not set and has no default")]
+    Unset(&'static str),
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+}
+
+/// A setting has a value that it doesn't allow.
+#[derive(Debug, Error)]
+#[error("{place}: {key} {value:?} {problem}")]
+pub struct InvalidValue {
+    pub place: Source,
+    pub key: &'static str,
+    pub value: String,
+    /// A predicate, such as "is not a layer".
+    pub problem: String,
+}
+
+impl Config {
+    /// Reads a node's configuration file and replaces what `overrides` has set.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a setting is unknown, missing or not allowed.
+    pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigError> {
+        let mut values = file::read(path)?;
+        values.replace_with(overrides);
+        Self::from_values(&values)
+    }
+
+    /// Parses and checks the settings.
+    ///
+    /// # Errors
+    /// When a setting is missing or not allowed.
+    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        let listen = listen_addresses(values)?;
+        Ok(Self {
+            node: node(values)?,
+            announce: AnnounceConfig { addresses: announce_addresses(values, &listen)? },
+            listen: ListenConfig { addresses: listen.into_iter().map(|(address, _)| address).collect() },
+            directory: directory(values)?,
+            keys: keys(values)?,
+            mix: mix(values)?,
+            forward: forward(values)?,
+            connections: connections(values)?,
+            shutdown: shutdown(values)?,
+        })
     }
 }
 
-impl Default for ForwardConfig {
-    fn default() -> Self {
-        Self {
-            policy: ForwardPolicy::Topology,
-            connect_timeout: Duration::from_millis(1500),
-            backoff_initial: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(60),
-            stale_after: Duration::from_secs(10),
-            queue_packets_max: 2000,
-            next_hops_max: 4096,
-            idle_timeout: Duration::from_secs(300),
+/// Writes a new configuration file for these settings, commented for people.
+///
+/// # Errors
+/// When the settings are not allowed, or the file exists or cannot be created.
+pub fn create_file(path: &Path, values: &Values) -> Result<(), CreateFileError> {
+    Config::from_values(values)?;
+    Ok(staging::create_file(path, 0o644, file::render(values).as_bytes())?)
+}
+
+/// A configuration file was not created.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub enum CreateFileError {
+    Config(#[from] ConfigError),
+    Create(#[from] CreateError),
+}
+
+fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
+    Ok(NodeConfig {
+        id: values.parse(&s::NODE_ID)?.to_string(),
+        layer: values.parse(&s::NODE_LAYER)?,
+        location: values.parse(&s::NODE_LOCATION)?,
+        incentives_address: values.parse(&s::NODE_INCENTIVES_ADDRESS)?,
+    })
+}
+
+fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
+    let key = s::LISTEN_ADDRESSES.about.key;
+    let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
+    for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
+        let address = host.with_default_port(s::DEFAULT_PORT);
+        if addresses.iter().any(|(other, _)| *other == address) {
+            return Err(invalid(place, key, address, "is there twice"));
+        }
+        addresses.push((address, place));
+    }
+    if addresses.is_empty() { Err(ConfigError::Unset(key)) } else { Ok(addresses) }
+}
+
+/// What is announced; the listening addresses when nothing else is said.
+fn announce_addresses(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<Vec<SocketAddr>, ConfigError> {
+    let key = s::ANNOUNCE_ADDRESSES.about.key;
+    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
+    let set = values.parse_list(&s::ANNOUNCE_ADDRESSES)?;
+    let candidates: Vec<_> = if set.is_empty() {
+        listen.to_vec()
+    } else {
+        set.into_iter().map(|(host, place)| (host.with_default_port(port), place)).collect()
+    };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for (address, place) in candidates {
+        if address.ip().is_unspecified() {
+            let problem = "is every address of this machine, not one that other nodes can reach: \
+                           announce the public one with --announce-host";
+            return Err(invalid(place, key, address, problem));
+        }
+        if addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+            let problem = "is one too many: a node announces at most one IPv4 and one IPv6 address, \
+                           choose them with --announce-host";
+            return Err(invalid(place, key, address, problem));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
+    let url = values.parse(&s::DIRECTORY_URL)?;
+    let metrics_url = match values.of(&s::DIRECTORY_METRICS_URL.about) {
+        [] => url.clone(),
+        _ => values.parse(&s::DIRECTORY_METRICS_URL)?,
+    };
+    let topology_refresh = values.parse(&s::DIRECTORY_TOPOLOGY_REFRESH)?;
+    Ok(DirectoryConfig { url, metrics_url, topology_refresh, take_over: false })
+}
+
+fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
+    Ok(KeysConfig {
+        private_identity: values.parse(&s::KEYS_PRIVATE_IDENTITY)?,
+        public_identity: values.parse(&s::KEYS_PUBLIC_IDENTITY)?,
+        private_sphinx: values.parse(&s::KEYS_PRIVATE_SPHINX)?,
+        public_sphinx: values.parse(&s::KEYS_PUBLIC_SPHINX)?,
+    })
+}
+
+fn mix(values: &Values) -> Result<MixConfig, ConfigError> {
+    Ok(MixConfig {
+        workers: values.parse(&s::MIX_WORKERS)?,
+        delay_max: values.parse(&s::MIX_DELAY_MAX)?,
+        memory_bytes: values.parse(&s::MIX_MEMORY)?,
+    })
+}
+
+fn forward(values: &Values) -> Result<ForwardConfig, ConfigError> {
+    let backoff_initial = values.parse(&s::FORWARD_BACKOFF_INITIAL)?;
+    let (backoff_max, place) = values.parse_with_source(&s::FORWARD_BACKOFF_MAX)?;
+    if backoff_max < backoff_initial {
+        let value = humantime::format_duration(backoff_max);
+        return Err(invalid(place, s::FORWARD_BACKOFF_MAX.about.key, value, "is less than forward.backoff_initial"));
+    }
+    Ok(ForwardConfig {
+        policy: values.parse(&s::FORWARD_POLICY)?,
+        connect_timeout: values.parse(&s::FORWARD_CONNECT_TIMEOUT)?,
+        backoff_initial,
+        backoff_max,
+        stale_after: values.parse(&s::FORWARD_STALE_AFTER)?,
+        queue_packets_max: values.parse(&s::FORWARD_QUEUE_PACKETS_MAX)?,
+        next_hops_max: values.parse(&s::FORWARD_NEXT_HOPS_MAX)?,
+        idle_timeout: values.parse(&s::FORWARD_IDLE_TIMEOUT)?,
+    })
+}
+
+fn connections(values: &Values) -> Result<ConnectionsConfig, ConfigError> {
+    Ok(ConnectionsConfig {
+        total_max: values.parse(&s::CONNECTIONS_TOTAL_MAX)?,
+        per_address_max: values.parse(&s::CONNECTIONS_PER_ADDRESS_MAX)?,
+        frame_deadline: values.parse(&s::CONNECTIONS_FRAME_DEADLINE)?,
+        idle_timeout: values.parse(&s::CONNECTIONS_IDLE_TIMEOUT)?,
+    })
+}
+
+fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
+    Ok(ShutdownConfig {
+        linger: values.parse(&s::SHUTDOWN_LINGER)?,
+        drain_deadline: values.parse(&s::SHUTDOWN_DRAIN_DEADLINE)?,
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "only ever given a temporary to show")]
+fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
+    InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
+}
+
+// Whoever builds a configuration in code gets the defaults of the table, and cannot get others.
+macro_rules! defaults_from_table {
+    ($($section:ty: $read:ident;)*) => {$(
+        impl Default for $section {
+            fn default() -> Self {
+                // Constant texts, and a test parses each of them.
+                $read(&Values::default()).expect("the defaults are allowed values")
+            }
+        }
+    )*};
+}
+
+defaults_from_table! {
+    KeysConfig: keys;
+    MixConfig: mix;
+    ForwardConfig: forward;
+    ConnectionsConfig: connections;
+    ShutdownConfig: shutdown;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal() -> Values {
+        let mut values = Values::default();
+        values.set(&s::NODE_ID.about, "mix090", &Source::Program);
+        values.set(&s::NODE_LAYER.about, "2", &Source::Program);
+        values.set(&s::LISTEN_ADDRESSES.about, "192.0.2.1", &Source::Flag("--host"));
+        values
+    }
+
+    fn with(about: &'static settings::About, texts: &[&str]) -> Result<Config, String> {
+        let mut values = minimal();
+        values.set_list(about, texts.iter().copied(), &Source::Flag("--flag"));
+        Config::from_values(&values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_set_has_the_documented_default() {
+        let config = Config::from_values(&minimal()).unwrap();
+        assert_eq!(config.listen.addresses, ["192.0.2.1:1789".parse().unwrap()]);
+        assert_eq!(config.announce.addresses, config.listen.addresses);
+        assert_eq!(config.directory.metrics_url, config.directory.url);
+        assert_eq!(config.mix, MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20 });
+        assert_eq!(config.forward, ForwardConfig::default());
+        assert_eq!(config.connections, ConnectionsConfig::default());
+        assert_eq!(config.shutdown, ShutdownConfig::default());
+        assert_eq!(config.keys, KeysConfig::default());
+    }
+
+    #[test]
+    fn the_file_gives_what_was_written_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.yaml");
+        let mut values = minimal();
+        values.set(&s::NODE_LOCATION.about, "Null Island: \"0, 0\"", &Source::Program);
+        values.set(&s::FORWARD_POLICY.about, "any", &Source::Program);
+        values.set_list(&s::ANNOUNCE_ADDRESSES.about, ["192.0.2.9", "[2001:db8::1]:7"], &Source::Program);
+        create_file(&path, &values).unwrap();
+        let config = Config::load(&path, &Values::default()).unwrap();
+        assert_eq!(config, Config::from_values(&values).unwrap());
+        assert_eq!(config.node.location, "Null Island: \"0, 0\"");
+
+        let mut overrides = Values::default();
+        overrides.set(&s::MIX_WORKERS.about, "3", &Source::Flag("--workers"));
+        let overridden = Config::load(&path, &overrides).unwrap();
+        assert_eq!(overridden.mix.workers, 3);
+        assert_eq!(Config { mix: config.mix.clone(), ..overridden }, config);
+        assert!(matches!(create_file(&path, &values), Err(CreateFileError::Create(CreateError::Exists(_)))));
+    }
+
+    #[test]
+    fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
+        for about in settings::ALL {
+            let error = with(about, &["\u{7}/"]).unwrap_err();
+            assert_eq!(error, format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed));
         }
     }
-}
 
-impl Default for ConnectionsConfig {
-    fn default() -> Self {
-        Self {
-            total_max: 16_384,
-            per_address_max: 1024,
-            frame_deadline: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(600),
+    #[test]
+    fn required_settings_are_asked_for() {
+        for about in settings::ALL.iter().filter(|about| about.when_unset == settings::WhenUnset::Required) {
+            let mut values = minimal();
+            values.set_list(about, [""; 0], &Source::Program);
+            let error = Config::from_values(&values).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is not set and has no default", about.key));
         }
     }
-}
 
-impl Default for ShutdownConfig {
-    fn default() -> Self {
-        Self { linger: Duration::from_secs(5), drain_deadline: Duration::from_secs(15) }
+    #[test]
+    fn announced_addresses_are_reachable_ones_one_of_each_family() {
+        let announced = |texts: &[&str]| with(&s::ANNOUNCE_ADDRESSES.about, texts).map(|c| c.announce.addresses);
+        assert_eq!(announced(&["192.0.2.9", "2001:db8::1"]).unwrap().len(), 2);
+        assert!(announced(&["192.0.2.9", "192.0.2.10"]).unwrap_err().contains("one too many"));
+        assert!(announced(&["2001:db8::1", "2001:db8::2"]).unwrap_err().contains("one too many"));
+        assert!(
+            announced(&["0.0.0.0"]).unwrap_err().starts_with("--flag: announce.addresses \"0.0.0.0:1789\" is every")
+        );
+        assert!(announced(&["::"]).unwrap_err().contains("is every"));
+        // Followed from the listening address, the complaint is about that one's flag.
+        let error = with(&s::LISTEN_ADDRESSES.about, &["0.0.0.0:7"]).unwrap_err();
+        assert!(error.starts_with("--flag: announce.addresses \"0.0.0.0:7\" is every"), "{error}");
+    }
+
+    #[test]
+    fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
+        let mut values = minimal();
+        values.set(&s::LISTEN_ADDRESSES.about, "10.0.0.1:2000", &Source::Program);
+        values.set(&s::ANNOUNCE_ADDRESSES.about, "192.0.2.9", &Source::Program);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.announce.addresses, ["192.0.2.9:2000".parse().unwrap()]);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let error = with(&s::FORWARD_BACKOFF_MAX.about, &["100ms"]).unwrap_err();
+        assert_eq!(error, "--flag: forward.backoff_max \"100ms\" is less than forward.backoff_initial");
+        let error = with(&s::LISTEN_ADDRESSES.about, &["192.0.2.1", "192.0.2.1:1789"]).unwrap_err();
+        assert_eq!(error, "--flag: listen.addresses \"192.0.2.1:1789\" is there twice");
     }
 }

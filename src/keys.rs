@@ -1,8 +1,14 @@
 //! The node's two key pairs. No secret has a `Debug` that shows it, and all are wiped when dropped.
 
-use zeroize::Zeroizing;
+mod identity;
+mod sphinx;
+pub mod store;
 
-/// Both key pairs of a node.
+pub use identity::IdentityKeyPair;
+pub use sphinx::SphinxKeyPair;
+pub use store::{KeyError, KeyFiles};
+
+/// Both key pairs of a node; of the identity, what the running node needs.
 pub struct NodeKeys {
     /// Base58 of the Ed25519 public key: who the node is.
     pub identity_public: String,
@@ -10,25 +16,16 @@ pub struct NodeKeys {
     pub sphinx: SphinxKeyPair,
 }
 
-/// An X25519 key pair.
-pub struct SphinxKeyPair {
-    private: Zeroizing<[u8; 32]>,
-    public: [u8; 32],
-}
-impl SphinxKeyPair {
-    /// The private scalar, 32 bytes, not clamped.
-    #[must_use]
-    pub fn private(&self) -> &[u8; 32] {
-        &self.private
-    }
-    /// The public u-coordinate.
-    #[must_use]
-    pub fn public(&self) -> &[u8; 32] {
-        &self.public
-    }
-    /// Base58 of the public key, as the directory lists it.
-    #[must_use]
-    pub fn public_base58(&self) -> String {
-        bs58::encode(self.public).into_string()
-    }
+/// Bytes of every key here, private or public.
+const KEY_LEN: usize = 32;
+
+/// The cryptography library refused to work: no randomness, or no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no key can be made on this machine: its cryptography or its source of randomness fails")]
+pub struct KeyGenerationError;
+
+fn random_bytes() -> Result<zeroize::Zeroizing<[u8; KEY_LEN]>, KeyGenerationError> {
+    let mut bytes = zeroize::Zeroizing::new([0; KEY_LEN]);
+    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| KeyGenerationError)?;
+    Ok(bytes)
 }

@@ -19,6 +19,8 @@ pub mod mix;
 
 pub mod forwarder;
 
+pub mod telemetry;
+
 pub mod shutdown;
 
 pub mod node;

@@ -1,0 +1,122 @@
+//! Where a node keeps its files: `~/.nym/mixnodes/<id>/`, as 0.9.2 does.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A node's name on this machine, fit to be the name of its directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeId(String);
+
+/// The text cannot name a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a node's id names its directory: 1 to 128 characters, no '/', '\\' or control character, \
+     no '.' or '-' at the start, no space at either end"
+)]
+pub struct NodeIdError;
+
+/// There is no place to keep a node's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("HOME is not set, so there is no ~/.nym to keep the node's files in: set it, or give --home DIR")]
+pub struct HomeError;
+
+/// The directory of one node, and what lies where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHome {
+    dir: PathBuf,
+}
+
+impl NodeId {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = NodeIdError;
+
+    fn from_str(text: &str) -> Result<Self, NodeIdError> {
+        let fits = (1..=128).contains(&text.len())
+            && !text.starts_with(['.', '-'])
+            && !text.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+            && text.trim() == text;
+        if fits { Ok(Self(text.to_owned())) } else { Err(NodeIdError) }
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl NodeHome {
+    /// The node `id` under `root`, or under `~/.nym` when no root is given.
+    ///
+    /// # Errors
+    /// When no root is given and `HOME` is not set.
+    pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
+        let root = match root {
+            Some(root) => root.to_owned(),
+            None => default_root()?,
+        };
+        Ok(Self { dir: root.join("mixnodes").join(id.as_str()) })
+    }
+
+    /// The node's own directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join(CONFIG_FILE)
+    }
+
+    /// The configuration file of the 0.8 and 0.9 releases, if there is one.
+    #[must_use]
+    pub fn older_config_file(&self) -> Option<PathBuf> {
+        let path = self.dir.join("config/config.toml");
+        path.exists().then_some(path)
+    }
+}
+
+/// The configuration file's path in the node's directory.
+pub(crate) const CONFIG_FILE: &str = "config/config.yaml";
+
+fn default_root() -> Result<PathBuf, HomeError> {
+    match env::var_os("HOME") {
+        Some(home) if !home.is_empty() => Ok(Path::new(&home).join(".nym")),
+        _ => Err(HomeError),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_safe_file_name() {
+        for good in ["mix090", "winston-smithnode", "my node", "Zürich_1", "a.b"] {
+            assert_eq!(good.parse::<NodeId>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(129);
+        for bad in ["", ".", "..", "../etc", "a/b", "a\\b", "-x", ".hidden", " a", "a ", "a\nb", "a\0b", &long] {
+            assert_eq!(bad.parse::<NodeId>(), Err(NodeIdError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn files_lie_where_0_9_2_has_them() {
+        let home = NodeHome::new(Some(Path::new("/srv/nym")), &"mix090".parse().unwrap()).unwrap();
+        assert_eq!(home.dir(), Path::new("/srv/nym/mixnodes/mix090"));
+        assert_eq!(home.config_file(), Path::new("/srv/nym/mixnodes/mix090/config/config.yaml"));
+    }
+}

@@ -1,0 +1,124 @@
+//! From a setting's text to its value; `None` when the setting doesn't allow the text.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::ForwardPolicy;
+use super::home::NodeId;
+
+const TEXT_CHARS_MAX: usize = 128;
+
+/// Units of sizes; the longer ones first, for each ends in the last.
+const SIZE_UNITS: [(&str, usize); 5] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
+
+pub(super) fn id(text: &str) -> Option<NodeId> {
+    text.parse().ok()
+}
+
+pub(super) fn text(text: &str) -> Option<String> {
+    let fits = text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    let fits = !text.is_empty() && !text.ends_with('/') && !text.contains('\0');
+    fits.then(|| PathBuf::from(text))
+}
+
+pub(super) fn count<N: FromStr + PartialOrd>(text: &str, allowed: RangeInclusive<N>) -> Option<N> {
+    // The standard parser takes a plus sign.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && allowed.contains(number))
+}
+
+pub(super) fn duration(text: &str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| allowed.contains(duration))
+}
+
+pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> {
+    let (digits, unit) = SIZE_UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    let bytes = count(digits.trim_end(), 0..=usize::MAX)?.checked_mul(unit)?;
+    allowed.contains(&bytes).then_some(bytes)
+}
+
+pub(super) fn policy(text: &str) -> Option<ForwardPolicy> {
+    match text {
+        "topology" => Some(ForwardPolicy::Topology),
+        "public" => Some(ForwardPolicy::Public),
+        "any" => Some(ForwardPolicy::Any),
+        _ => None,
+    }
+}
+
+pub(super) fn url(text: &str) -> Option<Url> {
+    let url: Url = text.parse().ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.fragment().is_none()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_plain_digits_within_their_range() {
+        assert_eq!(count("0", 0..=9), Some(0));
+        assert_eq!(count("9", 0..=9), Some(9));
+        for bad in ["", "10", "-1", "+1", "1.0", "0x1", "1 ", "99999999999999999999"] {
+            assert_eq!(count(bad, 0..=9), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_need_a_unit() {
+        assert_eq!(size("1048576B", 0..=usize::MAX), Some(1 << 20));
+        assert_eq!(size("256MiB", 0..=usize::MAX), Some(256 << 20));
+        assert_eq!(size("256 MiB", 0..=usize::MAX), Some(256 << 20));
+        assert_eq!(size("1GiB", 0..=1 << 30), Some(1 << 30));
+        for bad in ["256", "256MB", "MiB", "-1MiB", "1.5GiB", "2GiB", "99999999999999TiB", ""] {
+            assert_eq!(size(bad, 0..=1 << 30), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit_and_have_bounds() {
+        let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
+        assert_eq!(duration("1500ms", allowed.clone()), Some(Duration::from_millis(1500)));
+        assert_eq!(duration("1m", allowed.clone()), Some(Duration::from_secs(60)));
+        assert_eq!(duration("1s 500ms", allowed.clone()), Some(Duration::from_millis(1500)));
+        for bad in ["10", "0s", "61s", "-1s", "10 parsecs", "", "99999999999999999999999999days"] {
+            assert_eq!(duration(bad, allowed.clone()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn urls_are_of_plain_http_servers() {
+        for good in ["http://127.0.0.1:8081", "https://example.org/nym", "http://[::1]:8081/"] {
+            assert!(url(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "example.org",
+            "ftp://example.org",
+            "http://",
+            "http://me:pw@example.org",
+            "http://a/?q",
+            "http://a/#f",
+        ] {
+            assert_eq!(url(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn texts_are_short_lines() {
+        assert_eq!(text("Zürich, CH").as_deref(), Some("Zürich, CH"));
+        assert_eq!(text(""), Some(String::new()));
+        assert_eq!(text("a\nb"), None);
+        assert_eq!(text(&"x".repeat(129)), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! Every setting, defined once: its key, its words, its default and how its text is read.
+//!
+//! The file that `init` writes, the reading of it and the errors all come from this table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::ForwardPolicy;
+use super::address::Host;
+use super::home::NodeId;
+use super::parse::{count, duration, id, path, policy, size, text, url};
+
+/// One setting whose texts parse to `T`; a list has several.
+#[derive(Debug)]
+pub struct Setting<T: 'static> {
+    pub about: About,
+    pub(super) parse: fn(&str) -> Option<T>,
+}
+
+/// What is said about a setting.
+#[derive(Debug)]
+pub struct About {
+    /// `section.key`.
+    pub key: &'static str,
+    pub help: &'static str,
+    /// What a value has to be, so that "not …" makes a sentence.
+    pub allowed: &'static str,
+    pub when_unset: WhenUnset,
+}
+
+/// What a setting is when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnset {
+    /// This text.
+    Value(&'static str),
+    /// It follows another setting; the words say which.
+    Follows(&'static str),
+    /// It has to be set.
+    Required,
+}
+
+/// The port of the Nym network's mixnodes.
+pub const DEFAULT_PORT: u16 = 1789;
+/// The directory server of the 0.9 testnet.
+pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081";
+/// The metrics server of the 0.9 testnet.
+pub const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const SEC: fn(u64) -> Duration = Duration::from_secs;
+
+macro_rules! settings {
+    ($($name:ident: $type:ty = $key:literal, $when_unset:expr, $parse:expr, $allowed:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $name: Setting<$type> = Setting {
+                about: About { key: $key, help: $help, allowed: $allowed, when_unset: $when_unset },
+                parse: $parse,
+            };
+        )*
+        /// All settings, in the order of the file; the keys of a section stand together.
+        pub static ALL: &[&About] = &[$(&$name.about),*];
+    };
+}
+
+use WhenUnset::{Follows, Required, Value};
+
+settings! {
+    NODE_ID: NodeId = "node.id", Required, id,
+        "a node's id, which is the name of its directory",
+        "The node's name on this machine: the name of the directory that this file lies in.";
+    NODE_LAYER: u64 = "node.layer", Required, |t| count(t, 1..=u64::MAX),
+        "a layer: a whole number from 1 up",
+        "The layer of the mix network that the node belongs to.";
+    NODE_LOCATION: String = "node.location", Value("unknown"), text,
+        "a text of at most 128 characters on one line",
+        "Where the node stands, in your own words; it helps to debug the network.";
+    NODE_INCENTIVES_ADDRESS: String = "node.incentives_address", Value(""), text,
+        "a text of at most 128 characters on one line",
+        "The address that receives the incentives program's tokens.";
+
+    LISTEN_ADDRESSES: Host = "listen.addresses", Required, |t| t.parse().ok(),
+        "an IP address, with or without a port",
+        "Addresses of this machine on which packets are accepted; 0.0.0.0 and [::] are all of them.";
+    ANNOUNCE_ADDRESSES: Host = "announce.addresses", Follows("the addresses of listen"), |t| t.parse().ok(),
+        "an IP address, with or without a port",
+        "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
+
+    DIRECTORY_URL: Url = "directory.url", Value("http://testnet-validator1.nymtech.net:8081"), url,
+        "an http:// or https:// URL without user, query or fragment",
+        "The directory server, which lists the nodes of the network (\"validator\" in 0.9.2).";
+    DIRECTORY_METRICS_URL: Url = "directory.metrics_url", Follows("directory.url"), url,
+        "an http:// or https:// URL without user, query or fragment",
+        "The server that takes the node's packet counts.";
+    DIRECTORY_TOPOLOGY_REFRESH: Duration = "directory.topology_refresh", Value("30s"),
+        |t| duration(t, MS(100)..=SEC(3600)),
+        "a duration from 100ms to 1h, such as 30s",
+        "How often the list of nodes is fetched.";
+
+    KEYS_PRIVATE_IDENTITY: PathBuf = "keys.private_identity", Value("data/private_identity.pem"), path,
+        "a file's path",
+        "The identity's private key. Paths of key files are relative to the node's directory.";
+    KEYS_PUBLIC_IDENTITY: PathBuf = "keys.public_identity", Value("data/public_identity.pem"), path,
+        "a file's path",
+        "The identity's public key, under which the network lists the node.";
+    KEYS_PRIVATE_SPHINX: PathBuf = "keys.private_sphinx", Value("data/private_sphinx.pem"), path,
+        "a file's path",
+        "The private key that opens packets.";
+    KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Value("data/public_sphinx.pem"), path,
+        "a file's path",
+        "The public key that packets are made for.";
+
+    MIX_WORKERS: usize = "mix.workers", Value("0"), |t| count(t, 0..=1024),
+        "a whole number from 0 to 1024",
+        "Worker threads; 0 is one for each core.";
+    MIX_DELAY_MAX: Duration = "mix.delay_max", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 10s",
+        "The longest delay that a sender may ask for; a packet that asks for more is dropped.";
+    MIX_MEMORY: usize = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40),
+        "a size from 1MiB to 1TiB, such as 256MiB",
+        "What all packets in the node may take together.";
+
+    FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
+        "topology, public or any",
+        "Where packets may go: to the nodes of the directory (topology), to every public address (public),\n\
+         or anywhere (any: for closed networks alone, a sender can then reach this machine's neighbours).";
+    FORWARD_CONNECT_TIMEOUT: Duration = "forward.connect_timeout", Value("1500ms"),
+        |t| duration(t, MS(10)..=SEC(60)),
+        "a duration from 10ms to 1m, such as 1500ms",
+        "How long a connection to the next hop may take to come about.";
+    FORWARD_BACKOFF_INITIAL: Duration = "forward.backoff_initial", Value("500ms"), |t| duration(t, MS(1)..=SEC(600)),
+        "a duration from 1ms to 10m, such as 500ms",
+        "The pause after a first failed connection; it doubles with each further one.";
+    FORWARD_BACKOFF_MAX: Duration = "forward.backoff_max", Value("60s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 60s",
+        "The longest such pause.";
+    FORWARD_STALE_AFTER: Duration = "forward.stale_after", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 10s",
+        "A packet that waited this long past its time for an unreachable next hop is dropped.";
+    FORWARD_QUEUE_PACKETS_MAX: usize = "forward.queue_packets_max", Value("2000"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Packets that wait for one next hop.";
+    FORWARD_NEXT_HOPS_MAX: usize = "forward.next_hops_max", Value("4096"), |t| count(t, 1..=65_536),
+        "a whole number from 1 to 65536",
+        "Next hops with a queue at one time.";
+    FORWARD_IDLE_TIMEOUT: Duration = "forward.idle_timeout", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 5m",
+        "An outgoing connection without packets is closed after this.";
+
+    CONNECTIONS_TOTAL_MAX: usize = "connections.total_max", Value("16384"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Incoming connections in all.";
+    CONNECTIONS_PER_ADDRESS_MAX: usize = "connections.per_address_max", Value("1024"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Incoming connections from one IPv4 address or one IPv6 /64.";
+    CONNECTIONS_FRAME_DEADLINE: Duration = "connections.frame_deadline", Value("10s"),
+        |t| duration(t, MS(100)..=SEC(600)),
+        "a duration from 100ms to 10m, such as 10s",
+        "A packet that has begun to arrive must be whole within this.";
+    CONNECTIONS_IDLE_TIMEOUT: Duration = "connections.idle_timeout", Value("10m"),
+        |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 10m",
+        "An incoming connection without packets is closed after this.";
+
+    SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
+        "a duration from 0s to 1h, such as 5s",
+        "How long the node goes on mixing once unregistered, for the senders that still have the old list.";
+    SHUTDOWN_DRAIN_DEADLINE: Duration = "shutdown.drain_deadline", Value("15s"), |t| duration(t, MS(0)..=SEC(3600)),
+        "a duration from 0s to 1h, such as 15s",
+        "The longest wait for the delayed packets to leave.";
+}
+
+/// The setting with this key.
+pub(crate) fn find(key: &str) -> Option<&'static About> {
+    ALL.iter().copied().find(|about| about.key == key)
+}
+
+/// The settings of one section.
+pub(crate) fn in_section(section: &str) -> impl Iterator<Item = &'static About> {
+    ALL.iter().copied().filter(move |about| about.section_and_name().0 == section)
+}
+
+impl About {
+    /// Whether the setting is a list of values.
+    pub(crate) fn is_list(&self) -> bool {
+        self.key.ends_with(".addresses")
+    }
+
+    /// The two parts of the key.
+    pub(crate) fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').unwrap_or((self.key, ""))
+    }
+}

@@ -1,0 +1,71 @@
+//! The Ed25519 key pair that says who the node is.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use zeroize::Zeroizing;
+
+use super::{KEY_LEN, KeyGenerationError, random_bytes};
+
+/// An Ed25519 key pair.
+pub struct IdentityKeyPair {
+    seed: Zeroizing<[u8; KEY_LEN]>,
+    public: [u8; KEY_LEN],
+}
+
+impl IdentityKeyPair {
+    /// A new key pair.
+    ///
+    /// # Errors
+    /// When the machine has no randomness to give.
+    pub fn generate() -> Result<Self, KeyGenerationError> {
+        Self::from_seed(random_bytes()?)
+    }
+
+    /// The key pair of this seed, which is the private key's usual form.
+    ///
+    /// # Errors
+    /// When the cryptography library fails; every seed is a good one.
+    pub fn from_seed(seed: Zeroizing<[u8; KEY_LEN]>) -> Result<Self, KeyGenerationError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| KeyGenerationError)?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyGenerationError)?;
+        Ok(Self { seed, public })
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> &[u8; KEY_LEN] {
+        &self.seed
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public(&self) -> &[u8; KEY_LEN] {
+        &self.public
+    }
+
+    /// Base58 of the public key, as the directory lists it.
+    #[must_use]
+    pub fn public_base58(&self) -> String {
+        bs58::encode(self.public).into_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> [u8; 32] {
+        std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+    }
+
+    #[test]
+    fn derives_the_public_key_of_rfc_8032_test_1() {
+        let seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let public = bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(IdentityKeyPair::from_seed(Zeroizing::new(seed)).unwrap().public(), &public);
+    }
+
+    #[test]
+    fn no_two_generated_keys_are_the_same() {
+        assert_ne!(IdentityKeyPair::generate().unwrap().public(), IdentityKeyPair::generate().unwrap().public());
+    }
+}
