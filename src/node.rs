@@ -65,8 +65,6 @@ pub enum SupervisorEvent {
 pub struct RunOptions {
     /// Where the last good topology is kept; `None` keeps none.
     pub last_good: Option<PathBuf>,
-    /// Start even when the directory lists this identity at another address that answers.
-    pub force: bool,
 }
 
 /// Why a node could not start or go on.
@@ -254,7 +252,7 @@ fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings
         topology_refresh: config.directory.topology_refresh,
         last_good: options.last_good,
         listen: config.listen.addresses.clone(),
-        force: options.force,
+        force: config.directory.take_over,
         ..HeartbeatSettings::default()
     }
 }
