@@ -1,4 +1,4 @@
-//! The directory server: the REST API of the 0.9.2 validator on an embedded SQLite store.
+//! The directory server: the REST API of the 0.9.2 validator on an embedded `SQLite` store.
 //!
 //! It serves a network of one's own, and one machine's test network. Unlike the old validator it compares hosts
 //! exactly, lets a node replace its own registration, and limits no request rates.
@@ -24,7 +24,7 @@ use server::Server;
 use store::Store;
 
 /// How often expired gateways and old measurements are deleted.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a registry needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,3 +60,7 @@ async fn in_time(request: Request, next: Next) -> Response {
         Err(_) => ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
     }
 }
+
+#[cfg(test)]
+#[path = "http/tests.rs"]
+mod tests;

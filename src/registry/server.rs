@@ -28,7 +28,7 @@ const CONNECTIONS_MAX: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection is asked to end after this, so that none can hold its place for ever.
-const LIFETIME: Duration = Duration::from_secs(120);
+const LIFETIME: Duration = Duration::from_mins(2);
 
 /// What an ending connection has left to finish its request.
 const GRACE: Duration = Duration::from_secs(5);
@@ -154,5 +154,5 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, m
 
 /// Completes when the server stops, or is gone.
 async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
-    let _: Result<_, watch::error::RecvError> = stopped.wait_for(|stopped| *stopped).await;
+    stopped.wait_for(|stopped| *stopped).await.ok();
 }

@@ -1,4 +1,4 @@
-//! The registry's memory: one SQLite file, written in transactions, whole again after any kill.
+//! The registry's memory: one `SQLite` file, written in transactions, whole again after any kill.
 //!
 //! Time is passed in, in nanoseconds since the epoch.
 
@@ -20,13 +20,13 @@ pub(super) use nodes::{NewNode, Registered, Role, Unregistered};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/registry/migrations");
 
-/// SQLite has one writer at a time; the others wait this long for it.
+/// `SQLite` has one writer at a time; the others wait this long for it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Readers at one time; each is a thread.
 const CONNECTIONS_MAX: u32 = 4;
 
-/// Result codes of SQLite: the file is damaged, or no database.
+/// Result codes of `SQLite`: the file is damaged, or no database.
 const SQLITE_CORRUPT: &str = "11";
 const SQLITE_NOTADB: &str = "26";
 

@@ -23,7 +23,7 @@ const KEPT: i64 = 2 * DAY;
 
 /// Parameters: `?1` five minutes ago, `?2` an hour ago, `?3` a day ago, and `?4` for the condition's own.
 ///
-/// `up` outside an aggregate is that of the row with the greatest id: SQLite defines it so beside a single `max()`.
+/// `up` outside an aggregate is that of the row with the greatest id: `SQLite` defines it so beside a single `max()`.
 macro_rules! uptimes {
     ($condition:literal) => {
         concat!(
