@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
@@ -33,6 +34,17 @@ pub struct RegistrySettings {
     pub listen: Vec<SocketAddr>,
     /// The store's file; it and its folder are created when missing.
     pub store: PathBuf,
+}
+
+/// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RegistryEvent {
+    /// Bound, and serving.
+    Ready {
+        /// Where, with the ports that port 0 became.
+        addresses: Vec<SocketAddr>,
+    },
 }
 
 /// Why a registry could not start.

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::Args;
-use serde_json::json;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::info;
 
-use crate::registry::{Registry, RegistryError, RegistrySettings};
+use crate::registry::{Registry, RegistryError, RegistryEvent, RegistrySettings};
 
 const STORE_FILE: &str = "registry.sqlite";
 
@@ -99,7 +98,8 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
 /// The one thing that the command prints.
 fn announce(out: &mut impl Write, addresses: &[SocketAddr], supervised: bool) -> io::Result<()> {
     if supervised {
-        writeln!(out, "{}", json!({ "event": "ready", "addresses": addresses }))?;
+        let event = RegistryEvent::Ready { addresses: addresses.to_vec() };
+        writeln!(out, "{}", serde_json::to_string(&event)?)?;
     } else {
         let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
         writeln!(out, "Registry serving at {}", urls.join(" and "))?;
@@ -202,8 +202,8 @@ mod tests {
         };
         assert_eq!(announced(&addresses, false), "Registry serving at http://127.0.0.1:8081 and http://[::1]:8081\n");
         let line = announced(&addresses[..1], true);
-        assert_eq!(line.lines().count(), 1);
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(event, json!({"event": "ready", "addresses": ["127.0.0.1:8081"]}));
+        assert_eq!(line, "{\"event\":\"ready\",\"addresses\":[\"127.0.0.1:8081\"]}\n");
+        let event: RegistryEvent = serde_json::from_str(&line).unwrap();
+        assert_eq!(event, RegistryEvent::Ready { addresses: addresses[..1].to_vec() });
     }
 }

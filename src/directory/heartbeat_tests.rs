@@ -357,3 +357,10 @@ async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
     assert!(lost.state().registered());
     assert_eq!(lost.load_last_good(), None);
 }
+
+#[test]
+fn a_run_may_move_between_threads() {
+    fn assert_send(_: &impl Send) {}
+    let directory = Scripted::default();
+    assert_send(&heartbeat(&directory).run(|| 0, |_| {}));
+}
