@@ -1,0 +1,147 @@
+//! A command's failure: one line for a person, and an exit code for a program.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::home::HomeError;
+use crate::config::{ConfigError, CreateError, InvalidValue, Source};
+use crate::keys::KeyError;
+
+/// Exit codes: those of sysexits, and the two of a process that a signal stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The command line makes no sense.
+    Usage = 64,
+    /// A file holds something else than it should.
+    Data = 65,
+    /// A service that is needed can't be reached or refuses.
+    Unavailable = 69,
+    /// A file cannot be created.
+    CannotCreate = 73,
+    /// Reading or writing failed.
+    Io = 74,
+    /// It may work the next time.
+    TryAgain = 75,
+    /// The permissions don't allow it.
+    Permission = 77,
+    /// The configuration is missing or makes no sense.
+    Config = 78,
+    /// A second SIGINT.
+    Interrupted = 130,
+    /// A second SIGTERM.
+    Terminated = 143,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// What failed, on which value, and what to do: in one line, whatever the values contain.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        let mut line = String::new();
+        for c in message.to_string().chars() {
+            match c {
+                '\n' | '\r' | '\t' => line.push(' '),
+                // An operator's terminal obeys no file and no server.
+                c if c.is_control() => line.extend(c.escape_default()),
+                c => line.push(c),
+            }
+        }
+        Self { exit, message: line }
+    }
+
+    /// The same failure with what to do about it.
+    #[must_use]
+    pub fn with_advice(self, advice: impl fmt::Display) -> Self {
+        Self::new(self.exit, format_args!("{}: {advice}", self.message))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        Self::new(Exit::Config, error)
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        let exit = match &error {
+            CreateError::Io { source, .. } if is_denied(source) => Exit::Permission,
+            CreateError::Exists(_) | CreateError::Io { .. } => Exit::CannotCreate,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let exit = match &error {
+            ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }) => Exit::Usage,
+            ConfigError::Read { source, .. } => read_exit(source),
+            _ => Exit::Config,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let exit = match &error {
+            KeyError::Missing(_) => Exit::Config,
+            KeyError::Loose { .. } => Exit::Permission,
+            KeyError::Read { source, .. } => read_exit(source),
+            KeyError::NotPem { .. }
+            | KeyError::WrongKind { .. }
+            | KeyError::WrongLength { .. }
+            | KeyError::Mismatch { .. } => Exit::Data,
+            KeyError::Generate(_) => Exit::TryAgain,
+            KeyError::Create(_) => Exit::CannotCreate,
+        };
+        match error {
+            KeyError::Create(error) => error.into(),
+            error => Self::new(exit, error),
+        }
+    }
+}
+
+fn read_exit(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Exit::Data,
+        _ if is_denied(error) => Exit::Permission,
+        _ => Exit::Io,
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_without_control_characters() {
+        let failure = Failure::new(Exit::Usage, "a\nb\u{1b}[2J\tc").with_advice("do\r\nthis");
+        assert_eq!(failure.to_string(), "a b\\u{1b}[2J c: do  this");
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+}
