@@ -1,6 +1,5 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
-mod directory;
 mod failure;
 mod flags;
 mod init;
@@ -20,9 +19,6 @@ use crate::telemetry::log;
 
 pub use failure::{Exit, Failure};
 pub use init::create_node;
-
-/// The version of the protocol, which is also the one that the node registers with.
-pub const PROTOCOL_VERSION: &str = "0.9.2";
 
 /// An implementation of a mixnode of Nym
 ///
@@ -55,7 +51,7 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return answer_without_command(&error),
     };
-    match log::start().map_err(|error| Failure::new(Exit::Config, error)).and_then(|()| command.run()) {
+    match log::start().map_err(|error| Failure::new(Exit::CONFIG, error)).and_then(|()| command.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }
@@ -75,7 +71,7 @@ impl Command {
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
-        runtime.map_err(|error| Failure::new(Exit::TryAgain, format!("no runtime can be started: {error}")))?;
+        runtime.map_err(|error| Failure::new(Exit::TRY_AGAIN, format!("no runtime can be started: {error}")))?;
     let outcome = runtime.block_on(command);
     // Without waiting for a name look-up that is still under way in the background.
     runtime.shutdown_background();
@@ -92,9 +88,9 @@ fn answer_without_command(error: &clap::Error) -> ExitCode {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             error.print().ok();
-            Exit::Usage.into()
+            Exit::USAGE.into()
         }
-        _ => report(&Failure::new(Exit::Usage, one_paragraph(&error.render().to_string()))),
+        _ => report(&Failure::new(Exit::USAGE, one_paragraph(&error.render().to_string()))),
     }
 }
 
@@ -115,6 +111,7 @@ fn report(failure: &Failure) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::PROTOCOL_VERSION;
     use clap::CommandFactory;
 
     #[test]

@@ -1,1 +1,194 @@
-//! (room)
+//! The client side of the directory: registers the node, keeps it registered, and learns the topology.
+//!
+//! How a node uses it, after its socket is bound:
+//!
+//! ```no_run
+//! use nym_mixnode::{api::MixRegistration, config::DirectoryConfig, directory::{Client, Heartbeat, HeartbeatSettings}};
+//!
+//! # async fn node(config: DirectoryConfig, registration: MixRegistration, stop: impl Future<Output = ()>)
+//! # -> Result<(), nym_mixnode::directory::DirectoryError> {
+//! let client = Client::new(&config.url, &config.metrics_url)?;
+//! let settings = HeartbeatSettings {
+//!     topology_refresh: config.topology_refresh,
+//!     last_good: Some("data/topology.json".into()),
+//!     ..HeartbeatSettings::default()
+//! };
+//! let heartbeat = Heartbeat::new(client, registration, settings);
+//! let state = heartbeat.state();                      // for readiness: registered(), last_error(), failures()
+//! if let Some(topology) = heartbeat.load_last_good() {
+//!     // allow its addresses before the directory answers
+//! }
+//! tokio::select! {
+//!     failed = heartbeat.run(|| 0 /* packets received */, |_topology| { /* allow its addresses */ }) => {
+//!         let Err(fatal) = failed;                    // another identity on our address, identity in use
+//!         return Err(fatal);
+//!     }
+//!     () = stop => heartbeat.unregister().await,      // first step of the stop, at most 5 s
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Requests go out on the heartbeat's own schedule and never because of a packet: an observer of the directory's
+//! traffic must not learn when packets came.
+
+mod backoff;
+mod client;
+mod heartbeat;
+mod identity;
+mod last_good;
+mod membership;
+mod metrics;
+mod state;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::api::{MixMetric, MixRegistration, Topology};
+
+pub use client::{Client, ClientLimits, Unregistered};
+pub use heartbeat::{Heartbeat, HeartbeatSettings};
+pub use last_good::LastGood;
+pub use state::{FailureCounts, HeartbeatState};
+
+/// What the heartbeat asks of a directory. [`Client`] is the one over HTTP; tests put a scripted one in its place.
+pub trait Directory: Send + Sync {
+    /// Where the directory is, for people and to tell one directory's topology from another's.
+    fn location(&self) -> &str;
+    /// Registers a mix, or replaces its registration.
+    fn register_mix(&self, mix: &MixRegistration) -> impl Future<Output = Result<(), DirectoryError>> + Send;
+    /// Removes the registration of this identity, if there is one.
+    fn unregister(&self, identity: &str) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
+    /// All mixes and gateways.
+    fn topology(&self) -> impl Future<Output = Result<Topology, DirectoryError>> + Send;
+    /// Reports packet counts; gives the time until the directory wants the next report.
+    fn post_metrics(&self, metric: &MixMetric) -> impl Future<Output = Result<Duration, DirectoryError>> + Send;
+}
+
+/// Why a request to the directory failed. Each message is one line: what failed, where, and what to do.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The configured URL can never work.
+    #[error("directory URL {url}: {reason}; set directory.url and directory.metrics_url to http:// or https:// URLs")]
+    BadUrl {
+        /// As configured, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The HTTP client could not be built, for example because the system has no root certificates.
+    #[error("cannot prepare requests to {url}: {reason}; install the system's CA certificates or use an http:// URL")]
+    Setup {
+        /// The directory.
+        url: String,
+        /// What the TLS library says.
+        reason: String,
+    },
+    /// No answer: the name does not resolve, nothing listens, TLS failed, or the time is up. Worth a retry.
+    #[error("cannot {action} at {url}: {reason}; check the network and that the directory runs")]
+    Unreachable {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// The directory answered 5xx: its own fault. Worth a retry.
+    #[error("cannot {action} at {url}: the directory failed with {status}: {message}; ask its operator if it goes on")]
+    ServerFailed {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The directory's words.
+        message: String,
+    },
+    /// The directory answered 429. Worth a retry, but not at once.
+    #[error("cannot {action} at {url}: too many requests (429); wait a minute before trying again")]
+    TooManyRequests {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+    },
+    /// The directory understood and said no (400, 403, 404, 409 …).
+    #[error("cannot {action} at {url}: the directory refused with {status}: {message}")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The directory's words, which say what to do.
+        message: String,
+    },
+    /// The answer is not what a directory says: another server's page, a redirect, or too much of it.
+    #[error("cannot {action} at {url}: {reason}; check that the URL is a directory's")]
+    MalformedReply {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// Another identity is registered on an address that we announce.
+    #[error(
+        "{address} is registered by another node, {holder}; announce another address, or unregister that node first \
+         (nym-mixnode unregister) if it is an old one of yours"
+    )]
+    AddressTaken {
+        /// The address.
+        address: SocketAddr,
+        /// Identity of the node that holds it.
+        holder: String,
+    },
+    /// Our identity is registered elsewhere, and a node answers there.
+    #[error(
+        "identity {identity} is in use by the node at {address}, which answers; stop that node, or run \
+         `nym-mixnode unregister --id <id>` where it runs, or pass --force to take its place"
+    )]
+    IdentityInUse {
+        /// Our identity.
+        identity: String,
+        /// Where the other node answers.
+        address: SocketAddr,
+    },
+}
+
+impl DirectoryError {
+    /// Whether the same request may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::ServerFailed { .. }
+            | Self::TooManyRequests { .. }
+            | Self::MalformedReply { .. } => true,
+            // A proxy whose directory restarts answers 404 for a while.
+            Self::Refused { status, .. } => *status == 404 || *status == 408,
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::AddressTaken { .. } | Self::IdentityInUse { .. } => false,
+        }
+    }
+
+    /// Whether the directory says that our host is taken.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
+    /// Exit code for the command line, from sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::AddressTaken { .. } | Self::IdentityInUse { .. } => 78,
+            Self::Unreachable { .. } | Self::ServerFailed { .. } | Self::MalformedReply { .. } => 69,
+            Self::TooManyRequests { .. } => 75,
+            Self::Refused { status: 403, .. } => 77,
+            Self::Refused { .. } => 65,
+        }
+    }
+}

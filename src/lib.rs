@@ -3,6 +3,7 @@
 //! The rooms stand in the order in which the start-up, and after it a packet, walks through them.
 //! `docs/architecture.md` is the map with the invariants of each.
 
+pub mod address;
 pub mod cli;
 pub mod config;
 pub mod keys;

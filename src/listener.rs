@@ -1,1 +1,141 @@
-//! (room)
+//! Taking frames from the network: bound sockets, capped connections, and packets stamped with their arrival.
+
+mod accept;
+mod connection;
+mod limits;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::packet::FrameError;
+
+pub use accept::{Admitted, accept};
+pub use connection::{Intake, serve};
+pub use limits::{ConnectionLimits, Permit};
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// A frame that has begun must be whole within this.
+    pub frame: Duration,
+    /// A connection without bytes is closed after this.
+    pub idle: Duration,
+}
+
+/// What the listener counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    received: AtomicU64,
+    bad_frames: [AtomicU64; FrameError::KINDS],
+    timeouts: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counters {
+    /// Whole frames taken from the network.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Frames that closed their connection, by [`FrameError::kind`].
+    #[must_use]
+    pub fn bad_frames(&self) -> [u64; FrameError::KINDS] {
+        std::array::from_fn(|kind| self.bad_frames[kind].load(Ordering::Relaxed))
+    }
+
+    /// Connections closed because a frame took too long or nothing came at all.
+    #[must_use]
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed at once because there are too many.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// An address that cannot be listened on, why, and what to do.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Another process has the port.
+    #[error(
+        "cannot listen on {0}: the address is in use; stop the program that holds the port (`ss -ltnp` names it) or \
+         choose another with --port"
+    )]
+    InUse(SocketAddr),
+    /// No interface of this machine has the address.
+    #[error(
+        "cannot listen on {0}: AddrNotAvailable, no interface of this machine has that address; bind to one that \
+         `ip addr` shows with --host, and pass the public one as --announce-host"
+    )]
+    NotAvailable(SocketAddr),
+    /// The port is a privileged one.
+    #[error("cannot listen on {0}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE")]
+    Forbidden(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {0}: {1}")]
+    Other(SocketAddr, #[source] io::Error),
+}
+
+/// Binds and listens. `[::]` takes IPv4 as well, unless `others` has `0.0.0.0` with the same port.
+///
+/// # Errors
+/// When the address cannot be bound; nothing is left open.
+pub fn bind(address: SocketAddr, others: &[SocketAddr]) -> Result<std::net::TcpListener, BindError> {
+    let v4_elsewhere = others.contains(&SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()));
+    open_socket(address, address.is_ipv6() && (v4_elsewhere || !address.ip().is_unspecified())).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(address),
+            io::ErrorKind::AddrNotAvailable => BindError::NotAvailable(address),
+            io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
+            _ => BindError::Other(address, error),
+        }
+    })
+}
+
+fn open_socket(address: SocketAddr, v6_only: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // A restarted node must not wait for its predecessor's connections to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_and_a_foreign_address_are_told_apart() {
+        let first = bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let taken = first.local_addr().unwrap();
+        assert!(matches!(bind(taken, &[]), Err(BindError::InUse(address)) if address == taken));
+        let foreign = "192.0.2.1:1789".parse().unwrap();
+        let error = bind(foreign, &[]).unwrap_err();
+        assert!(matches!(error, BindError::NotAvailable(_)));
+        assert!(error.to_string().contains("--announce-host"), "{error}");
+    }
+
+    #[test]
+    fn both_families_may_share_a_port() {
+        let v4 = bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        bind(SocketAddr::new("::1".parse().unwrap(), port), &[]).unwrap();
+    }
+}

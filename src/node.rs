@@ -1,66 +1,279 @@
 //! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
 
-use std::collections::BTreeMap;
-use std::future::Future;
+mod crew;
+mod state;
+mod worker;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::api::{MixRegistration, Topology};
+use crate::config::{Config, ForwardPolicy};
+use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
+use crate::forwarder::{self, Policy};
 use crate::keys::NodeKeys;
+use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
+use crate::shutdown::{Phase, PhaseControl, phases};
+use crate::unwrap::{Engine, ReplayFilter, SelfCheckError, self_check};
+use crew::Crew;
+use state::Shared;
+use worker::{Doors, Settings};
 
-/// What a node counts, exactly. For its own supervisor on the same machine (localnet) and for tests, never exported.
-///
-/// When the node is at rest, `received = forwarded + final + Σ dropped + in_flight`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeStatus {
-    pub received: u64,
-    pub forwarded: u64,
-    #[serde(rename = "final")]
-    pub final_hop: u64,
-    /// By [`crate::packet::DropReason::label`]; only reasons that occurred.
-    pub dropped: BTreeMap<String, u64>,
-    /// Packets in the node now, counted by the buffers that hold them and not derived from the other numbers.
-    pub in_flight: u64,
-    /// Of these, packets waiting for their delay to pass.
-    pub pool: u64,
-    /// Bad frames, which closed their connections.
-    pub bad_frames: u64,
-    pub connections_in: u64,
-    pub connections_out: u64,
-    /// `ip:port` pairs that the policy `topology` allows now.
-    pub next_hops_allowed: u64,
-    /// Whether the directory lists this node.
-    pub registered: bool,
-}
+pub use state::NodeStatus;
+
+/// The protocol version that a node registers with, whatever its own.
+pub const PROTOCOL_VERSION: &str = "0.9.2";
+
+/// Memory of the replay filter: two generations of 5.6 million packets each.
+const REPLAY_FILTER_BYTES: usize = 32 << 20;
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// A line on the standard output of a node that runs under `--supervised`: JSON, one event a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum SupervisorEvent {
     /// Bound, listening, mixing (and perhaps not registered yet).
-    Ready { status: NodeStatus },
+    Ready {
+        /// The counters at that moment.
+        status: NodeStatus,
+    },
     /// Every second.
-    Status { status: NodeStatus },
-    /// The last line: drained, exit code 0 follows.
-    Stopped { status: NodeStatus },
+    Status {
+        /// The counters at that moment.
+        status: NodeStatus,
+    },
+    /// The last line: drained, the process is about to exit.
+    Stopped {
+        /// The final counters.
+        status: NodeStatus,
+    },
+}
+
+/// What a run of a node is given besides its configuration.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Where the last good topology is kept; `None` keeps none.
+    pub last_good: Option<PathBuf>,
 }
 
 /// Why a node could not start or go on.
 #[derive(Debug, Error)]
-pub enum NodeError {}
+pub enum NodeError {
+    /// The engine gives wrong results on this machine.
+    #[error(transparent)]
+    SelfCheck(#[from] SelfCheckError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The directory refuses this node, or its client cannot work.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The system gave no thread or no event queue.
+    #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
+    Worker(#[source] io::Error),
+    /// A worker panicked. The node stops: it must not go on with a part of itself.
+    #[error("worker {0} failed; this is a bug, its message is in the log above: please report it")]
+    WorkerFailed(usize),
+}
+
+impl NodeError {
+    /// The process's exit code (sysexits).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::SelfCheck(_) | Self::WorkerFailed(_) => 70,
+            Self::Bind(BindError::Forbidden(_)) => 77,
+            Self::Bind(_) => 69,
+            Self::Directory(error) => error.exit_code(),
+            Self::Worker(_) => 71,
+        }
+    }
+}
 
 /// Runs a node until `stop` completes, then stops it in order: unregister, linger, drain.
 ///
-/// `report` is called with `Ready` once, `Status` each second, `Stopped` at the end.
+/// `report` gets [`SupervisorEvent::Ready`] once, `Status` each second, and `Stopped` at the end.
 ///
 /// # Errors
-/// When an address cannot be bound, ...
+/// When the self-check of the cryptography fails, an address cannot be bound, the directory refuses the node, or a
+/// worker fails. Nothing is registered before all addresses are bound.
 pub async fn run(
-    _config: Config,
-    _keys: NodeKeys,
-    _stop: impl Future<Output = ()>,
-    _report: impl FnMut(SupervisorEvent) + 'static,
+    config: Config,
+    keys: NodeKeys,
+    options: RunOptions,
+    stop: impl Future<Output = ()>,
+    mut report: impl FnMut(SupervisorEvent),
 ) -> Result<(), NodeError> {
-    Ok(())
+    info!("Starting nym mixnode");
+    let mut node = Node::start(&config, &keys)?;
+    info!("Starting metrics reporter...");
+    let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
+    let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
+    if let Some(topology) = heartbeat.load_last_good() {
+        node.allow(&topology);
+    }
+    info!("Starting presence notifier...");
+    info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
+    let is_registered = || heartbeat.state().registered();
+    report(SupervisorEvent::Ready { status: node.shared.status(is_registered()) });
+
+    let ended = {
+        let shared = Arc::clone(&node.shared);
+        let beat = heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology));
+        tokio::select! {
+            biased;
+            () = stop => Ok(()),
+            worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
+            fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
+            never = node.shared.tick(|| {
+                report(SupervisorEvent::Status { status: node.shared.status(is_registered()) });
+            }) => match never {},
+        }
+    };
+    if ended.is_ok() && heartbeat.unregister().await {
+        info!(seconds = config.shutdown.linger.as_secs_f64(), "mixing on while clients still hold the old topology");
+        sleep(config.shutdown.linger).await;
+    }
+    let (shared, drained) = node.drain(config.shutdown.drain_deadline).await;
+    report(SupervisorEvent::Stopped { status: shared.status(false) });
+    ended.and(drained)
+}
+
+/// A node that listens and mixes, whether or not a directory knows of it.
+struct Node {
+    shared: Arc<Shared>,
+    crew: Crew,
+    acceptors: JoinSet<()>,
+    control: PhaseControl,
+}
+
+impl Node {
+    fn start(config: &Config, keys: &NodeKeys) -> Result<Self, NodeError> {
+        self_check()?;
+        let sockets = bind_all(&config.listen.addresses)?;
+        let workers = match config.mix.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
+        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy(config.forward.policy));
+        let (control, phase) = phases();
+        info!("Starting packet forwarder...");
+        let engine = || Engine::with_replay_filter(keys.sphinx.private(), Arc::clone(&shared.replay));
+        let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let crew = Crew::start(workers).map_err(NodeError::Worker)?;
+        info!("Starting socket listener...");
+        let mut acceptors = JoinSet::new();
+        for socket in sockets {
+            let listener = TcpListener::from_std(socket).map_err(NodeError::Worker)?;
+            let counters = Arc::clone(&shared.listener);
+            acceptors.spawn(listener::accept(listener, Arc::clone(&shared.connections), doors.clone(), counters));
+        }
+        Ok(Self { shared, crew, acceptors, control })
+    }
+
+    fn allow(&self, topology: &Topology) {
+        self.shared.allow(topology);
+    }
+
+    /// Stops accepting, lets pooled packets leave at their times, and drops what the deadline leaves.
+    async fn drain(mut self, deadline: Duration) -> (Arc<Shared>, Result<(), NodeError>) {
+        info!("draining: packets in the pool leave at their times");
+        // Without acceptors the workers' doors close, and the stages end one after another.
+        self.acceptors.shutdown().await;
+        self.control.enter(Phase::Draining);
+        if timeout(deadline, self.crew.all_ended()).await.is_err() {
+            warn!(seconds = deadline.as_secs_f64(), "the drain took too long: dropping what is left");
+            self.control.enter(Phase::Aborting);
+            self.crew.all_ended().await;
+        }
+        let result = self.crew.join().map_err(NodeError::WorkerFailed);
+        info!("stopped");
+        (self.shared, result)
+    }
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, BindError> {
+    addresses.iter().map(|address| listener::bind(*address, addresses)).collect()
+}
+
+fn policy(policy: ForwardPolicy) -> Policy {
+    match policy {
+        ForwardPolicy::Topology => Policy::empty_topology(),
+        ForwardPolicy::Public => Policy::Public,
+        ForwardPolicy::Any => Policy::Any,
+    }
+}
+
+fn worker_settings(config: &Config) -> Settings {
+    let forward = &config.forward;
+    Settings {
+        deadlines: Deadlines { frame: config.connections.frame_deadline, idle: config.connections.idle_timeout },
+        forwarder: forwarder::Settings {
+            connect_timeout: forward.connect_timeout,
+            backoff_initial: forward.backoff_initial,
+            backoff_max: forward.backoff_max,
+            stale_after: forward.stale_after,
+            queue_packets_max: forward.queue_packets_max,
+            next_hops_max: forward.next_hops_max,
+            idle_timeout: forward.idle_timeout,
+        },
+        delay_max: config.mix.delay_max,
+    }
+}
+
+fn registration(config: &Config, keys: &NodeKeys) -> MixRegistration {
+    let hosts: Vec<String> = config.announce.addresses.iter().map(SocketAddr::to_string).collect();
+    MixRegistration {
+        mix_host: hosts.first().cloned().unwrap_or_default(),
+        mix_hosts: if hosts.len() > 1 { hosts } else { Vec::new() },
+        identity_key: keys.identity_public.clone(),
+        sphinx_key: keys.sphinx.public_base58(),
+        version: PROTOCOL_VERSION.to_owned(),
+        location: config.node.location.clone(),
+        incentives_address: config.node.incentives_address.clone(),
+        layer: config.node.layer,
+    }
+}
+
+fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings {
+    HeartbeatSettings {
+        topology_refresh: config.directory.topology_refresh,
+        last_good: options.last_good,
+        listen: config.listen.addresses.clone(),
+        force: config.directory.take_over,
+        ..HeartbeatSettings::default()
+    }
+}
+
+impl Shared {
+    /// Allows the addresses of a topology as next hops, and no others.
+    fn allow(&self, topology: &Topology) {
+        self.policy.set_topology(topology.announced_addresses().collect());
+    }
+
+    /// What has to be done by the clock while the node runs.
+    async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
+        let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
+        second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let age = ReplayFilter::GENERATION_AGE;
+        let mut rotation = interval_at(Instant::now() + age, age);
+        loop {
+            tokio::select! {
+                _ = second.tick() => each_second(),
+                _ = rotation.tick() => self.replay.rotate(),
+            }
+        }
+    }
 }

@@ -6,32 +6,33 @@ use std::process::ExitCode;
 
 use crate::config::home::HomeError;
 use crate::config::{ConfigError, CreateError, InvalidValue, Source};
+use crate::directory::DirectoryError;
 use crate::keys::KeyError;
+use crate::node::NodeError;
 
-/// Exit codes: those of sysexits, and the two of a process that a signal stopped.
+/// An exit code: one of sysexits, or that of a process that a signal stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+pub struct Exit(pub u8);
+
+impl Exit {
     /// The command line makes no sense.
-    Usage = 64,
+    pub const USAGE: Self = Self(64);
     /// A file holds something else than it should.
-    Data = 65,
-    /// A service that is needed can't be reached or refuses.
-    Unavailable = 69,
+    pub const DATA: Self = Self(65);
     /// A file cannot be created.
-    CannotCreate = 73,
+    pub const CANNOT_CREATE: Self = Self(73);
     /// Reading or writing failed.
-    Io = 74,
+    pub const IO: Self = Self(74);
     /// It may work the next time.
-    TryAgain = 75,
+    pub const TRY_AGAIN: Self = Self(75);
     /// The permissions don't allow it.
-    Permission = 77,
+    pub const PERMISSION: Self = Self(77);
     /// The configuration is missing or makes no sense.
-    Config = 78,
+    pub const CONFIG: Self = Self(78);
     /// A second SIGINT.
-    Interrupted = 130,
+    pub const INTERRUPTED: Self = Self(130);
     /// A second SIGTERM.
-    Terminated = 143,
+    pub const TERMINATED: Self = Self(143);
 }
 
 /// Why a command failed.
@@ -71,21 +72,33 @@ impl fmt::Display for Failure {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.0)
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::new(Exit(error.exit_code()), error)
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        Self::new(Exit(error.exit_code()), error)
     }
 }
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
-        Self::new(Exit::Config, error)
+        Self::new(Exit::CONFIG, error)
     }
 }
 
 impl From<CreateError> for Failure {
     fn from(error: CreateError) -> Self {
         let exit = match &error {
-            CreateError::Io { source, .. } if is_denied(source) => Exit::Permission,
-            CreateError::Exists(_) | CreateError::Io { .. } => Exit::CannotCreate,
+            CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
+            CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,
         };
         Self::new(exit, error)
     }
@@ -94,9 +107,9 @@ impl From<CreateError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let exit = match &error {
-            ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }) => Exit::Usage,
+            ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }) => Exit::USAGE,
             ConfigError::Read { source, .. } => read_exit(source),
-            _ => Exit::Config,
+            _ => Exit::CONFIG,
         };
         Self::new(exit, error)
     }
@@ -105,15 +118,15 @@ impl From<ConfigError> for Failure {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         let exit = match &error {
-            KeyError::Missing(_) => Exit::Config,
-            KeyError::Loose { .. } => Exit::Permission,
+            KeyError::Missing(_) => Exit::CONFIG,
+            KeyError::Loose { .. } => Exit::PERMISSION,
             KeyError::Read { source, .. } => read_exit(source),
             KeyError::NotPem { .. }
             | KeyError::WrongKind { .. }
             | KeyError::WrongLength { .. }
-            | KeyError::Mismatch { .. } => Exit::Data,
-            KeyError::Generate(_) => Exit::TryAgain,
-            KeyError::Create(_) => Exit::CannotCreate,
+            | KeyError::Mismatch { .. } => Exit::DATA,
+            KeyError::Generate(_) => Exit::TRY_AGAIN,
+            KeyError::Create(_) => Exit::CANNOT_CREATE,
         };
         match error {
             KeyError::Create(error) => error.into(),
@@ -124,9 +137,9 @@ impl From<KeyError> for Failure {
 
 fn read_exit(error: &io::Error) -> Exit {
     match error.kind() {
-        io::ErrorKind::InvalidData => Exit::Data,
-        _ if is_denied(error) => Exit::Permission,
-        _ => Exit::Io,
+        io::ErrorKind::InvalidData => Exit::DATA,
+        _ if is_denied(error) => Exit::PERMISSION,
+        _ => Exit::IO,
     }
 }
 
@@ -140,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line_without_control_characters() {
-        let failure = Failure::new(Exit::Usage, "a\nb\u{1b}[2J\tc").with_advice("do\r\nthis");
+        let failure = Failure::new(Exit::USAGE, "a\nb\u{1b}[2J\tc").with_advice("do\r\nthis");
         assert_eq!(failure.to_string(), "a b\\u{1b}[2J c: do  this");
-        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(failure.exit, Exit::USAGE);
     }
 }

@@ -1,6 +1,7 @@
 //! `init`: makes a node's keys and configuration file, everything or nothing.
 
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -8,16 +9,21 @@ use crate::api::Topology;
 use crate::config::address::Host;
 use crate::config::home::CONFIG_FILE;
 use crate::config::staging::{self, StagedDir};
-use crate::config::{self, Config, CreateError, CreateFileError, KeysConfig, NodeHome, Source, Values, settings as s};
+use crate::config::{
+    self, Config, CreateError, CreateFileError, DirectoryConfig, KeysConfig, NodeHome, Source, Values, settings as s,
+};
+use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
 use crate::keys::store::{self, KeyFiles};
 use crate::keys::{KeyError, NodeKeys};
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
-use super::{Exit, Failure, directory};
+use super::{Exit, Failure};
 
 /// Layers of the Nym network.
 const LAYERS: u64 = 3;
+/// How long somebody who runs `init` waits for the directory.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Initialise a mixnode: make its keys and its configuration file
 ///
@@ -125,7 +131,7 @@ fn refuse_existing_keys(home: &NodeHome) -> Result<(), Failure> {
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
         None => Ok(()),
         Some(path) => Err(Failure::new(
-            Exit::CannotCreate,
+            Exit::CANNOT_CREATE,
             format_args!(
                 "{} exists, and init never replaces keys: start the node with `run`, or choose another --id",
                 path.display()
@@ -139,10 +145,10 @@ async fn choose_layer(values: &Values) -> Result<u64, Failure> {
     // Any layer will do to check the rest, so that nobody waits for the network to hear of a typing error.
     let mut checked = values.clone();
     checked.set(&s::NODE_LAYER.about, "1", &Source::Program);
-    let url = Config::from_values(&checked)?.directory.url;
+    let directory = Config::from_values(&checked)?.directory;
 
-    say(io::stdout(), format_args!("Asking {url} for the layer with the fewest nodes..."))?;
-    match directory::topology(&url).await {
+    say(io::stdout(), format_args!("Asking {} for the layer with the fewest nodes...", directory.url))?;
+    match topology(&directory).await {
         Ok(topology) => {
             let layer = emptiest_layer(&topology);
             say(io::stdout(), format_args!("Layer {layer}: the one with the fewest nodes"))?;
@@ -150,10 +156,15 @@ async fn choose_layer(values: &Values) -> Result<u64, Failure> {
         }
         Err(problem) => {
             let layer = rand::random_range(1..=LAYERS);
-            say(io::stdout(), format_args!("Layer {layer}: picked at random, for {problem}; --layer chooses another"))?;
+            say(io::stdout(), format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
             Ok(layer)
         }
     }
+}
+
+async fn topology(directory: &DirectoryConfig) -> Result<Topology, DirectoryError> {
+    let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
+    Client::with_limits(&directory.url, &directory.metrics_url, limits)?.topology().await
 }
 
 fn emptiest_layer(topology: &Topology) -> u64 {

@@ -9,7 +9,7 @@ use super::{Exit, Failure};
 pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
     match writeln!(stream, "{text}").and_then(|()| stream.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format_args!("the output cannot be written: {error}")))
+            Err(Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
         }
         _ => Ok(()),
     }
@@ -33,6 +33,6 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
         assert_eq!(say(Broken(io::ErrorKind::BrokenPipe), "x"), Ok(()));
-        assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::Io);
+        assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
     }
 }

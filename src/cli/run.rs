@@ -14,11 +14,11 @@ use crate::config::settings as s;
 use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
-use crate::node::{self, NodeError, SupervisorEvent};
+use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
-use super::{Exit, Failure, PROTOCOL_VERSION};
+use super::{Exit, Failure};
 
 const LOGO: &str = r"
       _ __  _   _ _ __ ___
@@ -64,12 +64,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = configure(&home, &args)?;
     let keys = load_keys(&home, &config)?;
     let hello = format!("{}\n{}", banner(), summary(&config, &keys));
-    if args.supervised {
-        say(io::stderr(), hello)?;
-        run_node(config, keys, stops, |event| report_on_stdout(&event)).await
-    } else {
-        say(io::stdout(), hello)?;
-        run_node(config, keys, stops, |_| ()).await
+    let options = RunOptions { last_good: Some(home.topology_file()) };
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move {
+        stopped.await.ok();
+    };
+    let report = move |event| {
+        if args.supervised {
+            report_on_stdout(&event);
+        }
+    };
+    if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+    tokio::select! {
+        ended = node::run(config, keys, options, stopped, report) => Ok(ended?),
+        failure = stops.watch(stop) => Err(failure),
     }
 }
 
@@ -79,7 +87,7 @@ pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> R
     let config = match (Config::load(&path, overrides), home.older_config_file()) {
         (Err(ConfigError::NotFound(_)), Some(older)) => {
             return Err(Failure::new(
-                Exit::Config,
+                Exit::CONFIG,
                 format_args!(
                     "{} is of an older release, and {} does not exist: make a node with another --id",
                     older.display(),
@@ -95,7 +103,7 @@ pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> R
     };
     if config.node.id != id.as_str() {
         return Err(Failure::new(
-            Exit::Config,
+            Exit::CONFIG,
             format_args!("{} belongs to the node {:?}, not to {:?}", path.display(), config.node.id, id.as_str()),
         ));
     }
@@ -158,26 +166,6 @@ fn without_last_slash(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-async fn run_node(
-    config: Config,
-    keys: NodeKeys,
-    stops: Stops,
-    report: impl FnMut(SupervisorEvent) + 'static,
-) -> Result<(), Failure> {
-    let (stop, stopped) = oneshot::channel();
-    let stopped = async move {
-        stopped.await.ok();
-    };
-    tokio::select! {
-        ended = node::run(config, keys, stopped, report) => ended.map_err(|error| node_failure(&error)),
-        failure = stops.watch(stop) => Err(failure),
-    }
-}
-
-fn node_failure(error: &NodeError) -> Failure {
-    Failure::new(Exit::Unavailable, error)
-}
-
 /// Whoever supervises this process reads one JSON event a line.
 fn report_on_stdout(event: &SupervisorEvent) {
     if let Ok(mut line) = serde_json::to_vec(event) {
@@ -193,13 +181,13 @@ fn die_with_parent() -> Result<(), Failure> {
     let parent = getppid();
     let bound = set_parent_process_death_signal(Some(Signal::KILL));
     bound.map_err(|error| {
-        Failure::new(Exit::TryAgain, format_args!("the node cannot be bound to its supervisor: {error}"))
+        Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
     })?;
     // The signal comes only for a death from now on.
     if getppid() == parent {
         Ok(())
     } else {
-        Err(Failure::new(Exit::TryAgain, "the supervisor ended while the node started"))
+        Err(Failure::new(Exit::TRY_AGAIN, "the supervisor ended while the node started"))
     }
 }
 
@@ -268,7 +256,7 @@ impl Signals {
     fn install() -> Result<Self, Failure> {
         let listen = |kind| {
             unix::signal(kind)
-                .map_err(|error| Failure::new(Exit::TryAgain, format_args!("signals cannot be received: {error}")))
+                .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))
         };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
@@ -284,8 +272,8 @@ impl Signals {
 impl StopSignal {
     fn exit(self) -> Exit {
         match self {
-            Self::SIGINT => Exit::Interrupted,
-            Self::SIGTERM => Exit::Terminated,
+            Self::SIGINT => Exit::INTERRUPTED,
+            Self::SIGTERM => Exit::TERMINATED,
         }
     }
 }
@@ -305,7 +293,7 @@ mod tests {
         assert!(!watch.is_finished());
         kill_process(getpid(), Signal::INT).unwrap();
         let failure = watch.await.unwrap();
-        assert_eq!(failure.exit, Exit::Interrupted);
+        assert_eq!(failure.exit, Exit::INTERRUPTED);
         assert_eq!(failure.to_string(), "stopped at once by a second signal, SIGINT");
     }
 

@@ -1,6 +1,7 @@
 //! Why a packet, or the connection that carried it, was given up.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $variant:ident => $label:literal,)*) => {
@@ -52,6 +53,23 @@ drop_reasons! {
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
+    }
+}
+
+/// How many packets were dropped, by reason.
+#[derive(Debug, Default)]
+pub struct DropCounters([AtomicU64; DropReason::ALL.len()]);
+
+impl DropCounters {
+    /// Counts one packet.
+    pub fn count(&self, reason: DropReason) {
+        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Packets dropped for `reason` so far.
+    #[must_use]
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize].load(Ordering::Relaxed)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The command line, by running the program.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// A home directory of its own for every test.
@@ -211,11 +212,7 @@ fn init_asks_the_directory_for_the_layer() {
 fn init_without_a_directory_picks_a_layer_and_says_so() {
     let said =
         Home::new().run(&["init", "--id", "mix", "--host", "192.0.2.1", "--validator", "http://127.0.0.1:9"]).ok();
-    assert!(
-        said.stdout.contains(": picked at random, for the directory http://127.0.0.1:9/ doesn't"),
-        "{}",
-        said.stdout
-    );
+    assert!(said.stdout.contains(", picked at random (--layer chooses another): cannot fetch"), "{}", said.stdout);
 }
 
 #[test]
@@ -357,15 +354,45 @@ fn bad_keys_are_refused_with_the_file_and_the_remedy() {
 #[test]
 fn a_supervised_node_speaks_json_on_standard_output_and_stops_at_the_end_of_input() {
     let ran = Home::with_node().run(&["run", "--id", "mix", "--supervised"]).ok();
-    for line in ran.stdout.lines() {
-        let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(event["event"].is_string(), "{line}");
-    }
+    let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone();
+    let events: Vec<_> = ran.stdout.lines().map(event).collect();
+    assert_eq!(events.first().unwrap(), "ready");
+    assert_eq!(events.last().unwrap(), "stopped");
     for line in
         ["(mixnode - version 0.9.2)", "Starting mixnode mix...", "Announcing the following socket address: 127."]
     {
         assert!(ran.stderr.contains(line), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_signal_stops_a_node_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = Home::with_node();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG");
+        let mut node = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let started = log.find(|line| line.contains("Finished nym mixnode startup procedure"));
+        let started = started.expect("the node ended before it was ready");
+        assert!(started.contains(" INFO  nym_mixnode::node > Finished"), "{started}");
+        kill_process(Pid::from_child(&node), signal).unwrap();
+        let rest: Vec<_> = log.collect();
+        let code = node.wait().unwrap().code();
+        assert_eq!(code, Some(0), "{rest:?}");
+        assert!(rest.iter().any(|line| line.contains("> Stopping on SIG")), "{rest:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let home = Home::with_node();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = home.run(&["run", "--id", "mix", "--host", &address]);
+    let last = ran.stderr.lines().last().unwrap();
+    assert_eq!(ran.code, 69, "{}", ran.stderr);
+    assert!(last.starts_with("nym-mixnode: ") && last.contains(&address), "{}", ran.stderr);
 }
 
 #[test]
@@ -384,10 +411,10 @@ fn unregister_says_what_the_directory_said() {
     assert_eq!(asked, format!("DELETE /api/mixmining/register/{} HTTP/1.1", bs58::encode(key).into_string()));
     let (outcome, _) = said("404 Not Found", r#"{"error":"unknown"}"#);
     assert!(outcome.ok().stdout.contains("was not registered"));
-    said("403 Forbidden", "").0.fails(77, &["on that machine"]);
+    said("403 Forbidden", "").0.fails(77, &["only the registered host"]);
     said("500 Internal Server Error", "").0.fails(69, &["500"]);
     // Nobody listens there any more.
-    home.run(&["unregister", "--id", "mix"]).fails(69, &["doesn't answer"]);
+    home.run(&["unregister", "--id", "mix"]).fails(69, &["cannot unregister", "Connection refused"]);
 }
 
 fn pem_contents(path: &Path) -> Vec<u8> {

@@ -1,6 +1,10 @@
-//! Everything that runs the real program, in one test binary.
+//! All integration tests, in one binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod cli;
+mod compat_0_9_2;
+mod pipeline;
+mod sphinx_oracle;
+mod support;
 mod tidy;

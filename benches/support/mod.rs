@@ -1,0 +1,78 @@
+//! What the benchmarks share: packets, the CPU's name, pinning, medians.
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+use std::fs;
+use std::net::SocketAddr;
+
+use nym_mixnode::packet::{PacketSize, encode_next_hop};
+use rand::RngExt;
+use sphinx_packet::crypto::{PrivateKey, PublicKey};
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::packet::builder::SphinxPacketBuilder;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+
+/// A key pair and the address behind it.
+pub struct TestNode {
+    pub private: [u8; 32],
+    pub address: SocketAddr,
+}
+
+impl TestNode {
+    pub fn random() -> Self {
+        Self { private: rand::rng().random(), address: ([192, 0, 2, 1], 1789).into() }
+    }
+
+    pub fn sphinx(&self) -> Node {
+        let public = PublicKey::from(&PrivateKey::from(self.private));
+        Node::new(NodeAddressBytes::from_bytes(encode_next_hop(self.address)), public)
+    }
+}
+
+/// A packet for `node` with a second hop behind it.
+pub fn build_packet(node: &TestNode, size: PacketSize) -> Vec<u8> {
+    build_route(&[node, &TestNode::random()], &[0, 0], size)
+}
+
+/// A packet along `route` with these delays in nanoseconds.
+pub fn build_route(route: &[&TestNode], delays_ns: &[u64], size: PacketSize) -> Vec<u8> {
+    let route: Vec<_> = route.iter().map(|node| node.sphinx()).collect();
+    let delays: Vec<_> = delays_ns.iter().map(|nanos| Delay::new_from_nanos(*nanos)).collect();
+    let destination = Destination::new(DestinationAddressBytes::from_bytes([5; 32]), [6; 16]);
+    SphinxPacketBuilder::new()
+        .with_payload_size(size.payload_len())
+        .build_packet([7; 16], &route, &destination, &delays)
+        .expect("a route of two hops")
+        .to_bytes()
+}
+
+pub fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        info.lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split(": ").nth(1))
+            .unwrap_or("?")
+            .to_owned()
+    };
+    format!("{} (family {}, model {})", field("model name"), field("cpu family"), field("model\t"))
+}
+
+/// Keeps the clock of another core from deciding a comparison.
+pub fn pin_to_last_core() {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut set = CpuSet::new();
+    set.set(cores - 1);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        println!("not pinned to a core: {error}");
+    }
+}
+
+pub fn median(samples: &mut [f64]) -> f64 {
+    quantile(samples, 0.5)
+}
+
+pub fn quantile(samples: &mut [f64], share: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[((samples.len() - 1) as f64 * share).round() as usize]
+}

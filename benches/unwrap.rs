@@ -1,0 +1,109 @@
+//! The unwrap engine against the sphinx-packet crate's `process()`, on the same packets, on one core.
+//!
+//! Both take turns on small pieces of work, so that a change of the clock hits both alike; what counts is the median of
+//! the ratios. Run with `cargo bench --bench unwrap`.
+
+mod support;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use nym_mixnode::packet::{HEADER_LEN, PacketSize};
+use nym_mixnode::unwrap::{Engine, Outcome, stages};
+use sphinx_packet::crypto::PrivateKey;
+use sphinx_packet::{ProcessedPacketData, SphinxPacket};
+
+use support::{TestNode, build_packet, cpu_name, median, pin_to_last_core};
+
+const BATCH: usize = 32;
+const ROUNDS: usize = 150;
+
+fn main() {
+    pin_to_last_core();
+    println!("CPU: {}", cpu_name());
+    let node = TestNode::random();
+    let packets: Vec<Vec<u8>> = (0..BATCH).map(|_| build_packet(&node, PacketSize::Regular)).collect();
+    compare(&node, &packets);
+    shares(&node, &packets);
+}
+
+fn compare(node: &TestNode, packets: &[Vec<u8>]) {
+    let engine = Engine::new(&node.private);
+    let oracle = PrivateKey::from(node.private);
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let our_time = time_engine(&engine, packets);
+        let their_time = time_process(&oracle, packets);
+        ours.push(micros_each(our_time));
+        theirs.push(micros_each(their_time));
+        ratios.push(their_time.as_secs_f64() / our_time.as_secs_f64());
+    }
+    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+    println!("regular packets, batches of {BATCH}, {ROUNDS} rounds in turn, one core:");
+    println!("  engine                     {ours:7.2} µs per packet  {:8.0} packets/s", 1e6 / ours);
+    println!("  sphinx-packet 0.8 process  {theirs:7.2} µs per packet  {:8.0} packets/s", 1e6 / theirs);
+    println!("  ratio (median of rounds)   {:7.2} ×", median(&mut ratios));
+}
+
+fn time_engine(engine: &Engine, packets: &[Vec<u8>]) -> Duration {
+    let mut batch = packets.to_vec();
+    let mut outcomes = Vec::with_capacity(BATCH);
+    let start = Instant::now();
+    engine.unwrap_batch(&mut batch, &mut outcomes);
+    let elapsed = start.elapsed();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Forward { .. })));
+    black_box(batch);
+    elapsed
+}
+
+fn time_process(key: &PrivateKey, packets: &[Vec<u8>]) -> Duration {
+    let parsed: Vec<_> = packets.iter().map(|packet| SphinxPacket::from_bytes(packet).expect("a packet")).collect();
+    let start = Instant::now();
+    for packet in parsed {
+        let processed = packet.process(key).expect("a packet for this key");
+        assert!(matches!(black_box(processed).data, ProcessedPacketData::ForwardHop { .. }));
+    }
+    start.elapsed()
+}
+
+/// Each stage alone, as a share of their sum.
+fn shares(node: &TestNode, packets: &[Vec<u8>]) {
+    let header: &[u8; HEADER_LEN] = packets[0].first_chunk().expect("a header");
+    let alpha: [u8; 32] = *header.first_chunk().expect("α");
+    let mut payloads = [(); stages::PAYLOADS].map(|()| vec![3; PacketSize::Regular.payload_len()]);
+    let expansion = time_stage(|| drop(black_box(stages::expansion(black_box(&alpha)))));
+    let rows = [
+        ("2 × X25519", 2.0 * time_stage(|| drop(black_box(stages::multiply(black_box(&node.private), &alpha))))),
+        ("key derivation", time_stage(|| drop(black_box(stages::key_derivation(black_box(&alpha)))))),
+        (
+            "MAC and header",
+            time_stage(|| drop(black_box(stages::mac_and_header(black_box(header), &alpha)))) - expansion,
+        ),
+        (
+            "payload",
+            time_stage(|| stages::payloads(payloads.each_mut().map(Vec::as_mut_slice))) / stages::PAYLOADS as f64,
+        ),
+    ];
+    let sum: f64 = rows.iter().map(|(_, micros)| micros).sum();
+    println!("where the time goes, each stage alone:");
+    for (name, micros) in rows {
+        println!("  {name:<26} {micros:7.2} µs  {:5.1} %", 100.0 * micros / sum);
+    }
+}
+
+/// Median time of one call in microseconds.
+fn time_stage(mut stage: impl FnMut()) -> f64 {
+    const CALLS: u32 = 64;
+    let mut samples: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            (0..CALLS).for_each(|_| stage());
+            start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
+        })
+        .collect();
+    median(&mut samples)
+}
+
+fn micros_each(batch: Duration) -> f64 {
+    batch.as_secs_f64() * 1e6 / BATCH as f64
+}

@@ -1,0 +1,335 @@
+//! The directory over HTTP.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::{Method, Response, StatusCode, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{Directory, DirectoryError};
+use crate::api::{Accepted, GatewayRegistration, MixMetric, MixRegistration, NextReport, Refusal, Topology};
+
+/// Longest message of a directory that we repeat, in characters.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Bounds of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Until the connection stands, name resolution and TLS included.
+    pub connect_timeout: Duration,
+    /// Until the last byte of the reply.
+    pub total_timeout: Duration,
+    /// Bytes of a reply's body; a longer one is an error.
+    pub body_bytes_max: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            total_timeout: Duration::from_secs(10),
+            body_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// What an unregistration found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unregistered {
+    /// The registration was there and is gone.
+    Removed,
+    /// There was none.
+    NotListed,
+}
+
+/// A directory over HTTP. Requests follow no redirects and use no proxy, whatever the environment says: a directory
+/// knows a node by the address it calls from.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    directory: Url,
+    metrics: Url,
+    location: String,
+    body_bytes_max: usize,
+}
+
+impl Client {
+    /// A client of the directory and the metrics server at these base URLs, which may have a path prefix.
+    ///
+    /// # Errors
+    /// When a URL is not `http` or `https`, or TLS cannot be set up.
+    pub fn new(directory: &Url, metrics: &Url) -> Result<Self, DirectoryError> {
+        Self::with_limits(directory, metrics, ClientLimits::default())
+    }
+
+    /// As [`Client::new`], with other limits.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_limits(directory: &Url, metrics: &Url, limits: ClientLimits) -> Result<Self, DirectoryError> {
+        for url in [directory, metrics] {
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(DirectoryError::BadUrl { url: printable(url), reason: "not an http or https URL" });
+            }
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.total_timeout)
+            // Calls are far apart: a kept connection would only be found dead by the next one.
+            .pool_max_idle_per_host(0);
+        if directory.scheme() == "http" && metrics.scheme() == "http" {
+            // Then the system's root certificates are not needed, and an image without any must work.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder
+            .build()
+            .map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })?;
+        let location = printable(directory);
+        let (directory, metrics) = (directory.clone(), metrics.clone());
+        Ok(Self { http, directory, metrics, location, body_bytes_max: limits.body_bytes_max })
+    }
+
+    /// Registers a gateway, or replaces its registration.
+    ///
+    /// # Errors
+    /// As every request; see [`DirectoryError`].
+    pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<(), DirectoryError> {
+        self.mixmining("register the gateway", Method::POST, &["register", "gateway"]).json(gateway).accepted().await
+    }
+
+    fn mixmining(&self, action: &'static str, method: Method, path: &[&str]) -> Request {
+        self.request(action, method, &self.directory, &[&["api", "mixmining"], path].concat())
+    }
+
+    fn request(&self, action: &'static str, method: Method, base: &Url, path: &[&str]) -> Request {
+        let url = join(base, path);
+        let builder = self.http.request(method, url.clone());
+        Request { action, url: printable(&url), builder, body_bytes_max: self.body_bytes_max }
+    }
+}
+
+impl Directory for Client {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+        self.mixmining("register the node", Method::POST, &["register", "mix"]).json(mix).accepted().await
+    }
+
+    /// A 404 is a success: the registration is gone, whoever removed it.
+    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+        match self.mixmining("unregister the node", Method::DELETE, &["register", identity]).accepted().await {
+            Ok(()) => Ok(Unregistered::Removed),
+            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn topology(&self) -> Result<Topology, DirectoryError> {
+        self.mixmining("fetch the topology", Method::GET, &["topology"]).reply().await
+    }
+
+    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
+        let path = ["api", "metrics", "mixes"];
+        let request = self.request("report metrics", Method::POST, &self.metrics, &path);
+        let next: NextReport = request.json(metric).reply().await?;
+        Ok(Duration::from_secs(next.next_report_in))
+    }
+}
+
+/// One request, and what its errors say about it.
+struct Request {
+    action: &'static str,
+    url: String,
+    builder: reqwest::RequestBuilder,
+    body_bytes_max: usize,
+}
+
+impl Request {
+    fn json(self, body: &impl Serialize) -> Self {
+        Self { builder: self.builder.json(body), ..self }
+    }
+
+    async fn accepted(self) -> Result<(), DirectoryError> {
+        let (action, url) = (self.action, self.url.clone());
+        let Accepted { ok } = self.reply().await?;
+        if ok {
+            return Ok(());
+        }
+        Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() })
+    }
+
+    async fn reply<T: DeserializeOwned>(self) -> Result<T, DirectoryError> {
+        let Self { action, url, builder, body_bytes_max } = self;
+        let unreachable = |error: reqwest::Error| {
+            let reason = if error.is_timeout() { "no answer in time".into() } else { innermost(&error) };
+            DirectoryError::Unreachable { action, url: url.clone(), reason }
+        };
+        let malformed = |reason| DirectoryError::MalformedReply { action, url: url.clone(), reason };
+
+        let response = builder.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let Some(body) = bounded_body(response, body_bytes_max).await.map_err(unreachable)? else {
+            return Err(malformed(format!("the answer is longer than {body_bytes_max} bytes")));
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| malformed(format!("the answer is not the expected JSON: {error}")));
+        }
+        Err(failure(action, url.clone(), status, &body))
+    }
+}
+
+fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -> DirectoryError {
+    let code = status.as_u16();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return DirectoryError::TooManyRequests { action, url };
+    }
+    if status.is_client_error() {
+        return DirectoryError::Refused { action, url, status: code, message: message(body) };
+    }
+    if status.is_server_error() {
+        return DirectoryError::ServerFailed { action, url, status: code, message: message(body) };
+    }
+    DirectoryError::MalformedReply {
+        action,
+        url,
+        reason: format!("it answered {code}, and redirects are not followed"),
+    }
+}
+
+/// The body, or nothing when it is longer than `bytes_max`.
+async fn bounded_body(mut response: Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// A directory's words, fit for one line of a terminal: it is a stranger, and its text may hold anything.
+fn message(body: &[u8]) -> String {
+    let text = match serde_json::from_slice(body) {
+        Ok(Refusal { error }) => error,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let words = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }
+}
+
+/// `base` with `path` after its own, whether or not that ends in a slash.
+fn join(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Never fails: the scheme is http or https, whose URLs have a path.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+/// The URL without its user name and password, which belong in no message.
+fn printable(url: &Url) -> String {
+    let mut url = url.clone();
+    if !url.username().is_empty() || url.password().is_some() {
+        // Fails only for URLs without a host, which have no user either.
+        let _: Result<(), ()> = url.set_username("");
+        let _: Result<(), ()> = url.set_password(None);
+    }
+    url.to_string()
+}
+
+/// The cause at the end of the chain, which says most and repeats no URL.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_path_prefix_with_or_without_a_trailing_slash() {
+        for (base, expected) in [
+            ("http://d.example:8081", "http://d.example:8081/api/mixmining"),
+            ("http://d.example:8081/", "http://d.example:8081/api/mixmining"),
+            ("https://d.example/nym", "https://d.example/nym/api/mixmining"),
+            ("https://d.example/nym/", "https://d.example/nym/api/mixmining"),
+            ("https://d.example/nym/?q=1#f", "https://d.example/nym/api/mixmining"),
+            ("http://[::1]:8081/a/b", "http://[::1]:8081/a/b/api/mixmining"),
+        ] {
+            assert_eq!(join(&url(base), &["api", "mixmining"]).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn an_identity_cannot_leave_its_path_segment() {
+        let joined = join(&url("http://d.example"), &["register", "a/../b?c"]);
+        assert_eq!(joined.as_str(), "http://d.example/register/a%2F..%2Fb%3Fc");
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_in_no_message() {
+        assert_eq!(printable(&url("https://user:secret@d.example/x")), "https://d.example/x");
+    }
+
+    #[test]
+    fn a_url_of_another_scheme_is_refused() {
+        let error = Client::new(&url("ftp://d.example"), &url("http://d.example")).unwrap_err();
+        assert!(matches!(error, DirectoryError::BadUrl { .. }));
+        assert!(error.to_string().contains("ftp://d.example"), "{error}");
+        assert_eq!(error.exit_code(), 78);
+    }
+
+    #[test]
+    fn a_directorys_words_become_one_short_clean_line() {
+        for (body, expected) in [
+            (r#"{"error":"host taken"}"#.as_bytes().to_vec(), "host taken".to_owned()),
+            (b"You have reached maximum request limit.\n".to_vec(), "You have reached maximum request limit.".into()),
+            (b"a\x1b[31mred\r\n\r\nb\x00".to_vec(), "a [31mred b".into()),
+            (b"".to_vec(), "(no message)".into()),
+            (vec![0xff, 0xfe], "\u{fffd}\u{fffd}".into()),
+            ("é".repeat(5000).into_bytes(), "é".repeat(MESSAGE_CHARS_MAX)),
+        ] {
+            assert_eq!(message(&body), expected);
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_kind_and_exit_code() {
+        for (status, transient, exit_code) in [
+            (301, true, 69),
+            (400, false, 65),
+            (403, false, 77),
+            (404, true, 65),
+            (409, false, 65),
+            (429, true, 75),
+            (500, true, 69),
+            (503, true, 69),
+        ] {
+            let error = failure("test", "http://d/".into(), StatusCode::from_u16(status).unwrap(), b"{}");
+            assert_eq!((error.is_transient(), error.exit_code()), (transient, exit_code), "{status}: {error}");
+            assert_eq!(error.is_conflict(), status == 409);
+            assert!(!error.to_string().contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The heartbeat against a scripted directory, in virtual time.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::api::{MixMetric, RegisteredMix};
+use crate::directory::FailureCounts;
+
+const IDENTITY: &str = "me";
+const HOST: &str = "192.0.2.1:1789";
+
+/// A directory in memory that can be down, forgetful, or old.
+#[derive(Debug, Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+#[derive(Debug, Default)]
+struct Script {
+    down_until: Option<Instant>,
+    /// Refuses a host that is listed, whoever asks, as the 0.9.2 validator does.
+    old: bool,
+    hangs: bool,
+    topology: Topology,
+    registrations: Vec<Instant>,
+    unregistrations: usize,
+    fetches: Vec<Instant>,
+    metrics: Vec<(Instant, MixMetric)>,
+    metrics_replies: VecDeque<Result<u64, DirectoryError>>,
+    refusals: VecDeque<DirectoryError>,
+}
+
+impl Scripted {
+    fn with<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Script {
+    fn answer(&self) -> Result<(), DirectoryError> {
+        if self.down_until.is_some_and(|until| Instant::now() < until) {
+            return Err(DirectoryError::Unreachable {
+                action: "ask",
+                url: "http://d/".into(),
+                reason: "connection refused".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn refused(status: u16) -> DirectoryError {
+    DirectoryError::Refused { action: "register", url: "http://d/".into(), status, message: "no".into() }
+}
+
+impl Directory for Scripted {
+    fn location(&self) -> &'static str {
+        "http://d/"
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            script.registrations.push(Instant::now());
+            if let Some(refusal) = script.refusals.pop_front() {
+                return Err(refusal);
+            }
+            let nodes = &mut script.topology.mix_nodes;
+            if script.old && nodes.iter().any(|node| node.registration.mix_host == mix.mix_host) {
+                return Err(refused(409));
+            }
+            nodes.retain(|node| node.registration.identity_key != mix.identity_key);
+            nodes.push(RegisteredMix { registration: mix.clone(), registration_time: 0, reputation: 0 });
+            Ok(())
+        })
+    }
+
+    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+        if self.with(|script| script.hangs) {
+            std::future::pending::<()>().await;
+        }
+        self.with(|script| {
+            script.answer()?;
+            script.unregistrations += 1;
+            let before = script.topology.mix_nodes.len();
+            script.topology.mix_nodes.retain(|node| node.registration.identity_key != identity);
+            let removed = script.topology.mix_nodes.len() < before;
+            Ok(if removed { Unregistered::Removed } else { Unregistered::NotListed })
+        })
+    }
+
+    async fn topology(&self) -> Result<Topology, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            script.fetches.push(Instant::now());
+            Ok(script.topology.clone())
+        })
+    }
+
+    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
+        self.with(|script| {
+            script.metrics.push((Instant::now(), metric.clone()));
+            script.metrics_replies.pop_front().unwrap_or(Ok(60)).map(Duration::from_secs)
+        })
+    }
+}
+
+fn mix(identity: &str, host: &str) -> MixRegistration {
+    MixRegistration {
+        mix_host: host.into(),
+        mix_hosts: Vec::new(),
+        identity_key: identity.into(),
+        sphinx_key: "s".into(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        layer: 1,
+    }
+}
+
+fn listed(identity: &str, host: &str) -> RegisteredMix {
+    RegisteredMix { registration: mix(identity, host), registration_time: 0, reputation: 0 }
+}
+
+fn heartbeat(directory: &Scripted) -> Heartbeat<Scripted> {
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_secs(60), ..HeartbeatSettings::default() };
+    Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), settings)
+}
+
+/// Runs it for this long in virtual time, expecting no fatal error.
+async fn run_for(heartbeat: &Heartbeat<Scripted>, duration_s: u64) {
+    run_counting(heartbeat, duration_s, || 0, |_| {}).await;
+}
+
+async fn run_counting(
+    heartbeat: &Heartbeat<Scripted>,
+    duration_s: u64,
+    received: impl Fn() -> u64,
+    on_topology: impl Fn(&Topology),
+) {
+    let ended = timeout(Duration::from_secs(duration_s), heartbeat.run(received, on_topology)).await;
+    assert!(ended.is_err(), "ended early: {ended:?}");
+}
+
+async fn fatal(heartbeat: &Heartbeat<Scripted>) -> DirectoryError {
+    let ended = timeout(Duration::from_secs(3600), heartbeat.run(|| 0, |_| {})).await;
+    ended.expect("a fatal error ends the run").unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_at_once_and_refreshes_on_schedule() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", "192.0.2.2:1789")));
+    let heartbeat = heartbeat(&directory);
+    let state = heartbeat.state();
+    assert!(!state.registered());
+    let sizes = Mutex::new(Vec::new());
+    run_counting(&heartbeat, 130, || 0, |topology| sizes.lock().unwrap().push(topology.mix_nodes.len())).await;
+    assert!(state.registered());
+    assert_eq!(state.last_error(), None);
+    assert_eq!(*sizes.lock().unwrap(), [1, 2, 2], "first without us, then with us");
+    directory.with(|script| {
+        assert_eq!(script.registrations.len(), 1);
+        let gaps: Vec<_> = script.fetches.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert_eq!(gaps, [60, 60]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_down_for_ten_minutes_registers_us_within_a_minute_of_its_return() {
+    let directory = Scripted::default();
+    let returns = Instant::now() + Duration::from_secs(600);
+    directory.with(|script| script.down_until = Some(returns));
+    let heartbeat = heartbeat(&directory);
+    let state = heartbeat.state();
+
+    run_for(&heartbeat, 590).await;
+    assert!(!state.registered());
+    assert!(state.last_error().unwrap().contains("connection refused"));
+    assert!((10..60).contains(&state.failures().topology), "{:?}", state.failures());
+
+    run_for(&heartbeat, 70).await;
+    assert!(state.registered());
+    assert_eq!(state.last_error(), None);
+    assert!(directory.with(|script| script.registrations[0]) < returns + Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_again_when_the_directory_forgets_us() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    let seen = Cell::new(usize::MAX);
+    let run = run_counting(&heartbeat, 200, || 0, |topology| seen.set(topology.mix_nodes.len()));
+    let forget = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        directory.with(|script| script.topology = Topology::default());
+    };
+    tokio::join!(run, forget);
+    assert_eq!(directory.with(|script| script.registrations.len()), 2);
+    assert!(heartbeat.state().registered());
+    assert_eq!(seen.get(), 1, "the empty topology was not handed on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_alives_go_out_every_few_minutes() {
+    let directory = Scripted::default();
+    run_for(&heartbeat(&directory), 1000).await;
+    assert_eq!(directory.with(|script| script.registrations.len()), 4, "at 0, 300, 600 and 900 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_validators_conflict_ends_the_keep_alives_and_harms_nothing() {
+    let directory = Scripted::default();
+    directory.with(|script| script.old = true);
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 2000).await;
+    assert_eq!(directory.with(|script| script.registrations.len()), 2, "the first, and one keep-alive");
+    assert!(heartbeat.state().registered());
+    assert_eq!(heartbeat.state().last_error(), None);
+    assert_eq!(heartbeat.state().failures(), FailureCounts::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_validators_stale_entry_of_ours_is_replaced_silently() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        script.old = true;
+        script.topology.mix_nodes.push(listed(IDENTITY, HOST));
+    });
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 30).await;
+    assert!(heartbeat.state().registered());
+    assert_eq!(directory.with(|script| (script.registrations.len(), script.unregistrations)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_identity_on_our_address_is_fatal_before_we_are_registered() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
+    let heartbeat = heartbeat(&directory);
+    let error = fatal(&heartbeat).await;
+    assert!(matches!(&error, DirectoryError::AddressTaken { holder, .. } if holder == "other"), "{error}");
+    assert_eq!(heartbeat.state().last_error(), Some(error.to_string()));
+
+    heartbeat.unregister().await;
+    assert_eq!(directory.with(|script| script.unregistrations), 0, "nothing of ours was there to remove");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_registration_is_fatal_at_first_and_only_noted_later() {
+    for status in [400, 409] {
+        let directory = Scripted::default();
+        directory.with(|script| script.refusals.push_back(refused(status)));
+        let error = fatal(&heartbeat(&directory)).await;
+        assert!(matches!(error, DirectoryError::Refused { status: got, .. } if got == status), "{error}");
+
+        let directory = Scripted::default();
+        let heartbeat = heartbeat(&directory);
+        let usurp = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            directory.with(|script| {
+                script.topology.mix_nodes = vec![listed("other", HOST)];
+                script.refusals.extend((0..10_000).map(|_| refused(status)));
+            });
+        };
+        tokio::join!(run_for(&heartbeat, 600), usurp);
+        assert!(!heartbeat.state().registered());
+        assert!(heartbeat.state().last_error().unwrap().contains("refused"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_waits_at_least_half_a_minute() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let limited = || DirectoryError::TooManyRequests { action: "register", url: "http://d/".into() };
+        script.refusals.extend([limited(), limited()]);
+    });
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 180).await;
+    directory.with(|script| {
+        assert_eq!(script.registrations.len(), 3);
+        assert!(script.registrations.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(30)));
+    });
+    assert!(heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_listed_elsewhere_later_is_reported_and_contested_at_the_keep_alive() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    let move_us = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        directory.with(|script| script.topology.mix_nodes = vec![listed(IDENTITY, "192.0.2.99:1789")]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!heartbeat.state().registered());
+        assert!(heartbeat.state().last_error().unwrap().contains("another address"));
+    };
+    tokio::join!(run_for(&heartbeat, 310), move_us);
+    assert_eq!(directory.with(|script| script.topology.mix_nodes[0].registration.mix_host.clone()), HOST);
+    assert!(heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_rounded_deltas_without_next_hops_at_the_times_asked_for() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let failure = DirectoryError::TooManyRequests { action: "report", url: "http://d/".into() };
+        script.metrics_replies.extend([Ok(20), Err(failure), Ok(0), Ok(u64::MAX)]);
+    });
+    let heartbeat = heartbeat(&directory);
+    let started = Instant::now();
+    let ten_a_second = || started.elapsed().as_secs() * 10;
+    run_counting(&heartbeat, 3700, ten_a_second, |_| {}).await;
+    let reports = directory.with(|script| {
+        assert!(script.metrics.iter().all(|(_, metric)| metric.sent.is_empty() && metric.pub_key == IDENTITY));
+        script.metrics.iter().map(|(at, metric)| ((*at - started).as_secs(), metric.received)).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        reports,
+        [(5, 64), (25, 256), (55, 512), (60, 64), (3660, 36_032)],
+        "20 s as asked; 30 s after a failure, whose packets come along; no sooner than 5 s; no later than an hour"
+    );
+    assert_eq!(heartbeat.state().failures().metrics, 1);
+    assert_eq!(heartbeat.state().last_error(), None, "a node without metrics is ready all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unregister_is_bounded_when_the_directory_hangs() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 1).await;
+    directory.with(|script| script.hangs = true);
+    let started = Instant::now();
+    heartbeat.unregister().await;
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
+    assert!(!heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", "192.0.2.2:1789")));
+    let with_file =
+        |path: &str| HeartbeatSettings { last_good: Some(home.path().join(path)), ..HeartbeatSettings::default() };
+
+    let kept = Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), with_file("topology.json"));
+    assert_eq!(kept.load_last_good(), None);
+    run_for(&kept, 100).await;
+    assert_eq!(kept.load_last_good(), Some(directory.with(|script| script.topology.clone())));
+
+    let lost = Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), with_file("missing/topology.json"));
+    run_for(&lost, 100).await;
+    assert!(lost.state().registered());
+    assert_eq!(lost.load_last_good(), None);
+}

@@ -1,0 +1,153 @@
+//! Before the first registration: is our address, or our identity, somebody's already?
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::DirectoryError;
+use crate::api::{MixRegistration, Topology};
+
+/// How long the node at the listed address has to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A node announces one or two addresses; a directory's list is not trusted to be short.
+const ADDRESSES_TRIED_MAX: usize = 4;
+
+/// Checks that no other node would suffer from our registration.
+///
+/// `listen` are our own bound addresses: after a change of the announced address, the listed one may still lead to
+/// ourselves.
+pub(super) async fn check(
+    topology: &Topology,
+    ours: &MixRegistration,
+    listen: &[SocketAddr],
+    force: bool,
+) -> Result<(), DirectoryError> {
+    let announced = ours.announced_addresses();
+    if let Some((address, holder)) = other_holder(topology, &ours.identity_key, &announced) {
+        return Err(DirectoryError::AddressTaken { address, holder });
+    }
+    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(()) };
+    let listed = entry.announced_addresses();
+    if listed.iter().any(|address| announced.contains(address)) {
+        return Ok(());
+    }
+    if !force {
+        for &address in listed.iter().take(ADDRESSES_TRIED_MAX) {
+            if answers(address, listen).await {
+                return Err(DirectoryError::IdentityInUse { identity: ours.identity_key.clone(), address });
+            }
+        }
+    }
+    warn!(listed_host = %entry.registration.mix_host, our_host = %ours.mix_host, forced = force,
+        "our identity was registered at another address; replacing that registration");
+    Ok(())
+}
+
+/// The first of these addresses that a node with another identity has registered, and that identity.
+fn other_holder(topology: &Topology, identity: &str, addresses: &[SocketAddr]) -> Option<(SocketAddr, String)> {
+    let mixes = topology.mix_nodes.iter().map(|mix| (&mix.registration.identity_key, mix.announced_addresses()));
+    let gateways =
+        topology.gateways.iter().map(|gateway| (&gateway.registration.identity_key, gateway.announced_addresses()));
+    mixes.chain(gateways).filter(|(holder, _)| *holder != identity).find_map(|(holder, taken)| {
+        let address = addresses.iter().find(|address| taken.contains(address))?;
+        Some((*address, holder.clone()))
+    })
+}
+
+async fn answers(address: SocketAddr, listen: &[SocketAddr]) -> bool {
+    match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(connection)) => !leads_to_ourselves(&connection, listen),
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// A connection with the same address at both ends stayed on this machine; with a port that we listen on, it is us.
+fn leads_to_ourselves(connection: &TcpStream, listen: &[SocketAddr]) -> bool {
+    let (Ok(from), Ok(to)) = (connection.local_addr(), connection.peer_addr()) else { return false };
+    let is_ours = |own: &SocketAddr| own.port() == to.port() && (own.ip().is_unspecified() || own.ip() == to.ip());
+    from.ip() == to.ip() && listen.iter().any(is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::RegisteredMix;
+    use tokio::net::TcpListener;
+
+    fn mix(identity: &str, host: &str) -> MixRegistration {
+        MixRegistration {
+            mix_host: host.into(),
+            mix_hosts: Vec::new(),
+            identity_key: identity.into(),
+            sphinx_key: "s".into(),
+            version: "0.9.2".into(),
+            location: String::new(),
+            incentives_address: String::new(),
+            layer: 1,
+        }
+    }
+
+    fn listing(identity: &str, host: &str) -> Topology {
+        let registered = RegisteredMix { registration: mix(identity, host), registration_time: 1, reputation: 0 };
+        Topology { mix_nodes: vec![registered], ..Topology::default() }
+    }
+
+    async fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn an_unknown_identity_and_our_own_entry_pass() {
+        let ours = mix("me", "192.0.2.1:1789");
+        for topology in [Topology::default(), listing("me", "192.0.2.1:1789"), listing("other", "192.0.2.1:1790")] {
+            check(&topology, &ours, &[], false).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn another_identity_on_any_of_our_addresses_is_an_error_even_when_forced() {
+        let mut ours = mix("me", "192.0.2.1:1789");
+        ours.mix_hosts = vec!["192.0.2.1:1789".into(), "[2001:db8::1]:1789".into()];
+        for force in [false, true] {
+            let error = check(&listing("other", "[2001:db8::1]:1789"), &ours, &[], force).await.unwrap_err();
+            assert!(
+                matches!(&error, DirectoryError::AddressTaken { holder, address }
+                    if holder == "other" && address.to_string() == "[2001:db8::1]:1789"),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn our_identity_elsewhere_is_an_error_only_when_a_node_answers_there() {
+        let (listener, address) = listening().await;
+        let ours = mix("me", "192.0.2.1:1789");
+        let topology = listing("me", &address.to_string());
+
+        let error = check(&topology, &ours, &[], false).await.unwrap_err();
+        assert!(matches!(&error, DirectoryError::IdentityInUse { address: at, .. } if *at == address), "{error}");
+        assert!(error.to_string().contains("--force"), "{error}");
+        check(&topology, &ours, &[], true).await.unwrap();
+
+        drop(listener);
+        check(&topology, &ours, &[], false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_old_address_that_leads_to_ourselves_is_not_another_node() {
+        let (_listener, address) = listening().await;
+        let ours = mix("me", "192.0.2.1:1789");
+        let topology = listing("me", &address.to_string());
+        let wildcard = SocketAddr::from(([0, 0, 0, 0], address.port()));
+        check(&topology, &ours, &[address], false).await.unwrap();
+        check(&topology, &ours, &[wildcard], false).await.unwrap();
+        let other_port = SocketAddr::from(([0, 0, 0, 0], address.port() ^ 1));
+        check(&topology, &ours, &[other_port], false).await.unwrap_err();
+    }
+}

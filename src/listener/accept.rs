@@ -1,0 +1,119 @@
+//! Accepting connections, also when descriptors run out.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::Counters;
+use super::limits::{ConnectionLimits, Permit};
+
+const PAUSE_INITIAL: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection within the caps, not yet tied to a runtime.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The socket, non-blocking.
+    pub stream: std::net::TcpStream,
+    /// Keeps its place under the caps.
+    pub permit: Permit,
+}
+
+/// Accepts until all workers are gone, and deals connections out to them in turn.
+///
+/// Where a connection goes has no bearing on where its packets leave: that is for the owner of each next hop.
+pub async fn accept(
+    listener: TcpListener,
+    limits: Arc<ConnectionLimits>,
+    workers: Vec<mpsc::Sender<Admitted>>,
+    counters: Arc<Counters>,
+) {
+    let mut turn = workers.iter().cycle();
+    let mut shortage = Shortage::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                shortage.relieve(&listener, &error).await;
+                continue;
+            }
+        };
+        shortage.is_over();
+        let Some(admitted) = admit(stream, &limits) else {
+            counters.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        let Some(worker) = turn.next() else { return };
+        if worker.send(admitted).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn admit(stream: TcpStream, limits: &Arc<ConnectionLimits>) -> Option<Admitted> {
+    let permit = limits.admit(stream.peer_addr().ok()?.ip())?;
+    Some(Admitted { stream: stream.into_std().ok()?, permit })
+}
+
+/// What to do while `accept` fails, most likely for want of file descriptors.
+struct Shortage {
+    pause: Duration,
+    logged_at: Option<Instant>,
+    failures: u64,
+    /// Given up to accept, and close, a connection that would otherwise keep the listener readable for ever.
+    spare: Option<File>,
+}
+
+impl Shortage {
+    fn new() -> Self {
+        Self { pause: PAUSE_INITIAL, logged_at: None, failures: 0, spare: open_spare() }
+    }
+
+    async fn relieve(&mut self, listener: &TcpListener, error: &io::Error) {
+        self.log(error);
+        if is_out_of_descriptors(error) && self.spare.take().is_some() {
+            // With the spare one free the oldest waiting peer learns at once that there is no room.
+            drop(tokio::time::timeout(Duration::ZERO, listener.accept()).await);
+            self.spare = open_spare();
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+
+    fn is_over(&mut self) {
+        self.pause = PAUSE_INITIAL;
+        if self.spare.is_none() {
+            self.spare = open_spare();
+        }
+    }
+
+    fn log(&mut self, error: &io::Error) {
+        self.failures += 1;
+        let now = Instant::now();
+        if self.logged_at.is_none_or(|at| now - at >= LOG_EVERY) {
+            tracing::warn!(
+                failures = self.failures,
+                "Failed to accept incoming connection: {error}; if it says \"Too many open files\", raise the limit \
+                 (LimitNOFILE=65535 under systemd, --ulimit nofile=65535:65535 for docker)"
+            );
+            self.logged_at = Some(now);
+            self.failures = 0;
+        }
+    }
+}
+
+fn open_spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}

@@ -1,0 +1,220 @@
+//! One worker: a thread with connections, an unwrap engine, a pool, and the next hops it owns.
+//!
+//! A packet is unwrapped where its connection lives and pooled where its next hop lives. So what comes in on the
+//! connections of one worker leaves through all of them, and the number of workers divides nobody's anonymity set.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet, yield_now};
+use tokio::time::Instant;
+
+use super::state::Shared;
+use crate::forwarder::{Forwarder, Policy};
+use crate::listener::{self, Admitted, Deadlines, Intake};
+use crate::mix;
+use crate::packet::{DropReason, PacketBuf, Received, Scheduled};
+use crate::shutdown::PhaseSignal;
+use crate::unwrap::{Engine, Outcome};
+
+/// Packets unwrapped at one go: enough for engines that work side by side, and short enough (some 1.5 ms on the
+/// slowest engine) for the pool to keep its times.
+const BATCH_MAX: usize = 32;
+/// Packets between a worker's connections and its engine. Full means that reading stops.
+const INBOX_MAX: usize = 128;
+/// Packets between engines and a pool. Full means that unwrapping stops; pools always take in.
+const HANDOVER_MAX: usize = 1024;
+/// Connections dealt to a worker and not yet taken up.
+const CONNECTIONS_MAX: usize = 64;
+
+/// What a worker is given besides the shared state.
+pub(super) struct Settings {
+    pub(super) deadlines: Deadlines,
+    pub(super) forwarder: crate::forwarder::Settings,
+    pub(super) delay_max: Duration,
+}
+
+/// Where the other rooms put what is for a worker, for each worker.
+pub(super) struct Doors {
+    pub(super) connections: Vec<mpsc::Sender<Admitted>>,
+    handovers: Vec<mpsc::Sender<Scheduled>>,
+    rooms: Vec<(mpsc::Receiver<Admitted>, mpsc::Receiver<Scheduled>)>,
+}
+
+impl Doors {
+    pub(super) fn new(workers: usize) -> Self {
+        let (connections, connection_ends): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::channel(CONNECTIONS_MAX)).unzip();
+        let (handovers, handover_ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDOVER_MAX)).unzip();
+        Self { connections, handovers, rooms: connection_ends.into_iter().zip(handover_ends).collect() }
+    }
+
+    /// Makes the workers; whoever runs them must drop `connections` for them to end.
+    pub(super) fn into_workers(
+        self,
+        engine: impl Fn() -> Engine,
+        settings: impl Fn() -> Settings,
+        shared: &Arc<Shared>,
+        phase: &PhaseSignal,
+    ) -> (Vec<mpsc::Sender<Admitted>>, Vec<Worker>) {
+        let owners = Owners { handovers: self.handovers, hasher: Arc::new(RandomState::new()) };
+        let workers = self.rooms.into_iter().enumerate().map(|(number, (connections, handover))| Worker {
+            number,
+            connections,
+            handover,
+            owners: owners.clone(),
+            engine: engine(),
+            settings: settings(),
+            shared: Arc::clone(shared),
+            phase: phase.clone(),
+        });
+        (self.connections, workers.collect())
+    }
+}
+
+/// Which worker owns a next hop. The hash is keyed anew at each start: nobody can choose who shares a worker.
+#[derive(Clone)]
+struct Owners {
+    handovers: Vec<mpsc::Sender<Scheduled>>,
+    hasher: Arc<RandomState>,
+}
+
+impl Owners {
+    fn of(&self, next_hop: SocketAddr) -> usize {
+        let share = self.hasher.hash_one(next_hop) % self.handovers.len() as u64;
+        usize::try_from(share).unwrap_or_default()
+    }
+}
+
+/// A worker that has not started yet.
+pub(super) struct Worker {
+    pub(super) number: usize,
+    connections: mpsc::Receiver<Admitted>,
+    handover: mpsc::Receiver<Scheduled>,
+    owners: Owners,
+    engine: Engine,
+    settings: Settings,
+    shared: Arc<Shared>,
+    phase: PhaseSignal,
+}
+
+impl Worker {
+    /// Runs on the calling thread until the connections are gone and the pool is empty.
+    pub(super) fn run(self) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            // Look at sockets and timers after every few tasks: a batch is long for a runtime.
+            .event_interval(4)
+            .build()?;
+        LocalSet::new().block_on(&runtime, self.serve());
+        Ok(())
+    }
+
+    /// The stages end one after another, each when the one before it has closed its queue.
+    async fn serve(self) {
+        let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
+        let (inbox, received) = mpsc::channel(INBOX_MAX);
+        let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
+        let mut forwarder =
+            Forwarder::new(settings.forwarder, Arc::clone(&shared.forwarder), Arc::clone(&shared.drops), phase.clone());
+        let pool = mix::drive(
+            handover,
+            |scheduled| forwarder.send(scheduled),
+            &shared.drops,
+            &shared.pools[number],
+            phase.clone(),
+        );
+        let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared);
+        tokio::join!(serve_connections(connections, intake, phase), unwrap, pool);
+        forwarder.drain().await;
+    }
+}
+
+async fn serve_connections(mut connections: mpsc::Receiver<Admitted>, intake: Intake, phase: PhaseSignal) {
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            admitted = connections.recv() => match admitted {
+                Some(Admitted { stream, permit }) => {
+                    open.spawn_local(listener::serve(stream, permit, intake.clone(), phase.clone()));
+                }
+                None => break,
+            },
+            Some(ended) = open.join_next() => propagate_panic(ended),
+        }
+    }
+    while let Some(ended) = open.join_next().await {
+        propagate_panic(ended);
+    }
+}
+
+/// A panic in a task ends the worker, and with it the node: a node that has lost a part of itself must not go on.
+fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn unwrap_all(
+    mut received: mpsc::Receiver<Received>,
+    engine: Engine,
+    owners: Owners,
+    delay_max: Duration,
+    shared: &Shared,
+) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut packets = Vec::with_capacity(BATCH_MAX);
+    let mut arrivals = Vec::with_capacity(BATCH_MAX);
+    let mut outcomes = Vec::with_capacity(BATCH_MAX);
+    while received.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        for Received { packet, at } in batch.drain(..) {
+            packets.push(packet);
+            arrivals.push(at);
+        }
+        engine.unwrap_batch(&mut packets, &mut outcomes);
+        for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
+            match outcome {
+                Outcome::Forward { next_hop, delay } => {
+                    match schedule(packet, at, *next_hop, *delay, delay_max, &shared.policy) {
+                        Ok(scheduled) => hand_over(&owners, scheduled, shared).await,
+                        Err(reason) => shared.drops.count(reason),
+                    }
+                }
+                Outcome::Final { .. } => shared.count_final(),
+                Outcome::Drop(reason) => shared.drops.count(*reason),
+            }
+        }
+        // Timers and sockets get their turn between two batches.
+        yield_now().await;
+    }
+}
+
+fn schedule(
+    packet: PacketBuf,
+    at: Instant,
+    next_hop: SocketAddr,
+    delay: Duration,
+    delay_max: Duration,
+    policy: &Policy,
+) -> Result<Scheduled, DropReason> {
+    if !policy.allows(next_hop) {
+        return Err(DropReason::NextHopRefused);
+    }
+    let due = mix::due(at, packet.header().mode, delay, delay_max)?;
+    Ok(Scheduled { packet, next_hop, due })
+}
+
+async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {
+    let owner = &owners.handovers[owners.of(scheduled.next_hop)];
+    if owner.send(scheduled).await.is_err() {
+        // Pools close only when the node aborts.
+        shared.drops.count(DropReason::Shutdown);
+    }
+}

@@ -1,0 +1,77 @@
+//! The engine: a batch of packets in, an outcome for each.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::header::{self, Opened};
+use super::key_schedule::PayloadKey;
+use super::payload::{LANES, Layer, peel};
+use super::{Outcome, ReplayFilter};
+use crate::packet::{DropReason, HEADER_LEN, MIN_PACKET_LEN};
+
+/// Unwraps packets made for one Sphinx key. Each worker has its own; they share the replay filter.
+pub struct Engine {
+    private_key: Zeroizing<[u8; 32]>,
+    replay: Option<Arc<ReplayFilter>>,
+}
+
+impl Engine {
+    /// An engine that unwraps every copy of a packet alike.
+    #[must_use]
+    pub fn new(private_key: &[u8; 32]) -> Self {
+        Self { private_key: Zeroizing::new(*private_key), replay: None }
+    }
+
+    /// An engine that drops what the filter has seen before.
+    #[must_use]
+    pub fn with_replay_filter(private_key: &[u8; 32], filter: Arc<ReplayFilter>) -> Self {
+        Self { replay: Some(filter), ..Self::new(private_key) }
+    }
+
+    /// Unwraps each packet in place and writes its outcome to the same place of `outcomes`.
+    ///
+    /// A packet is the bytes of a Sphinx packet without its frame header. One that is too short to be a packet has a
+    /// bad MAC by definition.
+    pub fn unwrap_batch<P: AsMut<[u8]>>(&self, packets: &mut [P], outcomes: &mut Vec<Outcome>) {
+        outcomes.clear();
+        for group in packets.chunks_mut(LANES) {
+            self.unwrap_group(group, outcomes);
+        }
+    }
+
+    fn unwrap_group<P: AsMut<[u8]>>(&self, group: &mut [P], outcomes: &mut Vec<Outcome>) {
+        let mut keys: [Option<PayloadKey>; LANES] = Default::default();
+        for (packet, key) in group.iter_mut().zip(&mut keys) {
+            outcomes.push(match self.open(packet.as_mut()) {
+                Ok(opened) => {
+                    *key = Some(opened.payload_key);
+                    opened.outcome
+                }
+                Err(reason) => Outcome::Drop(reason),
+            });
+        }
+        let mut layers = group.iter_mut().zip(keys).filter_map(|(packet, key)| {
+            key.map(|key| Layer { payload: packet.as_mut().split_at_mut(HEADER_LEN).1, key })
+        });
+        let mut side_by_side: [Option<Layer<'_>>; LANES] = std::array::from_fn(|_| layers.next());
+        drop(layers);
+        peel(&mut side_by_side);
+    }
+
+    fn open(&self, packet: &mut [u8]) -> Result<Opened, DropReason> {
+        if packet.len() < MIN_PACKET_LEN {
+            return Err(DropReason::BadMac);
+        }
+        let header = packet.first_chunk_mut::<HEADER_LEN>().ok_or(DropReason::BadMac)?;
+        header::open(header, &self.private_key, self.replay.as_deref())
+    }
+}
+
+/// Says nothing of the key.
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! Opening the header of one packet in place: MAC, slot, and the header for the next hop.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aes::Aes128;
+use ctr::Ctr64BE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::key_schedule::{HopKeys, PayloadKey};
+use super::x25519::{Bytes32, multiply_clamped, multiply_unclamped};
+use super::{Outcome, ReplayFilter};
+use crate::packet::{ALPHA_LEN, BETA_LEN, DropReason, HEADER_LEN, MAC_LEN, SLOT_LEN, SphinxVersion, decode_next_hop};
+
+const FLAG_FORWARD: u8 = 1;
+const FLAG_FINAL: u8 = 2;
+
+/// A header that was opened: what to do with the packet, and the key of its payload.
+pub(super) struct Opened {
+    pub(super) outcome: Outcome,
+    pub(super) payload_key: PayloadKey,
+}
+
+/// Checks and opens `header`; for a packet that goes on, rewrites it into the next hop's header.
+pub(super) fn open(
+    header: &mut [u8; HEADER_LEN],
+    private_key: &Bytes32,
+    replay: Option<&ReplayFilter>,
+) -> Result<Opened, DropReason> {
+    let keys = verify(header, private_key)?;
+    if replay.is_some_and(|filter| !filter.insert(keys.replay_tag())) {
+        return Err(DropReason::Replay);
+    }
+    let beta = decrypt_beta(header, &keys);
+    let slot = Slot::decode(&beta)?;
+    let outcome = match slot.hop {
+        Hop::Final { destination, identifier } => Outcome::Final { destination, identifier },
+        Hop::Forward { next_hop, delay } => {
+            rewrite(header, &beta, slot.version, &keys)?;
+            Outcome::Forward { next_hop, delay }
+        }
+    };
+    Ok(Opened { outcome, payload_key: keys.payload_key(slot.version) })
+}
+
+/// β with the 60 zero bytes behind it that make room for the next hop's filler, decrypted.
+pub(super) type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
+
+fn verify(header: &[u8; HEADER_LEN], private_key: &Bytes32) -> Result<HopKeys, DropReason> {
+    let alpha = split(header).0;
+    let shared_secret = multiply_clamped(private_key, alpha).ok_or(DropReason::LowOrderPoint)?;
+    let keys = HopKeys::derive(&Zeroizing::new(shared_secret));
+    if is_authentic(header, &keys) { Ok(keys) } else { Err(DropReason::BadMac) }
+}
+
+/// Whether the MAC over β is right; compared in constant time.
+pub(super) fn is_authentic(header: &[u8; HEADER_LEN], keys: &HopKeys) -> bool {
+    let (_, mac, beta) = split(header);
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut hmac = Hmac::<Sha256>::new_from_slice(keys.mac_key()).expect("any key length");
+    hmac.update(beta);
+    hmac.verify_truncated_left(mac).is_ok()
+}
+
+pub(super) fn decrypt_beta(header: &[u8; HEADER_LEN], keys: &HopKeys) -> PaddedBeta {
+    let mut beta = [0; SLOT_LEN + BETA_LEN];
+    beta[..BETA_LEN].copy_from_slice(split(header).2);
+    Ctr64BE::<Aes128>::new(keys.stream_key().into(), &[0; 16].into()).apply_keystream(&mut beta);
+    beta
+}
+
+/// Writes blinded α, the slot's MAC and the shifted β over the header.
+fn rewrite(
+    header: &mut [u8; HEADER_LEN],
+    beta: &PaddedBeta,
+    version: SphinxVersion,
+    keys: &HopKeys,
+) -> Result<(), DropReason> {
+    let alpha = split(header).0;
+    let blinded = if version.blinds_unclamped() {
+        multiply_unclamped(keys.blinding(), alpha)
+    } else {
+        multiply_clamped(keys.blinding(), alpha)
+    };
+    let blinded = blinded.ok_or(DropReason::LowOrderPoint)?;
+    header[..ALPHA_LEN].copy_from_slice(&blinded);
+    // The next MAC is the last part of the slot and the next β follows it: one piece, as in the header.
+    header[ALPHA_LEN..].copy_from_slice(&beta[SLOT_LEN - MAC_LEN..]);
+    Ok(())
+}
+
+/// α, MAC and β.
+fn split(header: &[u8; HEADER_LEN]) -> (&Bytes32, &[u8; MAC_LEN], &[u8; BETA_LEN]) {
+    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
+    let (alpha, rest) = header.split_first_chunk().expect("α at the start");
+    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
+    let (mac, beta) = rest.split_first_chunk().expect("MAC behind it");
+    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
+    let beta = beta.try_into().expect("β last");
+    (alpha, mac, beta)
+}
+
+/// The part of β that is for this hop.
+struct Slot {
+    version: SphinxVersion,
+    hop: Hop,
+}
+
+enum Hop {
+    Forward { next_hop: SocketAddr, delay: Duration },
+    Final { destination: [u8; 32], identifier: [u8; 16] },
+}
+
+impl Slot {
+    fn decode(beta: &PaddedBeta) -> Result<Self, DropReason> {
+        let [flag, v0, v1, v2, rest @ ..] = beta;
+        if !matches!(*flag, FLAG_FORWARD | FLAG_FINAL) {
+            return Err(DropReason::BadRoutingFlag);
+        }
+        let version = SphinxVersion::from_wire([*v0, *v1, *v2]).ok_or(DropReason::BadVersion)?;
+        let (address, rest) = take::<32>(rest);
+        let hop = if *flag == FLAG_FORWARD {
+            let next_hop = decode_next_hop(&address).map_err(|_| DropReason::BadAddress)?;
+            let (nanos, _) = take::<8>(rest);
+            Hop::Forward { next_hop, delay: Duration::from_nanos(u64::from_be_bytes(nanos)) }
+        } else {
+            Hop::Final { destination: address, identifier: take::<16>(rest).0 }
+        };
+        Ok(Self { version, hop })
+    }
+}
+
+fn take<const LEN: usize>(bytes: &[u8]) -> ([u8; LEN], &[u8]) {
+    let mut out = [0; LEN];
+    let (head, rest) = bytes.split_at(LEN);
+    out.copy_from_slice(head);
+    (out, rest)
+}

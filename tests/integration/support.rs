@@ -1,0 +1,205 @@
+//! A node inside the test's process, packets for it, and a sink behind it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nym_mixnode::config::{Config, Source, Values, settings};
+use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
+use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
+use nym_mixnode::packet::{FrameDecoder, FrameHeader, PacketMode, PacketSize, encode_next_hop};
+use sphinx_packet::crypto::PublicKey;
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::packet::builder::SphinxPacketBuilder;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+/// Longer than anything here takes on a busy machine; what waits for it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port of the loopback that was free a moment ago, on IPv4 and IPv6.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let v4 = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        if std::net::TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Settings of a node that mixes on loopback, towards anywhere, for a directory that is not there.
+pub(crate) fn loopback_settings(port: u16) -> Values {
+    let mut values = Values::default();
+    let absent = format!("http://127.0.0.1:{}", free_port());
+    let mut set = |about, text: &str| values.set(about, text, &Source::Program);
+    set(&settings::NODE_ID.about, "under-test");
+    set(&settings::NODE_LAYER.about, "1");
+    set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
+    set(&settings::DIRECTORY_URL.about, &absent);
+    set(&settings::FORWARD_POLICY.about, "any");
+    set(&settings::SHUTDOWN_LINGER.about, "0s");
+    set(&settings::MIX_WORKERS.about, "2");
+    values
+}
+
+/// A node on a thread of its own.
+pub(crate) struct RunningNode {
+    pub(crate) address: SocketAddr,
+    pub(crate) sphinx_public: [u8; 32],
+    status: Arc<Mutex<NodeStatus>>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), NodeError>>,
+}
+
+impl RunningNode {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts a node with changed settings and waits until it listens.
+    pub(crate) async fn with(change: impl FnOnce(&mut Values)) -> Self {
+        let port = free_port();
+        let mut values = loopback_settings(port);
+        change(&mut values);
+        let config = Config::from_values(&values).unwrap();
+        let sphinx = SphinxKeyPair::generate().unwrap();
+        let sphinx_public = *sphinx.public();
+        let identity = nym_mixnode::keys::IdentityKeyPair::generate().unwrap();
+        let keys = NodeKeys { identity_public: identity.public_base58(), sphinx };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = oneshot::channel();
+        let status = Arc::new(Mutex::new(NodeStatus::default()));
+        let thread = std::thread::spawn({
+            let status = Arc::clone(&status);
+            move || {
+                let mut ready = Some(ready);
+                let report = |event| {
+                    let (SupervisorEvent::Ready { status: now }
+                    | SupervisorEvent::Status { status: now }
+                    | SupervisorEvent::Stopped { status: now }) = event;
+                    *status.lock().unwrap() = now;
+                    ready.take().map(|ready| ready.send(()));
+                };
+                let stop = async { drop(stopped.await) };
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(node::run(config, keys, RunOptions::default(), stop, report))
+            }
+        });
+        timeout(PATIENCE, is_ready).await.unwrap().expect("the node starts");
+        Self { address: ([127, 0, 0, 1], port).into(), sphinx_public, status, stop, thread }
+    }
+
+    /// The counters of the last second.
+    pub(crate) fn status(&self) -> NodeStatus {
+        self.status.lock().unwrap().clone()
+    }
+
+    /// Waits until the counters, which are a second old at the most, satisfy `wanted`.
+    pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
+        let reached = async {
+            while !wanted(&self.status()) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, reached).await.is_ok(), "{what}: {:?}", self.status());
+        self.status()
+    }
+
+    /// Stops it in order; the final counters obey the conservation law.
+    pub(crate) async fn stop(self) -> NodeStatus {
+        self.stop.send(()).unwrap();
+        let thread = self.thread;
+        tokio::task::spawn_blocking(move || thread.join().unwrap().unwrap()).await.unwrap();
+        let status = self.status.lock().unwrap().clone();
+        let dropped: u64 = status.dropped.values().sum();
+        assert_eq!(status.in_flight, 0, "{status:?}");
+        assert_eq!(status.received, status.forwarded + status.final_hop + dropped, "{status:?}");
+        status
+    }
+
+    pub(crate) fn hop(&self) -> Node {
+        hop(self.address, self.sphinx_public)
+    }
+}
+
+pub(crate) fn hop(address: SocketAddr, public_key: [u8; 32]) -> Node {
+    Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), PublicKey::from(public_key))
+}
+
+/// A Sphinx packet through `first`, held there for `delay`, to whatever listens at `next`; framed.
+pub(crate) fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header: FrameHeader) -> Vec<u8> {
+    let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+    // The last hop's key is nobody's: a sink does not unwrap.
+    let route = [first.clone(), hop(next, [9; 32])];
+    let delays = [Delay::new_from_nanos(nanos), Delay::new_from_nanos(0)];
+    let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);
+    let packet = SphinxPacketBuilder::new()
+        .with_payload_size(header.size.payload_len())
+        .build_packet([3; 16], &route, &destination, &delays)
+        .unwrap();
+    let mut frame = Vec::new();
+    header.encode(&mut frame);
+    frame.extend(packet.to_bytes());
+    frame
+}
+
+pub(crate) const ACK: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+
+pub(crate) async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    for frame in frames {
+        stream.write_all(frame).await.unwrap();
+    }
+    stream
+}
+
+/// Listens, and passes on each frame with the time of its arrival.
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
+    frames: mpsc::Receiver<(FrameHeader, Vec<u8>, Instant)>,
+}
+
+impl Sink {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, frames) = mpsc::channel(100_000);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(collect(stream, sender.clone()));
+            }
+        });
+        Self { address, frames }
+    }
+
+    pub(crate) async fn next(&mut self) -> (FrameHeader, Vec<u8>, Instant) {
+        timeout(PATIENCE, self.frames.recv()).await.expect("a packet arrives").unwrap()
+    }
+
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<(FrameHeader, Vec<u8>, Instant)> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            taken.push(self.next().await);
+        }
+        taken
+    }
+
+    /// Frames that have arrived and were not taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+async fn collect(mut stream: TcpStream, frames: mpsc::Sender<(FrameHeader, Vec<u8>, Instant)>) {
+    let mut decoder = FrameDecoder::default();
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        let at = Instant::now();
+        decoder.feed(&buffer[..count], |header, frame| frames.try_send((header, frame.to_vec(), at)).unwrap()).unwrap();
+    }
+}
