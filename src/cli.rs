@@ -1,3 +1,151 @@
-//! (room)
+//! The command line: what each command takes, one line for each failure, and an exit code.
 
+mod failure;
+mod flags;
+mod init;
+pub mod localnet;
+mod output;
+pub mod probe;
 pub mod registry;
+mod run;
+mod unregister;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::log;
+
+pub use failure::{Exit, Failure};
+pub use init::create_node;
+
+/// An implementation of a mixnode of Nym
+///
+/// Mixnodes accept Sphinx packets, shuffle them together with others, and forward them onwards, so that nobody who
+/// watches the network learns who talks to whom.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nym-mixnode",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (protocol 0.9.2)"),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Each command has its own help, such as `nym-mixnode init --help`.",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Run(run::Args),
+    Unregister(unregister::Args),
+    Registry(registry::RegistryArgs),
+    Probe(probe::ProbeArgs),
+    Localnet(localnet::LocalnetArgs),
+}
+
+/// Runs the command that `args` (the program's name first) ask for.
+pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
+    let command = match Cli::try_parse_from(args) {
+        Ok(cli) => cli.command,
+        Err(error) => return answer_without_command(&error),
+    };
+    match log::start().map_err(|error| Failure::new(Exit::CONFIG, error)).and_then(|()| command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Init(args) => block_on(init::run(args)),
+            Self::Run(args) => block_on(run::run(args)),
+            Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
+            Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
+            Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
+        }
+    }
+}
+
+/// Runs a command on this thread; what needs more threads starts its own.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Exit::TRY_AGAIN, format!("no runtime can be started: {error}")))?;
+    let outcome = runtime.block_on(command);
+    // Without waiting for a name look-up that is still under way in the background.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Help, version, and command lines that make no sense.
+fn answer_without_command(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Who closed the pipe has seen enough.
+            error.print().ok();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.print().ok();
+            Exit::USAGE.into()
+        }
+        _ => report(&Failure::new(Exit::USAGE, one_paragraph(&error.render().to_string()))),
+    }
+}
+
+/// What is wrong, out of clap's text of several paragraphs.
+fn one_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let said: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let said = said.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    said.strip_prefix("error: ").unwrap_or(&said).replace(" tip: ", "; ")
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    // Without a standard error there is nobody to tell; the exit code remains.
+    writeln!(io::stderr(), "nym-mixnode: {failure}").ok();
+    failure.exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::PROTOCOL_VERSION;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert!(Cli::command().render_version().contains(PROTOCOL_VERSION));
+    }
+
+    #[test]
+    fn claps_paragraphs_become_one() {
+        let error = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            one_paragraph(&error.render().to_string())
+        };
+        assert_eq!(
+            error("nym-mixnode init --id a"),
+            "the following required arguments were not provided: --host <ADDRESS>"
+        );
+        assert_eq!(
+            error("nym-mixnode run --id a --layre 1"),
+            "unexpected argument '--layre' found; a similar argument exists: '--layer'"
+        );
+        assert_eq!(
+            error("nym-mixnode run --id a --port x"),
+            "invalid value 'x' for '--port <PORT>': invalid digit found in string"
+        );
+    }
+}

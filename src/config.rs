@@ -321,7 +321,6 @@ fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "only ever given a temporary to show")]
 fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
     InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
 }

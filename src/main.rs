@@ -1,1 +1,8 @@
-fn main() {}
+//! The program: everything is in the library.
+
+use std::env;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nym_mixnode::cli::main(env::args_os())
+}

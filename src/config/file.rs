@@ -189,7 +189,10 @@ pub(super) fn render(values: &Values) -> String {
 fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<String>) {
     match (values, about.when_unset) {
         ([], WhenUnset::Value(default)) => lines.push(format!("  #{name}: {}", scalar(default))),
-        ([], WhenUnset::Follows(what)) => lines.push(format!("  #{name}: (unless set: {what})")),
+        ([], WhenUnset::Follows(what)) => {
+            lines.push(format!("  # Unless set: {what}."));
+            lines.push(format!("  #{name}:"));
+        }
         ([], WhenUnset::Required) => lines.push(format!("  #{name}:")),
         (values, _) if about.is_list() => {
             lines.push(format!("  {name}:"));

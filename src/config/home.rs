@@ -80,6 +80,12 @@ impl NodeHome {
         self.dir.join(CONFIG_FILE)
     }
 
+    /// Where the last list of nodes is kept, for a start without a directory.
+    #[must_use]
+    pub fn topology_file(&self) -> PathBuf {
+        self.dir.join("data/topology.json")
+    }
+
     /// The configuration file of the 0.8 and 0.9 releases, if there is one.
     #[must_use]
     pub fn older_config_file(&self) -> Option<PathBuf> {

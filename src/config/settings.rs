@@ -88,7 +88,7 @@ settings! {
         "an IP address, with or without a port",
         "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
 
-    DIRECTORY_URL: Url = "directory.url", Value("http://testnet-validator1.nymtech.net:8081"), url,
+    DIRECTORY_URL: Url = "directory.url", Value(DEFAULT_DIRECTORY), url,
         "an http:// or https:// URL without user, query or fragment",
         "The directory server, which lists the nodes of the network (\"validator\" in 0.9.2).";
     DIRECTORY_METRICS_URL: Url = "directory.metrics_url", Follows("directory.url"), url,

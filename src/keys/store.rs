@@ -209,9 +209,11 @@ mod tests {
     fn files_have_the_form_of_0_9_2() {
         let (_dir, files, keys) = node_with_keys();
         let text = fs::read_to_string(&files.public_sphinx).unwrap();
-        let [first, body, last] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-        assert_eq!((first, last), ("-----BEGIN X25519 PUBLIC KEY-----", "-----END X25519 PUBLIC KEY-----"));
-        assert_eq!(body.len(), 44);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[0], "-----BEGIN X25519 PUBLIC KEY-----");
+        assert_eq!(lines[1].len(), 44);
+        assert_eq!(lines[2], "-----END X25519 PUBLIC KEY-----");
         assert_eq!(pem::parse(&text).unwrap().contents(), keys.sphinx.public());
         // The original writes CR LF.
         fs::write(&files.public_sphinx, text.replace('\n', "\r\n")).unwrap();
@@ -268,7 +270,7 @@ mod tests {
         };
         assert!(matches!(spoil(b""), KeyError::NotPem { .. }));
         assert!(matches!(spoil(b"-----BEGIN ED25519 PUBLIC KEY-----\nAAAA\n"), KeyError::NotPem { .. }));
-        assert!(matches!(spoil(&[b'a'; 100_000]), KeyError::NotPem { .. }));
+        assert!(matches!(spoil(&vec![b'a'; 100_000]), KeyError::NotPem { .. }));
         assert!(matches!(spoil(encode(PUBLIC_SPHINX, &[1; 32]).as_bytes()), KeyError::WrongKind { .. }));
         let short = pem::encode(&Pem::new(PUBLIC_IDENTITY, [1; 31]));
         assert!(matches!(spoil(short.as_bytes()), KeyError::WrongLength { len: 31, .. }));

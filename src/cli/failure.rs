@@ -1,0 +1,164 @@
+//! A command's failure: one line for a person, and an exit code for a program.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use crate::cli::probe::ProbeError;
+use crate::cli::registry::RegistryCommandError;
+use crate::config::home::HomeError;
+use crate::config::{ConfigError, CreateError, InvalidValue, Source};
+use crate::directory::DirectoryError;
+use crate::keys::KeyError;
+use crate::localnet::LocalnetError;
+use crate::node::NodeError;
+
+/// An exit code: one of sysexits, or that of a process that a signal stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl Exit {
+    /// The command line makes no sense.
+    pub const USAGE: Self = Self(64);
+    /// A file holds something else than it should.
+    pub const DATA: Self = Self(65);
+    /// A file cannot be created.
+    pub const CANNOT_CREATE: Self = Self(73);
+    /// Reading or writing failed.
+    pub const IO: Self = Self(74);
+    /// It may work the next time.
+    pub const TRY_AGAIN: Self = Self(75);
+    /// The permissions don't allow it.
+    pub const PERMISSION: Self = Self(77);
+    /// The configuration is missing or makes no sense.
+    pub const CONFIG: Self = Self(78);
+    /// A second SIGINT.
+    pub const INTERRUPTED: Self = Self(130);
+    /// A second SIGTERM.
+    pub const TERMINATED: Self = Self(143);
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// What failed, on which value, and what to do: in one line, whatever the values contain.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        let mut line = String::new();
+        for c in message.to_string().chars() {
+            match c {
+                '\n' | '\r' | '\t' => line.push(' '),
+                // An operator's terminal obeys no file and no server.
+                c if c.is_control() => line.extend(c.escape_default()),
+                c => line.push(c),
+            }
+        }
+        Self { exit, message: line }
+    }
+
+    /// The same failure with what to do about it.
+    #[must_use]
+    pub fn with_advice(self, advice: impl fmt::Display) -> Self {
+        Self::new(self.exit, format_args!("{}: {advice}", self.message))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.0)
+    }
+}
+
+/// Errors that know their exit code.
+macro_rules! failure_from {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(Exit(error.exit_code()), error)
+            }
+        }
+    )*};
+}
+
+failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        Self::new(Exit::CONFIG, error)
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        let exit = match &error {
+            CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
+            CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let exit = match &error {
+            ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }) => Exit::USAGE,
+            ConfigError::Read { source, .. } => read_exit(source),
+            _ => Exit::CONFIG,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let exit = match &error {
+            KeyError::Missing(_) => Exit::CONFIG,
+            KeyError::Loose { .. } => Exit::PERMISSION,
+            KeyError::Read { source, .. } => read_exit(source),
+            KeyError::NotPem { .. }
+            | KeyError::WrongKind { .. }
+            | KeyError::WrongLength { .. }
+            | KeyError::Mismatch { .. } => Exit::DATA,
+            KeyError::Generate(_) => Exit::TRY_AGAIN,
+            KeyError::Create(_) => Exit::CANNOT_CREATE,
+        };
+        match error {
+            KeyError::Create(error) => error.into(),
+            error => Self::new(exit, error),
+        }
+    }
+}
+
+fn read_exit(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Exit::DATA,
+        _ if is_denied(error) => Exit::PERMISSION,
+        _ => Exit::IO,
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_without_control_characters() {
+        let failure = Failure::new(Exit::USAGE, "a\nb\u{1b}[2J\tc").with_advice("do\r\nthis");
+        assert_eq!(failure.to_string(), "a b\\u{1b}[2J c: do  this");
+        assert_eq!(failure.exit, Exit::USAGE);
+    }
+}

@@ -1,0 +1,123 @@
+//! Flags that several commands share.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+
+use crate::config::address::Host;
+use crate::config::settings::{self as s, About};
+use crate::config::{NodeHome, NodeId, Source, Values};
+
+use super::Failure;
+
+/// Which node.
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeFlags {
+    /// The node's name on this machine, any you want
+    #[arg(long, value_name = "ID")]
+    pub(super) id: NodeId,
+    /// Directory of all nodes' files, instead of ~/.nym
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+impl NodeFlags {
+    pub(super) fn home(&self) -> Result<NodeHome, Failure> {
+        Ok(NodeHome::new(self.home.as_deref(), &self.id)?)
+    }
+}
+
+impl fmt::Display for NodeFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--id {}", quoted(self.id.as_str()))?;
+        match &self.home {
+            Some(home) => write!(f, " --home {}", quoted(&home.to_string_lossy())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// Settings that `init` writes to the configuration file and `run` overrides for this time.
+#[derive(Debug, clap::Args)]
+pub(super) struct SettingFlags {
+    /// Port of the hosts that are given without one
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Addresses")]
+    pub(super) port: Option<u16>,
+    /// Public IP address, and port if it differs, under which the network reaches the node
+    ///
+    /// Needed where the machine's own address is not its public one, as on AWS or Google. Give it twice, or two
+    /// separated by a comma, to announce an IPv4 and an IPv6 address.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
+    announce_host: Vec<Host>,
+    /// Layer of the mix network, from 1 up
+    #[arg(long, value_name = "LAYER", help_heading = "Network")]
+    pub(super) layer: Option<String>,
+    /// Where the node stands, such as a city; optional, helps to debug the network
+    #[arg(long, value_name = "PLACE", help_heading = "Network")]
+    location: Option<String>,
+    /// Liquid address that receives the incentives program's tokens
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    #[arg(aliases = ["incentives--address", "incentives"])]
+    incentives_address: Option<String>,
+    /// URL of the directory server, which lists the nodes
+    #[arg(long, value_name = "URL", alias = "directory", help_heading = "Network")]
+    validator: Option<String>,
+    /// URL of the metrics server, if it isn't the directory's
+    #[arg(long, value_name = "URL", help_heading = "Network")]
+    metrics_server: Option<String>,
+    /// Where packets may go: nodes of the directory, any public address, or (closed networks only) anywhere
+    #[arg(long, value_name = "POLICY", help_heading = "Network")]
+    #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
+    forward_policy: Option<String>,
+}
+
+impl SettingFlags {
+    /// The settings that these flags and `--host` set.
+    pub(super) fn values(&self, hosts: &[Host]) -> Values {
+        let mut values = Values::default();
+        if !hosts.is_empty() {
+            let port = self.port.unwrap_or(s::DEFAULT_PORT);
+            let addresses = hosts.iter().map(|host| host.with_default_port(port).to_string());
+            values.set_list(&s::LISTEN_ADDRESSES.about, addresses, &Source::Flag("--host"));
+        }
+        if !self.announce_host.is_empty() {
+            let addresses = self.announce_host.iter().map(Host::to_string);
+            values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
+        }
+        let flags: [(&'static About, &'static str, &Option<String>); 7] = [
+            (&s::NODE_LAYER.about, "--layer", &self.layer),
+            (&s::NODE_LOCATION.about, "--location", &self.location),
+            (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
+            (&s::DIRECTORY_URL.about, "--validator", &self.validator),
+            // Who has a directory of their own has no use for the testnet's metrics server; the next line wins.
+            (&s::DIRECTORY_METRICS_URL.about, "--validator", &self.validator),
+            (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
+            (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
+        ];
+        for (about, flag, text) in flags {
+            if let Some(text) = text {
+                values.set(about, text, &Source::Flag(flag));
+            }
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("mix090"), "mix090");
+        assert_eq!(quoted("my node"), "'my node'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

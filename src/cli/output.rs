@@ -1,0 +1,38 @@
+//! What the commands say to people.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use super::{Exit, Failure};
+
+/// Writes to `stream` at once. A reader who has gone away is no failure.
+pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
+    match writeln!(stream, "{text}").and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
+        assert_eq!(say(Broken(io::ErrorKind::BrokenPipe), "x"), Ok(()));
+        assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
+    }
+}

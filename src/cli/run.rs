@@ -1,0 +1,325 @@
+//! `run`: runs a node in this process until a signal, or its supervisor, stops it.
+
+use std::future::pending;
+use std::io::{self, Write};
+use std::thread;
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::config::address::Host;
+use crate::config::settings as s;
+use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
+use crate::keys::NodeKeys;
+use crate::keys::store::{self, KeyError, KeyFiles};
+use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
+
+use super::flags::{NodeFlags, SettingFlags};
+use super::output::say;
+use super::{Exit, Failure};
+
+const LOGO: &str = r"
+      _ __  _   _ _ __ ___
+     | '_ \| | | | '_ \ _ \
+     | | | | |_| | | | | | |
+     |_| |_|\__, |_| |_| |_|
+            |___/
+";
+
+/// Run an initialised mixnode
+///
+/// It registers once it listens. On ctrl-c or SIGTERM it unregisters, lets the packets that it holds leave at their
+/// times, and stops; a second one stops it at once. Flags override the configuration file for this run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "What is not given is as in the configuration file.\n\
+    RUST_LOG in the environment chooses what is logged, such as RUST_LOG=debug.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    node: NodeFlags,
+    /// IP address of this machine to accept packets on, and port if it isn't the usual
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
+    host: Vec<Host>,
+    #[command(flatten)]
+    settings: SettingFlags,
+    /// Worker threads; 0 is one for each core
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Take over the registration that this identity has at another host
+    #[arg(long)]
+    force: bool,
+    /// Report in JSON lines on standard output; stop at the end of standard input, and die with the parent
+    #[arg(long, hide = true)]
+    supervised: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if args.supervised {
+        die_with_parent()?;
+    }
+    // Before anything else that takes time: no stop is to be missed.
+    let stops = Stops::install(args.supervised)?;
+    let home = args.node.home()?;
+    let config = configure(&home, &args)?;
+    let keys = load_keys(&home, &config)?;
+    let hello = format!("{}\n{}", banner(), summary(&config, &keys));
+    let options = RunOptions { last_good: Some(home.topology_file()) };
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move {
+        stopped.await.ok();
+    };
+    let report = move |event| {
+        if args.supervised {
+            report_on_stdout(&event);
+        }
+    };
+    if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+    tokio::select! {
+        ended = node::run(config, keys, options, stopped, report) => Ok(ended?),
+        failure = stops.watch(stop) => Err(failure),
+    }
+}
+
+/// Reads the node's configuration file, with what `overrides` replaces in it.
+pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
+    let path = home.config_file();
+    let config = match (Config::load(&path, overrides), home.older_config_file()) {
+        (Err(ConfigError::NotFound(_)), Some(older)) => {
+            return Err(Failure::new(
+                Exit::CONFIG,
+                format_args!(
+                    "{} is of an older release, and {} does not exist: make a node with another --id",
+                    older.display(),
+                    path.display()
+                ),
+            ));
+        }
+        (Err(error @ ConfigError::NotFound(_)), None) => {
+            let advice = format!("make the node first with `nym-mixnode init --id {id} --host ADDRESS`");
+            return Err(Failure::from(error).with_advice(advice));
+        }
+        (loaded, _) => loaded?,
+    };
+    if config.node.id != id.as_str() {
+        return Err(Failure::new(
+            Exit::CONFIG,
+            format_args!("{} belongs to the node {:?}, not to {:?}", path.display(), config.node.id, id.as_str()),
+        ));
+    }
+    Ok(config)
+}
+
+fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
+    let mut overrides = args.settings.values(&args.host);
+    if let Some(workers) = &args.workers {
+        overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
+    }
+    if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
+        let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
+        let moved = configured.into_iter().map(|mut address| {
+            address.set_port(port);
+            address.to_string()
+        });
+        overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
+    }
+    let mut config = load_config(home, &args.node.id, &overrides)?;
+    config.directory.take_over = args.force;
+    Ok(config)
+}
+
+fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
+    store::load(&KeyFiles::new(home.dir(), &config.keys)).map_err(|error| {
+        let missing = matches!(error, KeyError::Missing(_));
+        let failure = Failure::from(error);
+        if missing {
+            failure.with_advice("restore it from your backup, or make a new node with `init`")
+        } else {
+            failure
+        }
+    })
+}
+
+fn banner() -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    format!("{LOGO}\n             (mixnode - version {PROTOCOL_VERSION})\n             (nym-mixnode {own})\n\n    ")
+}
+
+fn summary(config: &Config, keys: &NodeKeys) -> String {
+    let mut lines = vec![
+        format!("Starting mixnode {}...", config.node.id),
+        String::new(),
+        format!("Directory server [presence]: {}", without_last_slash(&config.directory.url)),
+        format!("Directory server [metrics]: {}", without_last_slash(&config.directory.metrics_url)),
+    ];
+    let listening = config.listen.addresses.iter();
+    lines.extend(listening.map(|address| format!("Listening for incoming packets on {address}")));
+    let announced = config.announce.addresses.iter();
+    lines.extend(announced.map(|address| format!("Announcing the following socket address: {address}")));
+    lines.push(format!("Public key: {}", keys.identity_public));
+    lines.push(format!("Sphinx key: {}", keys.sphinx.public_base58()));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn without_last_slash(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
+/// Whoever supervises this process reads one JSON event a line.
+fn report_on_stdout(event: &SupervisorEvent) {
+    if let Ok(mut line) = serde_json::to_vec(event) {
+        line.push(b'\n');
+        let mut stdout = io::stdout().lock();
+        // Nobody reads any more when the supervisor is gone, and standard input has ended then, too.
+        stdout.write_all(&line).and_then(|()| stdout.flush()).ok();
+    }
+}
+
+/// A supervisor that is killed takes its nodes with it.
+fn die_with_parent() -> Result<(), Failure> {
+    let parent = getppid();
+    let bound = set_parent_process_death_signal(Some(Signal::KILL));
+    bound.map_err(|error| {
+        Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
+    })?;
+    // The signal comes only for a death from now on.
+    if getppid() == parent {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::TRY_AGAIN, "the supervisor ended while the node started"))
+    }
+}
+
+/// The ways to ask the node to stop.
+struct Stops {
+    signals: Signals,
+    /// Completes at the end of standard input, under a supervisor.
+    supervisor_gone: Option<oneshot::Receiver<()>>,
+}
+
+impl Stops {
+    fn install(supervised: bool) -> Result<Self, Failure> {
+        Ok(Self { signals: Signals::install()?, supervisor_gone: supervised.then(watch_standard_input) })
+    }
+
+    /// Passes the first request on; returns at a second signal, which means at once.
+    async fn watch(mut self, stop: oneshot::Sender<()>) -> Failure {
+        let supervised = self.supervisor_gone.is_some();
+        tokio::select! {
+            signal = self.signals.next() => tracing::info!("Stopping on {signal:?}"),
+            () = ended(self.supervisor_gone) => tracing::info!("Stopping, for the supervisor is gone"),
+        }
+        // The node may have ended by itself in the meantime.
+        stop.send(()).ok();
+        if supervised {
+            // The same ctrl-c reaches the whole process group, and the supervisor then says stop as well.
+            // One that has no patience left kills.
+            return pending().await;
+        }
+        let second = self.signals.next().await;
+        Failure::new(second.exit(), format_args!("stopped at once by a second signal, {second:?}"))
+    }
+}
+
+/// A thread of its own reads: the runtime would wait at its end for a read that never comes back.
+fn watch_standard_input() -> oneshot::Receiver<()> {
+    let (gone, supervisor_gone) = oneshot::channel();
+    thread::spawn(move || {
+        io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
+        gone.send(()).ok();
+    });
+    supervisor_gone
+}
+
+async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
+    match supervisor_gone {
+        Some(gone) => drop(gone.await),
+        None => pending().await,
+    }
+}
+
+/// The signals that ask for a stop; both ask for the same.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::upper_case_acronyms, reason = "the signals' names, as they are logged")]
+enum StopSignal {
+    SIGINT,
+    SIGTERM,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Failure> {
+        let listen = |kind| {
+            unix::signal(kind)
+                .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::SIGINT,
+            _ = self.terminate.recv() => StopSignal::SIGTERM,
+        }
+    }
+}
+
+impl StopSignal {
+    fn exit(self) -> Exit {
+        match self {
+            Self::SIGINT => Exit::INTERRUPTED,
+            Self::SIGTERM => Exit::TERMINATED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{getpid, kill_process};
+
+    #[tokio::test]
+    async fn the_first_signal_asks_and_the_second_ends() {
+        let (stop, stopped) = oneshot::channel();
+        let stops = Stops::install(false).unwrap();
+        let watch = tokio::spawn(stops.watch(stop));
+        kill_process(getpid(), Signal::TERM).unwrap();
+        stopped.await.unwrap();
+        assert!(!watch.is_finished());
+        kill_process(getpid(), Signal::INT).unwrap();
+        let failure = watch.await.unwrap();
+        assert_eq!(failure.exit, Exit::INTERRUPTED);
+        assert_eq!(failure.to_string(), "stopped at once by a second signal, SIGINT");
+    }
+
+    #[test]
+    fn the_start_reads_as_in_the_manual() {
+        let mut values = Values::default();
+        values.set(&s::NODE_ID.about, "winston-smithnode", &Source::Program);
+        values.set(&s::NODE_LAYER.about, "1", &Source::Program);
+        values.set(&s::LISTEN_ADDRESSES.about, "167.70.75.75", &Source::Program);
+        values.set(&s::DIRECTORY_URL.about, "https://testnet-validator1.nymtech.net", &Source::Program);
+        values.set(&s::DIRECTORY_METRICS_URL.about, "https://metrics.nymtech.net", &Source::Program);
+        let config = Config::from_values(&values).unwrap();
+        let keys = NodeKeys {
+            identity_public: "HHWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9".to_owned(),
+            sphinx: crate::keys::SphinxKeyPair::generate().unwrap(),
+        };
+        assert!(banner().contains(LOGO) && banner().contains("\n             (mixnode - version 0.9.2)\n"));
+        let summary = summary(&config, &keys);
+        assert_eq!(
+            summary.split("\nSphinx key: ").next().unwrap(),
+            "Starting mixnode winston-smithnode...\n\n\
+             Directory server [presence]: https://testnet-validator1.nymtech.net\n\
+             Directory server [metrics]: https://metrics.nymtech.net\n\
+             Listening for incoming packets on 167.70.75.75:1789\n\
+             Announcing the following socket address: 167.70.75.75:1789\n\
+             Public key: HHWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9"
+        );
+    }
+}

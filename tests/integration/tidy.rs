@@ -1,0 +1,71 @@
+//! The rules of the house that no linter knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 600;
+const LINE_CHARS_MAX: usize = 120;
+
+/// Work that is left undone belongs into an issue, and unfinished code nowhere.
+const UNFINISHED: [&str; 5] = ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"];
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Every complaint that `complain` has about a file of `src`.
+fn complaints(complain: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = rust_files(&root.join("src"));
+    assert!(files.len() > 10, "the sources are not where they were: {files:?}");
+    let of_file = |path: &PathBuf| {
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        complain(&fs::read_to_string(path).unwrap()).into_iter().map(move |what| format!("{name}: {what}"))
+    };
+    files.iter().flat_map(of_file).collect()
+}
+
+/// Complaints about single lines, with their numbers.
+fn line_complaints(is_bad: impl Fn(&str) -> bool) -> Vec<String> {
+    complaints(|text| {
+        let numbered = text.lines().enumerate();
+        numbered.filter(|(_, line)| is_bad(line)).map(|(index, line)| format!("line {}: {line}", index + 1)).collect()
+    })
+}
+
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_about() {
+    assert_none(&complaints(|text| if text.starts_with("//! ") { vec![] } else { vec!["no //! at its top".into()] }));
+}
+
+#[test]
+fn no_file_is_about_too_much() {
+    assert_none(&complaints(|text| match text.lines().count() {
+        lines if lines > FILE_LINES_MAX => vec![format!("{lines} lines, more than {FILE_LINES_MAX}")],
+        _ => vec![],
+    }));
+}
+
+#[test]
+fn no_line_is_too_long() {
+    // A raw string is as long as what it holds.
+    assert_none(&line_complaints(|line| line.chars().count() > LINE_CHARS_MAX && !line.contains("r#\"")));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    assert_none(&line_complaints(|line| UNFINISHED.iter().any(|mark| line.contains(mark))));
+}
