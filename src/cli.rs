@@ -1,1 +1,3 @@
-//! (room)
+//! (stub: the CLI engineer's file replaces this)
+pub mod localnet;
+pub mod probe;

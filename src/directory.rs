@@ -1,1 +1,2 @@
-//! (room)
+//! (stub: the directory engineer's file replaces this)
+pub mod client;

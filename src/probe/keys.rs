@@ -1,0 +1,52 @@
+//! The prober's own identity: fresh for every run, never stored.
+
+use std::fmt;
+
+use aws_lc_rs::agreement::{PrivateKey, X25519};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use zeroize::Zeroizing;
+
+/// The Sphinx key pair and the identity under which a prober is registered as a gateway.
+pub(super) struct ProberKeys {
+    pub(super) sphinx_private: Zeroizing<[u8; 32]>,
+    pub(super) sphinx_public: [u8; 32],
+    /// Base58 of an Ed25519 public key. The directory asks for no signature, so the private half is thrown away.
+    pub(super) identity: String,
+}
+
+impl ProberKeys {
+    pub(super) fn generate() -> Result<Self, Unspecified> {
+        let mut sphinx_private = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(sphinx_private.as_mut_slice())?;
+        let sphinx_public = public_of(&sphinx_private)?;
+        let identity = bs58::encode(Ed25519KeyPair::generate()?.public_key()).into_string();
+        Ok(Self { sphinx_private, sphinx_public, identity })
+    }
+}
+
+/// Shows what is public.
+impl fmt::Debug for ProberKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProberKeys").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+fn public_of(private: &[u8; 32]) -> Result<[u8; 32], Unspecified> {
+    let public = PrivateKey::from_private_key(&X25519, private).map_err(|_| Unspecified)?.compute_public_key()?;
+    public.as_ref().try_into().map_err(|_| Unspecified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_key_is_the_one_of_the_private_key() {
+        let keys = ProberKeys::generate().unwrap();
+        let secret = x25519_dalek::StaticSecret::from(*keys.sphinx_private);
+        assert_eq!(x25519_dalek::PublicKey::from(&secret).to_bytes(), keys.sphinx_public);
+        assert_eq!(bs58::decode(&keys.identity).into_vec().unwrap().len(), 32);
+        assert!(!format!("{keys:?}").contains("private"));
+    }
+}
