@@ -230,7 +230,7 @@ mod tests {
         let useless = Target::resolve(&target::tests::listed(&["127.0.0.1:1"], "?")).await;
         let reports = run(&mut prober(), vec![useless], &FAST, |_| {}).await.unwrap();
         assert!(!reports[0].mixing);
-        let FamilyReport::NotTested { reason } = &reports[0].ipv4 else { panic!("{reports:?}") };
+        let FamilyReport::NotTested { reason } = &reports[0].ipv4 else { unreachable!("{reports:?}") };
         assert!(reason.contains("Sphinx key"));
     }
 }

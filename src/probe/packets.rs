@@ -155,7 +155,7 @@ mod tests {
 
         let mut frames = Vec::new();
         FrameDecoder::default().feed(&packet.frame, |header, frame| frames.push((header, frame.to_vec()))).unwrap();
-        let [(header, frame)] = &frames[..] else { panic!("{} frames", frames.len()) };
+        let [(header, frame)] = &frames[..] else { unreachable!("{} frames", frames.len()) };
         assert_eq!(*header, FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix));
 
         let mut current = SphinxPacket::from_bytes(&frame[header.framing.header_len()..]).unwrap();
@@ -177,7 +177,7 @@ mod tests {
                 }
             }
         }
-        panic!("no final hop");
+        unreachable!("no final hop");
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         let sum: Duration = MixDelays::with_mean(Duration::from_millis(50)).sample(20_000).iter().sum();
         let mean = sum / 20_000;
         assert!((45..55).contains(&mean.as_millis()), "{mean:?}");
-        let longest = MixDelays::with_mean(Duration::from_secs(60)).sample(1000).into_iter().max().unwrap();
+        let longest = MixDelays::with_mean(Duration::from_mins(1)).sample(1000).into_iter().max().unwrap();
         assert_eq!(longest, HOP_DELAY_MAX);
     }
 

@@ -189,7 +189,7 @@ mod tests {
         // The first layer's hop is the prober itself, and a prober forwards nothing.
         prober.send(&[hop], hop, 42).unwrap();
         assert_eq!(prober.in_transit(), 1);
-        assert!(prober.give_up_late(Duration::from_secs(3600)).is_empty());
+        assert!(prober.give_up_late(Duration::from_hours(1)).is_empty());
         assert_eq!(prober.give_up_late(Duration::ZERO), vec![42]);
         assert_eq!(prober.in_transit(), 0);
     }

@@ -22,7 +22,7 @@ const LISTEN_BACKLOG: i32 = 1024;
 /// Connections at one time, over all listeners; further ones wait in the backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// A connection that brings nothing for this long is closed.
-const IDLE_LIMIT: Duration = Duration::from_secs(600);
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
 const READ_BUFFER_BYTES: usize = 32 * 1024;
 /// Packets that have come back and wait to be counted; a full queue makes the senders wait.
 const ARRIVALS_MAX: usize = 1024;
@@ -180,7 +180,7 @@ mod tests {
         let ProcessedPacketData::ForwardHop { next_hop_packet, .. } =
             outer.process(&(*keys.sphinx_private).into()).unwrap().data
         else {
-            panic!("the first hop is not final")
+            unreachable!("the first hop is not final")
         };
         let frame = [&packet.frame[..2], &next_hop_packet.to_bytes()].concat();
         (packet.tag, frame)

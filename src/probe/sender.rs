@@ -16,7 +16,7 @@ const QUEUE_FRAMES_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A first hop that gets no packet for this long loses its task and connection.
-const IDLE_LIMIT: Duration = Duration::from_secs(300);
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
 
 /// Hands frames to their first hops without ever waiting for one.
 #[derive(Debug, Default)]

@@ -178,7 +178,7 @@ mod tests {
         assert!(!lane.is_done());
         lane.on_loss(COUNTED);
         assert!(lane.is_done());
-        let FamilyReport::Tested { reached_after_s, counts, .. } = lane.report(&prober, start) else { panic!() };
+        let FamilyReport::Tested { reached_after_s, counts, .. } = lane.report(&prober, start) else { unreachable!() };
         assert_eq!(reached_after_s, Some(1.2));
         assert_eq!(counts, Counts { sent: 2, returned: 1, lost: 1 });
         assert_eq!(lane.report(&prober, start).is_mixing(), Some(false));
