@@ -17,7 +17,7 @@ impl Client {
     pub async fn register_gateway(&self, _gateway: &GatewayRegistration) -> Result<(), ClientError> {
         Err(ClientError)
     }
-    pub async fn unregister(&self, _identity: &str) -> Result<(), ClientError> {
+    pub async fn unregister(&self, _identity: &str) -> Result<bool, ClientError> {
         Err(ClientError)
     }
     pub async fn topology(&self) -> Result<Topology, ClientError> {

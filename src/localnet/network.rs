@@ -224,7 +224,7 @@ async fn start_registry(port: u16, home: &Path, readers: &mut JoinSet<()>) -> Re
         "--listen".into(),
         listen.into(),
         "--data".into(),
-        home.join("data").into(),
+        home.join("registry.sqlite").into(),
         "--supervised".into(),
     ];
     let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A node counts as up when a packet came through it this recently.
 const UP_WITHIN: Duration = Duration::from_secs(10);
 /// Packets sent in one go, before returning ones are looked at.
-const BURST_MAX: u64 = 32;
+const BURST_MAX: u64 = 8;
 /// A machine too slow for the rate falls behind; beyond this the missed packets are not made up for.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 

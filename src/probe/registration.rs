@@ -62,7 +62,7 @@ impl Registration {
         // A renewal under way would list the prober again behind its removal.
         self.renewal.shutdown().await;
         let reason = match timeout(UNREGISTER_TIMEOUT, self.client.unregister(&self.identity)).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", UNREGISTER_TIMEOUT.as_secs()),
         };
