@@ -1,4 +1,5 @@
 //! The command `localnet`: real processes, real packets, and nothing left behind.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
@@ -87,8 +88,8 @@ async fn a_whole_network_loses_nothing_over_either_family() {
     assert_eq!(summary["ipv6"]["sent"].as_u64().unwrap() > 0, summary["ipv6_tested"].as_bool().unwrap());
     // Every packet passes each layer once.
     for layer in 1..=3 {
-        let nodes = summary["nodes"].as_array().unwrap().iter().filter(|node| node["layer"] == layer);
-        let received: u64 = nodes.map(|node| node["received"].as_u64().unwrap()).sum();
+        let in_layer = summary["nodes"].as_array().unwrap().iter().filter(|node| node["layer"] == layer);
+        let received: u64 = in_layer.map(|node| node["received"].as_u64().unwrap()).sum();
         assert_eq!(received, summary["sent"].as_u64().unwrap(), "layer {layer}");
     }
 }

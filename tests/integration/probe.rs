@@ -1,4 +1,5 @@
 //! The command `probe`, against the nodes of a network on this machine.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use nym_mixnode::directory::client::Client;
 use rustix::process::Signal;
