@@ -1,2 +1,3 @@
 //! (stub: the directory engineer's file replaces this)
-pub mod client;
+mod client;
+pub use client::{Client, Directory};

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::network::Network;
 use self::traffic::Traffic;
-use crate::directory::client::Client;
+use crate::directory::{Client, Directory};
 use crate::probe::own_address::has_loopback;
 use crate::probe::{Endpoint, IpFamily, Prober, Registration, StopSignals};
 

@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 use self::output::Verdict;
 use self::progress::ProgressLine;
-use crate::directory::client::Client;
+use crate::directory::{Client, Directory};
 use crate::probe::check::{self, Label, Plan, Target};
 use crate::probe::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
 use crate::probe::packets::BuildError;

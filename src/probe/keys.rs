@@ -41,12 +41,21 @@ fn public_of(private: &[u8; 32]) -> Result<[u8; 32], Unspecified> {
 mod tests {
     use super::*;
 
+    /// RFC 7748, section 5.2: X25519 of 9 and 9, which is the base point's coordinate.
     #[test]
     fn the_public_key_is_the_one_of_the_private_key() {
-        let keys = ProberKeys::generate().unwrap();
-        let secret = x25519_dalek::StaticSecret::from(*keys.sphinx_private);
-        assert_eq!(x25519_dalek::PublicKey::from(&secret).to_bytes(), keys.sphinx_public);
-        assert_eq!(bs58::decode(&keys.identity).into_vec().unwrap().len(), 32);
-        assert!(!format!("{keys:?}").contains("private"));
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        let public: String = public_of(&nine).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(public, "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+    }
+
+    #[test]
+    fn every_prober_is_somebody_else_and_never_shows_its_secret() {
+        let (one, other) = (ProberKeys::generate().unwrap(), ProberKeys::generate().unwrap());
+        assert_ne!(one.sphinx_private, other.sphinx_private);
+        assert_ne!(one.identity, other.identity);
+        assert_eq!(bs58::decode(&one.identity).into_vec().unwrap().len(), 32);
+        assert!(!format!("{one:?}").contains("private"));
     }
 }

@@ -137,13 +137,13 @@ fn message(tag: Tag) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::packet::{FrameDecoder, decode_next_hop};
+    use crate::probe::keys::ProberKeys;
     use sphinx_packet::{ProcessedPacketData, SphinxPacket};
-    use x25519_dalek::{PublicKey, StaticSecret};
 
-    fn hop(address: &str) -> (StaticSecret, Hop) {
-        let secret = StaticSecret::random();
-        let sphinx_key = PublicKey::from(&secret).to_bytes();
-        (secret, Hop { address: address.parse().unwrap(), sphinx_key })
+    fn hop(address: &str) -> (ProberKeys, Hop) {
+        let keys = ProberKeys::generate().unwrap();
+        let sphinx_key = keys.sphinx_public;
+        (keys, Hop { address: address.parse().unwrap(), sphinx_key })
     }
 
     #[test]
@@ -160,8 +160,8 @@ mod tests {
 
         let mut current = SphinxPacket::from_bytes(&frame[header.framing.header_len()..]).unwrap();
         let mut delay_sum = Duration::ZERO;
-        for (i, (secret, _)) in stops.iter().enumerate() {
-            let processed = current.process(secret).unwrap();
+        for (i, (keys, _)) in stops.iter().enumerate() {
+            let processed = current.process(&(*keys.sphinx_private).into()).unwrap();
             assert_eq!(processed.version.value(), 260);
             match processed.data {
                 ProcessedPacketData::ForwardHop { next_hop_packet, next_hop_address, delay } => {

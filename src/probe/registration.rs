@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::prober::Prober;
 use crate::api::GatewayRegistration;
-use crate::directory::client::Client;
+use crate::directory::{Client, Directory};
 
 /// The directory forgets a prober that was killed after this long.
 const EXPIRES_AFTER: Duration = Duration::from_secs(90);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -28,7 +29,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = nym_mixnode(&[&["localnet"], arguments].concat()).spawn().unwrap();
+        Self::start_in(&std::env::temp_dir(), arguments)
+    }
+
+    fn start_in(temporary: &Path, arguments: &[&str]) -> Self {
+        let mut command = nym_mixnode(&[&["localnet"], arguments].concat());
+        let mut process = command.env("TMPDIR", temporary).spawn().unwrap();
         let notes = BufReader::new(process.stderr.take().unwrap()).lines();
         Self { process, notes }
     }
@@ -120,7 +126,9 @@ async fn a_taken_port_is_told_in_one_line() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_child_outlives_a_killed_parent() {
-    let mut network = Running::start(&["--layers", "2", "--nodes", "1", "--json"]);
+    // Who is killed cannot tidy up: the network's files go with this directory.
+    let home = tempfile::tempdir().unwrap();
+    let mut network = Running::start_in(home.path(), &["--layers", "2", "--nodes", "1", "--json"]);
     network.note("packets per second").await;
     let children = children_of(network.process.id().unwrap());
     assert_eq!(children.len(), 3, "a registry and two nodes");

@@ -1,7 +1,7 @@
 //! The command `probe`, against the nodes of a network on this machine.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use nym_mixnode::directory::client::Client;
+use nym_mixnode::directory::{Client, Directory};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::timeout;
