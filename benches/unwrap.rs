@@ -13,13 +13,13 @@ use nym_mixnode::unwrap::{Engine, Outcome, stages};
 use sphinx_packet::crypto::PrivateKey;
 use sphinx_packet::{ProcessedPacketData, SphinxPacket};
 
-use support::{TestNode, build_packet, cpu_name, median, pin_to_last_core};
+use support::{TestNode, build_packet, cpu_name, median, pin_to_core};
 
 const BATCH: usize = 32;
 const ROUNDS: usize = 150;
 
 fn main() {
-    pin_to_last_core();
+    pin_to_core(0..1);
     println!("CPU: {}", cpu_name());
     let node = TestNode::random();
     let packets: Vec<Vec<u8>> = (0..BATCH).map(|_| build_packet(&node, PacketSize::Regular)).collect();

@@ -1,7 +1,7 @@
 //! The directory's JSON, as the 0.9.2 validator speaks it, and our additions (all optional on the wire).
 //!
 //! Reading is lenient, so that an old directory and a newer one are both understood: unknown fields are ignored, a
-//! missing or `null` list is empty. Writing is exact: a registration without our additions is byte for byte what a
+//! `null` list is empty. Writing is exact: a registration without our additions is byte for byte what a
 //! 0.9.2 node sends. What a *registry* accepts is stricter than these types and is decided there.
 
 use std::collections::BTreeMap;
@@ -129,10 +129,10 @@ impl RegisteredGateway {
 #[serde(rename_all = "camelCase")]
 pub struct Topology {
     /// The mixes, of all layers.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty")]
     pub mix_nodes: Vec<RegisteredMix>,
     /// The gateways.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty")]
     pub gateways: Vec<RegisteredGateway>,
     /// The chain's validators, which no node needs: kept as they came.
     #[serde(default)]
@@ -428,6 +428,13 @@ mod tests {
         ];
         for (written, expected) in bodies {
             assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_topology_is_not_read_as_an_empty_one() {
+        for bad in [json!({}), json!([]), json!(null), json!({"mixNodes": []}), json!({"ok": true})] {
+            assert!(serde_json::from_value::<Topology>(bad.clone()).is_err(), "{bad}");
         }
     }
 

@@ -3,7 +3,10 @@
 mod failure;
 mod flags;
 mod init;
+pub mod localnet;
 mod output;
+pub mod probe;
+pub mod registry;
 mod run;
 mod unregister;
 
@@ -43,6 +46,9 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Registry(registry::RegistryArgs),
+    Probe(probe::ProbeArgs),
+    Localnet(localnet::LocalnetArgs),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -63,6 +69,9 @@ impl Command {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
+            Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
+            Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
         }
     }
 }

@@ -1,1 +1,243 @@
-//! (room)
+//! The directory server: the REST API of the 0.9.2 validator on an embedded `SQLite` store.
+//!
+//! It serves a network of one's own, and one machine's test network. Unlike the old validator it compares hosts
+//! exactly, lets a node replace its own registration, and limits no request rates.
+//!
+//! Who asks is known by the address of the connection. A request that came through a proxy therefore counts as
+//! nobody's: it can read and register, but neither unregister nor measure, even when the proxy runs on this machine.
+
+mod check;
+mod http;
+mod server;
+mod store;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::error;
+
+use server::Server;
+use store::Store;
+
+/// How often expired gateways and old measurements are deleted.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What a registry needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Addresses to listen on; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// The store's file; it and its folder are created when missing.
+    pub store: PathBuf,
+}
+
+/// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RegistryEvent {
+    /// Bound, and serving.
+    Ready {
+        /// Where, with the ports that port 0 became.
+        addresses: Vec<SocketAddr>,
+    },
+}
+
+/// Why a registry could not start.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// Nothing to listen on.
+    #[error("the registry has no address to listen on; pass --listen, for example --listen 127.0.0.1:8081")]
+    NoListenAddress,
+    /// A listen address cannot be bound.
+    #[error("cannot listen on {address}: {source}; {}", listen_advice(.source))]
+    Listen {
+        /// As given.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store's folder cannot be made.
+    #[error("cannot create the folder {path}: {source}; create it, or pass another place with --data")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store's file cannot be opened or created.
+    #[error("cannot open the store {path}: {source}; check its permissions, or pass another place with --data")]
+    OpenStore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file is no store, or one of a newer release.
+    #[error("{path} is not a store of this release: {reason}; move it away, or pass another place with --data")]
+    ForeignStore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RegistryError {
+    /// Exit code for the command line, from sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoListenAddress => 64,
+            Self::Listen { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => 77,
+                io::ErrorKind::AddrNotAvailable => 78,
+                _ => 69,
+            },
+            Self::Folder { .. } => 73,
+            Self::OpenStore { .. } => 74,
+            Self::ForeignStore { .. } => 65,
+        }
+    }
+}
+
+/// A registry that holds its addresses and its store, and answers once it serves.
+#[derive(Debug)]
+pub struct Registry {
+    server: Server,
+    store: Store,
+}
+
+impl Registry {
+    /// Binds the addresses and opens the store.
+    ///
+    /// # Errors
+    /// When an address is taken or not this machine's, or the file is not a store.
+    pub async fn bind(settings: &RegistrySettings) -> Result<Self, RegistryError> {
+        if settings.listen.is_empty() {
+            return Err(RegistryError::NoListenAddress);
+        }
+        let server = Server::bind(&settings.listen)?;
+        create_folder_of(&settings.store)?;
+        let store = Store::open(&settings.store).await?;
+        Ok(Self { server, store })
+    }
+
+    /// The bound addresses, in the order of the settings, with the ports that port 0 became.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        self.server.local_addrs()
+    }
+
+    /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let router = http::router(self.store.clone());
+        tokio::select! {
+            () = self.server.serve(router, stop) => {}
+            () = purge_regularly(&self.store) => {}
+        }
+        self.store.close().await;
+    }
+}
+
+/// Binds and serves until `stop` completes.
+///
+/// # Errors
+/// As [`Registry::bind`].
+pub async fn serve(settings: &RegistrySettings, stop: impl Future<Output = ()>) -> Result<(), RegistryError> {
+    Registry::bind(settings).await?.serve(stop).await;
+    Ok(())
+}
+
+async fn purge_regularly(store: &Store) {
+    let mut ticks = interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = store.purge(now_ns()).await {
+            error!(%error, "cannot delete what has expired; trying again in a minute");
+        }
+    }
+}
+
+fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
+    match store.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).map_err(|source| RegistryError::Folder { path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what listens there, or pass another address with --listen",
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass one that is with --listen",
+        io::ErrorKind::PermissionDenied => "pass a port above 1023 with --listen, or run with CAP_NET_BIND_SERVICE",
+        _ => "pass another address with --listen",
+    }
+}
+
+/// Nanoseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the protocol dates registrations and measurements")]
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(listen: &[&str], store: &Path) -> RegistrySettings {
+        RegistrySettings { listen: listen.iter().map(|a| a.parse().unwrap()).collect(), store: store.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn an_occupied_address_is_named_with_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join("registry.sqlite");
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap().to_string();
+        let error = Registry::bind(&settings(&[&address], &store)).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(&address) && message.contains("--listen"), "{message}");
+        assert_eq!(error.exit_code(), 69);
+        assert!(!store.exists(), "nothing is created before the address is held");
+    }
+
+    #[tokio::test]
+    async fn bad_settings_give_their_exit_codes() {
+        let home = tempfile::tempdir().unwrap();
+        let good = home.path().join("registry.sqlite");
+        let foreign = home.path().join("foreign.sqlite");
+        std::fs::write(&foreign, "this is no database, it is a letter ".repeat(100)).unwrap();
+        let below_a_file = foreign.join("registry.sqlite");
+        let cases: [(&[&str], &Path, u8); 5] = [
+            (&[], &good, 64),
+            (&["192.0.2.1:0"], &good, 78),
+            (&["127.0.0.1:0"], &foreign, 65),
+            (&["127.0.0.1:0"], &below_a_file, 73),
+            (&["127.0.0.1:0"], home.path(), 74),
+        ];
+        for (listen, store, exit_code) in cases {
+            let error = Registry::bind(&settings(listen, store)).await.unwrap_err();
+            assert_eq!(error.exit_code(), exit_code, "{error}");
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn several_addresses_are_bound_in_order_and_stop_ends_serving() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = settings(&["127.0.0.1:0", "127.0.0.1:0"], &home.path().join("deep/er/registry.sqlite"));
+        let registry = Registry::bind(&settings).await.unwrap();
+        let addresses = registry.local_addrs().to_vec();
+        assert_eq!(addresses.len(), 2);
+        assert!(addresses.iter().all(|address| address.port() != 0));
+        assert_ne!(addresses[0], addresses[1]);
+        registry.serve(std::future::ready(())).await;
+    }
+}

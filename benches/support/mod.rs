@@ -57,15 +57,20 @@ pub fn cpu_name() -> String {
     format!("{} (family {}, model {})", field("model name"), field("cpu family"), field("model\t"))
 }
 
-/// Keeps the clock of another core from deciding a comparison.
-pub fn pin_to_last_core() {
+/// Pins the calling thread: on a core of its own a comparison is not decided by somebody else's load.
+pub fn pin_to_core(cores: std::ops::Range<usize>) {
     use rustix::thread::{CpuSet, sched_setaffinity};
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut set = CpuSet::new();
-    set.set(cores - 1);
+    cores.for_each(|core| set.set(core));
     if let Err(error) = sched_setaffinity(None, &set) {
-        println!("not pinned to a core: {error}");
+        println!("not pinned: {error}");
     }
+}
+
+/// The machine's monotonic clock, the same in all its processes.
+pub fn monotonic_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 pub fn median(samples: &mut [f64]) -> f64 {

@@ -4,10 +4,13 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::cli::probe::ProbeError;
+use crate::cli::registry::RegistryCommandError;
 use crate::config::home::HomeError;
 use crate::config::{ConfigError, CreateError, InvalidValue, Source};
 use crate::directory::DirectoryError;
 use crate::keys::KeyError;
+use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
 /// An exit code: one of sysexits, or that of a process that a signal stopped.
@@ -76,17 +79,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<NodeError> for Failure {
-    fn from(error: NodeError) -> Self {
-        Self::new(Exit(error.exit_code()), error)
-    }
+/// Errors that know their exit code.
+macro_rules! failure_from {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(Exit(error.exit_code()), error)
+            }
+        }
+    )*};
 }
 
-impl From<DirectoryError> for Failure {
-    fn from(error: DirectoryError) -> Self {
-        Self::new(Exit(error.exit_code()), error)
-    }
-}
+failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {

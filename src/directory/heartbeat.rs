@@ -43,7 +43,7 @@ impl Default for HeartbeatSettings {
     fn default() -> Self {
         Self {
             topology_refresh: Duration::from_secs(30),
-            keep_alive: Some(Duration::from_secs(300)),
+            keep_alive: Some(Duration::from_mins(5)),
             retry_initial: Duration::from_secs(1),
             // A node is registered again within a minute of the directory's return.
             retry_max: Duration::from_secs(45),

@@ -125,7 +125,7 @@ fn listed(identity: &str, host: &str) -> RegisteredMix {
 }
 
 fn heartbeat(directory: &Scripted) -> Heartbeat<Scripted> {
-    let settings = HeartbeatSettings { topology_refresh: Duration::from_secs(60), ..HeartbeatSettings::default() };
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
     Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), settings)
 }
 
@@ -145,7 +145,7 @@ async fn run_counting(
 }
 
 async fn fatal(heartbeat: &Heartbeat<Scripted>) -> DirectoryError {
-    let ended = timeout(Duration::from_secs(3600), heartbeat.run(|| 0, |_| {})).await;
+    let ended = timeout(Duration::from_hours(1), heartbeat.run(|| 0, |_| {})).await;
     ended.expect("a fatal error ends the run").unwrap_err()
 }
 
@@ -171,7 +171,7 @@ async fn registers_at_once_and_refreshes_on_schedule() {
 #[tokio::test(start_paused = true)]
 async fn a_directory_down_for_ten_minutes_registers_us_within_a_minute_of_its_return() {
     let directory = Scripted::default();
-    let returns = Instant::now() + Duration::from_secs(600);
+    let returns = Instant::now() + Duration::from_mins(10);
     directory.with(|script| script.down_until = Some(returns));
     let heartbeat = heartbeat(&directory);
     let state = heartbeat.state();
@@ -184,7 +184,7 @@ async fn a_directory_down_for_ten_minutes_registers_us_within_a_minute_of_its_re
     run_for(&heartbeat, 70).await;
     assert!(state.registered());
     assert_eq!(state.last_error(), None);
-    assert!(directory.with(|script| script.registrations[0]) < returns + Duration::from_secs(60));
+    assert!(directory.with(|script| script.registrations[0]) < returns + Duration::from_mins(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +294,7 @@ async fn an_identity_listed_elsewhere_later_is_reported_and_contested_at_the_kee
     let move_us = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
         directory.with(|script| script.topology.mix_nodes = vec![listed(IDENTITY, "192.0.2.99:1789")]);
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(!heartbeat.state().registered());
         assert!(heartbeat.state().last_error().unwrap().contains("another address"));
     };
@@ -356,4 +356,11 @@ async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
     run_for(&lost, 100).await;
     assert!(lost.state().registered());
     assert_eq!(lost.load_last_good(), None);
+}
+
+#[test]
+fn a_run_may_move_between_threads() {
+    fn assert_send(_: &impl Send) {}
+    let directory = Scripted::default();
+    assert_send(&heartbeat(&directory).run(|| 0, |_| {}));
 }

@@ -31,12 +31,12 @@ pub(super) async fn check(
         return Err(DirectoryError::AddressTaken { address, holder });
     }
     let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(()) };
-    let listed = entry.announced_addresses();
-    if listed.iter().any(|address| announced.contains(address)) {
+    let registered = entry.announced_addresses();
+    if registered.iter().any(|address| announced.contains(address)) {
         return Ok(());
     }
     if !force {
-        for &address in listed.iter().take(ADDRESSES_TRIED_MAX) {
+        for &address in registered.iter().take(ADDRESSES_TRIED_MAX) {
             if answers(address, listen).await {
                 return Err(DirectoryError::IdentityInUse { identity: ours.identity_key.clone(), address });
             }

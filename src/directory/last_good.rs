@@ -42,7 +42,7 @@ impl LastGood {
         let written = write_synced(&temporary, &content).and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(error) = written {
             // On a full disk the torn copy would keep the space it got.
-            let _: io::Result<()> = fs::remove_file(&temporary);
+            fs::remove_file(&temporary).ok();
             return Err(error);
         }
         sync_folder_of(&self.path)

@@ -14,7 +14,7 @@ use crate::api::MixMetric;
 
 /// Bounds on what a directory may ask for: counts over less than 5 s would tell too much of the traffic.
 const INTERVAL_MIN: Duration = Duration::from_secs(5);
-const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const INTERVAL_MAX: Duration = Duration::from_hours(1);
 
 /// As 0.9.2 nodes do.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);

@@ -4,7 +4,10 @@
 
 mod cli;
 mod compat_0_9_2;
+mod directory;
+mod localnet;
 mod pipeline;
+mod probe;
 mod sphinx_oracle;
 mod support;
 mod tidy;

@@ -1,0 +1,138 @@
+//! A node under load: generator → node → sink over loopback, each a process of its own, the node on a core of its own.
+//!
+//! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
+//! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
+
+#[path = "pipeline/generator.rs"]
+mod generator;
+#[path = "pipeline/load.rs"]
+mod load;
+#[path = "pipeline/node.rs"]
+mod node;
+#[path = "pipeline/sink.rs"]
+mod sink;
+mod support;
+
+use std::env;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use load::{Load, SINK_PORTS};
+use node::NodeUsage;
+use sink::Arrivals;
+use support::{TestNode, cpu_name, median, pin_to_core, quantile};
+
+const PACKETS: usize = 60_000;
+const MEAN_DELAY_MS: f64 = 50.0;
+const NODE_CORE: usize = 0;
+
+fn main() {
+    let args: Vec<String> = env::args().collect();
+    match args.get(1).map(String::as_str) {
+        Some("generator") => generator::main(&args[2..]),
+        Some("node") => node::main(&args[2..]),
+        Some("sink") => sink::main(&args[2..]),
+        _ => orchestrate(),
+    }
+}
+
+fn orchestrate() {
+    println!("CPU: {}; node on core {NODE_CORE}, generator and sink on the others", cpu_name());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let key = TestNode::random();
+    let ports = load::free_ports(SINK_PORTS + 1);
+    let load = Load::build(&key, &ports[1..], PACKETS, MEAN_DELAY_MS);
+    load.save(dir.path());
+    println!("{PACKETS} regular packets over {SINK_PORTS} next hops, delays exponential with mean {MEAN_DELAY_MS} ms");
+
+    let alone = 1e6 / load.engine_micros_per_packet(&key, NODE_CORE);
+    println!("unwrap engine alone, one core                {alone:9.0} packets/s");
+    let bench = Bench { dir: dir.path(), key: &key, node_port: ports[0], load: &load };
+    let zero = bench.run("zero delay, as fast as TCP takes it", "vpn", 0.0, 8, alone);
+    bench.run("50 ms mean delay, as fast as TCP takes it", "mix", 0.0, 8, alone);
+    bench.run("50 ms mean delay, half load", "mix", zero / 2.0, 8, alone);
+    let overload = bench.run("50 ms mean delay, three times the capacity", "mix", zero * 3.0, 64, alone);
+    println!("goodput at three times the capacity: {:.0} % of the peak", 100.0 * overload / zero);
+}
+
+struct Bench<'a> {
+    dir: &'a Path,
+    key: &'a TestNode,
+    node_port: u16,
+    load: &'a Load,
+}
+
+impl Bench<'_> {
+    /// Gives the packets per second that came out.
+    fn run(&self, name: &str, mode: &str, rate: f64, connections: usize, alone: f64) -> f64 {
+        let dir = self.dir.to_str().expect("UTF-8");
+        let sink = spawn(&["sink", dir]);
+        let mut node = spawn(&["node", &hex(&self.key.private), &self.node_port.to_string()]);
+        node::wait_until_listening(self.node_port);
+        let before = NodeUsage::of(node.id());
+        let target = format!("127.0.0.1:{}", self.node_port);
+        let start = Instant::now();
+        let offered = finish(spawn(&["generator", dir, &target, mode, &rate.to_string(), &connections.to_string()]));
+        let arrivals = Arrivals::parse(&finish(sink), self.dir);
+        let elapsed = start.elapsed();
+        let usage = NodeUsage::of(node.id());
+        drop(node.stdin.take());
+        let status = node.wait().expect("the node ends");
+        assert!(status.success(), "the node failed: {status}");
+        self.print(name, &arrivals, &usage.since(&before), offered.trim(), elapsed, alone)
+    }
+
+    fn print(
+        &self,
+        name: &str,
+        arrivals: &Arrivals,
+        usage: &NodeUsage,
+        offered: &str,
+        elapsed: Duration,
+        alone: f64,
+    ) -> f64 {
+        let received = arrivals.count();
+        let rate = arrivals.steady_rate();
+        println!("{name}:");
+        println!("  {offered}; {received} came out, {} lost, {:.1} s", PACKETS - received, elapsed.as_secs_f64());
+        println!("  {rate:9.0} packets/s  {:5.1} % of the engine alone", 100.0 * rate / alone);
+        println!(
+            "  {:9.2} µs CPU per packet  {:6.1} MiB resident at the most (the packets in flight included)",
+            usage.cpu_micros / received as f64,
+            usage.resident_peak_kib as f64 / 1024.0,
+        );
+        if let Some(mut lag) = arrivals.lag_ms(self.dir, self.load) {
+            println!(
+                "  lag behind schedule, sending and receiving included: p50 {:.2} ms, p99 {:.2} ms, earliest {:.2} ms",
+                median(&mut lag),
+                quantile(&mut lag, 0.99),
+                lag[0],
+            );
+        }
+        rate
+    }
+}
+
+fn spawn(args: &[&str]) -> Child {
+    let program = env::current_exe().expect("this program");
+    Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child process")
+}
+
+fn finish(child: Child) -> String {
+    let output = child.wait_with_output().expect("the child's output");
+    assert!(output.status.success(), "a child failed: {}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Generator and sink stay off the node's core.
+fn leave_the_node_alone() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores > 1 {
+        pin_to_core(1..cores);
+    }
+}

@@ -1,0 +1,75 @@
+//! The node of a run, on one core with one worker, and what it used.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use nym_mixnode::config::{Config, Source, Values, settings};
+use nym_mixnode::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
+use nym_mixnode::node::{self, RunOptions};
+
+use crate::NODE_CORE;
+use crate::support::pin_to_core;
+
+/// Kernel ticks per second, in which /proc counts CPU time.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub fn main(args: &[String]) {
+    let [key, port] = args else { panic!("node: two arguments") };
+    pin_to_core(NODE_CORE..NODE_CORE + 1);
+    let mut values = Values::default();
+    let mut set = |about, text: &str| values.set(about, text, &Source::Program);
+    set(&settings::NODE_ID.about, "bench");
+    set(&settings::NODE_LAYER.about, "1");
+    set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
+    // Nobody listens there: the node mixes without a directory.
+    set(&settings::DIRECTORY_URL.about, "http://127.0.0.1:9");
+    set(&settings::FORWARD_POLICY.about, "any");
+    set(&settings::MIX_WORKERS.about, "1");
+    let config = Config::from_values(&values).expect("a configuration");
+    let mut private = [0; 32];
+    for (byte, digits) in private.iter_mut().zip(key.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).expect("digits"), 16).expect("hex");
+    }
+    let identity = IdentityKeyPair::generate().expect("an identity");
+    let sphinx = SphinxKeyPair::from_private(private).expect("a key");
+    let keys = NodeKeys { identity_public: identity.public_base58(), sphinx };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // The end of standard input stops the node.
+    let stop = async {
+        let wait = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(tokio::task::spawn_blocking(wait).await);
+    };
+    runtime.block_on(node::run(config, keys, RunOptions::default(), stop, |_| {})).expect("the node runs");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a program without a runtime")]
+pub fn wait_until_listening(port: u16) {
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What /proc says of a process.
+pub struct NodeUsage {
+    pub cpu_micros: f64,
+    pub resident_peak_kib: u64,
+}
+
+impl NodeUsage {
+    pub fn of(pid: u32) -> Self {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the node runs");
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        let ticks: f64 = [11, 12].iter().map(|field| fields[*field].parse::<f64>().expect("ticks")).sum();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the node runs");
+        let peak = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+        Self {
+            cpu_micros: ticks / TICKS_PER_SECOND * 1e6,
+            resident_peak_kib: peak.split_whitespace().nth(1).expect("a number").parse().expect("a number"),
+        }
+    }
+
+    pub fn since(self, before: &Self) -> Self {
+        Self { cpu_micros: self.cpu_micros - before.cpu_micros, ..self }
+    }
+}

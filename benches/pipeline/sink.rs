@@ -1,0 +1,92 @@
+//! Takes what the node forwards and notes when each packet came.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nym_mixnode::packet::FrameDecoder;
+
+use crate::load::{Load, mark};
+use crate::{leave_the_node_alone, support};
+
+/// Without a packet for this long, the missing ones are lost.
+const QUIET: Duration = Duration::from_secs(5);
+
+pub fn main(args: &[String]) {
+    let [dir] = args else { panic!("sink: one argument") };
+    leave_the_node_alone();
+    let dir = Path::new(dir);
+    let read = |name: &str| fs::read_to_string(dir.join(name)).expect("written before");
+    let count: usize = read("count").parse().expect("a count");
+    let (sender, arrivals) = mpsc::sync_channel(1024);
+    for port in read("ports").split(' ') {
+        let listener = TcpListener::bind(("127.0.0.1", port.parse().expect("a port"))).expect("the port is free");
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let sender = sender.clone();
+                std::thread::spawn(move || collect(stream.expect("a connection"), &sender));
+            }
+        });
+    }
+    let mut all: Vec<(u64, u64)> = Vec::with_capacity(count);
+    // The first packet waits for the node to start and the generator to read its file.
+    let mut patience = Duration::from_secs(30);
+    while all.len() < count {
+        let Ok(some) = arrivals.recv_timeout(patience) else { break };
+        all.extend(some);
+        patience = QUIET;
+    }
+    let bytes: Vec<u8> = all.iter().flat_map(|(mark, at)| [mark.to_le_bytes(), at.to_le_bytes()]).flatten().collect();
+    fs::write(dir.join("arrivals"), bytes).expect("room");
+}
+
+fn collect(mut stream: TcpStream, sender: &mpsc::SyncSender<Vec<(u64, u64)>>) {
+    let mut decoder = FrameDecoder::default();
+    let mut buffer = vec![0; 1 << 18];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        let now = support::monotonic_nanos();
+        let mut some = Vec::new();
+        decoder.feed(&buffer[..count], |_, frame| some.push((mark(&frame[2..]), now))).expect("whole frames");
+        if sender.send(some).is_err() {
+            return;
+        }
+    }
+}
+
+/// What came out, by mark, with its time in nanoseconds.
+pub struct Arrivals(Vec<(u64, u64)>);
+
+impl Arrivals {
+    pub fn parse(_output: &str, dir: &Path) -> Self {
+        let bytes = fs::read(dir.join("arrivals")).expect("the sink has written it");
+        let number = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes"));
+        Self(bytes.chunks_exact(16).map(|pair| (number(pair), number(&pair[8..]))).collect())
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Packets per second between the first and the last tenth.
+    pub fn steady_rate(&self) -> f64 {
+        let mut times: Vec<u64> = self.0.iter().map(|(_, at)| *at).collect();
+        times.sort_unstable();
+        let (from, to) = (times.len() / 10, times.len() * 9 / 10);
+        (to - from) as f64 * 1e9 / (times[to] - times[from]) as f64
+    }
+
+    /// Arrival − sending − delay for each packet of a paced run.
+    pub fn lag_ms(&self, dir: &Path, load: &Load) -> Option<Vec<f64>> {
+        let sent = fs::read(dir.join("sent")).ok()?;
+        fs::remove_file(dir.join("sent")).expect("it was there");
+        let sent = sent.chunks_exact(8).map(|bytes| u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes")));
+        let due: HashMap<u64, u64> =
+            load.marks.iter().zip(sent.zip(&load.delays_ns)).map(|(mark, (at, delay))| (*mark, at + delay)).collect();
+        Some(self.0.iter().map(|(mark, at)| (*at as f64 - due[mark] as f64) / 1e6).collect())
+    }
+}

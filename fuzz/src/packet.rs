@@ -1,0 +1,1 @@
+../../src/packet.rs

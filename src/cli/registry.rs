@@ -1,0 +1,209 @@
+//! `nym-mixnode registry`: serves a directory.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use clap::Args;
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::info;
+
+use crate::registry::{Registry, RegistryError, RegistryEvent, RegistrySettings};
+
+const STORE_FILE: &str = "registry.sqlite";
+
+/// Serves a directory: nodes register with it, clients and nodes learn the topology from it.
+#[derive(Debug, Clone, Args)]
+pub struct RegistryArgs {
+    /// Address to listen on; may be given several times or as a comma-separated list.
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',', default_value = "127.0.0.1:8081")]
+    pub listen: Vec<SocketAddr>,
+    /// The store: a file, or a folder for it [default: ~/.nym/registry/registry.sqlite].
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Report to a parent process: one JSON line on standard output when serving; stop when standard input ends.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+}
+
+/// Why the command failed.
+#[derive(Debug, Error)]
+pub enum RegistryCommandError {
+    /// The registry could not start.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no default place for the store.
+    #[error("cannot tell the home folder, where the store belongs; pass --data")]
+    NoHome,
+    /// Standard output is gone, or signals cannot be received.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl RegistryCommandError {
+    /// Exit code, from sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Registry(error) => error.exit_code(),
+            Self::NoHome => 78,
+            Self::Io { .. } => 74,
+        }
+    }
+}
+
+/// Serves until SIGINT or SIGTERM (and, supervised, until standard input ends), then finishes what has begun; a second
+/// signal ends it at once.
+///
+/// # Errors
+/// When an address or the store cannot be had.
+pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
+    let mut signals =
+        Signals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
+    let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)? };
+    let registry = Registry::bind(&settings).await?;
+    announce(&mut io::stdout(), registry.local_addrs(), args.supervised)
+        .map_err(|source| RegistryCommandError::Io { action: "write to standard output", source })?;
+
+    let (stop, stopped) = oneshot::channel();
+    let signalled_twice = async {
+        if args.supervised {
+            tokio::select! {
+                () = signals.next() => {}
+                () = end_of_input() => {}
+            }
+        } else {
+            signals.next().await;
+        }
+        info!("stopping");
+        // Fails only when the registry has ended already.
+        stop.send(()).ok();
+        signals.next().await;
+    };
+    let stopped = async { stopped.await.unwrap_or_default() };
+    tokio::select! {
+        () = registry.serve(stopped) => {}
+        () = signalled_twice => {}
+    }
+    Ok(())
+}
+
+/// The one thing that the command prints.
+fn announce(out: &mut impl Write, addresses: &[SocketAddr], supervised: bool) -> io::Result<()> {
+    if supervised {
+        let event = RegistryEvent::Ready { addresses: addresses.to_vec() };
+        writeln!(out, "{}", serde_json::to_string(&event)?)?;
+    } else {
+        let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+        writeln!(out, "Registry serving at {}", urls.join(" and "))?;
+    }
+    out.flush()
+}
+
+fn store_path(data: Option<PathBuf>) -> Result<PathBuf, RegistryCommandError> {
+    let Some(path) = data else {
+        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        let home = home.ok_or(RegistryCommandError::NoHome)?;
+        return Ok(home.join(".nym").join("registry").join(STORE_FILE));
+    };
+    Ok(if names_a_folder(&path) { path.join(STORE_FILE) } else { path })
+}
+
+/// A folder that is there, or one that is yet to be: with a slash at its end.
+fn names_a_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Completes when the parent process has closed our standard input, by ending or on purpose.
+async fn end_of_input() {
+    let (ended, end) = oneshot::channel::<()>();
+    // A thread of its own, left behind: a read of standard input cannot be cancelled, and would hold the runtime.
+    thread::spawn(move || {
+        let mut buffer = [0; 256];
+        let mut input = io::stdin().lock();
+        while !matches!(input.read(&mut buffer), Ok(0) | Err(_)) {}
+        drop(ended);
+    });
+    end.await.unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: RegistryArgs,
+    }
+
+    fn parse(line: &str) -> Result<RegistryArgs, clap::Error> {
+        Command::try_parse_from(line.split(' ')).map(|command| command.args)
+    }
+
+    #[test]
+    fn addresses_are_repeated_or_separated_by_commas_and_default_to_loopback() {
+        let default: Vec<SocketAddr> = vec!["127.0.0.1:8081".parse().unwrap()];
+        assert_eq!(parse("registry").unwrap().listen, default);
+        let two: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        assert_eq!(parse("registry --listen 127.0.0.1:0,[::1]:0").unwrap().listen, two);
+        assert_eq!(parse("registry --listen 127.0.0.1:0 --listen [::1]:0").unwrap().listen, two);
+        let error = parse("registry --listen localhost").unwrap_err().to_string();
+        assert!(error.contains("--listen") && error.contains("localhost"), "{error}");
+    }
+
+    #[test]
+    fn data_is_a_file_or_a_folder_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let with_slash = format!("{}/new/", home.path().display());
+        for (data, expected) in [
+            (home.path().join("my.db"), home.path().join("my.db")),
+            (home.path().to_owned(), home.path().join(STORE_FILE)),
+            (with_slash.into(), home.path().join("new").join(STORE_FILE)),
+        ] {
+            assert_eq!(store_path(Some(data)).unwrap(), expected);
+        }
+        assert!(store_path(None).unwrap().ends_with(".nym/registry/registry.sqlite"));
+    }
+
+    #[test]
+    fn the_announcement_is_one_line() {
+        let addresses = ["127.0.0.1:8081".parse().unwrap(), "[::1]:8081".parse().unwrap()];
+        let announced = |addresses, supervised| {
+            let mut out = Vec::new();
+            announce(&mut out, addresses, supervised).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(announced(&addresses, false), "Registry serving at http://127.0.0.1:8081 and http://[::1]:8081\n");
+        let line = announced(&addresses[..1], true);
+        assert_eq!(line, "{\"event\":\"ready\",\"addresses\":[\"127.0.0.1:8081\"]}\n");
+        let event: RegistryEvent = serde_json::from_str(&line).unwrap();
+        assert_eq!(event, RegistryEvent::Ready { addresses: addresses[..1].to_vec() });
+    }
+}

@@ -1,0 +1,83 @@
+//! What handlers take from a request, refused in JSON when it is not there.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+use crate::registry::server::Peer;
+
+/// Headers that proxies add.
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// The address that the request came from; `None` when a proxy stands between: then the connection's says nothing, and
+/// the headers are whatever the caller wrote.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(pub(super) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let proxied = PROXY_HEADERS.iter().any(|header| parts.headers.contains_key(*header));
+        let peer = parts.extensions.get().map(|Peer(ip)| *ip);
+        Ok(Self(peer.filter(|_| !proxied)))
+    }
+}
+
+/// Proof that the request came from this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Local;
+
+impl<S: Sync> FromRequestParts<S> for Local {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller(Some(ip)) if ip.is_loopback() => Ok(Self),
+            Caller(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "only from the machine that the registry runs on")),
+        }
+    }
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => {
+                let status = match rejection {
+                    // As the 0.9.2 validator, which knows no 422.
+                    JsonRejection::JsonDataError(_) => StatusCode::BAD_REQUEST,
+                    _ => rejection.status(),
+                };
+                Err(ApiError::new(status, rejection.body_text()))
+            }
+        }
+    }
+}
+
+/// The identity key in the path.
+#[derive(Debug)]
+pub(super) struct Identity(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(identity) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection: PathRejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(identity))
+    }
+}

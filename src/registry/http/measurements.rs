@@ -1,0 +1,100 @@
+//! Measurements of network monitors, uptime reports, reputation, and the nodes' own packet counts.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::extract::{Body, Identity, Local};
+use super::{ApiError, OK};
+use crate::api::{
+    Accepted, BatchMixStatus, BatchMixStatusReport, MixMetric, MixStatus, MixStatusReport, NextReport,
+    PersistedMixMetric, PersistedMixStatus,
+};
+use crate::registry::now_ns;
+use crate::registry::store::{REPUTATION_MAX, Store};
+
+/// Shortest time between two metrics reports of a node, in seconds.
+const REPORT_INTERVAL_MIN_S: u64 = 5;
+
+/// Above 250 nodes reports become rarer: this many come in each second.
+const REPORTS_PER_SECOND: u64 = 50;
+
+type Created = (StatusCode, Json<Accepted>);
+
+/// Query of a change of reputation.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewReputation {
+    reputation: i64,
+}
+
+pub(super) async fn add(
+    _local: Local,
+    State(store): State<Store>,
+    Body(status): Body<MixStatus>,
+) -> Result<Created, ApiError> {
+    store.add_statuses(&[status], now_ns()).await?;
+    Ok((StatusCode::CREATED, OK))
+}
+
+pub(super) async fn add_batch(
+    _local: Local,
+    State(store): State<Store>,
+    Body(batch): Body<BatchMixStatus>,
+) -> Result<Created, ApiError> {
+    store.add_statuses(&batch.status, now_ns()).await?;
+    Ok((StatusCode::CREATED, OK))
+}
+
+pub(super) async fn history(
+    State(store): State<Store>,
+    Identity(identity): Identity,
+) -> Result<Json<Vec<PersistedMixStatus>>, ApiError> {
+    Ok(Json(store.history(&identity).await?))
+}
+
+pub(super) async fn report(
+    State(store): State<Store>,
+    Identity(identity): Identity,
+) -> Result<Json<MixStatusReport>, ApiError> {
+    let report = store.report(&identity, now_ns()).await?;
+    report.map(Json).ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "this node was not measured yet"))
+}
+
+pub(super) async fn full_report(State(store): State<Store>) -> Result<Json<BatchMixStatusReport>, ApiError> {
+    Ok(Json(BatchMixStatusReport { report: store.full_report(now_ns()).await? }))
+}
+
+pub(super) async fn set_reputation(
+    _local: Local,
+    State(store): State<Store>,
+    Identity(identity): Identity,
+    query: Result<Query<NewReputation>, QueryRejection>,
+) -> Result<Json<Accepted>, ApiError> {
+    let Query(NewReputation { reputation }) =
+        query.map_err(|rejection| ApiError::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    if !(0..=REPUTATION_MAX).contains(&reputation) {
+        let message = format!("reputation {reputation} is not between 0 and {REPUTATION_MAX}");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, message));
+    }
+    if store.set_reputation(&identity, reputation).await? {
+        return Ok(OK);
+    }
+    Err(ApiError::new(StatusCode::NOT_FOUND, "no node with this identity was ever registered"))
+}
+
+pub(super) async fn add_metric(
+    State(store): State<Store>,
+    Body(metric): Body<MixMetric>,
+) -> Result<(StatusCode, Json<NextReport>), ApiError> {
+    if !store.put_metric(&metric, now_ns()).await? {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "pubKey is no registered node's; register first"));
+    }
+    let next_report_in = REPORT_INTERVAL_MIN_S.max(store.node_count().await? / REPORTS_PER_SECOND);
+    Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))
+}
+
+pub(super) async fn metrics(State(store): State<Store>) -> Result<Json<Vec<PersistedMixMetric>>, ApiError> {
+    Ok(Json(store.metrics().await?))
+}

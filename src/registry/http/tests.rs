@@ -1,0 +1,289 @@
+//! The API without sockets: requests from any address, replies as bytes.
+
+use std::net::IpAddr;
+
+use axum::body::{Body, to_bytes};
+use axum::http::request::Builder;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::registry::server::Peer;
+
+const HOME: &str = "127.0.0.1";
+const NODE: &str = "192.0.2.1";
+const STRANGER: &str = "203.0.113.9";
+
+struct Api {
+    router: Router,
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl Api {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+        Self { router: router(store.clone()), store, _folder: folder }
+    }
+
+    async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {
+        let peer = Peer(from.parse::<IpAddr>().unwrap());
+        let request = request.extension(peer).body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        if status >= 400 {
+            assert!(body["error"].as_str().is_some_and(|error| !error.is_empty()), "{body}");
+        }
+        (status, body)
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(STRANGER, Request::get(path), Body::empty()).await
+    }
+
+    async fn post(&self, from: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.send(from, Request::post(path).header("content-type", "application/json"), body.to_string()).await
+    }
+
+    async fn delete(&self, from: &str, identity: &str) -> u16 {
+        let path = format!("/api/mixmining/register/{identity}");
+        self.send(from, Request::delete(path), Body::empty()).await.0
+    }
+
+    async fn register(&self, from: &str, mix: &Value) -> (u16, Value) {
+        self.post(from, "/api/mixmining/register/mix", mix).await
+    }
+}
+
+fn key(byte: u8) -> String {
+    bs58::encode([byte; 32]).into_string()
+}
+
+fn mix(byte: u8, host: &str) -> Value {
+    json!({
+        "mixHost": host, "identityKey": key(byte), "sphinxKey": key(byte), "version": "0.9.2",
+        "location": "here", "incentivesAddress": "", "layer": 1,
+    })
+}
+
+#[tokio::test]
+async fn a_0_9_2_registration_is_accepted_and_listed_unchanged() {
+    let api = Api::new().await;
+    let mut registration = mix(1, "192.0.2.1:1789");
+    assert_eq!(api.register(NODE, &registration).await, (200, json!({"ok": true})));
+    let (status, topology) = api.get("/api/mixmining/topology").await;
+    assert_eq!(status, 200);
+    assert_eq!(topology["validators"], json!({"block_height": 0, "validators": []}));
+    let listed = &topology["mixNodes"][0];
+    registration["registrationTime"] = listed["registrationTime"].clone();
+    registration["reputation"] = json!(0);
+    assert_eq!(*listed, registration);
+    assert!(listed["registrationTime"].as_i64().unwrap() > 1_700_000_000_000_000_000, "{listed}");
+}
+
+#[tokio::test]
+async fn each_bad_body_is_refused_with_the_field_named() {
+    let api = Api::new().await;
+    let with = |field: &str, value: Value| {
+        let mut bad = mix(1, "192.0.2.1:1789");
+        bad[field] = value;
+        bad
+    };
+    let without = |field: &str| {
+        let mut bad = mix(1, "192.0.2.1:1789");
+        bad.as_object_mut().unwrap().remove(field);
+        bad
+    };
+    for (field, bad) in [
+        ("layer", with("layer", json!(0))),
+        ("layer", with("layer", json!(-1))),
+        ("layer", with("layer", json!("2"))),
+        ("layer", without("layer")),
+        ("mixHost", with("mixHost", json!("mix.example:1789"))),
+        ("mixHost", with("mixHost", json!(null))),
+        ("mixHost", without("mixHost")),
+        ("mixHosts", with("mixHosts", json!(["x"]))),
+        ("identityKey", with("identityKey", json!("abc"))),
+        ("identityKey", without("identityKey")),
+        ("sphinxKey", with("sphinxKey", json!(key(1) + "11"))),
+        ("sphinxKey", without("sphinxKey")),
+        ("version", without("version")),
+    ] {
+        let (status, body) = api.register(NODE, &bad).await;
+        assert_eq!(status, 400, "{bad} gave {body}");
+        assert!(body["error"].as_str().unwrap().contains(field), "{field}: {body}");
+    }
+    let (_, topology) = api.get("/api/mixmining/topology").await;
+    assert_eq!(topology["mixNodes"], json!([]));
+}
+
+#[tokio::test]
+async fn every_wrong_request_gets_a_json_error() {
+    let api = Api::new().await;
+    let json_post = || Request::post("/api/mixmining/register/mix").header("content-type", "application/json");
+    let huge = json!({"mixHost": "x".repeat(70_000)}).to_string();
+    for (request, body, expected) in [
+        (json_post(), "{".to_owned(), 400),
+        (json_post(), String::new(), 400),
+        (json_post(), "[]".to_owned(), 400),
+        (json_post(), "\"\u{0}".to_owned(), 400),
+        (json_post(), huge, 413),
+        (Request::post("/api/mixmining/register/mix"), "{}".to_owned(), 415),
+        (Request::get("/api/mixmining/register/mix"), String::new(), 405),
+        (Request::get("/"), String::new(), 404),
+        (Request::get("/api/mixmining/topology/else"), String::new(), 404),
+        (Request::delete("/api/mixmining/register/%ff"), String::new(), 400),
+    ] {
+        let label = format!("{request:?}");
+        let (status, _) = api.send(HOME, request, body).await;
+        assert_eq!(status, expected, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_host_is_a_conflict_that_names_it_and_the_same_identity_replaces() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let (status, body) = api.register(STRANGER, &mix(2, "192.0.2.1:1789")).await;
+    assert_eq!(status, 409);
+    assert!(body["error"].as_str().unwrap().contains("192.0.2.1:1789"), "{body}");
+    assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1789")).await.0, 200);
+    assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1790")).await.0, 200);
+    assert_eq!(api.register(STRANGER, &mix(2, "192.0.2.1:1789")).await.0, 200);
+}
+
+#[tokio::test]
+async fn only_the_node_or_its_registrar_or_this_machine_unregisters() {
+    let api = Api::new().await;
+    let registrar = "198.51.100.4";
+    api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
+    assert_eq!(api.delete(STRANGER, &key(1)).await, 403);
+    for allowed in [NODE, registrar, HOME, "::1"] {
+        api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
+        assert_eq!(api.delete(allowed, &key(1)).await, 200, "{allowed}");
+    }
+    assert_eq!(api.delete(HOME, &key(1)).await, 404);
+}
+
+#[tokio::test]
+async fn a_request_through_a_proxy_is_nobodys_wherever_the_proxy_runs() {
+    let api = Api::new().await;
+    for header in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
+        let register = Request::post("/api/mixmining/register/mix")
+            .header("content-type", "application/json")
+            .header(header, STRANGER);
+        assert_eq!(api.send(HOME, register, mix(1, "192.0.2.1:1789").to_string()).await.0, 200);
+
+        let delete = Request::delete(format!("/api/mixmining/register/{}", key(1))).header(header, NODE);
+        assert_eq!(api.send(HOME, delete, Body::empty()).await.0, 403, "{header}");
+        let patch = Request::patch(format!("/api/mixmining/reputation/{}?reputation=9", key(1))).header(header, HOME);
+        assert_eq!(api.send(HOME, patch, Body::empty()).await.0, 403, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn measurements_and_reputation_are_for_this_machine_only() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let status = json!({"pubKey": key(1), "ipVersion": "4", "up": true});
+    let batch = json!({"status": [status, status]});
+    let patch = || Request::patch(format!("/api/mixmining/reputation/{}?reputation=100", key(1)));
+    assert_eq!(api.post(STRANGER, "/api/mixmining", &status).await.0, 403);
+    assert_eq!(api.post(NODE, "/api/mixmining/batch", &batch).await.0, 403);
+    assert_eq!(api.send(STRANGER, patch(), Body::empty()).await.0, 403);
+    let (_, topology) = api.get("/api/mixmining/topology").await;
+    assert_eq!(topology["mixNodes"][0]["reputation"], json!(0));
+
+    assert_eq!(api.post(HOME, "/api/mixmining", &status).await, (201, json!({"ok": true})));
+    assert_eq!(api.post("::1", "/api/mixmining/batch", &batch).await.0, 201);
+    let (_, topology) = api.get("/api/mixmining/topology").await;
+    assert_eq!(topology["mixNodes"][0]["reputation"], json!(9));
+    assert_eq!(api.get("/api/mixmining/topology/active").await.1["mixNodes"], json!([]));
+
+    assert_eq!(api.send(HOME, patch(), Body::empty()).await.0, 200);
+    let (_, active) = api.get("/api/mixmining/topology/active").await;
+    assert_eq!(active["mixNodes"][0]["identityKey"], json!(key(1)));
+    assert_eq!(api.get("/api/mixmining/topology/removed").await.1["mixNodes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_bad_reputation_is_refused() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    for (identity, query, expected) in [
+        (key(1), "", 400),
+        (key(1), "?reputation=", 400),
+        (key(1), "?reputation=x", 400),
+        (key(1), "?reputation=-1", 400),
+        (key(1), "?reputation=9223372036854775807", 400),
+        (key(2), "?reputation=1", 404),
+    ] {
+        let patch = Request::patch(format!("/api/mixmining/reputation/{identity}{query}"));
+        assert_eq!(api.send(HOME, patch, Body::empty()).await.0, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_may_be_larger_than_other_bodies_but_not_endless() {
+    let api = Api::new().await;
+    let batch_of = |count| {
+        let status = json!({"pubKey": key(1), "ipVersion": "6", "up": true});
+        json!({"status": vec![status; count]})
+    };
+    assert_eq!(api.post(HOME, "/api/mixmining/batch", &batch_of(2000)).await.0, 201);
+    assert_eq!(api.post(HOME, "/api/mixmining/batch", &batch_of(20_000)).await.0, 413);
+    let (_, history) = api.get(&format!("/api/mixmining/node/{}/history", key(1))).await;
+    assert_eq!(history.as_array().unwrap().len(), 1000, "the newest ones");
+}
+
+#[tokio::test]
+async fn reports_are_those_of_the_stored_measurements() {
+    let api = Api::new().await;
+    let report_path = format!("/api/mixmining/node/{}/report", key(1));
+    assert_eq!(api.get(&report_path).await.0, 404);
+    assert_eq!(api.get("/api/mixmining/fullreport").await, (200, json!({"report": []})));
+    let history_path = format!("/api/mixmining/node/{}/history", key(1));
+    assert_eq!(api.get(&history_path).await, (200, json!([])));
+    for up in [true, true, false] {
+        api.post(HOME, "/api/mixmining", &json!({"pubKey": key(1), "ipVersion": "4", "up": up})).await;
+    }
+    let expected = json!({
+        "pubKey": key(1),
+        "mostRecentIPV4": false, "last5MinutesIPV4": 66, "lastHourIPV4": 66, "lastDayIPV4": 66,
+        "mostRecentIPV6": false, "last5MinutesIPV6": 0, "lastHourIPV6": 0, "lastDayIPV6": 0,
+    });
+    assert_eq!(api.get(&report_path).await, (200, expected.clone()));
+    assert_eq!(api.get("/api/mixmining/fullreport").await, (200, json!({"report": [expected]})));
+    let (_, history) = api.get(&history_path).await;
+    assert_eq!(history[0]["up"], json!(false));
+    assert!(history[0]["timestamp"].is_i64());
+}
+
+#[tokio::test]
+async fn metrics_are_taken_from_registered_nodes_and_listed_with_their_time() {
+    let api = Api::new().await;
+    let metric = json!({"pubKey": key(1), "received": 128, "sent": {}});
+    assert_eq!(api.post(NODE, "/api/metrics/mixes", &metric).await.0, 404);
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    assert_eq!(api.post(NODE, "/api/metrics/mixes", &metric).await, (201, json!({"nextReportIn": 5})));
+    let (status, list) = api.get("/api/metrics/mixes").await;
+    assert_eq!((status, list.as_array().unwrap().len()), (200, 1));
+    assert_eq!((&list[0]["received"], &list[0]["pubKey"]), (&json!(128), &json!(key(1))));
+    assert!(list[0]["timestamp"].is_i64());
+}
+
+#[tokio::test]
+async fn a_failing_store_is_a_500_that_says_nothing_of_it() {
+    let api = Api::new().await;
+    assert_eq!(api.get("/healthz").await.0, 200);
+    api.store.close().await;
+    for path in ["/healthz", "/api/mixmining/topology", "/api/metrics/mixes"] {
+        let (status, body) = api.get(path).await;
+        assert_eq!(status, 500);
+        assert!(body["error"].as_str().unwrap().starts_with("internal error"), "{body}");
+    }
+}

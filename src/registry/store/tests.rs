@@ -1,0 +1,322 @@
+//! The store on real files, at times of the tests' choosing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::api::{GatewayRegistration, IpVersion, MixMetric, MixRegistration, MixStatus, Topology};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const NOW: i64 = 1_600_000_000 * SECOND;
+
+struct Home {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+        Self { folder, store }
+    }
+
+    async fn register(&self, identity: &str, hosts: &[&str], now: i64) -> Registered {
+        register(&self.store, identity, hosts, now).await
+    }
+
+    async fn register_gateway(&self, identity: &str, host: &str, expires_in_s: u64, now: i64) -> Registered {
+        let registration = GatewayRegistration {
+            mix_host: host.into(),
+            mix_hosts: Vec::new(),
+            clients_host: "ws://192.0.2.1:9000".into(),
+            identity_key: identity.into(),
+            sphinx_key: "s".into(),
+            version: "0.9.2".into(),
+            location: String::new(),
+            incentives_address: String::new(),
+            expires_in: Some(expires_in_s),
+        };
+        let node = NewNode {
+            role: Role::Gateway,
+            identity,
+            registration: &registration,
+            hosts: vec![host.parse().unwrap()],
+            from: None,
+            expires_in: Some(Duration::from_secs(expires_in_s)),
+        };
+        self.store.register(&node, now).await.unwrap()
+    }
+
+    async fn identities(&self, now: i64) -> Vec<String> {
+        identities(&self.store.topology(0, now).await.unwrap())
+    }
+
+    async fn reputation(&self, identity: &str) -> i64 {
+        self.store.topology(0, NOW).await.unwrap().mix(identity).unwrap().reputation
+    }
+
+    async fn measure(&self, identity: &str, ip_version: IpVersion, up: bool, at: i64) {
+        let status = MixStatus { pub_key: identity.into(), ip_version, up };
+        self.store.add_statuses(&[status], at).await.unwrap();
+    }
+}
+
+async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Registered {
+    let registration = MixRegistration {
+        mix_host: hosts[0].into(),
+        mix_hosts: Vec::new(),
+        identity_key: identity.into(),
+        sphinx_key: "s".into(),
+        version: "0.9.2".into(),
+        location: "here".into(),
+        incentives_address: String::new(),
+        layer: 3,
+    };
+    let node = NewNode {
+        role: Role::Mix,
+        identity,
+        registration: &registration,
+        hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        from: Some(ip("198.51.100.7")),
+        expires_in: None,
+    };
+    store.register(&node, now).await.unwrap()
+}
+
+fn identities(topology: &Topology) -> Vec<String> {
+    let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.clone());
+    mixes.chain(topology.gateways.iter().map(|gateway| gateway.registration.identity_key.clone())).collect()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_registered_mix_is_listed_as_it_registered() {
+    let home = Home::new().await;
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Registered::Done);
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    let mix = topology.mix("a").unwrap();
+    assert_eq!((mix.registration_time, mix.reputation, mix.registration.layer), (NOW, 0, 3));
+    assert_eq!(topology.validators, serde_json::json!({"block_height": 0, "validators": []}));
+}
+
+#[tokio::test]
+async fn hosts_are_compared_exactly() {
+    let home = Home::new().await;
+    home.register("a", &["1.1.1.1:1789", "[2001:db8::1]:1789"], NOW).await;
+    for free in ["11.1.1.10:1789", "1.1.1.1:1790", "[2001:db8::11]:1789"] {
+        assert_eq!(home.register(free, &[free], NOW).await, Registered::Done, "{free}");
+    }
+    for taken in ["1.1.1.1:1789", "[2001:db8::1]:1789"] {
+        let host = taken.parse().unwrap();
+        let expected = Registered::HostTaken { host, holder: "a".into() };
+        assert_eq!(home.register("b", &["192.0.2.9:1789", taken], NOW).await, expected);
+    }
+    assert!(!home.identities(NOW).await.contains(&"b".to_owned()), "a refused registration leaves nothing");
+    assert_eq!(home.register("c", &["192.0.2.9:1789"], NOW).await, Registered::Done, "not even its free host");
+    assert!(matches!(home.register_gateway("g", "1.1.1.1:1789", 60, NOW).await, Registered::HostTaken { .. }));
+}
+
+#[tokio::test]
+async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_reputation() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.store.set_reputation("a", 50).await.unwrap();
+    assert_eq!(home.register("a", &["192.0.2.2:1789"], NOW + 1).await, Registered::Done);
+    assert_eq!(home.register("b", &["192.0.2.1:1789"], NOW + 2).await, Registered::Done);
+    assert_eq!(home.identities(NOW).await, ["a", "b"]);
+    assert_eq!(home.reputation("a").await, 50);
+
+    home.register_gateway("a", "192.0.2.2:1789", 60, NOW).await;
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    assert_eq!((topology.mix_nodes.len(), topology.gateways.len()), (1, 1), "a mix may become a gateway");
+}
+
+#[tokio::test]
+async fn only_the_node_its_registrar_and_this_machine_may_unregister_it() {
+    let home = Home::new().await;
+    let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
+    for (caller, expected) in [
+        (None, Unregistered::NotAllowed),
+        (Some("192.0.2.2"), Unregistered::NotAllowed),
+        (Some("92.0.2.1"), Unregistered::NotAllowed),
+        (Some("192.0.2.1"), Unregistered::Done),
+        (Some("2001:db8::1"), Unregistered::Done),
+        (Some("198.51.100.7"), Unregistered::Done),
+        (Some("127.0.0.1"), Unregistered::Done),
+        (Some("::1"), Unregistered::Done),
+    ] {
+        home.register("a", &hosts, NOW).await;
+        let unregistered = home.store.unregister("a", caller.map(ip), NOW).await.unwrap();
+        assert_eq!(unregistered, expected, "{caller:?}");
+        assert_eq!(home.identities(NOW).await.is_empty(), expected == Unregistered::Done);
+    }
+    assert_eq!(home.store.unregister("a", Some(ip("::1")), NOW).await.unwrap(), Unregistered::Unknown);
+}
+
+#[tokio::test]
+async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    home.store.unregister("a", Some(ip("127.0.0.1")), NOW).await.unwrap();
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.reputation("a").await, 3);
+}
+
+#[tokio::test]
+async fn reputation_moves_by_measurement_within_its_bounds() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    for (up, expected) in [(false, 0), (true, 3), (true, 6), (false, 4), (false, 2), (false, 0), (false, 0)] {
+        home.measure("a", IpVersion::V6, up, NOW).await;
+        assert_eq!(home.reputation("a").await, expected);
+    }
+    assert!(home.store.set_reputation("a", REPUTATION_MAX).await.unwrap());
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    assert_eq!(home.reputation("a").await, REPUTATION_MAX);
+    assert!(!home.store.set_reputation("unknown", 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_active_set_starts_at_a_reputation_of_100() {
+    let home = Home::new().await;
+    for (identity, host, reputation) in [("a", "192.0.2.1:1", 99), ("b", "192.0.2.2:1", 100)] {
+        home.register(identity, &[host], NOW).await;
+        home.store.set_reputation(identity, reputation).await.unwrap();
+    }
+    assert_eq!(identities(&home.store.topology(100, NOW).await.unwrap()), ["b"]);
+}
+
+#[tokio::test]
+async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
+    let home = Home::new().await;
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW + 30 * SECOND).await;
+    assert_eq!(home.identities(NOW + 89 * SECOND).await, ["g"]);
+    let expired = NOW + 90 * SECOND;
+    assert!(home.identities(expired).await.is_empty(), "on read, before any purge");
+    assert_eq!(home.store.node_count().await.unwrap(), 1);
+    home.store.purge(expired).await.unwrap();
+    assert_eq!(home.store.node_count().await.unwrap(), 0);
+
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, Registered::Done, "its host is free at once");
+    assert_eq!(home.store.unregister("g", Some(ip("127.0.0.1")), expired).await.unwrap(), Unregistered::Unknown);
+}
+
+#[tokio::test]
+async fn uptime_is_in_whole_per_cent_by_window_and_ip_version() {
+    let home = Home::new().await;
+    assert_eq!(home.store.report("a", NOW).await.unwrap(), None);
+    for (ip_version, up, age) in [
+        (IpVersion::V4, false, 25 * HOUR),
+        (IpVersion::V4, true, 23 * HOUR),
+        (IpVersion::V4, false, 30 * MINUTE),
+        (IpVersion::V4, true, 4 * MINUTE),
+        (IpVersion::V4, true, MINUTE),
+        (IpVersion::V6, true, 2 * HOUR),
+    ] {
+        home.measure("a", ip_version, up, NOW - age).await;
+    }
+    home.measure("b", IpVersion::V6, false, NOW - 25 * HOUR).await;
+    let report = home.store.report("a", NOW).await.unwrap().unwrap();
+    assert!(report.most_recent_ipv4 && report.most_recent_ipv6);
+    assert_eq!((report.last_5_minutes_ipv4, report.last_hour_ipv4, report.last_day_ipv4), (100, 66, 75));
+    assert_eq!((report.last_5_minutes_ipv6, report.last_hour_ipv6, report.last_day_ipv6), (0, 0, 100));
+    assert_eq!(home.store.full_report(NOW).await.unwrap(), [report], "b was not measured in the last day");
+
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    assert!(!home.store.report("a", NOW).await.unwrap().unwrap().most_recent_ipv4);
+}
+
+#[tokio::test]
+async fn history_is_newest_first_and_old_measurements_are_purged() {
+    let home = Home::new().await;
+    home.measure("a", IpVersion::V4, true, NOW - 49 * HOUR).await;
+    home.measure("a", IpVersion::V6, false, NOW - HOUR).await;
+    let times =
+        |history: Vec<crate::api::PersistedMixStatus>| history.iter().map(|entry| entry.timestamp).collect::<Vec<_>>();
+    assert_eq!(times(home.store.history("a").await.unwrap()), [NOW - HOUR, NOW - 49 * HOUR]);
+    home.store.purge(NOW).await.unwrap();
+    let history = home.store.history("a").await.unwrap();
+    assert_eq!(history[0].status, MixStatus { pub_key: "a".into(), ip_version: IpVersion::V6, up: false });
+    assert_eq!(times(history), [NOW - HOUR]);
+}
+
+#[tokio::test]
+async fn the_latest_metric_of_each_registered_node_is_kept() {
+    let home = Home::new().await;
+    let metric =
+        |received| MixMetric { pub_key: "a".into(), received, sent: [("192.0.2.2:1789".to_owned(), 5)].into() };
+    assert!(!home.store.put_metric(&metric(1), NOW).await.unwrap(), "unknown nodes report nothing");
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert!(home.store.put_metric(&metric(1), NOW).await.unwrap());
+    assert!(home.store.put_metric(&metric(u64::MAX), NOW + 1).await.unwrap());
+    let metrics = home.store.metrics().await.unwrap();
+    assert_eq!(metrics.len(), 1);
+    assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
+    assert_eq!(metrics[0].metric.sent, metric(0).sent);
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive loses none");
+    home.store.unregister("a", Some(ip("127.0.0.1")), NOW).await.unwrap();
+    assert!(home.store.metrics().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn acknowledged_registrations_are_there_after_a_kill() {
+    let home = Home::new().await;
+    for index in 0..20 {
+        home.register(&format!("node{index:02}"), &[&format!("192.0.2.{index}:1789")], NOW + index).await;
+    }
+    // What a kill leaves: the files as they are, the log not written back, the lock gone.
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(home.folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let path = copy.path().join("registry.sqlite");
+    let survivor = Store::open(&path).await.unwrap();
+    assert_eq!(survivor.topology(0, NOW).await.unwrap(), home.store.topology(0, NOW).await.unwrap());
+    register(&survivor, "late", &["192.0.2.200:1789"], NOW).await;
+    survivor.close().await;
+
+    let reopened = Store::open(&path).await.unwrap();
+    assert_eq!(reopened.node_count().await.unwrap(), 21);
+}
+
+#[tokio::test]
+async fn concurrent_registrations_of_one_host_have_one_winner() {
+    let home = Home::new().await;
+    let attempts = (0..16).map(|index| {
+        let store = home.store.clone();
+        tokio::spawn(async move { register(&store, &format!("node{index}"), &["192.0.2.1:1789"], NOW).await })
+    });
+    let mut winners = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        winners += usize::from(attempt.await.unwrap() == Registered::Done);
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_release_is_refused() {
+    let home = Home::new().await;
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    )
+    .execute(&home.store.pool)
+    .await
+    .unwrap();
+    home.store.close().await;
+    let error = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap_err();
+    assert_eq!(error.exit_code(), 65);
+    assert!(error.to_string().contains("9999"), "{error}");
+}
