@@ -1,0 +1,116 @@
+//! `nym-mixnode localnet`: a whole mix network on this machine, with packets through it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::localnet::{self, LocalnetError, Options, Summary, View};
+
+/// Run a whole mix network on this machine: a registry, layers of nodes, and a prober that sends packets through all
+/// of them, over IPv4 and IPv6, and counts what comes back.
+///
+/// Ctrl-C stops it in order: the packets on their way come home first. A second Ctrl-C kills everything at once.
+#[derive(Debug, Clone, Args)]
+pub struct LocalnetArgs {
+    /// Mix layers that each packet passes.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub layers: u8,
+    /// Nodes in each layer.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub nodes: u8,
+    /// Packets per second over the whole network.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// Mean delay asked of each node.
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
+    pub mean_delay: Duration,
+    /// How long to send packets [default: until Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Leave configuration, keys and logs of all nodes behind, and say where.
+    #[arg(long)]
+    pub keep: bool,
+    /// The registry's port; the nodes take those behind it [default: free ports].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub base_port: Option<u16>,
+}
+
+impl LocalnetArgs {
+    fn options(&self) -> Options {
+        Options {
+            layers: self.layers.into(),
+            nodes_per_layer: self.nodes.into(),
+            rate: self.rate,
+            mean_delay: self.mean_delay,
+            duration: self.duration,
+            base_port: self.base_port,
+            keep: self.keep,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the network does not come up, and when it was not well: a packet lost, a process dead, books that don't balance.
+pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
+    let summary = localnet::run(&args.options(), &mut View::new(args.json)).await?;
+    match print(&summary, args.json) {
+        // Whoever closed the pipe has seen enough; the exit code still tells.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    let complaints = summary.complaints();
+    if complaints.is_empty() { Ok(()) } else { Err(LocalnetError::Unwell(complaints.join("; "))) }
+}
+
+fn print(summary: &Summary, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, summary)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}\n{}", summary.table(), summary.words())?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        localnet: LocalnetArgs,
+    }
+
+    fn parse(line: &str) -> Result<LocalnetArgs, clap::Error> {
+        Cli::try_parse_from(std::iter::once("localnet").chain(line.split_whitespace())).map(|cli| cli.localnet)
+    }
+
+    #[test]
+    fn defaults_and_every_flag() {
+        let options = parse("").unwrap().options();
+        assert_eq!((options.layers, options.nodes_per_layer, options.rate), (3, 2, 100));
+        assert_eq!((options.mean_delay, options.duration), (Duration::from_millis(50), None));
+        let args =
+            parse("--layers 1 --nodes 4 --rate 10 --mean-delay 5ms --duration 20s --json --keep --base-port 4000");
+        let args = args.unwrap();
+        assert!(args.json && args.keep);
+        let options = args.options();
+        assert_eq!((options.base_port, options.duration), (Some(4000), Some(Duration::from_secs(20))));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["--layers 0", "--layers 5", "--nodes 0", "--rate 0", "--base-port 0", "--mean-delay 5"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `nym-mixnode probe`: does each node mix, over IPv4 and over IPv6?
+
+mod output;
+mod progress;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use thiserror::Error;
+use url::{Host, Url};
+
+use self::output::Verdict;
+use self::progress::ProgressLine;
+use crate::directory::{Client, Directory};
+use crate::probe::check::{self, Label, Plan, Target};
+use crate::probe::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
+use crate::probe::packets::BuildError;
+use crate::probe::{Prober, ProberError, Registration, RegistrationError, StopSignals};
+
+/// Mean delay asked of the node under test: enough to see that it delays, short enough not to be waited for.
+const MEAN_DELAY: Duration = Duration::from_millis(50);
+
+/// Test that nodes mix: send Sphinx packets through each of them and back, over IPv4 and IPv6.
+///
+/// For the time of the test the prober is listed in the directory as a gateway, because nodes forward to listed
+/// addresses only. A node learns of it at its next topology refresh (every 30 s by default): until then, packets are
+/// sent once a second and not counted.
+#[derive(Debug, Clone, Args)]
+pub struct ProbeArgs {
+    /// The directory that lists the nodes.
+    #[arg(long, value_name = "URL")]
+    pub directory: Url,
+    /// Test this node only: its identity key or Sphinx key, base58.
+    #[arg(long, value_name = "KEY")]
+    pub node: Option<String>,
+    /// Local address, with or without port, to take packets back on; one of each family [default: found out].
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
+    pub host: Vec<SocketAddr>,
+    /// Address at which the nodes reach the local one, if another; one of each family.
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
+    pub announce_host: Vec<SocketAddr>,
+    /// Counted packets for each node and family.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub packets: u32,
+    /// A packet later than this is lost.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on.
+    #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
+    pub settle: Duration,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a probe was not made, or what it found.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// No answer, or no sensible one.
+    #[error("cannot get the topology from the directory {url}: {reason}")]
+    Directory {
+        /// The directory.
+        url: Url,
+        /// What the client said.
+        reason: String,
+    },
+    /// Nothing to test.
+    #[error("the directory {0} lists no mixnode")]
+    NoNodes(Url),
+    /// Nothing to test by that key.
+    #[error(
+        "no node with the key '{key}' among the {listed} nodes that the directory lists; is it running and registered?"
+    )]
+    NoSuchNode {
+        /// As given.
+        key: String,
+        /// Nodes listed.
+        listed: usize,
+    },
+    /// `--host` and `--announce-host` make no sense, or this machine has no address.
+    #[error(transparent)]
+    OwnAddress(#[from] OwnAddressError),
+    /// The prober cannot listen.
+    #[error(transparent)]
+    Prober(#[from] ProberError),
+    /// The prober cannot be listed.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// A route that no packet can be built for.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Ctrl-C or SIGTERM.
+    #[error("stopped before the test was over")]
+    Interrupted,
+    /// The test was made, and not all is well.
+    #[error("{not_mixing} of {tested} nodes do not mix as they should")]
+    NotMixing {
+        /// Nodes with a loss, or not reached, or not testable.
+        not_mixing: usize,
+        /// Nodes under test.
+        tested: usize,
+    },
+    /// The result could not be written, or signals not be caught.
+    #[error("cannot write the result: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl ProbeError {
+    /// The exit code, after sysexits.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::OwnAddress(OwnAddressError::Twice { .. } | OwnAddressError::AnnounceUnknown(_)) => 64,
+            Self::Directory { .. }
+            | Self::NoNodes(_)
+            | Self::NoSuchNode { .. }
+            | Self::OwnAddress(OwnAddressError::NoAddress)
+            | Self::Prober(_)
+            | Self::Registration(_)
+            | Self::Build(_)
+            | Self::NotMixing { .. } => 69,
+            Self::Io(_) => 74,
+            Self::Interrupted => 75,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the test could not be made, and when it found a node that does not mix.
+pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
+    let mut signals = StopSignals::new()?;
+    let client = Client::new(&args.directory, &args.directory).map_err(|error| no_directory(&args, &error))?;
+    let client = Arc::new(client);
+    let (mut prober, targets) = tokio::select! {
+        prepared = prepare(&args, &client) => prepared?,
+        () = signals.next() => return Err(ProbeError::Interrupted),
+    };
+    let registration = Registration::register(&client, &prober).await?;
+    let plan = Plan { packets: args.packets, timeout: args.timeout, settle: args.settle };
+    let outcome = tokio::select! {
+        reports = check::run(&mut prober, targets, &plan, ProgressLine::new(args.json).draw()) => Ok(reports?),
+        () = signals.next() => Err(ProbeError::Interrupted),
+    };
+    if let Err(error) = registration.withdraw().await {
+        tracing::warn!("{error}");
+    }
+    let verdict = Verdict::new(&args.directory, outcome?);
+    finish(&verdict, args.json)
+}
+
+fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
+    ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() }
+}
+
+/// Reads the topology, picks the nodes, and opens the prober on the addresses that fit.
+async fn prepare(args: &ProbeArgs, client: &Client) -> Result<(Prober<Label>, Vec<Target>), ProbeError> {
+    let listed = client.topology().await.map_err(|error| no_directory(args, &error))?.mix_nodes;
+    if listed.is_empty() {
+        return Err(ProbeError::NoNodes(args.directory.clone()));
+    }
+    let mut targets = Vec::with_capacity(listed.len());
+    for node in &listed {
+        if is_wanted(args.node.as_deref(), &node.registration.identity_key, &node.registration.sphinx_key) {
+            targets.push(Target::resolve(&node.registration).await);
+        }
+    }
+    if targets.is_empty() {
+        return Err(ProbeError::NoSuchNode { key: args.node.clone().unwrap_or_default(), listed: listed.len() });
+    }
+    targets.sort_by(|a, b| (a.layer, &a.identity).cmp(&(b.layer, &b.identity)));
+    let request = OwnAddressRequest { hosts: args.host.clone(), announce_hosts: args.announce_host.clone() };
+    let nodes: Vec<SocketAddr> = targets.iter().flat_map(|target| target.addresses.clone()).collect();
+    let endpoints = own_address::choose(&request, &directory_addresses(&args.directory).await, &nodes)?;
+    Ok((Prober::bind(&endpoints, MEAN_DELAY)?, targets))
+}
+
+fn is_wanted(wanted: Option<&str>, identity: &str, sphinx_key: &str) -> bool {
+    wanted.is_none_or(|key| key == identity || key == sphinx_key)
+}
+
+/// Where the directory's URL leads; empty when its name does not resolve.
+async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    match url.host() {
+        Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
+        Some(Host::Ipv6(ip)) => vec![(ip, port).into()],
+        Some(Host::Domain(name)) => {
+            tokio::net::lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default()
+        }
+        None => Vec::new(),
+    }
+}
+
+fn finish(verdict: &Verdict, json: bool) -> Result<(), ProbeError> {
+    match verdict.print(json) {
+        // Whoever closed the pipe has seen enough; the exit code still tells.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    if verdict.ok {
+        return Ok(());
+    }
+    Err(ProbeError::NotMixing { not_mixing: verdict.not_mixing, tested: verdict.nodes.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        probe: ProbeArgs,
+    }
+
+    fn parse(line: &str) -> Result<ProbeArgs, clap::Error> {
+        Cli::try_parse_from(std::iter::once("probe").chain(line.split_whitespace())).map(|cli| cli.probe)
+    }
+
+    #[test]
+    fn defaults_and_every_flag() {
+        let args = parse("--directory http://127.0.0.1:8081").unwrap();
+        assert_eq!((args.packets, args.timeout, args.settle), (20, Duration::from_secs(10), Duration::from_secs(40)));
+        let args = parse(
+            "--directory http://d.example --node KEY --host 10.0.0.1 ::1 --announce-host 192.0.2.1:1789 \
+             --packets 5 --timeout 2s --settle 0s --json",
+        )
+        .unwrap();
+        assert_eq!(args.host.len(), 2);
+        assert_eq!(args.announce_host[0].port(), 1789);
+        assert!(args.json && args.settle.is_zero());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in ["", "--directory d", "--directory http://d --packets 0", "--directory http://d --host mix.example"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_found_by_either_key() {
+        assert!(is_wanted(None, "i", "s"));
+        assert!(is_wanted(Some("i"), "i", "s") && is_wanted(Some("s"), "i", "s"));
+        assert!(!is_wanted(Some("x"), "i", "s"));
+    }
+}

@@ -1,0 +1,167 @@
+//! A child process that never outlives this one.
+//!
+//! Three things see to that: it exits when its standard input ends (with this process, however that dies), it asks the
+//! kernel to be killed with its parent (`--supervised`), and it is killed when its handle is dropped.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::error::LocalnetError;
+
+const LOG_FILE: &str = "stderr.log";
+/// How much of a log is told when its process failed.
+const LAST_WORDS_BYTES: u64 = 4096;
+const LAST_WORDS_LINES: usize = 5;
+/// Settings of a node that the user runs besides must not reach the nodes of this network.
+const OWN_VARIABLES_PREFIX: &str = "NYM_";
+
+/// The lines of a child's standard output.
+pub(super) type Events = Lines<BufReader<ChildStdout>>;
+
+/// A running child process. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Child {
+    name: String,
+    process: tokio::process::Child,
+    log: PathBuf,
+    /// Whether its end has been told: once is enough.
+    told: bool,
+    /// Never written to: its end tells the child that this process is gone.
+    _stdin: Option<ChildStdin>,
+}
+
+impl Child {
+    /// Starts this executable with other arguments; its standard error goes to a file in `home`.
+    ///
+    /// To be called on a thread that lives as long as the child is meant to: the kernel counts the end of the spawning
+    /// *thread* as the parent's death.
+    pub(super) fn spawn(name: &str, arguments: &[OsString], home: &Path) -> Result<(Self, Events), LocalnetError> {
+        let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
+        let log = home.join(LOG_FILE);
+        let mut command = command(arguments).map_err(fail)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(open_log(&log).map_err(fail)?);
+        let mut process = command.spawn().map_err(fail)?;
+        let no_pipe = || fail(io::Error::other("its standard output is not piped"));
+        let events = BufReader::new(process.stdout.take().ok_or_else(no_pipe)?).lines();
+        let stdin = process.stdin.take();
+        Ok((Self { name: name.to_owned(), process, log, told: false, _stdin: stdin }, events))
+    }
+
+    /// Asks the child to stop in order. One that is gone already is fine.
+    pub(super) fn terminate(&self) {
+        let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        // While the child is not waited for, the number is its own.
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::debug!(name = self.name, %error, "cannot ask it to stop");
+        }
+    }
+
+    /// Waits for the end that [`Child::terminate`] asked for; says what is wrong with it, if anything is.
+    pub(super) async fn join(&mut self, limit: Duration) -> Result<(), String> {
+        match timeout(limit, self.process.wait()).await {
+            Ok(Ok(status)) if self.told || status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.obituary(status)),
+            Ok(Err(error)) => Err(format!("{}: {error}", self.name)),
+            Err(_) => Err(format!("{} did not stop within {} s and was killed", self.name, limit.as_secs())),
+        }
+    }
+
+    /// What happened, if the child has ended by itself and this was not told yet.
+    pub(super) fn death(&mut self) -> Option<String> {
+        if self.told {
+            return None;
+        }
+        let status = self.process.try_wait().ok()??;
+        self.told = true;
+        Some(self.obituary(status))
+    }
+
+    fn obituary(&self, status: ExitStatus) -> String {
+        format!("{} ended ({status}); its last words: {}", self.name, last_words(&self.log))
+    }
+}
+
+/// Runs this executable to its end, for a step that must succeed.
+pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) -> Result<(), LocalnetError> {
+    let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
+    let log = home.join(LOG_FILE);
+    let mut command = command(arguments).map_err(fail)?;
+    command.stdin(Stdio::null()).stdout(open_log(&log).map_err(fail)?).stderr(open_log(&log).map_err(fail)?);
+    let status = command.status().await.map_err(fail)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_words(&log))))
+}
+
+fn command(arguments: &[OsString]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    // A group of its own: the terminal's Ctrl-C is for this process alone, which then stops the children in order.
+    command.args(arguments).kill_on_drop(true).process_group(0);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with(OWN_VARIABLES_PREFIX) {
+            command.env_remove(variable);
+        }
+    }
+    // A proxy for the outside world knows nothing of this machine's loopback addresses.
+    command.env("NO_PROXY", "127.0.0.1,::1");
+    Ok(command)
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    if let Some(home) = path.parent() {
+        fs::create_dir_all(home)?;
+    }
+    File::options().create(true).append(true).open(path)
+}
+
+/// The last lines of a log, in one.
+fn last_words(log: &Path) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let start = file.metadata()?.len().saturating_sub(LAST_WORDS_BYTES);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(LAST_WORDS_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.is_empty() => "none".to_owned(),
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let mut lines: Vec<&str> = text.lines().rev().take(LAST_WORDS_LINES).map(str::trim).collect();
+            lines.reverse();
+            lines.join(" | ")
+        }
+        Err(error) => format!("not readable: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_the_last_lines_in_one() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join(LOG_FILE);
+        assert!(last_words(&log).starts_with("not readable"));
+        fs::write(&log, "").unwrap();
+        assert_eq!(last_words(&log), "none");
+        let lines: Vec<String> = (0..2000).map(|i| format!("line {i}")).collect();
+        fs::write(&log, lines.join("\n")).unwrap();
+        assert_eq!(last_words(&log), "line 1995 | line 1996 | line 1997 | line 1998 | line 1999");
+    }
+}

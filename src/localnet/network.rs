@@ -1,0 +1,317 @@
+//! The processes of the network: a registry and its nodes, from the first to the last breath.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+use super::Options;
+use super::child::{Child, Events, run_to_end};
+use super::error::LocalnetError;
+use super::ports::{self, ReservedPort};
+use super::traffic::Mix;
+use super::view::View;
+use crate::api::Topology;
+use crate::node::{NodeStatus, SupervisorEvent};
+use crate::probe::IpFamily;
+
+/// From the start of the last process until every node knows every other.
+const READY_LIMIT: Duration = Duration::from_mins(1);
+const READY_POLL: Duration = Duration::from_millis(100);
+/// Longer than a node's own drain deadline.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const TOPOLOGY_REFRESH: &str = "1s";
+/// Nobody uses an old topology here once the prober has stopped sending.
+const LINGER: &str = "0s";
+
+/// The registry and the nodes. Dropping it kills them.
+#[derive(Debug)]
+pub(super) struct Network {
+    nodes: Vec<Node>,
+    registry: Child,
+    directory: Url,
+    readers: JoinSet<()>,
+}
+
+/// A node of the network.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: String,
+    /// From 1.
+    pub(super) layer: usize,
+    pub(super) addresses: Vec<SocketAddr>,
+    child: Child,
+    state: watch::Receiver<NodeState>,
+}
+
+/// What a node last said of itself.
+#[derive(Debug, Clone, Default)]
+struct NodeState {
+    ready: bool,
+    stopped: bool,
+    status: NodeStatus,
+}
+
+impl Node {
+    /// The node's counters, at most a second old.
+    pub(super) fn status(&self) -> NodeStatus {
+        self.state.borrow().status.clone()
+    }
+
+    fn is_ready(&self, next_hops: usize) -> bool {
+        let NodeState { ready, status, .. } = &*self.state.borrow();
+        *ready && status.registered && status.next_hops_allowed >= next_hops as u64
+    }
+}
+
+impl Network {
+    /// Starts the registry, then makes the keys and configuration of each node and starts it.
+    pub(super) async fn start(
+        options: &Options,
+        families: &[IpFamily],
+        home: &Path,
+        view: &mut View,
+    ) -> Result<Self, LocalnetError> {
+        let count = options.layers * options.nodes_per_layer;
+        let mut ports = ports::reserve(count + 1, options.base_port, families)?.into_iter();
+        let mut readers = JoinSet::new();
+        let registry_port = ports.next().map_or(0, ReservedPort::release);
+        let (registry, directory) = start_registry(registry_port, home, &mut readers).await?;
+        view.note(&format!("directory at {directory}"));
+        let mut network = Self { nodes: Vec::with_capacity(count), registry, directory, readers };
+        for (number, port) in ports.enumerate() {
+            let layer = number / options.nodes_per_layer + 1;
+            let id = format!("mix{layer}-{}", number % options.nodes_per_layer + 1);
+            view.progress(&format!("starting {id}"));
+            network.start_node(id, layer, port, families, home).await?;
+        }
+        Ok(network)
+    }
+
+    /// The registry's URL.
+    pub(super) fn directory(&self) -> &Url {
+        &self.directory
+    }
+
+    /// Layer by layer.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Waits until every node is listed and forwards to all nodes and to the prober.
+    pub(super) async fn wait_until_ready(&mut self, families: usize, view: &mut View) -> Result<(), LocalnetError> {
+        let next_hops = families * (self.nodes.len() + 1);
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            if let Some(death) = self.deaths().into_iter().next() {
+                return Err(LocalnetError::NotReady(death));
+            }
+            let Some(unready) = self.nodes.iter().find(|node| !node.is_ready(next_hops)) else { return Ok(()) };
+            if Instant::now() >= deadline {
+                return Err(LocalnetError::NotReady(unready_words(unready, next_hops)));
+            }
+            let ready = self.nodes.iter().filter(|node| node.is_ready(next_hops)).count();
+            view.progress(&format!("{ready} of {} nodes know all others", self.nodes.len()));
+            sleep(READY_POLL).await;
+        }
+    }
+
+    /// The mixes layer by layer, with the keys that the registry lists.
+    pub(super) fn layers(&self, topology: &Topology) -> Result<Vec<Vec<Mix>>, LocalnetError> {
+        let mut layers: Vec<Vec<Mix>> = Vec::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let sphinx_key = listed_key(topology, &node.addresses)
+                .ok_or_else(|| LocalnetError::Directory(format!("it does not list {} with a valid key", node.id)))?;
+            layers.resize_with(layers.len().max(node.layer), Vec::new);
+            layers[node.layer - 1].push(Mix { number, addresses: node.addresses.clone(), sphinx_key });
+        }
+        Ok(layers)
+    }
+
+    /// Processes that have ended by themselves since the last call, each with its last words.
+    pub(super) fn deaths(&mut self) -> Vec<String> {
+        let children = self.nodes.iter_mut().map(|node| &mut node.child).chain([&mut self.registry]);
+        children.filter_map(Child::death).collect()
+    }
+
+    /// Stops the nodes in order, then the registry, and takes their last numbers; returns what went wrong.
+    pub(super) async fn stop(&mut self) -> Vec<String> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        let mut problems = Vec::new();
+        for node in &self.nodes {
+            node.child.terminate();
+        }
+        for node in &mut self.nodes {
+            problems.extend(node.child.join(deadline - Instant::now()).await.err());
+        }
+        self.registry.terminate();
+        problems.extend(self.registry.join(STOP_LIMIT).await.err());
+        // The pipes end with the processes; their last lines are read by then.
+        let all_read = async { while self.readers.join_next().await.is_some() {} };
+        drop(timeout(STOP_LIMIT, all_read).await);
+        for node in &self.nodes {
+            if !node.state.borrow().stopped {
+                problems.push(format!("{} never reported its last numbers", node.id));
+            }
+        }
+        problems
+    }
+
+    async fn start_node(
+        &mut self,
+        id: String,
+        layer: usize,
+        port: ReservedPort,
+        families: &[IpFamily],
+        home: &Path,
+    ) -> Result<(), LocalnetError> {
+        let home = home.join(&id);
+        run_to_end(&format!("init of {id}"), &self.init_arguments(&id, layer, &port, families, &home), &home).await?;
+        let port = port.release();
+        let addresses = families.iter().map(|family| (family.loopback(), port).into()).collect();
+        let (child, events) = Child::spawn(&id, &run_arguments(&id, &home), &home)?;
+        let (sender, state) = watch::channel(NodeState::default());
+        self.readers.spawn(follow_node(events, sender));
+        self.nodes.push(Node { id, layer, addresses, child, state });
+        Ok(())
+    }
+
+    fn init_arguments(
+        &self,
+        id: &str,
+        layer: usize,
+        port: &ReservedPort,
+        families: &[IpFamily],
+        home: &Path,
+    ) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["init".into(), "--home".into(), home.into(), "--id".into(), id.into()];
+        for family in families {
+            arguments.extend(["--host".into(), family.loopback().to_string().into()]);
+        }
+        arguments.extend(["--port".into(), port.number().to_string().into()]);
+        arguments.extend(["--layer".into(), layer.to_string().into()]);
+        arguments.extend(["--validator".into(), self.directory.as_str().into()]);
+        arguments.extend(["--forward-policy".into(), "topology".into()]);
+        arguments
+    }
+}
+
+fn run_arguments(id: &str, home: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["run".into(), "--home".into(), home.into(), "--id".into(), id.into()];
+    let settings = ["--supervised", "--topology-refresh", TOPOLOGY_REFRESH, "--shutdown-linger", LINGER];
+    arguments.extend(settings.map(OsString::from));
+    arguments
+}
+
+/// The first line that a registry under supervision prints.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum RegistryEvent {
+    Ready { addresses: Vec<SocketAddr> },
+}
+
+async fn start_registry(port: u16, home: &Path, readers: &mut JoinSet<()>) -> Result<(Child, Url), LocalnetError> {
+    let home = home.join("registry");
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
+    let arguments: Vec<OsString> = vec![
+        "registry".into(),
+        "--listen".into(),
+        listen.into(),
+        "--data".into(),
+        home.join("registry.sqlite").into(),
+        "--supervised".into(),
+    ];
+    let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;
+    let Ok(ready) = timeout(READY_LIMIT, registry_address(&mut events)).await else {
+        let words = format!("the registry was not ready within {} s", READY_LIMIT.as_secs());
+        return Err(LocalnetError::NotReady(words));
+    };
+    let Some(address) = ready else {
+        // Its output has ended, so its end is near.
+        let end = child.join(STOP_LIMIT).await.err();
+        return Err(LocalnetError::NotReady(end.unwrap_or_else(|| "the registry ended at once".to_owned())));
+    };
+    readers.spawn(async move { while let Ok(Some(_)) = events.next_line().await {} });
+    let url = format!("http://{address}").parse().map_err(|error: url::ParseError| LocalnetError::directory(&error))?;
+    Ok((child, url))
+}
+
+/// Where the registry listens, once it says so; `None` when it ends before.
+async fn registry_address(events: &mut Events) -> Option<SocketAddr> {
+    while let Ok(Some(line)) = events.next_line().await {
+        if let Ok(RegistryEvent::Ready { addresses }) = serde_json::from_str(&line)
+            && let Some(address) = addresses.first()
+        {
+            return Some(*address);
+        }
+    }
+    None
+}
+
+/// Keeps the last status that a node reports.
+async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
+    while let Ok(Some(line)) = events.next_line().await {
+        let Ok(event) = serde_json::from_str(&line) else {
+            tracing::debug!(line, "not an event of a node");
+            continue;
+        };
+        let (stopped, status) = match event {
+            SupervisorEvent::Ready { status } | SupervisorEvent::Status { status } => (false, status),
+            SupervisorEvent::Stopped { status } => (true, status),
+        };
+        state.send_replace(NodeState { ready: true, stopped, status });
+    }
+}
+
+fn unready_words(node: &Node, next_hops: usize) -> String {
+    let NodeState { ready, status, .. } = &*node.state.borrow();
+    let limit = READY_LIMIT.as_secs();
+    if !ready {
+        return format!("{} did not start to mix within {limit} s", node.id);
+    }
+    if !status.registered {
+        return format!("{} was not listed by the registry within {limit} s", node.id);
+    }
+    format!("{} forwards to {} of {next_hops} addresses after {limit} s", node.id, status.next_hops_allowed)
+}
+
+fn listed_key(topology: &Topology, addresses: &[SocketAddr]) -> Option<[u8; 32]> {
+    let is_at = |host: &String| host.parse().is_ok_and(|address: SocketAddr| addresses.contains(&address));
+    let node = topology.mix_nodes.iter().map(|mix| &mix.registration).find(|mix| is_at(&mix.mix_host))?;
+    bs58::decode(&node.sphinx_key).into_vec().ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_says_where_it_listens() {
+        let line = r#"{"event":"ready","addresses":["127.0.0.1:4711"]}"#;
+        let RegistryEvent::Ready { addresses } = serde_json::from_str(line).unwrap();
+        assert_eq!(addresses, ["127.0.0.1:4711".parse().unwrap()]);
+        assert!(serde_json::from_str::<RegistryEvent>(r#"{"event":"other"}"#).is_err());
+    }
+
+    #[test]
+    fn a_key_is_found_by_any_of_the_nodes_addresses() {
+        let key = bs58::encode([3; 32]).into_string();
+        let listing = serde_json::json!({
+            "mixNodes": [{
+                "mixHost": "[::1]:4000", "identityKey": "i", "sphinxKey": key, "version": "0.9.2", "location": "",
+                "incentivesAddress": "", "layer": 1, "registrationTime": 0, "reputation": 0,
+            }],
+            "gateways": [],
+        });
+        let topology: Topology = serde_json::from_value(listing).unwrap();
+        let addresses = ["127.0.0.1:4000", "[::1]:4000"].map(|address| address.parse().unwrap());
+        assert_eq!(listed_key(&topology, &addresses), Some([3; 32]));
+        assert_eq!(listed_key(&topology, &["127.0.0.1:4001".parse().unwrap()]), None);
+    }
+}

@@ -1,0 +1,202 @@
+//! One node over one family: settling, then counting, then done.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{FamilyReport, Plan};
+use crate::probe::family::IpFamily;
+use crate::probe::packets::{BuildError, Hop};
+use crate::probe::prober::Prober;
+use crate::probe::report::{Counts, Tally};
+
+/// While a lane settles: often enough to see the moment, seldom enough to be no load.
+const SETTLING_EVERY: Duration = Duration::from_secs(1);
+
+/// What a packet belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    /// The lane's number.
+    pub lane: usize,
+    counted: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    target: usize,
+    family: IpFamily,
+    first: Hop,
+    last: Hop,
+    packets: u32,
+    phase: Phase,
+    reached_after: Option<Duration>,
+    tally: Tally,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Settling { until: Instant, next: Instant },
+    Unreached { since: Instant },
+    Counting,
+}
+
+impl Lane {
+    pub(super) fn open(target: usize, family: IpFamily, (first, last): (Hop, Hop), plan: &Plan, now: Instant) -> Self {
+        let phase = if plan.settle.is_zero() {
+            Phase::Counting
+        } else {
+            Phase::Settling { until: now + plan.settle, next: now }
+        };
+        let (tally, packets) = (Tally::default(), plan.packets);
+        Self { target, family, first, last, packets, phase, reached_after: None, tally }
+    }
+
+    /// Sends what is due.
+    pub(super) fn advance(
+        &mut self,
+        prober: &mut Prober<Label>,
+        number: usize,
+        now: Instant,
+    ) -> Result<(), BuildError> {
+        let counted = match &mut self.phase {
+            Phase::Settling { until, .. } if now >= *until => {
+                self.phase = Phase::Unreached { since: now };
+                return Ok(());
+            }
+            Phase::Settling { next, .. } if now >= *next => {
+                *next = now + SETTLING_EVERY;
+                false
+            }
+            Phase::Counting if self.tally.total().sent < u64::from(self.packets) => true,
+            Phase::Settling { .. } | Phase::Unreached { .. } | Phase::Counting => return Ok(()),
+        };
+        prober.send(&[self.first], self.last, Label { lane: number, counted })?;
+        if counted {
+            self.tally.sent(self.family);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_return(&mut self, label: Label, over_delay_ms: f64, since_start: Duration) {
+        self.reached_after.get_or_insert(since_start);
+        if label.counted {
+            self.tally.returned(self.family, over_delay_ms);
+        } else {
+            // Even a straggler that comes just after the lane was given up shows that the node mixes.
+            self.phase = Phase::Counting;
+        }
+    }
+
+    pub(super) fn on_loss(&mut self, label: Label) {
+        // Settling packets are sent to find out when the node starts to forward to the prober; no loss is meant.
+        if label.counted {
+            self.tally.lost(self.family);
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        let counts = self.counts();
+        match self.phase {
+            Phase::Settling { .. } => false,
+            Phase::Unreached { .. } => true,
+            Phase::Counting => counts.sent == u64::from(self.packets) && counts.in_transit() == 0,
+        }
+    }
+
+    pub(super) fn is_settling(&self) -> bool {
+        matches!(self.phase, Phase::Settling { .. })
+    }
+
+    pub(super) fn is_unreached(&self) -> bool {
+        matches!(self.phase, Phase::Unreached { .. })
+    }
+
+    pub(super) fn is_of(&self, target: usize, family: IpFamily) -> bool {
+        self.target == target && self.family == family
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.tally.counts(self.family)
+    }
+
+    pub(super) fn report(&self, prober: &Prober<Label>, started: Instant) -> FamilyReport {
+        if let Phase::Unreached { since } = self.phase {
+            let after_s = to_tenths((since - started).as_secs_f64());
+            return FamilyReport::NotReached { after_s, reason: prober.trouble(self.first.address) };
+        }
+        FamilyReport::Tested {
+            reached_after_s: self.reached_after.map(|after| to_tenths(after.as_secs_f64())),
+            counts: self.counts(),
+            latency_over_delay_ms: self.tally.report().latency_over_delay_ms,
+        }
+    }
+}
+
+fn to_tenths(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::prober::Endpoint;
+
+    const COUNTED: Label = Label { lane: 0, counted: true };
+    const SETTLING: Label = Label { lane: 0, counted: false };
+
+    fn lane(settle: Duration) -> (Prober<Label>, Lane, Instant) {
+        let endpoint = Endpoint::local("127.0.0.1:0".parse().unwrap());
+        let prober = Prober::bind(&[endpoint], Duration::ZERO).unwrap();
+        let hop = prober.last_hop(IpFamily::V4).unwrap();
+        let plan = Plan { packets: 2, timeout: Duration::from_secs(10), settle };
+        let now = Instant::now();
+        (prober, Lane::open(0, IpFamily::V4, (hop, hop), &plan, now), now)
+    }
+
+    #[tokio::test]
+    async fn settling_packets_go_out_every_second_and_are_never_counted() {
+        let (mut prober, mut lane, start) = lane(Duration::from_secs(40));
+        for ms in [0, 50, 999, 1000, 1050] {
+            lane.advance(&mut prober, 0, start + Duration::from_millis(ms)).unwrap();
+        }
+        assert_eq!(prober.in_transit(), 2);
+        lane.on_loss(SETTLING);
+        assert!(lane.is_settling());
+        assert_eq!(lane.counts(), Counts::default());
+    }
+
+    #[tokio::test]
+    async fn the_first_return_starts_the_counted_packets() {
+        let (mut prober, mut lane, start) = lane(Duration::from_secs(40));
+        lane.advance(&mut prober, 0, start).unwrap();
+        lane.on_return(SETTLING, 1.0, Duration::from_millis(1234));
+        for _ in 0..5 {
+            lane.advance(&mut prober, 0, start).unwrap();
+        }
+        assert_eq!(lane.counts().sent, 2);
+        lane.on_return(COUNTED, 1.0, Duration::from_secs(2));
+        assert!(!lane.is_done());
+        lane.on_loss(COUNTED);
+        assert!(lane.is_done());
+        let FamilyReport::Tested { reached_after_s, counts, .. } = lane.report(&prober, start) else { unreachable!() };
+        assert_eq!(reached_after_s, Some(1.2));
+        assert_eq!(counts, Counts { sent: 2, returned: 1, lost: 1 });
+        assert_eq!(lane.report(&prober, start).is_mixing(), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_nothing_returns_on_is_given_up() {
+        let (mut prober, mut lane, start) = lane(Duration::from_secs(3));
+        lane.advance(&mut prober, 0, start + Duration::from_secs(3)).unwrap();
+        assert!(lane.is_done() && lane.is_unreached());
+        let report = lane.report(&prober, start);
+        assert_eq!(report, FamilyReport::NotReached { after_s: 3.0, reason: None });
+    }
+
+    #[tokio::test]
+    async fn without_settling_the_first_packet_counts() {
+        let (mut prober, mut lane, start) = lane(Duration::ZERO);
+        lane.advance(&mut prober, 0, start).unwrap();
+        assert_eq!(lane.counts().sent, 1);
+    }
+}

@@ -1,0 +1,61 @@
+//! The prober's own identity: fresh for every run, never stored.
+
+use std::fmt;
+
+use aws_lc_rs::agreement::{PrivateKey, X25519};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use zeroize::Zeroizing;
+
+/// The Sphinx key pair and the identity under which a prober is registered as a gateway.
+pub(super) struct ProberKeys {
+    pub(super) sphinx_private: Zeroizing<[u8; 32]>,
+    pub(super) sphinx_public: [u8; 32],
+    /// Base58 of an Ed25519 public key. The directory asks for no signature, so the private half is thrown away.
+    pub(super) identity: String,
+}
+
+impl ProberKeys {
+    pub(super) fn generate() -> Result<Self, Unspecified> {
+        let mut sphinx_private = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(sphinx_private.as_mut_slice())?;
+        let sphinx_public = public_of(&sphinx_private)?;
+        let identity = bs58::encode(Ed25519KeyPair::generate()?.public_key()).into_string();
+        Ok(Self { sphinx_private, sphinx_public, identity })
+    }
+}
+
+/// Shows what is public.
+impl fmt::Debug for ProberKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProberKeys").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+fn public_of(private: &[u8; 32]) -> Result<[u8; 32], Unspecified> {
+    let public = PrivateKey::from_private_key(&X25519, private).map_err(|_| Unspecified)?.compute_public_key()?;
+    public.as_ref().try_into().map_err(|_| Unspecified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7748, section 5.2: X25519 of 9 and 9, which is the base point's coordinate.
+    #[test]
+    fn the_public_key_is_the_one_of_the_private_key() {
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        let public: String = public_of(&nine).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(public, "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+    }
+
+    #[test]
+    fn every_prober_is_somebody_else_and_never_shows_its_secret() {
+        let (one, other) = (ProberKeys::generate().unwrap(), ProberKeys::generate().unwrap());
+        assert_ne!(one.sphinx_private, other.sphinx_private);
+        assert_ne!(one.identity, other.identity);
+        assert_eq!(bs58::decode(&one.identity).into_vec().unwrap().len(), 32);
+        assert!(!format!("{one:?}").contains("private"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Building test packets: real Sphinx packets through a route of mixes that ends at the prober itself.
+//!
+//! As in the 0.9 network the last Sphinx hop is a gateway's: here the prober plays the gateway, so the last mix sees a
+//! next hop like any other.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_distr::{Distribution, Exp};
+use sphinx_packet::SphinxPacketBuilder;
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+use thiserror::Error;
+
+use crate::packet::{FrameHeader, HEADER_LEN, PacketMode, PacketSize, encode_next_hop};
+
+/// Bytes at the start of a test packet's message that tell it from all others.
+pub const TAG_LEN: usize = 16;
+
+/// What tells one test packet from all others: random, so that nobody but the prober can make it return.
+pub type Tag = [u8; TAG_LEN];
+
+/// Longest delay asked of one mix: well below the 10 s beyond which nodes drop a packet.
+pub const HOP_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// One stop of a packet on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// Where the hop listens.
+    pub address: SocketAddr,
+    /// Its X25519 public key.
+    pub sphinx_key: [u8; 32],
+}
+
+/// Why a packet could not be built.
+#[derive(Debug, Error)]
+#[error("cannot build a Sphinx packet for a route of {hops} hops: {reason}")]
+pub struct BuildError {
+    hops: usize,
+    reason: sphinx_packet::Error,
+}
+
+/// A packet ready to be sent.
+#[derive(Debug)]
+pub struct TestPacket {
+    /// Found again in the packet that comes back.
+    pub tag: Tag,
+    /// Frame header and Sphinx packet.
+    pub frame: Vec<u8>,
+    /// Where to send the frame.
+    pub first_hop: SocketAddr,
+    /// The sum of the delays asked of the mixes.
+    pub delay: Duration,
+}
+
+impl TestPacket {
+    /// Builds a packet that passes `mixes` in order and ends at `prober`, in the 0.9 framing.
+    ///
+    /// # Errors
+    /// When the route has no mix or more hops than a Sphinx header holds.
+    pub fn build(mixes: &[Hop], prober: Hop, delays: &MixDelays) -> Result<Self, BuildError> {
+        let hops = mixes.len() + 1;
+        let fail = |reason| BuildError { hops, reason };
+        let Some(first) = mixes.first() else {
+            return Err(fail(sphinx_packet::Error::new(sphinx_packet::ErrorKind::InvalidRouting, "no mix in it")));
+        };
+        let route: Vec<Node> = mixes.iter().chain([&prober]).copied().map(sphinx_node).collect();
+        let per_hop = delays.sample(mixes.len());
+        let header_delays: Vec<Delay> = per_hop.iter().copied().chain([Duration::ZERO]).map(sphinx_delay).collect();
+        // The destination means something to a gateway's clients only, and the prober has none.
+        let nobody = Destination::new(DestinationAddressBytes::from_bytes([0; 32]), [0; 16]);
+        let tag: Tag = rand::random();
+        let packet = SphinxPacketBuilder::new()
+            .with_payload_size(PacketSize::Regular.packet_len() - HEADER_LEN)
+            .build_packet(message(tag), &route, &nobody, &header_delays)
+            .map_err(fail)?;
+        let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+        let mut frame = Vec::with_capacity(header.frame_len());
+        header.encode(&mut frame);
+        frame.extend_from_slice(&packet.to_bytes());
+        Ok(Self { tag, frame, first_hop: first.address, delay: per_hop.iter().sum() })
+    }
+}
+
+/// The tag in the payload of a packet that came back, if it can be one of ours.
+#[must_use]
+pub fn tag_of(message: &[u8]) -> Option<Tag> {
+    if message.len() != PacketSize::Regular.plaintext_len() {
+        return None;
+    }
+    message.first_chunk().copied()
+}
+
+/// Exponentially distributed delays, as clients of the network choose them.
+#[derive(Debug, Clone, Copy)]
+pub struct MixDelays {
+    /// `None` when the mean is zero.
+    seconds: Option<Exp<f64>>,
+}
+
+impl MixDelays {
+    /// Delays of this mean; each is cut off at [`HOP_DELAY_MAX`].
+    #[must_use]
+    pub fn with_mean(mean: Duration) -> Self {
+        let seconds = if mean.is_zero() { None } else { Exp::new(1.0 / mean.as_secs_f64()).ok() };
+        Self { seconds }
+    }
+
+    fn sample(&self, hops: usize) -> Vec<Duration> {
+        let mut rng = rand::rng();
+        let one = |seconds: Exp<f64>| seconds.sample(&mut rng).min(HOP_DELAY_MAX.as_secs_f64());
+        match self.seconds {
+            None => vec![Duration::ZERO; hops],
+            Some(seconds) => std::iter::repeat_n(seconds, hops).map(one).map(Duration::from_secs_f64).collect(),
+        }
+    }
+}
+
+fn sphinx_node(hop: Hop) -> Node {
+    Node::new(NodeAddressBytes::from_bytes(encode_next_hop(hop.address)), hop.sphinx_key.into())
+}
+
+fn sphinx_delay(delay: Duration) -> Delay {
+    Delay::new_from_nanos(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The tag, then random filler up to the full size.
+fn message(tag: Tag) -> Vec<u8> {
+    let mut message = vec![0; PacketSize::Regular.plaintext_len()];
+    rand::rng().fill(&mut message[TAG_LEN..]);
+    message[..TAG_LEN].copy_from_slice(&tag);
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{FrameDecoder, decode_next_hop};
+    use crate::probe::keys::ProberKeys;
+    use sphinx_packet::{ProcessedPacketData, SphinxPacket};
+
+    fn hop(address: &str) -> (ProberKeys, Hop) {
+        let keys = ProberKeys::generate().unwrap();
+        let sphinx_key = keys.sphinx_public;
+        (keys, Hop { address: address.parse().unwrap(), sphinx_key })
+    }
+
+    #[test]
+    fn every_hop_finds_the_next_address_and_the_delays_add_up() {
+        let stops = [hop("127.0.0.1:1789"), hop("[2001:db8::1]:1790"), hop("192.0.2.3:9"), hop("[::1]:4000")];
+        let hops: Vec<Hop> = stops.iter().map(|(_, hop)| *hop).collect();
+        let packet = TestPacket::build(&hops[..3], hops[3], &MixDelays::with_mean(Duration::from_millis(50))).unwrap();
+        assert_eq!(packet.first_hop, hops[0].address);
+
+        let mut frames = Vec::new();
+        FrameDecoder::default().feed(&packet.frame, |header, frame| frames.push((header, frame.to_vec()))).unwrap();
+        let [(header, frame)] = &frames[..] else { unreachable!("{} frames", frames.len()) };
+        assert_eq!(*header, FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix));
+
+        let mut current = SphinxPacket::from_bytes(&frame[header.framing.header_len()..]).unwrap();
+        let mut delay_sum = Duration::ZERO;
+        for (i, (keys, _)) in stops.iter().enumerate() {
+            let processed = current.process(&(*keys.sphinx_private).into()).unwrap();
+            assert_eq!(processed.version.value(), 260);
+            match processed.data {
+                ProcessedPacketData::ForwardHop { next_hop_packet, next_hop_address, delay } => {
+                    assert_eq!(decode_next_hop(next_hop_address.as_bytes()), Ok(hops[i + 1].address));
+                    delay_sum += delay.to_duration();
+                    current = next_hop_packet;
+                }
+                ProcessedPacketData::FinalHop { payload, .. } => {
+                    assert_eq!(i, 3, "only the prober is a final hop");
+                    assert_eq!(tag_of(&payload.recover_plaintext().unwrap()), Some(packet.tag));
+                    assert_eq!(delay_sum, packet.delay);
+                    return;
+                }
+            }
+        }
+        unreachable!("no final hop");
+    }
+
+    #[test]
+    fn a_route_without_a_mix_or_with_too_many_is_refused() {
+        let (_, hop) = hop("127.0.0.1:1");
+        let delays = MixDelays::with_mean(Duration::ZERO);
+        assert!(TestPacket::build(&[], hop, &delays).is_err());
+        assert!(TestPacket::build(&[hop; 4], hop, &delays).is_ok());
+        assert!(TestPacket::build(&[hop; 5], hop, &delays).is_err());
+    }
+
+    #[test]
+    fn delays_have_the_mean_asked_for_and_never_pass_the_cap() {
+        assert_eq!(MixDelays::with_mean(Duration::ZERO).sample(3), vec![Duration::ZERO; 3]);
+        let sum: Duration = MixDelays::with_mean(Duration::from_millis(50)).sample(20_000).iter().sum();
+        let mean = sum / 20_000;
+        assert!((45..55).contains(&mean.as_millis()), "{mean:?}");
+        let longest = MixDelays::with_mean(Duration::from_mins(1)).sample(1000).into_iter().max().unwrap();
+        assert_eq!(longest, HOP_DELAY_MAX);
+    }
+
+    #[test]
+    fn only_full_regular_messages_carry_a_tag() {
+        assert_eq!(tag_of(&[7; 16]), None);
+        assert_eq!(tag_of(&message([7; 16])), Some([7; 16]));
+    }
+}

@@ -1,0 +1,161 @@
+//! The command `localnet`: real processes, real packets, and nothing left behind.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::{sleep, timeout};
+
+/// Far beyond what any step takes, on a slow and busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+
+pub(crate) fn nym_mixnode(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// A network in the background. Dropping it kills it, and thereby its children.
+pub(crate) struct Running {
+    process: Child,
+    notes: Lines<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(&std::env::temp_dir(), arguments)
+    }
+
+    fn start_in(temporary: &Path, arguments: &[&str]) -> Self {
+        let mut command = nym_mixnode(&[&["localnet"], arguments].concat());
+        let mut process = command.env("TMPDIR", temporary).spawn().unwrap();
+        let notes = BufReader::new(process.stderr.take().unwrap()).lines();
+        Self { process, notes }
+    }
+
+    /// The first line on standard error with these words in it.
+    pub(crate) async fn note(&mut self, words: &str) -> String {
+        let mut seen = Vec::new();
+        let find = async {
+            while let Some(line) = self.notes.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return line;
+                }
+                seen.push(line);
+            }
+            unreachable!("localnet ended without saying '{words}'; it said {seen:#?}");
+        };
+        timeout(PATIENCE, find).await.unwrap()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().unwrap().try_into().unwrap()).unwrap()
+    }
+
+    /// Sends a signal and collects what was printed up to the end.
+    pub(crate) async fn stop(self, signal: Signal) -> Output {
+        kill_process(self.pid(), signal).unwrap();
+        let Self { process, mut notes } = self;
+        let drain = async { while let Ok(Some(_)) = notes.next_line().await {} };
+        let (output, ()) = timeout(PATIENCE, async { tokio::join!(process.wait_with_output(), drain) }).await.unwrap();
+        output.unwrap()
+    }
+}
+
+fn assert_nothing_lost(summary: &Value) {
+    assert!(summary["sent"].as_u64().unwrap() > 0, "{summary:#}");
+    assert_eq!(summary["lost"], 0, "{summary:#}");
+    assert_eq!(summary["returned"], summary["sent"], "{summary:#}");
+    assert_eq!(summary["problems"], serde_json::json!([]), "{summary:#}");
+    for node in summary["nodes"].as_array().unwrap() {
+        assert_eq!(node["conservation"], true, "{node:#}");
+        assert_eq!(node["in_flight"], 0, "{node:#}");
+        assert_eq!(node["received"], node["forwarded"], "{node:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_network_loses_nothing_over_either_family() {
+    let run = nym_mixnode(&["localnet", "--duration", "5s", "--rate", "50", "--json"]).output();
+    let output = timeout(PATIENCE, run).await.unwrap().unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_nothing_lost(&summary);
+    assert_eq!(summary["nodes"].as_array().unwrap().len(), 6);
+    assert!(summary["latency_over_delay_ms"]["p50"].as_f64().unwrap() >= 0.0, "a packet came too early: {summary:#}");
+    assert!(summary["ipv4"]["sent"].as_u64().unwrap() > 0);
+    assert_eq!(summary["ipv6"]["sent"].as_u64().unwrap() > 0, summary["ipv6_tested"].as_bool().unwrap());
+    // Every packet passes each layer once.
+    for layer in 1..=3 {
+        let in_layer = summary["nodes"].as_array().unwrap().iter().filter(|node| node["layer"] == layer);
+        let received: u64 = in_layer.map(|node| node["received"].as_u64().unwrap()).sum();
+        assert_eq!(received, summary["sent"].as_u64().unwrap(), "layer {layer}");
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_lets_every_packet_come_home() {
+    let mut network = Running::start(&["--layers", "2", "--nodes", "1", "--mean-delay", "500ms", "--json"]);
+    network.note("packets per second").await;
+    network.note(" sent, ").await;
+    let output = network.stop(Signal::INT).await;
+    assert_eq!(output.status.code(), Some(0));
+    assert_nothing_lost(&serde_json::from_slice(&output.stdout).unwrap());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let run = nym_mixnode(&["localnet", "--json", "--duration", "1s", "--base-port", &port]).output();
+    let output = timeout(PATIENCE, run).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let words = String::from_utf8_lossy(&output.stderr);
+    let errors: Vec<&str> = words.lines().filter(|line| line.contains(&port)).collect();
+    assert_eq!(errors.len(), 1, "{words}");
+    assert!(errors[0].contains("--base-port"), "{words}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_child_outlives_a_killed_parent() {
+    // Who is killed cannot tidy up: the network's files go with this directory.
+    let home = tempfile::tempdir().unwrap();
+    let mut network = Running::start_in(home.path(), &["--layers", "2", "--nodes", "1", "--json"]);
+    network.note("packets per second").await;
+    let children = children_of(network.process.id().unwrap());
+    assert_eq!(children.len(), 3, "a registry and two nodes");
+    network.process.kill().await.unwrap();
+    let all_gone = async {
+        while children.iter().any(|child| is_running(*child)) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), all_gone).await.unwrap();
+}
+
+/// State and parent of a process, out of `/proc`: the fields behind the name, which may itself contain spaces.
+fn state_and_parent(pid: u32) -> Option<(String, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| state_and_parent(*pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+/// A zombie has ended; that nobody has taken note of it is not its fault.
+fn is_running(pid: u32) -> bool {
+    state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
+}
