@@ -31,7 +31,8 @@ impl View {
     /// A live table if standard error is a terminal and `plain` is not asked for.
     #[must_use]
     pub fn new(plain: bool) -> Self {
-        let terminal = Term::stderr();
+        // Buffered, so that a picture is replaced in one stroke.
+        let terminal = Term::buffered_stderr();
         let live = !plain && terminal.is_term();
         Self { terminal, live, drawn: 0, last_line: None, started: Instant::now() }
     }
@@ -39,7 +40,7 @@ impl View {
     /// A line that stays.
     pub(super) fn note(&mut self, words: &str) {
         self.erase();
-        drop(self.terminal.write_line(words));
+        self.write(words);
     }
 
     /// A line that the next one replaces; on a terminal only.
@@ -66,12 +67,19 @@ impl View {
     /// Clears the picture for what is printed next.
     pub(super) fn finish(&mut self) {
         self.erase();
+        drop(self.terminal.flush());
     }
 
     fn redraw(&mut self, picture: &str) {
         self.erase();
+        let (_, columns) = self.terminal.size();
+        let picture = cut_to_width(picture, columns.into());
         self.drawn = picture.lines().count();
-        drop(self.terminal.write_line(picture));
+        self.write(&picture);
+    }
+
+    fn write(&self, text: &str) {
+        drop(self.terminal.write_line(text).and_then(|()| self.terminal.flush()));
     }
 
     fn erase(&mut self) {
@@ -106,6 +114,12 @@ fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize
     format!("{table}{more}\n{end_to_end}")
 }
 
+/// A line that wraps would take two lines of the screen, and only one would be cleared.
+fn cut_to_width(picture: &str, columns: usize) -> String {
+    let cut = |line: &str| line.chars().take(columns).collect::<String>();
+    picture.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 const fn up_word(up: Option<bool>) -> &'static str {
     match up {
         Some(true) => "up",
@@ -132,6 +146,11 @@ fn end_to_end_words(report: &Report, in_transit: usize, since_start: Duration) -
 mod tests {
     use super::*;
     use crate::probe::Tally;
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        assert_eq!(cut_to_width("│ äöü │\nab", 4), "│ äö\nab");
+    }
 
     #[test]
     fn the_end_to_end_line_tells_everything_at_once() {
