@@ -55,9 +55,9 @@ impl View {
         let report = traffic.report();
         let end_to_end = end_to_end_words(&report, traffic.in_transit(), self.started.elapsed());
         if self.live {
-            let (rows, columns) = self.terminal.size();
+            let (rows, _) = self.terminal.size();
             let nodes_max = usize::from(rows).saturating_sub(LINES_BESIDES_NODES).max(1);
-            self.redraw(&picture(network.nodes(), traffic, &end_to_end, nodes_max, columns));
+            self.redraw(&picture(network.nodes(), traffic, &end_to_end, nodes_max));
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
             self.note(&end_to_end);
@@ -90,10 +90,10 @@ impl View {
     }
 }
 
-fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize, columns: u16) -> String {
+fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(columns);
+    // One line for each node, whatever the width: the number of lines must be known.
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["node", "layer", "address", "received", "forwarded", "dropped", "pool", "IPv4", "IPv6"]);
     for (number, node) in nodes.iter().enumerate().take(nodes_max) {
         let status = node.status();
