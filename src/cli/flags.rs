@@ -76,6 +76,12 @@ pub(super) struct SettingFlags {
     #[arg(long, value_name = "POLICY", help_heading = "Network")]
     #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
     forward_policy: Option<String>,
+    /// How often the list of nodes is fetched [as in the configuration file: 30s]
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    topology_refresh: Option<String>,
+    /// How long the node mixes on after it has unregistered [as in the configuration file: 5s]
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    shutdown_linger: Option<String>,
 }
 
 impl SettingFlags {
@@ -91,7 +97,7 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags: [(&'static About, &'static str, &Option<String>); 7] = [
+        let flags: [(&'static About, &'static str, &Option<String>); 9] = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
@@ -100,6 +106,8 @@ impl SettingFlags {
             (&s::DIRECTORY_METRICS_URL.about, "--validator", &self.validator),
             (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
             (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
+            (&s::DIRECTORY_TOPOLOGY_REFRESH.about, "--topology-refresh", &self.topology_refresh),
+            (&s::SHUTDOWN_LINGER.about, "--shutdown-linger", &self.shutdown_linger),
         ];
         for (about, flag, text) in flags {
             if let Some(text) = text {
