@@ -3,6 +3,16 @@
 //! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
 //! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints figures, and stops at the first thing that goes wrong"
+)]
+
 #[path = "pipeline/generator.rs"]
 mod generator;
 #[path = "pipeline/load.rs"]
@@ -68,13 +78,14 @@ impl Bench<'_> {
     fn run(&self, name: &str, mode: &str, rate: f64, connections: usize, alone: f64) -> f64 {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
-        let mut node = spawn(&["node", &hex(&self.key.private), &self.node_port.to_string()]);
+        let mut node = spawn(&["node", &bs58::encode(self.key.private).into_string(), &self.node_port.to_string()]);
         node::wait_until_listening(self.node_port);
         let before = NodeUsage::of(node.id());
         let target = format!("127.0.0.1:{}", self.node_port);
         let start = Instant::now();
         let offered = finish(spawn(&["generator", dir, &target, mode, &rate.to_string(), &connections.to_string()]));
-        let arrivals = Arrivals::parse(&finish(sink), self.dir);
+        finish(sink);
+        let arrivals = Arrivals::read(self.dir);
         let elapsed = start.elapsed();
         let usage = NodeUsage::of(node.id());
         drop(node.stdin.take());
@@ -123,10 +134,6 @@ fn finish(child: Child) -> String {
     let output = child.wait_with_output().expect("the child's output");
     assert!(output.status.success(), "a child failed: {}", output.status);
     String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Generator and sink stay off the node's core.

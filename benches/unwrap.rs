@@ -3,6 +3,16 @@
 //! Both take turns on small pieces of work, so that a change of the clock hits both alike; what counts is the median of
 //! the ratios. Run with `cargo bench --bench unwrap`.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints figures, and stops at the first thing that goes wrong"
+)]
+
 mod support;
 
 use std::hint::black_box;
@@ -71,14 +81,11 @@ fn shares(node: &TestNode, packets: &[Vec<u8>]) {
     let header: &[u8; HEADER_LEN] = packets[0].first_chunk().expect("a header");
     let alpha: [u8; 32] = *header.first_chunk().expect("α");
     let mut payloads = [(); stages::PAYLOADS].map(|()| vec![3; PacketSize::Regular.payload_len()]);
-    let expansion = time_stage(|| drop(black_box(stages::expansion(black_box(&alpha)))));
+    let expansion = time_stage(|| stages::expansion(black_box(&alpha)));
     let rows = [
-        ("2 × X25519", 2.0 * time_stage(|| drop(black_box(stages::multiply(black_box(&node.private), &alpha))))),
-        ("key derivation", time_stage(|| drop(black_box(stages::key_derivation(black_box(&alpha)))))),
-        (
-            "MAC and header",
-            time_stage(|| drop(black_box(stages::mac_and_header(black_box(header), &alpha)))) - expansion,
-        ),
+        ("2 × X25519", 2.0 * time_stage(|| stages::multiply(black_box(&node.private), &alpha))),
+        ("key derivation", time_stage(|| stages::key_derivation(black_box(&alpha)))),
+        ("MAC and header", time_stage(|| stages::mac_and_header(black_box(header), &alpha)) - expansion),
         (
             "payload",
             time_stage(|| stages::payloads(payloads.each_mut().map(Vec::as_mut_slice))) / stages::PAYLOADS as f64,
@@ -92,12 +99,12 @@ fn shares(node: &TestNode, packets: &[Vec<u8>]) {
 }
 
 /// Median time of one call in microseconds.
-fn time_stage(mut stage: impl FnMut()) -> f64 {
+fn time_stage<T>(mut stage: impl FnMut() -> T) -> f64 {
     const CALLS: u32 = 64;
     let mut samples: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            (0..CALLS).for_each(|_| stage());
+            (0..CALLS).for_each(|_| drop(black_box(stage())));
             start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
         })
         .collect();

@@ -37,8 +37,7 @@ fn is_globally_routable_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
     match segments {
         // NAT64 and 6to4 carry an IPv4 address that decides.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_globally_routable_v4(join(high, low)),
-        [0x2002, high, low, ..] => is_globally_routable_v4(join(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_globally_routable_v4(join(high, low)),
         // Teredo, ORCHID, benchmarking and other protocol assignments; documentation (twice).
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // Global unicast is 2000::/3; everything else is special or unassigned.

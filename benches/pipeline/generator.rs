@@ -15,7 +15,7 @@ struct Connection {
     rest: Vec<u8>,
 }
 
-pub fn main(args: &[String]) {
+pub(crate) fn main(args: &[String]) {
     let [dir, target, mode, rate, connections] = args else { panic!("generator: five arguments") };
     leave_the_node_alone();
     let mut frames = fs::read(Path::new(dir).join("frames")).expect("the packets");

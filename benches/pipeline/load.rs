@@ -12,33 +12,33 @@ use rand_distr::{Distribution, Exp};
 
 use crate::support::{TestNode, build_route, median, pin_to_core};
 
-pub const SINK_PORTS: usize = 10;
-pub const FRAME_LEN: usize = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix).frame_len();
+pub(crate) const SINK_PORTS: usize = 10;
+pub(crate) const FRAME_LEN: usize = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix).frame_len();
 const BATCH: usize = 32;
 
-pub struct Load {
+pub(crate) struct Load {
     /// Frames of the 0.9 framing, one after another.
-    pub frames: Vec<u8>,
+    pub(crate) frames: Vec<u8>,
     /// The first bytes of each packet as it leaves the node.
-    pub marks: Vec<u64>,
-    pub delays_ns: Vec<u64>,
-    pub ports: Vec<u16>,
+    pub(crate) marks: Vec<u64>,
+    pub(crate) delays_ns: Vec<u64>,
+    pub(crate) ports: Vec<u16>,
 }
 
 impl Load {
-    pub fn build(node: &TestNode, ports: &[u16], count: usize, mean_delay_ms: f64) -> Self {
+    pub(crate) fn build(node: &TestNode, ports: &[u16], count: usize, mean_delay_ms: f64) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = count / threads;
-        let parts: Vec<Self> = std::thread::scope(|scope| {
+        let shares: Vec<Self> = std::thread::scope(|scope| {
             let handles: Vec<_> =
                 (0..threads).map(|_| scope.spawn(|| Self::build_part(node, ports, share, mean_delay_ms))).collect();
             handles.into_iter().map(|handle| handle.join().expect("packets")).collect()
         });
         let mut load = Self { frames: Vec::new(), marks: Vec::new(), delays_ns: Vec::new(), ports: ports.to_vec() };
-        for part in parts {
-            load.frames.extend(part.frames);
-            load.marks.extend(part.marks);
-            load.delays_ns.extend(part.delays_ns);
+        for share in shares {
+            load.frames.extend(share.frames);
+            load.marks.extend(share.marks);
+            load.delays_ns.extend(share.delays_ns);
         }
         load
     }
@@ -63,7 +63,7 @@ impl Load {
         load
     }
 
-    pub fn save(&self, dir: &Path) {
+    pub(crate) fn save(&self, dir: &Path) {
         fs::write(dir.join("frames"), &self.frames).expect("room for the packets");
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
         fs::write(dir.join("ports"), ports.join(" ")).expect("room for the ports");
@@ -71,7 +71,7 @@ impl Load {
     }
 
     /// The engine on these packets without a network, on `core`: median of rounds.
-    pub fn engine_micros_per_packet(&self, node: &TestNode, core: usize) -> f64 {
+    pub(crate) fn engine_micros_per_packet(&self, node: &TestNode, core: usize) -> f64 {
         std::thread::scope(|scope| {
             let measure = scope.spawn(|| {
                 pin_to_core(core..core + 1);
@@ -90,12 +90,12 @@ impl Load {
     }
 }
 
-pub fn mark(packet: &[u8]) -> u64 {
+pub(crate) fn mark(packet: &[u8]) -> u64 {
     const { assert!(HEADER_LEN > 8) };
     u64::from_le_bytes(*packet.first_chunk().expect("a packet"))
 }
 
-pub fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let sockets: Vec<_> = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
     sockets.iter().map(|socket| socket.local_addr().expect("an address").port()).collect()
 }

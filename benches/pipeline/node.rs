@@ -14,7 +14,7 @@ use crate::support::pin_to_core;
 /// Kernel ticks per second, in which /proc counts CPU time.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-pub fn main(args: &[String]) {
+pub(crate) fn main(args: &[String]) {
     let [key, port] = args else { panic!("node: two arguments") };
     pin_to_core(NODE_CORE..NODE_CORE + 1);
     let mut values = Values::default();
@@ -28,9 +28,7 @@ pub fn main(args: &[String]) {
     set(&settings::MIX_WORKERS.about, "1");
     let config = Config::from_values(&values).expect("a configuration");
     let mut private = [0; 32];
-    for (byte, digits) in private.iter_mut().zip(key.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).expect("digits"), 16).expect("hex");
-    }
+    bs58::decode(key).onto(&mut private).expect("32 bytes in base58");
     let identity = IdentityKeyPair::generate().expect("an identity");
     let sphinx = SphinxKeyPair::from_private(private).expect("a key");
     let keys = NodeKeys { identity_public: identity.public_base58(), sphinx };
@@ -44,20 +42,20 @@ pub fn main(args: &[String]) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a program without a runtime")]
-pub fn wait_until_listening(port: u16) {
+pub(crate) fn wait_until_listening(port: u16) {
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// What /proc says of a process.
-pub struct NodeUsage {
-    pub cpu_micros: f64,
-    pub resident_peak_kib: u64,
+pub(crate) struct NodeUsage {
+    pub(crate) cpu_micros: f64,
+    pub(crate) resident_peak_kib: u64,
 }
 
 impl NodeUsage {
-    pub fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the node runs");
         let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
         let ticks: f64 = [11, 12].iter().map(|field| fields[*field].parse::<f64>().expect("ticks")).sum();
@@ -69,7 +67,7 @@ impl NodeUsage {
         }
     }
 
-    pub fn since(self, before: &Self) -> Self {
+    pub(crate) fn since(self, before: &Self) -> Self {
         Self { cpu_micros: self.cpu_micros - before.cpu_micros, ..self }
     }
 }

@@ -16,7 +16,7 @@ use crate::{leave_the_node_alone, support};
 /// Without a packet for this long, the missing ones are lost.
 const QUIET: Duration = Duration::from_secs(5);
 
-pub fn main(args: &[String]) {
+pub(crate) fn main(args: &[String]) {
     let [dir] = args else { panic!("sink: one argument") };
     leave_the_node_alone();
     let dir = Path::new(dir);
@@ -59,21 +59,21 @@ fn collect(mut stream: TcpStream, sender: &mpsc::SyncSender<Vec<(u64, u64)>>) {
 }
 
 /// What came out, by mark, with its time in nanoseconds.
-pub struct Arrivals(Vec<(u64, u64)>);
+pub(crate) struct Arrivals(Vec<(u64, u64)>);
 
 impl Arrivals {
-    pub fn parse(_output: &str, dir: &Path) -> Self {
+    pub(crate) fn read(dir: &Path) -> Self {
         let bytes = fs::read(dir.join("arrivals")).expect("the sink has written it");
         let number = |bytes: &[u8]| u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes"));
         Self(bytes.chunks_exact(16).map(|pair| (number(pair), number(&pair[8..]))).collect())
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Packets per second between the first and the last tenth.
-    pub fn steady_rate(&self) -> f64 {
+    pub(crate) fn steady_rate(&self) -> f64 {
         let mut times: Vec<u64> = self.0.iter().map(|(_, at)| *at).collect();
         times.sort_unstable();
         let (from, to) = (times.len() / 10, times.len() * 9 / 10);
@@ -81,7 +81,7 @@ impl Arrivals {
     }
 
     /// Arrival − sending − delay for each packet of a paced run.
-    pub fn lag_ms(&self, dir: &Path, load: &Load) -> Option<Vec<f64>> {
+    pub(crate) fn lag_ms(&self, dir: &Path, load: &Load) -> Option<Vec<f64>> {
         let sent = fs::read(dir.join("sent")).ok()?;
         fs::remove_file(dir.join("sent")).expect("it was there");
         let sent = sent.chunks_exact(8).map(|bytes| u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes")));

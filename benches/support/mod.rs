@@ -12,29 +12,29 @@ use sphinx_packet::packet::builder::SphinxPacketBuilder;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 
 /// A key pair and the address behind it.
-pub struct TestNode {
-    pub private: [u8; 32],
-    pub address: SocketAddr,
+pub(crate) struct TestNode {
+    pub(crate) private: [u8; 32],
+    pub(crate) address: SocketAddr,
 }
 
 impl TestNode {
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self { private: rand::rng().random(), address: ([192, 0, 2, 1], 1789).into() }
     }
 
-    pub fn sphinx(&self) -> Node {
+    pub(crate) fn sphinx(&self) -> Node {
         let public = PublicKey::from(&PrivateKey::from(self.private));
         Node::new(NodeAddressBytes::from_bytes(encode_next_hop(self.address)), public)
     }
 }
 
 /// A packet for `node` with a second hop behind it.
-pub fn build_packet(node: &TestNode, size: PacketSize) -> Vec<u8> {
+pub(crate) fn build_packet(node: &TestNode, size: PacketSize) -> Vec<u8> {
     build_route(&[node, &TestNode::random()], &[0, 0], size)
 }
 
 /// A packet along `route` with these delays in nanoseconds.
-pub fn build_route(route: &[&TestNode], delays_ns: &[u64], size: PacketSize) -> Vec<u8> {
+pub(crate) fn build_route(route: &[&TestNode], delays_ns: &[u64], size: PacketSize) -> Vec<u8> {
     let route: Vec<_> = route.iter().map(|node| node.sphinx()).collect();
     let delays: Vec<_> = delays_ns.iter().map(|nanos| Delay::new_from_nanos(*nanos)).collect();
     let destination = Destination::new(DestinationAddressBytes::from_bytes([5; 32]), [6; 16]);
@@ -45,7 +45,7 @@ pub fn build_route(route: &[&TestNode], delays_ns: &[u64], size: PacketSize) -> 
         .to_bytes()
 }
 
-pub fn cpu_name() -> String {
+pub(crate) fn cpu_name() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         info.lines()
@@ -58,7 +58,7 @@ pub fn cpu_name() -> String {
 }
 
 /// Pins the calling thread: on a core of its own a comparison is not decided by somebody else's load.
-pub fn pin_to_core(cores: std::ops::Range<usize>) {
+pub(crate) fn pin_to_core(cores: std::ops::Range<usize>) {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
     cores.for_each(|core| set.set(core));
@@ -68,16 +68,16 @@ pub fn pin_to_core(cores: std::ops::Range<usize>) {
 }
 
 /// The machine's monotonic clock, the same in all its processes.
-pub fn monotonic_nanos() -> u64 {
+pub(crate) fn monotonic_nanos() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-pub fn median(samples: &mut [f64]) -> f64 {
+pub(crate) fn median(samples: &mut [f64]) -> f64 {
     quantile(samples, 0.5)
 }
 
-pub fn quantile(samples: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[((samples.len() - 1) as f64 * share).round() as usize]
 }

@@ -56,16 +56,16 @@ pub struct FrameHeader {
 pub enum FrameError {
     /// The first byte is neither a size (1–5) nor a framing version (7, 8).
     #[error("first byte {0} is neither a packet size (1-5) nor a framing version (7, 8)")]
-    BadFirstByte(u8),
+    FirstByte(u8),
     /// The size byte is none of the five sizes.
     #[error("packet size {0} is not one of 1-5")]
-    BadSize(u8),
+    Size(u8),
     /// The mode byte is neither mix nor VPN.
     #[error("packet mode {0} is neither 0 (mix) nor 1 (VPN)")]
-    BadMode(u8),
+    Mode(u8),
     /// The key rotation byte is none of unknown, odd and even.
     #[error("key rotation {0} is not one of 0-2")]
-    BadKeyRotation(u8),
+    KeyRotation(u8),
 }
 
 impl FrameError {
@@ -78,10 +78,10 @@ impl FrameError {
     #[must_use]
     pub const fn kind(self) -> usize {
         match self {
-            Self::BadFirstByte(_) => 0,
-            Self::BadSize(_) => 1,
-            Self::BadMode(_) => 2,
-            Self::BadKeyRotation(_) => 3,
+            Self::FirstByte(_) => 0,
+            Self::Size(_) => 1,
+            Self::Mode(_) => 2,
+            Self::KeyRotation(_) => 3,
         }
     }
 }
@@ -115,21 +115,21 @@ impl FrameHeader {
             VERSION_1_1 => (Framing::V1_1, &bytes[1..]),
             VERSION_2025_12 => (Framing::V2025_12, &bytes[1..]),
             1..=5 => (Framing::V0_9, bytes),
-            other => return Err(FrameError::BadFirstByte(other)),
+            other => return Err(FrameError::FirstByte(other)),
         };
         let Some(&size_byte) = fields.first() else { return Ok(None) };
-        let size = PacketSize::from_wire(size_byte).ok_or(FrameError::BadSize(size_byte))?;
+        let size = PacketSize::from_wire(size_byte).ok_or(FrameError::Size(size_byte))?;
         let mode = match fields.get(1) {
             None => return Ok(None),
             Some(0) => PacketMode::Mix,
             Some(1) => PacketMode::Vpn,
-            Some(&other) => return Err(FrameError::BadMode(other)),
+            Some(&other) => return Err(FrameError::Mode(other)),
         };
         let key_rotation = match (framing, fields.get(2)) {
             (Framing::V0_9 | Framing::V1_1, _) => 0,
             (Framing::V2025_12, None) => return Ok(None),
             (Framing::V2025_12, Some(&rotation @ 0..=2)) => rotation,
-            (Framing::V2025_12, Some(&other)) => return Err(FrameError::BadKeyRotation(other)),
+            (Framing::V2025_12, Some(&other)) => return Err(FrameError::KeyRotation(other)),
         };
         Ok(Some(Self { framing, size, mode, key_rotation }))
     }
@@ -238,7 +238,7 @@ mod tests {
             headers in proptest::collection::vec(header_strategy(), 1..6),
             cuts in proptest::collection::vec(1usize..5000, 1..40),
         ) {
-            let frames: Vec<_> = headers.iter().enumerate().map(|(i, h)| (*h, frame(*h, i as u8))).collect();
+            let frames: Vec<_> = headers.iter().enumerate().map(|(i, h)| (*h, frame(*h, u8::try_from(i).unwrap()))).collect();
             let stream: Vec<u8> = frames.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
             let mut decoder = FrameDecoder::default();
             let mut got = Vec::new();
@@ -281,16 +281,16 @@ mod tests {
             let decoded = FrameHeader::decode(&[first, 1, 1, 1]);
             match first {
                 1..=5 | 7 | 8 => assert!(decoded.unwrap().is_some(), "{first}"),
-                other => assert_eq!(decoded, Err(FrameError::BadFirstByte(other))),
+                other => assert_eq!(decoded, Err(FrameError::FirstByte(other))),
             }
         }
     }
 
     #[test]
     fn a_bad_byte_is_refused_as_soon_as_it_is_seen() {
-        assert_eq!(FrameHeader::decode(&[7, 9]), Err(FrameError::BadSize(9)));
-        assert_eq!(FrameHeader::decode(&[1, 2]), Err(FrameError::BadMode(2)));
-        assert_eq!(FrameHeader::decode(&[8, 1, 0, 3]), Err(FrameError::BadKeyRotation(3)));
+        assert_eq!(FrameHeader::decode(&[7, 9]), Err(FrameError::Size(9)));
+        assert_eq!(FrameHeader::decode(&[1, 2]), Err(FrameError::Mode(2)));
+        assert_eq!(FrameHeader::decode(&[8, 1, 0, 3]), Err(FrameError::KeyRotation(3)));
         assert_eq!(FrameHeader::decode(&[8, 1, 0]), Ok(None));
     }
 }

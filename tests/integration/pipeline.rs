@@ -57,16 +57,23 @@ async fn packets_are_never_early_and_vpn_packets_not_held() {
 async fn due_packets_leave_in_due_order_whatever_connection_they_came_by() {
     let node = RunningNode::start().await;
     let mut sink = Sink::start().await;
+    // Twenty frame headers, all different, by which the packets are told apart behind the node.
+    let framed = |framing, size, key_rotation| FrameHeader { framing, size, mode: PacketMode::Mix, key_rotation };
+    let headers: Vec<_> = PacketSize::ALL
+        .into_iter()
+        .flat_map(|size| {
+            [(Framing::V0_9, 0), (Framing::V2025_12, 0), (Framing::V2025_12, 1), (Framing::V2025_12, 2)]
+                .map(|(framing, key_rotation)| framed(framing, size, key_rotation))
+        })
+        .collect();
     let mut connections = Vec::new();
     // Sent in descending order of their delays, so that all are in the pool before the first is due.
-    for delay_ms in (0..20).rev().map(|n| 2000 + 30 * n) {
-        let mark = FrameHeader { framing: Framing::V2025_12, key_rotation: (delay_ms / 30 % 3) as u8, ..ACK };
-        let frame = packet_via(&node.hop(), sink.address, Duration::from_millis(delay_ms), mark);
-        connections.push(send(node.address, &[frame]).await);
+    for (header, number) in headers.iter().zip(0u32..).rev() {
+        let delay = 2 * SECOND + SECOND / 20 * number;
+        connections.push(send(node.address, &[packet_via(&node.hop(), sink.address, delay, *header)]).await);
     }
-    let rotations: Vec<_> = sink.take(20).await.iter().map(|(header, _, _)| header.key_rotation).collect();
-    let in_due_order: Vec<_> = (0..20).map(|n| ((2000 + 30 * n) / 30 % 3) as u8).collect();
-    assert_eq!(rotations, in_due_order);
+    let left: Vec<_> = sink.take(headers.len()).await.into_iter().map(|(header, _, _)| header).collect();
+    assert_eq!(left, headers);
     node.stop().await;
 }
 
