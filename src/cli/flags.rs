@@ -91,7 +91,7 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags: [(&'static About, &'static str, &Option<String>); 7] = [
+        let flags = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
@@ -101,12 +101,20 @@ impl SettingFlags {
             (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
             (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
         ];
-        for (about, flag, text) in flags {
-            if let Some(text) = text {
-                values.set(about, text, &Source::Flag(flag));
-            }
-        }
+        set_flags(&mut values, flags);
         values
+    }
+}
+
+/// Sets each setting whose flag is given.
+pub(super) fn set_flags<'a>(
+    values: &mut Values,
+    flags: impl IntoIterator<Item = (&'static About, &'static str, &'a Option<String>)>,
+) {
+    for (about, flag, text) in flags {
+        if let Some(text) = text {
+            values.set(about, text, &Source::Flag(flag));
+        }
     }
 }
 

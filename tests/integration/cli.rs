@@ -283,6 +283,7 @@ fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
         ("init --id new --host 192.0.2.1 --hots x", &["'--hots'"]),
         ("run", &["--id <ID>"]),
         ("run --id mix --workers many", &["--workers", "\"many\"", "from 0 to 1024"]),
+        ("run --id mix --topology-refresh 10", &["--topology-refresh", "\"10\"", "such as 30s"]),
         ("run --id mix --layer 0", &["--layer", "\"0\""]),
         ("run --id mix --host 0.0.0.0", &["--host", "\"0.0.0.0:1789\""]),
         ("unregister --id mix --host 192.0.2.1", &["'--host'"]),
@@ -432,11 +433,14 @@ fn help_names_every_command_and_flag() {
     let of_run = home.run(&["run", "--help"]).ok().stdout;
     let shared = "--id --home --host --port --announce-host --layer --location --incentives-address --validator \
                   --metrics-server --forward-policy";
+    for flag in ["--workers", "--topology-refresh", "--shutdown-linger"] {
+        assert!(of_run.contains(&format!("      {flag} <")), "{flag} is not in:\n{of_run}");
+    }
     for flag in shared.split_whitespace() {
         assert!(of_init.contains(&format!("      {flag} <")), "{flag} is not in:\n{of_init}");
         assert!(of_run.contains(&format!("      {flag} <")), "{flag} is not in:\n{of_run}");
     }
-    assert!(of_run.contains("--workers <N>") && of_run.contains("--force\n") && !of_run.contains("--supervised"));
+    assert!(of_run.contains("--force\n") && !of_run.contains("--supervised"));
     assert!(home.run(&["unregister", "--help"]).ok().stdout.contains("--id <ID>"));
     assert_eq!(
         home.run(&["--version"]).ok().stdout,
