@@ -76,6 +76,12 @@ pub(super) struct SettingFlags {
     #[arg(long, value_name = "POLICY", help_heading = "Network")]
     #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
     forward_policy: Option<String>,
+    /// How often the list of nodes is fetched, such as 30s
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    topology_refresh: Option<String>,
+    /// How long the node mixes on after it has unregistered, such as 5s
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
+    shutdown_linger: Option<String>,
 }
 
 impl SettingFlags {
@@ -91,7 +97,7 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags = [
+        let flags: [(&'static About, _, _); 9] = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
@@ -100,21 +106,15 @@ impl SettingFlags {
             (&s::DIRECTORY_METRICS_URL.about, "--validator", &self.validator),
             (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
             (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
+            (&s::DIRECTORY_TOPOLOGY_REFRESH.about, "--topology-refresh", &self.topology_refresh),
+            (&s::SHUTDOWN_LINGER.about, "--shutdown-linger", &self.shutdown_linger),
         ];
-        set_flags(&mut values, flags);
-        values
-    }
-}
-
-/// Sets each setting whose flag is given.
-pub(super) fn set_flags<'a>(
-    values: &mut Values,
-    flags: impl IntoIterator<Item = (&'static About, &'static str, &'a Option<String>)>,
-) {
-    for (about, flag, text) in flags {
-        if let Some(text) = text {
-            values.set(about, text, &Source::Flag(flag));
+        for (about, flag, text) in flags {
+            if let Some(text) = text {
+                values.set(about, text, &Source::Flag(flag));
+            }
         }
+        values
     }
 }
 

@@ -56,7 +56,7 @@ impl LocalnetArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the network does not come up, and when it was not well: a packet lost, a process dead, books that don't balance.
+/// When the network does not come up, and when it was not well: a packet lost, a process dead, books out of balance.
 pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
     let summary = localnet::run(&args.options(), &mut View::new(args.json)).await?;
     match print(&summary, args.json) {

@@ -16,7 +16,7 @@ use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 
-use super::flags::{NodeFlags, SettingFlags, set_flags};
+use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
 use super::{Exit, Failure};
 
@@ -46,12 +46,6 @@ pub(super) struct Args {
     /// Worker threads; 0 is one for each core
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// How often the list of nodes is fetched, such as 30s
-    #[arg(long, value_name = "TIME", help_heading = "Times")]
-    topology_refresh: Option<String>,
-    /// How long to go on mixing once unregistered, such as 5s
-    #[arg(long, value_name = "TIME", help_heading = "Times")]
-    shutdown_linger: Option<String>,
     /// Take over the registration that this identity has at another host
     #[arg(long)]
     force: bool,
@@ -118,12 +112,9 @@ pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> R
 
 fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut overrides = args.settings.values(&args.host);
-    let flags = [
-        (&s::MIX_WORKERS.about, "--workers", &args.workers),
-        (&s::DIRECTORY_TOPOLOGY_REFRESH.about, "--topology-refresh", &args.topology_refresh),
-        (&s::SHUTDOWN_LINGER.about, "--shutdown-linger", &args.shutdown_linger),
-    ];
-    set_flags(&mut overrides, flags);
+    if let Some(workers) = &args.workers {
+        overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
+    }
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
         let moved = configured.into_iter().map(|mut address| {

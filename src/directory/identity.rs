@@ -96,8 +96,8 @@ mod tests {
         Topology { mix_nodes: vec![registered], ..Topology::default() }
     }
 
-    async fn listening() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn listening(ip: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
@@ -126,7 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn our_identity_elsewhere_is_an_error_only_when_a_node_answers_there() {
-        let (listener, address) = listening().await;
+        // No other test binds on this address, so the port stays free once it is dropped.
+        let (listener, address) = listening("127.0.0.4").await;
         let ours = mix("me", "192.0.2.1:1789");
         let topology = listing("me", &address.to_string());
 
@@ -141,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_address_that_leads_to_ourselves_is_not_another_node() {
-        let (_listener, address) = listening().await;
+        let (_listener, address) = listening("127.0.0.1").await;
         let ours = mix("me", "192.0.2.1:1789");
         let topology = listing("me", &address.to_string());
         let wildcard = SocketAddr::from(([0, 0, 0, 0], address.port()));

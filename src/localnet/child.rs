@@ -33,8 +33,8 @@ pub(super) struct Child {
     name: String,
     process: tokio::process::Child,
     log: PathBuf,
-    /// Whether its end has been told: once is enough.
-    told: bool,
+    /// Whether its untimely end has been told: once is enough.
+    mourned: bool,
     /// Never written to: its end tells the child that this process is gone.
     _stdin: Option<ChildStdin>,
 }
@@ -54,7 +54,7 @@ impl Child {
         let no_pipe = || fail(io::Error::other("its standard output is not piped"));
         let events = BufReader::new(process.stdout.take().ok_or_else(no_pipe)?).lines();
         let stdin = process.stdin.take();
-        Ok((Self { name: name.to_owned(), process, log, told: false, _stdin: stdin }, events))
+        Ok((Self { name: name.to_owned(), process, log, mourned: false, _stdin: stdin }, events))
     }
 
     /// Asks the child to stop in order. One that is gone already is fine.
@@ -71,7 +71,7 @@ impl Child {
     /// Waits for the end that [`Child::terminate`] asked for; says what is wrong with it, if anything is.
     pub(super) async fn join(&mut self, limit: Duration) -> Result<(), String> {
         match timeout(limit, self.process.wait()).await {
-            Ok(Ok(status)) if self.told || status.success() => Ok(()),
+            Ok(Ok(status)) if self.mourned || status.success() => Ok(()),
             Ok(Ok(status)) => Err(self.obituary(status)),
             Ok(Err(error)) => Err(format!("{}: {error}", self.name)),
             Err(_) => Err(format!("{} did not stop within {} s and was killed", self.name, limit.as_secs())),
@@ -80,12 +80,17 @@ impl Child {
 
     /// What happened, if the child has ended by itself and this was not told yet.
     pub(super) fn death(&mut self) -> Option<String> {
-        if self.told {
+        if self.mourned {
             return None;
         }
         let status = self.process.try_wait().ok()??;
-        self.told = true;
+        self.mourned = true;
         Some(self.obituary(status))
+    }
+
+    /// Whether [`Child::death`] has told of its end.
+    pub(super) const fn is_mourned(&self) -> bool {
+        self.mourned
     }
 
     fn obituary(&self, status: ExitStatus) -> String {

@@ -31,7 +31,8 @@ impl View {
     /// A live table if standard error is a terminal and `plain` is not asked for.
     #[must_use]
     pub fn new(plain: bool) -> Self {
-        let terminal = Term::stderr();
+        // Buffered, so that a picture is replaced in one stroke.
+        let terminal = Term::buffered_stderr();
         let live = !plain && terminal.is_term();
         Self { terminal, live, drawn: 0, last_line: None, started: Instant::now() }
     }
@@ -39,7 +40,7 @@ impl View {
     /// A line that stays.
     pub(super) fn note(&mut self, words: &str) {
         self.erase();
-        drop(self.terminal.write_line(words));
+        self.write(words);
     }
 
     /// A line that the next one replaces; on a terminal only.
@@ -54,9 +55,9 @@ impl View {
         let report = traffic.report();
         let end_to_end = end_to_end_words(&report, traffic.in_transit(), self.started.elapsed());
         if self.live {
-            let (rows, columns) = self.terminal.size();
+            let (rows, _) = self.terminal.size();
             let nodes_max = usize::from(rows).saturating_sub(LINES_BESIDES_NODES).max(1);
-            self.redraw(&picture(network.nodes(), traffic, &end_to_end, nodes_max, columns));
+            self.redraw(&picture(network.nodes(), traffic, &end_to_end, nodes_max));
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
             self.note(&end_to_end);
@@ -66,12 +67,19 @@ impl View {
     /// Clears the picture for what is printed next.
     pub(super) fn finish(&mut self) {
         self.erase();
+        drop(self.terminal.flush());
     }
 
     fn redraw(&mut self, picture: &str) {
         self.erase();
+        let (_, columns) = self.terminal.size();
+        let picture = cut_to_width(picture, columns.into());
         self.drawn = picture.lines().count();
-        drop(self.terminal.write_line(picture));
+        self.write(&picture);
+    }
+
+    fn write(&self, text: &str) {
+        drop(self.terminal.write_line(text).and_then(|()| self.terminal.flush()));
     }
 
     fn erase(&mut self) {
@@ -82,10 +90,10 @@ impl View {
     }
 }
 
-fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize, columns: u16) -> String {
+fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(columns);
+    // One line for each node, whatever the width: the number of lines must be known.
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["node", "layer", "address", "received", "forwarded", "dropped", "pool", "IPv4", "IPv6"]);
     for (number, node) in nodes.iter().enumerate().take(nodes_max) {
         let status = node.status();
@@ -104,6 +112,12 @@ fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize
     let hidden = nodes.len().saturating_sub(nodes_max);
     let more = if hidden > 0 { format!("\n… and {hidden} more nodes") } else { String::new() };
     format!("{table}{more}\n{end_to_end}")
+}
+
+/// A line that wraps would take two lines of the screen, and only one would be cleared.
+fn cut_to_width(picture: &str, columns: usize) -> String {
+    let cut = |line: &str| line.chars().take(columns).collect::<String>();
+    picture.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 const fn up_word(up: Option<bool>) -> &'static str {
@@ -132,6 +146,11 @@ fn end_to_end_words(report: &Report, in_transit: usize, since_start: Duration) -
 mod tests {
     use super::*;
     use crate::probe::Tally;
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        assert_eq!(cut_to_width("│ äöü │\nab", 4), "│ äö\nab");
+    }
 
     #[test]
     fn the_end_to_end_line_tells_everything_at_once() {

@@ -72,6 +72,6 @@ struct EndNotice {
 impl Drop for EndNotice {
     fn drop(&mut self) {
         // The channel has room for every worker; the crew may be gone, and then nobody listens.
-        drop(self.announce.try_send(self.number));
+        self.announce.try_send(self.number).ok();
     }
 }

