@@ -76,11 +76,11 @@ pub(super) struct SettingFlags {
     #[arg(long, value_name = "POLICY", help_heading = "Network")]
     #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
     forward_policy: Option<String>,
-    /// How often the list of nodes is fetched [as in the configuration file: 30s]
+    /// How often the list of nodes is fetched, such as 30s
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     topology_refresh: Option<String>,
-    /// How long the node mixes on after it has unregistered [as in the configuration file: 5s]
-    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    /// How long the node mixes on after it has unregistered, such as 5s
+    #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     shutdown_linger: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags: [(&'static About, &'static str, &Option<String>); 9] = [
+        let flags: [(&'static About, _, _); 9] = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),

@@ -283,6 +283,7 @@ fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
         ("init --id new --host 192.0.2.1 --hots x", &["'--hots'"]),
         ("run", &["--id <ID>"]),
         ("run --id mix --workers many", &["--workers", "\"many\"", "from 0 to 1024"]),
+        ("run --id mix --topology-refresh 10", &["--topology-refresh", "\"10\"", "such as 30s"]),
         ("run --id mix --layer 0", &["--layer", "\"0\""]),
         ("run --id mix --host 0.0.0.0", &["--host", "\"0.0.0.0:1789\""]),
         ("unregister --id mix --host 192.0.2.1", &["'--host'"]),
@@ -431,7 +432,7 @@ fn help_names_every_command_and_flag() {
     let of_init = home.run(&["init", "--help"]).ok().stdout;
     let of_run = home.run(&["run", "--help"]).ok().stdout;
     let shared = "--id --home --host --port --announce-host --layer --location --incentives-address --validator \
-                  --metrics-server --forward-policy";
+                  --metrics-server --forward-policy --topology-refresh --shutdown-linger";
     for flag in shared.split_whitespace() {
         assert!(of_init.contains(&format!("      {flag} <")), "{flag} is not in:\n{of_init}");
         assert!(of_run.contains(&format!("      {flag} <")), "{flag} is not in:\n{of_run}");
