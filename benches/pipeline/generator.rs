@@ -27,6 +27,8 @@ pub(crate) fn main(args: &[String]) {
         .map(|_| {
             let stream = TcpStream::connect(target).expect("the node listens");
             stream.set_nonblocking(true).expect("a non-blocking socket");
+            // The measured lag is to be the node's, not that of a kernel which waits for acknowledgements.
+            stream.set_nodelay(true).expect("a socket option");
             Connection { stream, rest: Vec::new() }
         })
         .collect();
@@ -40,7 +42,7 @@ pub(crate) fn main(args: &[String]) {
     println!("{offered} offered, {} taken", sent_at.len());
 }
 
-/// The moment at which each packet was handed to the kernel, and how many were offered to it.
+/// The moment before each packet was handed to the kernel, and how many were offered to it.
 fn send_all(frames: &[u8], connections: &mut [Connection], rate: f64) -> (Vec<u64>, usize) {
     let mut sent_at = Vec::new();
     let start = Instant::now();
@@ -54,8 +56,9 @@ fn send_all(frames: &[u8], connections: &mut [Connection], rate: f64) -> (Vec<u6
         offered += 1;
         turn += 1;
         let at = turn % connections.len();
+        let now = support::monotonic_nanos();
         if connections[at].try_send(frame) {
-            sent_at.push(support::monotonic_nanos());
+            sent_at.push(now);
             frames.next();
         } else if rate == 0.0 && at == 0 {
             pause();

@@ -1,4 +1,5 @@
-//! The 32-byte next-hop address of a Sphinx slot: `4 | port BE | 4 octets | zeros` or `6 | port BE | 16 octets | zeros`.
+//! The 32-byte next-hop address of a Sphinx slot: `4 | port BE | 4 octets | zeros` or
+//! `6 | port BE | 16 octets | zeros`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -88,7 +88,7 @@ impl BloomFilter {
         Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), tags: AtomicUsize::new(0) }
     }
 
-    /// Sets the tag's bits; whether any of them was clear before. Of two workers with the same tag one sees the last bit.
+    /// Sets the tag's bits; whether any was clear before. Of two workers with the same tag one sees the last bit.
     fn insert(&self, tag: &[u8; 32]) -> bool {
         let mut was_clear = false;
         for (word, mask) in self.probes(tag) {

@@ -68,7 +68,7 @@ async fn due_packets_leave_in_due_order_whatever_connection_they_came_by() {
         .collect();
     let mut connections = Vec::new();
     // Sent in descending order of their delays, so that all are in the pool before the first is due.
-    for (header, number) in headers.iter().zip(0u32..).rev() {
+    for (header, number) in headers.iter().zip(0u32..20).rev() {
         let delay = 2 * SECOND + SECOND / 20 * number;
         connections.push(send(node.address, &[packet_via(&node.hop(), sink.address, delay, *header)]).await);
     }
