@@ -23,7 +23,9 @@
 //!         let Err(fatal) = failed;                    // another identity on our address, identity in use
 //!         return Err(fatal);
 //!     }
-//!     () = stop => heartbeat.unregister().await,      // first step of the stop, at most 5 s
+//!     () = stop => {
+//!         let is_known = heartbeat.unregister().await; // first step of the stop, at most 5 s
+//!     }
 //! }
 //! # Ok(())
 //! # }
@@ -32,7 +34,6 @@
 //! Requests go out on the heartbeat's own schedule and never because of a packet: an observer of the directory's
 //! traffic must not learn when packets came.
 
-mod backoff;
 mod client;
 mod heartbeat;
 mod identity;

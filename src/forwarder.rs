@@ -1,6 +1,5 @@
 //! Getting packets to their next hops: one bounded queue and one connection for each, whatever happens to the others.
 
-mod backoff;
 mod peer;
 mod policy;
 

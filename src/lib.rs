@@ -9,6 +9,8 @@ pub mod config;
 pub mod keys;
 pub mod packet;
 
+mod backoff;
+
 pub mod api;
 pub mod directory;
 

@@ -23,7 +23,8 @@ use self::network::Network;
 use self::traffic::Traffic;
 use crate::directory::{Client, Directory};
 use crate::probe::own_address::has_loopback;
-use crate::probe::{Endpoint, IpFamily, Prober, Registration, StopSignals};
+use crate::probe::{Endpoint, IpFamily, Prober, Registration};
+use crate::shutdown::StopSignals;
 
 pub use self::error::LocalnetError;
 pub use self::summary::{NodeSummary, Summary};

@@ -11,7 +11,6 @@ mod receiver;
 mod registration;
 mod report;
 mod sender;
-mod signals;
 
 pub mod check;
 pub mod own_address;
@@ -22,4 +21,3 @@ pub use prober::{Endpoint, Prober, ProberError, Returned};
 pub use receiver::BindError;
 pub use registration::{Registration, RegistrationError};
 pub use report::{Counts, LatencyMs, Report, Tally};
-pub use signals::StopSignals;

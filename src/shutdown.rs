@@ -1,6 +1,10 @@
-//! The phases in which a node stops, told to all its tasks.
+//! How a process is asked to stop, and the phases in which a node does, told to all its tasks.
+
+mod request;
 
 use tokio::sync::watch;
+
+pub use request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
 /// How far a node has got on its way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,7 +18,8 @@ use crate::directory::{Client, Directory};
 use crate::probe::check::{self, Label, Plan, Target};
 use crate::probe::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
 use crate::probe::packets::BuildError;
-use crate::probe::{Prober, ProberError, Registration, RegistrationError, StopSignals};
+use crate::probe::{Prober, ProberError, Registration, RegistrationError};
+use crate::shutdown::StopSignals;
 
 /// Mean delay asked of the node under test: enough to see that it delays, short enough not to be waited for.
 const MEAN_DELAY: Duration = Duration::from_millis(50);
@@ -138,13 +139,13 @@ pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
     let client = Arc::new(client);
     let (mut prober, targets) = tokio::select! {
         prepared = prepare(&args, &client) => prepared?,
-        () = signals.next() => return Err(ProbeError::Interrupted),
+        _ = signals.next() => return Err(ProbeError::Interrupted),
     };
     let registration = Registration::register(&client, &prober).await?;
     let plan = Plan { packets: args.packets, timeout: args.timeout, settle: args.settle };
     let outcome = tokio::select! {
         reports = check::run(&mut prober, targets, &plan, ProgressLine::new(args.json).draw()) => Ok(reports?),
-        () = signals.next() => Err(ProbeError::Interrupted),
+        _ = signals.next() => Err(ProbeError::Interrupted),
     };
     if let Err(error) = registration.withdraw().await {
         tracing::warn!("{error}");

@@ -1,17 +1,16 @@
 //! `nym-mixnode registry`: serves a directory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use clap::Args;
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::registry::{Registry, RegistryError, RegistryEvent, RegistrySettings};
+use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
 
@@ -65,8 +64,12 @@ impl RegistryCommandError {
 /// # Errors
 /// When an address or the store cannot be had.
 pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
+    if args.supervised {
+        die_with_parent()
+            .map_err(|source| RegistryCommandError::Io { action: "bind the registry to its supervisor", source })?;
+    }
     let mut signals =
-        Signals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
+        StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
     let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)? };
     let registry = Registry::bind(&settings).await?;
     announce(&mut io::stdout(), registry.local_addrs(), args.supervised)
@@ -76,8 +79,8 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     let signalled_twice = async {
         if args.supervised {
             tokio::select! {
-                () = signals.next() => {}
-                () = end_of_input() => {}
+                _ = signals.next() => {}
+                _ = end_of_standard_input() => {}
             }
         } else {
             signals.next().await;
@@ -119,37 +122,6 @@ fn store_path(data: Option<PathBuf>) -> Result<PathBuf, RegistryCommandError> {
 /// A folder that is there, or one that is yet to be: with a slash at its end.
 fn names_a_folder(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Completes when the parent process has closed our standard input, by ending or on purpose.
-async fn end_of_input() {
-    let (ended, end) = oneshot::channel::<()>();
-    // A thread of its own, left behind: a read of standard input cannot be cancelled, and would hold the runtime.
-    thread::spawn(move || {
-        let mut buffer = [0; 256];
-        let mut input = io::stdin().lock();
-        while !matches!(input.read(&mut buffer), Ok(0) | Err(_)) {}
-        drop(ended);
-    });
-    end.await.unwrap_or_default();
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
-use std::thread;
 
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use url::Url;
 
@@ -15,6 +12,7 @@ use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
+use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
@@ -56,7 +54,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.supervised {
-        die_with_parent()?;
+        die_with_parent().map_err(|error| {
+            Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
+        })?;
     }
     // Before anything else that takes time: no stop is to be missed.
     let stops = Stops::install(args.supervised)?;
@@ -176,31 +176,18 @@ fn report_on_stdout(event: &SupervisorEvent) {
     }
 }
 
-/// A supervisor that is killed takes its nodes with it.
-fn die_with_parent() -> Result<(), Failure> {
-    let parent = getppid();
-    let bound = set_parent_process_death_signal(Some(Signal::KILL));
-    bound.map_err(|error| {
-        Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
-    })?;
-    // The signal comes only for a death from now on.
-    if getppid() == parent {
-        Ok(())
-    } else {
-        Err(Failure::new(Exit::TRY_AGAIN, "the supervisor ended while the node started"))
-    }
-}
-
 /// The ways to ask the node to stop.
 struct Stops {
-    signals: Signals,
+    signals: StopSignals,
     /// Completes at the end of standard input, under a supervisor.
     supervisor_gone: Option<oneshot::Receiver<()>>,
 }
 
 impl Stops {
     fn install(supervised: bool) -> Result<Self, Failure> {
-        Ok(Self { signals: Signals::install()?, supervisor_gone: supervised.then(watch_standard_input) })
+        let signals = StopSignals::new()
+            .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))?;
+        Ok(Self { signals, supervisor_gone: supervised.then(end_of_standard_input) })
     }
 
     /// Passes the first request on; returns at a second signal, which means at once.
@@ -218,18 +205,8 @@ impl Stops {
             return pending().await;
         }
         let second = self.signals.next().await;
-        Failure::new(second.exit(), format_args!("stopped at once by a second signal, {second:?}"))
+        Failure::new(exit_of(second), format_args!("stopped at once by a second signal, {second:?}"))
     }
-}
-
-/// A thread of its own reads: the runtime would wait at its end for a read that never comes back.
-fn watch_standard_input() -> oneshot::Receiver<()> {
-    let (gone, supervisor_gone) = oneshot::channel();
-    thread::spawn(move || {
-        io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
-        gone.send(()).ok();
-    });
-    supervisor_gone
 }
 
 async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
@@ -239,49 +216,18 @@ async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
     }
 }
 
-/// The signals that ask for a stop; both ask for the same.
-struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-}
-
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::upper_case_acronyms, reason = "the signals' names, as they are logged")]
-enum StopSignal {
-    SIGINT,
-    SIGTERM,
-}
-
-impl Signals {
-    fn install() -> Result<Self, Failure> {
-        let listen = |kind| {
-            unix::signal(kind)
-                .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))
-        };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.interrupt.recv() => StopSignal::SIGINT,
-            _ = self.terminate.recv() => StopSignal::SIGTERM,
-        }
-    }
-}
-
-impl StopSignal {
-    fn exit(self) -> Exit {
-        match self {
-            Self::SIGINT => Exit::INTERRUPTED,
-            Self::SIGTERM => Exit::TERMINATED,
-        }
+/// The exit code of a process that a second signal stopped.
+fn exit_of(signal: StopSignal) -> Exit {
+    match signal {
+        StopSignal::SIGINT => Exit::INTERRUPTED,
+        StopSignal::SIGTERM => Exit::TERMINATED,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{getpid, kill_process};
+    use rustix::process::{Signal, getpid, kill_process};
 
     #[tokio::test]
     async fn the_first_signal_asks_and_the_second_ends() {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
 use super::heartbeat::Heartbeat;
 use super::state::Failed;
 use super::{Directory, DirectoryError, identity};
 use crate::api::Topology;
+use crate::backoff::Backoff;
 
 /// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
 const PAUSE_WHEN_LIMITED: Duration = Duration::from_secs(30);

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::backoff::Backoff;
 use super::{Counters, Settings};
+use crate::backoff::Backoff;
 use crate::packet::{DropCounters, DropReason, Scheduled};
 use crate::shutdown::{Phase, PhaseSignal};
 
@@ -155,7 +155,7 @@ impl Peer {
     /// Waits before the next attempt, and meanwhile drops packets that have become stale.
     async fn pause_after_failure(&mut self) {
         self.counters.connect_failures.fetch_add(1, Ordering::Relaxed);
-        let retry_at = Instant::now() + self.backoff.pause();
+        let retry_at = Instant::now() + self.backoff.wait();
         loop {
             self.drop_stale();
             let now = Instant::now();

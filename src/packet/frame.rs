@@ -238,7 +238,7 @@ mod tests {
             headers in proptest::collection::vec(header_strategy(), 1..6),
             cuts in proptest::collection::vec(1usize..5000, 1..40),
         ) {
-            let frames: Vec<_> = headers.iter().enumerate().map(|(i, h)| (*h, frame(*h, u8::try_from(i).unwrap()))).collect();
+            let frames: Vec<_> = headers.iter().zip(0u8..).map(|(h, fill)| (*h, frame(*h, fill))).collect();
             let stream: Vec<u8> = frames.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
             let mut decoder = FrameDecoder::default();
             let mut got = Vec::new();

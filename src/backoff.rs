@@ -4,27 +4,27 @@ use std::time::Duration;
 
 /// The waiting times of one series of failures.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     initial: Duration,
     max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(initial: Duration, max: Duration) -> Self {
+    pub(crate) fn new(initial: Duration, max: Duration) -> Self {
         Self { initial, max, next: initial.min(max) }
     }
 
     /// The next waiting time: between half of the current step and all of it, so that a thousand nodes that lost the
     /// directory at one moment do not come back at one moment.
-    pub(super) fn wait(&mut self) -> Duration {
+    pub(crate) fn wait(&mut self) -> Duration {
         let step = self.next;
-        self.next = (step * 2).min(self.max);
+        self.next = step.saturating_mul(2).min(self.max);
         step.mul_f64(rand::random_range(0.5..=1.0))
     }
 
     /// Starts over after a success.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.initial.min(self.max);
     }
 }
