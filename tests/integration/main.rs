@@ -8,6 +8,8 @@ mod directory;
 mod localnet;
 mod pipeline;
 mod probe;
+mod process;
+mod recovery;
 mod sphinx_oracle;
 mod support;
 mod tidy;
