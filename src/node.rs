@@ -141,7 +141,9 @@ pub async fn run(
             }) => match never {},
         }
     };
-    if ended.is_ok() && heartbeat.unregister().await {
+    // Also a node that failed takes itself out, but only one that is whole mixes on.
+    let clients_were_told = heartbeat.unregister().await;
+    if clients_were_told && ended.is_ok() {
         info!(seconds = config.shutdown.linger.as_secs_f64(), "mixing on while clients still hold the old topology");
         sleep(config.shutdown.linger).await;
     }
