@@ -10,15 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Counters;
 use super::limits::{ConnectionLimits, Permit};
+use super::{Counters, LAST_CALL};
 use crate::shutdown::{Phase, PhaseSignal};
 
 const PAUSE_INITIAL: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 const LOG_EVERY: Duration = Duration::from_secs(1);
-/// How long the kernel may take to show a connection that is complete when the node drains.
-const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// A connection within the caps, not yet tied to a runtime.
 #[derive(Debug)]

@@ -291,6 +291,23 @@ async fn a_next_hop_that_comes_back_gets_what_waited_for_it() {
 }
 
 #[tokio::test]
+async fn a_next_hop_that_hangs_up_between_packets_costs_none() {
+    let node = RunningNode::with(|values| {
+        values.set(&settings::FORWARD_BACKOFF_INITIAL.about, "50ms", &Source::Program);
+    })
+    .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..5 {
+        let _connection = send(node.address, &[packet_via(&node.hop(), address, Duration::ZERO, ACK)]).await;
+        let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the node calls again").unwrap();
+        let mut bytes = vec![0; ACK.frame_len()];
+        timeout(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
+    }
+    assert_eq!(node.stop().await.forwarded, 5);
+}
+
+#[tokio::test]
 async fn the_policy_topology_connects_to_nobody_who_is_not_listed() {
     let node = RunningNode::with(|values| {
         values.set(&settings::FORWARD_POLICY.about, "topology", &Source::Program);
