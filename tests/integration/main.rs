@@ -4,8 +4,11 @@
 
 mod cli;
 mod compat_0_9_2;
+mod config;
 mod directory;
+mod first_start;
 mod localnet;
+mod manual;
 mod pipeline;
 mod probe;
 mod process;
