@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::config::settings as s;
 use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
+use crate::keys::store;
 
 use super::init::{choose_layer, create_node, summary, testnet};
 use super::node_files::KeyState;
@@ -30,6 +31,10 @@ pub(super) async fn make_if_missing(
     }
     if let Some(failure) = keys.without_file(home) {
         return Err(failure);
+    }
+    if let KeyState::All { files } = &keys {
+        // Before anything is asked for or made: keys that cannot be used make no node.
+        store::load(files)?;
     }
     let mut values = settings(id, flags)?;
     settle_announced(&mut values)?;

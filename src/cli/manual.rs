@@ -36,7 +36,7 @@ pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Resul
 pub(super) fn man(args: ManArgs, command: Command) -> Result<(), Failure> {
     let Some(dir) = args.dir else {
         let mut page = Vec::new();
-        Man::new(command).render(&mut page).map_err(|error| unwritten(&error))?;
+        Man::new(command.disable_help_subcommand(true)).render(&mut page).map_err(|error| unwritten(&error))?;
         return print(&page);
     };
     let written = fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(command, &dir));

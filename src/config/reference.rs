@@ -19,23 +19,30 @@ const COLUMNS: &str = "\
 
 fn head() -> String {
     format!(
-        "<!-- Made by `nym-mixnode config reference`; `make docs` makes it anew. -->\n\n\
-         # Configuration\n\n\
-         Each setting can be given by a flag, by a variable of the environment, or in the node's `config/config.yaml`. \
-         The first of these that has it wins; otherwise the default holds. In a variable, and in a flag, the items of a \
-         list stand with commas between them.\n\n\
-         - `--set KEY=VALUE` sets any of them too, and can be repeated.\n\
-         - A variable with `_FILE` at its end names a file that holds the value, such as a mounted secret. Only there may \
-         a URL have a user and a password.\n\
-         - An empty variable counts as not set. A key or a variable that is not known is an error.\n\
-         - `nym-mixnode config show` says what holds, and where it comes from; `nym-mixnode config check` names everything \
-         that is wrong. `configuration.schema.json` is the schema of the file, for editors.\n\n\
-         These variables are no settings:\n\n\
-         | variable | flag | meaning |\n\
-         |---|---|---|\n\
-         | `{}` | `--id` | which node |\n\
-         | `{}` | `--home` | directory of all nodes' files, instead of `~/.nym` |\n\
-         | `{}` | `--init-if-missing` | `true` or `false`: whether `run` makes a node that is missing |\n",
+        "\
+<!-- Made by `nym-mixnode config reference`; `make docs` makes it anew. -->
+
+# Configuration
+
+Each setting can be given by a flag, by a variable of the environment, or in the node's `config/config.yaml`. The first
+of these that has it wins; otherwise the default holds. In a variable, and in a flag, the items of a list stand with
+commas between them.
+
+- `--set KEY=VALUE` sets any of them too, and can be repeated.
+- A variable with `_FILE` at its end names a file that holds the value, such as a mounted secret. Only there may a URL
+  have a user and a password.
+- An empty variable counts as not set. A key or a variable that is not known is an error.
+- `nym-mixnode config show` says what holds, and where it comes from; `nym-mixnode config check` names everything that
+  is wrong. `configuration.schema.json` is the schema of the file, for editors.
+
+These variables are no settings:
+
+| variable | flag | meaning |
+|---|---|---|
+| `{}` | `--id` | which node |
+| `{}` | `--home` | directory of all nodes' files, instead of `~/.nym` |
+| `{}` | `--init-if-missing` | `true` or `false`: whether `run` makes a node that is missing |
+",
         environment::ID,
         environment::HOME,
         environment::INIT_IF_MISSING,

@@ -160,7 +160,7 @@ fn a_read_only_root_with_one_volume_is_enough() {
         let shell = ["sh", "-c", read_only, "sh", mounted, PROGRAM, "run", "--supervised"];
         outcome(&mut container.command(&[&namespaces[..], &shell[..]].concat(), more))
     };
-    // Nothing but the volume can be written to; then not even that.
+    // A home directory that cannot be written to, beside the volume; at the second start, the volume neither.
     let root = container.home.0.path().join("root");
     fs::create_dir(&root).unwrap();
     let first = identity(&run(&root, &[("HOME", root.to_str().unwrap())]).ok());
@@ -179,6 +179,6 @@ fn a_read_only_root_with_one_volume_is_enough() {
     let nowhere = Container::new();
     fs::create_dir(nowhere.volume()).unwrap();
     let mounted = nowhere.volume();
-    let more = [("NYM_MIXNODE_HOME", mounted.as_str())];
+    let more = [("NYM_MIXNODE_HOME", mounted.as_str()), ("NYM_MIXNODE_NODE_LAYER", "1")];
     run(Path::new(&mounted), &more).fails(73, &["Read-only file system", "NYM_MIXNODE_HOME"]);
 }
