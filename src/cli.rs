@@ -3,12 +3,14 @@
 mod failure;
 mod flags;
 mod init;
+mod keys;
 pub mod localnet;
 mod output;
 pub mod probe;
 pub mod registry;
 mod run;
 mod unregister;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::keys::secrecy::forbid_memory_dumps;
 use crate::telemetry::log;
 
 pub use failure::{Exit, Failure};
@@ -46,6 +49,8 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Upgrade(upgrade::Args),
+    Keys(keys::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -65,10 +70,17 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
+        if matches!(self, Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_)) {
+            forbid_memory_dumps().map_err(|error| {
+                Failure::new(Exit::TRY_AGAIN, format_args!("keys cannot be kept out of core dumps: {error}"))
+            })?;
+        }
         match self {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Upgrade(args) => upgrade::run(&args),
+            Self::Keys(args) => keys::run(args),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),

@@ -5,6 +5,7 @@
 pub mod address;
 mod file;
 pub mod home;
+pub mod migrate;
 mod parse;
 pub mod settings;
 pub(crate) mod staging;
@@ -75,6 +76,8 @@ pub struct KeysConfig {
     pub public_identity: PathBuf,
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
+    /// Accept private keys that their group can read; others never may.
+    pub allow_group_read: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -275,6 +278,7 @@ fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
         public_identity: values.parse(&s::KEYS_PUBLIC_IDENTITY)?,
         private_sphinx: values.parse(&s::KEYS_PRIVATE_SPHINX)?,
         public_sphinx: values.parse(&s::KEYS_PUBLIC_SPHINX)?,
+        allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)?,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
-use super::{Exit, Failure};
+use super::{Exit, Failure, upgrade};
 
 const LOGO: &str = r"
       _ __  _   _ _ __ ___
@@ -84,23 +84,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 /// Reads the node's configuration file, with what `overrides` replaces in it.
 pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
     let path = home.config_file();
-    let config = match (Config::load(&path, overrides), home.older_config_file()) {
-        (Err(ConfigError::NotFound(_)), Some(older)) => {
-            return Err(Failure::new(
-                Exit::CONFIG,
-                format_args!(
-                    "{} is of an older release, and {} does not exist: make a node with another --id",
-                    older.display(),
-                    path.display()
-                ),
-            ));
-        }
-        (Err(error @ ConfigError::NotFound(_)), None) => {
+    let config = Config::load(&path, overrides).or_else(|error| match error {
+        ConfigError::NotFound(_) => {
+            upgrade::refuse_older(home, id)?;
             let advice = format!("make the node first with `nym-mixnode init --id {id} --host ADDRESS`");
-            return Err(Failure::from(error).with_advice(advice));
+            Err(Failure::from(error).with_advice(advice))
         }
-        (loaded, _) => loaded?,
-    };
+        error => Err(error.into()),
+    })?;
     if config.node.id != id.as_str() {
         return Err(Failure::new(
             Exit::CONFIG,

@@ -10,7 +10,7 @@ use url::Url;
 use super::ForwardPolicy;
 use super::address::Host;
 use super::home::NodeId;
-use super::parse::{count, duration, id, path, policy, size, text, url};
+use super::parse::{count, duration, id, path, policy, size, switch, text, url};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -111,6 +111,9 @@ settings! {
     KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Value("data/public_sphinx.pem"), path,
         "a file's path",
         "The public key that packets are made for.";
+    KEYS_ALLOW_GROUP_READ: bool = "keys.allow_group_read", Value("false"), switch,
+        "true or false",
+        "Accept private keys that their group can read, as in a Kubernetes secret mounted with fsGroup.";
 
     MIX_WORKERS: usize = "mix.workers", Value("0"), |t| count(t, 0..=1024),
         "a whole number from 0 to 1024",
