@@ -4,10 +4,14 @@
 
 mod cli;
 mod compat_0_9_2;
+mod crash;
 mod directory;
+mod exit_codes;
+mod keys;
 mod localnet;
 mod pipeline;
 mod probe;
 mod sphinx_oracle;
 mod support;
 mod tidy;
+mod upgrade;

@@ -1,0 +1,280 @@
+//! What is left when a command is killed, or the disk fails, at every step of its work on files.
+//!
+//! strace runs the real program and kills it just before its first, second, third … call of each kind, or lets that call
+//! fail, until the program comes to its end before the count is reached.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use age::secrecy::SecretString;
+
+use crate::cli::Home;
+use crate::keys::{KEY_FILES, archive, encrypted, key_contents, passphrase};
+use crate::upgrade::{older_node, toml};
+
+/// Calls that change files, and those without which no file is changed.
+const CALLS: [&str; 13] = [
+    "openat",
+    "write",
+    "fsync",
+    "fchmod",
+    "renameat2",
+    "?rename",
+    "?mkdir",
+    "mkdirat",
+    "?unlink",
+    "unlinkat",
+    "linkat",
+    "?chmod",
+    "fchmodat",
+];
+
+/// What a full disk, a read-only one and a broken one answer.
+const FAILURES: [(&str, &str); 7] = [
+    ("write", "ENOSPC"),
+    ("fsync", "EIO"),
+    ("renameat2", "EROFS"),
+    ("?mkdir", "ENOSPC"),
+    ("fchmod", "EROFS"),
+    ("?chmod", "EROFS"),
+    ("openat", "EROFS"),
+];
+
+type Snapshot = Vec<(PathBuf, u32, Vec<u8>)>;
+
+/// One command, what there is before it, and how to tell what there is after it.
+struct Case {
+    home: Home,
+    before: Snapshot,
+    args: Vec<String>,
+    /// The new state is there as a whole.
+    is_done: Box<dyn Fn(&Home) -> bool>,
+    /// Nothing that was there before has suffered.
+    check: Box<dyn Fn(&Home)>,
+}
+
+enum End {
+    Killed,
+    Exited { code: i32, injected: bool, stderr: String },
+}
+
+impl Case {
+    fn new(
+        home: Home,
+        args: &[&str],
+        is_done: impl Fn(&Home) -> bool + 'static,
+        check: impl Fn(&Home) + 'static,
+    ) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { before: home.snapshot(), home, args, is_done: Box::new(is_done), check: Box::new(check) }
+    }
+
+    /// The files as they were before the command.
+    fn reset(&self) {
+        for entry in fs::read_dir(self.home.0.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        let is_dir = |path: &Path| self.before.iter().any(|(other, ..)| other.parent() == Some(path));
+        for (path, mode, contents) in &self.before {
+            if is_dir(path) {
+                fs::create_dir_all(path).unwrap();
+            } else {
+                fs::write(path, contents).unwrap();
+            }
+            fs::set_permissions(path, PermissionsExt::from_mode(*mode)).unwrap();
+        }
+    }
+
+    fn run_with(&self, inject: &str) -> End {
+        let trace = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o"]).arg(trace.path());
+        let call = inject.split(':').next().unwrap();
+        command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={inject}")]);
+        command.arg(env!("CARGO_BIN_EXE_nym-mixnode")).args(&self.args).env("HOME", self.home.0.path());
+        let output = command.env_remove("RUST_LOG").stdin(Stdio::null()).output().expect("strace runs");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            None => End::Killed,
+            Some(code) => {
+                let injected = fs::read_to_string(trace.path()).unwrap().contains("(INJECTED)");
+                End::Exited { code, injected, stderr }
+            }
+        }
+    }
+
+    /// As before or as after; and the same command, given again, comes to its end.
+    fn assert_whole(&self, inject: &str) {
+        (self.check)(&self.home);
+        if (self.is_done)(&self.home) {
+            return;
+        }
+        let retried = self.home.run(&self.args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(retried.code, 0, "{inject}: {}", retried.stderr);
+        assert!((self.is_done)(&self.home), "{inject}: {}", retried.stdout);
+        (self.check)(&self.home);
+        assert_eq!(leftovers(&self.home), [""; 0], "{inject}");
+    }
+
+    /// Kills the command at every call; says how often.
+    fn kill_everywhere(&self) -> usize {
+        let mut kills = 0;
+        for call in CALLS {
+            for count in 1.. {
+                let inject = format!("{call}:signal=KILL:when={count}");
+                self.reset();
+                match self.run_with(&inject) {
+                    End::Killed => self.assert_whole(&inject),
+                    End::Exited { code, stderr, .. } => {
+                        assert_eq!(code, 0, "{inject}: {stderr}");
+                        self.assert_whole(&inject);
+                        break;
+                    }
+                }
+                kills += 1;
+            }
+        }
+        kills
+    }
+
+    /// Lets every call fail once; says how often the command noticed.
+    fn fail_everywhere(&self) -> usize {
+        let mut failures = 0;
+        for (call, error) in FAILURES {
+            for count in 1.. {
+                let inject = format!("{call}:error={error}:when={count}");
+                self.reset();
+                let End::Exited { code, injected, stderr } = self.run_with(&inject) else { panic!("{inject}: killed") };
+                if !injected {
+                    break;
+                }
+                // The loader of the program's libraries has an exit code of its own.
+                let known = [0, 73, 74, 127].contains(&code) || call == "openat";
+                assert!(known, "{inject}: {code}: {stderr}");
+                assert_eq!(leftovers(&self.home), [""; 0], "{inject}");
+                self.assert_whole(&inject);
+                failures += usize::from(code != 0);
+            }
+        }
+        failures
+    }
+}
+
+/// Files and directories that were being made.
+fn leftovers(home: &Home) -> Vec<String> {
+    let names = home.snapshot().into_iter().map(|(path, ..)| path.display().to_string());
+    names.filter(|name| name.ends_with(".new")).collect()
+}
+
+/// No public half is without its private one, and every file is whole.
+fn check_keys(home: &Home) {
+    for (private, public) in [(KEY_FILES[0], KEY_FILES[1]), (KEY_FILES[2], KEY_FILES[3])] {
+        assert!(!home.key(public).exists() || home.key(private).exists(), "{public} is alone");
+    }
+    for contents in key_contents(home).into_iter().flatten() {
+        pem::parse(contents).unwrap();
+    }
+}
+
+fn is_node(home: &Home) -> bool {
+    home.config().exists() && home.run(&["keys", "show", "--id", "mix"]).code == 0
+}
+
+fn init() -> Case {
+    let home = Home::new();
+    let args = ["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1"];
+    // The directory appears at once, with everything in it.
+    let check = |home: &Home| assert!(!home.node().exists() || is_node(home));
+    Case::new(home, &args, is_node, check)
+}
+
+fn upgrade() -> Case {
+    let home = older_node("0.8.1");
+    let (sphinx, old) = (key_contents(&home)[2].clone(), fs::read(toml(&home)).unwrap());
+    let backup = |home: &Home| fs::read(home.node().join("config/config.toml.0.8.1.bak")).ok();
+    let is_done = move |home: &Home| is_node(home) && !toml(home).exists() && backup(home).is_some();
+    let check = move |home: &Home| {
+        check_keys(home);
+        assert_eq!(key_contents(home)[2], sphinx, "the old key is another one");
+        let kept = fs::read(toml(home)).ok().or_else(|| backup(home));
+        assert_eq!(kept.as_ref(), Some(&old), "the old configuration is lost");
+        // What says that the node is upgraded comes last.
+        assert!(!home.config().exists() || is_node(home));
+    };
+    Case::new(home, &["upgrade", "--id", "mix", "--current-version", "0.8.1"], is_done, check)
+}
+
+fn backup() -> Case {
+    let home = Home::with_node();
+    let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
+    let args = ["keys", "backup", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
+    let keys = key_contents(&home);
+    let check = move |home: &Home| assert_eq!(key_contents(home), keys);
+    let is_done = |home: &Home| {
+        let Ok(sealed) = fs::read(home.0.path().join("keys.age")) else { return false };
+        let identity = age::scrypt::Identity::new(SecretString::from("correct horse"));
+        age::decrypt(&identity, &sealed).expect("a backup that is there is whole");
+        true
+    };
+    Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
+}
+
+fn restore() -> Case {
+    let home = Home::with_node();
+    let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
+    fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
+    let keys = key_contents(&home);
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    let args = ["keys", "restore", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
+    let is_done = {
+        let keys = keys.clone();
+        move |home: &Home| key_contents(home) == keys
+    };
+    let check = move |home: &Home| {
+        check_keys(home);
+        for (found, right) in key_contents(home).iter().zip(&keys) {
+            assert!(found.is_none() || found == right);
+        }
+    };
+    Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
+}
+
+#[test]
+fn init_is_all_or_nothing_wherever_it_is_killed() {
+    assert!(init().kill_everywhere() > 30);
+}
+
+#[test]
+fn upgrade_is_the_old_node_or_the_new_one_wherever_it_is_killed() {
+    assert!(upgrade().kill_everywhere() > 30);
+}
+
+#[test]
+fn a_backup_is_whole_or_absent_wherever_it_is_killed() {
+    assert!(backup().kill_everywhere() > 10);
+}
+
+#[test]
+fn a_restore_goes_on_wherever_it_was_killed() {
+    assert!(restore().kill_everywhere() > 30);
+}
+
+#[test]
+fn a_disk_that_is_full_read_only_or_broken_leaves_what_was_there() {
+    for case in [init(), upgrade(), restore()] {
+        assert!(case.fail_everywhere() > 10);
+    }
+}
+
+#[test]
+fn a_file_system_that_knows_only_links_will_do() {
+    for case in [init(), upgrade(), restore()] {
+        let End::Exited { code, injected, stderr } = case.run_with("renameat2:error=EINVAL") else { panic!("killed") };
+        assert!(injected && code == 0, "{stderr}");
+        assert!((case.is_done)(&case.home));
+        assert_eq!(leftovers(&case.home), [""; 0]);
+    }
+}
