@@ -153,7 +153,8 @@ fn close_private(files: &KeyFiles) -> Result<(), Failure> {
     for path in [&files.private_identity, &files.private_sphinx] {
         let Ok(metadata) = fs::metadata(path) else { continue };
         let mode = metadata.permissions().mode() & 0o7777;
-        if mode & 0o077 == 0 {
+        let open_to_others = mode & 0o077 != 0;
+        if !open_to_others {
             continue;
         }
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| {

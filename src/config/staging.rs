@@ -40,7 +40,10 @@ impl StagedDir {
         let staged = staged_path(parent, &name);
         let create = || {
             DirBuilder::new().mode(0o700).create(&staged)?;
-            File::open(&staged).inspect(mark_at_work)
+            File::open(&staged).inspect(mark_at_work).inspect_err(|_| {
+                // Still empty; nobody is left to tell about a second failure.
+                fs::remove_dir(&staged).ok();
+            })
         };
         let at_work = create().map_err(|source| at(&staged, source))?;
         Ok(Self { staged, _at_work: at_work, target: target.to_owned(), committed: false })

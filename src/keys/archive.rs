@@ -70,6 +70,9 @@ pub fn seal(pairs: &KeyPairs, passphrase: SecretString) -> Result<Vec<u8>, Archi
 pub fn open(sealed: &[u8], path: &Path, passphrase: SecretString) -> Result<KeyPairs, ArchiveError> {
     let problem = |error| explain(error, path);
     let decryptor = Decryptor::new_buffered(sealed).map_err(problem)?;
+    if !decryptor.is_scrypt() {
+        return Err(ArchiveError::Foreign(path.to_owned()));
+    }
     let mut identity = age::scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(WORK_FACTOR_MAX);
     let identity: &dyn age::Identity = &identity;
@@ -88,9 +91,7 @@ fn explain(error: DecryptError, path: &Path) -> ArchiveError {
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => ArchiveError::WrongPassphrase(path),
         DecryptError::ExcessiveWork { required, .. } => ArchiveError::TooMuchWork { path, factor: required },
         DecryptError::InvalidMac => ArchiveError::Damaged { path, problem: "its header was changed".to_owned() },
-        DecryptError::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
-            ArchiveError::Damaged { path, problem: error.to_string() }
-        }
+        DecryptError::Io(error) => ArchiveError::Damaged { path, problem: error.to_string() },
         _ => ArchiveError::Foreign(path),
     }
 }

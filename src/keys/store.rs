@@ -269,7 +269,11 @@ fn read_private(path: &Path, tag: &'static str, access: PrivateAccess) -> Result
 
 /// What else there is to do about a file that only its group can read too.
 fn group_hint(mode: u32) -> &'static str {
-    if mode & 0o037 == 0 { " (a Kubernetes secret with fsGroup needs keys.allow_group_read: true instead)" } else { "" }
+    let more_than_group_read = mode & 0o037 != 0;
+    if more_than_group_read {
+        return "";
+    }
+    " (a Kubernetes secret with fsGroup needs keys.allow_group_read: true instead)"
 }
 
 fn check_public(

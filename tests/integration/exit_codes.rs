@@ -36,7 +36,7 @@ fn code_65_is_bad_data() {
 fn code_69_is_a_service_that_is_not_there() {
     let home = Home::with_node();
     home.run(&["unregister", "--id", "mix"]).fails(69, &["http://127.0.0.1:9"]);
-    let ran = home.run(&["probe", "--validator", "http://127.0.0.1:9"]);
+    let ran = home.run(&["probe", "--directory", "http://127.0.0.1:9"]);
     assert_eq!(ran.code, 69, "{}", ran.stderr);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = TcpListener::bind(taken).unwrap();
@@ -51,7 +51,7 @@ fn code_73_is_a_file_that_cannot_be_created() {
     fs::write(home.0.path().join("file"), "").unwrap();
     let root = home.0.path().join("file/root");
     let line = ["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1", "--home", root.to_str().unwrap()];
-    home.run(&line).fails(73, &["cannot be created"]);
+    home.run(&line).fails(73, &["mixnodes/mix"]);
 }
 
 #[test]

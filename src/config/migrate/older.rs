@@ -183,8 +183,8 @@ fn kind(value: &Value) -> &'static str {
 }
 
 fn line_of(text: &str, span: Option<Range<usize>>) -> u64 {
-    let before = span.and_then(|span| text.as_bytes().get(..span.start)).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count() as u64
+    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+    1 + before.matches('\n').count() as u64
 }
 
 #[cfg(test)]
@@ -237,6 +237,14 @@ mod tests {
         assert_eq!(error("[mixnode]\nid = \"a\"\nid = \"b\"\n").0, 3);
         assert_eq!(error("layer = 1\n").0, 1);
         assert_eq!(error("{\"node\": 1}").0, 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "[\\[\\]a-z0-9='\",.#{} \n\t-]{0,200}|(\\PC|\n){0,100}") {
+            Older::parse(&text).ok();
+            Older::parse(&format!("[mixnode]\nversion = '0.9.2'\n{text}")).ok();
+        }
     }
 
     #[test]
