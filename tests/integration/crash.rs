@@ -168,8 +168,9 @@ impl Case {
 
 /// Files and directories that were being made.
 fn leftovers(home: &Home) -> Vec<String> {
-    let names = home.snapshot().into_iter().map(|(path, ..)| path.display().to_string());
-    names.filter(|name| name.ends_with(".new")).collect()
+    let is_new = |path: &Path| path.extension().is_some_and(|end| end == "new");
+    let paths = home.snapshot().into_iter().map(|(path, ..)| path);
+    paths.filter(|path| is_new(path)).map(|path| path.display().to_string()).collect()
 }
 
 /// No public half is without its private one, and every file is whole.

@@ -152,7 +152,7 @@ fn a_backup_that_does_not_open_changes_nothing() {
         (b"-----BEGIN CERTIFICATE-----", &["is not a file that age has encrypted"]),
         (b"", &["is damaged"]),
         (&encrypted("correct horse", b"my diary"), &["holds no backup of a node's keys"]),
-        (&encrypted("correct horse", &[0; 100_000]), &["holds no backup"]),
+        (&encrypted("correct horse", &vec![0; 100_000]), &["holds no backup"]),
         (&mixed, &["public_sphinx.pem does not belong to"]),
     ];
     for (contents, words) in bad {
@@ -209,7 +209,7 @@ fn secrets(home: &Home) -> Vec<String> {
         let key = pem::parse(&text).unwrap().into_contents();
         secrets.push(text.lines().nth(1).unwrap().trim_end_matches('=').to_owned());
         secrets.push(bs58::encode(&key).into_string());
-        secrets.push(key.iter().map(|byte| format!("{byte:02x}")).collect());
+        secrets.push(key.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat());
         secrets.push(format!("{key:?}").trim_matches(['[', ']']).to_owned());
     }
     secrets
