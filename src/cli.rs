@@ -5,6 +5,7 @@ mod failure;
 mod first_start;
 mod flags;
 mod init;
+mod keys;
 mod load;
 pub mod localnet;
 mod manual;
@@ -15,6 +16,7 @@ pub mod registry;
 mod run;
 mod table_flags;
 mod unregister;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::keys::secrecy::forbid_memory_dumps;
 use crate::telemetry::log;
 
 pub use failure::{Exit, Failure};
@@ -52,6 +55,8 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Upgrade(upgrade::Args),
+    Keys(keys::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -74,10 +79,17 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
+        if matches!(self, Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_)) {
+            forbid_memory_dumps().map_err(|error| {
+                Failure::new(Exit::TRY_AGAIN, format_args!("keys cannot be kept out of core dumps: {error}"))
+            })?;
+        }
         match self {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Upgrade(args) => upgrade::run(&args),
+            Self::Keys(args) => keys::run(args),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),

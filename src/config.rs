@@ -9,6 +9,7 @@ mod file;
 pub mod home;
 mod kind;
 mod layers;
+pub mod migrate;
 pub(crate) mod nearest;
 mod parse;
 pub(crate) mod redact;
@@ -86,6 +87,8 @@ pub struct KeysConfig {
     pub public_identity: PathBuf,
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
+    /// Accept private keys that their group can read; others never may.
+    pub allow_group_read: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -220,6 +223,7 @@ impl KeysConfig {
             public_identity: dir.join("public_identity.pem"),
             private_sphinx: dir.join("private_sphinx.pem"),
             public_sphinx: dir.join("public_sphinx.pem"),
+            allow_group_read: false,
         }
     }
 }
@@ -305,6 +309,7 @@ fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
         public_identity: values.parse_if_set(&s::KEYS_PUBLIC_IDENTITY)?.unwrap_or(files.public_identity),
         private_sphinx: values.parse_if_set(&s::KEYS_PRIVATE_SPHINX)?.unwrap_or(files.private_sphinx),
         public_sphinx: values.parse_if_set(&s::KEYS_PUBLIC_SPHINX)?.unwrap_or(files.public_sphinx),
+        allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)?,
     })
 }
 

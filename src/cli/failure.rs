@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
 use crate::config::home::HomeError;
-use crate::config::{ConfigError, ConfigErrors, CreateError, InvalidValue, Source};
+use crate::config::migrate::MigrateError;
+use crate::config::{ConfigError, ConfigErrors, CreateError, CreateFileError, InvalidValue, Source};
 use crate::directory::DirectoryError;
 use crate::keys::KeyError;
+use crate::keys::archive::ArchiveError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
@@ -165,7 +167,36 @@ impl From<KeyError> for Failure {
     }
 }
 
-fn read_exit(error: &io::Error) -> Exit {
+impl From<CreateFileError> for Failure {
+    fn from(error: CreateFileError) -> Self {
+        match error {
+            CreateFileError::Config(error) => error.into(),
+            CreateFileError::Create(error) => error.into(),
+        }
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        let exit = match &error {
+            MigrateError::Read { source, .. } => read_exit(source),
+            MigrateError::Older { .. } => Exit::CONFIG,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Keys(error) => error.into(),
+            ArchiveError::Encrypt(_) => Self::new(Exit::TRY_AGAIN, error),
+            error => Self::new(Exit::DATA, error),
+        }
+    }
+}
+
+pub(super) fn read_exit(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::InvalidData => Exit::DATA,
         _ if is_denied(error) => Exit::PERMISSION,

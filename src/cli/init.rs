@@ -20,7 +20,7 @@ use crate::keys::{KeyError, NodeKeys};
 use super::flags::{NodeFlags, SettingFlags};
 use super::node_files::KeyState;
 use super::output::say;
-use super::{Exit, Failure};
+use super::{Exit, Failure, upgrade};
 
 /// Layers of the Nym network.
 const LAYERS: u64 = 3;
@@ -63,6 +63,7 @@ fn after_help() -> String {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
+    upgrade::refuse_older(&home, &args.node.id)?;
     let id = &args.node.id;
     let mut values = settings(&args)?;
     refuse_existing(&home, &values)?;
@@ -151,8 +152,8 @@ impl From<CreateNodeError> for Failure {
     fn from(error: CreateNodeError) -> Self {
         match error {
             CreateNodeError::Keys(error) => error.into(),
-            CreateNodeError::Config(CreateFileError::Config(error)) => error.into(),
-            CreateNodeError::Create(error) | CreateNodeError::Config(CreateFileError::Create(error)) => error.into(),
+            CreateNodeError::Config(error) => error.into(),
+            CreateNodeError::Create(error) => error.into(),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::config::settings as s;
 use crate::config::{Config, ConfigError, Environment, InvalidValue, Layers, NodeHome, NodeId, Source, Values};
 
 use super::node_files::KeyState;
-use super::{Exit, Failure};
+use super::{Failure, upgrade};
 
 /// The node's configuration: its file, over that the environment, over that `overrides`.
 pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
@@ -47,15 +47,8 @@ pub(super) fn layers(home: &NodeHome, id: &NodeId, overrides: &Values) -> (Layer
 /// Why there is no file, and what to do about it.
 fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     let path = home.config_file();
-    if let Some(older) = home.older_config_file() {
-        return Failure::new(
-            Exit::CONFIG,
-            format_args!(
-                "{} is of an older release, and {} does not exist: make a node with another --id",
-                older.display(),
-                path.display()
-            ),
-        );
+    if let Err(failure) = upgrade::refuse_older(home, id) {
+        return failure;
     }
     if let Some(failure) = KeyState::of(home, values).without_file(home) {
         return failure;

@@ -32,6 +32,7 @@ pub struct HomeError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHome {
     dir: PathBuf,
+    given_root: Option<PathBuf>,
 }
 
 impl NodeId {
@@ -66,11 +67,17 @@ impl NodeHome {
     /// # Errors
     /// When no root is given and there is neither of the two.
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
-        let root = match root {
-            Some(root) => root.to_owned(),
+        let given_root = root.map(Path::to_owned);
+        let root = match &given_root {
+            Some(root) => root.clone(),
             None => default_root()?,
         };
-        Ok(Self { dir: root.join("mixnodes").join(id.as_str()) })
+        Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
+    }
+
+    /// The root that was given, unless it is `~/.nym`.
+    pub(crate) fn given_root(&self) -> Option<&Path> {
+        self.given_root.as_deref()
     }
 
     /// The node's own directory.

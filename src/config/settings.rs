@@ -14,7 +14,7 @@ use super::address::Host;
 use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
-use super::parse::{count, duration, id, path, policy, size, text, url};
+use super::parse::{count, duration, id, path, policy, size, switch, text, url};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -140,6 +140,9 @@ settings! {
     KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Follows("public_sphinx.pem in keys.dir"), path,
         "a path without a slash at its end",
         "The public key that packets are made for.";
+    KEYS_ALLOW_GROUP_READ: bool = "keys.allow_group_read", Value("false"), switch,
+        "true or false",
+        "Accept private keys that their group can read, as in a Kubernetes secret mounted with fsGroup.";
 
     MIX_WORKERS: usize = "mix.workers", Value("0"), |t| count(t, 0..=1024),
         "a whole number from 0 to 1024",

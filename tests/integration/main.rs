@@ -5,8 +5,11 @@
 mod cli;
 mod compat_0_9_2;
 mod config;
+mod crash;
 mod directory;
+mod exit_codes;
 mod first_start;
+mod keys;
 mod localnet;
 mod manual;
 mod pipeline;
@@ -16,3 +19,4 @@ mod recovery;
 mod sphinx_oracle;
 mod support;
 mod tidy;
+mod upgrade;
