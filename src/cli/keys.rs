@@ -76,7 +76,8 @@ fn show(node: &NodeFlags) -> Result<(), Failure> {
     say(
         io::stdout(),
         format_args!(
-            "Identity key: {identity}\n  public:  {}\n  private: {}\nSphinx key: {sphinx}\n  public:  {}\n  private: {}",
+            "Identity key: {identity}\n  public:  {}\n  private: {}\n\
+             Sphinx key: {sphinx}\n  public:  {}\n  private: {}",
             files.public_identity.display(),
             files.private_identity.display(),
             files.public_sphinx.display(),

@@ -1,7 +1,7 @@
 //! `upgrade`: takes over the node of an older release, its configuration and its keys.
 //!
-//! Everything is checked before anything is changed, and `config.yaml` comes last: until it is there, the node is of the
-//! older release, and the same command goes on where it was cut off.
+//! Everything is checked before anything is changed, and `config.yaml` comes last: until it is there, the node is of
+//! the older release, and the same command goes on where it was cut off.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -23,7 +23,8 @@ use super::{Exit, Failure, load};
 
 /// Upgrade a mixnode of release 0.8.1, 0.9.0, 0.9.1 or 0.9.2 in place
 ///
-/// Its keys stay as they are, its config.toml becomes config.yaml and is kept as a backup. Done again, it changes nothing.
+/// Its keys stay as they are, its config.toml becomes config.yaml and is kept as a backup. Done again, it changes
+/// nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     nym-mixnode upgrade --id winston-smithnode --current-version 0.8.1\n  \

@@ -127,7 +127,10 @@ pub(crate) fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(),
     let created = write_new(&staged, mode, contents).map_err(|source| at(path, source)).and_then(|at_work| {
         rename_new(&staged, path)?;
         drop(at_work);
-        sync_dir(parent)
+        sync_dir(parent).inspect_err(|_| {
+            // Whoever made it takes the rest away, too.
+            fs::remove_file(path).ok();
+        })
     });
     if created.is_err() {
         // Gone already if the failure came after the renaming; nobody is left to tell about any other.
@@ -140,14 +143,20 @@ pub(crate) fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(),
 pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<(), CreateError> {
     let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // File systems over a network often know only the older way.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_instead(from, to),
         renamed => renamed.map_err(io::Error::from),
     };
     renamed.map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => CreateError::Exists(to.to_owned()),
         _ => at(to, source),
+    })
+}
+
+fn link_instead(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from).inspect_err(|_| {
+        // One name or the other, not both.
+        fs::remove_file(to).ok();
     })
 }
 

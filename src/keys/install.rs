@@ -74,7 +74,7 @@ fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Resul
     for (path, text) in files {
         let outcome = path.parent().map_or(Ok(()), staging::create_private_dirs).and_then(|()| text.create(path));
         if let Err(error) = outcome {
-            for path in created {
+            for path in created.into_iter().rev() {
                 // What remains is completed the next time.
                 fs::remove_file(path).ok();
             }
