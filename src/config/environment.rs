@@ -21,9 +21,11 @@ pub const ID: &str = "NYM_MIXNODE_ID";
 pub const HOME: &str = "NYM_MIXNODE_HOME";
 /// Whether `run` makes the node that it finds missing, as `--init-if-missing`.
 pub const INIT_IF_MISSING: &str = "NYM_MIXNODE_INIT_IF_MISSING";
+/// The file with the passphrase of `keys backup` and `keys restore`.
+pub const KEYS_PASSPHRASE_FILE: &str = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE";
 
 /// The variables that are no settings.
-pub(super) const SWITCHES: [&str; 3] = [ID, HOME, INIT_IF_MISSING];
+pub(super) const SWITCHES: [&str; 4] = [ID, HOME, INIT_IF_MISSING, KEYS_PASSPHRASE_FILE];
 
 const FILE_SUFFIX: &str = "_FILE";
 /// Longest file that a variable may name; every value is far shorter.

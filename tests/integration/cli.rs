@@ -431,9 +431,19 @@ fn pem_contents(path: &Path) -> Vec<u8> {
 fn help_names_every_command_and_flag() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok().stdout;
-    for command in
-        ["init", "run", "unregister", "upgrade", "keys", "registry", "probe", "localnet", "config", "completions", "man"]
-    {
+    for command in [
+        "init",
+        "run",
+        "unregister",
+        "upgrade",
+        "keys",
+        "registry",
+        "probe",
+        "localnet",
+        "config",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     let of_init = home.run(&["init", "--help"]).ok().stdout;

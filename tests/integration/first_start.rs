@@ -137,7 +137,7 @@ fn a_home_that_is_half_written_is_explained_and_left_as_it_is() {
 #[test]
 fn what_a_killed_start_left_is_in_nobodys_way() {
     let container = Container::new();
-    let leftover = container.node().with_file_name(".mixnode.4000000");
+    let leftover = container.node().with_file_name(".mixnode.4000000.new");
     fs::create_dir_all(leftover.join("data")).unwrap();
     fs::write(leftover.join("data/private_identity.pem"), "half").unwrap();
     container.start(&[]).ok();
@@ -174,7 +174,8 @@ fn a_read_only_root_with_one_volume_is_enough() {
     }
     let keys_dir = ("NYM_MIXNODE_KEYS_DIR", secret.to_str().unwrap());
     container.start(&[keys_dir]).fails(77, &["chmod 600"]);
-    assert_eq!(identity(&run(&secret, &[keys_dir]).ok()), first);
+    let for_its_group = ("NYM_MIXNODE_KEYS_ALLOW_GROUP_READ", "true");
+    assert_eq!(identity(&run(&secret, &[keys_dir, for_its_group]).ok()), first);
 
     let nowhere = Container::new();
     fs::create_dir(nowhere.volume()).unwrap();

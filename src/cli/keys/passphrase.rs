@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use age::secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::config::environment;
+
 use super::super::failure::read_exit;
 use super::{Exit, Failure};
 
@@ -15,7 +17,7 @@ const FILE_LEN_MAX: usize = 4096;
 #[derive(Debug, clap::Args)]
 pub(super) struct PassphraseFlags {
     /// File whose only line is the passphrase; without it, the terminal is asked
-    #[arg(long, value_name = "FILE", env = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE")]
+    #[arg(long, value_name = "FILE", env = environment::KEYS_PASSPHRASE_FILE)]
     passphrase_file: Option<PathBuf>,
 }
 
