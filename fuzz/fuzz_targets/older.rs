@@ -1,0 +1,15 @@
+//! Any text as a `config.toml` gives a file of a known release or an error; every entry of it has a line of the text.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nym_mixnode_fuzz::older::Older;
+
+fuzz_target!(|text: &str| {
+    let lines = text.lines().count() as u64;
+    let Ok(older) = Older::parse(text) else { return };
+    for entry in older.entries() {
+        assert!(entry.line >= 1 && entry.line <= lines.max(1), "{entry:?}");
+        assert!(older.get(&entry.key).is_none_or(|found| found.key == entry.key && !found.is_unset()));
+        assert!(entry.duration().len() >= entry.text.trim().len());
+    }
+});
