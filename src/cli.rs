@@ -2,6 +2,7 @@
 
 mod failure;
 mod flags;
+mod health;
 mod init;
 pub mod localnet;
 mod output;
@@ -46,6 +47,7 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Health(health::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -69,6 +71,7 @@ impl Command {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Health(args) => block_on(health::run(args)),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),

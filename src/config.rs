@@ -36,6 +36,7 @@ pub struct Config {
     pub mix: MixConfig,
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
+    pub http: HttpConfig,
     pub shutdown: ShutdownConfig,
 }
 
@@ -126,6 +127,15 @@ pub struct ConnectionsConfig {
     pub idle_timeout: Duration,
 }
 
+/// What the node tells its operator by HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpConfig {
+    /// `None` serves nothing; port 0 takes any free one.
+    pub listen: Option<SocketAddr>,
+    /// Whether somebody has chosen it. An address that nobody chose may be taken, by a second node say.
+    pub is_chosen: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
     /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
@@ -188,6 +198,7 @@ impl Config {
             mix: mix(values)?,
             forward: forward(values)?,
             connections: connections(values)?,
+            http: http(values)?,
             shutdown: shutdown(values)?,
         })
     }
@@ -314,6 +325,11 @@ fn connections(values: &Values) -> Result<ConnectionsConfig, ConfigError> {
     })
 }
 
+fn http(values: &Values) -> Result<HttpConfig, ConfigError> {
+    let is_chosen = !values.of(&s::HTTP_LISTEN.about).is_empty();
+    Ok(HttpConfig { listen: values.parse(&s::HTTP_LISTEN)?, is_chosen })
+}
+
 fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     Ok(ShutdownConfig {
         linger: values.parse(&s::SHUTDOWN_LINGER)?,
@@ -342,6 +358,7 @@ defaults_from_table! {
     MixConfig: mix;
     ForwardConfig: forward;
     ConnectionsConfig: connections;
+    HttpConfig: http;
     ShutdownConfig: shutdown;
 }
 

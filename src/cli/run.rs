@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use url::Url;
@@ -13,6 +14,7 @@ use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
+use crate::systemd::ServiceManager;
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
@@ -44,6 +46,9 @@ pub(super) struct Args {
     /// Worker threads; 0 is one for each core
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+    /// Where the node tells its operator how it is, by HTTP: an address with its port, or off
+    #[arg(long, value_name = "ADDRESS")]
+    http_listen: Option<String>,
     /// Take over the registration that this identity has at another host
     #[arg(long)]
     force: bool,
@@ -64,7 +69,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = configure(&home, &args)?;
     let keys = load_keys(&home, &config)?;
     let hello = format!("{}\n{}", banner(), summary(&config, &keys));
-    let options = RunOptions { last_good: Some(home.topology_file()) };
+    let options = RunOptions {
+        last_good: Some(home.topology_file()),
+        service_manager: ServiceManager::from_environment().map(Arc::new),
+    };
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
         stopped.await.ok();
@@ -114,6 +122,9 @@ fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut overrides = args.settings.values(&args.host);
     if let Some(workers) = &args.workers {
         overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
+    }
+    if let Some(address) = &args.http_listen {
+        overrides.set(&s::HTTP_LISTEN.about, address, &Source::Flag("--http-listen"));
     }
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;

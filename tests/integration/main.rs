@@ -6,6 +6,7 @@ mod cli;
 mod compat_0_9_2;
 mod directory;
 mod localnet;
+mod operator;
 mod pipeline;
 mod probe;
 mod process;

@@ -37,7 +37,10 @@ pub(crate) fn own_address() -> SocketAddr {
 /// The program with these arguments, deaf to the settings of whoever runs the tests.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").kill_on_drop(true);
+    command.args(arguments).kill_on_drop(true);
+    for variable in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(variable);
+    }
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("NYM_") {
             command.env_remove(variable);
@@ -145,6 +148,15 @@ impl NodeFiles {
         files
     }
 
+    /// Adds settings of a section that the file has none of.
+    pub(crate) fn configure(&self, section: &str) {
+        let path = self.dir().join("config/config.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        let name = format!("\n{}\n", section.lines().next().unwrap());
+        assert!(text.contains(&name), "{name:?} is not in:\n{text}");
+        fs::write(&path, text.replacen(&name, &format!("\n{section}\n"), 1)).unwrap();
+    }
+
     /// What `--home` is for these files.
     pub(crate) fn root(&self) -> &str {
         self.home.path().to_str().unwrap()
@@ -186,7 +198,10 @@ impl NodeProcess {
         let log = files.home.path().join("log");
         let node = ["run", "--home", files.root(), "--id", "mix", "--supervised"];
         let quick = ["--topology-refresh", "100ms", "--shutdown-linger", "0s"];
-        let mut command = program(&[&node[..], &quick, flags].concat());
+        // Which port that becomes is in the first event.
+        let http = ["--http-listen", "127.0.0.1:0"];
+        let http = if flags.contains(&http[0]) { &[] } else { &http[..] };
+        let mut command = program(&[&node[..], &quick, http, flags].concat());
         command.stdin(Stdio::piped()).stderr(File::create(&log).unwrap());
         change(&mut command);
         let mut child = command.spawn().unwrap();
@@ -204,6 +219,14 @@ impl NodeProcess {
         let line = timeout(PATIENCE, self.events.next_line()).await.expect("the node reports").unwrap();
         let line = line.unwrap_or_else(|| panic!("the node ended: {}", self.log()));
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Where it answers by HTTP, which is in its first event.
+    pub(crate) async fn http(&mut self) -> SocketAddr {
+        match self.event().await {
+            SupervisorEvent::Ready { http: Some(address), .. } => address,
+            other => panic!("no HTTP in {other:?}"),
+        }
     }
 
     /// Waits for a report that satisfies `wanted`.
@@ -229,6 +252,10 @@ impl NodeProcess {
     /// As by a power cut.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
     }
 
     pub(crate) fn terminate(&self) {
