@@ -1,5 +1,6 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
+mod doctor;
 mod failure;
 mod flags;
 mod health;
@@ -48,6 +49,7 @@ enum Command {
     Run(run::Args),
     Unregister(unregister::Args),
     Health(health::Args),
+    Doctor(doctor::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -72,6 +74,7 @@ impl Command {
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
             Self::Health(args) => block_on(health::run(args)),
+            Self::Doctor(args) => block_on(doctor::run(args)),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),

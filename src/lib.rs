@@ -31,6 +31,8 @@ pub mod node;
 
 pub mod probe;
 
+pub mod doctor;
+
 pub mod localnet;
 
 pub mod registry;

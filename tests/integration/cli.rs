@@ -426,7 +426,7 @@ fn pem_contents(path: &Path) -> Vec<u8> {
 fn help_names_every_command_and_flag() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok().stdout;
-    for command in ["init", "run", "unregister", "registry", "probe", "localnet"] {
+    for command in ["init", "run", "unregister", "health", "doctor", "registry", "probe", "localnet"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     let of_init = home.run(&["init", "--help"]).ok().stdout;

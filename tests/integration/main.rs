@@ -5,6 +5,7 @@
 mod cli;
 mod compat_0_9_2;
 mod directory;
+mod doctor;
 mod localnet;
 mod operator;
 mod pipeline;
