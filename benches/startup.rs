@@ -1,8 +1,15 @@
 //! How long a node takes from its start to the moment it mixes, and to the moment the directory lists it: the real
 //! program, with a registry on this machine. `cargo bench --bench startup`, or with the number of starts behind `--`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run says why")]
-#![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark reports to the terminal and stops at the first trouble"
+)]
 
 mod support;
 

@@ -104,9 +104,10 @@ mod tests {
 
     #[test]
     fn an_address_is_free_or_the_nodes_or_somebody_elses() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = config(&taken.local_addr().unwrap().to_string());
-        // The listener is gone, so the address is free again.
+        // No other test binds on this address, so the port stays free once it is dropped.
+        let listener = std::net::TcpListener::bind("127.0.0.5:0").unwrap();
+        let taken = config(&listener.local_addr().unwrap().to_string());
+        drop(listener);
         assert_eq!(bind(&taken, Running::No)[0].level, Level::Ok);
         assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Warning);
         let _holder = std::net::TcpListener::bind(taken.listen.addresses[0]).unwrap();
