@@ -22,7 +22,8 @@ impl Examination {
 
     /// What a check has found, with what to do.
     fn words(&self, check: &str) -> String {
-        self.findings(check).map(|finding| format!("{} {}", finding["message"], finding["fix"])).collect()
+        let words = |finding: &Value| format!("{} {}", finding["message"], finding["fix"]);
+        self.findings(check).map(words).collect::<Vec<_>>().join("\n")
     }
 
     fn findings<'a>(&'a self, check: &'a str) -> impl Iterator<Item = &'a Value> {
