@@ -1,15 +1,21 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
+mod config;
 mod doctor;
 mod failure;
+mod first_start;
 mod flags;
 mod health;
 mod init;
+mod load;
 pub mod localnet;
+mod manual;
+mod node_files;
 mod output;
 pub mod probe;
 pub mod registry;
 mod run;
+mod table_flags;
 mod unregister;
 
 use std::ffi::OsString;
@@ -18,7 +24,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::telemetry::log;
 
@@ -53,6 +59,9 @@ enum Command {
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
+    Config(config::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -78,6 +87,9 @@ impl Command {
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
+            Self::Config(args) => config::run(args),
+            Self::Completions(args) => manual::completions(&args, Cli::command()),
+            Self::Man(args) => manual::man(args, Cli::command()),
         }
     }
 }
@@ -118,8 +130,10 @@ fn one_paragraph(text: &str) -> String {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    // Without a standard error there is nobody to tell; the exit code remains.
-    writeln!(io::stderr(), "nym-mixnode: {failure}").ok();
+    for line in failure.lines() {
+        // Without a standard error there is nobody to tell; the exit code remains.
+        writeln!(io::stderr(), "nym-mixnode: {line}").ok();
+    }
     failure.exit.into()
 }
 
@@ -127,7 +141,6 @@ fn report(failure: &Failure) -> ExitCode {
 mod tests {
     use super::*;
     use crate::node::PROTOCOL_VERSION;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -141,10 +154,7 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             one_paragraph(&error.render().to_string())
         };
-        assert_eq!(
-            error("nym-mixnode init --id a"),
-            "the following required arguments were not provided: --host <ADDRESS>"
-        );
+        assert_eq!(error("nym-mixnode completions"), "the following required arguments were not provided: <SHELL>");
         assert_eq!(
             error("nym-mixnode run --id a --layre 1"),
             "unexpected argument '--layre' found; a similar argument exists: '--layer'"

@@ -3,23 +3,34 @@
 //! A setting that isn't known, or a value that isn't allowed, is an error; it never falls back to a default.
 
 pub mod address;
+pub mod environment;
+mod error;
 mod file;
 pub mod home;
+mod kind;
+mod layers;
+pub(crate) mod nearest;
 mod parse;
+pub(crate) mod redact;
+pub(crate) mod reference;
+pub(crate) mod schema;
 pub mod settings;
 pub(crate) mod staging;
 mod values;
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thiserror::Error;
 use url::Url;
 
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
 pub use home::{NodeHome, NodeId};
+pub use kind::Bytes;
+pub use layers::Layers;
+pub use redact::redacted;
 pub use staging::CreateError;
 pub use values::{Source, Values};
 
@@ -60,7 +71,7 @@ pub struct AnnounceConfig {
     pub addresses: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
@@ -144,32 +155,15 @@ pub struct ShutdownConfig {
     pub drain_deadline: Duration,
 }
 
-/// The configuration cannot be read or makes no sense.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    #[error("{} does not exist", .0.display())]
-    NotFound(PathBuf),
-    #[error("{} cannot be read: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}:{line}: {problem}", path.display())]
-    Syntax { path: PathBuf, line: u64, problem: String },
-    #[error("{}:{line}: {key} is not a setting; here stand {known}", path.display())]
-    UnknownKey { path: PathBuf, line: u64, key: String, known: String },
-    #[error("{0} is not set and has no default")]
-    Unset(&'static str),
-    #[error(transparent)]
-    Invalid(#[from] InvalidValue),
-}
-
-/// A setting has a value that it doesn't allow.
-#[derive(Debug, Error)]
-#[error("{place}: {key} {value:?} {problem}")]
-pub struct InvalidValue {
-    pub place: Source,
-    pub key: &'static str,
-    pub value: String,
-    /// A predicate, such as "is not a layer".
-    pub problem: String,
+impl fmt::Debug for DirectoryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryConfig")
+            .field("url", &redacted(&self.url))
+            .field("metrics_url", &redacted(&self.metrics_url))
+            .field("topology_refresh", &self.topology_refresh)
+            .field("take_over", &self.take_over)
+            .finish()
+    }
 }
 
 impl Config {
@@ -177,17 +171,34 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, or a setting is unknown, missing or not allowed.
-    pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigError> {
-        let mut values = file::read(path)?;
-        values.replace_with(overrides);
-        Self::from_values(&values)
+    pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigErrors> {
+        let mut layers = Layers::default();
+        if !layers.file(path) {
+            return Err(ConfigError::NotFound(path.to_owned()).into());
+        }
+        layers.values(overrides);
+        layers.finish().map(|(_, config)| config)
     }
 
     /// Parses and checks the settings.
     ///
     /// # Errors
-    /// When a setting is missing or not allowed.
-    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
+    /// With every setting that is missing or not allowed.
+    pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
+        let mut problems = values.problems();
+        // What each setting allows is known now; these are the rules that a section has besides.
+        for broken in [listen_addresses(values).err(), announced(values).err(), forward(values).err()] {
+            let is_told = |problem: &ConfigError| problems.iter().any(|told| told.to_string() == problem.to_string());
+            problems.extend(broken.filter(|problem| !is_told(problem)));
+        }
+        match Self::sections(values) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Err(problem) if problems.is_empty() => Err(problem.into()),
+            _ => Err(ConfigErrors(problems)),
+        }
+    }
+
+    fn sections(values: &Values) -> Result<Self, ConfigError> {
         let listen = listen_addresses(values)?;
         Ok(Self {
             node: node(values)?,
@@ -204,21 +215,45 @@ impl Config {
     }
 }
 
+impl KeysConfig {
+    /// The section of the key files alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When a path is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        keys(values)
+    }
+
+    /// The files that are in `dir`, under their usual names.
+    pub(crate) fn in_dir(dir: &Path) -> Self {
+        Self {
+            private_identity: dir.join("private_identity.pem"),
+            public_identity: dir.join("public_identity.pem"),
+            private_sphinx: dir.join("private_sphinx.pem"),
+            public_sphinx: dir.join("public_sphinx.pem"),
+        }
+    }
+}
+
+impl HttpConfig {
+    /// The section of the operator's HTTP alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When the address is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        http(values)
+    }
+}
+
 /// Writes a new configuration file for these settings, commented for people.
+///
+/// What came from a file of its own stays there.
 ///
 /// # Errors
 /// When the settings are not allowed, or the file exists or cannot be created.
 pub fn create_file(path: &Path, values: &Values) -> Result<(), CreateFileError> {
     Config::from_values(values)?;
     Ok(staging::create_file(path, 0o644, file::render(values).as_bytes())?)
-}
-
-/// A configuration file was not created.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub enum CreateFileError {
-    Config(#[from] ConfigError),
-    Create(#[from] CreateError),
 }
 
 fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
@@ -240,7 +275,11 @@ fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, Config
         }
         addresses.push((address, place));
     }
-    if addresses.is_empty() { Err(ConfigError::Unset(key)) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(ConfigError::unset(&s::LISTEN_ADDRESSES.about)) } else { Ok(addresses) }
+}
+
+fn announced(values: &Values) -> Result<Vec<SocketAddr>, ConfigError> {
+    announce_addresses(values, &listen_addresses(values)?)
 }
 
 /// What is announced; the listening addresses when nothing else is said.
@@ -281,11 +320,12 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
 }
 
 fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
+    let files = KeysConfig::in_dir(&values.parse(&s::KEYS_DIR)?);
     Ok(KeysConfig {
-        private_identity: values.parse(&s::KEYS_PRIVATE_IDENTITY)?,
-        public_identity: values.parse(&s::KEYS_PUBLIC_IDENTITY)?,
-        private_sphinx: values.parse(&s::KEYS_PRIVATE_SPHINX)?,
-        public_sphinx: values.parse(&s::KEYS_PUBLIC_SPHINX)?,
+        private_identity: values.parse_if_set(&s::KEYS_PRIVATE_IDENTITY)?.unwrap_or(files.private_identity),
+        public_identity: values.parse_if_set(&s::KEYS_PUBLIC_IDENTITY)?.unwrap_or(files.public_identity),
+        private_sphinx: values.parse_if_set(&s::KEYS_PRIVATE_SPHINX)?.unwrap_or(files.private_sphinx),
+        public_sphinx: values.parse_if_set(&s::KEYS_PUBLIC_SPHINX)?.unwrap_or(files.public_sphinx),
     })
 }
 
@@ -293,7 +333,7 @@ fn mix(values: &Values) -> Result<MixConfig, ConfigError> {
     Ok(MixConfig {
         workers: values.parse(&s::MIX_WORKERS)?,
         delay_max: values.parse(&s::MIX_DELAY_MAX)?,
-        memory_bytes: values.parse(&s::MIX_MEMORY)?,
+        memory_bytes: values.parse(&s::MIX_MEMORY)?.0,
     })
 }
 
@@ -418,7 +458,8 @@ mod tests {
     fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
         for about in settings::ALL {
             let error = with(about, &["\u{7}/"]).unwrap_err();
-            assert_eq!(error, format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed));
+            let expected = format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed);
+            assert!(error.lines().any(|line| line == expected), "{expected} is not in:\n{error}");
         }
     }
 
@@ -428,7 +469,7 @@ mod tests {
             let mut values = minimal();
             values.set_list(about, [""; 0], &Source::Program);
             let error = Config::from_values(&values).unwrap_err().to_string();
-            assert_eq!(error, format!("{} is not set and has no default", about.key));
+            assert!(error.contains(&format!("{} is not set and has no default", about.key)), "{error}");
         }
     }
 
@@ -454,6 +495,45 @@ mod tests {
         values.set(&s::ANNOUNCE_ADDRESSES.about, "192.0.2.9", &Source::Program);
         let config = Config::from_values(&values).unwrap();
         assert_eq!(config.announce.addresses, ["192.0.2.9:2000".parse().unwrap()]);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let mut values = minimal();
+        for (about, text) in [(&s::MIX_WORKERS.about, "many"), (&s::NODE_LAYER.about, "0"), (&s::MIX_MEMORY.about, "1")]
+        {
+            values.set(about, text, &Source::Variable(about.variable()));
+        }
+        values.set(&s::FORWARD_BACKOFF_MAX.about, "1ms", &Source::Flag("--set"));
+        values.set(&s::ANNOUNCE_ADDRESSES.about, "::", &Source::Flag("--announce-host"));
+        let errors = Config::from_values(&values).unwrap_err();
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let begins = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!(told.len(), 5, "{told:#?}");
+        for start in ["NYM_MIXNODE_MIX_WORKERS: mix.workers", "NYM_MIXNODE_NODE_LAYER: ", "NYM_MIXNODE_MIX_MEMORY: "] {
+            assert_eq!(begins(start), 1, "{told:#?}");
+        }
+        assert_eq!((begins("--set: forward.backoff_max"), begins("--announce-host: announce")), (1, 1), "{told:#?}");
+    }
+
+    #[test]
+    fn a_password_is_taken_from_a_file_of_its_own_alone_and_never_shown() {
+        let url = "https://me:s3cret@directory.example/";
+        let refused = with(&s::DIRECTORY_URL.about, &[url]).unwrap_err();
+        assert!(refused.contains("https://***@directory.example/"), "{refused}");
+        assert!(refused.ends_with("that file's path into NYM_MIXNODE_DIRECTORY_URL_FILE"), "{refused}");
+
+        let mut values = minimal();
+        let file =
+            Source::VariableFile { variable: s::DIRECTORY_URL.about.variable(), path: Path::new("/run/url").into() };
+        values.set(&s::DIRECTORY_URL.about, url, &file);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.directory.url.password(), Some("s3cret"));
+        values.set(&s::MIX_WORKERS.about, "s3cret", &file);
+        let invalid = Config::from_values(&values).unwrap_err();
+        for shown in [refused, format!("{config:?} {values:?}"), invalid.to_string(), file::render(&values)] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Config, NodeHome};
+use crate::config::{Config, NodeHome, redacted};
 use crate::directory::{Client, Directory};
 use crate::keys::store::KeyFiles;
 
@@ -109,7 +109,10 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
             return;
         }
     };
-    tell(Finding::ok("directory", format!("{} lists {} mixnodes", config.directory.url, topology.mix_nodes.len())));
+    tell(Finding::ok(
+        "directory",
+        format!("{} lists {} mixnodes", redacted(&config.directory.url), topology.mix_nodes.len()),
+    ));
     tell(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };
     tell(network::registration(config, &identity, &topology, running));

@@ -5,12 +5,12 @@ use std::io;
 use console::{Color, Style};
 use serde::Serialize;
 
-use crate::config::Values;
 use crate::doctor::{self, Finding, Level, Patient};
 
 use super::flags::NodeFlags;
+use super::load::load_config;
 use super::output::say;
-use super::{Exit, Failure, run};
+use super::{Exit, Failure};
 
 /// Examine a mixnode: what would keep it from mixing, and what to do about it
 ///
@@ -46,12 +46,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         findings.push(finding);
     };
     let home = args.node.home()?;
-    match run::load_config(&home, &args.node.id, &Values::default()) {
+    match load_config(&home, &args.node.id, &args.node.values()) {
         Ok(config) => {
-            tell(Finding::ok("configuration", format!("{} makes sense", home.config_file().display())));
+            let file = home.config_file();
+            let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
+            tell(Finding::ok("configuration", format!("{place} makes sense")));
             doctor::examine(&Patient { home: &home, config: &config }, !args.no_probe, &mut tell).await;
         }
-        Err(failure) => tell(Finding::failed("configuration", failure.to_string())),
+        Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
     }
     if let Some(failure) = unwritten {
         return Err(failure);

@@ -1,28 +1,27 @@
 //! `health`: asks a running node whether it is alive and ready, for a container's health check.
 
-use std::env;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use url::Url;
 
-use crate::config::{Config, HttpConfig, NodeHome, NodeId, Values};
+use crate::config::NodeId;
 use crate::keys::store::{self, KeyFiles};
 use crate::telemetry::health;
 
+use super::flags::NodeFlags;
+use super::load::{http_of_environment, load_config};
 use super::output::say;
-use super::{Exit, Failure, run};
-
-/// Where the node serves HTTP, when no flag says it.
-const LISTEN_VARIABLE: &str = "NYM_MIXNODE_HTTP_LISTEN";
+use super::{Exit, Failure};
 
 /// Ask a running mixnode whether it is alive and ready
 ///
 /// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a flag the node is asked at the address that NYM_MIXNODE_HTTP_LISTEN in the \
-    environment names,\nand without that at the default one.")]
+#[command(after_help = "Without --url or --listen the node is asked at the address of its configuration, which is \
+    its file and over\nthat the environment, NYM_MIXNODE_HTTP_LISTEN. When nothing says which node is meant, the \
+    environment alone\ncounts, and without a word there the default address.")]
 pub(super) struct Args {
     /// Where the node serves HTTP: what stands before /livez
     #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "id"])]
@@ -30,11 +29,11 @@ pub(super) struct Args {
     /// The same as an address, as in the setting http.listen
     #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
     listen: Option<SocketAddr>,
-    /// The node with this name on this machine, by its configuration
+    /// The node with this name on this machine, by its configuration; also `NYM_MIXNODE_ID`
     #[arg(long, value_name = "ID")]
     id: Option<NodeId>,
-    /// Directory of all nodes' files, instead of ~/.nym
-    #[arg(long, value_name = "DIR", requires = "id")]
+    /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
     home: Option<PathBuf>,
 }
 
@@ -61,11 +60,10 @@ struct Asked {
 }
 
 fn asked(args: &Args) -> Result<Asked, Failure> {
-    let (listen, identity) = match (&args.url, args.listen, &args.id) {
-        (Some(url), ..) => return Ok(Asked { url: with_last_slash(url), identity: None }),
-        (None, Some(listen), _) => (Some(listen), None),
-        (None, None, Some(id)) => configured(args, id)?,
-        (None, None, None) => (from_environment()?, None),
+    let (listen, identity) = match (&args.url, args.listen) {
+        (Some(url), _) => return Ok(Asked { url: with_last_slash(url), identity: None }),
+        (None, Some(listen)) => (Some(listen), None),
+        (None, None) => configured(args)?,
     };
     let Some(listen) = listen else {
         return Err(Failure::new(Exit::CONFIG, "http.listen is off, so the node cannot be asked"));
@@ -77,25 +75,14 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
     Ok(Asked { url, identity })
 }
 
-fn configured(args: &Args, id: &NodeId) -> Result<(Option<SocketAddr>, Option<String>), Failure> {
-    let home = NodeHome::new(args.home.as_deref(), id)?;
-    let config: Config = run::load_config(&home, id, &Values::default())?;
+fn configured(args: &Args) -> Result<(Option<SocketAddr>, Option<String>), Failure> {
+    let Some(node) = NodeFlags::if_said(args.id.clone(), args.home.clone())? else {
+        return Ok((http_of_environment()?.listen, None));
+    };
+    let home = node.home()?;
+    let config = load_config(&home, &node.id, &node.values())?;
     let identity = store::load_identity_public(&KeyFiles::new(home.dir(), &config.keys))?;
     Ok((config.http.listen, Some(identity)))
-}
-
-fn from_environment() -> Result<Option<SocketAddr>, Failure> {
-    match env::var(LISTEN_VARIABLE) {
-        Err(env::VarError::NotPresent) => Ok(HttpConfig::default().listen),
-        Ok(text) if text == "off" => Ok(None),
-        text => {
-            let text = text.unwrap_or_default();
-            text.parse().map(Some).map_err(|_| {
-                let message = format_args!("{LISTEN_VARIABLE} {text:?} is not an IP address with its port, or off");
-                Failure::new(Exit::CONFIG, message)
-            })
-        }
-    }
 }
 
 /// The paths are below the URL, whether or not it ends in a slash.

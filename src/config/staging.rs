@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all, and never in the place of others.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,19 +10,31 @@ use thiserror::Error;
 
 /// A directory that is filled under another name and gets its own in one step.
 ///
-/// Dropped without [`StagedDir::commit`], it takes everything in it away again.
+/// Where the target is there already, empty, it may be a mount point, which nothing can be renamed to: then the entries
+/// move into it one by one, in the order of their names.
+///
+/// Dropped without [`StagedDir::commit`], it takes everything in it away again. What a killed process left is removed
+/// by the next one.
 #[derive(Debug)]
 pub(crate) struct StagedDir {
     staged: PathBuf,
     target: PathBuf,
+    into_target: bool,
     committed: bool,
+    /// Locked as long as this process is at work on it.
+    _lock: File,
 }
+
+/// What a file system itself keeps at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Something could not be created. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum CreateError {
     #[error("{} exists and is left as it is", .0.display())]
     Exists(PathBuf),
+    #[error("another process is at work on {}: wait until it ends", .0.display())]
+    Busy(PathBuf),
     #[error("{} cannot be created: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -29,14 +42,17 @@ pub enum CreateError {
 impl StagedDir {
     /// Begins a directory that is to become `target`, which must not exist, or be empty.
     pub(crate) fn begin(target: &Path) -> Result<Self, CreateError> {
-        refuse_filled(target)?;
+        let into_target = is_empty_dir(target)?;
         let (parent, name) = parent_and_name(target)?;
-        create_private_dirs(parent)?;
-        // In the same directory, for a rename cannot cross file systems; dotted, for no node's id can begin so.
-        let staged = parent.join(format!(".{name}.{}", std::process::id()));
-        remove_leftover(&staged)?;
+        let place = if into_target { target } else { parent };
+        create_private_dirs(place)?;
+        remove_leftovers(place, &name)?;
+        // In the same file system, for a rename cannot leave it; dotted, for no node's id can begin so.
+        let staged = place.join(format!("{}{}", staged_prefix(&name), std::process::id()));
         DirBuilder::new().mode(0o700).create(&staged).map_err(|source| at(&staged, source))?;
-        Ok(Self { staged, target: target.to_owned(), committed: false })
+        let lock = File::open(&staged).map_err(|source| at(&staged, source))?;
+        lock.lock().map_err(|source| at(&staged, source))?;
+        Ok(Self { staged, target: target.to_owned(), into_target, committed: false, _lock: lock })
     }
 
     /// Where the directory is until it is committed.
@@ -47,16 +63,42 @@ impl StagedDir {
     /// Gives the directory its name, and makes that durable.
     pub(crate) fn commit(mut self) -> Result<(), CreateError> {
         sync_dir(&self.staged)?;
+        if self.into_target {
+            self.move_entries()?;
+        } else {
+            self.rename()?;
+        }
+        self.committed = !self.into_target;
+        let (parent, _) = parent_and_name(&self.target)?;
+        sync_dir(if self.into_target { &self.target } else { parent })
+    }
+
+    fn rename(&self) -> Result<(), CreateError> {
         // Fails when somebody else has filled the target in the meantime: a directory replaces only an empty one.
         fs::rename(&self.staged, &self.target).map_err(|source| match source.kind() {
             io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 CreateError::Exists(self.target.clone())
             }
             _ => at(&self.target, source),
-        })?;
-        self.committed = true;
-        let (parent, _) = parent_and_name(&self.target)?;
-        sync_dir(parent)
+        })
+    }
+
+    fn move_entries(&self) -> Result<(), CreateError> {
+        if !is_empty_dir(&self.target)? {
+            return Err(CreateError::Exists(self.target.clone()));
+        }
+        let mut moved: Vec<OsString> = Vec::new();
+        for name in names_in(&self.staged)? {
+            if let Err(source) = fs::rename(self.staged.join(&name), self.target.join(&name)) {
+                for name in moved {
+                    // Back to what is removed when this is dropped; more cannot be done on a disk that fails.
+                    fs::rename(self.target.join(&name), self.staged.join(&name)).ok();
+                }
+                return Err(at(&self.target.join(&name), source));
+            }
+            moved.push(name);
+        }
+        Ok(())
     }
 }
 
@@ -96,24 +138,49 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), CreateError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| at(path, source))
 }
 
-fn refuse_filled(target: &Path) -> Result<(), CreateError> {
-    match fs::read_dir(target) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(CreateError::Exists(target.to_owned())),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(CreateError::Exists(target.to_owned())),
-        Err(source) => Err(at(target, source)),
+/// Whether there is such a directory; an error when there is something in it, or something else in its place.
+fn is_empty_dir(target: &Path) -> Result<bool, CreateError> {
+    let (_, own_name) = parent_and_name(target)?;
+    let staged = staged_prefix(&own_name);
+    let is_kept = |name: &OsString| name != LOST_AND_FOUND && !name.to_string_lossy().starts_with(&staged);
+    match names_in(target) {
+        Ok(names) if names.iter().any(is_kept) => Err(CreateError::Exists(target.to_owned())),
+        Ok(_) => Ok(true),
+        Err(CreateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(CreateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
+            Err(CreateError::Exists(target.to_owned()))
+        }
+        Err(error) => Err(error),
     }
 }
 
-/// A process with our id that was killed halfway left it.
-fn remove_leftover(staged: &Path) -> Result<(), CreateError> {
-    match fs::remove_dir_all(staged) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(at(staged, source)),
-        _ => Ok(()),
+fn names_in(dir: &Path) -> Result<Vec<OsString>, CreateError> {
+    let names = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+    let mut names: Vec<_> = names.map_err(|source| at(dir, source))?;
+    names.sort();
+    Ok(names)
+}
+
+fn staged_prefix(name: &str) -> String {
+    format!(".{name}.")
+}
+
+/// Removes what processes that were killed halfway have left: nobody holds its lock any more.
+fn remove_leftovers(place: &Path, name: &str) -> Result<(), CreateError> {
+    let is_staged = |entry: &OsString| {
+        let process = entry.to_str().and_then(|entry| entry.strip_prefix(&staged_prefix(name)).map(str::to_owned));
+        process.is_some_and(|process| process.parse::<u32>().is_ok())
+    };
+    for entry in names_in(place)?.into_iter().filter(is_staged) {
+        let path = place.join(entry);
+        let lock = File::open(&path).map_err(|source| at(&path, source))?;
+        match lock.try_lock() {
+            Ok(()) => fs::remove_dir_all(&path).map_err(|source| at(&path, source))?,
+            Err(TryLockError::WouldBlock) => return Err(CreateError::Busy(path)),
+            Err(TryLockError::Error(source)) => return Err(at(&path, source)),
+        }
     }
+    Ok(())
 }
 
 fn parent_and_name(path: &Path) -> Result<(&Path, String), CreateError> {
@@ -162,6 +229,44 @@ mod tests {
         assert!(matches!(create_file(&target.join("key"), 0o600, b"other"), Err(CreateError::Exists(_))));
         assert_eq!(fs::read(target.join("key")).unwrap(), b"precious");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_is_there_and_empty_is_filled() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("node");
+        fs::create_dir_all(target.join(LOST_AND_FOUND)).unwrap();
+        let staged = StagedDir::begin(&target).unwrap();
+        for name in ["config", "data"] {
+            fs::create_dir(staged.path().join(name)).unwrap();
+        }
+        staged.commit().unwrap();
+        assert_eq!(names_in(&target).unwrap(), ["config", "data", LOST_AND_FOUND]);
+        assert_eq!(names_in(root.path()).unwrap(), ["node"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_another_makes_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("node");
+        let leftover = root.path().join(".node.4000000");
+        fs::create_dir(&leftover).unwrap();
+        fs::write(leftover.join("key"), "half").unwrap();
+        drop(StagedDir::begin(&target).unwrap());
+        assert!(!leftover.exists());
+
+        fs::create_dir(&leftover).unwrap();
+        let lock = File::open(&leftover).unwrap();
+        lock.lock().unwrap();
+        assert!(matches!(StagedDir::begin(&target), Err(CreateError::Busy(path)) if path == leftover));
+        assert!(leftover.exists());
+        // One of another node, and what only looks like one.
+        for other in [".node2.1", ".node.backup"] {
+            fs::create_dir(root.path().join(other)).unwrap();
+        }
+        drop(lock);
+        drop(StagedDir::begin(&target).unwrap());
+        assert_eq!(names_in(root.path()).unwrap(), [".node.backup", ".node2.1"]);
     }
 
     #[test]

@@ -133,10 +133,18 @@ fn read_private(path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN
     let file = open(path)?;
     // Of the open file: its path might name another one by now.
     let mode = file.metadata().map_err(|source| read_error(path, source))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && !is_mounted_secret(&file, mode) {
         return Err(KeyError::Loose { path: path.to_owned(), mode });
     }
     read_key(&file, path, tag)
+}
+
+/// Whether the file is of a read-only mount and open to its group alone: so Kubernetes hands a secret to a process that
+/// isn't root's, and nobody in there could change it.
+fn is_mounted_secret(file: &File, mode: u32) -> bool {
+    let others = 0o077 & !0o040;
+    (mode & others) == 0
+        && rustix::fs::fstatvfs(file).is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 fn check_public(

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::PROTOCOL_VERSION;
 use super::state::Shared;
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, redacted};
 use crate::directory::HeartbeatState;
 use crate::forwarder::Policy;
 use crate::keys::NodeKeys;
@@ -132,7 +132,7 @@ impl View {
             layer: config.node.layer,
             listen: config.listen.addresses.clone(),
             announce: config.announce.addresses.clone(),
-            directory: config.directory.url.to_string(),
+            directory: redacted(&config.directory.url),
             memory_bytes: config.mix.memory_bytes,
             connections_max: config.connections.total_max,
         };

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::http::Answer;
+use crate::config::redacted;
 
 /// For all answers together.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3);
@@ -34,7 +35,7 @@ pub struct Health {
 #[derive(Debug, Error)]
 pub enum AskError {
     /// Nobody answered.
-    #[error("no answer at {url}: {reason}")]
+    #[error("no answer at {}: {reason}", redacted(url))]
     NoAnswer {
         /// What was asked.
         url: Url,
@@ -42,7 +43,7 @@ pub enum AskError {
         reason: String,
     },
     /// Somebody answered, but not as a node does.
-    #[error("what answers at {url} is no mixnode: {reason}")]
+    #[error("what answers at {} is no mixnode: {reason}", redacted(url))]
     NoNode {
         /// What was asked.
         url: Url,

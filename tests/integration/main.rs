@@ -4,9 +4,12 @@
 
 mod cli;
 mod compat_0_9_2;
+mod config;
 mod directory;
 mod doctor;
+mod first_start;
 mod localnet;
+mod manual;
 mod operator;
 mod pipeline;
 mod probe;

@@ -169,6 +169,54 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     assert!(line.contains("not within 3 s"), "{line}");
 }
 
+#[tokio::test]
+async fn the_environment_moves_the_node_and_whoever_asks_it() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    files.configure("http:\n  listen: \"127.0.0.1:1\"");
+    let address = own_address().to_string();
+    let listen = ("NYM_MIXNODE_HTTP_LISTEN", address.as_str());
+    let mut node = NodeProcess::spawn(&files, &[], |command| {
+        command.env(listen.0, listen.1);
+    });
+    assert_eq!(node.http().await.to_string(), address);
+    node.registered().await;
+
+    let asks = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = program(arguments).envs(variables.iter().copied()).output().await.unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), text)
+    };
+    let ready = (Some(0), "ready\n".to_owned());
+    let by_flags = ["--home", files.root(), "--id", "mix"];
+    let by_variables = [("NYM_MIXNODE_HOME", files.root()), ("NYM_MIXNODE_ID", "mix")];
+    assert_eq!(asks(&[&["health"], &by_flags[..]].concat(), &[listen]).await, ready);
+    assert_eq!(asks(&["health"], &[&by_variables[..], &[listen]].concat()).await, ready);
+    let in_file = home.path().join("listen");
+    std::fs::write(&in_file, format!("{address}\n")).unwrap();
+    let (variable, path) = ("NYM_MIXNODE_HTTP_LISTEN_FILE", in_file.to_str().unwrap());
+    assert_eq!(asks(&["health"], &[(variable, path)]).await, ready);
+
+    // Without the variable they ask where the file says.
+    let (code, line) = asks(&["health"], &by_variables).await;
+    assert!(code == Some(1) && line.contains("no answer at http://127.0.0.1:1/"), "{line}");
+    let (code, line) = asks(&["health", "--home", files.root()], &[listen]).await;
+    assert!(code == Some(78) && line.contains("--id"), "{line}");
+    let (code, line) = asks(&["health"], &[("NYM_MIXNODE_HTTP_LISTNE", &address)]).await;
+    assert!(code == Some(78) && line.contains("did you mean NYM_MIXNODE_HTTP_LISTEN?"), "{line}");
+
+    let (_, findings) = asks(&["doctor", "--no-probe"], &[&by_variables[..], &[listen]].concat()).await;
+    assert!(findings.contains("the node listens on"), "{findings}");
+    let (code, findings) = asks(&["doctor", "--no-probe"], &[&by_variables[..], &[(listen.0, "here")]].concat()).await;
+    assert_eq!(code, Some(1), "{findings}");
+    assert!(
+        findings.starts_with("failed   configuration  NYM_MIXNODE_HTTP_LISTEN: http.listen \"here\""),
+        "{findings}"
+    );
+    assert!(node.stop().await.success());
+}
+
 /// A socket as systemd has one, and its name.
 fn service_manager(abstract_name: bool) -> (tempfile::TempDir, UnixDatagram, String) {
     let home = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Real processes of the real program: a registry and nodes, as an operator runs them, and as a power cut ends them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -198,12 +199,14 @@ impl NodeProcess {
         let log = files.home.path().join("log");
         let node = ["run", "--home", files.root(), "--id", "mix", "--supervised"];
         let quick = ["--topology-refresh", "100ms", "--shutdown-linger", "0s"];
-        // Which port that becomes is in the first event.
-        let http = ["--http-listen", "127.0.0.1:0"];
-        let http = if flags.contains(&http[0]) { &[] } else { &http[..] };
-        let mut command = program(&[&node[..], &quick, http, flags].concat());
+        let mut command = program(&[&node[..], &quick, flags].concat());
         command.stdin(Stdio::piped()).stderr(File::create(&log).unwrap());
         change(&mut command);
+        let set = |(name, value): (&OsStr, Option<&OsStr>)| name == "NYM_MIXNODE_HTTP_LISTEN" && value.is_some();
+        if !flags.contains(&"--http-listen") && !command.as_std().get_envs().any(set) {
+            // Which port that becomes is in the first event.
+            command.args(["--http-listen", "127.0.0.1:0"]);
+        }
         let mut child = command.spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap()).lines();
         let stdin = child.stdin.take().unwrap();
