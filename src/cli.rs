@@ -1,9 +1,11 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
 mod config;
+mod doctor;
 mod failure;
 mod first_start;
 mod flags;
+mod health;
 mod init;
 mod keys;
 mod load;
@@ -57,6 +59,8 @@ enum Command {
     Unregister(unregister::Args),
     Upgrade(upgrade::Args),
     Keys(keys::Args),
+    Health(health::Args),
+    Doctor(doctor::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -90,6 +94,8 @@ impl Command {
             Self::Unregister(args) => block_on(unregister::run(args)),
             Self::Upgrade(args) => upgrade::run(&args),
             Self::Keys(args) => keys::run(args),
+            Self::Health(args) => block_on(health::run(args)),
+            Self::Doctor(args) => block_on(doctor::run(args)),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),

@@ -48,6 +48,7 @@ pub struct Config {
     pub mix: MixConfig,
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
+    pub http: HttpConfig,
     pub shutdown: ShutdownConfig,
 }
 
@@ -140,6 +141,15 @@ pub struct ConnectionsConfig {
     pub idle_timeout: Duration,
 }
 
+/// What the node tells its operator by HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpConfig {
+    /// `None` serves nothing; port 0 takes any free one.
+    pub listen: Option<SocketAddr>,
+    /// Whether somebody has chosen it. An address that nobody chose may be taken, by a second node say.
+    pub is_chosen: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
     /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
@@ -202,6 +212,7 @@ impl Config {
             mix: mix(values)?,
             forward: forward(values)?,
             connections: connections(values)?,
+            http: http(values)?,
             shutdown: shutdown(values)?,
         })
     }
@@ -225,6 +236,16 @@ impl KeysConfig {
             public_sphinx: dir.join("public_sphinx.pem"),
             allow_group_read: false,
         }
+    }
+}
+
+impl HttpConfig {
+    /// The section of the operator's HTTP alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When the address is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        http(values)
     }
 }
 
@@ -349,6 +370,11 @@ fn connections(values: &Values) -> Result<ConnectionsConfig, ConfigError> {
     })
 }
 
+fn http(values: &Values) -> Result<HttpConfig, ConfigError> {
+    let is_chosen = !values.of(&s::HTTP_LISTEN.about).is_empty();
+    Ok(HttpConfig { listen: values.parse(&s::HTTP_LISTEN)?, is_chosen })
+}
+
 fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     Ok(ShutdownConfig {
         linger: values.parse(&s::SHUTDOWN_LINGER)?,
@@ -377,6 +403,7 @@ defaults_from_table! {
     MixConfig: mix;
     ForwardConfig: forward;
     ConnectionsConfig: connections;
+    HttpConfig: http;
     ShutdownConfig: shutdown;
 }
 

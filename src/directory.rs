@@ -52,7 +52,7 @@ use crate::api::{MixMetric, MixRegistration, Topology};
 pub use client::{Client, ClientLimits, Unregistered};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use last_good::LastGood;
-pub use state::{FailureCounts, HeartbeatState};
+pub use state::{FailureCounts, HeartbeatState, TopologyFacts};
 
 /// What the heartbeat asks of a directory. [`Client`] is the one over HTTP; tests put a scripted one in its place.
 pub trait Directory: Send + Sync {

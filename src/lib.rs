@@ -10,6 +10,7 @@ pub mod keys;
 pub mod packet;
 
 mod backoff;
+mod http;
 
 pub mod api;
 pub mod directory;
@@ -24,10 +25,13 @@ pub mod forwarder;
 pub mod telemetry;
 
 pub mod shutdown;
+pub mod systemd;
 
 pub mod node;
 
 pub mod probe;
+
+pub mod doctor;
 
 pub mod localnet;
 

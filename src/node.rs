@@ -1,6 +1,8 @@
 //! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
 
 mod crew;
+mod operator;
+mod pulse;
 mod state;
 mod worker;
 
@@ -25,8 +27,11 @@ use crate::forwarder::{self, Policy};
 use crate::keys::NodeKeys;
 use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
 use crate::shutdown::{Phase, PhaseControl, phases};
+use crate::systemd::ServiceManager;
+use crate::telemetry::http;
 use crate::unwrap::{Engine, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
+use operator::{Operator, View};
 use state::Shared;
 use worker::{Doors, Settings};
 
@@ -47,6 +52,9 @@ pub enum SupervisorEvent {
     Ready {
         /// The counters at that moment.
         status: NodeStatus,
+        /// Where it answers its operator by HTTP, with the port that port 0 became.
+        #[serde(default)]
+        http: Option<SocketAddr>,
     },
     /// Every second.
     Status {
@@ -65,6 +73,8 @@ pub enum SupervisorEvent {
 pub struct RunOptions {
     /// Where the last good topology is kept; `None` keeps none.
     pub last_good: Option<PathBuf>,
+    /// Who is told of the start, the state and the stop; `None` is nobody.
+    pub service_manager: Option<Arc<ServiceManager>>,
 }
 
 /// Why a node could not start or go on.
@@ -76,6 +86,9 @@ pub enum NodeError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The operator's address cannot be served on.
+    #[error(transparent)]
+    Http(#[from] http::BindError),
     /// The directory refuses this node, or its client cannot work.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -94,7 +107,8 @@ impl NodeError {
         match self {
             Self::SelfCheck(_) | Self::WorkerFailed(_) => 70,
             Self::Bind(BindError::Forbidden(_)) => 77,
-            Self::Bind(_) => 69,
+            Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => 77,
+            Self::Bind(_) | Self::Http(_) => 69,
             Self::Directory(error) => error.exit_code(),
             Self::Worker(_) => 71,
         }
@@ -117,16 +131,19 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     info!("Starting nym mixnode");
     let mut node = Node::start(&config, &keys)?;
+    let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
+    let manager = options.service_manager.clone();
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     if let Some(topology) = heartbeat.load_last_good() {
         node.allow(&topology);
     }
     info!("Starting presence notifier...");
     info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
+    let operator = Operator::start(View::new(&config, &keys, &node.shared, heartbeat.state()), http, manager);
     let is_registered = || heartbeat.state().registered();
-    report(SupervisorEvent::Ready { status: node.shared.status(is_registered()) });
+    report(SupervisorEvent::Ready { status: node.shared.status(is_registered()), http: operator.address() });
 
     let ended = {
         let shared = Arc::clone(&node.shared);
@@ -141,6 +158,7 @@ pub async fn run(
             }) => match never {},
         }
     };
+    operator.stopping();
     // Also a node that failed takes itself out, but only one that is whole mixes on.
     let clients_were_told = heartbeat.unregister().await;
     if clients_were_told && ended.is_ok() {

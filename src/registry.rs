@@ -8,7 +8,6 @@
 
 mod check;
 mod http;
-mod server;
 mod store;
 
 use std::io;
@@ -21,11 +20,19 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use server::Server;
+use crate::http::{Limits, ListenError, Server};
 use store::Store;
 
 /// How often expired gateways and old measurements are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Clients and nodes are many, and some of them slow.
+const LIMITS: Limits = Limits {
+    connections_max: 1024,
+    head_timeout: Duration::from_secs(10),
+    lifetime: Duration::from_mins(2),
+    grace: Duration::from_secs(5),
+};
 
 /// What a registry needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +127,8 @@ impl Registry {
         if settings.listen.is_empty() {
             return Err(RegistryError::NoListenAddress);
         }
-        let server = Server::bind(&settings.listen)?;
+        let server = Server::bind(&settings.listen, LIMITS)
+            .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
         let store = Store::open(&settings.store).await?;
         Ok(Self { server, store })

@@ -26,6 +26,7 @@ pub(crate) fn main(args: &[String]) {
     set(&settings::DIRECTORY_URL.about, "http://127.0.0.1:9");
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::MIX_WORKERS.about, "1");
+    set(&settings::HTTP_LISTEN.about, "off");
     let config = Config::from_values(&values).expect("a configuration");
     let mut private = [0; 32];
     bs58::decode(key).onto(&mut private).expect("32 bytes in base58");

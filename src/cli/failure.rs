@@ -15,11 +15,13 @@ use crate::keys::archive::ArchiveError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
-/// An exit code: one of sysexits, or that of a process that a signal stopped.
+/// An exit code: one of sysexits, 1 for a node that is not as it should be, or that of a process that a signal stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
 impl Exit {
+    /// A node that was asked is not as it should be.
+    pub const UNHEALTHY: Self = Self(1);
     /// The command line makes no sense.
     pub const USAGE: Self = Self(64);
     /// A file holds something else than it should.

@@ -50,10 +50,30 @@ impl NodeFlags {
         values
     }
 
-    /// The flag, the variable, or the name of a node that makes itself.
+    /// Which node is meant, by these flags or by the environment; `None` when neither says so.
+    pub(super) fn if_said(id: Option<NodeId>, home: Option<PathBuf>) -> Result<Option<Self>, Failure> {
+        let environment = Environment::of_process();
+        if home.is_some() {
+            return Ok(Some(Self::resolve(NodeFlagsAsGiven { id, home }, &environment, false)?));
+        }
+        Ok(Self::find(NodeFlagsAsGiven { id, home }, &environment, false)?)
+    }
+
     fn resolve(given: NodeFlagsAsGiven, environment: &Environment, makes_itself: bool) -> Result<Self, ConfigError> {
+        Self::find(given, environment, makes_itself)?.ok_or_else(|| {
+            let problem = "is not set, and --id <ID> is not given: say which node is meant".to_owned();
+            ConfigError::Variable { variable: environment::ID.to_owned(), problem }
+        })
+    }
+
+    /// The flag, the variable, or the name of a node that makes itself.
+    fn find(
+        given: NodeFlagsAsGiven,
+        environment: &Environment,
+        makes_itself: bool,
+    ) -> Result<Option<Self>, ConfigError> {
         let home = given.home.or_else(|| environment.path(environment::HOME));
-        let node = |id, id_source| Ok(Self { id, id_source, home });
+        let node = |id, id_source| Ok(Some(Self { id, id_source, home }));
         if let Some(id) = given.id {
             return node(id, Source::Flag(s::NODE_ID.about.flag()));
         }
@@ -66,8 +86,7 @@ impl NodeFlags {
                 Err(_) => Err(ConfigError::unset(&s::NODE_ID.about)),
             };
         }
-        let problem = "is not set, and --id <ID> is not given: say which node is meant".to_owned();
-        Err(ConfigError::Variable { variable: environment::ID.to_owned(), problem })
+        Ok(None)
     }
 }
 

@@ -1,7 +1,9 @@
 //! A node's configuration out of all the places that it can come from.
 
 use crate::config::settings as s;
-use crate::config::{Config, ConfigError, Environment, InvalidValue, Layers, NodeHome, NodeId, Source, Values};
+use crate::config::{
+    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values,
+};
 
 use super::node_files::KeyState;
 use super::{Failure, upgrade};
@@ -18,6 +20,13 @@ pub(super) fn load(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<(
         return Err(without_file(home, id, layers.so_far()));
     }
     Ok(layers.finish()?)
+}
+
+/// Where a node that nobody has named serves HTTP, as far as the environment says it.
+pub(super) fn http_of_environment() -> Result<HttpConfig, Failure> {
+    let mut layers = Layers::default();
+    layers.environment(&Environment::of_process());
+    Ok(HttpConfig::from_values(&layers.check_places()?)?)
 }
 
 /// What the file, the environment and `overrides` have set; and whether there is a file.

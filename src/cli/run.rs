@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use url::Url;
@@ -14,6 +15,7 @@ use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
+use crate::systemd::ServiceManager;
 
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
@@ -77,7 +79,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let config = configure(&home, &args)?;
     let keys = load_keys(&home, &config)?;
     let hello = format!("{}\n{}", banner(), summary(&config, &keys));
-    let options = RunOptions { last_good: Some(home.topology_file()) };
+    let options = RunOptions {
+        last_good: Some(home.topology_file()),
+        service_manager: ServiceManager::from_environment().map(Arc::new),
+    };
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {
         stopped.await.ok();

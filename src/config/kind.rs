@@ -60,6 +60,7 @@ kinds! {
     Host: Kind::Address;
     IpAddr: Kind::Address;
     SocketAddr: Kind::Address;
+    Option<SocketAddr>: Kind::Address;
     ForwardPolicy: Kind::Choice(&parse::POLICIES);
 }
 

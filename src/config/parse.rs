@@ -1,5 +1,6 @@
 //! From a setting's text to its value; `None` when the setting doesn't allow the text.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -62,6 +63,12 @@ pub(super) fn policy(text: &str) -> Option<ForwardPolicy> {
     }
 }
 
+/// `Some(None)` is off. Port 0 takes any free one.
+#[expect(clippy::option_option, reason = "whether the text is allowed, and what it then says")]
+pub(super) fn address_or_off(text: &str) -> Option<Option<SocketAddr>> {
+    if text == "off" { Some(None) } else { text.parse().ok().map(Some) }
+}
+
 pub(super) fn url(text: &str) -> Option<Url> {
     let url: Url = text.parse().ok()?;
     let plain = url.query().is_none() && url.fragment().is_none();
@@ -110,6 +117,17 @@ mod tests {
         }
         for bad in ["", "example.org", "ftp://example.org", "http://", "http://a/?q", "http://a/#f"] {
             assert_eq!(url(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_to_serve_on_has_a_port_or_is_off() {
+        assert_eq!(address_or_off("off"), Some(None));
+        for good in ["127.0.0.1:8000", "[::1]:0", "0.0.0.0:9000"] {
+            assert_eq!(address_or_off(good), Some(good.parse().ok()), "{good}");
+        }
+        for bad in ["", "on", "127.0.0.1", ":8000", "8000", "localhost:8000", "127.0.0.1:65536", "::1:8000"] {
+            assert_eq!(address_or_off(bad), None, "{bad:?}");
         }
     }
 

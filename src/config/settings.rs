@@ -3,6 +3,7 @@
 //! The file that `init` writes, the reading of it, the variables, the flags, the reference and the errors all come from
 //! this table.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::address::Host;
 use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
-use super::parse::{count, duration, id, path, policy, size, switch, text, url};
+use super::parse::{address_or_off, count, duration, id, path, policy, size, switch, text, url};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -195,6 +196,11 @@ settings! {
         |t| duration(t, MS(100)..=SEC(86_400)),
         "a duration from 100ms to 1day, such as 10m",
         "An incoming connection without packets is closed after this.";
+
+    HTTP_LISTEN: Option<SocketAddr> = "http.listen", Value("127.0.0.1:8000"), address_or_off,
+        "an IP address with its port, such as 127.0.0.1:8000, or off",
+        "Where the node tells its operator how it is, by HTTP: /livez, /readyz and /status.\n\
+         Leave it on loopback, or where only you can reach it.";
 
     SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 5s",

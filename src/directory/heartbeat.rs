@@ -79,7 +79,11 @@ impl<D: Directory> Heartbeat<D> {
 
     /// The topology that an earlier run of the node kept, to serve with before the directory answers.
     pub fn load_last_good(&self) -> Option<Topology> {
-        self.last_good.as_ref().and_then(LastGood::load)
+        let topology = self.last_good.as_ref().and_then(LastGood::load)?;
+        if self.state.topology().is_none() {
+            self.state.set_topology(&topology, None);
+        }
+        Some(topology)
     }
 
     /// Registers, retrying while the directory is down, then keeps the node registered, its topology fresh and the

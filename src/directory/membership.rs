@@ -130,6 +130,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         let topology = directory.topology().await.inspect_err(|error| state.count_failure(Failed::Topology, error))?;
         if !(topology.mix_nodes.is_empty() && topology.gateways.is_empty()) {
             (self.on_topology)(&topology);
+            state.set_topology(&topology, Some(Instant::now()));
             self.save(&topology).await;
         }
         Ok(topology)
@@ -145,6 +146,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         };
         registered.inspect_err(|error| state.count_failure(Failed::Register, error))?;
         self.registered_at = Instant::now();
+        state.set_registered_now();
         state.set_registered(true);
         state.set_problem(None);
         info!("registered with the directory");
@@ -161,7 +163,10 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     async fn keep_alive(&mut self) -> Result<(), DirectoryError> {
         let Heartbeat { directory, registration, state, .. } = self.heartbeat;
         match directory.register_mix(registration).await {
-            Ok(()) => self.registered_at = Instant::now(),
+            Ok(()) => {
+                self.registered_at = Instant::now();
+                state.set_registered_now();
+            }
             Err(error) if error.is_conflict() => self.keep_alive = None,
             Err(error) => {
                 state.count_failure(Failed::Register, &error);

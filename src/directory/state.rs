@@ -1,9 +1,13 @@
 //! What the rest of the node may know of the heartbeat.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
 
 use super::DirectoryError;
+use crate::api::Topology;
 
 /// A shared view of a heartbeat, cheap to clone: for readiness, the node's status, and its instruments.
 #[derive(Debug, Clone, Default)]
@@ -20,12 +24,25 @@ pub struct FailureCounts {
     pub metrics: u64,
 }
 
+/// The topology that the node goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopologyFacts {
+    /// Mixnodes in it.
+    pub mixes: usize,
+    /// Gateways in it.
+    pub gateways: usize,
+    /// When the directory gave it; `None` for the one that an earlier run had kept.
+    pub fetched_at: Option<Instant>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     registered: AtomicBool,
     /// Set before the first registration leaves: from then on the directory may list us.
     maybe_listed: AtomicBool,
     last_error: Mutex<Option<String>>,
+    registered_at: Mutex<Option<SystemTime>>,
+    topology: Mutex<Option<TopologyFacts>>,
     register_failures: AtomicU64,
     topology_failures: AtomicU64,
     metrics_failures: AtomicU64,
@@ -48,7 +65,17 @@ impl HeartbeatState {
     /// Why the node is not registered or its topology is old; nothing while all goes well. Metrics reports don't count:
     /// a node without them is as ready as with them.
     pub fn last_error(&self) -> Option<String> {
-        self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.last_error).clone()
+    }
+
+    /// When the directory last took a registration of this node.
+    pub fn registered_at(&self) -> Option<SystemTime> {
+        *lock(&self.0.registered_at)
+    }
+
+    /// The topology that the node goes by, once it has one.
+    pub fn topology(&self) -> Option<TopologyFacts> {
+        *lock(&self.0.topology)
     }
 
     /// Failed requests since the start.
@@ -73,7 +100,17 @@ impl HeartbeatState {
     }
 
     pub(super) fn set_problem(&self, problem: Option<String>) {
-        *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        *lock(&self.0.last_error) = problem;
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a date for people; nothing is timed by it")]
+    pub(super) fn set_registered_now(&self) {
+        *lock(&self.0.registered_at) = Some(SystemTime::now());
+    }
+
+    pub(super) fn set_topology(&self, topology: &Topology, fetched_at: Option<Instant>) {
+        let (mixes, gateways) = (topology.mix_nodes.len(), topology.gateways.len());
+        *lock(&self.0.topology) = Some(TopologyFacts { mixes, gateways, fetched_at });
     }
 
     pub(super) fn count_failure(&self, failed: Failed, error: &DirectoryError) {
@@ -87,4 +124,9 @@ impl HeartbeatState {
             self.set_problem(Some(error.to_string()));
         }
     }
+}
+
+/// Values are whole after any panic: each is replaced in one step.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

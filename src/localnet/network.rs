@@ -206,6 +206,8 @@ fn run_arguments(id: &str, home: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["run".into(), "--home".into(), home.into(), "--id".into(), id.into()];
     let settings = ["--supervised", "--topology-refresh", TOPOLOGY_REFRESH, "--shutdown-linger", LINGER];
     arguments.extend(settings.map(OsString::from));
+    // They report to this process, and one port is not enough for all of them.
+    arguments.extend(["--http-listen", "off"].map(OsString::from));
     arguments
 }
 
@@ -262,7 +264,7 @@ async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
             continue;
         };
         let (stopped, status) = match event {
-            SupervisorEvent::Ready { status } | SupervisorEvent::Status { status } => (false, status),
+            SupervisorEvent::Ready { status, .. } | SupervisorEvent::Status { status } => (false, status),
             SupervisorEvent::Stopped { status } => (true, status),
         };
         state.send_replace(NodeState { ready: true, stopped, status });

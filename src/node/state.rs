@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::pulse::Pulses;
 use crate::forwarder::{self, Policy};
 use crate::listener::{self, ConnectionLimits};
 use crate::mix::PoolGauge;
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) pools: Vec<PoolGauge>,
     pub(super) policy: Policy,
     pub(super) replay: Arc<ReplayFilter>,
+    pub(super) pulses: Pulses,
     final_hop: AtomicU64,
 }
 
@@ -67,6 +69,7 @@ impl Shared {
             pools: (0..workers).map(|_| PoolGauge::default()).collect(),
             policy,
             replay: Arc::new(ReplayFilter::new(super::REPLAY_FILTER_BYTES)),
+            pulses: Pulses::new(workers),
             final_hop: AtomicU64::new(0),
         })
     }

@@ -111,7 +111,8 @@ impl Worker {
             // Look at sockets and timers after every few tasks: a batch is long for a runtime.
             .event_interval(4)
             .build()?;
-        LocalSet::new().block_on(&runtime, self.serve());
+        let (number, shared) = (self.number, Arc::clone(&self.shared));
+        LocalSet::new().block_on(&runtime, shared.pulses.accompany(number, self.serve()));
         Ok(())
     }
 

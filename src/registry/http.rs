@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OK: Json<Accepted> = Json(Accepted { ok: true });
 
-/// All paths of the registry. Requests must carry a [`super::server::Peer`].
+/// All paths of the registry. Requests must carry a [`crate::http::Peer`].
 pub(super) fn router(store: Store) -> Router {
     Router::new()
         .route("/api/mixmining", post(measurements::add))

@@ -431,19 +431,22 @@ fn pem_contents(path: &Path) -> Vec<u8> {
 fn help_names_every_command_and_flag() {
     let home = Home::new();
     let help = home.run(&["--help"]).ok().stdout;
-    for command in [
+    let commands = [
         "init",
         "run",
         "unregister",
         "upgrade",
         "keys",
+        "health",
+        "doctor",
         "registry",
         "probe",
         "localnet",
         "config",
         "completions",
         "man",
-    ] {
+    ];
+    for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     let of_init = home.run(&["init", "--help"]).ok().stdout;

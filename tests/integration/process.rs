@@ -1,5 +1,6 @@
 //! Real processes of the real program: a registry and nodes, as an operator runs them, and as a power cut ends them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,10 @@ pub(crate) fn own_address() -> SocketAddr {
 /// The program with these arguments, deaf to the settings of whoever runs the tests.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").kill_on_drop(true);
+    command.args(arguments).kill_on_drop(true);
+    for variable in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(variable);
+    }
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("NYM_") {
             command.env_remove(variable);
@@ -145,6 +149,15 @@ impl NodeFiles {
         files
     }
 
+    /// Adds settings of a section that the file has none of.
+    pub(crate) fn configure(&self, section: &str) {
+        let path = self.dir().join("config/config.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        let name = format!("\n{}\n", section.lines().next().unwrap());
+        assert!(text.contains(&name), "{name:?} is not in:\n{text}");
+        fs::write(&path, text.replacen(&name, &format!("\n{section}\n"), 1)).unwrap();
+    }
+
     /// What `--home` is for these files.
     pub(crate) fn root(&self) -> &str {
         self.home.path().to_str().unwrap()
@@ -189,6 +202,11 @@ impl NodeProcess {
         let mut command = program(&[&node[..], &quick, flags].concat());
         command.stdin(Stdio::piped()).stderr(File::create(&log).unwrap());
         change(&mut command);
+        let set = |(name, value): (&OsStr, Option<&OsStr>)| name == "NYM_MIXNODE_HTTP_LISTEN" && value.is_some();
+        if !flags.contains(&"--http-listen") && !command.as_std().get_envs().any(set) {
+            // Which port that becomes is in the first event.
+            command.args(["--http-listen", "127.0.0.1:0"]);
+        }
         let mut child = command.spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap()).lines();
         let stdin = child.stdin.take().unwrap();
@@ -204,6 +222,14 @@ impl NodeProcess {
         let line = timeout(PATIENCE, self.events.next_line()).await.expect("the node reports").unwrap();
         let line = line.unwrap_or_else(|| panic!("the node ended: {}", self.log()));
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Where it answers by HTTP, which is in its first event.
+    pub(crate) async fn http(&mut self) -> SocketAddr {
+        match self.event().await {
+            SupervisorEvent::Ready { http: Some(address), .. } => address,
+            other => panic!("no HTTP in {other:?}"),
+        }
     }
 
     /// Waits for a report that satisfies `wanted`.
@@ -229,6 +255,10 @@ impl NodeProcess {
     /// As by a power cut.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
     }
 
     pub(crate) fn terminate(&self) {

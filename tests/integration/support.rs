@@ -42,6 +42,7 @@ pub(crate) fn loopback_settings(port: u16) -> Values {
     set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
     set(&settings::DIRECTORY_URL.about, &absent);
     set(&settings::FORWARD_POLICY.about, "any");
+    set(&settings::HTTP_LISTEN.about, "off");
     set(&settings::SHUTDOWN_LINGER.about, "0s");
     set(&settings::MIX_WORKERS.about, "2");
     values
@@ -79,7 +80,7 @@ impl RunningNode {
             move || {
                 let mut ready = Some(ready);
                 let report = |event| {
-                    let (SupervisorEvent::Ready { status: now }
+                    let (SupervisorEvent::Ready { status: now, .. }
                     | SupervisorEvent::Status { status: now }
                     | SupervisorEvent::Stopped { status: now }) = event;
                     *status.lock().unwrap() = now;

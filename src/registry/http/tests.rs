@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::registry::server::Peer;
+use crate::http::Peer;
 
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";

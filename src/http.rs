@@ -1,4 +1,4 @@
-//! Connections of the registry: how many, how long, and how they end.
+//! Serving HTTP: how many connections there are, how long each may take, and how they end.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,65 +19,84 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::RegistryError;
-
-/// Connections at one time, over all addresses; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1024;
-
-/// A request's head must be whole within this; an idle connection is closed after it, too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A connection is asked to end after this, so that none can hold its place for ever.
-const LIFETIME: Duration = Duration::from_mins(2);
-
-/// What an ending connection has left to finish its request.
-const GRACE: Duration = Duration::from_secs(5);
+/// A request's head is no longer than this.
+const HEAD_BYTES_MAX: usize = 16 << 10;
 
 const LISTEN_BACKLOG: i32 = 1024;
 const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);
 const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// What a server grants its clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at one time, over all addresses; more wait in the kernel's queue.
+    pub(crate) connections_max: usize,
+    /// A request's head must be whole within this; an idle connection is closed after it, too.
+    pub(crate) head_timeout: Duration,
+    /// A connection is asked to end after this, so that none can hold its place for ever.
+    pub(crate) lifetime: Duration,
+    /// What an ending connection has left to finish its request.
+    pub(crate) grace: Duration,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub(crate) struct ListenError {
+    pub(crate) address: SocketAddr,
+    pub(crate) source: io::Error,
+}
+
 /// The other end of the connection that a request came on, an extension of every request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Bound listeners.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    limits: Limits,
 }
 
 impl Server {
     /// Binds all of these addresses, or none. Needs a Tokio runtime.
-    pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, RegistryError> {
+    pub(crate) fn bind(addresses: &[SocketAddr], limits: Limits) -> Result<Self, ListenError> {
         // `[::]` alone takes IPv4, too; beside an IPv4 address it must not, or they exclude each other.
         let v6_only = addresses.iter().any(SocketAddr::is_ipv4);
-        let mut server = Self { listeners: Vec::new(), addresses: Vec::new() };
+        let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits };
         for &address in addresses {
-            let listener = listen(address, v6_only).map_err(|source| RegistryError::Listen { address, source })?;
+            let listener = listen(address, v6_only).map_err(|source| ListenError { address, source })?;
             server.addresses.push(listener.local_addr().unwrap_or(address));
             server.listeners.push(listener);
         }
         Ok(server)
     }
 
-    pub(super) fn local_addrs(&self) -> &[SocketAddr] {
+    pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
     /// Serves until `stop` completes and the last request has been answered or given up.
-    pub(super) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
+    pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
         let mut listeners = JoinSet::new();
         for listener in self.listeners {
-            listeners.spawn(accept(listener, router.clone(), Arc::clone(&places), stopped.clone()));
+            let service = Service { router: router.clone(), limits: self.limits, stopped: stopped.clone() };
+            listeners.spawn(accept(listener, service, Arc::clone(&places)));
         }
         stop.await;
         stopping.send_replace(true);
         while listeners.join_next().await.is_some() {}
     }
+}
+
+/// What each connection needs.
+#[derive(Debug, Clone)]
+struct Service {
+    router: Router,
+    limits: Limits,
+    stopped: watch::Receiver<bool>,
 }
 
 fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
@@ -93,7 +112,8 @@ fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is told to stop, then waits for its connections.
-async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, service: Service, places: Arc<Semaphore>) {
+    let mut stopped = service.stopped.clone();
     let mut connections = JoinSet::new();
     let mut backoff = ACCEPT_BACKOFF_MIN;
     loop {
@@ -107,7 +127,7 @@ async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>, m
             (place, accepted) = next => match accepted {
                 Ok((stream, peer)) => {
                     backoff = ACCEPT_BACKOFF_MIN;
-                    let connection = serve_connection(stream, peer, router.clone(), stopped.clone());
+                    let connection = serve_connection(stream, peer, service.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -125,7 +145,8 @@ async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>, m
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, service: Service) {
+    let Service { router, limits, mut stopped } = service;
     let peer = Peer(peer.ip().to_canonical());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -133,7 +154,8 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, m
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -144,10 +166,10 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, router: Router, m
             return;
         }
         () = until_stopped(&mut stopped) => {}
-        () = sleep(LIFETIME) => {}
+        () = sleep(limits.lifetime) => {}
     }
     connection.as_mut().graceful_shutdown();
-    if timeout(GRACE, connection).await.is_err() {
+    if timeout(limits.grace, connection).await.is_err() {
         debug!("connection cut off: its request took too long");
     }
 }

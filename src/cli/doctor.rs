@@ -1,0 +1,112 @@
+//! `doctor`: examines a node from the machine it runs on.
+
+use std::io;
+
+use console::{Color, Style};
+use serde::Serialize;
+
+use crate::doctor::{self, Finding, Level, Patient};
+
+use super::flags::NodeFlags;
+use super::load::load_config;
+use super::output::say;
+use super::{Exit, Failure};
+
+/// Examine a mixnode: what would keep it from mixing, and what to do about it
+///
+/// Looks at the configuration, the keys, the addresses, the limits, the way to the network, the directory and the
+/// registration. When the node runs and is listed, packets are sent through it, too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The exit code is 1 when a check failed, and 0 otherwise, also with warnings.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    node: NodeFlags,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Send no packets through the node
+    #[arg(long)]
+    no_probe: bool,
+}
+
+/// The result, as it is printed with `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    worst: Level,
+    findings: Vec<Finding>,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let mut findings = Vec::new();
+    let mut unwritten = None;
+    let mut tell = |finding: Finding| {
+        if !args.json {
+            unwritten = unwritten.take().or(say(io::stdout(), line(&finding)).err());
+        }
+        findings.push(finding);
+    };
+    let home = args.node.home()?;
+    match load_config(&home, &args.node.id, &args.node.values()) {
+        Ok(config) => {
+            let file = home.config_file();
+            let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
+            tell(Finding::ok("configuration", format!("{place} makes sense")));
+            doctor::examine(&Patient { home: &home, config: &config }, !args.no_probe, &mut tell).await;
+        }
+        Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
+    }
+    if let Some(failure) = unwritten {
+        return Err(failure);
+    }
+    finish(findings, args.json)
+}
+
+fn finish(findings: Vec<Finding>, json: bool) -> Result<(), Failure> {
+    let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    let failed = findings.iter().filter(|finding| finding.level == Level::Failed).count();
+    let checks = findings.len();
+    if json {
+        let report = serde_json::to_string_pretty(&Report { worst, findings });
+        say(io::stdout(), report.map_err(|error| Failure::new(Exit::IO, error))?)?;
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::UNHEALTHY, format_args!("{failed} of {checks} checks failed")))
+}
+
+/// Aligned, and coloured on a terminal.
+fn line(finding: &Finding) -> String {
+    let (word, color) = match finding.level {
+        Level::Ok => ("ok", Color::Green),
+        Level::Warning => ("warning", Color::Yellow),
+        Level::Failed => ("failed", Color::Red),
+    };
+    let word = Style::new().fg(color).apply_to(format_args!("{word:<7}")).to_string();
+    let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
+    // A directory's words are a stranger's: one line, without control characters.
+    let words = Failure::new(Exit::UNHEALTHY, format_args!("{}{fix}", finding.message));
+    format!("{word}  {:<13}  {words}", finding.check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_aligned_and_end_in_the_fix() {
+        console::set_colors_enabled(false);
+        let plain = line;
+        assert_eq!(plain(&Finding::ok("keys", "whole")), "ok       keys           whole");
+        let warning = Finding::warning("configuration", "a\nb", "do this");
+        assert_eq!(plain(&warning), "warning  configuration  a b; do this");
+    }
+
+    #[test]
+    fn only_a_failure_decides_the_exit_code() {
+        let (good, bad) = (Finding::warning("clock", "late", "set it"), Finding::failed("keys", "gone"));
+        assert_eq!(finish(vec![good.clone()], false), Ok(()));
+        let failure = finish(vec![good, bad], false).unwrap_err();
+        assert_eq!((failure.exit, failure.to_string().as_str()), (Exit::UNHEALTHY, "1 of 2 checks failed"));
+    }
+}

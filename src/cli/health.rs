@@ -1,0 +1,99 @@
+//! `health`: asks a running node whether it is alive and ready, for a container's health check.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::config::NodeId;
+use crate::keys::store::{self, KeyFiles};
+use crate::telemetry::health;
+
+use super::flags::NodeFlags;
+use super::load::{http_of_environment, load_config};
+use super::output::say;
+use super::{Exit, Failure};
+
+/// Ask a running mixnode whether it is alive and ready
+///
+/// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without --url or --listen the node is asked at the address of its configuration, which is \
+    its file and over\nthat the environment, NYM_MIXNODE_HTTP_LISTEN. When nothing says which node is meant, the \
+    environment alone\ncounts, and without a word there the default address.")]
+pub(super) struct Args {
+    /// Where the node serves HTTP: what stands before /livez
+    #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "id"])]
+    url: Option<Url>,
+    /// The same as an address, as in the setting http.listen
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
+    listen: Option<SocketAddr>,
+    /// The node with this name on this machine, by its configuration; also `NYM_MIXNODE_ID`
+    #[arg(long, value_name = "ID")]
+    id: Option<NodeId>,
+    /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
+    home: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let Asked { url, identity } = asked(&args)?;
+    let health = health::ask(&url).await.map_err(unhealthy)?;
+    if let Some(expected) = identity.filter(|expected| *expected != health.identity_key) {
+        let other = health.identity_key;
+        return Err(unhealthy(format_args!("another node, {other}, answers at {url} in the place of {expected}")));
+    }
+    for answer in [health.live, health.ready] {
+        if let Some(problem) = answer.problem {
+            return Err(unhealthy(problem.message));
+        }
+    }
+    say(io::stdout(), "ready")
+}
+
+/// Whom to ask.
+struct Asked {
+    url: Url,
+    /// Who has to answer, where that is known: several nodes of a machine may want one address.
+    identity: Option<String>,
+}
+
+fn asked(args: &Args) -> Result<Asked, Failure> {
+    let (listen, identity) = match (&args.url, args.listen) {
+        (Some(url), _) => return Ok(Asked { url: with_last_slash(url), identity: None }),
+        (None, Some(listen)) => (Some(listen), None),
+        (None, None) => configured(args)?,
+    };
+    let Some(listen) = listen else {
+        return Err(Failure::new(Exit::CONFIG, "http.listen is off, so the node cannot be asked"));
+    };
+    let url = health::url_of(listen).ok_or_else(|| {
+        let message = format_args!("http.listen {listen} stands for any free port: give the one it became with --url");
+        Failure::new(Exit::CONFIG, message)
+    })?;
+    Ok(Asked { url, identity })
+}
+
+fn configured(args: &Args) -> Result<(Option<SocketAddr>, Option<String>), Failure> {
+    let Some(node) = NodeFlags::if_said(args.id.clone(), args.home.clone())? else {
+        return Ok((http_of_environment()?.listen, None));
+    };
+    let home = node.home()?;
+    let config = load_config(&home, &node.id, &node.values())?;
+    let identity = store::load_identity_public(&KeyFiles::new(home.dir(), &config.keys))?;
+    Ok((config.http.listen, Some(identity)))
+}
+
+/// The paths are below the URL, whether or not it ends in a slash.
+fn with_last_slash(url: &Url) -> Url {
+    let mut url = url.clone();
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    url
+}
+
+fn unhealthy(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::UNHEALTHY, message)
+}

@@ -1,0 +1,122 @@
+//! Examining a node from the machine it runs on: what would keep it from mixing, and what to do about it.
+//!
+//! The checks go from the inside to the outside, in the order in which a start needs what they check: a failure often
+//! explains the ones behind it.
+
+mod local;
+mod mixing;
+mod network;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::{Config, NodeHome, redacted};
+use crate::directory::{Client, Directory};
+use crate::keys::store::KeyFiles;
+
+/// How long a connection may take that is made to see whether it can be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// The node mixes, though not as well as it could, or something could not be told from here.
+    Warning,
+    /// The node cannot mix, or nobody can use it.
+    Failed,
+}
+
+/// What one check has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How it is.
+    pub level: Level,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+/// What is examined.
+pub struct Patient<'a> {
+    /// Its files.
+    pub home: &'a NodeHome,
+    /// Its settings.
+    pub config: &'a Config,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, level: Level::Ok, message: message.into(), fix: None }
+    }
+
+    /// Something could be better.
+    pub fn warning(check: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, level: Level::Warning, message: message.into(), fix: Some(fix.into()) }
+    }
+
+    /// Something must be better; an error of this program says in its own words what to do.
+    pub fn failed(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, level: Level::Failed, message: message.into(), fix: None }
+    }
+
+    /// The same with what to do.
+    #[must_use]
+    pub fn with_fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+}
+
+/// Makes all checks, and tells each finding at once.
+///
+/// `probe` sends packets through the node, too, if it runs and is listed; for that the directory lists the prober for
+/// a while.
+pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
+    let Patient { home, config } = patient;
+    let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys));
+    tell(keys);
+    let running = local::running(config, identity.as_deref()).await;
+    local::bind(config, running).into_iter().for_each(&mut tell);
+    for finding in network::announce(config, running).await {
+        tell(finding);
+    }
+    tell(local::descriptors(local::nofile()));
+
+    let client = Client::new(&config.directory.url, &config.directory.metrics_url);
+    let topology = match &client {
+        Ok(client) => client.topology().await,
+        Err(error) => {
+            tell(Finding::failed("directory", error.to_string()));
+            return;
+        }
+    };
+    let targets = network::targets(config, topology.as_ref().ok()).await;
+    for finding in network::egress(&targets).await {
+        tell(finding);
+    }
+    let topology = match topology {
+        Ok(topology) => topology,
+        Err(error) => {
+            tell(Finding::failed("directory", error.to_string()));
+            return;
+        }
+    };
+    tell(Finding::ok(
+        "directory",
+        format!("{} lists {} mixnodes", redacted(&config.directory.url), topology.mix_nodes.len()),
+    ));
+    tell(network::clock(&config.directory.url).await);
+    let Some(identity) = identity else { return };
+    tell(network::registration(config, &identity, &topology, running));
+    if let (true, local::Running::Yes, Ok(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
+        mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(tell);
+    }
+}

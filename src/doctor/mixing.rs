@@ -1,0 +1,87 @@
+//! The proof: packets through the node and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Finding;
+use super::network::Targets;
+use crate::api::MixRegistration;
+use crate::directory::Client;
+use crate::probe::check::{self, FamilyReport, Label, Plan, Target};
+use crate::probe::own_address::{self, OwnAddressRequest};
+use crate::probe::{Prober, Registration};
+
+const MEAN_DELAY: Duration = Duration::from_millis(50);
+
+/// Enough to see that it mixes. It settles once the node has learnt of the prober, at its next refresh.
+const PLAN: Plan = Plan { packets: 10, timeout: Duration::from_secs(10), settle: Duration::from_secs(40) };
+
+/// Sends packets through the node over each family. The prober is listed in the directory for that time.
+pub(super) async fn probe(client: Client, entry: &MixRegistration, targets: &Targets) -> Vec<Finding> {
+    let report = match send(client, entry, targets).await {
+        Ok(report) => report,
+        Err(reason) => {
+            let fix = "give the addresses of this machine to `nym-mixnode probe`, or pass --no-probe";
+            return vec![Finding::warning("mixing", format!("cannot be tried from here: {reason}"), fix)];
+        }
+    };
+    vec![verdict("mixing IPv4", &report.ipv4), verdict("mixing IPv6", &report.ipv6)]
+}
+
+async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Result<check::NodeReport, String> {
+    let target = Target::resolve(entry).await;
+    let endpoints = own_address::choose(&OwnAddressRequest::default(), &targets.directory, &target.addresses)
+        .map_err(|error| error.to_string())?;
+    let mut prober = Prober::<Label>::bind(&endpoints, MEAN_DELAY).map_err(|error| error.to_string())?;
+    let registration = Registration::register(&Arc::new(client), &prober).await.map_err(|error| error.to_string())?;
+    let reports = check::run(&mut prober, vec![target], &PLAN, |_| {}).await;
+    if let Err(error) = registration.withdraw().await {
+        tracing::warn!("{error}");
+    }
+    let report = reports.map_err(|error| error.to_string())?.pop();
+    report.ok_or_else(|| "nothing was sent".to_owned())
+}
+
+fn verdict(check: &'static str, report: &FamilyReport) -> Finding {
+    match report {
+        FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tried: {reason}")),
+        FamilyReport::NotReached { after_s, reason } => {
+            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            Finding::failed(check, format!("no packet came back in {after_s} s{reason}"))
+                .with_fix("check that the node's port is open from outside, and that packets may leave")
+        }
+        FamilyReport::Tested { counts, .. } if counts.is_lossless() => {
+            Finding::ok(check, format!("all {} packets came back", counts.sent))
+        }
+        FamilyReport::Tested { counts, .. } => {
+            Finding::warning(check, format!("{} of {} packets lost", counts.lost, counts.sent), "look at its log")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+    use crate::probe::Counts;
+
+    #[test]
+    fn a_verdict_follows_from_what_came_back() {
+        let tested = |returned| FamilyReport::Tested {
+            reached_after_s: Some(1.0),
+            counts: Counts { sent: 10, returned, lost: 10 - returned },
+            latency_over_delay_ms: None,
+        };
+        let not_reached = FamilyReport::NotReached { after_s: 40.0, reason: Some("refused".to_owned()) };
+        let not_tested = FamilyReport::NotTested { reason: "no IPv6 here".to_owned() };
+        for (report, level, words) in [
+            (tested(10), Level::Ok, "all 10 packets"),
+            (tested(9), Level::Warning, "1 of 10 packets lost"),
+            (not_reached, Level::Failed, "refused"),
+            (not_tested, Level::Ok, "no IPv6 here"),
+        ] {
+            let finding = verdict("mixing", &report);
+            assert!(finding.level == level && finding.message.contains(words), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What can be found out about the network: the way out, the way in, the directory and what it lists.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use super::local::Running;
+use super::{CONNECT_TIMEOUT, Finding};
+use crate::address::is_globally_routable;
+use crate::api::Topology;
+use crate::config::Config;
+use crate::probe::IpFamily;
+
+/// Addresses of each family that are tried before a family counts as cut off.
+const TRIED_MAX: usize = 4;
+
+/// Dates in HTTP are whole seconds, and the answer takes a moment.
+const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Addresses to which there should be a way from here.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// The directory's.
+    pub(super) directory: Vec<SocketAddr>,
+    /// The listed mixnodes', without our own.
+    pub(super) mixes: Vec<SocketAddr>,
+}
+
+/// Whether other nodes can have a way to what is announced.
+pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for &address in &config.announce.addresses {
+        if !is_globally_routable(address.ip()) {
+            findings.push(Finding::warning(
+                "announce",
+                format!("{address} is not an address of the internet: only this network's nodes can reach it"),
+                "announce the public one with --announce-host, unless the whole mix network is here",
+            ));
+        }
+        if running != Running::Yes {
+            continue;
+        }
+        findings.push(match connect(address).await {
+            Ok(()) => Finding::ok("announce", format!("{address} takes connections")),
+            Err(reason) => Finding::warning(
+                "announce",
+                format!("no connection to {address} from here: {reason}"),
+                "open the port in firewall and router; some routers refuse only their own network, \
+                 so try from another one",
+            ),
+        });
+    }
+    if findings.is_empty() {
+        let words: Vec<String> = config.announce.addresses.iter().map(ToString::to_string).collect();
+        let message = format!("{}; nobody answers there while the node does not run", words.join(" and "));
+        findings.push(Finding::ok("announce", message));
+    }
+    findings
+}
+
+/// Where the directory and the nodes of its topology are.
+pub(super) async fn targets(config: &Config, topology: Option<&Topology>) -> Targets {
+    let mixes = topology.map(Topology::announced_addresses).into_iter().flatten();
+    let mixes = mixes.filter(|address| !config.announce.addresses.contains(address)).collect();
+    Targets { directory: resolve(&config.directory.url).await, mixes }
+}
+
+async fn resolve(url: &Url) -> Vec<SocketAddr> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    match url.host() {
+        Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
+        Some(Host::Ipv6(ip)) => vec![(ip, port).into()],
+        Some(Host::Domain(name)) => {
+            tokio::net::lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Whether there is a way out, over each family.
+pub(super) async fn egress(targets: &Targets) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (family, check) in [(IpFamily::V4, "egress IPv4"), (IpFamily::V6, "egress IPv6")] {
+        let all = targets.directory.iter().chain(&targets.mixes);
+        let tried: Vec<SocketAddr> =
+            all.copied().filter(|to| IpFamily::of(to.ip()) == family).take(TRIED_MAX).collect();
+        findings.push(way_out(check, &tried).await);
+    }
+    findings
+}
+
+async fn way_out(check: &'static str, tried: &[SocketAddr]) -> Finding {
+    if tried.is_empty() {
+        return Finding::ok(check, "nothing to try: neither the directory nor a node has such an address");
+    }
+    let mut refusals = Vec::new();
+    for &address in tried {
+        match connect(address).await {
+            Ok(()) => return Finding::ok(check, format!("connected to {address}")),
+            Err(reason) => refusals.push(format!("{address}: {reason}")),
+        }
+    }
+    let fix = "check routes, firewall and, in a container, whether its network has this family";
+    Finding::warning(check, format!("no connection ({})", refusals.join("; ")), fix)
+}
+
+async fn connect(address: SocketAddr) -> Result<(), String> {
+    match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("not within {} s", CONNECT_TIMEOUT.as_secs())),
+    }
+}
+
+/// Whether this machine's clock agrees with the directory's.
+pub(super) async fn clock(directory: &Url) -> Finding {
+    let date = async {
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if directory.scheme() == "http" {
+            // An image without any root certificates must do.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().ok()?;
+        let reply = client.head(directory.clone()).timeout(CONNECT_TIMEOUT).send().await.ok()?;
+        httpdate::parse_http_date(reply.headers().get(reqwest::header::DATE)?.to_str().ok()?).ok()
+    };
+    match date.await {
+        Some(theirs) => compare_clocks(wall_clock(), theirs),
+        None => Finding::ok("clock", "cannot be compared: the directory's answer has no date"),
+    }
+}
+
+fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
+    let (off, way) = match ours.duration_since(theirs) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    let message = format!("{} s {way} the directory's", off.as_secs());
+    if off <= CLOCK_OFF_MAX {
+        return Finding::ok("clock", message);
+    }
+    Finding::warning("clock", message, "synchronise it (systemd-timesyncd or chrony): TLS and dates depend on it")
+}
+
+/// Whether the directory lists the node as it should.
+pub(super) fn registration(config: &Config, identity: &str, topology: &Topology, running: Running) -> Finding {
+    let check = "registration";
+    let ours = &config.announce.addresses;
+    let is_at_ours = |addresses: &[SocketAddr]| addresses.iter().any(|address| ours.contains(address));
+    let mut others = topology.mix_nodes.iter().filter(|mix| mix.registration.identity_key != identity);
+    if let Some(other) = others.find(|mix| is_at_ours(&mix.announced_addresses())) {
+        let (holder, host) = (&other.registration.identity_key, &other.registration.mix_host);
+        return Finding::failed(check, format!("another node, {holder}, is registered at {host}"))
+            .with_fix("announce another address, or unregister that node if it is an old one of yours");
+    }
+    match (topology.mix(identity), running) {
+        (Some(entry), _) if is_at_ours(&entry.announced_addresses()) => {
+            Finding::ok(check, format!("listed at {}", entry.registration.mix_host))
+        }
+        (Some(entry), _) => {
+            Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
+                .with_fix("stop the other node with this identity; `run --force` takes its place")
+        }
+        (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
+            .with_fix("its log and `nym-mixnode health` say why; it registers again at each refresh"),
+        (None, _) => Finding::warning(check, "not listed", "start the node with `run`: it registers by itself"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "compared with another machine's clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

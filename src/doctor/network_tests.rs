@@ -1,0 +1,76 @@
+//! Tests of the network's checks: each finding that they can make.
+
+use super::super::Level;
+use super::*;
+use crate::api::{MixRegistration, RegisteredMix};
+use crate::config::{Source, Values, settings as s};
+
+fn config(announce: &str) -> Config {
+    let mut values = Values::default();
+    values.set(&s::NODE_ID.about, "mix", &Source::Program);
+    values.set(&s::NODE_LAYER.about, "1", &Source::Program);
+    values.set(&s::LISTEN_ADDRESSES.about, announce, &Source::Program);
+    Config::from_values(&values).unwrap()
+}
+
+fn listing(identity: &str, host: &str) -> Topology {
+    let registration = MixRegistration {
+        mix_host: host.into(),
+        mix_hosts: Vec::new(),
+        identity_key: identity.into(),
+        sphinx_key: "s".into(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        layer: 1,
+    };
+    let mix = RegisteredMix { registration, registration_time: 1, reputation: 0 };
+    Topology { mix_nodes: vec![mix], ..Topology::default() }
+}
+
+#[test]
+fn a_registration_is_ours_or_elsewhere_or_missing_or_another_nodes() {
+    let config = config("192.0.2.1:1789");
+    let level = |topology: &Topology, running| registration(&config, "me", topology, running).level;
+    assert_eq!(level(&listing("me", "192.0.2.1:1789"), Running::Yes), Level::Ok);
+    assert_eq!(level(&listing("me", "192.0.2.2:1789"), Running::Yes), Level::Failed);
+    assert_eq!(level(&listing("you", "192.0.2.2:1789"), Running::Yes), Level::Failed);
+    assert_eq!(level(&listing("you", "192.0.2.2:1789"), Running::No), Level::Warning);
+    let taken = registration(&config, "me", &listing("you", "192.0.2.1:1789"), Running::No);
+    assert!(taken.level == Level::Failed && taken.message.contains("you") && taken.fix.is_some(), "{taken:?}");
+}
+
+#[test]
+fn a_clock_may_be_off_by_a_little() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    assert_eq!(compare_clocks(now, now + CLOCK_OFF_MAX).level, Level::Ok);
+    assert_eq!(compare_clocks(now + CLOCK_OFF_MAX, now).level, Level::Ok);
+    let hour = Duration::from_hours(1);
+    let behind = compare_clocks(now, now + hour);
+    assert!(behind.level == Level::Warning && behind.message.starts_with("3600 s behind"), "{behind:?}");
+    assert!(compare_clocks(now + hour, now).message.starts_with("3600 s ahead of"));
+}
+
+#[tokio::test]
+async fn a_way_out_is_found_or_each_refusal_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let open = listener.local_addr().unwrap();
+    let closed: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let findings = egress(&Targets { directory: vec![closed], mixes: vec![open] }).await;
+    assert_eq!((findings[0].check, findings[0].level), ("egress IPv4", Level::Ok));
+    assert!(findings[1].message.starts_with("nothing to try"), "{findings:?}");
+    let findings = egress(&Targets { directory: vec![closed], mixes: Vec::new() }).await;
+    assert!(findings[0].level == Level::Warning && findings[0].message.contains("127.0.0.1:1: "), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_is_announced_is_looked_at_and_tried_while_the_node_runs() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let private = config(&listener.local_addr().unwrap().to_string());
+    let levels = |findings: Vec<Finding>| findings.iter().map(|finding| finding.level).collect::<Vec<_>>();
+    assert_eq!(levels(announce(&private, Running::Yes).await), [Level::Warning, Level::Ok]);
+    drop(listener);
+    assert_eq!(levels(announce(&private, Running::Yes).await), [Level::Warning, Level::Warning]);
+    assert_eq!(levels(announce(&private, Running::No).await), [Level::Warning]);
+    assert_eq!(levels(announce(&config("1.1.1.1:1789"), Running::No).await), [Level::Ok]);
+}

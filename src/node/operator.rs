@@ -1,0 +1,254 @@
+//! What the node tells its operator while it runs: answers by HTTP, notices to systemd.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::process::{Resource, getrlimit};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::PROTOCOL_VERSION;
+use super::state::Shared;
+use crate::config::{Config, HttpConfig, redacted};
+use crate::directory::HeartbeatState;
+use crate::forwarder::Policy;
+use crate::keys::NodeKeys;
+use crate::systemd::{Notice, ServiceManager};
+use crate::telemetry::http::{
+    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, Status, Subject, TopologyStatus,
+};
+use crate::telemetry::window::{Counts, Levels, Windows};
+
+/// How often systemd's line on the node is looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Binds the operator's address, if there is to be one.
+///
+/// An address that nobody chose may be taken, by another node of this machine say: this one then mixes without.
+pub(super) fn bind(config: &HttpConfig) -> Result<Option<HttpServer>, BindError> {
+    let Some(address) = config.listen else { return Ok(None) };
+    match HttpServer::bind(address) {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if config.is_chosen => Err(error),
+        Err(error) => {
+            warn!("{error}; going on without");
+            Ok(None)
+        }
+    }
+}
+
+/// All that runs for the operator, on the control runtime. Dropping it ends it.
+pub(super) struct Operator {
+    view: Arc<View>,
+    http: Option<SocketAddr>,
+    manager: Option<Arc<ServiceManager>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Operator {
+    pub(super) fn start(view: View, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
+        let view = Arc::new(view);
+        let mut tasks = JoinSet::new();
+        let windows = Arc::clone(&view);
+        tasks.spawn(async move { match windows.windows.run(|| windows.count()).await {} });
+        let address = http.as_ref().and_then(HttpServer::address);
+        if let (Some(server), Some(address)) = (http, address) {
+            info!("Telling how the node is at http://{address}/status");
+            tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn Subject>));
+        }
+        if let Some(manager) = &manager {
+            manager.tell(Notice::Ready(&view.summary()));
+            tasks.spawn(keep_informed(Arc::clone(manager), Arc::clone(&view)));
+        }
+        Self { view, http: address, manager, _tasks: tasks }
+    }
+
+    /// Where it answers by HTTP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// From now on the node is not ready: the first step of its stop.
+    pub(super) fn stopping(&self) {
+        self.view.stopping.store(true, Ordering::Relaxed);
+        if let Some(manager) = &self.manager {
+            manager.tell(Notice::Stopping(&self.view.summary()));
+        }
+    }
+}
+
+/// Tells the service manager what has changed, and, as often as it asks for it, that the node lives, if it does.
+async fn keep_informed(manager: Arc<ServiceManager>, view: Arc<View>) {
+    let watchdog = manager.watchdog_every();
+    let mut look = interval(watchdog.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = view.summary();
+    let mut last_ping: Option<Instant> = None;
+    loop {
+        look.tick().await;
+        let summary = view.summary();
+        if summary != told {
+            manager.tell(Notice::Status(&summary));
+            told = summary;
+        }
+        let is_due = watchdog.is_some_and(|every| last_ping.is_none_or(|last| last.elapsed() >= every));
+        if is_due && view.liveness().is_ok() {
+            manager.tell(Notice::Watchdog);
+            last_ping = Some(Instant::now());
+        }
+    }
+}
+
+/// What the answers are taken from.
+pub(super) struct View {
+    shared: Arc<Shared>,
+    heartbeat: HeartbeatState,
+    windows: Windows,
+    stopping: AtomicBool,
+    started: Instant,
+    facts: Facts,
+}
+
+/// What does not change while the node runs.
+struct Facts {
+    identity_key: String,
+    sphinx_key: String,
+    layer: u64,
+    listen: Vec<SocketAddr>,
+    announce: Vec<SocketAddr>,
+    directory: String,
+    memory_bytes: usize,
+    connections_max: usize,
+}
+
+impl View {
+    pub(super) fn new(config: &Config, keys: &NodeKeys, shared: &Arc<Shared>, heartbeat: HeartbeatState) -> Self {
+        let facts = Facts {
+            identity_key: keys.identity_public.clone(),
+            sphinx_key: keys.sphinx.public_base58(),
+            layer: config.node.layer,
+            listen: config.listen.addresses.clone(),
+            announce: config.announce.addresses.clone(),
+            directory: redacted(&config.directory.url),
+            memory_bytes: config.mix.memory_bytes,
+            connections_max: config.connections.total_max,
+        };
+        let (windows, started) = (Windows::default(), Instant::now());
+        let stopping = AtomicBool::new(false);
+        Self { shared: Arc::clone(shared), heartbeat, windows, stopping, started, facts }
+    }
+
+    fn count(&self) -> (Counts, Levels) {
+        let exact = self.shared.status(false);
+        let levels =
+            Levels { pool: exact.pool, connections_in: exact.connections_in, connections_out: exact.connections_out };
+        let counts = Counts {
+            received: exact.received,
+            forwarded: exact.forwarded,
+            final_hop: exact.final_hop,
+            dropped: exact.dropped,
+            bad_frames: exact.bad_frames,
+        };
+        (counts, levels)
+    }
+
+    /// One line.
+    fn summary(&self) -> String {
+        match self.readiness() {
+            Ok(()) => "mixing, and listed by the directory".to_owned(),
+            Err(problem) => problem.message,
+        }
+    }
+
+    fn directory(&self) -> DirectoryStatus {
+        let since_epoch = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        DirectoryStatus {
+            url: self.facts.directory.clone(),
+            registered: self.heartbeat.registered(),
+            registered_at: self.heartbeat.registered_at().map(since_epoch),
+            problem: self.heartbeat.last_error(),
+        }
+    }
+
+    fn topology(&self) -> Option<TopologyStatus> {
+        let facts = self.heartbeat.topology()?;
+        let age_s = facts.fetched_at.map(|at| at.elapsed().as_secs());
+        Some(TopologyStatus { mixes: facts.mixes, gateways: facts.gateways, age_s })
+    }
+}
+
+impl Subject for View {
+    fn liveness(&self) -> Result<(), Problem> {
+        match self.shared.pulses.stalled() {
+            None => Ok(()),
+            Some(worker) => Err(problem(Reason::WorkerStalled, format!("worker {worker} hangs; restart the node"))),
+        }
+    }
+
+    fn readiness(&self) -> Result<(), Problem> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(problem(Reason::Draining, "draining: the node stops"));
+        }
+        self.liveness()?;
+        if !self.heartbeat.registered() {
+            return Err(match self.heartbeat.last_error() {
+                Some(error) => problem(Reason::DirectoryError, format!("not registered: {error}")),
+                None => problem(Reason::NotRegistered, "not registered with the directory yet"),
+            });
+        }
+        if matches!(self.shared.policy, Policy::Topology(_)) && self.shared.policy.listed() == 0 {
+            return Err(problem(Reason::NoTopology, "no next hop is known yet: the directory has listed no node"));
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let nofile = getrlimit(Resource::Nofile);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            protocol_version: PROTOCOL_VERSION,
+            identity_key: self.facts.identity_key.clone(),
+            sphinx_key: self.facts.sphinx_key.clone(),
+            layer: self.facts.layer,
+            uptime_s: self.started.elapsed().as_secs(),
+            ready: Answer::from(self.readiness()),
+            live: Answer::from(self.liveness()),
+            listen: self.facts.listen.clone(),
+            announce: self.facts.announce.clone(),
+            directory: self.directory(),
+            topology: self.topology(),
+            workers: self.shared.pools.len(),
+            limits: LimitsStatus {
+                nofile_soft: nofile.current,
+                nofile_hard: nofile.maximum,
+                memory_bytes: self.facts.memory_bytes,
+                connections_max: self.facts.connections_max,
+            },
+            packets: self.windows.told(),
+        }
+    }
+}
+
+fn problem(reason: Reason, message: impl Into<String>) -> Problem {
+    Problem { reason, message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_an_address_that_somebody_chose_must_be_free() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = Some(taken.local_addr().unwrap());
+        assert!(bind(&HttpConfig { listen, is_chosen: true }).is_err());
+        assert!(bind(&HttpConfig { listen, is_chosen: false }).unwrap().is_none());
+        assert!(bind(&HttpConfig { listen: None, is_chosen: true }).unwrap().is_none());
+        let any = "127.0.0.1:0".parse().ok();
+        let bound = bind(&HttpConfig { listen: any, is_chosen: true }).unwrap().unwrap();
+        assert_ne!(bound.address().unwrap().port(), 0);
+    }
+}

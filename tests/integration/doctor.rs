@@ -1,0 +1,125 @@
+//! The command `doctor`, on nodes that are well and on nodes that are not.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use url::Url;
+
+use super::process::{NodeFiles, RegistryProcess, own_address, program};
+
+struct Examination {
+    code: Option<i32>,
+    report: Value,
+    error: String,
+}
+
+impl Examination {
+    /// The levels of a check's findings.
+    fn levels<'a>(&'a self, check: &'a str) -> Vec<&'a str> {
+        self.findings(check).map(|finding| finding["level"].as_str().unwrap()).collect()
+    }
+
+    /// What a check has found, with what to do.
+    fn words(&self, check: &str) -> String {
+        let words = |finding: &Value| format!("{} {}", finding["message"], finding["fix"]);
+        self.findings(check).map(words).collect::<Vec<_>>().join("\n")
+    }
+
+    fn findings<'a>(&'a self, check: &'a str) -> impl Iterator<Item = &'a Value> {
+        let all = self.report["findings"].as_array().unwrap();
+        all.iter().filter(move |finding| finding["check"] == check)
+    }
+}
+
+async fn doctor(files: &NodeFiles, flags: &[&str]) -> Examination {
+    let arguments = ["doctor", "--home", files.root(), "--id", "mix", "--json"];
+    let output = program(&[&arguments[..], flags].concat()).output().await.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON; {error}"));
+    Examination { code: output.status.code(), report, error }
+}
+
+#[tokio::test]
+async fn a_node_that_runs_and_is_listed_mixes() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    let http = own_address().to_string();
+    files.configure(&format!("http:\n  listen: \"{http}\""));
+    let mut node = files.run(&["--http-listen", &http]);
+    node.registered().await;
+
+    let found = doctor(&files, &[]).await;
+    assert_eq!(found.code, Some(0), "{} {:#}", found.error, found.report);
+    for check in ["configuration", "keys", "bind", "egress IPv4", "directory", "clock", "registration", "mixing IPv4"] {
+        assert_eq!(found.levels(check), ["ok"], "{check}: {:#}", found.report);
+    }
+    // Loopback is nobody else's network; the connection to it stands.
+    assert_eq!(found.levels("announce"), ["warning", "ok"], "{:#}", found.report);
+    assert!(found.words("bind").contains("the node listens on"), "{:#}", found.report);
+    assert!(registry.topology().await.gateways.is_empty(), "the prober has taken itself off the list");
+
+    // Pushed out of the directory, and not let in again.
+    registry.freeze();
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert_eq!((found.code, found.levels("directory")), (Some(1), vec!["failed"]), "{:#}", found.report);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
+    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let found = doctor(&files, &[]).await;
+    assert_eq!(found.code, Some(1), "{:#}", found.report);
+    assert_eq!(found.error, "nym-mixnode: 1 of 8 checks failed\n", "{:#}", found.report);
+    assert_eq!(found.report["worst"], "failed");
+    assert_eq!(found.levels("bind"), ["ok"]);
+    assert_eq!((found.levels("egress IPv4"), found.levels("directory")), (vec!["warning"], vec!["failed"]));
+
+    let _other_program = std::net::TcpListener::bind(files.address).unwrap();
+    let found = doctor(&files, &[]).await;
+    assert_eq!(found.levels("bind"), ["failed"], "{:#}", found.report);
+    assert!(found.words("bind").contains("in use"), "{:#}", found.report);
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_listed_and_an_address_that_is_taken_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    let found = doctor(&files, &[]).await;
+    assert_eq!((found.code, found.levels("registration")), (Some(0), vec!["warning"]), "{:#}", found.report);
+
+    let other = NodeFiles::init(&registry.url()).await;
+    let mut holder = other.run(&["--announce-host", &files.address.to_string()]);
+    holder.registered().await;
+    let found = doctor(&files, &[]).await;
+    assert_eq!((found.code, found.levels("registration")), (Some(1), vec!["failed"]), "{:#}", found.report);
+    assert!(found.words("registration").contains(&other.identity()), "{:#}", found.report);
+}
+
+#[tokio::test]
+async fn bad_keys_and_a_bad_configuration_are_told_with_the_fix() {
+    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let key = files.dir().join("data/private_sphinx.pem");
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
+    let found = doctor(&files, &[]).await;
+    assert_eq!((found.code, found.levels("keys")), (Some(1), vec!["failed"]), "{:#}", found.report);
+    assert!(found.words("keys").contains("chmod 600"), "{:#}", found.report);
+
+    files.configure("mix:\n  wrokers: 2");
+    let found = doctor(&files, &[]).await;
+    assert_eq!((found.code, found.levels("configuration")), (Some(1), vec!["failed"]), "{:#}", found.report);
+    assert!(found.words("configuration").contains("mix.wrokers"), "{:#}", found.report);
+}
+
+#[tokio::test]
+async fn lines_for_people_have_no_colours_in_a_file() {
+    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let output = program(&["doctor", "--home", files.root(), "--id", "mix"]).output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let words: Vec<&str> = text.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(words.iter().all(|word| ["ok", "warning", "failed"].contains(word)), "{text}");
+    assert!(text.starts_with("ok       configuration  "), "{text}");
+}
