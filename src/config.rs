@@ -37,6 +37,7 @@ pub struct Config {
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
     pub shutdown: ShutdownConfig,
+    pub limits: LimitsConfig,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +135,15 @@ pub struct ShutdownConfig {
     pub drain_deadline: Duration,
 }
 
+/// What the node asks of the system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Open files that the process raises its limit to, as far as the hard limit allows.
+    pub nofile: u64,
+    /// Refuse to start when the hard limit is lower.
+    pub nofile_strict: bool,
+}
+
 /// The configuration cannot be read or makes no sense.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -189,6 +199,7 @@ impl Config {
             forward: forward(values)?,
             connections: connections(values)?,
             shutdown: shutdown(values)?,
+            limits: limits(values)?,
         })
     }
 }
@@ -321,6 +332,13 @@ fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     })
 }
 
+fn limits(values: &Values) -> Result<LimitsConfig, ConfigError> {
+    Ok(LimitsConfig {
+        nofile: values.parse(&s::LIMITS_NOFILE)?,
+        nofile_strict: values.parse(&s::LIMITS_NOFILE_STRICT)?,
+    })
+}
+
 fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
     InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
 }
@@ -343,6 +361,7 @@ defaults_from_table! {
     ForwardConfig: forward;
     ConnectionsConfig: connections;
     ShutdownConfig: shutdown;
+    LimitsConfig: limits;
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub mod packet;
 
 mod backoff;
 
+pub mod limits;
+
 pub mod api;
 pub mod directory;
 

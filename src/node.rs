@@ -261,6 +261,7 @@ impl Shared {
     /// Allows the addresses of a topology as next hops, and no others.
     fn allow(&self, topology: &Topology) {
         self.policy.set_topology(topology.announced_addresses().collect());
+        self.descriptors.check(topology.announced_addresses().count());
     }
 
     /// What has to be done by the clock while the node runs.

@@ -10,6 +10,7 @@ use crate::config::home::HomeError;
 use crate::config::{ConfigError, CreateError, InvalidValue, Source};
 use crate::directory::DirectoryError;
 use crate::keys::KeyError;
+use crate::limits::LimitError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
@@ -22,6 +23,8 @@ impl Exit {
     pub const USAGE: Self = Self(64);
     /// A file holds something else than it should.
     pub const DATA: Self = Self(65);
+    /// The system does not give what the node needs.
+    pub const NO_RESOURCES: Self = Self(71);
     /// A file cannot be created.
     pub const CANNOT_CREATE: Self = Self(73);
     /// Reading or writing failed.
@@ -91,6 +94,12 @@ macro_rules! failure_from {
 }
 
 failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
+
+impl From<LimitError> for Failure {
+    fn from(error: LimitError) -> Self {
+        Self::new(Exit::NO_RESOURCES, error)
+    }
+}
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {

@@ -11,6 +11,7 @@ use crate::config::settings as s;
 use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
+use crate::limits;
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
@@ -62,6 +63,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
     let config = configure(&home, &args)?;
+    limits::raise_nofile(&config.limits)?;
     let keys = load_keys(&home, &config)?;
     let hello = format!("{}\n{}", banner(), summary(&config, &keys));
     let options = RunOptions { last_good: Some(home.topology_file()) };

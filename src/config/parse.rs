@@ -46,6 +46,10 @@ pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> 
     allowed.contains(&bytes).then_some(bytes)
 }
 
+pub(super) fn flag(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
 pub(super) fn policy(text: &str) -> Option<ForwardPolicy> {
     match text {
         "topology" => Some(ForwardPolicy::Topology),

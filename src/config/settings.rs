@@ -10,7 +10,7 @@ use url::Url;
 use super::ForwardPolicy;
 use super::address::Host;
 use super::home::NodeId;
-use super::parse::{count, duration, id, path, policy, size, text, url};
+use super::parse::{count, duration, flag, id, path, policy, size, text, url};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -170,6 +170,13 @@ settings! {
     SHUTDOWN_DRAIN_DEADLINE: Duration = "shutdown.drain_deadline", Value("15s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 15s",
         "The longest wait for the delayed packets to leave.";
+
+    LIMITS_NOFILE: u64 = "limits.nofile", Value("65535"), |t| count(t, 64..=1 << 30),
+        "a whole number from 64 to 1073741824",
+        "Open files that the node raises its limit to at the start, as far as the hard limit allows.";
+    LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), flag,
+        "true or false",
+        "Refuse to start when the hard limit on open files is lower than that.";
 }
 
 /// The setting with this key.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::forwarder::{self, Policy};
+use crate::limits::DescriptorWatch;
 use crate::listener::{self, ConnectionLimits};
 use crate::mix::PoolGauge;
 use crate::packet::{BufferPool, DropCounters, DropReason};
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) pools: Vec<PoolGauge>,
     pub(super) policy: Policy,
     pub(super) replay: Arc<ReplayFilter>,
+    pub(super) descriptors: DescriptorWatch,
     final_hop: AtomicU64,
 }
 
@@ -67,6 +69,7 @@ impl Shared {
             pools: (0..workers).map(|_| PoolGauge::default()).collect(),
             policy,
             replay: Arc::new(ReplayFilter::new(super::REPLAY_FILTER_BYTES)),
+            descriptors: DescriptorWatch::default(),
             final_hop: AtomicU64::new(0),
         })
     }
