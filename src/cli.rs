@@ -1,5 +1,7 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
+mod addresses;
+mod detect;
 mod failure;
 mod flags;
 mod init;
@@ -46,6 +48,7 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Detect(detect::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
@@ -69,6 +72,7 @@ impl Command {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Detect(args) => block_on(detect::run(args)),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
@@ -135,10 +139,7 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             one_paragraph(&error.render().to_string())
         };
-        assert_eq!(
-            error("nym-mixnode init --id a"),
-            "the following required arguments were not provided: --host <ADDRESS>"
-        );
+        assert_eq!(error("nym-mixnode init"), "the following required arguments were not provided: --id <ID>");
         assert_eq!(
             error("nym-mixnode run --id a --layre 1"),
             "unexpected argument '--layre' found; a similar argument exists: '--layer'"

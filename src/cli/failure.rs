@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::address::DetectError;
 use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
 use crate::config::home::HomeError;
@@ -23,6 +24,8 @@ impl Exit {
     pub const USAGE: Self = Self(64);
     /// A file holds something else than it should.
     pub const DATA: Self = Self(65);
+    /// A needed service is not there.
+    pub const UNAVAILABLE: Self = Self(69);
     /// The system does not give what the node needs.
     pub const NO_RESOURCES: Self = Self(71);
     /// A file cannot be created.
@@ -94,6 +97,12 @@ macro_rules! failure_from {
 }
 
 failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
+
+impl From<DetectError> for Failure {
+    fn from(error: DetectError) -> Self {
+        Self::new(Exit::UNAVAILABLE, error)
+    }
+}
 
 impl From<LimitError> for Failure {
     fn from(error: LimitError) -> Self {

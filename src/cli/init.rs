@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::address::BindAddr;
 use crate::api::Topology;
 use crate::config::address::Host;
 use crate::config::home::CONFIG_FILE;
@@ -16,6 +17,7 @@ use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
 use crate::keys::store::{self, KeyFiles};
 use crate::keys::{KeyError, NodeKeys};
 
+use super::addresses::{AddressFlags, announcing, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
 use super::{Exit, Failure};
@@ -35,9 +37,12 @@ pub(super) struct Args {
     node: NodeFlags,
     /// IP address of this machine to accept packets on, and port if it isn't the usual
     ///
-    /// IPv4 or IPv6. Several, given one by one or separated by commas, are all listened on.
-    #[arg(long, value_name = "ADDRESS", required = true, value_delimiter = ',', help_heading = "Addresses")]
+    /// IPv4 or IPv6. Several, given one by one or separated by commas, are all listened on. Without it, every address
+    /// of this machine is.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
+    #[command(flatten)]
+    addresses: AddressFlags,
     #[command(flatten)]
     settings: SettingFlags,
 }
@@ -45,11 +50,13 @@ pub(super) struct Args {
 fn after_help() -> String {
     format!(
         "Unless given:\n  \
-         port {}; announced is what is listened on; the layer is the one with the fewest nodes;\n  \
+         port {}; announced is what is listened on, or, where others cannot reach that, what `detect` finds;\n  \
+         the layer is the one with the fewest nodes\n  \
          directory {}\n  \
          metrics   {} (with --validator, that server)\n  \
          packets go to nodes of the directory (topology)\n\n\
          Examples:\n  \
+         nym-mixnode init --id winston-smithnode\n  \
          nym-mixnode init --id winston-smithnode --host 167.70.75.75 --location YourCity\n  \
          nym-mixnode init --id winston-smithnode --host 10.126.5.7 --announce-host 36.68.243.18",
         s::DEFAULT_PORT,
@@ -67,9 +74,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut values = testnet();
     values.set(&s::NODE_ID.about, id.as_str(), &Source::Flag("--id"));
     values.replace_with(&args.settings.values(&args.host));
+    values.replace_with(&args.addresses.values());
+    if args.host.is_empty() {
+        let everywhere = BindAddr::everywhere(args.settings.port.unwrap_or(s::DEFAULT_PORT));
+        values.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
+    }
     if args.settings.layer.is_none() {
         let layer = choose_layer(&values).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
+    }
+    // Found once more at each start, and so not written down: a machine's public address may change.
+    if let Some((_, detection)) = find_missing(&Config::from_values(&values)?).await? {
+        for detected in &detection.announce {
+            say(io::stdout(), announcing(detected))?;
+        }
     }
     let (_, keys) = create_node(&home, &values)?;
     say(io::stdout(), summary(&home, &keys))?;

@@ -2,10 +2,12 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::address::{AnnounceWatch, Detection};
 use crate::config::address::Host;
 use crate::config::settings as s;
 use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
@@ -15,6 +17,7 @@ use crate::limits;
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
+use super::addresses::{AddressFlags, announcing, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::output::say;
 use super::{Exit, Failure};
@@ -41,6 +44,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
+    addresses: AddressFlags,
+    #[command(flatten)]
     settings: SettingFlags,
     /// Worker threads; 0 is one for each core
     #[arg(long, value_name = "N")]
@@ -62,23 +67,33 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Before anything else that takes time: no stop is to be missed.
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
-    let config = configure(&home, &args)?;
+    let mut config = configure(&home, &args)?;
     limits::raise_nofile(&config.limits)?;
     let keys = load_keys(&home, &config)?;
-    let hello = format!("{}\n{}", banner(), summary(&config, &keys));
-    let options = RunOptions { last_good: Some(home.topology_file()) };
-    let (stop, stopped) = oneshot::channel();
-    let stopped = async move {
-        stopped.await.ok();
-    };
+    let (stop, mut stopped) = oneshot::channel();
     let report = move |event| {
         if args.supervised {
             report_on_stdout(&event);
         }
     };
-    if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+    let node = async {
+        let found = tokio::select! {
+            found = find_missing(&config) => found?,
+            // Asked to stop before anything has begun.
+            _ = &mut stopped => return Ok(()),
+        };
+        let hello = format!("{}\n{}", banner(), summary(&config, found.as_ref().map(|(_, found)| found), &keys));
+        if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+        let announce = found.map(|(detector, detection)| {
+            config.announce.addresses = detection.announce.iter().map(|found| found.address).collect();
+            AnnounceWatch::new(detector, detection.announce)
+        });
+        let options = RunOptions { last_good: Some(home.topology_file()), announce };
+        let stopped = async { drop(stopped.await) };
+        Ok(node::run(config, keys, options, stopped, report).await?)
+    };
     tokio::select! {
-        ended = node::run(config, keys, options, stopped, report) => Ok(ended?),
+        ended = node => ended,
         failure = stops.watch(stop) => Err(failure),
     }
 }
@@ -114,15 +129,13 @@ pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> R
 
 fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut overrides = args.settings.values(&args.host);
+    overrides.replace_with(&args.addresses.values());
     if let Some(workers) = &args.workers {
         overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
     }
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
-        let moved = configured.into_iter().map(|mut address| {
-            address.set_port(port);
-            address.to_string()
-        });
+        let moved = configured.into_iter().map(|address| SocketAddr::new(address.get().ip(), port).to_string());
         overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
     }
     let mut config = load_config(home, &args.node.id, &overrides)?;
@@ -147,7 +160,7 @@ fn banner() -> String {
     format!("{LOGO}\n             (mixnode - version {PROTOCOL_VERSION})\n             (nym-mixnode {own})\n\n    ")
 }
 
-fn summary(config: &Config, keys: &NodeKeys) -> String {
+fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> String {
     let mut lines = vec![
         format!("Starting mixnode {}...", config.node.id),
         String::new(),
@@ -156,6 +169,7 @@ fn summary(config: &Config, keys: &NodeKeys) -> String {
     ];
     let listening = config.listen.addresses.iter();
     lines.extend(listening.map(|address| format!("Listening for incoming packets on {address}")));
+    lines.extend(found.into_iter().flat_map(|found| &found.announce).map(announcing));
     let announced = config.announce.addresses.iter();
     lines.extend(announced.map(|address| format!("Announcing the following socket address: {address}")));
     lines.push(format!("Public key: {}", keys.identity_public));
@@ -259,7 +273,7 @@ mod tests {
             sphinx: crate::keys::SphinxKeyPair::generate().unwrap(),
         };
         assert!(banner().contains(LOGO) && banner().contains("\n             (mixnode - version 0.9.2)\n"));
-        let summary = summary(&config, &keys);
+        let summary = summary(&config, None, &keys);
         assert_eq!(
             summary.split("\nSphinx key: ").next().unwrap(),
             "Starting mixnode winston-smithnode...\n\n\
