@@ -94,7 +94,7 @@ impl DescriptorWatch {
             limit,
             needed,
             next_hops,
-            "the limit on open files is too low for this network, connections will fail with \"Too many open files\": {}",
+            "the limit on open files is too low for this network, connections will fail (\"Too many open files\"): {}",
             Remedy::here()
         );
         Some(needed)

@@ -68,8 +68,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
     let mut config = configure(&home, &args)?;
-    limits::raise_nofile(&config.limits)?;
     let keys = load_keys(&home, &config)?;
+    limits::raise_nofile(&config.limits)?;
     let (stop, mut stopped) = oneshot::channel();
     let report = move |event| {
         if args.supervised {

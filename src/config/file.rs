@@ -262,10 +262,7 @@ mod tests {
                 "node:\n  layr: 1\n",
                 ":2: node.layr is not a setting; here stand id, layer, location, incentives_address",
             ),
-            (
-                "mixnode: {}\n",
-                ":1: mixnode is not a setting; here stand node, listen, announce, address, directory, ",
-            ),
+            ("mixnode: {}\n", ":1: mixnode is not a setting; here stand node, listen, announce, address, directory, "),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
             ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),

@@ -82,10 +82,11 @@ settings! {
         "a text of at most 128 characters on one line",
         "The address that receives the incentives program's tokens.";
 
-    LISTEN_ADDRESSES: Host = "listen.addresses", Follows("every address of this machine, IPv6 and IPv4"), |t| t.parse().ok(),
+    LISTEN_ADDRESSES: Host = "listen.addresses", Follows("every address of this machine"), |t| t.parse().ok(),
         "an IP address, with or without a port",
         "Addresses of this machine on which packets are accepted; 0.0.0.0 and [::] are all of them.";
-    ANNOUNCE_ADDRESSES: Host = "announce.addresses", Follows("those of listen that others can reach, or else detected"), |t| t.parse().ok(),
+    ANNOUNCE_ADDRESSES: Host = "announce.addresses",
+        Follows("those of listen that others can reach, or else what is detected"), |t| t.parse().ok(),
         "an IP address, with or without a port",
         "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
     ANNOUNCE_SOURCE: AnnounceSource = "announce.source", Value("auto"), |t| t.parse().ok(),

@@ -222,7 +222,8 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
 
     for mood in [Mood::Html, Mood::Hangs] {
         metadata.change(|answers| answers.mood = mood);
-        let warned = || node.log().iter().filter(|line| line.contains("again for the announced addresses: aws")).count();
+        let warned =
+            || node.log().iter().filter(|line| line.contains("again for the announced addresses: aws")).count();
         let before = warned();
         node.signal(Signal::HUP);
         let deadline = Instant::now() + PATIENCE;
@@ -250,7 +251,9 @@ fn every_address_names_its_source() {
 
     let text = place.run(&["detect", "--cloud", "aws", "--explain"]);
     let text = String::from_utf8(text.stdout).unwrap();
-    for line in ["bind      [::]:1789 (default: ", "announce  36.68.243.18:1789 (aws metadata: public-ipv4)", "token from"] {
+    for line in
+        ["bind      [::]:1789 (default: ", "announce  36.68.243.18:1789 (aws metadata: public-ipv4)", "token from"]
+    {
         assert!(text.contains(line), "{text}");
     }
 }

@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod addresses;
 mod cli;
 mod compat_0_9_2;
 mod directory;
+mod limits;
 mod localnet;
+mod metadata;
+mod netns;
 mod pipeline;
 mod probe;
+mod process;
 mod sphinx_oracle;
 mod support;
 mod tidy;

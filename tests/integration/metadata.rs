@@ -99,7 +99,9 @@ impl Metadata {
                 return;
             }
             Mood::Busy(1..) => Reply { status: "503 Service Unavailable", header: "", body: String::new() },
-            Mood::Megabyte => Reply { status: "200 OK", header: "Metadata-Flavor: Google\r\n", body: "1".repeat(1 << 20) },
+            Mood::Megabyte => {
+                Reply { status: "200 OK", header: "Metadata-Flavor: Google\r\n", body: "1".repeat(1 << 20) }
+            }
             Mood::Html => Reply { status: "200 OK", header: "", body: "<html><body>Log in</body></html>".to_owned() },
             Mood::Well | Mood::Busy(0) => self.0.lock().unwrap().reply(&request),
         };
@@ -187,6 +189,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     let mut words = first.split(' ').map(str::to_owned);
     let (method, path) = (words.next()?, words.next()?);
     let headers = lines.take_while(|line| !line.is_empty());
-    let headers = headers.filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let headers =
+        headers.filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())));
     Some(Request { method, path, headers: headers.collect() })
 }
