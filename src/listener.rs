@@ -77,8 +77,8 @@ pub enum BindError {
     InUse(SocketAddr),
     /// No interface of this machine has the address.
     #[error(
-        "cannot listen on {address}: AddrNotAvailable, no interface of this machine has that address, as with the public \
-         one on AWS, Google and others: bind to this machine's own with --host, such as {own}, and announce the \
+        "cannot listen on {address}: AddrNotAvailable, no interface of this machine has that address, as with the \
+         public one on AWS, Google and others: bind to this machine's own with --host, such as {own}, and announce the \
          public one with --announce-host {}", .address.ip()
     )]
     NotAvailable {

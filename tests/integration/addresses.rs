@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Output;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use super::metadata::{Answers, Metadata, Mood};
 use super::netns::NetNs;
-use super::process::{PROGRAM, Process, sphinx_key};
+use super::process::{PROGRAM, Process, pause, sphinx_key};
 use super::support::{ACK, PATIENCE, hop, packet_via};
 
 const PUBLIC_V4: &str = "36.68.243.18";
@@ -101,7 +100,7 @@ impl Place {
         let expected = [(first.to_owned(), all.iter().map(|host| (*host).to_owned()).collect())];
         while self.listed() != expected {
             assert!(Instant::now() < deadline, "{:?} is not {expected:?}", self.listed());
-            thread::sleep(Duration::from_millis(50));
+            pause(Duration::from_millis(50));
         }
     }
 
@@ -229,7 +228,7 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
         let deadline = Instant::now() + PATIENCE;
         while warned() == before {
             assert!(Instant::now() < deadline, "{:#?}", node.log());
-            thread::sleep(Duration::from_millis(50));
+            pause(Duration::from_millis(50));
         }
         place.wait_until_listed("36.68.243.19:1789", &[]);
         assert_eq!(node.event()["status"]["announce_changes"], 1);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nym_mixnode::packet::FrameHeader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::process::{PROGRAM, Process, sphinx_key};
+use super::process::{PROGRAM, Process, pause, sphinx_key};
 use super::support::{ACK, Sink, free_port, hop, packet_via};
 
 const DESCRIPTORS: u32 = 64;
@@ -52,7 +52,7 @@ async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
     let first = hop(address, sphinx_key(home.path()));
     let header: FrameHeader = ACK;
     let mut packets = Vec::new();
-    for _ in 0..FLOWS * PACKETS_PER_FLOW + 1 {
+    for _ in 0..=FLOWS * PACKETS_PER_FLOW {
         packets.push(packet_via(&first, sink.address, Duration::from_millis(1), header));
     }
     let last = packets.pop().unwrap();
@@ -73,7 +73,7 @@ async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
             for (flow, packet) in flows.iter_mut().zip(round) {
                 flow.write_all(packet).unwrap();
             }
-            thread::sleep(Duration::from_millis(75));
+            pause(Duration::from_millis(75));
         }
         flows
     });
@@ -84,7 +84,8 @@ async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
 
     let accept_failures = node.log().iter().filter(|line| line.contains("Failed to accept incoming")).count();
     assert!(accept_failures >= 1, "{:#?}", node.log());
-    assert!(accept_failures <= 2 + began.elapsed().as_secs() as usize, "{accept_failures} lines");
+    let lines_max = 2 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(accept_failures <= lines_max, "{accept_failures} lines");
     let explained = node.log().iter().filter(|line| line.contains("no more open files")).count();
     assert_eq!(explained, 1, "{:#?}", node.log());
 

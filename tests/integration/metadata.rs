@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::netns::NetNs;
+use super::process::pause;
 
 /// What it answers, which tests change while it runs.
 #[derive(Clone)]
@@ -95,7 +96,7 @@ impl Metadata {
         };
         let reply = match mood {
             Mood::Hangs => {
-                thread::sleep(Duration::from_secs(30));
+                pause(Duration::from_secs(30));
                 return;
             }
             Mood::Busy(1..) => Reply { status: "503 Service Unavailable", header: "", body: String::new() },
@@ -143,9 +144,8 @@ impl State {
         self.uses_left -= 1;
         let value = match request.path.strip_prefix("/latest/meta-data/") {
             Some("local-ipv4") => Some("10.126.5.7"),
-            Some("public-ipv4") => self.answers.public_v4,
             Some("mac") => Some("02:29:96:8f:6a:2d"),
-            Some("network/interfaces/macs/02:29:96:8f:6a:2d/public-ipv4s") => self.answers.public_v4,
+            Some("public-ipv4" | "network/interfaces/macs/02:29:96:8f:6a:2d/public-ipv4s") => self.answers.public_v4,
             Some("network/interfaces/macs/02:29:96:8f:6a:2d/ipv6s") => self.answers.public_v6,
             _ => None,
         };

@@ -11,6 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::PATIENCE;
 
+/// Waits, on a thread that may.
+#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
+pub(crate) fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
 /// A process, killed when this is dropped.
@@ -58,7 +64,7 @@ impl Process {
                 return event;
             }
             assert!(Instant::now() < deadline, "{what}: {event:#}\n{}", self.log().join("\n"));
-            thread::sleep(Duration::from_millis(20));
+            pause(Duration::from_millis(20));
         }
     }
 }
