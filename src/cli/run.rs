@@ -78,6 +78,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let node = async {
         let found = tokio::select! {
+            // Configured addresses take no time, and a node that has them starts and stops in order.
+            biased;
             found = find_missing(&config) => found?,
             // Asked to stop before anything has begun.
             _ = &mut stopped => return Ok(()),
