@@ -20,7 +20,7 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit fuzz-build fuzz bench localnet release clean
+.PHONY: help test tools fmt lint deny audit unit fuzz-build fuzz docs bench localnet release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ fuzz-build: ## Build the fuzz targets
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) \
 	for target in $$($(CARGO) fuzz list); do $(FUZZ) run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+
+docs: ## Make the reference of the configuration anew
+	$(CARGO) run --quiet --locked -- config reference >docs/configuration.md.new
+	mv docs/configuration.md.new docs/configuration.md
+	$(CARGO) run --quiet --locked -- config schema >docs/configuration.schema.json.new
+	mv docs/configuration.schema.json.new docs/configuration.schema.json
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked

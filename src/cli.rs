@@ -1,16 +1,24 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
 mod addresses;
+mod config;
 mod detect;
 mod failure;
+mod first_start;
 mod flags;
 mod init;
+mod keys;
+mod load;
 pub mod localnet;
+mod manual;
+mod node_files;
 mod output;
 pub mod probe;
 pub mod registry;
 mod run;
+mod table_flags;
 mod unregister;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -18,8 +26,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::keys::secrecy::forbid_memory_dumps;
 use crate::telemetry::log;
 
 pub use failure::{Exit, Failure};
@@ -49,9 +58,14 @@ enum Command {
     Run(run::Args),
     Unregister(unregister::Args),
     Detect(detect::Args),
+    Upgrade(upgrade::Args),
+    Keys(keys::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
+    Config(config::Args),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -68,14 +82,24 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
+        if matches!(self, Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_)) {
+            forbid_memory_dumps().map_err(|error| {
+                Failure::new(Exit::TRY_AGAIN, format_args!("keys cannot be kept out of core dumps: {error}"))
+            })?;
+        }
         match self {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
             Self::Detect(args) => block_on(detect::run(args)),
+            Self::Upgrade(args) => upgrade::run(&args),
+            Self::Keys(args) => keys::run(args),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
+            Self::Config(args) => config::run(args),
+            Self::Completions(args) => manual::completions(&args, Cli::command()),
+            Self::Man(args) => manual::man(args, Cli::command()),
         }
     }
 }
@@ -116,8 +140,10 @@ fn one_paragraph(text: &str) -> String {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    // Without a standard error there is nobody to tell; the exit code remains.
-    writeln!(io::stderr(), "nym-mixnode: {failure}").ok();
+    for line in failure.lines() {
+        // Without a standard error there is nobody to tell; the exit code remains.
+        writeln!(io::stderr(), "nym-mixnode: {line}").ok();
+    }
     failure.exit.into()
 }
 
@@ -125,7 +151,6 @@ fn report(failure: &Failure) -> ExitCode {
 mod tests {
     use super::*;
     use crate::node::PROTOCOL_VERSION;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -139,7 +164,7 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             one_paragraph(&error.render().to_string())
         };
-        assert_eq!(error("nym-mixnode init"), "the following required arguments were not provided: --id <ID>");
+        assert_eq!(error("nym-mixnode completions"), "the following required arguments were not provided: <SHELL>");
         assert_eq!(
             error("nym-mixnode run --id a --layre 1"),
             "unexpected argument '--layre' found; a similar argument exists: '--layer'"

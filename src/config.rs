@@ -3,23 +3,35 @@
 //! A setting that isn't known, or a value that isn't allowed, is an error; it never falls back to a default.
 
 pub mod address;
+pub mod environment;
+mod error;
 mod file;
 pub mod home;
+mod kind;
+mod layers;
+pub mod migrate;
+pub(crate) mod nearest;
 mod parse;
+pub(crate) mod redact;
+pub(crate) mod reference;
+pub(crate) mod schema;
 pub mod settings;
 pub(crate) mod staging;
 mod values;
 
 use std::fmt;
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use thiserror::Error;
 use url::Url;
 
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
 pub use home::{NodeHome, NodeId};
+pub use kind::Bytes;
+pub use layers::Layers;
+pub use redact::redacted;
 pub use staging::CreateError;
 pub use values::{Source, Values};
 
@@ -63,7 +75,7 @@ pub struct AnnounceConfig {
     pub detection: DetectionConfig,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
@@ -79,6 +91,8 @@ pub struct KeysConfig {
     pub public_identity: PathBuf,
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
+    /// Accept private keys that their group can read; others never may.
+    pub allow_group_read: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -147,32 +161,15 @@ pub struct LimitsConfig {
     pub nofile_strict: bool,
 }
 
-/// The configuration cannot be read or makes no sense.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    #[error("{} does not exist", .0.display())]
-    NotFound(PathBuf),
-    #[error("{} cannot be read: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}:{line}: {problem}", path.display())]
-    Syntax { path: PathBuf, line: u64, problem: String },
-    #[error("{}:{line}: {key} is not a setting; here stand {known}", path.display())]
-    UnknownKey { path: PathBuf, line: u64, key: String, known: String },
-    #[error("{0} is not set and has no default")]
-    Unset(&'static str),
-    #[error(transparent)]
-    Invalid(#[from] InvalidValue),
-}
-
-/// A setting has a value that it doesn't allow.
-#[derive(Debug, Error)]
-#[error("{place}: {key} {value:?} {problem}")]
-pub struct InvalidValue {
-    pub place: Source,
-    pub key: &'static str,
-    pub value: String,
-    /// A predicate, such as "is not a layer".
-    pub problem: String,
+impl fmt::Debug for DirectoryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryConfig")
+            .field("url", &redacted(&self.url))
+            .field("metrics_url", &redacted(&self.metrics_url))
+            .field("topology_refresh", &self.topology_refresh)
+            .field("take_over", &self.take_over)
+            .finish()
+    }
 }
 
 impl Config {
@@ -180,22 +177,39 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, or a setting is unknown, missing or not allowed.
-    pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigError> {
-        let mut values = file::read(path)?;
-        values.replace_with(overrides);
-        Self::from_values(&values)
+    pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigErrors> {
+        let mut layers = Layers::default();
+        if !layers.file(path) {
+            return Err(ConfigError::NotFound(path.to_owned()).into());
+        }
+        layers.values(overrides);
+        layers.finish().map(|(_, config)| config)
     }
 
     /// Parses and checks the settings.
     ///
     /// # Errors
-    /// When a setting is missing or not allowed.
-    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
+    /// With every setting that is missing or not allowed.
+    pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
+        let mut problems = values.problems();
+        // What each setting allows is known now; these are the rules that a section has besides.
+        for broken in [listen_addresses(values).err(), announced(values).err(), forward(values).err()] {
+            let is_told = |problem: &ConfigError| problems.iter().any(|told| told.to_string() == problem.to_string());
+            problems.extend(broken.filter(|problem| !is_told(problem)));
+        }
+        match Self::sections(values) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Err(problem) if problems.is_empty() => Err(problem.into()),
+            _ => Err(ConfigErrors(problems)),
+        }
+    }
+
+    fn sections(values: &Values) -> Result<Self, ConfigError> {
         let listen = listen_addresses(values)?;
         Ok(Self {
             node: node(values)?,
             announce: announce(values, &listen)?,
-            listen: ListenConfig { addresses: listen.into_iter().map(BindAddr::new).collect() },
+            listen: ListenConfig { addresses: listen.into_iter().map(|(address, _)| BindAddr::new(address)).collect() },
             directory: directory(values)?,
             keys: keys(values)?,
             mix: mix(values)?,
@@ -207,21 +221,36 @@ impl Config {
     }
 }
 
+impl KeysConfig {
+    /// The section of the key files alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When a path is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        keys(values)
+    }
+
+    /// The files that are in `dir`, under their usual names.
+    pub(crate) fn in_dir(dir: &Path) -> Self {
+        Self {
+            private_identity: dir.join("private_identity.pem"),
+            public_identity: dir.join("public_identity.pem"),
+            private_sphinx: dir.join("private_sphinx.pem"),
+            public_sphinx: dir.join("public_sphinx.pem"),
+            allow_group_read: false,
+        }
+    }
+}
+
 /// Writes a new configuration file for these settings, commented for people.
+///
+/// What came from a file of its own stays there.
 ///
 /// # Errors
 /// When the settings are not allowed, or the file exists or cannot be created.
 pub fn create_file(path: &Path, values: &Values) -> Result<(), CreateFileError> {
     Config::from_values(values)?;
     Ok(staging::create_file(path, 0o644, file::render(values).as_bytes())?)
-}
-
-/// A configuration file was not created.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub enum CreateFileError {
-    Config(#[from] ConfigError),
-    Create(#[from] CreateError),
 }
 
 fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
@@ -233,27 +262,35 @@ fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
     })
 }
 
-fn listen_addresses(values: &Values) -> Result<Vec<SocketAddr>, ConfigError> {
+/// The addresses to listen on, which do not take a whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub(crate) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
     let key = s::LISTEN_ADDRESSES.about.key;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
     for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
         let address = host.with_default_port(s::DEFAULT_PORT);
-        if addresses.contains(&address) {
+        if addresses.iter().any(|(other, _)| *other == address) {
             return Err(invalid(place, key, address, "is there twice"));
         }
-        addresses.push(address);
+        addresses.push((address, place));
     }
     if addresses.is_empty() {
-        addresses.push(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), s::DEFAULT_PORT));
+        addresses.push((BindAddr::everywhere(s::DEFAULT_PORT).get(), Source::Program));
     }
     Ok(addresses)
 }
 
+fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
+    announce(values, &listen_addresses(values)?)
+}
+
 /// What is announced as configured; what is listened on, where others can reach that; nothing, which is detected.
-fn announce(values: &Values, listen: &[SocketAddr]) -> Result<AnnounceConfig, ConfigError> {
+fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
     let detection = detection(values)?;
     let key = s::ANNOUNCE_ADDRESSES.about.key;
-    let port = listen.first().map_or(s::DEFAULT_PORT, SocketAddr::port);
+    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
     let mut addresses: Vec<AnnounceAddr> = Vec::new();
     for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
         let address = host.with_default_port(port);
@@ -265,10 +302,10 @@ fn announce(values: &Values, listen: &[SocketAddr]) -> Result<AnnounceConfig, Co
         addresses.push(announced);
     }
     if addresses.is_empty() {
-        for (address, place) in listen.iter().zip(listen_sources(values)) {
+        for (address, place) in listen {
             let Ok(announced) = AnnounceAddr::new(*address, detection.allow_private) else { continue };
             if has_family(&addresses, *address) {
-                return Err(invalid(place, key, address, ONE_TOO_MANY));
+                return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
             }
             addresses.push(announced);
         }
@@ -283,20 +320,11 @@ fn has_family(addresses: &[AnnounceAddr], address: SocketAddr) -> bool {
     addresses.iter().any(|other| other.get().is_ipv4() == address.is_ipv4())
 }
 
-fn listen_sources(values: &Values) -> impl Iterator<Item = Source> {
-    let written = values.of(&s::LISTEN_ADDRESSES.about).iter().map(|value| value.source.clone());
-    written.chain(std::iter::repeat(Source::Program))
-}
-
 /// How addresses are detected, which does not take a whole configuration.
 ///
 /// # Errors
 /// When one of these settings is not allowed.
 pub fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
-    let echo_url = match values.of(&s::ANNOUNCE_ECHO_URL.about) {
-        [] => None,
-        _ => Some(values.parse(&s::ANNOUNCE_ECHO_URL)?),
-    };
     let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
     let service = values.parse(&s::ANNOUNCE_SERVICE)?;
     if source == AnnounceSource::KubernetesService && service.is_empty() {
@@ -307,7 +335,7 @@ pub fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
         cloud: values.parse(&s::ADDRESS_CLOUD)?,
         source,
         service,
-        echo_url,
+        echo_url: values.parse_if_set(&s::ANNOUNCE_ECHO_URL)?,
         allow_private: values.parse(&s::ANNOUNCE_ALLOW_PRIVATE)?,
         recheck: values.parse(&s::ANNOUNCE_RECHECK)?,
     })
@@ -324,11 +352,13 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
 }
 
 fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
+    let files = KeysConfig::in_dir(&values.parse(&s::KEYS_DIR)?);
     Ok(KeysConfig {
-        private_identity: values.parse(&s::KEYS_PRIVATE_IDENTITY)?,
-        public_identity: values.parse(&s::KEYS_PUBLIC_IDENTITY)?,
-        private_sphinx: values.parse(&s::KEYS_PRIVATE_SPHINX)?,
-        public_sphinx: values.parse(&s::KEYS_PUBLIC_SPHINX)?,
+        private_identity: values.parse_if_set(&s::KEYS_PRIVATE_IDENTITY)?.unwrap_or(files.private_identity),
+        public_identity: values.parse_if_set(&s::KEYS_PUBLIC_IDENTITY)?.unwrap_or(files.public_identity),
+        private_sphinx: values.parse_if_set(&s::KEYS_PRIVATE_SPHINX)?.unwrap_or(files.private_sphinx),
+        public_sphinx: values.parse_if_set(&s::KEYS_PUBLIC_SPHINX)?.unwrap_or(files.public_sphinx),
+        allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)?,
     })
 }
 
@@ -336,7 +366,7 @@ fn mix(values: &Values) -> Result<MixConfig, ConfigError> {
     Ok(MixConfig {
         workers: values.parse(&s::MIX_WORKERS)?,
         delay_max: values.parse(&s::MIX_DELAY_MAX)?,
-        memory_bytes: values.parse(&s::MIX_MEMORY)?,
+        memory_bytes: values.parse(&s::MIX_MEMORY)?.0,
     })
 }
 
@@ -468,7 +498,8 @@ mod tests {
     fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
         for about in settings::ALL {
             let error = with(about, &["\u{7}/"]).unwrap_err();
-            assert_eq!(error, format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed));
+            let expected = format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed);
+            assert!(error.lines().any(|line| line == expected), "{expected} is not in:\n{error}");
         }
     }
 
@@ -478,7 +509,7 @@ mod tests {
             let mut values = minimal();
             values.set_list(about, [""; 0], &Source::Program);
             let error = Config::from_values(&values).unwrap_err().to_string();
-            assert_eq!(error, format!("{} is not set and has no default", about.key));
+            assert!(error.contains(&format!("{} is not set and has no default", about.key)), "{error}");
         }
     }
 
@@ -519,6 +550,45 @@ mod tests {
         values.set(&s::ANNOUNCE_ADDRESSES.about, "36.68.243.9", &Source::Program);
         let config = Config::from_values(&values).unwrap();
         assert_eq!(announced(&config), ["36.68.243.9:2000".parse().unwrap()]);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let mut values = minimal();
+        for (about, text) in [(&s::MIX_WORKERS.about, "many"), (&s::NODE_LAYER.about, "0"), (&s::MIX_MEMORY.about, "1")]
+        {
+            values.set(about, text, &Source::Variable(about.variable()));
+        }
+        values.set(&s::FORWARD_BACKOFF_MAX.about, "1ms", &Source::Flag("--set"));
+        values.set(&s::ANNOUNCE_ADDRESSES.about, "::", &Source::Flag("--announce-host"));
+        let errors = Config::from_values(&values).unwrap_err();
+        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let begins = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!(told.len(), 5, "{told:#?}");
+        for start in ["NYM_MIXNODE_MIX_WORKERS: mix.workers", "NYM_MIXNODE_NODE_LAYER: ", "NYM_MIXNODE_MIX_MEMORY: "] {
+            assert_eq!(begins(start), 1, "{told:#?}");
+        }
+        assert_eq!((begins("--set: forward.backoff_max"), begins("--announce-host: announce")), (1, 1), "{told:#?}");
+    }
+
+    #[test]
+    fn a_password_is_taken_from_a_file_of_its_own_alone_and_never_shown() {
+        let url = "https://me:s3cret@directory.example/";
+        let refused = with(&s::DIRECTORY_URL.about, &[url]).unwrap_err();
+        assert!(refused.contains("https://***@directory.example/"), "{refused}");
+        assert!(refused.ends_with("that file's path into NYM_MIXNODE_DIRECTORY_URL_FILE"), "{refused}");
+
+        let mut values = minimal();
+        let file =
+            Source::VariableFile { variable: s::DIRECTORY_URL.about.variable(), path: Path::new("/run/url").into() };
+        values.set(&s::DIRECTORY_URL.about, url, &file);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.directory.url.password(), Some("s3cret"));
+        values.set(&s::MIX_WORKERS.about, "s3cret", &file);
+        let invalid = Config::from_values(&values).unwrap_err();
+        for shown in [refused, format!("{config:?} {values:?}"), invalid.to_string(), file::render(&values)] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The node's two key pairs. No secret has a `Debug` that shows it, and all are wiped when dropped.
 
+pub mod archive;
 mod identity;
+pub mod install;
+pub mod secrecy;
 mod sphinx;
 pub mod store;
 
 pub use identity::IdentityKeyPair;
 pub use sphinx::SphinxKeyPair;
-pub use store::{KeyError, KeyFiles};
+pub use store::{KeyError, KeyFiles, KeyPairs};
 
 /// Both key pairs of a node; of the identity, what the running node needs.
 pub struct NodeKeys {

@@ -21,6 +21,8 @@ pub use limits::{ConnectionLimits, Permit};
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 1024;
+/// When the node drains, how long the runtime may take to learn of a connection, or of bytes, that the kernel has.
+const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// How long a peer may take.
 #[derive(Debug, Clone, Copy)]

@@ -147,7 +147,9 @@ pub async fn run(
             }) => match never {},
         }
     };
-    if ended.is_ok() && heartbeat.unregister().await {
+    // Also a node that failed takes itself out, but only one that is whole mixes on.
+    let clients_were_told = heartbeat.unregister().await;
+    if clients_were_told && ended.is_ok() {
         info!(seconds = config.shutdown.linger.as_secs_f64(), "mixing on while clients still hold the old topology");
         sleep(config.shutdown.linger).await;
     }
@@ -184,7 +186,8 @@ impl Node {
         for socket in sockets {
             let listener = TcpListener::from_std(socket).map_err(NodeError::Worker)?;
             let counters = Arc::clone(&shared.listener);
-            acceptors.spawn(listener::accept(listener, Arc::clone(&shared.connections), doors.clone(), counters));
+            let limits = Arc::clone(&shared.connections);
+            acceptors.spawn(listener::accept(listener, limits, doors.clone(), counters, phase.clone()));
         }
         Ok(Self { shared, crew, acceptors, control })
     }
@@ -196,9 +199,9 @@ impl Node {
     /// Stops accepting, lets pooled packets leave at their times, and drops what the deadline leaves.
     async fn drain(mut self, deadline: Duration) -> (Arc<Shared>, Result<(), NodeError>) {
         info!("draining: packets in the pool leave at their times");
-        // Without acceptors the workers' doors close, and the stages end one after another.
-        self.acceptors.shutdown().await;
         self.control.enter(Phase::Draining);
+        // Without acceptors the workers' doors close, and the stages end one after another.
+        while self.acceptors.join_next().await.is_some() {}
         if timeout(deadline, self.crew.all_ended()).await.is_err() {
             warn!(seconds = deadline.as_secs_f64(), "the drain took too long: dropping what is left");
             self.control.enter(Phase::Aborting);

@@ -12,6 +12,7 @@ use url::Url;
 use super::cloud::Cloud;
 use super::inquiry::{Found, Public, Step};
 use super::{AnnounceAddr, Unannounceable, dmi, echo, interfaces, kubernetes};
+use crate::config::redacted;
 
 /// Which cloud's metadata is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub enum CloudChoice {
     None,
     /// This one, whatever the firmware says: in a container the firmware may be hidden, or the host's.
     Is(Cloud),
+}
+
+impl CloudChoice {
+    /// As operators write them.
+    pub const NAMES: [&str; 10] =
+        ["auto", "none", "aws", "gcp", "azure", "digitalocean", "hetzner", "oracle", "openstack", "vultr"];
 }
 
 impl FromStr for CloudChoice {
@@ -47,6 +54,11 @@ pub enum AnnounceSource {
     KubernetesService,
 }
 
+impl AnnounceSource {
+    /// As operators write them.
+    pub const NAMES: [&str; 3] = ["auto", "kubernetes-node", "kubernetes-service"];
+}
+
 impl FromStr for AnnounceSource {
     type Err = ();
 
@@ -61,7 +73,7 @@ impl FromStr for AnnounceSource {
 }
 
 /// How addresses are detected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DetectionConfig {
     /// Whose metadata is asked.
     pub cloud: CloudChoice,
@@ -75,6 +87,19 @@ pub struct DetectionConfig {
     pub allow_private: bool,
     /// Time between two looks.
     pub recheck: Duration,
+}
+
+impl fmt::Debug for DetectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetectionConfig")
+            .field("cloud", &self.cloud)
+            .field("source", &self.source)
+            .field("service", &self.service)
+            .field("echo_url", &self.echo_url.as_ref().map(redacted))
+            .field("allow_private", &self.allow_private)
+            .field("recheck", &self.recheck)
+            .finish()
+    }
 }
 
 /// Detects, as often as it is asked to.
@@ -109,8 +134,8 @@ pub struct Detection {
 /// Nothing was found.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[error(
-    "no address was found at which other nodes reach this one; tried: {}; give it with --announce-host ADDRESS, or \
-     name the cloud with --cloud",
+    "no address was found at which other nodes reach this one; tried: {}; give it with --announce-host ADDRESS or in \
+     NYM_MIXNODE_ANNOUNCE_ADDRESSES, or name the cloud with --cloud",
     Tried(.0)
 )]
 pub struct DetectError(
@@ -286,6 +311,13 @@ pub(super) mod tests {
         if detection.announce.is_empty() || detection.announce[0].source.starts_with("echo") {
             assert_eq!(detection.announce[0].address.to_string(), "36.68.243.18:1789", "{:?}", detection.steps);
         }
+    }
+
+    #[test]
+    fn every_name_of_a_choice_is_one() {
+        assert!(CloudChoice::NAMES.iter().all(|name| name.parse::<CloudChoice>().is_ok()));
+        assert!(AnnounceSource::NAMES.iter().all(|name| name.parse::<AnnounceSource>().is_ok()));
+        assert!(Cloud::ALL.iter().all(|cloud| CloudChoice::NAMES.contains(&cloud.name())));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::inquiry::{self, Inquiry, Manners, Public, Step};
+use crate::config::redacted;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_ON: &[u16] = &[429, 500, 502, 503];
@@ -14,6 +15,7 @@ const RETRY_ON: &[u16] = &[429, 500, 502, 503];
 /// Asks once over each family that `known` misses.
 pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, steps: &mut Vec<Step>) -> Public {
     let mut public = Public::default();
+    let shown = redacted(url).to_string();
     let families: [(bool, &'static str, IpAddr); 2] = [
         (known.v4.is_some(), "echo service over IPv4", Ipv4Addr::UNSPECIFIED.into()),
         (known.v6.is_some(), "echo service over IPv6", Ipv6Addr::UNSPECIFIED.into()),
@@ -29,8 +31,8 @@ pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, step
             http = http.tls_certs_only([]);
         }
         let Some(mut inquiry) = Inquiry::over(http, manners, allow_private, steps) else { continue };
-        if let Ok(Some(text)) = inquiry.get(url.as_str(), url.as_str(), &[]).await {
-            public.add(inquiry.address(url.as_str(), &text));
+        if let Ok(Some(text)) = inquiry.get(&shown, url.as_str(), &[]).await {
+            public.add(inquiry.address(&shown, &text));
         }
     }
     public

@@ -1,10 +1,13 @@
 //! The announce addresses of a command: those that are configured, or those that are found.
 
+use std::io::Write;
+
 use crate::address::{Detected, Detection, Detector};
 use crate::config::settings::{self as s, DEFAULT_PORT};
 use crate::config::{Config, Source, Values};
 
 use super::Failure;
+use super::output::say;
 
 /// Flags about finding the announce addresses.
 #[derive(Debug, clap::Args)]
@@ -49,6 +52,21 @@ pub(super) async fn find_missing(config: &Config) -> Result<Option<(Detector, De
         tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);
     }
     Ok(Some((detector, detection)))
+}
+
+/// Makes sure that a new node has something to announce, and tells on `out` what is found.
+///
+/// It is found once more at each start, and so not written down: a machine's public address may change.
+///
+/// # Errors
+/// When a setting isn't allowed, or nothing is configured and nothing found.
+pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some((_, detection)) = find_missing(&Config::from_values(values)?).await? {
+        for detected in &detection.announce {
+            say(&mut *out, announcing(detected))?;
+        }
+    }
+    Ok(())
 }
 
 /// The line that tells of an address that was found.

@@ -1,4 +1,4 @@
-//! A command's failure: one line for a person, and an exit code for a program.
+//! A command's failure: one line for each problem, for a person, and an exit code for a program.
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,11 @@ use crate::address::DetectError;
 use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
 use crate::config::home::HomeError;
-use crate::config::{ConfigError, CreateError, InvalidValue, Source};
+use crate::config::migrate::MigrateError;
+use crate::config::{ConfigError, ConfigErrors, CreateError, CreateFileError, InvalidValue, Source};
 use crate::directory::DirectoryError;
 use crate::keys::KeyError;
+use crate::keys::archive::ArchiveError;
 use crate::limits::LimitError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
@@ -48,34 +50,51 @@ impl Exit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub exit: Exit,
-    message: String,
+    lines: Vec<String>,
 }
 
 impl Failure {
     /// What failed, on which value, and what to do: in one line, whatever the values contain.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        let mut line = String::new();
-        for c in message.to_string().chars() {
-            match c {
-                '\n' | '\r' | '\t' => line.push(' '),
-                // An operator's terminal obeys no file and no server.
-                c if c.is_control() => line.extend(c.escape_default()),
-                c => line.push(c),
-            }
-        }
-        Self { exit, message: line }
+        Self::all(exit, [message])
     }
 
-    /// The same failure with what to do about it.
-    #[must_use]
-    pub fn with_advice(self, advice: impl fmt::Display) -> Self {
-        Self::new(self.exit, format_args!("{}: {advice}", self.message))
+    /// As [`Failure::new`], for several problems.
+    pub fn all(exit: Exit, messages: impl IntoIterator<Item: fmt::Display>) -> Self {
+        Self { exit, lines: messages.into_iter().map(one_line).collect() }
     }
+
+    /// The same failure with what to do about it, which is said with the last problem.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl fmt::Display) -> Self {
+        if let Some(last) = self.lines.last_mut() {
+            *last = one_line(format_args!("{last}: {advice}"));
+        }
+        self
+    }
+
+    /// The problems, each in one line.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+}
+
+fn one_line(message: impl fmt::Display) -> String {
+    let mut line = String::new();
+    for c in message.to_string().chars() {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            // An operator's terminal obeys no file and no server.
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.lines.join("\n"))
     }
 }
 
@@ -121,19 +140,28 @@ impl From<CreateError> for Failure {
         let exit = match &error {
             CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
             CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,
+            CreateError::Busy(_) => Exit::TRY_AGAIN,
         };
         Self::new(exit, error)
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        let exit = match &error {
-            ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }) => Exit::USAGE,
-            ConfigError::Read { source, .. } => read_exit(source),
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        let of_flag =
+            |error: &ConfigError| matches!(error, ConfigError::Invalid(InvalidValue { place: Source::Flag(_), .. }));
+        let exit = match errors.iter().next() {
+            Some(ConfigError::Read { source, .. }) => read_exit(source),
+            _ if errors.iter().all(of_flag) => Exit::USAGE,
             _ => Exit::CONFIG,
         };
-        Self::new(exit, error)
+        Self::all(exit, errors.iter())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        ConfigErrors::from(error).into()
     }
 }
 
@@ -157,7 +185,36 @@ impl From<KeyError> for Failure {
     }
 }
 
-fn read_exit(error: &io::Error) -> Exit {
+impl From<CreateFileError> for Failure {
+    fn from(error: CreateFileError) -> Self {
+        match error {
+            CreateFileError::Config(error) => error.into(),
+            CreateFileError::Create(error) => error.into(),
+        }
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        let exit = match &error {
+            MigrateError::Read { source, .. } => read_exit(source),
+            MigrateError::Older { .. } => Exit::CONFIG,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Keys(error) => error.into(),
+            ArchiveError::Encrypt(_) => Self::new(Exit::TRY_AGAIN, error),
+            error => Self::new(Exit::DATA, error),
+        }
+    }
+}
+
+pub(super) fn read_exit(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::InvalidData => Exit::DATA,
         _ if is_denied(error) => Exit::PERMISSION,
@@ -178,5 +235,11 @@ mod tests {
         let failure = Failure::new(Exit::USAGE, "a\nb\u{1b}[2J\tc").with_advice("do\r\nthis");
         assert_eq!(failure.to_string(), "a b\\u{1b}[2J c: do  this");
         assert_eq!(failure.exit, Exit::USAGE);
+    }
+
+    #[test]
+    fn several_problems_are_several_lines_and_the_advice_is_with_the_last() {
+        let failure = Failure::all(Exit::CONFIG, ["a\nb", "c"]).with_advice("d");
+        assert_eq!(failure.lines(), ["a b", "c: d"]);
     }
 }

@@ -4,29 +4,100 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command, FromArgMatches};
 
 use crate::config::address::Host;
+use crate::config::environment::{self, Environment};
 use crate::config::settings::{self as s, About};
-use crate::config::{NodeHome, NodeId, Source, Values};
+use crate::config::{ConfigError, NodeHome, NodeId, Source, Values};
 
 use super::Failure;
+use super::addresses::AddressFlags;
+use super::table_flags::TableFlags;
 
 /// Which node.
-#[derive(Debug, clap::Args)]
+#[derive(Debug)]
 pub(super) struct NodeFlags {
-    /// The node's name on this machine, any you want
-    #[arg(long, value_name = "ID")]
     pub(super) id: NodeId,
-    /// Directory of all nodes' files, instead of ~/.nym
+    /// Where the id comes from.
+    id_source: Source,
+    home: Option<PathBuf>,
+}
+
+/// The flags as they are written; each has a variable, too.
+#[derive(Debug, clap::Args)]
+struct NodeFlagsAsGiven {
+    /// The node's name on this machine, any you want; also `NYM_MIXNODE_ID`
+    #[arg(long, value_name = "ID")]
+    id: Option<NodeId>,
+    /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
 }
+
+/// The id of a node that was made without one.
+const DEFAULT_ID: &str = "mixnode";
 
 impl NodeFlags {
     pub(super) fn home(&self) -> Result<NodeHome, Failure> {
         Ok(NodeHome::new(self.home.as_deref(), &self.id)?)
     }
+
+    /// The id as a setting.
+    pub(super) fn values(&self) -> Values {
+        let mut values = Values::default();
+        values.set(&s::NODE_ID.about, self.id.as_str(), &self.id_source);
+        values
+    }
+
+    /// The flag, the variable, or the name of a node that makes itself.
+    fn resolve(given: NodeFlagsAsGiven, environment: &Environment, makes_itself: bool) -> Result<Self, ConfigError> {
+        let home = given.home.or_else(|| environment.path(environment::HOME));
+        let node = |id, id_source| Ok(Self { id, id_source, home });
+        if let Some(id) = given.id {
+            return node(id, Source::Flag(s::NODE_ID.about.flag()));
+        }
+        if let Some(id) = environment.parse(environment::ID)? {
+            return node(id, Source::Variable(environment::ID));
+        }
+        if makes_itself || environment.parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
+            return match DEFAULT_ID.parse() {
+                Ok(id) => node(id, Source::Program),
+                Err(_) => Err(ConfigError::unset(&s::NODE_ID.about)),
+            };
+        }
+        let problem = "is not set, and --id <ID> is not given: say which node is meant".to_owned();
+        Err(ConfigError::Variable { variable: environment::ID.to_owned(), problem })
+    }
 }
+
+impl clap::Args for NodeFlags {
+    fn augment_args(command: Command) -> Command {
+        NodeFlagsAsGiven::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        NodeFlagsAsGiven::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for NodeFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let makes_itself = matches!(matches.try_get_one::<bool>(INIT_IF_MISSING_FLAG), Ok(Some(true)));
+        let given = NodeFlagsAsGiven::from_arg_matches(matches)?;
+        Self::resolve(given, &Environment::of_process(), makes_itself)
+            .map_err(|problem| clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{problem}\n")))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The name of `run`'s flag within clap.
+const INIT_IF_MISSING_FLAG: &str = "init_if_missing";
 
 impl fmt::Display for NodeFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +110,7 @@ impl fmt::Display for NodeFlags {
 }
 
 /// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
@@ -56,6 +127,8 @@ pub(super) struct SettingFlags {
     /// separated by a comma, to announce an IPv4 and an IPv6 address.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     announce_host: Vec<Host>,
+    #[command(flatten)]
+    addresses: AddressFlags,
     /// Layer of the mix network, from 1 up
     #[arg(long, value_name = "LAYER", help_heading = "Network")]
     pub(super) layer: Option<String>,
@@ -82,12 +155,17 @@ pub(super) struct SettingFlags {
     /// How long the node mixes on after it has unregistered, such as 5s
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     shutdown_linger: Option<String>,
+    // Last, for it adds only the flags that the others have left.
+    #[command(flatten)]
+    table: TableFlags,
 }
 
 impl SettingFlags {
     /// The settings that these flags and `--host` set.
     pub(super) fn values(&self, hosts: &[Host]) -> Values {
         let mut values = Values::default();
+        values.replace_with(self.table.values());
+        values.replace_with(&self.addresses.values());
         if !hosts.is_empty() {
             let port = self.port.unwrap_or(s::DEFAULT_PORT);
             let addresses = hosts.iter().map(|host| host.with_default_port(port).to_string());
@@ -97,13 +175,11 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags: [(&'static About, _, _); 9] = [
+        let flags: [(&'static About, _, _); 8] = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
             (&s::DIRECTORY_URL.about, "--validator", &self.validator),
-            // Who has a directory of their own has no use for the testnet's metrics server; the next line wins.
-            (&s::DIRECTORY_METRICS_URL.about, "--validator", &self.validator),
             (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
             (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
             (&s::DIRECTORY_TOPOLOGY_REFRESH.about, "--topology-refresh", &self.topology_refresh),

@@ -1,6 +1,6 @@
 //! `init`: makes a node's keys and configuration file, everything or nothing.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,16 +11,18 @@ use crate::config::address::Host;
 use crate::config::home::CONFIG_FILE;
 use crate::config::staging::{self, StagedDir};
 use crate::config::{
-    self, Config, CreateError, CreateFileError, DirectoryConfig, KeysConfig, NodeHome, Source, Values, settings as s,
+    self, Config, CreateError, CreateFileError, DirectoryConfig, Environment, Layers, NodeHome, Source, Values,
+    redacted, settings as s,
 };
 use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
-use crate::keys::store::{self, KeyFiles};
+use crate::keys::store;
 use crate::keys::{KeyError, NodeKeys};
 
-use super::addresses::{AddressFlags, announcing, find_missing};
+use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
+use super::node_files::KeyState;
 use super::output::say;
-use super::{Exit, Failure};
+use super::{Exit, Failure, upgrade};
 
 /// Layers of the Nym network.
 const LAYERS: u64 = 3;
@@ -41,8 +43,6 @@ pub(super) struct Args {
     /// of this machine is.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
-    #[command(flatten)]
-    addresses: AddressFlags,
     #[command(flatten)]
     settings: SettingFlags,
 }
@@ -67,54 +67,83 @@ fn after_help() -> String {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
-    refuse_existing_keys(&home)?;
+    upgrade::refuse_older(&home, &args.node.id)?;
     let id = &args.node.id;
+    let mut values = settings(&args)?;
+    refuse_existing(&home, &values)?;
     say(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
-
-    let mut values = testnet();
-    values.set(&s::NODE_ID.about, id.as_str(), &Source::Flag("--id"));
-    values.replace_with(&args.settings.values(&args.host));
-    values.replace_with(&args.addresses.values());
-    if args.host.is_empty() {
-        let everywhere = BindAddr::everywhere(args.settings.port.unwrap_or(s::DEFAULT_PORT));
-        values.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
-    }
-    if args.settings.layer.is_none() {
-        let layer = choose_layer(&values).await?;
+    if values.of(&s::NODE_LAYER.about).is_empty() {
+        let layer = choose_layer(&values, &mut io::stdout()).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
-    // Found once more at each start, and so not written down: a machine's public address may change.
-    if let Some((_, detection)) = find_missing(&Config::from_values(&values)?).await? {
-        for detected in &detection.announce {
-            say(io::stdout(), announcing(detected))?;
-        }
-    }
+    settle_announced(&values, &mut io::stdout()).await?;
     let (_, keys) = create_node(&home, &values)?;
     say(io::stdout(), summary(&home, &keys))?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {}", args.node))
 }
 
-/// Creates the keys and the configuration file of a new node: everything, or nothing at all.
+/// The settings of the new node: the testnet's, over them the environment's, over those the flags'.
+fn settings(args: &Args) -> Result<Values, Failure> {
+    let mut layers = Layers::default();
+    layers.values(&testnet());
+    layers.environment(&Environment::of_process());
+    layers.values(&args.node.values());
+    layers.values(&args.settings.values(&args.host));
+    let mut values = layers.check_places()?;
+    if values.of(&s::LISTEN_ADDRESSES.about).is_empty() {
+        let everywhere = BindAddr::everywhere(args.settings.port.unwrap_or(s::DEFAULT_PORT));
+        values.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
+    }
+    Ok(values)
+}
+
+/// Creates the configuration file of a new node, and its keys unless they are where `values` say: everything, or
+/// nothing at all.
 ///
 /// # Errors
 /// When a setting isn't allowed, when the node exists, or when its files cannot be created.
 pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys), Failure> {
-    refuse_existing_keys(home)?;
+    refuse_existing(home, values)?;
     let config = Config::from_values(values)?;
-    let create = || {
-        let staged = StagedDir::begin(home.dir())?;
-        let keys = store::create(&staged.path().join("data"))?;
-        staging::create_private_dirs(&staged.path().join("config"))?;
-        config::create_file(&staged.path().join(CONFIG_FILE), values)?;
-        staged.commit()?;
-        Ok(keys)
-    };
-    let keys = create().map_err(|error: CreateNodeError| {
+    let keys = create(home, values).map_err(|error| {
         let exists = matches!(&error, CreateNodeError::Create(CreateError::Exists(_)));
         let failure = Failure::from(error);
-        if exists { failure.with_advice("move it away, or choose another --id") } else { failure }
+        match exists {
+            true if home.config_file().exists() => failure.with_advice(
+                "it holds a configuration without keys: restore its keys from your backup, or move it away to make \
+                 a new node",
+            ),
+            true => failure.with_advice("move it away, or choose another --id"),
+            false => failure,
+        }
     })?;
     Ok((config, keys))
+}
+
+fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError> {
+    let staged = StagedDir::begin(home.dir())?;
+    staging::create_private_dirs(&staged.path().join("config"))?;
+    config::create_file(&staged.path().join(CONFIG_FILE), values)?;
+    // The last list of nodes is kept there, too, wherever the keys are.
+    let make_data = || staging::create_private_dirs(&staged.path().join("data"));
+    let keys = match KeyState::of(home, values) {
+        KeyState::All { files } => store::load(&files)?,
+        KeyState::Elsewhere { missing } | KeyState::Half { missing, .. } => {
+            return Err(KeyError::Missing(missing).into());
+        }
+        KeyState::None { dir } => {
+            let Ok(inside) = dir.strip_prefix(home.dir()) else {
+                // They come last: nothing can fail any more that would leave them without a node.
+                make_data()?;
+                staged.commit()?;
+                return Ok(store::create(&dir)?);
+            };
+            store::create(&staged.path().join(inside))?
+        }
+    };
+    make_data()?;
+    staged.commit()?;
+    Ok(keys)
 }
 
 #[derive(Debug, Error)]
@@ -129,52 +158,54 @@ impl From<CreateNodeError> for Failure {
     fn from(error: CreateNodeError) -> Self {
         match error {
             CreateNodeError::Keys(error) => error.into(),
-            CreateNodeError::Config(CreateFileError::Config(error)) => error.into(),
-            CreateNodeError::Create(error) | CreateNodeError::Config(CreateFileError::Create(error)) => error.into(),
+            CreateNodeError::Config(error) => error.into(),
+            CreateNodeError::Create(error) => error.into(),
         }
     }
 }
 
 /// The settings that only the Nym testnet has.
-fn testnet() -> Values {
+pub(super) fn testnet() -> Values {
     let mut values = Values::default();
     values.set(&s::DIRECTORY_URL.about, s::DEFAULT_DIRECTORY, &Source::Program);
     values.set(&s::DIRECTORY_METRICS_URL.about, s::DEFAULT_METRICS, &Source::Program);
     values
 }
 
-fn refuse_existing_keys(home: &NodeHome) -> Result<(), Failure> {
-    let files = KeyFiles::new(home.dir(), &KeysConfig::default());
-    let paths = [files.private_identity, files.public_identity, files.private_sphinx, files.public_sphinx];
-    match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-        None => Ok(()),
-        Some(path) => Err(Failure::new(
-            Exit::CANNOT_CREATE,
-            format_args!(
-                "{} exists, and init never replaces keys: start the node with `run`, or choose another --id",
-                path.display()
-            ),
-        )),
-    }
+/// Keys in the node's own directory are a node's already. Those elsewhere were put there for this one.
+fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
+    let exists = match KeyState::of(home, values) {
+        KeyState::All { files } if files.private_identity.starts_with(home.dir()) => files.private_identity,
+        KeyState::Half { present, .. } => present,
+        KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
+        KeyState::All { .. } | KeyState::None { .. } => return Ok(()),
+    };
+    Err(Failure::new(
+        Exit::CANNOT_CREATE,
+        format_args!(
+            "{} exists, and init never replaces keys: start the node with `run`, or choose another --id",
+            exists.display()
+        ),
+    ))
 }
 
-/// The layer with the fewest nodes; a random one when the directory doesn't tell.
-async fn choose_layer(values: &Values) -> Result<u64, Failure> {
+/// The layer with the fewest nodes; a random one when the directory doesn't tell. Which one and why goes to `out`.
+pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Result<u64, Failure> {
     // Any layer will do to check the rest, so that nobody waits for the network to hear of a typing error.
     let mut checked = values.clone();
     checked.set(&s::NODE_LAYER.about, "1", &Source::Program);
     let directory = Config::from_values(&checked)?.directory;
 
-    say(io::stdout(), format_args!("Asking {} for the layer with the fewest nodes...", directory.url))?;
+    say(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
     match topology(&directory).await {
         Ok(topology) => {
             let layer = emptiest_layer(&topology);
-            say(io::stdout(), format_args!("Layer {layer}: the one with the fewest nodes"))?;
+            say(out, format_args!("Layer {layer}: the one with the fewest nodes"))?;
             Ok(layer)
         }
         Err(problem) => {
             let layer = rand::random_range(1..=LAYERS);
-            say(io::stdout(), format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
+            say(out, format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
             Ok(layer)
         }
     }
@@ -190,7 +221,7 @@ fn emptiest_layer(topology: &Topology) -> u64 {
     (1..=LAYERS).min_by_key(nodes_in).unwrap_or(1)
 }
 
-fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
+pub(super) fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
     format!(
         "Saved mixnet identity and sphinx keypairs\n\
          Saved configuration file to {}\n\

@@ -14,7 +14,7 @@ use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
 
-/// Serves a directory: nodes register with it, clients and nodes learn the topology from it.
+/// Serve a directory: nodes register with it, clients and nodes learn the topology from it
 #[derive(Debug, Clone, Args)]
 pub struct RegistryArgs {
     /// Address to listen on; may be given several times or as a comma-separated list.

@@ -9,18 +9,20 @@ use url::Url;
 
 use crate::address::{AnnounceWatch, Detection};
 use crate::config::address::Host;
+use crate::config::environment::{self, Environment};
 use crate::config::settings as s;
-use crate::config::{Config, ConfigError, NodeHome, NodeId, Source, Values};
+use crate::config::{Config, NodeHome, Source, Values, redacted};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::limits;
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
-use super::addresses::{AddressFlags, announcing, find_missing};
+use super::addresses::{announcing, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
+use super::load::load_config;
 use super::output::say;
-use super::{Exit, Failure};
+use super::{Exit, Failure, first_start};
 
 const LOGO: &str = r"
       _ __  _   _ _ __ ___
@@ -35,7 +37,8 @@ const LOGO: &str = r"
 /// It registers once it listens. On ctrl-c or SIGTERM it unregisters, lets the packets that it holds leave at their
 /// times, and stops; a second one stops it at once. Flags override the configuration file for this run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What is not given is as in the configuration file.\n\
+#[command(after_help = "What is not given is as in the environment (NYM_MIXNODE_...) or the configuration file.\n\
+    Every setting is a flag: `run --help` lists them all, and --set takes any of them.\n\
     RUST_LOG in the environment chooses what is logged, such as RUST_LOG=debug.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -44,12 +47,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
-    addresses: AddressFlags,
-    #[command(flatten)]
     settings: SettingFlags,
     /// Worker threads; 0 is one for each core
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+    /// Make the node first if it is missing, as `init` does; also `NYM_MIXNODE_INIT_IF_MISSING=true`
+    ///
+    /// For containers: keys and configuration go into an empty volume at the first start and stay as they are at all
+    /// others. The id is `mixnode`, and packets are accepted on all addresses, unless said otherwise.
+    #[arg(long)]
+    init_if_missing: bool,
     /// Take over the registration that this identity has at another host
     #[arg(long)]
     force: bool,
@@ -67,6 +74,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Before anything else that takes time: no stop is to be missed.
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
+    if args.init_if_missing || Environment::of_process().parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
+        let out: &mut dyn Write = if args.supervised { &mut io::stderr() } else { &mut io::stdout() };
+        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), out).await?;
+    }
     let mut config = configure(&home, &args)?;
     let keys = load_keys(&home, &config)?;
     limits::raise_nofile(&config.limits)?;
@@ -100,41 +111,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Reads the node's configuration file, with what `overrides` replaces in it.
-pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
-    let path = home.config_file();
-    let config = match (Config::load(&path, overrides), home.older_config_file()) {
-        (Err(ConfigError::NotFound(_)), Some(older)) => {
-            return Err(Failure::new(
-                Exit::CONFIG,
-                format_args!(
-                    "{} is of an older release, and {} does not exist: make a node with another --id",
-                    older.display(),
-                    path.display()
-                ),
-            ));
-        }
-        (Err(error @ ConfigError::NotFound(_)), None) => {
-            let advice = format!("make the node first with `nym-mixnode init --id {id} --host ADDRESS`");
-            return Err(Failure::from(error).with_advice(advice));
-        }
-        (loaded, _) => loaded?,
-    };
-    if config.node.id != id.as_str() {
-        return Err(Failure::new(
-            Exit::CONFIG,
-            format_args!("{} belongs to the node {:?}, not to {:?}", path.display(), config.node.id, id.as_str()),
-        ));
-    }
-    Ok(config)
-}
-
 fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
-    let mut overrides = args.settings.values(&args.host);
-    overrides.replace_with(&args.addresses.values());
-    if let Some(workers) = &args.workers {
-        overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
-    }
+    let mut overrides = overrides(args);
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
         let moved = configured.into_iter().map(|address| SocketAddr::new(address.get().ip(), port).to_string());
@@ -143,6 +121,16 @@ fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut config = load_config(home, &args.node.id, &overrides)?;
     config.directory.take_over = args.force;
     Ok(config)
+}
+
+/// The settings that the flags set.
+fn overrides(args: &Args) -> Values {
+    let mut overrides = args.node.values();
+    overrides.replace_with(&args.settings.values(&args.host));
+    if let Some(workers) = &args.workers {
+        overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
+    }
+    overrides
 }
 
 fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
@@ -180,8 +168,8 @@ fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> Strin
     lines.join("\n")
 }
 
-fn without_last_slash(url: &Url) -> &str {
-    url.as_str().trim_end_matches('/')
+fn without_last_slash(url: &Url) -> String {
+    redacted(url).trim_end_matches('/').to_owned()
 }
 
 /// Whoever supervises this process reads one JSON event a line.

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use crate::config::Values;
 use crate::directory::{Client, Directory, DirectoryError, Unregistered};
 use crate::keys::store::{self, KeyFiles};
 
+use super::Failure;
 use super::flags::NodeFlags;
+use super::load::load_config;
 use super::output::say;
-use super::{Failure, run};
 
 /// Take a mixnode out of the network's directory
 ///
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
-    let config = run::load_config(&home, &args.node.id, &Values::default())?;
+    let config = load_config(&home, &args.node.id, &args.node.values())?;
     let identity = store::load_identity_public(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &args.node.id;
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;

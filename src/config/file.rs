@@ -9,29 +9,35 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::settings::{self, About, WhenUnset};
 use super::values::{Source, Value, Values};
 
-/// Reads the settings' texts from a file.
-pub(super) fn read(path: &Path) -> Result<Values, ConfigError> {
+/// Reads the settings' texts from a file, and what is wrong with the keys in it.
+pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::NotFound(path.to_owned()),
         _ => ConfigError::Read { path: path.to_owned(), source },
     })?;
-    parse(&text, path)
+    Ok(parse(&text, path))
 }
 
-fn parse(text: &str, path: &Path) -> Result<Values, ConfigError> {
+/// The settings' texts, as far as the text can be understood, and everything that is wrong with it.
+pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
     let options = serde_saphyr::options! { with_snippet: false };
     let mut document = Document::default();
-    serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
         Sections(&mut document).deserialize(deserializer)
-    })
-    .map_err(|error| document.syntax_error(path, &error))?;
-    if let Some((key, line)) = document.unknown.into_iter().next() {
-        return Err(ConfigError::UnknownKey { path: path.to_owned(), line, known: known_beside(&key), key });
-    }
+    });
+    let broken = outcome.err().map(|error| document.syntax_error(path, &error));
+    let unknown = document.unknown.into_iter().map(|(key, line)| ConfigError::UnknownKey {
+        path: path.to_owned(),
+        line,
+        nearest: nearest(&key),
+        known: known_beside(&key),
+        key,
+    });
+    let problems = unknown.chain(broken).collect();
     let path: Arc<Path> = path.into();
     let mut values = Values::default();
     for (about, texts) in document.settings {
@@ -41,17 +47,21 @@ fn parse(text: &str, path: &Path) -> Result<Values, ConfigError> {
         };
         values.set_values(about, texts.into_iter().map(value).collect());
     }
-    Ok(values)
+    (values, problems)
+}
+
+/// The key or section that `key` was meant to be.
+fn nearest(key: &str) -> &'static str {
+    if key.contains('.') { settings::nearest(key) } else { super::nearest::to(key, settings::sections().into_iter()) }
 }
 
 /// The keys that may stand where `key` was found.
 fn known_beside(key: &str) -> String {
     let section = key.split_once('.').map(|(section, _)| section);
-    let mut known: Vec<_> = match section {
+    let known: Vec<_> = match section {
         Some(section) => settings::in_section(section).map(|about| about.section_and_name().1).collect(),
-        None => settings::ALL.iter().map(|about| about.section_and_name().0).collect(),
+        None => settings::sections(),
     };
-    known.dedup();
     known.join(", ")
 }
 
@@ -187,7 +197,9 @@ pub(super) fn render(values: &Values) -> String {
 }
 
 fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<String>) {
-    match (values, about.when_unset) {
+    // What lies in a file of its own is a secret, and this file is none.
+    let is_secret = values.iter().any(|value| matches!(value.source, Source::VariableFile { .. }));
+    match (if is_secret { &[] } else { values }, about.when_unset) {
         ([], WhenUnset::Value(default)) => lines.push(format!("  #{name}: {}", scalar(default))),
         ([], WhenUnset::Follows(what)) => {
             lines.push(format!("  # Unless set: {what}."));
@@ -218,7 +230,8 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> Result<Values, String> {
-        parse(text, Path::new("config.yaml")).map_err(|error| error.to_string())
+        let (values, problems) = parse(text, Path::new("config.yaml"));
+        problems.first().map_or(Ok(values), |problem| Err(problem.to_string()))
     }
 
     fn text_of(values: &Values, about: &About) -> Vec<String> {
@@ -242,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_the_reader_panic() {
+        let lines = "(node|mix|listen|  id|  addresses|    - |  workers|: |\\[|\\{|\\&a |\\*a|\"|'|\n|\\PC){0,40}";
+        proptest::proptest!(|(any in "(?s).{0,200}", like_yaml in lines)| {
+            for text in [any, like_yaml] {
+                parse(&text, Path::new("config.yaml"));
+            }
+        });
+    }
+
+    #[test]
     fn nothing_set_is_nothing_read() {
         assert_eq!(parse_text(&render(&Values::default())).unwrap(), Values::default());
         let emptied = parse_text("mix:\n  workers:\nlisten:\n  addresses:\nforward: {}\n").unwrap();
@@ -260,9 +283,12 @@ mod tests {
         for (text, expected) in [
             (
                 "node:\n  layr: 1\n",
-                ":2: node.layr is not a setting; here stand id, layer, location, incentives_address",
+                ":2: node.layr is not a setting, did you mean node.layer? Here stand id, layer, location, incen",
             ),
-            ("mixnode: {}\n", ":1: mixnode is not a setting; here stand node, listen, announce, address, directory, "),
+            (
+                "mixnode: {}\n",
+                ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, directory, ",
+            ),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
             ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),

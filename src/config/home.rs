@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::fs::Access;
 use thiserror::Error;
 
 /// A node's name on this machine, fit to be the name of its directory.
@@ -21,13 +22,17 @@ pub struct NodeIdError;
 
 /// There is no place to keep a node's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("HOME is not set, so there is no ~/.nym to keep the node's files in: set it, or give --home DIR")]
+#[error(
+    "HOME is not set and /var/lib/nym-mixnode is not there to be written to, so there is no place to keep the node's \
+     files in: give --home DIR, or NYM_MIXNODE_HOME"
+)]
 pub struct HomeError;
 
 /// The directory of one node, and what lies where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHome {
     dir: PathBuf,
+    given_root: Option<PathBuf>,
 }
 
 impl NodeId {
@@ -56,16 +61,23 @@ impl fmt::Display for NodeId {
 }
 
 impl NodeHome {
-    /// The node `id` under `root`, or under `~/.nym` when no root is given.
+    /// The node `id` under `root`; when no root is given, under `~/.nym`, or in a container without a home directory
+    /// under `/var/lib/nym-mixnode`.
     ///
     /// # Errors
-    /// When no root is given and `HOME` is not set.
+    /// When no root is given and there is neither of the two.
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
-        let root = match root {
-            Some(root) => root.to_owned(),
+        let given_root = root.map(Path::to_owned);
+        let root = match &given_root {
+            Some(root) => root.clone(),
             None => default_root()?,
         };
-        Ok(Self { dir: root.join("mixnodes").join(id.as_str()) })
+        Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
+    }
+
+    /// The root that was given, unless it is `~/.nym`.
+    pub(crate) fn given_root(&self) -> Option<&Path> {
+        self.given_root.as_deref()
     }
 
     /// The node's own directory.
@@ -97,9 +109,14 @@ impl NodeHome {
 /// The configuration file's path in the node's directory.
 pub(crate) const CONFIG_FILE: &str = "config/config.yaml";
 
+/// The volume of a container.
+const VOLUME: &str = "/var/lib/nym-mixnode";
+
 fn default_root() -> Result<PathBuf, HomeError> {
     match env::var_os("HOME") {
-        Some(home) if !home.is_empty() => Ok(Path::new(&home).join(".nym")),
+        // `/` is what a container has for a user that its image doesn't know.
+        Some(home) if !home.is_empty() && home != "/" => Ok(Path::new(&home).join(".nym")),
+        _ if rustix::fs::access(VOLUME, Access::WRITE_OK).is_ok() => Ok(VOLUME.into()),
         _ => Err(HomeError),
     }
 }

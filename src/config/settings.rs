@@ -1,8 +1,10 @@
 //! Every setting, defined once: its key, its words, its default and how its text is read.
 //!
-//! The file that `init` writes, the reading of it and the errors all come from this table.
+//! The file that `init` writes, the reading of it, the variables, the flags, the reference and the errors all come from
+//! this table.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use url::Url;
@@ -10,7 +12,9 @@ use url::Url;
 use super::ForwardPolicy;
 use super::address::Host;
 use super::home::NodeId;
-use super::parse::{count, duration, flag, id, path, policy, service, size, text, url};
+pub use super::kind::Kind;
+use super::kind::{Bytes, HasKind};
+use super::parse::{count, duration, id, path, policy, service, size, switch, text, url};
 use crate::address::{AnnounceSource, CloudChoice};
 
 /// One setting whose texts parse to `T`; a list has several.
@@ -29,6 +33,16 @@ pub struct About {
     /// What a value has to be, so that "not …" makes a sentence.
     pub allowed: &'static str,
     pub when_unset: WhenUnset,
+    pub kind: Kind,
+    allows: fn(&str) -> bool,
+    names: LazyLock<Names>,
+}
+
+/// What a setting is called outside the file.
+#[derive(Debug)]
+struct Names {
+    variable: String,
+    flag: String,
 }
 
 /// What a setting is when nobody sets it.
@@ -49,6 +63,9 @@ pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081"
 /// The metrics server of the 0.9 testnet.
 pub const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
 
+/// What the names of all environment variables of this program begin with.
+pub const VARIABLE_PREFIX: &str = "NYM_MIXNODE_";
+
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SEC: fn(u64) -> Duration = Duration::from_secs;
 
@@ -57,7 +74,15 @@ macro_rules! settings {
         $(
             #[doc = $help]
             pub static $name: Setting<$type> = Setting {
-                about: About { key: $key, help: $help, allowed: $allowed, when_unset: $when_unset },
+                about: About {
+                    key: $key,
+                    help: $help,
+                    allowed: $allowed,
+                    when_unset: $when_unset,
+                    kind: <$type as HasKind>::KIND,
+                    allows: |text| $name.allows(text),
+                    names: LazyLock::new(|| Names::of($key)),
+                },
                 parse: $parse,
             };
         )*
@@ -97,9 +122,9 @@ settings! {
         "the name of a Kubernetes Service",
         "The Service of kubernetes-service, in the pod's own namespace.";
     ANNOUNCE_ECHO_URL: Url = "announce.echo_url", Follows("no such service is asked"), url,
-        "an http:// or https:// URL without user, query or fragment",
+        "an http:// or https:// URL without query or fragment",
         "A service that answers with its caller's address, asked last. It sees that there is a node.";
-    ANNOUNCE_ALLOW_PRIVATE: bool = "announce.allow_private", Value("false"), flag,
+    ANNOUNCE_ALLOW_PRIVATE: bool = "announce.allow_private", Value("false"), switch,
         "true or false",
         "Announce addresses that the internet cannot reach: for closed networks.";
     ANNOUNCE_RECHECK: Duration = "announce.recheck", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
@@ -110,28 +135,35 @@ settings! {
         "The cloud whose metadata is asked; auto is the one that the machine's firmware names.";
 
     DIRECTORY_URL: Url = "directory.url", Value(DEFAULT_DIRECTORY), url,
-        "an http:// or https:// URL without user, query or fragment",
+        "an http:// or https:// URL without query or fragment",
         "The directory server, which lists the nodes of the network (\"validator\" in 0.9.2).";
     DIRECTORY_METRICS_URL: Url = "directory.metrics_url", Follows("directory.url"), url,
-        "an http:// or https:// URL without user, query or fragment",
+        "an http:// or https:// URL without query or fragment",
         "The server that takes the node's packet counts.";
     DIRECTORY_TOPOLOGY_REFRESH: Duration = "directory.topology_refresh", Value("30s"),
         |t| duration(t, MS(100)..=SEC(3600)),
         "a duration from 100ms to 1h, such as 30s",
         "How often the list of nodes is fetched.";
 
-    KEYS_PRIVATE_IDENTITY: PathBuf = "keys.private_identity", Value("data/private_identity.pem"), path,
-        "a file's path",
-        "The identity's private key. Paths of key files are relative to the node's directory.";
-    KEYS_PUBLIC_IDENTITY: PathBuf = "keys.public_identity", Value("data/public_identity.pem"), path,
-        "a file's path",
+    KEYS_DIR: PathBuf = "keys.dir", Value("data"), path,
+        "a path without a slash at its end",
+        "The directory of the four key files; relative paths begin at the node's directory.\n\
+         It can be read-only, such as a mounted secret: existing keys are only read.";
+    KEYS_PRIVATE_IDENTITY: PathBuf = "keys.private_identity", Follows("private_identity.pem in keys.dir"), path,
+        "a path without a slash at its end",
+        "The identity's private key.";
+    KEYS_PUBLIC_IDENTITY: PathBuf = "keys.public_identity", Follows("public_identity.pem in keys.dir"), path,
+        "a path without a slash at its end",
         "The identity's public key, under which the network lists the node.";
-    KEYS_PRIVATE_SPHINX: PathBuf = "keys.private_sphinx", Value("data/private_sphinx.pem"), path,
-        "a file's path",
+    KEYS_PRIVATE_SPHINX: PathBuf = "keys.private_sphinx", Follows("private_sphinx.pem in keys.dir"), path,
+        "a path without a slash at its end",
         "The private key that opens packets.";
-    KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Value("data/public_sphinx.pem"), path,
-        "a file's path",
+    KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Follows("public_sphinx.pem in keys.dir"), path,
+        "a path without a slash at its end",
         "The public key that packets are made for.";
+    KEYS_ALLOW_GROUP_READ: bool = "keys.allow_group_read", Value("false"), switch,
+        "true or false",
+        "Accept private keys that their group can read, as in a Kubernetes secret mounted with fsGroup.";
 
     MIX_WORKERS: usize = "mix.workers", Value("0"), |t| count(t, 0..=1024),
         "a whole number from 0 to 1024",
@@ -139,7 +171,7 @@ settings! {
     MIX_DELAY_MAX: Duration = "mix.delay_max", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
         "a duration from 1ms to 1h, such as 10s",
         "The longest delay that a sender may ask for; a packet that asks for more is dropped.";
-    MIX_MEMORY: usize = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40),
+    MIX_MEMORY: Bytes = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40).map(Bytes),
         "a size from 1MiB to 1TiB, such as 256MiB",
         "What all packets in the node may take together.";
 
@@ -195,7 +227,7 @@ settings! {
     LIMITS_NOFILE: u64 = "limits.nofile", Value("65535"), |t| count(t, 64..=1 << 30),
         "a whole number from 64 to 1073741824",
         "Open files that the node raises its limit to at the start, as far as the hard limit allows.";
-    LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), flag,
+    LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), switch,
         "true or false",
         "Refuse to start when the hard limit on open files is lower than that.";
 }
@@ -205,19 +237,94 @@ pub(crate) fn find(key: &str) -> Option<&'static About> {
     ALL.iter().copied().find(|about| about.key == key)
 }
 
+/// The setting whose key comes nearest to `key`, which is none.
+pub(crate) fn nearest(key: &str) -> &'static str {
+    super::nearest::to(key, ALL.iter().map(|about| about.key))
+}
+
 /// The settings of one section.
 pub(crate) fn in_section(section: &str) -> impl Iterator<Item = &'static About> {
     ALL.iter().copied().filter(move |about| about.section_and_name().0 == section)
 }
 
+/// The sections, in the order of the file.
+pub(crate) fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = ALL.iter().map(|about| about.section_and_name().0).collect();
+    sections.dedup();
+    sections
+}
+
+impl<T> Setting<T> {
+    fn allows(&self, text: &str) -> bool {
+        (self.parse)(text).is_some()
+    }
+}
+
 impl About {
+    /// The environment variable that sets it.
+    pub fn variable(&'static self) -> &'static str {
+        &self.names.variable
+    }
+
+    /// The flag that sets it.
+    pub fn flag(&'static self) -> &'static str {
+        &self.names.flag
+    }
+
+    /// Whether the setting allows a text.
+    pub fn allows(&self, text: &str) -> bool {
+        (self.allows)(text)
+    }
+
     /// Whether the setting is a list of values.
-    pub(crate) fn is_list(&self) -> bool {
+    pub fn is_list(&self) -> bool {
         self.key.ends_with(".addresses")
     }
 
     /// The two parts of the key.
     pub(crate) fn section_and_name(&self) -> (&'static str, &'static str) {
         self.key.split_once('.').unwrap_or((self.key, ""))
+    }
+}
+
+impl Names {
+    fn of(key: &str) -> Self {
+        // The id says which node is meant before any file is read, and keeps the short name that 0.9.2 gave it.
+        let key = if key == "node.id" { "id" } else { key };
+        Self {
+            variable: format!("{VARIABLE_PREFIX}{}", key.replace('.', "_").to_ascii_uppercase()),
+            flag: format!("--{}", key.replace(['.', '_'], "-")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_follow_from_the_key() {
+        assert_eq!(DIRECTORY_METRICS_URL.about.variable(), "NYM_MIXNODE_DIRECTORY_METRICS_URL");
+        assert_eq!(DIRECTORY_METRICS_URL.about.flag(), "--directory-metrics-url");
+        assert_eq!((NODE_ID.about.variable(), NODE_ID.about.flag()), ("NYM_MIXNODE_ID", "--id"));
+    }
+
+    #[test]
+    fn no_two_settings_share_a_name() {
+        let variables: BTreeSet<_> = ALL.iter().map(|about| about.variable().to_owned()).collect();
+        let flags: BTreeSet<_> = ALL.iter().map(|about| about.flag()).collect();
+        assert_eq!((variables.len(), flags.len()), (ALL.len(), ALL.len()));
+        // A variable of one setting never reads as the `…_FILE` of another.
+        assert!(variables.iter().all(|variable| !variables.contains(&format!("{variable}_FILE"))));
+    }
+
+    #[test]
+    fn the_default_of_a_setting_is_of_its_kind() {
+        for about in ALL {
+            if let Value(text) = about.when_unset {
+                assert!(about.allows(text) && about.kind.describes(text), "{}: {text:?}", about.key);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The directory over HTTP.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode, redirect};
@@ -46,7 +47,7 @@ pub enum Unregistered {
 
 /// A directory over HTTP. Requests follow no redirects and use no proxy, whatever the environment says: a directory
 /// knows a node by the address it calls from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     directory: Url,
@@ -110,6 +111,13 @@ impl Client {
         let url = join(base, path);
         let builder = self.http.request(method, url.clone());
         Request { action, url: printable(&url), builder, body_bytes_max: self.body_bytes_max }
+    }
+}
+
+/// Without the URLs as they are: they may hold a password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
@@ -289,7 +297,9 @@ mod tests {
 
     #[test]
     fn a_password_in_the_url_is_in_no_message() {
-        assert_eq!(printable(&url("https://user:secret@d.example/x")), "https://d.example/x");
+        let secret = url("https://user:secret@d.example/x");
+        assert_eq!(printable(&secret), "https://d.example/x");
+        assert!(!format!("{:?}", Client::new(&secret, &secret).unwrap()).contains("secret"));
     }
 
     #[test]

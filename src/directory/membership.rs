@@ -207,7 +207,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             DirectoryError::TooManyRequests { .. } => self.backoff.wait().max(PAUSE_WHEN_LIMITED),
             _ => self.backoff.wait(),
         };
-        warn!(%error, retry_in_s = wait.as_secs_f32(), "the directory is not in order");
+        warn!("{error}; next attempt in {:.1} s", wait.as_secs_f32());
         wait
     }
 

@@ -183,6 +183,10 @@ impl Peer {
     /// Writes what the kernel takes of the first frames, and lets go of those that are out.
     async fn write_some(&self, connection: &mut Connection) -> io::Result<()> {
         timeout(self.settings.stale_after, connection.stream.writable()).await??;
+        if connection.is_closed_by_peer() {
+            // The kernel would still take a first packet, and lose it.
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         let mut packets = self.queue.packets.borrow_mut();
         let mut slices = [IoSlice::new(&[]); WRITE_FRAMES_MAX];
         let mut count = 0;
@@ -208,6 +212,20 @@ impl Peer {
             self.counters.forwarded.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+impl Connection {
+    /// Whether the end of the stream, or an error, has arrived already. Asks the kernel only when something has.
+    fn is_closed_by_peer(&self) -> bool {
+        let mut answer = [0; 64];
+        loop {
+            match self.stream.try_read(&mut answer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(0) | Err(_) => return true,
+            }
+        }
     }
 }
 

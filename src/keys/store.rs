@@ -30,6 +30,24 @@ pub struct KeyFiles {
     pub public_identity: PathBuf,
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
+    pub access: PrivateAccess,
+}
+
+/// Who may be able to read a private key file for it to be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivateAccess {
+    /// Its owner alone.
+    Owner,
+    /// Its group as well, as a Kubernetes secret has no other way to its pod's user.
+    Group,
+    /// Anybody: for `upgrade`, which closes the files next.
+    Anybody,
+}
+
+/// Both key pairs with their private halves.
+pub struct KeyPairs {
+    pub identity: IdentityKeyPair,
+    pub sphinx: SphinxKeyPair,
 }
 
 /// Keys cannot be loaded or created.
@@ -41,8 +59,8 @@ pub enum KeyError {
     Read { path: PathBuf, source: io::Error },
     #[error(
         "key file {0} can be read by others (mode {mode:04o}): run `chmod 600 {0}`, and make new keys if others \
-         may have read it",
-        path.display()
+         may have read it{group}",
+        path.display(), group = group_hint(*mode)
     )]
     Loose { path: PathBuf, mode: u32 },
     #[error("key file {} is not a PEM file: {problem}", path.display())]
@@ -71,7 +89,72 @@ impl KeyFiles {
             public_identity: dir.join(&config.public_identity),
             private_sphinx: dir.join(&config.private_sphinx),
             public_sphinx: dir.join(&config.public_sphinx),
+            access: if config.allow_group_read { PrivateAccess::Group } else { PrivateAccess::Owner },
         }
+    }
+
+    /// All four, the private ones first.
+    #[must_use]
+    pub fn paths(&self) -> [&Path; 4] {
+        [&self.private_identity, &self.private_sphinx, &self.public_identity, &self.public_sphinx]
+    }
+}
+
+impl KeyPairs {
+    /// New pairs.
+    ///
+    /// # Errors
+    /// When the machine has no randomness to give.
+    pub fn generate() -> Result<Self, KeyGenerationError> {
+        Ok(Self { identity: IdentityKeyPair::generate()?, sphinx: SphinxKeyPair::generate()? })
+    }
+
+    /// What a running node needs of them.
+    #[must_use]
+    pub fn into_node_keys(self) -> NodeKeys {
+        NodeKeys { identity_public: self.identity.public_base58(), sphinx: self.sphinx }
+    }
+}
+
+/// What one key file is called in a new node and in a backup, and what it holds.
+pub(crate) struct KeyText {
+    pub(crate) name: &'static str,
+    mode: u32,
+    text: Zeroizing<String>,
+}
+
+impl KeyText {
+    /// The file of the identity's private key, and that of its public one.
+    pub(crate) fn of_identity(pair: &IdentityKeyPair) -> [Self; 2] {
+        [
+            Self::private("private_identity.pem", PRIVATE_IDENTITY, pair.seed()),
+            Self::public("public_identity.pem", PUBLIC_IDENTITY, pair.public()),
+        ]
+    }
+
+    /// All four, in the order of [`KeyFiles::paths`].
+    pub(crate) fn of_pairs(pairs: &KeyPairs) -> [Self; 4] {
+        let [private_identity, public_identity] = Self::of_identity(&pairs.identity);
+        let private_sphinx = Self::private("private_sphinx.pem", PRIVATE_SPHINX, pairs.sphinx.private());
+        let public_sphinx = Self::public("public_sphinx.pem", PUBLIC_SPHINX, pairs.sphinx.public());
+        [private_identity, private_sphinx, public_identity, public_sphinx]
+    }
+
+    fn private(name: &'static str, tag: &str, key: &[u8; KEY_LEN]) -> Self {
+        Self { name, mode: 0o600, text: encode(tag, key) }
+    }
+
+    fn public(name: &'static str, tag: &str, key: &[u8; KEY_LEN]) -> Self {
+        Self { name, mode: 0o644, text: encode(tag, key) }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// Writes the file, which must not exist.
+    pub(crate) fn create(&self, path: &Path) -> Result<(), CreateError> {
+        staging::create_file(path, self.mode, self.as_bytes())
     }
 }
 
@@ -80,16 +163,21 @@ impl KeyFiles {
 /// # Errors
 /// When the directory exists and isn't empty, or cannot be created.
 pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
-    let identity = IdentityKeyPair::generate()?;
-    let sphinx = SphinxKeyPair::generate()?;
+    let pairs = KeyPairs::generate()?;
     let staged = StagedDir::begin(dir)?;
-    let at = |name| staged.path().join(name);
-    write_private(&at("private_identity.pem"), PRIVATE_IDENTITY, identity.seed())?;
-    write_public(&at("public_identity.pem"), PUBLIC_IDENTITY, identity.public())?;
-    write_private(&at("private_sphinx.pem"), PRIVATE_SPHINX, sphinx.private())?;
-    write_public(&at("public_sphinx.pem"), PUBLIC_SPHINX, sphinx.public())?;
+    for file in KeyText::of_pairs(&pairs) {
+        file.create(&staged.path().join(file.name))?;
+    }
     staged.commit()?;
-    Ok(NodeKeys { identity_public: identity.public_base58(), sphinx })
+    Ok(pairs.into_node_keys())
+}
+
+/// Loads both key pairs, as a running node needs them.
+///
+/// # Errors
+/// As [`load_pairs`].
+pub fn load(files: &KeyFiles) -> Result<NodeKeys, KeyError> {
+    load_pairs(files).map(KeyPairs::into_node_keys)
 }
 
 /// Loads both key pairs.
@@ -97,12 +185,43 @@ pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
 /// # Errors
 /// When a file is missing, not what its name says, or its private half is open to others; and when two halves don't
 /// belong together.
-pub fn load(files: &KeyFiles) -> Result<NodeKeys, KeyError> {
-    let identity = IdentityKeyPair::from_seed(read_private(&files.private_identity, PRIVATE_IDENTITY)?)?;
+pub fn load_pairs(files: &KeyFiles) -> Result<KeyPairs, KeyError> {
+    let identity = load_identity(files)?;
     check_public(identity.public(), &files.private_identity, &files.public_identity, PUBLIC_IDENTITY)?;
-    let sphinx = SphinxKeyPair::from_private(read_private(&files.private_sphinx, PRIVATE_SPHINX)?)?;
+    Ok(KeyPairs { identity, sphinx: load_sphinx(files)? })
+}
+
+/// Loads the identity from its private file alone.
+pub(crate) fn load_identity(files: &KeyFiles) -> Result<IdentityKeyPair, KeyError> {
+    Ok(IdentityKeyPair::from_seed(read_private(&files.private_identity, PRIVATE_IDENTITY, files.access)?)?)
+}
+
+/// Loads the key pair that opens packets.
+pub(crate) fn load_sphinx(files: &KeyFiles) -> Result<SphinxKeyPair, KeyError> {
+    let private = read_private(&files.private_sphinx, PRIVATE_SPHINX, files.access)?;
+    let sphinx = SphinxKeyPair::from_private(private)?;
     check_public(sphinx.public(), &files.private_sphinx, &files.public_sphinx, PUBLIC_SPHINX)?;
-    Ok(NodeKeys { identity_public: identity.public_base58(), sphinx })
+    Ok(sphinx)
+}
+
+/// Both pairs out of the texts of two private files, whose halves the others have to be.
+///
+/// `texts` are in the order of [`KeyFiles::paths`], each with the name that errors call it by.
+pub(crate) fn parse_pairs(texts: &[(PathBuf, Zeroizing<Vec<u8>>); 4]) -> Result<KeyPairs, KeyError> {
+    let [private_identity, private_sphinx, public_identity, public_sphinx] = texts;
+    let parse = |(path, text): &(PathBuf, Zeroizing<Vec<u8>>), tag| parse_key(text, path, tag);
+    let identity = IdentityKeyPair::from_seed(parse(private_identity, PRIVATE_IDENTITY)?)?;
+    let sphinx = SphinxKeyPair::from_private(parse(private_sphinx, PRIVATE_SPHINX)?)?;
+    let checks = [
+        (identity.public(), private_identity, public_identity, PUBLIC_IDENTITY),
+        (sphinx.public(), private_sphinx, public_sphinx, PUBLIC_SPHINX),
+    ];
+    for (derived, private, public, tag) in checks {
+        if *parse(public, tag)? != *derived {
+            return Err(KeyError::Mismatch { private: private.0.clone(), public: public.0.clone() });
+        }
+    }
+    Ok(KeyPairs { identity, sphinx })
 }
 
 /// Base58 of the identity's public key, from its own file.
@@ -110,16 +229,20 @@ pub fn load(files: &KeyFiles) -> Result<NodeKeys, KeyError> {
 /// # Errors
 /// When the file is missing or not what its name says.
 pub fn load_identity_public(files: &KeyFiles) -> Result<String, KeyError> {
-    let public = read_key(&open(&files.public_identity)?, &files.public_identity, PUBLIC_IDENTITY)?;
+    load_public(&files.public_identity, PUBLIC_IDENTITY)
+}
+
+/// Base58 of the public key that packets are made for, from its own file.
+///
+/// # Errors
+/// When the file is missing or not what its name says.
+pub fn load_sphinx_public(files: &KeyFiles) -> Result<String, KeyError> {
+    load_public(&files.public_sphinx, PUBLIC_SPHINX)
+}
+
+fn load_public(path: &Path, tag: &'static str) -> Result<String, KeyError> {
+    let public = read_key(&open(path)?, path, tag)?;
     Ok(bs58::encode(*public).into_string())
-}
-
-fn write_private(path: &Path, tag: &str, key: &[u8; KEY_LEN]) -> Result<(), CreateError> {
-    staging::create_file(path, 0o600, encode(tag, key).as_bytes())
-}
-
-fn write_public(path: &Path, tag: &str, key: &[u8; KEY_LEN]) -> Result<(), CreateError> {
-    staging::create_file(path, 0o644, encode(tag, key).as_bytes())
 }
 
 fn encode(tag: &str, key: &[u8; KEY_LEN]) -> Zeroizing<String> {
@@ -129,14 +252,28 @@ fn encode(tag: &str, key: &[u8; KEY_LEN]) -> Zeroizing<String> {
     text
 }
 
-fn read_private(path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
+fn read_private(path: &Path, tag: &'static str, access: PrivateAccess) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
     let file = open(path)?;
     // Of the open file: its path might name another one by now.
     let mode = file.metadata().map_err(|source| read_error(path, source))?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let forbidden = match access {
+        PrivateAccess::Owner => 0o077,
+        PrivateAccess::Group => 0o037,
+        PrivateAccess::Anybody => 0,
+    };
+    if mode & forbidden != 0 {
         return Err(KeyError::Loose { path: path.to_owned(), mode });
     }
     read_key(&file, path, tag)
+}
+
+/// What else there is to do about a file that only its group can read too.
+fn group_hint(mode: u32) -> &'static str {
+    let more_than_group_read = mode & 0o037 != 0;
+    if more_than_group_read {
+        return "";
+    }
+    " (a Kubernetes secret with fsGroup needs keys.allow_group_read: true instead)"
 }
 
 fn check_public(
@@ -155,8 +292,12 @@ fn check_public(
 fn read_key(file: &File, path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
     let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX));
     file.take(FILE_LEN_MAX as u64).read_to_end(&mut text).map_err(|source| read_error(path, source))?;
+    parse_key(&text, path, tag)
+}
+
+fn parse_key(text: &[u8], path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
     let pem =
-        pem::parse(&*text).map_err(|error| KeyError::NotPem { path: path.to_owned(), problem: error.to_string() })?;
+        pem::parse(text).map_err(|error| KeyError::NotPem { path: path.to_owned(), problem: error.to_string() })?;
     if pem.tag() != tag {
         return Err(KeyError::WrongKind { path: path.to_owned(), found: pem.tag().to_owned(), expected: tag });
     }
@@ -248,6 +389,24 @@ mod tests {
         let (_dir, files, _) = node_with_keys();
         fs::set_permissions(&files.private_sphinx, PermissionsExt::from_mode(0o400)).unwrap();
         load(&files).unwrap();
+    }
+
+    #[test]
+    fn a_group_may_read_where_it_is_allowed_and_others_never() {
+        let (_dir, mut files, _) = node_with_keys();
+        let set = |mode| fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
+        set(0o440);
+        assert!(load_error(&files).to_string().contains("keys.allow_group_read"));
+        files.access = PrivateAccess::Group;
+        for mode in [0o400, 0o440, 0o640] {
+            fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
+            load(&files).unwrap();
+        }
+        for mode in [0o444, 0o644, 0o660, 0o450, 0o641] {
+            fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
+            let message = load_error(&files).to_string();
+            assert!(message.contains("chmod 600") && !message.contains("allow_group_read"), "{message}");
+        }
     }
 
     #[test]

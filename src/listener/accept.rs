@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::Counters;
 use super::limits::{ConnectionLimits, Permit};
+use super::{Counters, LAST_CALL};
 use crate::limits::{self, Remedy};
+use crate::shutdown::{Phase, PhaseSignal};
 
 const PAUSE_INITIAL: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -27,19 +28,28 @@ pub struct Admitted {
     pub permit: Permit,
 }
 
-/// Accepts until all workers are gone, and deals connections out to them in turn.
+/// Accepts until the node drains, and deals connections out to the workers in turn.
 ///
+/// The last act is to accept what the kernel has completed already: its packets were handed over like any others.
 /// Where a connection goes has no bearing on where its packets leave: that is for the owner of each next hop.
 pub async fn accept(
     listener: TcpListener,
     limits: Arc<ConnectionLimits>,
     workers: Vec<mpsc::Sender<Admitted>>,
     counters: Arc<Counters>,
+    mut phase: PhaseSignal,
 ) {
     let mut turn = workers.iter().cycle();
     let mut shortage = Shortage::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = phase.reached(Phase::Draining) => match timeout(LAST_CALL, listener.accept()).await {
+                Ok(accepted) => accepted,
+                Err(_) => return,
+            },
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 shortage.relieve(&listener, &error).await;
@@ -82,7 +92,7 @@ impl Shortage {
         self.log(error);
         if is_out_of_descriptors(error) && self.spare.take().is_some() {
             // With the spare one free the oldest waiting peer learns at once that there is no room.
-            drop(tokio::time::timeout(Duration::ZERO, listener.accept()).await);
+            drop(timeout(Duration::ZERO, listener.accept()).await);
             self.spare = open_spare();
         }
         sleep(self.pause).await;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Counters, Deadlines, Permit};
+use super::{Counters, Deadlines, LAST_CALL, Permit};
 use crate::packet::{BufferPool, FrameDecoder, FrameError, Received};
 use crate::shutdown::{Phase, PhaseSignal};
 
@@ -134,12 +134,13 @@ impl Connection<'_> {
         loop {
             match self.take_available().await {
                 Ok(true) if Instant::now() < until => {}
-                Ok(false) if self.decoder.is_mid_frame() => {
-                    if timeout_at(until, self.stream.readable()).await.is_err() {
+                Ok(true) => return End::Stopping,
+                Ok(false) => {
+                    let patience = if self.decoder.is_mid_frame() { until } else { Instant::now() + LAST_CALL };
+                    if timeout_at(patience.min(until), self.stream.readable()).await.is_err() {
                         return End::Stopping;
                     }
                 }
-                Ok(_) => return End::Stopping,
                 Err(end) => return end,
             }
         }

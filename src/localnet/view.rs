@@ -131,7 +131,7 @@ const fn up_word(up: Option<bool>) -> &'static str {
 fn end_to_end_words(report: &Report, in_transit: usize, since_start: Duration) -> String {
     let total = report.total;
     let latency = report.latency_over_delay_ms.map_or_else(String::new, |latency| {
-        format!("; beyond the delays {:.1} ms, p99 {:.1} ms", latency.p50, latency.p99)
+        format!("; beyond the delays p50 {:.1} ms, p99 {:.1} ms", latency.p50, latency.p99)
     });
     format!(
         "{} s: {} sent, {} returned, {} lost, {in_transit} on their way{latency}",
@@ -162,7 +162,7 @@ mod tests {
         tally.lost(IpFamily::V4);
         assert_eq!(
             end_to_end_words(&tally.report(), 1, Duration::from_secs(7)),
-            "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays 1.2 ms, p99 1.2 ms"
+            "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays p50 1.2 ms, p99 1.2 ms"
         );
         assert_eq!(
             end_to_end_words(&Tally::default().report(), 0, Duration::ZERO),

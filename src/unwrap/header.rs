@@ -8,7 +8,6 @@ use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use super::key_schedule::{HopKeys, PayloadKey};
 use super::x25519::{Bytes32, multiply_clamped, multiply_unclamped};
@@ -52,7 +51,7 @@ pub(super) type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
 fn verify(header: &[u8; HEADER_LEN], private_key: &Bytes32) -> Result<HopKeys, DropReason> {
     let alpha = split(header).0;
     let shared_secret = multiply_clamped(private_key, alpha).ok_or(DropReason::LowOrderPoint)?;
-    let keys = HopKeys::derive(&Zeroizing::new(shared_secret));
+    let keys = HopKeys::derive(&shared_secret);
     if is_authentic(header, &keys) { Ok(keys) } else { Err(DropReason::BadMac) }
 }
 
@@ -86,7 +85,7 @@ fn rewrite(
         multiply_clamped(keys.blinding(), alpha)
     };
     let blinded = blinded.ok_or(DropReason::LowOrderPoint)?;
-    header[..ALPHA_LEN].copy_from_slice(&blinded);
+    header[..ALPHA_LEN].copy_from_slice(&*blinded);
     // The next MAC is the last part of the slot and the next β follows it: one piece, as in the header.
     header[ALPHA_LEN..].copy_from_slice(&beta[SLOT_LEN - MAC_LEN..]);
     Ok(())

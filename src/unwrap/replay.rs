@@ -30,10 +30,10 @@ impl ReplayFilter {
     /// How long a generation lasts when traffic does not fill it sooner.
     pub const GENERATION_AGE: Duration = Duration::from_secs(3600);
 
-    /// A filter of two generations that together take `memory_bytes`.
+    /// A filter of two generations that together take `memory_bytes`, rounded down to a power of two.
     #[must_use]
     pub fn new(memory_bytes: usize) -> Self {
-        let words = (memory_bytes / 2 / size_of::<u64>()).max(2).next_power_of_two() / 2;
+        let words = 1 << (memory_bytes / 2 / size_of::<u64>()).max(1).ilog2();
         let fresh = || Arc::new(BloomFilter::new(words));
         Self {
             generations: ArcSwap::from_pointee(Generations { current: fresh(), previous: fresh() }),

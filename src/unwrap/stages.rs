@@ -12,7 +12,7 @@ pub const PAYLOADS: usize = LANES;
 /// One multiplication; a packet takes two.
 #[must_use]
 pub fn multiply(scalar: &[u8; 32], point: &[u8; 32]) -> [u8; 32] {
-    multiply_clamped(scalar, point).unwrap_or_default()
+    *multiply_clamped(scalar, point).unwrap_or_default()
 }
 
 /// The keys of a hop of version 260, its payload key included; gives that key's first byte.

@@ -4,7 +4,7 @@
 //! nobody needs for the blinding factor, which is used once. Hence the C function itself.
 
 use curve25519_dalek::Scalar;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A scalar or a u-coordinate, little-endian.
 pub(super) type Bytes32 = [u8; 32];
@@ -16,8 +16,8 @@ const INVERSE_OF_EIGHT: Bytes32 = [
 ];
 
 /// `clamp(scalar) · point` (RFC 7748); `None` when the product is zero, that is, when `point` has low order.
-pub(super) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Bytes32> {
-    let mut product = [0; 32];
+pub(super) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {
+    let mut product = Zeroizing::new([0; 32]);
     #[expect(unsafe_code, reason = "aws-lc-rs has no X25519 without deriving a public key first")]
     // SAFETY: the three pointers come from references to 32-byte arrays that outlive the call; X25519 reads 32 bytes
     // from the last two, writes 32 to the first, keeps none of them and has no other requirement.
@@ -30,26 +30,23 @@ pub(super) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Byte
 /// X25519 clamps what it is given. The scalar 8·m with m = scalar/8 mod ℓ (or ℓ − m, which has the same
 /// u-coordinate) is congruent to the wanted one and its own clamped form once bit 251 of m is set. On a point with a
 /// part of low order the result may differ in that part, which the next hop's clamped key removes.
-pub(super) fn multiply_unclamped(scalar: &Bytes32, point: &Bytes32) -> Option<Bytes32> {
-    let eighth = Scalar::from_bytes_mod_order(*scalar) * Scalar::from_bytes_mod_order(INVERSE_OF_EIGHT);
-    let mut plus = eighth.to_bytes();
-    let mut minus = (-eighth).to_bytes();
+pub(super) fn multiply_unclamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {
+    let mut eighth = Scalar::from_bytes_mod_order(*scalar) * Scalar::from_bytes_mod_order(INVERSE_OF_EIGHT);
+    let plus = Zeroizing::new(eighth.to_bytes());
+    let minus = Zeroizing::new((-eighth).to_bytes());
+    eighth.zeroize();
     let take_minus = subtle::Choice::from(((plus[31] >> 3) & 1) ^ 1);
-    let mut chosen = [0; 32];
-    for ((out, p), m) in chosen.iter_mut().zip(&plus).zip(&minus) {
+    let mut chosen = Zeroizing::new([0; 32]);
+    for ((out, p), m) in chosen.iter_mut().zip(plus.iter()).zip(minus.iter()) {
         *out = subtle::ConditionallySelectable::conditional_select(p, m, take_minus);
     }
     let mut carry = 0;
-    for byte in &mut chosen {
+    for byte in chosen.iter_mut() {
         let shifted = (*byte << 3) | carry;
         carry = *byte >> 5;
         *byte = shifted;
     }
-    let product = multiply_clamped(&chosen, point);
-    plus.zeroize();
-    minus.zeroize();
-    chosen.zeroize();
-    product
+    multiply_clamped(&chosen, point)
 }
 
 #[cfg(test)]
@@ -85,14 +82,15 @@ mod tests {
         #[test]
         fn clamped_products_are_those_of_dalek(scalar: Bytes32, point: Bytes32) {
             let expected = MontgomeryPoint(point).mul_clamped(scalar).to_bytes();
-            prop_assert_eq!(multiply_clamped(&scalar, &point).unwrap_or_default(), expected);
+            prop_assert_eq!(*multiply_clamped(&scalar, &point).unwrap_or_default(), expected);
         }
 
         #[test]
         fn unclamped_products_are_those_of_dalek_on_the_prime_order_group(scalar: Bytes32, secret: Bytes32) {
             let point = MontgomeryPoint::mul_base_clamped(secret);
             let expected = Scalar::from_bytes_mod_order(scalar) * point;
-            prop_assert_eq!(multiply_unclamped(&scalar, &point.to_bytes()), Some(expected.to_bytes()));
+            let product = multiply_unclamped(&scalar, &point.to_bytes());
+            prop_assert_eq!(product.as_deref(), Some(&expected.to_bytes()));
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::metadata::{Answers, Metadata, Mood};
 use super::netns::NetNs;
-use super::process::{PROGRAM, Process, pause, sphinx_key};
+use super::program::{PROGRAM, Process, pause, sphinx_key};
 use super::support::{ACK, PATIENCE, hop, packet_via};
 
 const PUBLIC_V4: &str = "36.68.243.18";

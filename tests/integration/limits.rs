@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nym_mixnode::packet::FrameHeader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::process::{PROGRAM, Process, pause, sphinx_key};
+use super::program::{PROGRAM, Process, pause, sphinx_key};
 use super::support::{ACK, Sink, free_port, hop, packet_via};
 
 const DESCRIPTORS: u32 = 64;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::netns::NetNs;
-use super::process::pause;
+use super::program::pause;
 
 /// What it answers, which tests change while it runs.
 #[derive(Clone)]

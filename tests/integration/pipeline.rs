@@ -291,6 +291,23 @@ async fn a_next_hop_that_comes_back_gets_what_waited_for_it() {
 }
 
 #[tokio::test]
+async fn a_next_hop_that_hangs_up_between_packets_costs_none() {
+    let node = RunningNode::with(|values| {
+        values.set(&settings::FORWARD_BACKOFF_INITIAL.about, "50ms", &Source::Program);
+    })
+    .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..5 {
+        let _connection = send(node.address, &[packet_via(&node.hop(), address, Duration::ZERO, ACK)]).await;
+        let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the node calls again").unwrap();
+        let mut bytes = vec![0; ACK.frame_len()];
+        timeout(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
+    }
+    assert_eq!(node.stop().await.forwarded, 5);
+}
+
+#[tokio::test]
 async fn the_policy_topology_connects_to_nobody_who_is_not_listed() {
     let node = RunningNode::with(|values| {
         values.set(&settings::FORWARD_POLICY.about, "topology", &Source::Program);
@@ -310,4 +327,48 @@ async fn the_policy_topology_connects_to_nobody_who_is_not_listed() {
     node.wait_for("8 packets", |status| status.received == 8).await;
     assert_eq!(node.stop().await.dropped["next_hop_refused"], 8);
     assert!(timeout(Duration::ZERO, trap.accept()).await.is_err(), "nobody called");
+}
+
+const COUNT: usize = 6000;
+
+#[tokio::test]
+async fn a_spent_budget_makes_senders_wait_and_drops_nothing() {
+    let node = RunningNode::with(|values| {
+        values.set(&settings::MIX_MEMORY.about, "1MiB", &Source::Program);
+    })
+    .await;
+    let mut sink = Sink::start().await;
+    // Held long enough for all of them to be inside together, if the budget let them in.
+    let frames: Vec<_> = (0..COUNT).map(|_| packet_via(&node.hop(), sink.address, 2 * SECOND, ACK)).collect();
+    let address = node.address;
+    let sender = tokio::spawn(async move { send(address, &frames).await });
+    let full = node.wait_for("a full pool", |status| status.in_flight > 1000).await;
+    let mut most = full.in_flight;
+    for _ in 0..COUNT {
+        sink.next().await;
+        most = most.max(node.status().in_flight);
+    }
+    drop(sender.await.unwrap());
+    // What the budget holds, and one read of each of the two workers beyond it.
+    let bound = (1 << 20) / ACK.frame_len() as u64 + 2 * (64 << 10) / ACK.frame_len() as u64;
+    assert!(most <= bound, "{most} packets in flight, more than {bound}");
+    let status = node.stop().await;
+    assert_eq!((status.received, status.forwarded), (COUNT as u64, COUNT as u64), "{status:?}");
+}
+
+#[tokio::test]
+async fn half_open_connections_do_not_hold_up_honest_ones() {
+    let node = RunningNode::start().await;
+    let mut sink = Sink::start().await;
+    let whole = packet_via(&node.hop(), sink.address, Duration::ZERO, ACK);
+    let mut half_open = Vec::new();
+    for length in 0..300 {
+        half_open.push(send(node.address, &[whole[..length].to_vec()]).await);
+    }
+    for _ in 0..20 {
+        let _connection = send(node.address, &[packet_via(&node.hop(), sink.address, Duration::ZERO, ACK)]).await;
+        sink.next().await;
+    }
+    let status = node.stop().await;
+    assert_eq!((status.received, status.forwarded), (20, 20));
 }

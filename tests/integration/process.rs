@@ -1,94 +1,252 @@
-//! The program as a process: a node or a registry that is killed with the test, and what it says.
+//! Real processes of the real program: a registry and nodes, as an operator runs them, and as a power cut ends them.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
+use nym_mixnode::api::Topology;
+use nym_mixnode::config::KeysConfig;
+use nym_mixnode::directory::{Client, Directory};
+use nym_mixnode::keys::NodeKeys;
+use nym_mixnode::keys::store::{self, KeyFiles};
+use nym_mixnode::node::{NodeStatus, SupervisorEvent};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{sleep, timeout};
+use url::Url;
 
 use super::support::PATIENCE;
 
-/// Waits, on a thread that may.
-#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
-pub(crate) fn pause(duration: Duration) {
-    thread::sleep(duration);
+/// How often something outside is looked at until it is as it should be.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A free port on a loopback address that nothing else in this run uses: it stays free when its process is killed.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    // Other runs on this machine have other process ids.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip: IpAddr = [127, 16 + high % 200, low, NEXT.fetch_add(1, Ordering::Relaxed)].into();
+    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
-
-/// A process, killed when this is dropped.
-pub(crate) struct Process {
-    child: Child,
-    out: Arc<Mutex<Vec<String>>>,
-    err: Arc<Mutex<Vec<String>>>,
+/// The program with these arguments, deaf to the settings of whoever runs the tests.
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").kill_on_drop(true);
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("NYM_") {
+            command.env_remove(variable);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
-impl Process {
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        command.env_remove("RUST_LOG").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let out = lines(child.stdout.take().unwrap());
-        let err = lines(child.stderr.take().unwrap());
-        Self { child, out, err }
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What was written to standard error until now.
-    pub(crate) fn log(&self) -> Vec<String> {
-        self.err.lock().unwrap().clone()
-    }
-
-    /// The last event of a supervised node.
-    pub(crate) fn event(&self) -> serde_json::Value {
-        let out = self.out.lock().unwrap();
-        out.last().map_or(serde_json::Value::Null, |line| serde_json::from_str(line).unwrap())
-    }
-
-    /// Waits for an event that is `wanted`.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        let deadline = Instant::now() + PATIENCE;
+/// Waits until `reached` gives something.
+pub(crate) async fn eventually<T>(what: &str, mut reached: impl AsyncFnMut() -> Option<T>) -> T {
+    let poll = async {
         loop {
-            let event = self.event();
-            if wanted(&event) {
-                return event;
+            if let Some(value) = reached().await {
+                return value;
             }
-            assert!(Instant::now() < deadline, "{what}: {event:#}\n{}", self.log().join("\n"));
-            pause(Duration::from_millis(20));
+            sleep(POLL).await;
         }
+    };
+    timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}
+
+fn signal(child: &Child, signal: Signal) {
+    // The child is not waited for yet, so the number is its own.
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// A registry in a process of its own. Dropping it kills it.
+pub(crate) struct RegistryProcess {
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+impl RegistryProcess {
+    pub(crate) async fn start(store: &Path) -> Self {
+        Self::start_at(own_address(), store).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, store: &Path) -> Self {
+        let listen = address.to_string();
+        let mut command = program(&["registry", "--listen", &listen, "--data", store.to_str().unwrap()]);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        assert_eq!(first, Some(format!("Registry serving at http://{address}")));
+        Self { address, child }
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        Url::parse(&format!("http://{}/", self.address)).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.url(), &self.url()).unwrap()
+    }
+
+    pub(crate) async fn topology(&self) -> Topology {
+        self.client().topology().await.unwrap()
+    }
+
+    /// The address at which `identity` is listed.
+    pub(crate) async fn listed(&self, identity: &str) -> Option<String> {
+        self.topology().await.mix(identity).map(|mix| mix.registration.mix_host.clone())
+    }
+
+    /// As by a power cut.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Takes connections and never answers, until it is dropped.
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+/// The keys and the configuration of a node `mix`, which may be run more than once.
+pub(crate) struct NodeFiles {
+    home: TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl NodeFiles {
+    /// Made by `init`, for the directory at this URL.
+    pub(crate) async fn init(directory: &Url) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let address = own_address();
+        let (root, host) = (home.path().to_str().unwrap().to_owned(), address.to_string());
+        let node = ["init", "--home", &root, "--id", "mix", "--host", &host, "--layer", "1"];
+        let output = program(&[&node[..], &["--validator", directory.as_str(), "--allow-private"]].concat())
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { home, address }
+    }
+
+    /// Another node with the identity of this one, at an address of its own.
+    pub(crate) async fn with_keys_of(other: &Self, directory: &Url) -> Self {
+        let files = Self::init(directory).await;
+        for key in fs::read_dir(other.dir().join("data")).unwrap() {
+            let key = key.unwrap();
+            if key.path().extension().is_some_and(|extension| extension == "pem") {
+                fs::copy(key.path(), files.dir().join("data").join(key.file_name())).unwrap();
+            }
+        }
+        files
+    }
+
+    /// What `--home` is for these files.
+    pub(crate) fn root(&self) -> &str {
+        self.home.path().to_str().unwrap()
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.home.path().join("mixnodes/mix")
+    }
+
+    pub(crate) fn keys(&self) -> NodeKeys {
+        store::load(&KeyFiles::new(&self.dir(), &KeysConfig::default())).unwrap()
+    }
+
+    pub(crate) fn identity(&self) -> String {
+        self.keys().identity_public
+    }
+
+    pub(crate) fn run(&self, flags: &[&str]) -> NodeProcess {
+        NodeProcess::spawn(self, flags, |_| {})
+    }
+
+    /// Runs a node that must not start, to its end: its exit code and its last line.
+    pub(crate) async fn run_to_its_end(&self, flags: &[&str]) -> (Option<i32>, String) {
+        self.run(flags).end().await
     }
 }
 
-fn lines(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let collected = Arc::clone(&lines);
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            collected.lock().unwrap().push(line);
-        }
-    });
-    lines
+/// A node in a process of its own, under the supervision of the test. Dropping it kills it.
+pub(crate) struct NodeProcess {
+    pub(crate) child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
+    _stdin: ChildStdin,
 }
 
-/// The public Sphinx key of the node `mix` in this home.
-pub(crate) fn sphinx_key(home: &Path) -> [u8; 32] {
-    let file = home.join("mixnodes/mix/data/public_sphinx.pem");
-    pem::parse(std::fs::read(file).unwrap()).unwrap().into_contents().try_into().unwrap()
+impl NodeProcess {
+    /// `change` may add to the command, such as variables of the environment.
+    pub(crate) fn spawn(files: &NodeFiles, flags: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let log = files.home.path().join("log");
+        let node = ["run", "--home", files.root(), "--id", "mix", "--supervised"];
+        let quick = ["--topology-refresh", "100ms", "--shutdown-linger", "0s"];
+        let mut command = program(&[&node[..], &quick, flags].concat());
+        command.stdin(Stdio::piped()).stderr(File::create(&log).unwrap());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stdin = child.stdin.take().unwrap();
+        Self { child, events, log, _stdin: stdin }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The next thing that the node reports.
+    pub(crate) async fn event(&mut self) -> SupervisorEvent {
+        let line = timeout(PATIENCE, self.events.next_line()).await.expect("the node reports").unwrap();
+        let line = line.unwrap_or_else(|| panic!("the node ended: {}", self.log()));
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Waits for a report that satisfies `wanted`.
+    pub(crate) async fn reports(&mut self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
+        let wait = async {
+            loop {
+                let (SupervisorEvent::Ready { status, .. }
+                | SupervisorEvent::Status { status }
+                | SupervisorEvent::Stopped { status }) = self.event().await;
+                if wanted(&status) {
+                    return status;
+                }
+            }
+        };
+        let reached = timeout(PATIENCE, wait).await;
+        reached.unwrap_or_else(|_| panic!("{what}: {}", self.log()))
+    }
+
+    pub(crate) async fn registered(&mut self) -> NodeStatus {
+        self.reports("registered", |status| status.registered).await
+    }
+
+    /// As by a power cut.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub(crate) fn terminate(&self) {
+        signal(&self.child, Signal::TERM);
+    }
+
+    /// Stops in order.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.terminate();
+        timeout(PATIENCE, self.child.wait()).await.expect("the node stops").unwrap()
+    }
+
+    /// Its exit code and its last line, once it has ended by itself.
+    pub(crate) async fn end(mut self) -> (Option<i32>, String) {
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("the node ends").unwrap();
+        (status.code(), self.log().lines().last().unwrap_or_default().to_owned())
+    }
 }

@@ -1,0 +1,124 @@
+//! `config`: checks, shows and documents a node's configuration.
+
+use std::io;
+
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use serde_json::{Map, Value, json};
+
+use crate::config::address::Host;
+use crate::config::settings::{self, About, WhenUnset};
+use crate::config::{Values, reference, schema};
+
+use super::Failure;
+use super::flags::{NodeFlags, SettingFlags};
+use super::load;
+use super::output::say;
+
+/// Check, show or document the configuration
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Name everything that is wrong with a node's configuration
+    Check(Node),
+    /// Show what holds for a node, and where each setting comes from
+    Show(Show),
+    /// Print the reference of all settings, in Markdown
+    Reference,
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
+}
+
+/// The node as `run` would start it with the same flags.
+#[derive(Debug, clap::Args)]
+struct Node {
+    #[command(flatten)]
+    which: NodeFlags,
+    /// IP address of this machine to accept packets on, and port if it isn't the usual
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
+    host: Vec<Host>,
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    node: Node,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Check(node) => {
+            let values = node.load()?;
+            let (set, all) = (values.count(), settings::ALL.len());
+            say(io::stdout(), format_args!("ok: {all} settings, {set} of them set and {} at their default", all - set))
+        }
+        Command::Show(show) => {
+            let values = show.node.load()?;
+            if show.json { say(io::stdout(), as_json(&values)) } else { say(io::stdout(), as_table(&values)) }
+        }
+        // Both end in a line break of their own.
+        Command::Reference => say(io::stdout(), reference::markdown().trim_end()),
+        Command::Schema => say(io::stdout(), schema::json().trim_end()),
+    }
+}
+
+impl Node {
+    fn load(&self) -> Result<Values, Failure> {
+        let mut flags = self.which.values();
+        flags.replace_with(&self.settings.values(&self.host));
+        load::load(&self.which.home()?, &self.which.id, &flags).map(|(values, _)| values)
+    }
+}
+
+/// What holds for one setting.
+struct Effective {
+    texts: Vec<String>,
+    sources: Vec<String>,
+}
+
+impl Effective {
+    fn of(about: &'static About, values: &Values) -> Self {
+        let set = values.of(about);
+        if !set.is_empty() {
+            let mut sources: Vec<_> = set.iter().map(|value| value.source.to_string()).collect();
+            sources.dedup();
+            return Self { texts: set.iter().map(|value| value.shown(about.kind)).collect(), sources };
+        }
+        match about.when_unset {
+            WhenUnset::Value(text) => Self { texts: vec![text.to_owned()], sources: vec!["default".to_owned()] },
+            WhenUnset::Follows(what) => Self { texts: Vec::new(), sources: vec![format!("default: {what}")] },
+            WhenUnset::Required => Self { texts: Vec::new(), sources: Vec::new() },
+        }
+    }
+}
+
+fn as_table(values: &Values) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["SETTING", "VALUE", "SOURCE"]);
+    for about in settings::ALL {
+        let Effective { texts, sources } = Effective::of(about, values);
+        table.add_row([about.key.to_owned(), texts.join(", "), sources.join(", ")]);
+    }
+    table
+}
+
+fn as_json(values: &Values) -> String {
+    let mut all = Map::new();
+    for about in settings::ALL {
+        let Effective { texts, sources } = Effective::of(about, values);
+        let value =
+            if about.is_list() { json!(texts) } else { texts.into_iter().next_back().map_or(Value::Null, Value::from) };
+        all.insert(about.key.to_owned(), json!({ "value": value, "source": sources.join(", ") }));
+    }
+    format!("{:#}", Value::from(all))
+}

@@ -1,0 +1,64 @@
+//! `run --init-if-missing`: the first start in a container makes the node, all others find it.
+
+use std::io::Write;
+
+use crate::address::BindAddr;
+use crate::config::settings as s;
+use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
+use crate::keys::store;
+
+use super::addresses::settle_announced;
+use super::init::{choose_layer, create_node, summary, testnet};
+use super::node_files::KeyState;
+use super::output::say;
+use super::{Exit, Failure, load};
+
+/// Makes the node, unless it has a configuration file, or needs none: what it makes is told on `out`.
+pub(super) async fn make_if_missing(
+    home: &NodeHome,
+    id: &NodeId,
+    flags: &Values,
+    mut out: impl Write,
+) -> Result<(), Failure> {
+    let (given, has_file) = load::layers(home, id, flags);
+    if has_file || home.older_config_file().is_some() {
+        return Ok(());
+    }
+    let keys = KeyState::of(home, given.so_far());
+    if given.is_complete() && matches!(keys, KeyState::All { .. }) {
+        return Ok(());
+    }
+    if let Some(failure) = keys.without_file(home) {
+        return Err(failure);
+    }
+    if let KeyState::All { files } = &keys {
+        // Before anything is asked for or made: keys that cannot be used make no node.
+        store::load(files)?;
+    }
+    let mut values = settings(id, flags)?;
+    if values.of(&s::NODE_LAYER.about).is_empty() {
+        let layer = choose_layer(&values, &mut out).await?;
+        values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
+    }
+    settle_announced(&values, &mut out).await?;
+    let (_, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
+        Exit::CANNOT_CREATE | Exit::PERMISSION => {
+            failure.with_advice("mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME")
+        }
+        _ => failure,
+    })?;
+    say(out, summary(home, &keys))
+}
+
+/// What a node that makes itself starts from: the defaults of the first start, the environment, the flags.
+fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
+    let mut defaults = testnet();
+    let everywhere = BindAddr::everywhere(s::DEFAULT_PORT);
+    defaults.set(&s::NODE_ID.about, id.as_str(), &Source::Program);
+    defaults.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
+    let mut layers = Layers::default();
+    layers.values(&defaults);
+    layers.environment(&Environment::of_process());
+    layers.values(flags);
+    Ok(layers.check_places()?)
+}

@@ -1,0 +1,148 @@
+//! `keys`: shows a node's public keys, and takes its keys to another machine and back.
+
+mod passphrase;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::staging;
+use crate::config::{CreateError, KeysConfig, NodeHome, Values};
+use crate::keys::store::{self, KeyFiles};
+use crate::keys::{KeyError, archive, install};
+
+use super::failure::read_exit;
+use super::flags::NodeFlags;
+use super::output::say;
+use super::{Exit, Failure, load, upgrade};
+
+use passphrase::PassphraseFlags;
+
+/// A backup takes 7 KiB; what is far longer is none, and is not read into memory.
+const BACKUP_LEN_MAX: u64 = 1 << 20;
+
+/// Show a node's public keys, or back its keys up and restore them
+///
+/// The keys are the node: with them, its identity and its reputation move to another machine.
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum KeysCommand {
+    /// Show the public keys, and where the key files are
+    Show {
+        #[command(flatten)]
+        node: NodeFlags,
+    },
+    /// Write all keys to a new file, encrypted with a passphrase
+    ///
+    /// The file is a tar archive of the four PEM files in the age format: `age --decrypt FILE | tar x` unpacks it, too.
+    Backup {
+        /// The file to write, which must not exist
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeFlags,
+        #[command(flatten)]
+        passphrase: PassphraseFlags,
+    },
+    /// Restore all keys from a file that `keys backup` wrote
+    ///
+    /// Existing keys are never replaced.
+    Restore {
+        /// The file to read
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeFlags,
+        #[command(flatten)]
+        passphrase: PassphraseFlags,
+    },
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        KeysCommand::Show { node } => show(&node),
+        KeysCommand::Backup { file, node, passphrase } => backup(&file, &node, &passphrase),
+        KeysCommand::Restore { file, node, passphrase } => restore(&file, &node, &passphrase),
+    }
+}
+
+fn show(node: &NodeFlags) -> Result<(), Failure> {
+    let files = key_files(&node.home()?, node)?;
+    let (identity, sphinx) = (store::load_identity_public(&files)?, store::load_sphinx_public(&files)?);
+    say(
+        io::stdout(),
+        format_args!(
+            "Identity key: {identity}\n  public:  {}\n  private: {}\n\
+             Sphinx key: {sphinx}\n  public:  {}\n  private: {}",
+            files.public_identity.display(),
+            files.private_identity.display(),
+            files.public_sphinx.display(),
+            files.private_sphinx.display(),
+        ),
+    )
+}
+
+fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
+    let pairs = store::load_pairs(&key_files(&node.home()?, node)?)?;
+    if file.symlink_metadata().is_ok() {
+        // Before anybody has to think of a passphrase.
+        return Err(CreateError::Exists(file.to_owned()).into());
+    }
+    let sealed = archive::seal(&pairs, passphrase.read_new()?)?;
+    staging::create_file(file, 0o600, &sealed)?;
+    say(
+        io::stdout(),
+        format_args!(
+            "Saved the keys of mixnode {} (identity key {}) to {}\n\
+             Without its passphrase nobody can restore them, neither can you.",
+            node.id,
+            pairs.identity.public_base58(),
+            file.display(),
+        ),
+    )
+}
+
+fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
+    let home = node.home()?;
+    let files = if home.config_file().exists() {
+        key_files(&home, node)?
+    } else {
+        upgrade::refuse_older(&home, &node.id)?;
+        KeyFiles::new(home.dir(), &KeysConfig::default())
+    };
+    install::refuse_complete(&files).map_err(refusal)?;
+    let sealed = read(file)?;
+    let pairs = archive::open(&sealed, file, passphrase.read_known(file)?)?;
+    install::install(&files, &pairs).map_err(refusal)?;
+    let paths = files.paths().map(|path| format!("\n  {}", path.display())).concat();
+    let identity = pairs.identity.public_base58();
+    say(io::stdout(), format_args!("Restored the keys of mixnode {} (identity key {identity}) to{paths}", node.id))?;
+    if home.config_file().exists() {
+        return Ok(());
+    }
+    say(io::stdout(), format_args!("{} does not exist yet: copy it from the old machine", home.config_file().display()))
+}
+
+fn refusal(error: KeyError) -> Failure {
+    let exists = matches!(error, KeyError::Create(CreateError::Exists(_)));
+    let failure = Failure::from(error);
+    if exists { failure.with_advice("keys are never replaced, so move it away first") } else { failure }
+}
+
+fn key_files(home: &NodeHome, node: &NodeFlags) -> Result<KeyFiles, Failure> {
+    let config = load::load_config(home, &node.id, &Values::default())?;
+    Ok(KeyFiles::new(home.dir(), &config.keys))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut contents = Vec::new();
+    let read = File::open(file).and_then(|open| open.take(BACKUP_LEN_MAX).read_to_end(&mut contents));
+    match read {
+        Ok(_) => Ok(contents),
+        Err(error) => Err(Failure::new(read_exit(&error), format_args!("{} cannot be read: {error}", file.display()))),
+    }
+}

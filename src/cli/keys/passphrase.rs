@@ -1,0 +1,115 @@
+//! Where the passphrase of a backup comes from: a file, or the terminal.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use age::secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::config::environment;
+
+use super::super::failure::read_exit;
+use super::{Exit, Failure};
+
+const FILE_LEN_MAX: usize = 4096;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PassphraseFlags {
+    /// File whose only line is the passphrase; without it, the terminal is asked
+    #[arg(long, value_name = "FILE", env = environment::KEYS_PASSPHRASE_FILE)]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseFlags {
+    /// A passphrase to encrypt with: a terminal is asked for it twice.
+    pub(super) fn read_new(&self) -> Result<SecretString, Failure> {
+        if let Some(file) = &self.passphrase_file {
+            return from_file(file);
+        }
+        let passphrase = ask("Passphrase for the backup: ")?;
+        let again = ask("The same again: ")?;
+        if *passphrase == *again {
+            Ok(SecretString::from(passphrase.as_str()))
+        } else {
+            Err(Failure::new(Exit::DATA, "the two passphrases differ, and nothing was written: try again"))
+        }
+    }
+
+    /// The passphrase that `backup` was encrypted with.
+    pub(super) fn read_known(&self, backup: &Path) -> Result<SecretString, Failure> {
+        match &self.passphrase_file {
+            Some(file) => from_file(file),
+            None => Ok(SecretString::from(ask(&format!("Passphrase of {}: ", backup.display()))?.as_str())),
+        }
+    }
+}
+
+fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::USAGE,
+            "no terminal is there to ask for the passphrase: give --passphrase-file",
+        ));
+    }
+    let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    let answer = answer.map_err(|error| {
+        Failure::new(Exit::IO, format_args!("the passphrase cannot be read from the terminal: {error}"))
+    });
+    answer.and_then(|answer| {
+        if answer.is_empty() { Err(Failure::new(Exit::DATA, "the passphrase is empty")) } else { Ok(answer) }
+    })
+}
+
+fn from_file(file: &Path) -> Result<SecretString, Failure> {
+    // Room for all of it from the start: a buffer that grows leaves its contents behind.
+    let mut contents = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
+    let read = File::open(file).and_then(|open| open.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut contents));
+    let name = file.display();
+    read.map_err(|error| {
+        Failure::new(read_exit(&error), format_args!("passphrase file {name} cannot be read: {error}"))
+    })?;
+    let refuse = |problem| Err(Failure::new(Exit::DATA, format_args!("passphrase file {name} {problem}")));
+    if contents.len() > FILE_LEN_MAX {
+        return refuse("is longer than 4 KiB");
+    }
+    let Ok(text) = std::str::from_utf8(&contents) else { return refuse("is not text in UTF-8") };
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    match line.strip_suffix('\r').unwrap_or(line) {
+        "" => refuse("is empty"),
+        line if line.contains('\n') => refuse("has more than one line"),
+        line => Ok(SecretString::from(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use age::secrecy::ExposeSecret;
+
+    fn read(contents: &[u8]) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("passphrase");
+        std::fs::write(&file, contents).unwrap();
+        let flags = PassphraseFlags { passphrase_file: Some(file) };
+        flags.read_new().map(|secret| secret.expose_secret().to_owned()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_passphrase_is_the_files_only_line() {
+        for contents in ["correct horse", "correct horse\n", "correct horse\r\n"] {
+            assert_eq!(read(contents.as_bytes()).unwrap(), "correct horse");
+        }
+        assert_eq!(read(" spaces stay \n".as_bytes()).unwrap(), " spaces stay ");
+        for (contents, problem) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"a\nb\n", "more than one line"),
+            (b"\xff", "UTF-8"),
+            (&[b'a'; FILE_LEN_MAX + 1], "longer than"),
+        ] {
+            let error = read(contents).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

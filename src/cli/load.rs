@@ -1,0 +1,58 @@
+//! A node's configuration out of all the places that it can come from.
+
+use crate::config::settings as s;
+use crate::config::{Config, ConfigError, Environment, InvalidValue, Layers, NodeHome, NodeId, Source, Values};
+
+use super::node_files::KeyState;
+use super::{Failure, upgrade};
+
+/// The node's configuration: its file, over that the environment, over that `overrides`.
+pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
+    load(home, id, overrides).map(|(_, config)| config)
+}
+
+/// As [`load_config`], with the texts that it was made from.
+pub(super) fn load(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<(Values, Config), Failure> {
+    let (layers, has_file) = layers(home, id, overrides);
+    if !has_file && !layers.is_complete() {
+        return Err(without_file(home, id, layers.so_far()));
+    }
+    Ok(layers.finish()?)
+}
+
+/// What the file, the environment and `overrides` have set; and whether there is a file.
+pub(super) fn layers(home: &NodeHome, id: &NodeId, overrides: &Values) -> (Layers, bool) {
+    let mut layers = Layers::default();
+    let has_file = layers.file(&home.config_file());
+    let other = layers.so_far().of(&s::NODE_ID.about).iter().find(|value| value.text != id.as_str());
+    let other = other.map(|value| InvalidValue {
+        place: value.source.clone(),
+        key: s::NODE_ID.about.key,
+        value: value.text.clone(),
+        problem: format!("is not {:?}, whose directory this file lies in", id.as_str()),
+    });
+    if let Some(other) = other {
+        layers.problem(ConfigError::Invalid(other));
+    }
+    layers.environment(&Environment::of_process());
+    if overrides.of(&s::NODE_ID.about).is_empty() {
+        let mut node = Values::default();
+        node.set(&s::NODE_ID.about, id.as_str(), &Source::Flag(s::NODE_ID.about.flag()));
+        layers.values(&node);
+    }
+    layers.values(overrides);
+    (layers, has_file)
+}
+
+/// Why there is no file, and what to do about it.
+fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
+    let path = home.config_file();
+    if let Err(failure) = upgrade::refuse_older(home, id) {
+        return failure;
+    }
+    if let Some(failure) = KeyState::of(home, values).without_file(home) {
+        return failure;
+    }
+    let advice = format!("make the node first with `nym-mixnode init --id {id} --host ADDRESS`");
+    Failure::from(ConfigError::NotFound(path)).with_advice(advice)
+}

@@ -1,0 +1,69 @@
+//! `completions` and `man`: what a shell and `man` know of the command line, made from it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{Exit, Failure};
+
+/// Print the completions of a shell
+///
+/// For bash: nym-mixnode completions bash >/usr/share/bash-completion/completions/nym-mixnode
+#[derive(Debug, clap::Args)]
+pub(super) struct CompletionsArgs {
+    #[arg(value_name = "SHELL", value_parser = parse_shell)]
+    shell: Shell,
+}
+
+/// Print the manual page, or write those of all commands to a directory
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// Directory that gets one page for each command, such as /usr/local/share/man/man1
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "nym-mixnode", &mut script);
+    print(&script)
+}
+
+pub(super) fn man(args: ManArgs, command: Command) -> Result<(), Failure> {
+    let Some(dir) = args.dir else {
+        let mut page = Vec::new();
+        Man::new(command.disable_help_subcommand(true)).render(&mut page).map_err(|error| unwritten(&error))?;
+        return print(&page);
+    };
+    let written = fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(command, &dir));
+    written.map_err(|error| {
+        Failure::new(Exit::CANNOT_CREATE, format_args!("the pages cannot be written to {}: {error}", dir.display()))
+    })
+}
+
+/// The shells that this program's users have.
+fn parse_shell(word: &str) -> Result<Shell, String> {
+    match word {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("not one of bash, zsh and fish".to_owned()),
+    }
+}
+
+/// Writes to standard output. A reader who has gone away is no failure.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Exit::IO, format_args!("the output cannot be written: {error}"))
+}

@@ -1,0 +1,65 @@
+//! Which of a node's files are there, for whoever is about to make the others.
+
+use std::path::PathBuf;
+
+use crate::config::{KeysConfig, NodeHome, Values};
+use crate::keys::store::KeyFiles;
+
+use super::{Exit, Failure};
+
+/// How much of a node's keys is there.
+#[derive(Debug)]
+pub(super) enum KeyState {
+    /// Nothing; they can be made in this directory.
+    None { dir: PathBuf },
+    /// Nothing, and the files are to be in several places: whoever chose those puts them there.
+    Elsewhere { missing: PathBuf },
+    /// Some of the files, not all.
+    Half { present: PathBuf, missing: PathBuf },
+    /// Everything.
+    All { files: KeyFiles },
+}
+
+impl KeyState {
+    /// The state of the keys where `values` say that they are.
+    pub(super) fn of(home: &NodeHome, values: &Values) -> Self {
+        // What is wrong with the settings is told by whoever parses all of them.
+        let config = KeysConfig::from_values(values).unwrap_or_default();
+        let files = KeyFiles::new(home.dir(), &config);
+        let paths = [&files.private_identity, &files.public_identity, &files.private_sphinx, &files.public_sphinx];
+        let present = paths.iter().find(|path| path.symlink_metadata().is_ok());
+        let missing = paths.iter().find(|path| path.symlink_metadata().is_err());
+        match (present, missing) {
+            (Some(present), Some(missing)) => Self::Half { present: (*present).clone(), missing: (*missing).clone() },
+            (None, Some(missing)) => {
+                let dir = files.private_identity.parent().unwrap_or(home.dir());
+                if files == KeyFiles::new(dir, &KeysConfig::in_dir(dir)) {
+                    Self::None { dir: dir.to_owned() }
+                } else {
+                    Self::Elsewhere { missing: (*missing).clone() }
+                }
+            }
+            (_, None) => Self::All { files },
+        }
+    }
+
+    /// What is wrong with a node that has these keys and no configuration file, if anything is.
+    pub(super) fn without_file(&self, home: &NodeHome) -> Option<Failure> {
+        let problem = match self {
+            Self::Half { present, missing } => format!(
+                "{} exists, but {} does not: restore it from your backup, or move the rest away to make new keys",
+                present.display(),
+                missing.display()
+            ),
+            Self::All { files } if files.private_identity.starts_with(home.dir()) => format!(
+                "{} exists, but {} does not: restore that file, give its settings in the environment, or move {} away \
+                 to make a new node",
+                files.private_identity.display(),
+                home.config_file().display(),
+                home.dir().display()
+            ),
+            _ => return None,
+        };
+        Some(Failure::new(Exit::CONFIG, problem))
+    }
+}

@@ -1,0 +1,203 @@
+//! The environment's `NYM_MIXNODE_…` variables: one for every setting, and a few that are none.
+//!
+//! A variable that is empty counts as not set, for a compose file cannot leave one out.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::error::ConfigError;
+use super::settings::{self, About, VARIABLE_PREFIX};
+use super::values::{Source, Values};
+
+/// Which node, as `--id`.
+pub const ID: &str = "NYM_MIXNODE_ID";
+/// Directory of all nodes' files, as `--home`.
+pub const HOME: &str = "NYM_MIXNODE_HOME";
+/// Whether `run` makes the node that it finds missing, as `--init-if-missing`.
+pub const INIT_IF_MISSING: &str = "NYM_MIXNODE_INIT_IF_MISSING";
+/// The file with the passphrase of `keys backup` and `keys restore`.
+pub const KEYS_PASSPHRASE_FILE: &str = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE";
+
+/// The variables that are no settings.
+pub(super) const SWITCHES: [&str; 4] = [ID, HOME, INIT_IF_MISSING, KEYS_PASSPHRASE_FILE];
+
+const FILE_SUFFIX: &str = "_FILE";
+/// Longest file that a variable may name; every value is far shorter.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// The variables that begin with this program's prefix.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::new(env::vars_os())
+    }
+
+    fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let own = variables.filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with(VARIABLE_PREFIX))?;
+            (!value.is_empty()).then_some((name, value))
+        });
+        Self(own.collect())
+    }
+
+    /// A variable that is no setting, as a `T`.
+    ///
+    /// # Errors
+    /// When its text isn't Unicode, or no `T`.
+    pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, variable: &str) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.0.get(variable) else { return Ok(None) };
+        let text = text_of(variable, value)?;
+        let problem = |error| ConfigError::Variable { variable: variable.to_owned(), problem: format!("{error}") };
+        text.parse().map(Some).map_err(problem)
+    }
+
+    /// A variable that names a directory.
+    #[must_use]
+    pub fn path(&self, variable: &str) -> Option<PathBuf> {
+        self.0.get(variable).map(PathBuf::from)
+    }
+
+    /// The settings, and what is wrong with the variables.
+    pub(super) fn read(&self) -> (Values, Vec<ConfigError>) {
+        let (mut values, mut problems) = (Values::default(), Vec::new());
+        for (name, value) in &self.0 {
+            if SWITCHES.contains(&name.as_str()) {
+                continue;
+            }
+            if let Err(problem) = self.read_setting(name, value, &mut values) {
+                problems.push(problem);
+            }
+        }
+        (values, problems)
+    }
+
+    fn read_setting(&self, name: &str, value: &OsString, values: &mut Values) -> Result<(), ConfigError> {
+        if let Some(about) = by_variable(name) {
+            set(values, about, text_of(name, value)?, &Source::Variable(about.variable()));
+            return Ok(());
+        }
+        let Some(about) = name.strip_suffix(FILE_SUFFIX).and_then(by_variable) else {
+            return Err(ConfigError::unknown_variable(name));
+        };
+        if self.0.contains_key(about.variable()) {
+            let problem = format!("{} is set too: unset one of the two", about.variable());
+            return Err(ConfigError::Variable { variable: name.to_owned(), problem });
+        }
+        let path: Arc<Path> = Path::new(value).into();
+        let text = read_file(&path).map_err(|error| ConfigError::Variable {
+            variable: name.to_owned(),
+            problem: format!("{} cannot be read: {error}", path.display()),
+        })?;
+        let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        set(values, about, text, &Source::VariableFile { variable: about.variable(), path });
+        Ok(())
+    }
+}
+
+/// Sets a setting to the one text that a variable, or a flag such as `--set`, can hold.
+pub(crate) fn set(values: &mut Values, about: &'static About, text: &str, source: &Source) {
+    if about.is_list() {
+        values.set_list(about, text.split(',').map(str::trim), source);
+    } else {
+        values.set(about, text, source);
+    }
+}
+
+/// The setting that a variable sets. The node's id is known before any settings are read.
+fn by_variable(name: &str) -> Option<&'static About> {
+    settings::ALL.iter().copied().find(|about| about.variable() == name && name != ID)
+}
+
+fn text_of<'a>(variable: &str, value: &'a OsString) -> Result<&'a str, ConfigError> {
+    value.to_str().ok_or_else(|| ConfigError::Variable {
+        variable: variable.to_owned(),
+        problem: format!("{} is not valid UTF-8", value.display()),
+    })
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 KiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::new(variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+    }
+
+    fn problems(variables: &[(&str, &str)]) -> Vec<String> {
+        environment(variables).read().1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_setting_has_a_variable_and_lists_have_commas() {
+        for about in settings::ALL.iter().filter(|about| about.variable() != ID) {
+            let (values, problems) = environment(&[(about.variable(), "a, b")]).read();
+            let texts: Vec<_> = values.of(about).iter().map(|value| value.text.as_str()).collect();
+            assert_eq!(texts, if about.is_list() { vec!["a", "b"] } else { vec!["a, b"] });
+            assert!(problems.is_empty());
+        }
+        assert_eq!(environment(&[("NYM_MIXNODE_MIX_WORKERS", ""), ("PATH", "/")]).read().0, Values::default());
+    }
+
+    #[test]
+    fn a_variable_that_is_not_known_is_refused_with_the_nearest_one() {
+        assert_eq!(
+            problems(&[("NYM_MIXNODE_MIX_WORKER", "1"), ("NYM_MIXNODE_HOEM", "/"), ("NYM_MIXNODE_ID", "a")]),
+            [
+                "NYM_MIXNODE_HOEM is not a variable of this program, did you mean NYM_MIXNODE_HOME?",
+                "NYM_MIXNODE_MIX_WORKER is not a variable of this program, did you mean NYM_MIXNODE_MIX_WORKERS?",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_can_hold_the_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("url");
+        let name = path.to_str().unwrap();
+        let variable = "NYM_MIXNODE_DIRECTORY_URL_FILE";
+        for (text, expected) in [("http://a", "http://a"), ("http://a\n", "http://a"), ("a\r\n", "a"), ("a\n\n", "a\n")]
+        {
+            fs::write(&path, text).unwrap();
+            let (values, problems) = environment(&[(variable, name)]).read();
+            assert!(problems.is_empty());
+            let [value] = values.of(&settings::DIRECTORY_URL.about) else { panic!("{values:?}") };
+            assert_eq!(value.text, expected);
+            assert_eq!(value.source.to_string(), format!("{variable} ({name})"));
+        }
+        let both = problems(&[(variable, name), ("NYM_MIXNODE_DIRECTORY_URL", "http://b")]);
+        assert_eq!(both, [format!("{variable}: NYM_MIXNODE_DIRECTORY_URL is set too: unset one of the two")]);
+        fs::write(&path, vec![b'a'; 70_000]).unwrap();
+        assert!(problems(&[(variable, name)])[0].ends_with("it is longer than 64 KiB"));
+        assert!(problems(&[(variable, "/nowhere")])[0].contains("/nowhere cannot be read: No such file"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let broken = [("NYM_MIXNODE_MIX_WORKERS".into(), OsString::from_vec(vec![0xff]))];
+        let (_, problems) = Environment::new(broken.into_iter()).read();
+        assert!(problems[0].to_string().contains("is not valid UTF-8"));
+        let switch = environment(&[(INIT_IF_MISSING, "maybe")]).parse::<bool>(INIT_IF_MISSING);
+        assert!(switch.unwrap_err().to_string().starts_with("NYM_MIXNODE_INIT_IF_MISSING: "));
+    }
+}

@@ -1,0 +1,104 @@
+//! What can be wrong with a configuration: all of it is told at once.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::CreateError;
+use super::redact::{HIDDEN, redacted_text};
+use super::settings::{self, VARIABLE_PREFIX};
+use super::values::Source;
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{} does not exist", .0.display())]
+    NotFound(PathBuf),
+    #[error("{} cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: {problem}", path.display())]
+    Syntax { path: PathBuf, line: u64, problem: String },
+    #[error("{}:{line}: {key} is not a setting, did you mean {nearest}? Here stand {known}", path.display())]
+    UnknownKey { path: PathBuf, line: u64, key: String, nearest: &'static str, known: String },
+    #[error("{name} is not a variable of this program, did you mean {nearest}?")]
+    UnknownVariable { name: String, nearest: String },
+    #[error("{variable}: {problem}")]
+    Variable { variable: String, problem: String },
+    #[error("{key} is not set and has no default: set {key} in the file, {variable}, or {flag}")]
+    Unset { key: &'static str, variable: &'static str, flag: &'static str },
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+}
+
+/// A setting has a value that it doesn't allow.
+#[derive(Debug, Error)]
+#[error("{place}: {key} {} {problem}", self.shown_value())]
+pub struct InvalidValue {
+    pub place: Source,
+    pub key: &'static str,
+    pub value: String,
+    /// A predicate, such as "is not a layer".
+    pub problem: String,
+}
+
+/// Everything that is wrong with a configuration, one line each; never empty.
+#[derive(Debug, Error)]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+/// A configuration file was not created.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub enum CreateFileError {
+    Config(#[from] ConfigErrors),
+    Create(#[from] CreateError),
+}
+
+impl ConfigErrors {
+    /// The single problems.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl ConfigError {
+    pub(crate) fn unset(about: &'static settings::About) -> Self {
+        Self::Unset { key: about.key, variable: about.variable(), flag: about.flag() }
+    }
+
+    /// A variable with this program's prefix that means nothing to it.
+    pub(super) fn unknown_variable(name: &str) -> Self {
+        let settings = settings::ALL.iter().map(|about| about.variable());
+        let nearest = super::nearest::to(name, settings.chain(super::environment::SWITCHES));
+        debug_assert!(name.starts_with(VARIABLE_PREFIX));
+        Self::UnknownVariable { name: name.to_owned(), nearest: nearest.to_owned() }
+    }
+}
+
+impl InvalidValue {
+    /// The value as people may see it: what was put into a file of its own is a secret.
+    fn shown_value(&self) -> String {
+        let is_url = settings::find(self.key).is_some_and(|about| about.kind == settings::Kind::Url);
+        match &self.place {
+            _ if is_url => format!("{:?}", redacted_text(&self.value)),
+            Source::VariableFile { .. } => HIDDEN.to_owned(),
+            _ => format!("{:?}", self.value),
+        }
+    }
+}

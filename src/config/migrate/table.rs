@@ -1,0 +1,49 @@
+//! What becomes of each key of an older release.
+
+use super::super::settings::{self as s, About};
+
+/// What becomes of a value.
+pub(super) enum Fate {
+    /// It says which release the file is of, and nothing else.
+    Mark,
+    /// It is another setting's text.
+    Text(&'static About),
+    /// It is another setting's duration.
+    Duration(&'static About),
+    /// It is the path of a key file.
+    KeyFile(&'static About),
+    /// Nothing, for this reason.
+    Dropped(&'static str),
+}
+
+const REPORTS: &str = "the node reports at the times that the directory asks for";
+
+/// What becomes of `section.key`.
+pub(super) fn fate(key: &str) -> Fate {
+    match key {
+        "mixnode.version" => Fate::Mark,
+        "mixnode.id" => Fate::Text(&s::NODE_ID.about),
+        "mixnode.location" => Fate::Text(&s::NODE_LOCATION.about),
+        "mixnode.layer" => Fate::Text(&s::NODE_LAYER.about),
+        "mixnode.incentives_address" => Fate::Text(&s::NODE_INCENTIVES_ADDRESS.about),
+        "mixnode.listening_address" => Fate::Text(&s::LISTEN_ADDRESSES.about),
+        "mixnode.announce_address" => Fate::Text(&s::ANNOUNCE_ADDRESSES.about),
+        "mixnode.private_identity_key_file" => Fate::KeyFile(&s::KEYS_PRIVATE_IDENTITY.about),
+        "mixnode.public_identity_key_file" => Fate::KeyFile(&s::KEYS_PUBLIC_IDENTITY.about),
+        "mixnode.private_sphinx_key_file" => Fate::KeyFile(&s::KEYS_PRIVATE_SPHINX.about),
+        "mixnode.public_sphinx_key_file" => Fate::KeyFile(&s::KEYS_PUBLIC_SPHINX.about),
+        "mixnode.validator_rest_url" | "mixnode.presence_directory_server" => Fate::Text(&s::DIRECTORY_URL.about),
+        "mixnode.metrics_server_url" | "mixnode.metrics_directory_server" => {
+            Fate::Text(&s::DIRECTORY_METRICS_URL.about)
+        }
+        "mixnode.nym_root_directory" => Fate::Dropped("--home says where the nodes' directories are"),
+        "debug.packet_forwarding_initial_backoff" => Fate::Duration(&s::FORWARD_BACKOFF_INITIAL.about),
+        "debug.packet_forwarding_maximum_backoff" => Fate::Duration(&s::FORWARD_BACKOFF_MAX.about),
+        "debug.initial_connection_timeout" => Fate::Duration(&s::FORWARD_CONNECT_TIMEOUT.about),
+        "debug.maximum_connection_buffer_size" => Fate::Text(&s::FORWARD_QUEUE_PACKETS_MAX.about),
+        "debug.cache_entry_ttl" => Fate::Dropped("keys of packets are never cached"),
+        "debug.metrics_running_stats_logging_delay" => Fate::Dropped("there is no setting for it any more"),
+        "debug.presence_sending_delay" | "debug.metrics_sending_delay" => Fate::Dropped(REPORTS),
+        _ => Fate::Dropped("no release of the node knows it"),
+    }
+}

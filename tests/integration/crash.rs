@@ -1,0 +1,286 @@
+//! What is left when a command is killed, or the disk fails, at every step of its work on files.
+//!
+//! strace lists the calls with which the real program changes files, and then runs it again and again to kill it just
+//! before each of them, or to let each of them fail.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::cli::Home;
+use crate::keys::{KEY_FILES, archive, encrypted, key_contents, passphrase};
+use crate::upgrade::{older_node, toml};
+
+/// Calls that change files. A name after `?` does not exist on every processor.
+const CALLS: &str =
+    "openat,write,fsync,fchmod,renameat2,?rename,?mkdir,mkdirat,?unlink,unlinkat,linkat,?chmod,fchmodat";
+
+/// What a full disk, a read-only one and a broken one answer.
+const FAILURES: [(&str, &str); 6] = [
+    ("write", "ENOSPC"),
+    ("fsync", "EIO"),
+    ("renameat2", "EROFS"),
+    ("mkdir", "ENOSPC"),
+    ("fchmod", "EROFS"),
+    ("openat", "EROFS"),
+];
+
+/// Bytes of a backup that is whole.
+const BACKUP_LEN: usize = 6326;
+
+type Snapshot = Vec<(PathBuf, u32, Vec<u8>)>;
+
+/// One command, what there is before it, and how to tell what there is after it.
+struct Case {
+    home: Home,
+    before: Snapshot,
+    args: Vec<String>,
+    /// The new state is there as a whole.
+    is_done: Box<dyn Fn(&Home) -> bool>,
+    /// Nothing that was there before has suffered.
+    check: Box<dyn Fn(&Home)>,
+}
+
+enum End {
+    Killed,
+    Exited { code: i32, injected: bool, stderr: String },
+}
+
+impl Case {
+    fn new(
+        home: Home,
+        args: &[&str],
+        is_done: impl Fn(&Home) -> bool + 'static,
+        check: impl Fn(&Home) + 'static,
+    ) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { before: home.snapshot(), home, args, is_done: Box::new(is_done), check: Box::new(check) }
+    }
+
+    /// The files as they were before the command.
+    fn reset(&self) {
+        for entry in fs::read_dir(self.home.0.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        let is_dir = |path: &Path| self.before.iter().any(|(other, ..)| other.parent() == Some(path));
+        for (path, mode, contents) in &self.before {
+            if is_dir(path) {
+                fs::create_dir_all(path).unwrap();
+            } else {
+                fs::write(path, contents).unwrap();
+            }
+            fs::set_permissions(path, PermissionsExt::from_mode(*mode)).unwrap();
+        }
+    }
+
+    /// The command under strace, and what strace has written down.
+    fn trace(&self, options: &[&str]) -> (Output, String) {
+        let trace = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o"]).arg(trace.path()).args(options);
+        command.arg(env!("CARGO_BIN_EXE_nym-mixnode")).args(&self.args).env("HOME", self.home.0.path());
+        let output = command.env_remove("RUST_LOG").stdin(Stdio::null()).output().expect("strace runs");
+        (output, fs::read_to_string(trace.path()).unwrap())
+    }
+
+    /// Every call that changes files, as its name and its count among those of that name.
+    fn points(&self) -> Vec<(String, usize)> {
+        self.reset();
+        let (output, trace) = self.trace(&["-e", &format!("trace={CALLS}")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!((self.is_done)(&self.home));
+        let mut counts = HashMap::<String, usize>::new();
+        let mut points = Vec::new();
+        for line in trace.lines() {
+            let Some((before, arguments)) = line.split_once('(') else { continue };
+            let call = before.rsplit(' ').next().unwrap();
+            let count = counts.entry(call.to_owned()).or_default();
+            *count += 1;
+            if call != "openat" || arguments.contains("O_CREAT") {
+                points.push((call.to_owned(), *count));
+            }
+        }
+        points
+    }
+
+    fn run_with(&self, call: &str, what: &str) -> End {
+        let (output, trace) = self.trace(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{what}")]);
+        match output.status.code() {
+            None => End::Killed,
+            Some(code) => {
+                let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                End::Exited { code, injected: trace.contains("(INJECTED)"), stderr }
+            }
+        }
+    }
+
+    /// As before or as after; and the same command, given again, comes to its end.
+    fn assert_whole(&self, inject: &str) {
+        if self.home.snapshot() == self.before {
+            // The command has then come to its end from here already, and nobody has to wait for it again.
+            return;
+        }
+        (self.check)(&self.home);
+        if (self.is_done)(&self.home) {
+            return;
+        }
+        let retried = self.home.run(&self.args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(retried.code, 0, "{inject}: {}", retried.stderr);
+        assert!((self.is_done)(&self.home), "{inject}: {}", retried.stdout);
+        (self.check)(&self.home);
+        assert_eq!(leftovers(&self.home), [""; 0], "{inject}");
+    }
+
+    /// Kills the command at every call; says how often.
+    fn kill_everywhere(&self) -> usize {
+        let points = self.points();
+        for (call, count) in &points {
+            self.reset();
+            let end = self.run_with(call, &format!("signal=KILL:when={count}"));
+            assert!(matches!(end, End::Killed), "{call} {count}");
+            self.assert_whole(&format!("killed at {call} {count}"));
+        }
+        points.len()
+    }
+
+    /// Lets every call fail once; says how often.
+    fn fail_everywhere(&self) -> usize {
+        let error_of = |call: &str| FAILURES.iter().find(|(name, _)| *name == call).map(|(_, error)| *error);
+        let points = self.points();
+        let failing = points.iter().filter_map(|(call, count)| Some((call, count, error_of(call)?)));
+        let mut failures = 0;
+        for (call, count, error) in failing {
+            self.reset();
+            let at = format!("{error} at {call} {count}");
+            let end = self.run_with(call, &format!("error={error}:when={count}"));
+            let End::Exited { code, injected: true, stderr } = end else { panic!("{at}: it did not fail") };
+            assert!([73, 74].contains(&code) && stderr.lines().count() == 1, "{at}: {code}: {stderr}");
+            assert_eq!(leftovers(&self.home), [""; 0], "{at}");
+            self.assert_whole(&at);
+            failures += 1;
+        }
+        failures
+    }
+}
+
+/// Files and directories that were being made.
+fn leftovers(home: &Home) -> Vec<String> {
+    let is_new = |path: &Path| path.extension().is_some_and(|end| end == "new");
+    let paths = home.snapshot().into_iter().map(|(path, ..)| path);
+    paths.filter(|path| is_new(path)).map(|path| path.display().to_string()).collect()
+}
+
+/// No public half is without its private one, and every file is whole.
+fn check_keys(home: &Home) {
+    for (private, public) in [(KEY_FILES[0], KEY_FILES[1]), (KEY_FILES[2], KEY_FILES[3])] {
+        assert!(!home.key(public).exists() || home.key(private).exists(), "{public} is alone");
+    }
+    for contents in key_contents(home).into_iter().flatten() {
+        pem::parse(contents).unwrap();
+    }
+}
+
+fn is_node(home: &Home) -> bool {
+    home.config().exists() && home.run(&["keys", "show", "--id", "mix"]).code == 0
+}
+
+fn init() -> Case {
+    let home = Home::new();
+    let args = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
+    // The directory appears at once, with everything in it.
+    let check = |home: &Home| assert!(!home.node().exists() || is_node(home));
+    Case::new(home, &args, is_node, check)
+}
+
+fn upgrade() -> Case {
+    let home = older_node("0.8.1");
+    let (sphinx, old) = (key_contents(&home)[2].clone(), fs::read(toml(&home)).unwrap());
+    let backup = |home: &Home| fs::read(home.node().join("config/config.toml.0.8.1.bak")).ok();
+    let is_done = move |home: &Home| is_node(home) && !toml(home).exists() && backup(home).is_some();
+    let check = move |home: &Home| {
+        check_keys(home);
+        assert_eq!(key_contents(home)[2], sphinx, "the old key is another one");
+        let kept = fs::read(toml(home)).ok().or_else(|| backup(home));
+        assert_eq!(kept.as_ref(), Some(&old), "the old configuration is lost");
+        // What says that the node is upgraded comes last.
+        assert!(!home.config().exists() || is_node(home));
+    };
+    Case::new(home, &["upgrade", "--id", "mix", "--current-version", "0.8.1"], is_done, check)
+}
+
+fn backup() -> Case {
+    let home = Home::with_node();
+    let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
+    let args = ["keys", "backup", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
+    let keys = key_contents(&home);
+    let check = move |home: &Home| assert_eq!(key_contents(home), keys);
+    let is_done = |home: &Home| {
+        let Ok(sealed) = fs::read(home.0.path().join("keys.age")) else { return false };
+        // Every backup is as long as any other. To decrypt it each time would take minutes.
+        assert!(sealed.starts_with(b"age-encryption.org/v1\n") && sealed.len() == BACKUP_LEN, "{}", sealed.len());
+        true
+    };
+    Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
+}
+
+fn restore() -> Case {
+    let home = Home::with_node();
+    let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
+    fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
+    let keys = key_contents(&home);
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    let args = ["keys", "restore", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
+    let is_done = {
+        let keys = keys.clone();
+        move |home: &Home| key_contents(home) == keys
+    };
+    let check = move |home: &Home| {
+        check_keys(home);
+        for (found, right) in key_contents(home).iter().zip(&keys) {
+            assert!(found.is_none() || found == right);
+        }
+    };
+    Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
+}
+
+#[test]
+fn init_is_all_or_nothing_wherever_it_is_killed() {
+    assert!(init().kill_everywhere() > 20);
+}
+
+#[test]
+fn upgrade_is_the_old_node_or_the_new_one_wherever_it_is_killed() {
+    assert!(upgrade().kill_everywhere() > 20);
+}
+
+#[test]
+fn a_backup_is_whole_or_absent_wherever_it_is_killed() {
+    assert!(backup().kill_everywhere() > 5);
+}
+
+#[test]
+fn a_restore_goes_on_wherever_it_was_killed() {
+    assert!(restore().kill_everywhere() > 20);
+}
+
+#[test]
+fn a_disk_that_is_full_read_only_or_broken_leaves_what_was_there() {
+    for case in [init(), upgrade(), restore()] {
+        assert!(case.fail_everywhere() > 10);
+    }
+}
+
+#[test]
+fn a_file_system_that_knows_only_links_will_do() {
+    for case in [init(), upgrade(), restore()] {
+        let End::Exited { code, injected, stderr } = case.run_with("renameat2", "error=EINVAL") else {
+            panic!("killed")
+        };
+        assert!(injected && code == 0, "{stderr}");
+        assert!((case.is_done)(&case.home));
+        assert_eq!(leftovers(&case.home), [""; 0]);
+    }
+}

@@ -1,0 +1,281 @@
+//! `keys`, and what becomes of secrets, by running the program.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use age::secrecy::SecretString;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::{Home, Outcome, outcome};
+
+pub(crate) const KEY_FILES: [&str; 4] =
+    ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
+
+/// A passphrase file with this line.
+pub(crate) fn passphrase(home: &Home, line: &str) -> PathBuf {
+    let file = home.0.path().join("passphrase");
+    fs::write(&file, line).unwrap();
+    file
+}
+
+fn keys(home: &Home, command: &str, file: &Path) -> Outcome {
+    let passphrase = home.0.path().join("passphrase");
+    let args = ["--id", "mix", "--passphrase-file", passphrase.to_str().unwrap()];
+    home.run(&[&["keys", command, file.to_str().unwrap()], &args[..]].concat())
+}
+
+/// A backup as the age program makes one, with little work.
+pub(crate) fn encrypted(passphrase: &str, contents: &[u8]) -> Vec<u8> {
+    let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase));
+    recipient.set_work_factor(2);
+    age::encrypt(&recipient, contents).unwrap()
+}
+
+/// The tar archive of a node's key files.
+pub(crate) fn archive(home: &Home) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut append = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, bytes).unwrap();
+    };
+    append("FORMAT", b"nym-mixnode-keys 1\n");
+    for name in KEY_FILES {
+        append(name, &fs::read(home.key(name)).unwrap());
+    }
+    archive.into_inner().unwrap()
+}
+
+pub(crate) fn key_contents(home: &Home) -> Vec<Option<Vec<u8>>> {
+    KEY_FILES.map(|name| fs::read(home.key(name)).ok()).to_vec()
+}
+
+#[test]
+fn show_says_the_public_keys_and_where_the_files_are() {
+    let home = Home::with_node();
+    let shown = home.run(&["keys", "show", "--id", "mix"]).ok().stdout;
+    for (name, word) in [("public_identity.pem", "Identity key: "), ("public_sphinx.pem", "Sphinx key: ")] {
+        let key = pem::parse(fs::read(home.key(name)).unwrap()).unwrap().into_contents();
+        assert!(shown.contains(&format!("{word}{}\n", bs58::encode(key).into_string())), "{shown}");
+    }
+    assert!(KEY_FILES.iter().all(|name| shown.contains(home.key(name).to_str().unwrap())), "{shown}");
+    // Whoever may not read the private ones may still see this.
+    fs::remove_file(home.key("private_sphinx.pem")).unwrap();
+    home.run(&["keys", "show", "--id", "mix"]).ok();
+    home.run(&["keys"]).fails_with_help();
+}
+
+impl Outcome {
+    fn fails_with_help(&self) {
+        assert_eq!(self.code, 64);
+        assert!(self.stderr.contains("Usage: nym-mixnode keys"), "{}", self.stderr);
+    }
+}
+
+#[test]
+fn what_is_backed_up_is_restored_byte_for_byte() {
+    let home = Home::with_node();
+    let file = home.0.path().join("keys.age");
+    passphrase(&home, "correct horse\n");
+    let said = keys(&home, "backup", &file).ok().stdout;
+    assert!(said.contains("Saved the keys of mixnode mix"), "{said}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let sealed = fs::read(&file).unwrap();
+    assert!(sealed.starts_with(b"age-encryption.org/v1\n-> scrypt "));
+
+    // Nothing is ever overwritten: neither the backup nor a key.
+    keys(&home, "backup", &file).fails(73, &["keys.age exists"]);
+    assert_eq!(fs::read(&file).unwrap(), sealed);
+    let before = home.snapshot();
+    keys(&home, "restore", &file).fails(73, &["private_identity.pem exists", "move it away"]);
+    assert_eq!(home.snapshot(), before);
+
+    fs::rename(home.node().join("data"), home.0.path().join("lost")).unwrap();
+    let said = keys(&home, "restore", &file).ok().stdout;
+    assert!(said.contains("Restored the keys of mixnode mix"), "{said}");
+    assert_eq!(home.snapshot().len(), before.len() + KEY_FILES.len() + 1);
+    for name in KEY_FILES {
+        assert_eq!(fs::read(home.key(name)).unwrap(), fs::read(home.0.path().join("lost").join(name)).unwrap());
+        let mode = if name.starts_with("private") { 0o600 } else { 0o644 };
+        assert_eq!(fs::metadata(home.key(name)).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
+#[test]
+fn a_bare_machine_gets_the_keys_and_is_told_what_else_it_needs() {
+    let (home, new) = (Home::with_node(), Home::new());
+    let file = new.0.path().join("keys.age");
+    fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
+    passphrase(&new, "correct horse");
+    assert!(keys(&new, "restore", &file).ok().stdout.contains("config.yaml does not exist yet"));
+    assert_eq!(key_contents(&new), key_contents(&home));
+}
+
+#[test]
+fn the_environment_names_the_passphrase_file_and_without_a_terminal_one_is_needed() {
+    let home = Home::with_node();
+    let file = home.0.path().join("keys.age");
+    fs::write(&file, encrypted("from the environment", &archive(&home))).unwrap();
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    let args = ["keys", "restore", file.to_str().unwrap(), "--id", "mix"];
+    home.run(&args).fails(64, &["--passphrase-file"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    command.args(args).env("HOME", home.0.path()).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("NYM_MIXNODE_KEYS_PASSPHRASE_FILE", passphrase(&home, "from the environment\n"));
+    outcome(&mut command).ok();
+    home.run(&["keys", "show", "--id", "mix"]).ok();
+}
+
+#[test]
+fn a_backup_that_does_not_open_changes_nothing() {
+    let home = Home::with_node();
+    let good = encrypted("correct horse", &archive(&home));
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let other = Home::with_node();
+    fs::copy(other.key("public_sphinx.pem"), home.key("public_sphinx.pem")).unwrap();
+    let mixed = encrypted("correct horse", &archive(&home));
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    passphrase(&home, "correct horse");
+    let file = home.0.path().join("keys.age");
+    let to_others = age::encrypt(&age::x25519::Identity::generate().to_public(), b"for others").unwrap();
+    let bad: &[(&[u8], &[&str])] = &[
+        (&encrypted("another", b""), &["the passphrase is not the one"]),
+        (&flipped, &["is damaged"]),
+        (&good[..good.len() / 2], &["is damaged"]),
+        (&good[..40], &["is damaged"]),
+        (&to_others, &["is not a file that age has encrypted with a passphrase"]),
+        (b"-----BEGIN CERTIFICATE-----", &["is not a file that age has encrypted"]),
+        (b"", &["is damaged"]),
+        (&encrypted("correct horse", b"my diary"), &["holds no backup of a node's keys"]),
+        (&encrypted("correct horse", &vec![0; 100_000]), &["holds no backup"]),
+        (&mixed, &["public_sphinx.pem does not belong to"]),
+    ];
+    for (contents, words) in bad {
+        fs::write(&file, contents).unwrap();
+        let before = home.snapshot();
+        keys(&home, "restore", &file).fails(65, &[&["keys.age"], *words].concat());
+        assert_eq!(home.snapshot(), before);
+    }
+    fs::remove_file(&file).unwrap();
+    keys(&home, "restore", &file).fails(74, &["keys.age cannot be read"]);
+    fs::write(&file, &good).unwrap();
+    fs::remove_file(home.0.path().join("passphrase")).unwrap();
+    keys(&home, "restore", &file).fails(74, &["passphrase file", "cannot be read"]);
+}
+
+#[test]
+fn a_restore_completes_what_is_the_same_and_refuses_what_is_not() {
+    let home = Home::with_node();
+    let file = home.0.path().join("keys.age");
+    fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
+    passphrase(&home, "correct horse");
+    let whole = key_contents(&home);
+    fs::remove_file(home.key("public_identity.pem")).unwrap();
+    fs::remove_file(home.key("private_sphinx.pem")).unwrap();
+    keys(&home, "restore", &file).ok();
+    assert_eq!(key_contents(&home), whole);
+
+    fs::remove_file(home.key("private_sphinx.pem")).unwrap();
+    fs::copy(Home::with_node().key("private_identity.pem"), home.key("private_identity.pem")).unwrap();
+    let before = home.snapshot();
+    keys(&home, "restore", &file).fails(73, &["private_identity.pem exists", "never replaced"]);
+    assert_eq!(home.snapshot(), before);
+}
+
+#[test]
+fn group_readable_keys_need_the_switch_and_world_readable_ones_are_never_accepted() {
+    let home = Home::with_node();
+    let file = home.0.path().join("keys.age");
+    passphrase(&home, "correct horse");
+    let key = home.key("private_identity.pem");
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o440)).unwrap();
+    keys(&home, "backup", &file).fails(77, &["chmod 600", "keys.allow_group_read: true"]);
+    home.edit_config("#allow_group_read: false", "allow_group_read: true");
+    keys(&home, "backup", &file).ok();
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o444)).unwrap();
+    home.run(&["run", "--id", "mix"]).fails(77, &["chmod 600", "mode 0444"]);
+}
+
+/// Every way in which the private keys could be written down.
+fn secrets(home: &Home) -> Vec<String> {
+    let mut secrets = Vec::new();
+    for name in ["private_identity.pem", "private_sphinx.pem"] {
+        let text = fs::read_to_string(home.key(name)).unwrap();
+        let key = pem::parse(&text).unwrap().into_contents();
+        secrets.push(text.lines().nth(1).unwrap().trim_end_matches('=').to_owned());
+        secrets.push(bs58::encode(&key).into_string());
+        secrets.push(key.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat());
+        secrets.push(format!("{key:?}").trim_matches(['[', ']']).to_owned());
+    }
+    secrets
+}
+
+#[test]
+fn no_output_of_any_command_contains_a_private_key_or_a_passphrase() {
+    let home = Home::with_node();
+    let file = home.0.path().join("keys.age");
+    passphrase(&home, "correct horse battery staple");
+    let trace = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        command.args(args).env("HOME", home.0.path()).env("RUST_LOG", "trace").stdin(Stdio::null());
+        let said = outcome(&mut command);
+        said.stdout + &said.stderr
+    };
+    let passphrase_file = home.0.path().join("passphrase");
+    let with = ["--id", "mix", "--passphrase-file", passphrase_file.to_str().unwrap()];
+    let file = file.to_str().unwrap();
+    let mut said = trace(&["run", "--id", "mix", "--supervised"]);
+    said += &trace(&["keys", "show", "--id", "mix"]);
+    said += &trace(&[&["keys", "backup", file], &with[..]].concat());
+    said += &trace(&[&["keys", "restore", file], &with[..]].concat());
+    said += &String::from_utf8_lossy(&fs::read(file).unwrap());
+    assert!(said.contains("Finished nym mixnode startup procedure") && said.contains("Saved the keys"), "{said}");
+    for secret in secrets(&home).into_iter().chain(["correct horse".to_owned()]) {
+        assert!(!said.contains(&secret), "{said}");
+    }
+}
+
+#[test]
+fn a_node_with_keys_in_its_memory_cannot_be_dumped() {
+    const NOBODY: u32 = 65534;
+    let home = Home::with_node();
+    let root = rustix::process::geteuid().is_root();
+    // What root runs belongs to root in any case, so it is run as somebody else.
+    let program = home.0.path().join("nym-mixnode");
+    let mut command = if root {
+        fs::copy(env!("CARGO_BIN_EXE_nym-mixnode"), &program).unwrap();
+        for (path, ..) in home.snapshot() {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        fs::set_permissions(home.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = Command::new(&program);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    } else {
+        Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
+    };
+    command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG").current_dir("/");
+    let mut node = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
+    log.find(|line| line.contains("Finished nym mixnode startup")).expect("the node starts");
+
+    let proc = PathBuf::from(format!("/proc/{}", node.id()));
+    let status = fs::read_to_string(proc.join("status")).unwrap();
+    let uid: u32 =
+        status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap().split('\t').nth(1).unwrap().parse().unwrap();
+    let owner = fs::metadata(proc.join("environ")).unwrap().uid();
+    assert_ne!(owner, uid, "the memory of the process is its user's");
+    let limits = fs::read_to_string(proc.join("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+
+    kill_process(Pid::from_child(&node), Signal::ABORT).unwrap();
+    std::io::sink().write_all(log.collect::<String>().as_bytes()).unwrap();
+    let ended = node.wait().unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
+}

@@ -1,0 +1,201 @@
+//! What a node must survive without anybody's help: its own death, the directory's, and a second node that takes it for
+//! itself. Real processes throughout.
+
+use std::time::{Duration, Instant};
+
+use nym_mixnode::api::GatewayRegistration;
+
+use super::process::{NodeFiles, RegistryProcess, eventually, own_address};
+use super::support::{ACK, Sink, hop, packet_via, send};
+
+/// A node gives the directory 5 s to take it out; the rest is for a busy machine.
+const STOP_BOUND: Duration = Duration::from_secs(20);
+
+fn store() -> (tempfile::TempDir, std::path::PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("registry.sqlite");
+    (home, store)
+}
+
+#[tokio::test]
+async fn a_killed_node_comes_back_without_a_manual_step() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    for _ in 0..5 {
+        let mut node = files.run(&[]);
+        node.registered().await;
+        node.kill().await;
+        assert_eq!(registry.topology().await.mix_nodes.len(), 1, "the stale entry, and nothing else");
+    }
+    let mut node = files.run(&[]);
+    node.registered().await;
+    assert_eq!(registry.topology().await.mix_nodes.len(), 1);
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(node.stop().await.success());
+    assert!(registry.topology().await.mix_nodes.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_node_with_the_same_identity_is_refused_unless_it_is_forced() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let first = NodeFiles::init(&registry.url()).await;
+    let second = NodeFiles::with_keys_of(&first, &registry.url()).await;
+    let mut running = first.run(&[]);
+    running.registered().await;
+
+    let (code, line) = second.run_to_its_end(&[]).await;
+    assert_eq!(code, Some(78), "{line}");
+    let words = [&format!("identity {} is in use", first.identity()), &first.address.to_string(), "--force"];
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in: {line}");
+    }
+    let listed = registry.listed(&first.identity()).await;
+    assert_eq!(listed, Some(first.address.to_string()), "the running node is untouched");
+    running.registered().await;
+
+    let mut forced = second.run(&["--force"]);
+    forced.registered().await;
+    assert_eq!(registry.listed(&first.identity()).await, Some(second.address.to_string()));
+    assert_eq!(registry.topology().await.mix_nodes.len(), 1);
+    // The one that was pushed aside says so, and goes on mixing: what it holds is not lost.
+    running.reports("no longer registered", |status| !status.registered).await;
+    assert!(forced.stop().await.success());
+}
+
+#[tokio::test]
+async fn the_same_identity_may_move_once_the_old_place_is_silent() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let old = NodeFiles::init(&registry.url()).await;
+    let new = NodeFiles::with_keys_of(&old, &registry.url()).await;
+    let mut killed = old.run(&[]);
+    killed.registered().await;
+    killed.kill().await;
+
+    let mut moved = new.run(&[]);
+    moved.registered().await;
+    assert_eq!(registry.listed(&old.identity()).await, Some(new.address.to_string()));
+    assert!(moved.stop().await.success());
+}
+
+#[tokio::test]
+async fn an_address_that_another_identity_holds_is_an_error() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let holder = NodeFiles::init(&registry.url()).await;
+    let other = NodeFiles::init(&registry.url()).await;
+    let mut running = holder.run(&[]);
+    running.registered().await;
+
+    let announced = holder.address.to_string();
+    for flags in [&["--announce-host", &announced][..], &["--announce-host", &announced, "--force"]] {
+        let (code, line) = other.run_to_its_end(flags).await;
+        assert_eq!(code, Some(78), "{line}");
+        for word in [&announced, &holder.identity(), "announce another address"] {
+            assert!(line.contains(word), "{word:?} is not in: {line}");
+        }
+    }
+    assert_eq!(registry.listed(&holder.identity()).await, Some(announced));
+    assert_eq!(registry.listed(&other.identity()).await, None);
+    assert!(running.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_killed_registry_comes_back_with_its_store_or_without() {
+    let (home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let address = registry.address;
+    let files = NodeFiles::init(&registry.url()).await;
+    let mut node = files.run(&[]);
+    node.registered().await;
+
+    registry.kill().await;
+    let registry = RegistryProcess::start_at(address, &store).await;
+    let listed = registry.listed(&files.identity()).await;
+    assert_eq!(listed, Some(files.address.to_string()), "the store outlives the process");
+
+    registry.kill().await;
+    let registry = RegistryProcess::start_at(address, &home.path().join("empty.sqlite")).await;
+    eventually("listed in the new store", async || registry.listed(&files.identity()).await).await;
+    node.registered().await;
+    assert_eq!(registry.topology().await.mix_nodes.len(), 1);
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_node_serves_from_its_last_topology_while_the_directory_is_down() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let directory = registry.address;
+    let files = NodeFiles::init(&registry.url()).await;
+    let mut sink = Sink::start().await;
+    registry.client().register_gateway(&gateway(&sink)).await.unwrap();
+    let mut node = files.run(&[]);
+    node.reports("knows itself and the sink", |status| status.registered && status.next_hops_allowed == 2).await;
+    assert!(node.stop().await.success());
+    registry.kill().await;
+
+    let mut node = files.run(&[]);
+    let status = node.reports("ready", |_| true).await;
+    assert!(!status.registered && status.next_hops_allowed > 0, "{status:?}");
+    let first_hop = hop(files.address, *files.keys().sphinx.public());
+    let packet = packet_via(&first_hop, sink.address, Duration::ZERO, ACK);
+    let _connection = send(files.address, &[packet]).await;
+    sink.next().await;
+
+    let registry = RegistryProcess::start_at(directory, &store).await;
+    node.registered().await;
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(node.stop().await.success());
+}
+
+fn gateway(sink: &Sink) -> GatewayRegistration {
+    GatewayRegistration {
+        mix_host: sink.address.to_string(),
+        mix_hosts: Vec::new(),
+        clients_host: "ws://127.0.0.1:9000".into(),
+        identity_key: bs58::encode([7; 32]).into_string(),
+        sphinx_key: bs58::encode([8; 32]).into_string(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        expires_in: None,
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_gone_or_silent_does_not_hold_up_the_stop() {
+    for silent in [false, true] {
+        let (_home, store) = store();
+        let registry = RegistryProcess::start(&store).await;
+        let files = NodeFiles::init(&registry.url()).await;
+        let mut node = files.run(&[]);
+        node.registered().await;
+        // Frozen, it takes the request and never answers; killed, it refuses it.
+        let _frozen = if silent {
+            registry.freeze();
+            Some(registry)
+        } else {
+            registry.kill().await;
+            None
+        };
+        let asked = Instant::now();
+        assert!(node.stop().await.success());
+        assert!(asked.elapsed() < STOP_BOUND, "silent: {silent}, {:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_node_waits_for_a_directory_that_was_never_there() {
+    let (_home, store) = store();
+    let directory = own_address();
+    let files = NodeFiles::init(&format!("http://{directory}").parse().unwrap()).await;
+    let mut node = files.run(&[]);
+    node.reports("ready and not registered", |status| !status.registered).await;
+    let registry = RegistryProcess::start_at(directory, &store).await;
+    node.registered().await;
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(node.stop().await.success());
+}
