@@ -1,128 +1,26 @@
-//! Facts about network addresses: which of them the whole internet can reach.
+//! Where the node listens, and under which addresses the others reach it: two different things on a cloud machine.
+//!
+//! Who writes no announce address has it found: from the cloud's metadata, from Kubernetes, from this machine's
+//! interfaces, or from an echo service that the operator named. Every address found knows its source, every question
+//! asked is kept with its answer, and nothing is ever announced that the internet cannot reach, unless the network is
+//! a closed one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod announce;
+mod bind;
+mod cloud;
+mod detect;
+mod dmi;
+mod echo;
+mod inquiry;
+mod interfaces;
+mod kubernetes;
+mod routable;
+mod watch;
 
-/// Whether packets to `ip` leave this network: neither loopback, private, link-local, shared (CGNAT), documentation,
-/// benchmarking, multicast, reserved, nor an embedding of such an IPv4 address in an IPv6 one.
-///
-/// Source: the IANA special-purpose address registries for IPv4 and IPv6.
-#[must_use]
-pub fn is_globally_routable(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => is_globally_routable_v4(ip),
-        IpAddr::V6(ip) => is_globally_routable_v6(ip),
-    }
-}
-
-fn is_globally_routable_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let special = matches!(
-        (a, b, c),
-        (0 | 10 | 127, _, _)           // this network, private, loopback
-            | (100, 64..=127, _)       // shared address space
-            | (169, 254, _)            // link-local, and the clouds' metadata
-            | (172, 16..=31, _)        // private
-            | (192, 168, _)            // private
-            | (192, 0, 0 | 2)          // protocol assignments, documentation
-            | (192, 88, 99)            // 6to4 relays
-            | (198, 18 | 19, _)        // benchmarking
-            | (198, 51, 100)           // documentation
-            | (203, 0, 113)            // documentation
-            | (224.., _, _) // multicast, reserved, broadcast
-    );
-    !special
-}
-
-fn is_globally_routable_v6(ip: Ipv6Addr) -> bool {
-    let segments = ip.segments();
-    match segments {
-        // NAT64 and 6to4 carry an IPv4 address that decides.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_globally_routable_v4(join(high, low)),
-        // Teredo, ORCHID, benchmarking and other protocol assignments; documentation (twice).
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Global unicast is 2000::/3; everything else is special or unassigned.
-        [first, ..] => first & 0xe000 == 0x2000,
-    }
-}
-
-fn join(high: u16, low: u16) -> Ipv4Addr {
-    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-    Ipv4Addr::new(a, b, c, d)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn special_addresses_are_not_globally_routable() {
-        let special = [
-            "0.0.0.0",
-            "10.126.5.7",
-            "100.64.0.1",
-            "100.127.255.255",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.8",
-            "192.0.2.1",
-            "192.88.99.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.7",
-            "203.0.113.9",
-            "224.0.0.1",
-            "239.1.1.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:10.0.0.1",
-            "::ffff:127.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "100::1",
-            "2001::1",
-            "2001:2::1",
-            "2001:db8::1",
-            "2002:7f00:1::1",
-            "2002:c0a8:1::",
-            "3fff::1",
-            "5f00::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-        ];
-        for ip in special {
-            assert!(!is_globally_routable(ip.parse().unwrap()), "{ip}");
-        }
-    }
-
-    #[test]
-    fn ordinary_addresses_are_globally_routable() {
-        let ordinary = [
-            "1.1.1.1",
-            "36.68.243.18",
-            "100.63.255.255",
-            "100.128.0.1",
-            "167.70.75.75",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.17.0.1",
-            "223.255.255.1",
-            "2a00:1450::1",
-            "2600::1",
-            "2001:4860:4860::8888",
-            "64:ff9b::101:101",
-            "2002:101:101::1",
-        ];
-        for ip in ordinary {
-            assert!(is_globally_routable(ip.parse().unwrap()), "{ip}");
-        }
-    }
-}
+pub use announce::{AnnounceAddr, Unannounceable};
+pub use bind::BindAddr;
+pub use cloud::Cloud;
+pub use detect::{AnnounceSource, CloudChoice, DetectError, Detected, Detection, DetectionConfig, Detector};
+pub use inquiry::Step;
+pub use routable::{NotPublic, is_globally_routable};
+pub use watch::{AnnounceWatch, watch};

@@ -1,6 +1,8 @@
 //! The command line: what each command takes, one line for each failure, and an exit code.
 
+mod addresses;
 mod config;
+mod detect;
 mod doctor;
 mod failure;
 mod first_start;
@@ -57,6 +59,7 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Unregister(unregister::Args),
+    Detect(detect::Args),
     Upgrade(upgrade::Args),
     Keys(keys::Args),
     Health(health::Args),
@@ -92,6 +95,7 @@ impl Command {
             Self::Init(args) => block_on(init::run(args)),
             Self::Run(args) => block_on(run::run(args)),
             Self::Unregister(args) => block_on(unregister::run(args)),
+            Self::Detect(args) => block_on(detect::run(args)),
             Self::Upgrade(args) => upgrade::run(&args),
             Self::Keys(args) => keys::run(args),
             Self::Health(args) => block_on(health::run(args)),

@@ -35,6 +35,7 @@ pub use redact::redacted;
 pub use staging::CreateError;
 pub use values::{Source, Values};
 
+use crate::address::{AnnounceAddr, AnnounceSource, BindAddr, DetectionConfig};
 use settings as s;
 
 /// Everything a node needs to know, parsed and checked.
@@ -50,6 +51,7 @@ pub struct Config {
     pub connections: ConnectionsConfig,
     pub http: HttpConfig,
     pub shutdown: ShutdownConfig,
+    pub limits: LimitsConfig,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -63,13 +65,15 @@ pub struct NodeConfig {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenConfig {
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<BindAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnnounceConfig {
-    /// `host:port`, one or two (IPv4 and IPv6).
-    pub addresses: Vec<SocketAddr>,
+    /// `host:port`, one or two (IPv4 and IPv6); none when they are to be detected.
+    pub addresses: Vec<AnnounceAddr>,
+    /// How.
+    pub detection: DetectionConfig,
 }
 
 #[derive(Clone, PartialEq)]
@@ -158,6 +162,15 @@ pub struct ShutdownConfig {
     pub drain_deadline: Duration,
 }
 
+/// What the node asks of the system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Open files that the process raises its limit to, as far as the hard limit allows.
+    pub nofile: u64,
+    /// Refuse to start when the hard limit is lower.
+    pub nofile_strict: bool,
+}
+
 impl fmt::Debug for DirectoryConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DirectoryConfig")
@@ -205,8 +218,8 @@ impl Config {
         let listen = listen_addresses(values)?;
         Ok(Self {
             node: node(values)?,
-            announce: AnnounceConfig { addresses: announce_addresses(values, &listen)? },
-            listen: ListenConfig { addresses: listen.into_iter().map(|(address, _)| address).collect() },
+            announce: announce(values, &listen)?,
+            listen: ListenConfig { addresses: listen.into_iter().map(|(address, _)| BindAddr::new(address)).collect() },
             directory: directory(values)?,
             keys: keys(values)?,
             mix: mix(values)?,
@@ -214,6 +227,7 @@ impl Config {
             connections: connections(values)?,
             http: http(values)?,
             shutdown: shutdown(values)?,
+            limits: limits(values)?,
         })
     }
 }
@@ -269,7 +283,11 @@ fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
     })
 }
 
-fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
+/// The addresses to listen on, which do not take a whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub(crate) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
     let key = s::LISTEN_ADDRESSES.about.key;
     let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
     for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
@@ -279,38 +297,69 @@ fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, Config
         }
         addresses.push((address, place));
     }
-    if addresses.is_empty() { Err(ConfigError::unset(&s::LISTEN_ADDRESSES.about)) } else { Ok(addresses) }
-}
-
-fn announced(values: &Values) -> Result<Vec<SocketAddr>, ConfigError> {
-    announce_addresses(values, &listen_addresses(values)?)
-}
-
-/// What is announced; the listening addresses when nothing else is said.
-fn announce_addresses(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<Vec<SocketAddr>, ConfigError> {
-    let key = s::ANNOUNCE_ADDRESSES.about.key;
-    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
-    let set = values.parse_list(&s::ANNOUNCE_ADDRESSES)?;
-    let candidates: Vec<_> = if set.is_empty() {
-        listen.to_vec()
-    } else {
-        set.into_iter().map(|(host, place)| (host.with_default_port(port), place)).collect()
-    };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for (address, place) in candidates {
-        if address.ip().is_unspecified() {
-            let problem = "is every address of this machine, not one that other nodes can reach: \
-                           announce the public one with --announce-host";
-            return Err(invalid(place, key, address, problem));
-        }
-        if addresses.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
-            let problem = "is one too many: a node announces at most one IPv4 and one IPv6 address, \
-                           choose them with --announce-host";
-            return Err(invalid(place, key, address, problem));
-        }
-        addresses.push(address);
+    if addresses.is_empty() {
+        addresses.push((BindAddr::everywhere(s::DEFAULT_PORT).get(), Source::Program));
     }
     Ok(addresses)
+}
+
+fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
+    announce(values, &listen_addresses(values)?)
+}
+
+/// What is announced as configured; what is listened on, where others can reach that; nothing, which is detected.
+fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
+    let detection = detection(values)?;
+    let key = s::ANNOUNCE_ADDRESSES.about.key;
+    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
+    let mut addresses: Vec<AnnounceAddr> = Vec::new();
+    for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
+        let address = host.with_default_port(port);
+        let announced = AnnounceAddr::new(address, detection.allow_private)
+            .map_err(|problem| invalid(place.clone(), key, address, &problem.to_string()))?;
+        if has_family(&addresses, address) {
+            return Err(invalid(place, key, address, ONE_TOO_MANY));
+        }
+        addresses.push(announced);
+    }
+    if addresses.is_empty() {
+        for (address, place) in listen {
+            let Ok(announced) = AnnounceAddr::new(*address, detection.allow_private) else { continue };
+            if has_family(&addresses, *address) {
+                return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
+            }
+            addresses.push(announced);
+        }
+    }
+    Ok(AnnounceConfig { addresses, detection })
+}
+
+const ONE_TOO_MANY: &str =
+    "is one too many: a node announces at most one IPv4 and one IPv6 address, choose them with --announce-host";
+
+fn has_family(addresses: &[AnnounceAddr], address: SocketAddr) -> bool {
+    addresses.iter().any(|other| other.get().is_ipv4() == address.is_ipv4())
+}
+
+/// How addresses are detected, which does not take a whole configuration.
+///
+/// # Errors
+/// When one of these settings is not allowed.
+pub fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
+    let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
+    let service = values.parse(&s::ANNOUNCE_SERVICE)?;
+    if source == AnnounceSource::KubernetesService && service.is_empty() {
+        let problem = "needs the Service's name in announce.service";
+        return Err(invalid(place, s::ANNOUNCE_SOURCE.about.key, "kubernetes-service", problem));
+    }
+    Ok(DetectionConfig {
+        cloud: values.parse(&s::ADDRESS_CLOUD)?,
+        source,
+        service,
+        echo_url: values.parse_if_set(&s::ANNOUNCE_ECHO_URL)?,
+        allow_private: values.parse(&s::ANNOUNCE_ALLOW_PRIVATE)?,
+        recheck: values.parse(&s::ANNOUNCE_RECHECK)?,
+    })
 }
 
 fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
@@ -382,6 +431,13 @@ fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     })
 }
 
+fn limits(values: &Values) -> Result<LimitsConfig, ConfigError> {
+    Ok(LimitsConfig {
+        nofile: values.parse(&s::LIMITS_NOFILE)?,
+        nofile_strict: values.parse(&s::LIMITS_NOFILE_STRICT)?,
+    })
+}
+
 fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
     InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
 }
@@ -405,6 +461,7 @@ defaults_from_table! {
     ConnectionsConfig: connections;
     HttpConfig: http;
     ShutdownConfig: shutdown;
+    LimitsConfig: limits;
 }
 
 #[cfg(test)]
@@ -415,7 +472,7 @@ mod tests {
         let mut values = Values::default();
         values.set(&s::NODE_ID.about, "mix090", &Source::Program);
         values.set(&s::NODE_LAYER.about, "2", &Source::Program);
-        values.set(&s::LISTEN_ADDRESSES.about, "192.0.2.1", &Source::Flag("--host"));
+        values.set(&s::LISTEN_ADDRESSES.about, "36.68.243.1", &Source::Flag("--host"));
         values
     }
 
@@ -425,11 +482,16 @@ mod tests {
         Config::from_values(&values).map_err(|error| error.to_string())
     }
 
+    fn announced(config: &Config) -> Vec<SocketAddr> {
+        config.announce.addresses.iter().map(|address| address.get()).collect()
+    }
+
     #[test]
     fn what_is_not_set_has_the_documented_default() {
         let config = Config::from_values(&minimal()).unwrap();
-        assert_eq!(config.listen.addresses, ["192.0.2.1:1789".parse().unwrap()]);
-        assert_eq!(config.announce.addresses, config.listen.addresses);
+        let address: SocketAddr = "36.68.243.1:1789".parse().unwrap();
+        assert_eq!(config.listen.addresses, [BindAddr::new(address)]);
+        assert_eq!(announced(&config), [address]);
         assert_eq!(config.directory.metrics_url, config.directory.url);
         assert_eq!(config.mix, MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20 });
         assert_eq!(config.forward, ForwardConfig::default());
@@ -445,7 +507,7 @@ mod tests {
         let mut values = minimal();
         values.set(&s::NODE_LOCATION.about, "Null Island: \"0, 0\"", &Source::Program);
         values.set(&s::FORWARD_POLICY.about, "any", &Source::Program);
-        values.set_list(&s::ANNOUNCE_ADDRESSES.about, ["192.0.2.9", "[2001:db8::1]:7"], &Source::Program);
+        values.set_list(&s::ANNOUNCE_ADDRESSES.about, ["36.68.243.9", "[2600::1]:7"], &Source::Program);
         create_file(&path, &values).unwrap();
         let config = Config::load(&path, &Values::default()).unwrap();
         assert_eq!(config, Config::from_values(&values).unwrap());
@@ -480,26 +542,41 @@ mod tests {
 
     #[test]
     fn announced_addresses_are_reachable_ones_one_of_each_family() {
-        let announced = |texts: &[&str]| with(&s::ANNOUNCE_ADDRESSES.about, texts).map(|c| c.announce.addresses);
-        assert_eq!(announced(&["192.0.2.9", "2001:db8::1"]).unwrap().len(), 2);
-        assert!(announced(&["192.0.2.9", "192.0.2.10"]).unwrap_err().contains("one too many"));
-        assert!(announced(&["2001:db8::1", "2001:db8::2"]).unwrap_err().contains("one too many"));
-        assert!(
-            announced(&["0.0.0.0"]).unwrap_err().starts_with("--flag: announce.addresses \"0.0.0.0:1789\" is every")
-        );
-        assert!(announced(&["::"]).unwrap_err().contains("is every"));
-        // Followed from the listening address, the complaint is about that one's flag.
-        let error = with(&s::LISTEN_ADDRESSES.about, &["0.0.0.0:7"]).unwrap_err();
-        assert!(error.starts_with("--flag: announce.addresses \"0.0.0.0:7\" is every"), "{error}");
+        let set = |texts: &[&str]| with(&s::ANNOUNCE_ADDRESSES.about, texts).map(|config| announced(&config).len());
+        assert_eq!(set(&["36.68.243.9", "2600::1"]), Ok(2));
+        assert!(set(&["36.68.243.9", "36.68.243.10"]).unwrap_err().contains("one too many"));
+        assert!(set(&["2600::1", "2600::2"]).unwrap_err().contains("one too many"));
+        let error = set(&["0.0.0.0"]).unwrap_err();
+        assert!(error.starts_with("--flag: announce.addresses \"0.0.0.0:1789\" is every"), "{error}");
+        assert!(set(&["::"]).unwrap_err().contains("is every"));
+        let error = set(&["10.126.5.7"]).unwrap_err();
+        assert!(error.contains("is a private address") && error.contains("--announce-host"), "{error}");
+        let two = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.9", "36.68.243.10"]).unwrap_err();
+        assert!(two.starts_with("--flag: announce.addresses \"36.68.243.10:1789\" is one too many"), "{two}");
+    }
+
+    #[test]
+    fn what_others_cannot_reach_is_not_announced_but_detected_unless_the_network_is_closed() {
+        for listen in ["10.126.5.7", "0.0.0.0", "::", "127.0.0.1"] {
+            assert_eq!(announced(&with(&s::LISTEN_ADDRESSES.about, &[listen]).unwrap()), [], "{listen}");
+        }
+        let mut values = minimal();
+        values.set(&s::LISTEN_ADDRESSES.about, "10.126.5.7:7", &Source::Program);
+        values.set(&s::ANNOUNCE_ALLOW_PRIVATE.about, "true", &Source::Program);
+        assert_eq!(announced(&Config::from_values(&values).unwrap()), ["10.126.5.7:7".parse().unwrap()]);
+        values.set_list(&s::LISTEN_ADDRESSES.about, [""; 0], &Source::Program);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.listen.addresses, [BindAddr::new("[::]:1789".parse().unwrap())]);
+        assert_eq!(announced(&config), []);
     }
 
     #[test]
     fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
         let mut values = minimal();
         values.set(&s::LISTEN_ADDRESSES.about, "10.0.0.1:2000", &Source::Program);
-        values.set(&s::ANNOUNCE_ADDRESSES.about, "192.0.2.9", &Source::Program);
+        values.set(&s::ANNOUNCE_ADDRESSES.about, "36.68.243.9", &Source::Program);
         let config = Config::from_values(&values).unwrap();
-        assert_eq!(config.announce.addresses, ["192.0.2.9:2000".parse().unwrap()]);
+        assert_eq!(announced(&config), ["36.68.243.9:2000".parse().unwrap()]);
     }
 
     #[test]
@@ -545,7 +622,9 @@ mod tests {
     fn contradictions_are_refused() {
         let error = with(&s::FORWARD_BACKOFF_MAX.about, &["100ms"]).unwrap_err();
         assert_eq!(error, "--flag: forward.backoff_max \"100ms\" is less than forward.backoff_initial");
-        let error = with(&s::LISTEN_ADDRESSES.about, &["192.0.2.1", "192.0.2.1:1789"]).unwrap_err();
-        assert_eq!(error, "--flag: listen.addresses \"192.0.2.1:1789\" is there twice");
+        let error = with(&s::ANNOUNCE_SOURCE.about, &["kubernetes-service"]).unwrap_err();
+        assert!(error.contains("announce.service"), "{error}");
+        let error = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.1", "36.68.243.1:1789"]).unwrap_err();
+        assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is there twice");
     }
 }

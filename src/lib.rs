@@ -12,6 +12,8 @@ pub mod packet;
 mod backoff;
 mod http;
 
+pub mod limits;
+
 pub mod api;
 pub mod directory;
 

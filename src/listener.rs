@@ -12,6 +12,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use crate::address::BindAddr;
 use crate::packet::FrameError;
 
 pub use accept::{Admitted, accept};
@@ -79,10 +80,16 @@ pub enum BindError {
     InUse(SocketAddr),
     /// No interface of this machine has the address.
     #[error(
-        "cannot listen on {0}: AddrNotAvailable, no interface of this machine has that address; bind to one that \
-         `ip addr` shows with --host, and pass the public one as --announce-host"
+        "cannot listen on {address}: AddrNotAvailable, no interface of this machine has that address, as with the \
+         public one on AWS, Google and others: bind to this machine's own with --host, such as {own}, and announce the \
+         public one with --announce-host {}", .address.ip()
     )]
-    NotAvailable(SocketAddr),
+    NotAvailable {
+        /// The foreign address.
+        address: SocketAddr,
+        /// What can be listened on.
+        own: BindAddr,
+    },
     /// The port is a privileged one.
     #[error("cannot listen on {0}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE")]
     Forbidden(SocketAddr),
@@ -95,16 +102,31 @@ pub enum BindError {
 ///
 /// # Errors
 /// When the address cannot be bound; nothing is left open.
-pub fn bind(address: SocketAddr, others: &[SocketAddr]) -> Result<std::net::TcpListener, BindError> {
-    let v4_elsewhere = others.contains(&SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()));
-    open_socket(address, address.is_ipv6() && (v4_elsewhere || !address.ip().is_unspecified())).map_err(|error| {
-        match error.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse(address),
-            io::ErrorKind::AddrNotAvailable => BindError::NotAvailable(address),
-            io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
-            _ => BindError::Other(address, error),
+pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<std::net::TcpListener, BindError> {
+    let address = address.get();
+    let v4_everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+    let v4_elsewhere = others.contains(&BindAddr::new(v4_everywhere));
+    let v6_only = address.is_ipv6() && (v4_elsewhere || !address.ip().is_unspecified());
+    let opened = match open_socket(address, v6_only) {
+        Err(error) if has_no_ipv6(&error) && address.ip().is_unspecified() && !v4_elsewhere => {
+            tracing::info!("This machine has no IPv6: listening on {v4_everywhere} in place of {address}");
+            open_socket(v4_everywhere, false)
         }
+        opened => opened,
+    };
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::AddrNotAvailable => {
+            BindError::NotAvailable { address, own: BindAddr::everywhere(address.port()) }
+        }
+        io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
+        _ => BindError::Other(address, error),
     })
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
 fn open_socket(address: SocketAddr, v6_only: bool) -> io::Result<std::net::TcpListener> {
@@ -126,19 +148,19 @@ mod tests {
 
     #[test]
     fn a_taken_port_and_a_foreign_address_are_told_apart() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let bind = |address: &str| bind(BindAddr::new(address.parse().unwrap()), &[]);
+        let first = bind("127.0.0.1:0").unwrap();
         let taken = first.local_addr().unwrap();
-        assert!(matches!(bind(taken, &[]), Err(BindError::InUse(address)) if address == taken));
-        let foreign = "192.0.2.1:1789".parse().unwrap();
-        let error = bind(foreign, &[]).unwrap_err();
-        assert!(matches!(error, BindError::NotAvailable(_)));
-        assert!(error.to_string().contains("--announce-host"), "{error}");
+        assert!(matches!(bind(&taken.to_string()), Err(BindError::InUse(address)) if address == taken));
+        let error = bind("36.68.243.18:1789").unwrap_err();
+        assert!(matches!(error, BindError::NotAvailable { .. }));
+        assert!(error.to_string().contains("--announce-host 36.68.243.18"), "{error}");
     }
 
     #[test]
     fn both_families_may_share_a_port() {
-        let v4 = bind("127.0.0.1:0".parse().unwrap(), &[]).unwrap();
+        let v4 = bind(BindAddr::new("127.0.0.1:0".parse().unwrap()), &[]).unwrap();
         let port = v4.local_addr().unwrap().port();
-        bind(SocketAddr::new("::1".parse().unwrap(), port), &[]).unwrap();
+        bind(BindAddr::new(SocketAddr::new("::1".parse().unwrap(), port)), &[]).unwrap();
     }
 }

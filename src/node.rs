@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
+use crate::address::{AnnounceAddr, AnnounceWatch, BindAddr, watch};
 use crate::api::{MixRegistration, Topology};
 use crate::config::{Config, ForwardPolicy};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
@@ -75,6 +76,8 @@ pub struct RunOptions {
     pub last_good: Option<PathBuf>,
     /// Who is told of the start, the state and the stop; `None` is nobody.
     pub service_manager: Option<Arc<ServiceManager>>,
+    /// What keeps detected announce addresses true; `None` when they are configured.
+    pub announce: Option<AnnounceWatch>,
 }
 
 /// Why a node could not start or go on.
@@ -134,7 +137,7 @@ pub async fn run(
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
-    let manager = options.service_manager.clone();
+    let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     if let Some(topology) = heartbeat.load_last_good() {
         node.allow(&topology);
@@ -153,6 +156,9 @@ pub async fn run(
             () = stop => Ok(()),
             worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
+            never = watch(announce, &shared.announce_changes, |addresses| {
+                heartbeat.change_registration(|registration| announce_at(registration, addresses));
+            }) => match never {},
             never = node.shared.tick(|| {
                 report(SupervisorEvent::Status { status: node.shared.status(is_registered()) });
             }) => match never {},
@@ -225,7 +231,7 @@ impl Node {
     }
 }
 
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, BindError> {
+fn bind_all(addresses: &[BindAddr]) -> Result<Vec<std::net::TcpListener>, BindError> {
     addresses.iter().map(|address| listener::bind(*address, addresses)).collect()
 }
 
@@ -255,24 +261,32 @@ fn worker_settings(config: &Config) -> Settings {
 }
 
 fn registration(config: &Config, keys: &NodeKeys) -> MixRegistration {
-    let hosts: Vec<String> = config.announce.addresses.iter().map(SocketAddr::to_string).collect();
-    MixRegistration {
-        mix_host: hosts.first().cloned().unwrap_or_default(),
-        mix_hosts: if hosts.len() > 1 { hosts } else { Vec::new() },
+    let mut registration = MixRegistration {
+        mix_host: String::new(),
+        mix_hosts: Vec::new(),
         identity_key: keys.identity_public.clone(),
         sphinx_key: keys.sphinx.public_base58(),
         version: PROTOCOL_VERSION.to_owned(),
         location: config.node.location.clone(),
         incentives_address: config.node.incentives_address.clone(),
         layer: config.node.layer,
-    }
+    };
+    announce_at(&mut registration, &config.announce.addresses);
+    registration
+}
+
+/// An old directory knows one address of a node, the first; the list of all goes along only where there are several.
+fn announce_at(registration: &mut MixRegistration, addresses: &[AnnounceAddr]) {
+    let hosts: Vec<String> = addresses.iter().map(AnnounceAddr::to_string).collect();
+    registration.mix_host = hosts.first().cloned().unwrap_or_default();
+    registration.mix_hosts = if hosts.len() > 1 { hosts } else { Vec::new() };
 }
 
 fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings {
     HeartbeatSettings {
         topology_refresh: config.directory.topology_refresh,
         last_good: options.last_good,
-        listen: config.listen.addresses.clone(),
+        listen: config.listen.addresses.iter().map(|address| address.get()).collect(),
         force: config.directory.take_over,
         ..HeartbeatSettings::default()
     }
@@ -282,6 +296,7 @@ impl Shared {
     /// Allows the addresses of a topology as next hops, and no others.
     fn allow(&self, topology: &Topology) {
         self.policy.set_topology(topology.announced_addresses().collect());
+        self.descriptors.check(topology.announced_addresses().count());
     }
 
     /// What has to be done by the clock while the node runs.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::doctor::{self, Finding, Level, Patient};
 
+use super::addresses::find_missing;
 use super::flags::NodeFlags;
 use super::load::load_config;
 use super::output::say;
@@ -47,7 +48,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let home = args.node.home()?;
     match load_config(&home, &args.node.id, &args.node.values()) {
-        Ok(config) => {
+        Ok(mut config) => {
+            // What is missing is a finding of the examination itself.
+            if let Ok(Some((_, found))) = find_missing(&config).await {
+                config.announce.addresses = found.announce.iter().map(|found| found.address).collect();
+            }
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
             tell(Finding::ok("configuration", format!("{place} makes sense")));

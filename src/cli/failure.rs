@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::address::DetectError;
 use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
 use crate::config::home::HomeError;
@@ -12,6 +13,7 @@ use crate::config::{ConfigError, ConfigErrors, CreateError, CreateFileError, Inv
 use crate::directory::DirectoryError;
 use crate::keys::KeyError;
 use crate::keys::archive::ArchiveError;
+use crate::limits::LimitError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
@@ -26,6 +28,10 @@ impl Exit {
     pub const USAGE: Self = Self(64);
     /// A file holds something else than it should.
     pub const DATA: Self = Self(65);
+    /// A needed service is not there.
+    pub const UNAVAILABLE: Self = Self(69);
+    /// The system does not give what the node needs.
+    pub const NO_RESOURCES: Self = Self(71);
     /// A file cannot be created.
     pub const CANNOT_CREATE: Self = Self(73);
     /// Reading or writing failed.
@@ -112,6 +118,18 @@ macro_rules! failure_from {
 }
 
 failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
+
+impl From<DetectError> for Failure {
+    fn from(error: DetectError) -> Self {
+        Self::new(Exit::UNAVAILABLE, error)
+    }
+}
+
+impl From<LimitError> for Failure {
+    fn from(error: LimitError) -> Self {
+        Self::new(Exit::NO_RESOURCES, error)
+    }
+}
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {

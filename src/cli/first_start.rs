@@ -2,17 +2,16 @@
 
 use std::io::Write;
 
+use crate::address::BindAddr;
 use crate::config::settings as s;
 use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
 use crate::keys::store;
 
+use super::addresses::settle_announced;
 use super::init::{choose_layer, create_node, summary, testnet};
 use super::node_files::KeyState;
 use super::output::say;
 use super::{Exit, Failure, load};
-
-/// Every address of the machine, on the port of the network's mixnodes.
-const LISTEN: &str = "[::]:1789";
 
 /// Makes the node, unless it has a configuration file, or needs none: what it makes is told on `out`.
 pub(super) async fn make_if_missing(
@@ -37,11 +36,11 @@ pub(super) async fn make_if_missing(
         store::load(files)?;
     }
     let mut values = settings(id, flags)?;
-    settle_announced(&mut values)?;
     if values.of(&s::NODE_LAYER.about).is_empty() {
         let layer = choose_layer(&values, &mut out).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
+    settle_announced(&values, &mut out).await?;
     let (_, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
         Exit::CANNOT_CREATE | Exit::PERMISSION => {
             failure.with_advice("mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME")
@@ -54,27 +53,12 @@ pub(super) async fn make_if_missing(
 /// What a node that makes itself starts from: the defaults of the first start, the environment, the flags.
 fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
     let mut defaults = testnet();
+    let everywhere = BindAddr::everywhere(s::DEFAULT_PORT);
     defaults.set(&s::NODE_ID.about, id.as_str(), &Source::Program);
-    defaults.set(&s::LISTEN_ADDRESSES.about, LISTEN, &Source::Program);
+    defaults.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
     let mut layers = Layers::default();
     layers.values(&defaults);
     layers.environment(&Environment::of_process());
     layers.values(flags);
     Ok(layers.check_places()?)
-}
-
-/// Makes sure that the node knows what to announce.
-///
-/// An address that is listened on is announced when nothing else is said; one that stands for every address of the
-/// machine cannot be.
-fn settle_announced(values: &mut Values) -> Result<(), Failure> {
-    let listens_on_one = || values.parsed_list(&s::LISTEN_ADDRESSES).all(|host| !host.ip.is_unspecified());
-    if !values.of(&s::ANNOUNCE_ADDRESSES.about).is_empty() || listens_on_one() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::CONFIG,
-        "announce.addresses is not set, and the node listens on every address, so that its public one cannot be known: \
-         give it in NYM_MIXNODE_ANNOUNCE_ADDRESSES or with --announce-host",
-    ))
 }

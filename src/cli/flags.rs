@@ -13,6 +13,7 @@ use crate::config::settings::{self as s, About};
 use crate::config::{ConfigError, NodeHome, NodeId, Source, Values};
 
 use super::Failure;
+use super::addresses::AddressFlags;
 use super::table_flags::TableFlags;
 
 /// Which node.
@@ -145,6 +146,8 @@ pub(super) struct SettingFlags {
     /// separated by a comma, to announce an IPv4 and an IPv6 address.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     announce_host: Vec<Host>,
+    #[command(flatten)]
+    addresses: AddressFlags,
     /// Layer of the mix network, from 1 up
     #[arg(long, value_name = "LAYER", help_heading = "Network")]
     pub(super) layer: Option<String>,
@@ -181,6 +184,7 @@ impl SettingFlags {
     pub(super) fn values(&self, hosts: &[Host]) -> Values {
         let mut values = Values::default();
         values.replace_with(self.table.values());
+        values.replace_with(&self.addresses.values());
         if !hosts.is_empty() {
             let port = self.port.unwrap_or(s::DEFAULT_PORT);
             let addresses = hosts.iter().map(|host| host.with_default_port(port).to_string());

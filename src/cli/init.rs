@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::address::BindAddr;
 use crate::api::Topology;
 use crate::config::address::Host;
 use crate::config::home::CONFIG_FILE;
@@ -17,6 +18,7 @@ use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
 use crate::keys::store;
 use crate::keys::{KeyError, NodeKeys};
 
+use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
 use super::node_files::KeyState;
 use super::output::say;
@@ -37,8 +39,8 @@ pub(super) struct Args {
     node: NodeFlags,
     /// IP address of this machine to accept packets on, and port if it isn't the usual
     ///
-    /// IPv4 or IPv6. Several, given one by one or separated by commas, are all listened on. It has to be given here or
-    /// in `NYM_MIXNODE_LISTEN_ADDRESSES`.
+    /// IPv4 or IPv6. Several, given one by one or separated by commas, are all listened on. Without it, every address
+    /// of this machine is.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
@@ -48,11 +50,13 @@ pub(super) struct Args {
 fn after_help() -> String {
     format!(
         "Unless given:\n  \
-         port {}; announced is what is listened on; the layer is the one with the fewest nodes;\n  \
+         port {}; announced is what is listened on, or, where others cannot reach that, what `detect` finds;\n  \
+         the layer is the one with the fewest nodes\n  \
          directory {}\n  \
          metrics   {} (with --validator, that server)\n  \
          packets go to nodes of the directory (topology)\n\n\
          Examples:\n  \
+         nym-mixnode init --id winston-smithnode\n  \
          nym-mixnode init --id winston-smithnode --host 167.70.75.75 --location YourCity\n  \
          nym-mixnode init --id winston-smithnode --host 10.126.5.7 --announce-host 36.68.243.18",
         s::DEFAULT_PORT,
@@ -72,6 +76,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let layer = choose_layer(&values, &mut io::stdout()).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
+    settle_announced(&values, &mut io::stdout()).await?;
     let (_, keys) = create_node(&home, &values)?;
     say(io::stdout(), summary(&home, &keys))?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {}", args.node))
@@ -84,11 +89,12 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     layers.environment(&Environment::of_process());
     layers.values(&args.node.values());
     layers.values(&args.settings.values(&args.host));
-    if layers.so_far().of(&s::LISTEN_ADDRESSES.about).is_empty() {
-        let problem = "--host <ADDRESS> is missing: give the address of this machine to accept packets on";
-        return Err(Failure::new(Exit::USAGE, problem));
+    let mut values = layers.check_places()?;
+    if values.of(&s::LISTEN_ADDRESSES.about).is_empty() {
+        let everywhere = BindAddr::everywhere(args.settings.port.unwrap_or(s::DEFAULT_PORT));
+        values.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);
     }
-    Ok(layers.check_places()?)
+    Ok(values)
 }
 
 /// Creates the configuration file of a new node, and its keys unless they are where `values` say: everything, or

@@ -2,21 +2,25 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::address::{AnnounceWatch, Detection};
 use crate::config::address::Host;
 use crate::config::environment::{self, Environment};
 use crate::config::settings as s;
 use crate::config::{Config, NodeHome, Source, Values, redacted};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
+use crate::limits;
 use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
 
+use super::addresses::{announcing, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
 use super::output::say;
@@ -76,25 +80,39 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let out: &mut dyn Write = if args.supervised { &mut io::stderr() } else { &mut io::stdout() };
         first_start::make_if_missing(&home, &args.node.id, &overrides(&args), out).await?;
     }
-    let config = configure(&home, &args)?;
+    let mut config = configure(&home, &args)?;
     let keys = load_keys(&home, &config)?;
-    let hello = format!("{}\n{}", banner(), summary(&config, &keys));
-    let options = RunOptions {
-        last_good: Some(home.topology_file()),
-        service_manager: ServiceManager::from_environment().map(Arc::new),
-    };
-    let (stop, stopped) = oneshot::channel();
-    let stopped = async move {
-        stopped.await.ok();
-    };
+    limits::raise_nofile(&config.limits)?;
+    let (stop, mut stopped) = oneshot::channel();
     let report = move |event| {
         if args.supervised {
             report_on_stdout(&event);
         }
     };
-    if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+    let node = async {
+        let found = tokio::select! {
+            // Configured addresses take no time, and a node that has them starts and stops in order.
+            biased;
+            found = find_missing(&config) => found?,
+            // Asked to stop before anything has begun.
+            _ = &mut stopped => return Ok(()),
+        };
+        let hello = format!("{}\n{}", banner(), summary(&config, found.as_ref().map(|(_, found)| found), &keys));
+        if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+        let announce = found.map(|(detector, detection)| {
+            config.announce.addresses = detection.announce.iter().map(|found| found.address).collect();
+            AnnounceWatch::new(detector, detection.announce)
+        });
+        let options = RunOptions {
+            last_good: Some(home.topology_file()),
+            service_manager: ServiceManager::from_environment().map(Arc::new),
+            announce,
+        };
+        let stopped = async { drop(stopped.await) };
+        Ok(node::run(config, keys, options, stopped, report).await?)
+    };
     tokio::select! {
-        ended = node::run(config, keys, options, stopped, report) => Ok(ended?),
+        ended = node => ended,
         failure = stops.watch(stop) => Err(failure),
     }
 }
@@ -103,10 +121,7 @@ fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut overrides = overrides(args);
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
-        let moved = configured.into_iter().map(|mut address| {
-            address.set_port(port);
-            address.to_string()
-        });
+        let moved = configured.into_iter().map(|address| SocketAddr::new(address.get().ip(), port).to_string());
         overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
     }
     let mut config = load_config(home, &args.node.id, &overrides)?;
@@ -141,7 +156,7 @@ fn banner() -> String {
     format!("{LOGO}\n             (mixnode - version {PROTOCOL_VERSION})\n             (nym-mixnode {own})\n\n    ")
 }
 
-fn summary(config: &Config, keys: &NodeKeys) -> String {
+fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> String {
     let mut lines = vec![
         format!("Starting mixnode {}...", config.node.id),
         String::new(),
@@ -150,6 +165,7 @@ fn summary(config: &Config, keys: &NodeKeys) -> String {
     ];
     let listening = config.listen.addresses.iter();
     lines.extend(listening.map(|address| format!("Listening for incoming packets on {address}")));
+    lines.extend(found.into_iter().flat_map(|found| &found.announce).map(announcing));
     let announced = config.announce.addresses.iter();
     lines.extend(announced.map(|address| format!("Announcing the following socket address: {address}")));
     lines.push(format!("Public key: {}", keys.identity_public));
@@ -253,7 +269,7 @@ mod tests {
             sphinx: crate::keys::SphinxKeyPair::generate().unwrap(),
         };
         assert!(banner().contains(LOGO) && banner().contains("\n             (mixnode - version 0.9.2)\n"));
-        let summary = summary(&config, &keys);
+        let summary = summary(&config, None, &keys);
         assert_eq!(
             summary.split("\nSphinx key: ").next().unwrap(),
             "Starting mixnode winston-smithnode...\n\n\

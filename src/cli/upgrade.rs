@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Liquid address that receives the incentives program's tokens
     #[arg(long, value_name = "ADDRESS", aliases = ["incentives--address", "incentives"])]
     incentives_address: Option<String>,
+    /// Announce also addresses that the internet cannot reach: for closed networks
+    #[arg(long)]
+    allow_private: bool,
 }
 
 fn release_parser() -> impl TypedValueParser<Value = Release> {
@@ -132,6 +135,11 @@ fn translate(older: &Older, home: &NodeHome, toml: &Path, args: &Args) -> Migrat
         let about = &s::NODE_INCENTIVES_ADDRESS.about;
         migration.values.set(about, address, &Source::Flag("--incentives-address"));
         migration.notes.push(format!("--incentives-address is now {}: {address}", about.key));
+    }
+    if args.allow_private {
+        let about = &s::ANNOUNCE_ALLOW_PRIVATE.about;
+        migration.values.set(about, "true", &Source::Flag("--allow-private"));
+        migration.notes.push(format!("--allow-private is now {}: true", about.key));
     }
     migration
 }

@@ -9,6 +9,7 @@ use url::Url;
 use super::address::Host;
 use super::home::NodeId;
 use super::{ForwardPolicy, parse};
+use crate::address::{AnnounceSource, CloudChoice};
 
 /// A number of bytes, written with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ kinds! {
     SocketAddr: Kind::Address;
     Option<SocketAddr>: Kind::Address;
     ForwardPolicy: Kind::Choice(&parse::POLICIES);
+    AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
+    CloudChoice: Kind::Choice(&CloudChoice::NAMES);
 }
 
 impl Kind {

@@ -129,6 +129,7 @@ fn old_node_dir(older: &Older) -> Option<PathBuf> {
 mod tests {
     use super::super::Config;
     use super::*;
+    use crate::address::BindAddr;
 
     fn translated(text: &str) -> Migration {
         let dir = Path::new("/srv/nym/mixnodes/mix");
@@ -145,7 +146,8 @@ mod tests {
     fn what_is_not_said_has_the_older_default_or_todays() {
         let migration = translated(MINIMAL);
         let config = Config::from_values(&migration.values).unwrap();
-        assert_eq!(config.announce.addresses, ["[::1]:7".parse().unwrap()]);
+        assert_eq!(config.listen.addresses, [BindAddr::new("[::1]:7".parse().unwrap())]);
+        assert!(config.announce.addresses.is_empty(), "detected, for others cannot reach that");
         assert_eq!(config.node.incentives_address, "");
         assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
         assert_eq!(config.forward, super::super::ForwardConfig::default());

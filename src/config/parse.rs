@@ -50,6 +50,12 @@ pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> 
     allowed.contains(&bytes).then_some(bytes)
 }
 
+/// A name that is one part of a path of the Kubernetes API.
+pub(super) fn service(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (text.len() <= 63 && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
 pub(super) fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
 }

@@ -15,7 +15,8 @@ use super::address::Host;
 use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
-use super::parse::{address_or_off, count, duration, id, path, policy, size, switch, text, url};
+use super::parse::{address_or_off, count, duration, id, path, policy, service, size, switch, text, url};
+use crate::address::{AnnounceSource, CloudChoice};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -107,12 +108,32 @@ settings! {
         "a text of at most 128 characters on one line",
         "The address that receives the incentives program's tokens.";
 
-    LISTEN_ADDRESSES: Host = "listen.addresses", Required, |t| t.parse().ok(),
+    LISTEN_ADDRESSES: Host = "listen.addresses", Follows("every address of this machine"), |t| t.parse().ok(),
         "an IP address, with or without a port",
         "Addresses of this machine on which packets are accepted; 0.0.0.0 and [::] are all of them.";
-    ANNOUNCE_ADDRESSES: Host = "announce.addresses", Follows("the addresses of listen"), |t| t.parse().ok(),
+    ANNOUNCE_ADDRESSES: Host = "announce.addresses",
+        Follows("those of listen that others can reach, or else what is detected"), |t| t.parse().ok(),
         "an IP address, with or without a port",
         "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
+    ANNOUNCE_SOURCE: AnnounceSource = "announce.source", Value("auto"), |t| t.parse().ok(),
+        "auto, kubernetes-node or kubernetes-service",
+        "Where announce addresses are looked for when none are set: in the cloud's metadata and on this machine's\n\
+         interfaces (auto), or in Kubernetes: the Node's external addresses, or the ingress of a Service.";
+    ANNOUNCE_SERVICE: String = "announce.service", Value(""), service,
+        "the name of a Kubernetes Service",
+        "The Service of kubernetes-service, in the pod's own namespace.";
+    ANNOUNCE_ECHO_URL: Url = "announce.echo_url", Follows("no such service is asked"), url,
+        "an http:// or https:// URL without query or fragment",
+        "A service that answers with its caller's address, asked last. It sees that there is a node.";
+    ANNOUNCE_ALLOW_PRIVATE: bool = "announce.allow_private", Value("false"), switch,
+        "true or false",
+        "Announce addresses that the internet cannot reach: for closed networks.";
+    ANNOUNCE_RECHECK: Duration = "announce.recheck", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 5m",
+        "How often detected addresses are looked for again; SIGHUP does it at once.";
+    ADDRESS_CLOUD: CloudChoice = "address.cloud", Value("auto"), |t| t.parse().ok(),
+        "auto, none, aws, gcp, azure, digitalocean, hetzner, oracle, openstack or vultr",
+        "The cloud whose metadata is asked; auto is the one that the machine's firmware names.";
 
     DIRECTORY_URL: Url = "directory.url", Value(DEFAULT_DIRECTORY), url,
         "an http:// or https:// URL without query or fragment",
@@ -208,6 +229,13 @@ settings! {
     SHUTDOWN_DRAIN_DEADLINE: Duration = "shutdown.drain_deadline", Value("15s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 15s",
         "The longest wait for the delayed packets to leave.";
+
+    LIMITS_NOFILE: u64 = "limits.nofile", Value("65535"), |t| count(t, 64..=1 << 30),
+        "a whole number from 64 to 1073741824",
+        "Open files that the node raises its limit to at the start, as far as the hard limit allows.";
+    LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), switch,
+        "true or false",
+        "Refuse to start when the hard limit on open files is lower than that.";
 }
 
 /// The setting with this key.

@@ -89,11 +89,6 @@ impl Values {
             .map(|set| set.map(|(value, _)| value))
     }
 
-    /// The items of a list that are allowed; what is wrong with the others is told elsewhere.
-    pub(crate) fn parsed_list<T>(&self, setting: &'static Setting<T>) -> impl Iterator<Item = T> {
-        self.of(&setting.about).iter().filter_map(|value| (setting.parse)(&value.text))
-    }
-
     /// The settings that have to be set and are not.
     pub(crate) fn unset(&self) -> impl Iterator<Item = &'static About> {
         s::ALL.iter().copied().filter(|about| about.when_unset == WhenUnset::Required && self.of(about).is_empty())

@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -59,7 +62,8 @@ impl Default for HeartbeatSettings {
 #[derive(Debug)]
 pub struct Heartbeat<D = Client> {
     pub(super) directory: D,
-    pub(super) registration: MixRegistration,
+    registration: ArcSwap<MixRegistration>,
+    pub(super) registration_changed: Notify,
     pub(super) settings: HeartbeatSettings,
     pub(super) last_good: Option<LastGood>,
     pub(super) state: HeartbeatState,
@@ -69,7 +73,28 @@ impl<D: Directory> Heartbeat<D> {
     /// A heartbeat that has sent nothing yet.
     pub fn new(directory: D, registration: MixRegistration, settings: HeartbeatSettings) -> Self {
         let last_good = settings.last_good.clone().map(|path| LastGood::new(path, directory.location()));
-        Self { directory, registration, settings, last_good, state: HeartbeatState::default() }
+        Self {
+            directory,
+            registration: ArcSwap::from_pointee(registration),
+            registration_changed: Notify::new(),
+            settings,
+            last_good,
+            state: HeartbeatState::default(),
+        }
+    }
+
+    /// What is registered now, or is about to be.
+    pub fn registration(&self) -> Arc<MixRegistration> {
+        self.registration.load_full()
+    }
+
+    /// Registers this from now on: at once if the node is registered, and otherwise when it comes to that. The identity
+    /// stays what it was.
+    pub fn change_registration(&self, change: impl FnOnce(&mut MixRegistration)) {
+        let mut registration = MixRegistration::clone(&self.registration.load());
+        change(&mut registration);
+        self.registration.store(Arc::new(registration));
+        self.registration_changed.notify_one();
     }
 
     /// What others may know of it, at any time.
@@ -115,7 +140,8 @@ impl<D: Directory> Heartbeat<D> {
             return false;
         }
         self.state.set_registered(false);
-        let unregistered = self.directory.unregister(&self.registration.identity_key);
+        let registration = self.registration();
+        let unregistered = self.directory.unregister(&registration.identity_key);
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
         match &outcome {
             Ok(Ok(Unregistered::Removed)) => info!("unregistered"),

@@ -169,6 +169,27 @@ async fn registers_at_once_and_refreshes_on_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_registration_goes_out_at_once_also_to_an_old_validator() {
+    for old in [false, true] {
+        let directory = Scripted::default();
+        directory.with(|script| script.old = old);
+        let heartbeat = heartbeat(&directory);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            heartbeat.change_registration(|mix| mix.mix_hosts = vec![HOST.to_owned(), "[2600::1]:1789".to_owned()]);
+        };
+        tokio::join!(run_for(&heartbeat, 30), change);
+        directory.with(|script| {
+            let [node] = &script.topology.mix_nodes[..] else { panic!("{:?}", script.topology.mix_nodes) };
+            assert_eq!(node.registration, *heartbeat.registration());
+            assert_eq!(node.registration.mix_hosts.len(), 2);
+            assert_eq!(script.unregistrations, usize::from(old), "an old one has to forget us first");
+            assert_eq!(script.fetches.len(), 2, "the second one for the change");
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_directory_down_for_ten_minutes_registers_us_within_a_minute_of_its_return() {
     let directory = Scripted::default();
     let returns = Instant::now() + Duration::from_mins(10);

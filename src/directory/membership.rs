@@ -1,6 +1,7 @@
 //! Being listed: the first registration, and staying listed while the topology is followed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -9,7 +10,7 @@ use tracing::{info, warn};
 use super::heartbeat::Heartbeat;
 use super::state::Failed;
 use super::{Directory, DirectoryError, identity};
-use crate::api::Topology;
+use crate::api::{MixRegistration, Topology};
 use crate::backoff::Backoff;
 
 /// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
@@ -23,6 +24,8 @@ pub(super) struct Membership<'a, D, F> {
     /// `None` for good once the directory has shown that it takes registrations only from the unlisted.
     keep_alive: Option<Duration>,
     registered_at: Instant,
+    /// What was registered last; another one is due when the node has another.
+    registered: Option<Arc<MixRegistration>>,
     /// What the file holds, not to write the same again.
     saved: Option<Topology>,
     save_fails: bool,
@@ -46,6 +49,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             backoff: Backoff::new(settings.retry_initial, settings.retry_max),
             keep_alive: settings.keep_alive,
             registered_at: Instant::now(),
+            registered: None,
             saved: None,
             save_fails: false,
         }
@@ -69,9 +73,9 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     }
 
     async fn try_join(&mut self) -> Result<(), DirectoryError> {
-        let Heartbeat { registration, settings, state, .. } = self.heartbeat;
+        let Heartbeat { settings, state, .. } = self.heartbeat;
         let topology = self.fetch().await?;
-        identity::check(&topology, registration, &settings.listen, settings.force)
+        identity::check(&topology, &self.heartbeat.registration(), &settings.listen, settings.force)
             .await
             .inspect_err(|error| state.count_failure(Failed::Register, error))?;
         self.register(&topology).await
@@ -83,7 +87,10 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         self.backoff.reset();
         let mut wait = refresh;
         loop {
-            sleep(wait).await;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.heartbeat.registration_changed.notified() => {}
+            }
             wait = match self.refresh().await {
                 Ok(()) => {
                     self.backoff.reset();
@@ -97,8 +104,11 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     async fn refresh(&mut self) -> Result<(), DirectoryError> {
         let state = &self.heartbeat.state;
         let topology = self.fetch().await?;
-        let listed = self.listed(&topology);
-        match listed {
+        if self.is_outdated() {
+            info!("registering what has changed");
+            return self.register(&topology).await;
+        }
+        match self.listed(&topology) {
             Listed::AsAnnounced => {
                 state.set_registered(true);
                 state.set_problem(None);
@@ -137,32 +147,36 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     }
 
     async fn register(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
-        let Heartbeat { directory, registration, state, .. } = self.heartbeat;
+        let Heartbeat { directory, state, .. } = self.heartbeat;
+        let registration = self.heartbeat.registration();
         state.set_maybe_listed();
-        let registered = match directory.register_mix(registration).await {
+        let registered = match directory.register_mix(&registration).await {
             // A 0.9.2 validator answers so to the node that holds the host, too: after a kill, say.
-            Err(error) if error.is_conflict() && self.listed(topology) != Listed::No => self.replace().await,
+            Err(error) if error.is_conflict() && self.listed(topology) != Listed::No => {
+                self.replace(&registration).await
+            }
             registered => registered,
         };
         registered.inspect_err(|error| state.count_failure(Failed::Register, error))?;
         self.registered_at = Instant::now();
         state.set_registered_now();
+        self.registered = Some(registration);
         state.set_registered(true);
         state.set_problem(None);
         info!("registered with the directory");
         Ok(())
     }
 
-    async fn replace(&self) -> Result<(), DirectoryError> {
-        let Heartbeat { directory, registration, .. } = self.heartbeat;
+    async fn replace(&self, registration: &MixRegistration) -> Result<(), DirectoryError> {
+        let directory = &self.heartbeat.directory;
         info!("the directory holds an earlier registration of this node; replacing it");
         directory.unregister(&registration.identity_key).await?;
         directory.register_mix(registration).await
     }
 
     async fn keep_alive(&mut self) -> Result<(), DirectoryError> {
-        let Heartbeat { directory, registration, state, .. } = self.heartbeat;
-        match directory.register_mix(registration).await {
+        let Heartbeat { directory, state, .. } = self.heartbeat;
+        match directory.register_mix(&self.heartbeat.registration()).await {
             Ok(()) => {
                 self.registered_at = Instant::now();
                 state.set_registered_now();
@@ -176,12 +190,16 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         Ok(())
     }
 
+    fn is_outdated(&self) -> bool {
+        self.registered.as_deref() != Some(&*self.heartbeat.registration())
+    }
+
     fn keep_alive_is_due(&self) -> bool {
         self.keep_alive.is_some_and(|interval| self.registered_at.elapsed() >= interval)
     }
 
     fn listed(&self, topology: &Topology) -> Listed {
-        let ours = &self.heartbeat.registration;
+        let ours = self.heartbeat.registration();
         let Some(entry) = topology.mix(&ours.identity_key) else { return Listed::No };
         let announced = ours.announced_addresses();
         let listed = entry.announced_addresses();

@@ -34,7 +34,7 @@ pub(super) async fn report_metrics<D: Directory>(
         }
         let total = received_total();
         let metric = MixMetric {
-            pub_key: heartbeat.registration.identity_key.clone(),
+            pub_key: heartbeat.registration().identity_key.clone(),
             received: round_up(total.saturating_sub(reported), heartbeat.settings.metrics_rounding),
             // Exact counts by next hop would give the routes away.
             sent: BTreeMap::new(),

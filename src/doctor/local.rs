@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::Finding;
+use crate::address::BindAddr;
 use crate::config::Config;
 use crate::keys::store::{self, KeyFiles};
 use crate::listener::{self, BindError};
@@ -44,7 +45,7 @@ pub(super) async fn running(config: &Config, identity: Option<&str>) -> Running 
 /// Whether each listening address can be had, or the node has it.
 pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     let addresses = &config.listen.addresses;
-    let check = |address: &std::net::SocketAddr| match (listener::bind(*address, addresses), running) {
+    let check = |address: &BindAddr| match (listener::bind(*address, addresses), running) {
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
             format!("the node runs, but does not listen on {address}"),
@@ -110,7 +111,7 @@ mod tests {
         drop(listener);
         assert_eq!(bind(&taken, Running::No)[0].level, Level::Ok);
         assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Warning);
-        let _holder = std::net::TcpListener::bind(taken.listen.addresses[0]).unwrap();
+        let _holder = std::net::TcpListener::bind(taken.listen.addresses[0].get()).unwrap();
         assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Ok);
         assert_eq!(bind(&taken, Running::Unknown)[0].level, Level::Warning);
         let failed = &bind(&taken, Running::No)[0];

@@ -32,7 +32,8 @@ pub(super) struct Targets {
 /// Whether other nodes can have a way to what is announced.
 pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for &address in &config.announce.addresses {
+    let announced = announced(config);
+    for &address in &announced {
         if !is_globally_routable(address.ip()) {
             findings.push(Finding::warning(
                 "announce",
@@ -53,18 +54,28 @@ pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> 
             ),
         });
     }
+    if announced.is_empty() {
+        return vec![Finding::failed("announce", "no announce address is configured, and none was found").with_fix(
+            "give one with --announce-host; `nym-mixnode detect --explain` says what was asked and what it answered",
+        )];
+    }
     if findings.is_empty() {
-        let words: Vec<String> = config.announce.addresses.iter().map(ToString::to_string).collect();
+        let words: Vec<String> = announced.iter().map(ToString::to_string).collect();
         let message = format!("{}; nobody answers there while the node does not run", words.join(" and "));
         findings.push(Finding::ok("announce", message));
     }
     findings
 }
 
+fn announced(config: &Config) -> Vec<SocketAddr> {
+    config.announce.addresses.iter().map(|address| address.get()).collect()
+}
+
 /// Where the directory and the nodes of its topology are.
 pub(super) async fn targets(config: &Config, topology: Option<&Topology>) -> Targets {
     let mixes = topology.map(Topology::announced_addresses).into_iter().flatten();
-    let mixes = mixes.filter(|address| !config.announce.addresses.contains(address)).collect();
+    let ours = announced(config);
+    let mixes = mixes.filter(|address| !ours.contains(address)).collect();
     Targets { directory: resolve(&config.directory.url).await, mixes }
 }
 
@@ -148,7 +159,7 @@ fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
 /// Whether the directory lists the node as it should.
 pub(super) fn registration(config: &Config, identity: &str, topology: &Topology, running: Running) -> Finding {
     let check = "registration";
-    let ours = &config.announce.addresses;
+    let ours = announced(config);
     let is_at_ours = |addresses: &[SocketAddr]| addresses.iter().any(|address| ours.contains(address));
     let mut others = topology.mix_nodes.iter().filter(|mix| mix.registration.identity_key != identity);
     if let Some(other) = others.find(|mix| is_at_ours(&mix.announced_addresses())) {

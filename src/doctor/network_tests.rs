@@ -10,6 +10,7 @@ fn config(announce: &str) -> Config {
     values.set(&s::NODE_ID.about, "mix", &Source::Program);
     values.set(&s::NODE_LAYER.about, "1", &Source::Program);
     values.set(&s::LISTEN_ADDRESSES.about, announce, &Source::Program);
+    values.set(&s::ANNOUNCE_ALLOW_PRIVATE.about, "true", &Source::Program);
     Config::from_values(&values).unwrap()
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::{ConnectionLimits, Permit};
 use super::{Counters, LAST_CALL};
+use crate::limits::{self, Remedy};
 use crate::shutdown::{Phase, PhaseSignal};
 
 const PAUSE_INITIAL: Duration = Duration::from_millis(5);
@@ -77,13 +78,14 @@ struct Shortage {
     pause: Duration,
     logged_at: Option<Instant>,
     failures: u64,
+    explained: bool,
     /// Given up to accept, and close, a connection that would otherwise keep the listener readable for ever.
     spare: Option<File>,
 }
 
 impl Shortage {
     fn new() -> Self {
-        Self { pause: PAUSE_INITIAL, logged_at: None, failures: 0, spare: open_spare() }
+        Self { pause: PAUSE_INITIAL, logged_at: None, failures: 0, explained: false, spare: open_spare() }
     }
 
     async fn relieve(&mut self, listener: &TcpListener, error: &io::Error) {
@@ -108,11 +110,16 @@ impl Shortage {
         self.failures += 1;
         let now = Instant::now();
         if self.logged_at.is_none_or(|at| now - at >= LOG_EVERY) {
-            tracing::warn!(
-                failures = self.failures,
-                "Failed to accept incoming connection: {error}; if it says \"Too many open files\", raise the limit \
-                 (LimitNOFILE=65535 under systemd, --ulimit nofile=65535:65535 for docker)"
-            );
+            tracing::warn!(failures = self.failures, "Failed to accept incoming connection: {error}");
+            if is_out_of_descriptors(error) && !self.explained {
+                self.explained = true;
+                tracing::warn!(
+                    limit = limits::nofile(),
+                    "the system gives this process no more open files, so new connections wait or are closed while \
+                     those that stand go on: {}",
+                    Remedy::here()
+                );
+            }
             self.logged_at = Some(now);
             self.failures = 0;
         }

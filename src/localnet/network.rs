@@ -198,6 +198,7 @@ impl Network {
         arguments.extend(["--layer".into(), layer.to_string().into()]);
         arguments.extend(["--validator".into(), self.directory.as_str().into()]);
         arguments.extend(["--forward-policy".into(), "topology".into()]);
+        arguments.push("--allow-private".into());
         arguments
     }
 }

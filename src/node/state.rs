@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pulse::Pulses;
 use crate::forwarder::{self, Policy};
+use crate::limits::DescriptorWatch;
 use crate::listener::{self, ConnectionLimits};
 use crate::mix::PoolGauge;
 use crate::packet::{BufferPool, DropCounters, DropReason};
@@ -25,6 +26,9 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) replay: Arc<ReplayFilter>,
     pub(super) pulses: Pulses,
+    pub(super) descriptors: DescriptorWatch,
+    /// How often the announced addresses have changed since the start.
+    pub(super) announce_changes: AtomicU64,
     final_hop: AtomicU64,
 }
 
@@ -56,6 +60,9 @@ pub struct NodeStatus {
     pub next_hops_allowed: u64,
     /// Whether the directory lists this node.
     pub registered: bool,
+    /// How often the announced addresses have changed since the start.
+    #[serde(default)]
+    pub announce_changes: u64,
 }
 
 impl Shared {
@@ -70,6 +77,8 @@ impl Shared {
             policy,
             replay: Arc::new(ReplayFilter::new(super::REPLAY_FILTER_BYTES)),
             pulses: Pulses::new(workers),
+            descriptors: DescriptorWatch::default(),
+            announce_changes: AtomicU64::new(0),
             final_hop: AtomicU64::new(0),
         })
     }
@@ -96,6 +105,7 @@ impl Shared {
             connections_out: self.forwarder.connections() as u64,
             next_hops_allowed: self.policy.listed() as u64,
             registered,
+            announce_changes: self.announce_changes.load(Ordering::Relaxed),
         }
     }
 }

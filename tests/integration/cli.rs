@@ -30,7 +30,8 @@ impl Home {
         let home = Self::new();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
-        home.run(&["init", "--id", "mix", "--host", &host, "--layer", "1", "--validator", "http://127.0.0.1:9"]).ok();
+        let node = ["init", "--id", "mix", "--host", &host, "--layer", "1", "--validator", "http://127.0.0.1:9"];
+        home.run(&[&node[..], &["--allow-private"]].concat()).ok();
         home.edit_config("#linger: 5s", "linger: 0s");
         home
     }
@@ -141,7 +142,7 @@ pub(crate) fn directory(status: &'static str, body: &'static str) -> (String, Jo
 fn init_creates_the_layout_of_0_9_2_with_private_keys_private() {
     let home = Home::new();
     let said =
-        home.run(&["init", "--id", "mix", "--host", "192.0.2.1", "--location", "Null Island", "--layer", "2"]).ok();
+        home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--location", "Null Island", "--layer", "2"]).ok();
     for line in ["Initialising mixnode mix...", "Saved mixnet identity and sphinx keypairs", "nym-mixnode run --id mix"]
     {
         assert!(said.stdout.contains(line), "{}", said.stdout);
@@ -161,7 +162,7 @@ fn init_creates_the_layout_of_0_9_2_with_private_keys_private() {
     let below = snapshot.iter().filter_map(|(path, mode, _)| Some((path.strip_prefix(&node).ok()?.to_str()?, *mode)));
     assert_eq!(below.collect::<Vec<_>>(), expected);
     let config = fs::read_to_string(home.config()).unwrap();
-    for line in ["  id: mix\n", "  layer: 2\n", "  location: \"Null Island\"\n", "    - \"192.0.2.1:1789\"\n"] {
+    for line in ["  id: mix\n", "  layer: 2\n", "  location: \"Null Island\"\n", "    - \"36.68.243.1:1789\"\n"] {
         assert!(config.contains(line), "{config}");
     }
 }
@@ -170,7 +171,7 @@ fn init_creates_the_layout_of_0_9_2_with_private_keys_private() {
 fn init_refuses_to_destroy_keys_and_changes_nothing() {
     let home = Home::with_node();
     let before = home.snapshot();
-    let again = ["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1"];
+    let again = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
     home.run(&again).fails(73, &["private_identity.pem exists", "never replaces keys", "another --id"]);
     assert_eq!(home.snapshot(), before);
 
@@ -191,7 +192,7 @@ fn init_that_fails_leaves_nothing() {
     let home = Home::new();
     fs::write(home.0.path().join(".nym"), "a file where the directory has to be").unwrap();
     let before = home.snapshot();
-    home.run(&["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1"]).fails(73, &[".nym"]);
+    home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"]).fails(73, &[".nym"]);
     assert_eq!(home.snapshot(), before);
 }
 
@@ -206,7 +207,7 @@ fn init_asks_the_directory_for_the_layer() {
     let topology = format!(r#"{{"mixNodes":[{},{}],"gateways":[],"validators":{{}}}}"#, mix(1), mix(3));
     let (url, asked) = directory("200 OK", topology.leak());
     let home = Home::new();
-    let said = home.run(&["init", "--id", "mix", "--host", "192.0.2.1", "--directory", &url]).ok();
+    let said = home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--directory", &url]).ok();
     assert!(said.stdout.contains("Layer 2: the one with the fewest nodes"), "{}", said.stdout);
     assert_eq!(asked.join().unwrap(), "GET /api/mixmining/topology HTTP/1.1");
     let config = fs::read_to_string(home.config()).unwrap();
@@ -218,7 +219,7 @@ fn init_asks_the_directory_for_the_layer() {
 #[test]
 fn init_without_a_directory_picks_a_layer_and_says_so() {
     let said =
-        Home::new().run(&["init", "--id", "mix", "--host", "192.0.2.1", "--validator", "http://127.0.0.1:9"]).ok();
+        Home::new().run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", "http://127.0.0.1:9"]).ok();
     assert!(said.stdout.contains(", picked at random (--layer chooses another): cannot fetch"), "{}", said.stdout);
 }
 
@@ -226,7 +227,7 @@ fn init_without_a_directory_picks_a_layer_and_says_so() {
 fn the_manuals_spellings_of_the_incentives_flag_work() {
     for flag in ["--incentives-address", "--incentives--address", "--incentives"] {
         let home = Home::new();
-        home.run(&["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1", flag, "VJLxyz"]).ok();
+        home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1", flag, "VJLxyz"]).ok();
         assert!(fs::read_to_string(home.config()).unwrap().contains("  incentives_address: VJLxyz\n"), "{flag}");
     }
 }
@@ -234,11 +235,11 @@ fn the_manuals_spellings_of_the_incentives_flag_work() {
 #[test]
 fn hosts_come_in_every_form_and_number() {
     let home = Home::new();
-    let hosts = ["--host", "10.0.0.1,[::]:2000", "--host", "2001:db8::7", "--port", "3000"];
-    let announced = ["--announce-host", "192.0.2.1", "--announce-host", "[2001:db8::1]:4000"];
+    let hosts = ["--host", "10.0.0.1,[::]:2000", "--host", "2600::7", "--port", "3000"];
+    let announced = ["--announce-host", "36.68.243.1", "--announce-host", "[2600::1]:4000"];
     home.run(&[&["init", "--id", "mix", "--layer", "1"], &hosts[..], &announced[..]].concat()).ok();
     let config = fs::read_to_string(home.config()).unwrap();
-    for address in ["10.0.0.1:3000", "[::]:2000", "[2001:db8::7]:3000", "192.0.2.1", "[2001:db8::1]:4000"] {
+    for address in ["10.0.0.1:3000", "[::]:2000", "[2600::7]:3000", "36.68.243.1", "[2600::1]:4000"] {
         assert!(config.contains(&format!("    - \"{address}\"\n")), "{address} is not in:\n{config}");
     }
 }
@@ -248,7 +249,7 @@ fn another_home_can_be_given() {
     let home = Home::new();
     let root = home.0.path().join("elsewhere");
     let root = root.to_str().unwrap();
-    let said = home.run(&["init", "--id", "mix", "--home", root, "--host", "192.0.2.1", "--layer", "1"]).ok();
+    let said = home.run(&["init", "--id", "mix", "--home", root, "--host", "36.68.243.1", "--layer", "1"]).ok();
     assert!(said.stdout.contains(&format!("run --id mix --home {root}")), "{}", said.stdout);
     assert!(Path::new(root).join("mixnodes/mix/config/config.yaml").exists());
     assert!(!home.0.path().join(".nym").exists());
@@ -263,37 +264,38 @@ fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
     let before = home.snapshot();
     let bad: &[(&str, &[&str])] = &[
         ("start", &["'start'"]),
-        ("init --id new", &["--host <ADDRESS>"]),
-        ("init --host 192.0.2.1", &["--id <ID>"]),
-        ("init --id .. --host 192.0.2.1", &["'..'", "--id"]),
-        ("init --id a/b --host 192.0.2.1", &["'a/b'", "--id"]),
-        ("init --id= --host 192.0.2.1", &["--id"]),
+        ("init --host 36.68.243.1", &["--id <ID>"]),
+        ("init --id .. --host 36.68.243.1", &["'..'", "--id"]),
+        ("init --id a/b --host 36.68.243.1", &["'a/b'", "--id"]),
+        ("init --id= --host 36.68.243.1", &["--id"]),
         ("init --id new --host example.org", &["'example.org'", "not an IP address"]),
-        ("init --id new --host 192.0.2.256", &["'192.0.2.256'"]),
-        ("init --id new --host 192.0.2.1:0", &["'192.0.2.1:0'", "1 to 65535"]),
-        ("init --id new --host 192.0.2.1:99999", &["'192.0.2.1:99999'"]),
+        ("init --id new --host 36.68.243.256", &["'36.68.243.256'"]),
+        ("init --id new --host 36.68.243.1:0", &["'36.68.243.1:0'", "1 to 65535"]),
+        ("init --id new --host 36.68.243.1:99999", &["'36.68.243.1:99999'"]),
         ("init --id new --host [::1", &["'[::1'"]),
         ("init --id new --host 224.0.0.1", &["'224.0.0.1'", "multicast"]),
-        ("init --id new --host 0.0.0.0", &["\"0.0.0.0:1789\"", "--announce-host"]),
-        ("init --id new --host 192.0.2.1,192.0.2.2", &["\"192.0.2.2:1789\"", "--announce-host"]),
-        ("init --id new --host 192.0.2.1 --host 192.0.2.1:1789", &["\"192.0.2.1:1789\"", "twice"]),
-        ("init --id new --host 192.0.2.1 --port 0", &["'0'", "--port"]),
-        ("init --id new --host 192.0.2.1 --port 65536", &["'65536'", "--port"]),
-        ("init --id new --host 192.0.2.1 --layer 0", &["--layer", "\"0\"", "from 1 up"]),
-        ("init --id new --host 192.0.2.1 --layer two", &["--layer", "\"two\""]),
-        ("init --id new --host 192.0.2.1 --layer=-1", &["--layer", "\"-1\""]),
-        ("init --id new --host 192.0.2.1 --announce-host ::", &["--announce-host", "\"[::]:1789\""]),
-        ("init --id new --host 192.0.2.1 --announce-host nym", &["--announce-host", "'nym'"]),
-        ("init --id new --host 192.0.2.1 --validator nymtech.net", &["--validator", "\"nymtech.net\"", "http://"]),
-        ("init --id new --host 192.0.2.1 --metrics-server ftp://x", &["--metrics-server", "\"ftp://x\""]),
-        ("init --id new --host 192.0.2.1 --forward-policy all", &["'all'", "topology, public, any"]),
-        ("init --id new --host 192.0.2.1 --hots x", &["'--hots'"]),
+        ("init --id new --announce-host 0.0.0.0", &["\"0.0.0.0:1789\"", "--announce-host"]),
+        ("init --id new --announce-host 10.126.5.7", &["\"10.126.5.7:1789\"", "a private address", "--host"]),
+        ("init --id new --cloud amazon", &["--cloud", "\"amazon\"", "auto, none, aws, gcp"]),
+        ("init --id new --host 36.68.243.1,36.68.243.2", &["\"36.68.243.2:1789\"", "--announce-host"]),
+        ("init --id new --host 36.68.243.1 --host 36.68.243.1:1789", &["\"36.68.243.1:1789\"", "twice"]),
+        ("init --id new --host 36.68.243.1 --port 0", &["'0'", "--port"]),
+        ("init --id new --host 36.68.243.1 --port 65536", &["'65536'", "--port"]),
+        ("init --id new --host 36.68.243.1 --layer 0", &["--layer", "\"0\"", "from 1 up"]),
+        ("init --id new --host 36.68.243.1 --layer two", &["--layer", "\"two\""]),
+        ("init --id new --host 36.68.243.1 --layer=-1", &["--layer", "\"-1\""]),
+        ("init --id new --host 36.68.243.1 --announce-host ::", &["--announce-host", "\"[::]:1789\""]),
+        ("init --id new --host 36.68.243.1 --announce-host nym", &["--announce-host", "'nym'"]),
+        ("init --id new --host 36.68.243.1 --validator nymtech.net", &["--validator", "\"nymtech.net\"", "http://"]),
+        ("init --id new --host 36.68.243.1 --metrics-server ftp://x", &["--metrics-server", "\"ftp://x\""]),
+        ("init --id new --host 36.68.243.1 --forward-policy all", &["'all'", "topology, public, any"]),
+        ("init --id new --host 36.68.243.1 --hots x", &["'--hots'"]),
         ("run", &["--id <ID>"]),
         ("run --id mix --workers many", &["--workers", "\"many\"", "from 0 to 1024"]),
         ("run --id mix --topology-refresh 10", &["--topology-refresh", "\"10\"", "such as 30s"]),
         ("run --id mix --layer 0", &["--layer", "\"0\""]),
-        ("run --id mix --host 0.0.0.0", &["--host", "\"0.0.0.0:1789\""]),
-        ("unregister --id mix --host 192.0.2.1", &["'--host'"]),
+        ("run --id mix --announce-host ::", &["--announce-host", "\"[::]:"]),
+        ("unregister --id mix --host 36.68.243.1", &["'--host'"]),
     ];
     for (line, words) in bad {
         eprintln!("{line}");
@@ -435,6 +437,7 @@ fn help_names_every_command_and_flag() {
         "init",
         "run",
         "unregister",
+        "detect",
         "upgrade",
         "keys",
         "health",
@@ -483,7 +486,7 @@ fn a_bad_log_filter_is_refused() {
 #[test]
 fn a_closed_standard_output_is_no_crash() {
     let home = Home::new();
-    let line = format!("'{}' init --id mix --host 192.0.2.1 --layer 1 | true", env!("CARGO_BIN_EXE_nym-mixnode"));
+    let line = format!("'{}' init --id mix --host 36.68.243.1 --layer 1 | true", env!("CARGO_BIN_EXE_nym-mixnode"));
     let mut command = Command::new("sh");
     command.args(["-c", &line]).env("HOME", home.0.path()).stdin(Stdio::null());
     assert_eq!(outcome(&mut command).ok().stderr, "");

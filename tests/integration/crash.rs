@@ -189,7 +189,7 @@ fn is_node(home: &Home) -> bool {
 
 fn init() -> Case {
     let home = Home::new();
-    let args = ["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1"];
+    let args = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
     // The directory appears at once, with everything in it.
     let check = |home: &Home| assert!(!home.node().exists() || is_node(home));
     Case::new(home, &args, is_node, check)

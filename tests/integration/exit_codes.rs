@@ -47,10 +47,10 @@ fn code_69_is_a_service_that_is_not_there() {
 #[test]
 fn code_73_is_a_file_that_cannot_be_created() {
     let home = Home::with_node();
-    home.run(&["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1"]).fails(73, &["exists"]);
+    home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"]).fails(73, &["exists"]);
     fs::write(home.0.path().join("file"), "").unwrap();
     let root = home.0.path().join("file/root");
-    let line = ["init", "--id", "mix", "--host", "192.0.2.1", "--layer", "1", "--home", root.to_str().unwrap()];
+    let line = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1", "--home", root.to_str().unwrap()];
     home.run(&line).fails(73, &["mixnodes/mix"]);
 }
 

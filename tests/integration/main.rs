@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod addresses;
 mod cli;
 mod compat_0_9_2;
 mod config;
@@ -11,12 +12,16 @@ mod doctor;
 mod exit_codes;
 mod first_start;
 mod keys;
+mod limits;
 mod localnet;
 mod manual;
+mod metadata;
+mod netns;
 mod operator;
 mod pipeline;
 mod probe;
 mod process;
+mod program;
 mod recovery;
 mod sphinx_oracle;
 mod support;

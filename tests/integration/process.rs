@@ -132,7 +132,10 @@ impl NodeFiles {
         let address = own_address();
         let (root, host) = (home.path().to_str().unwrap().to_owned(), address.to_string());
         let node = ["init", "--home", &root, "--id", "mix", "--host", &host, "--layer", "1"];
-        let output = program(&[&node[..], &["--validator", directory.as_str()]].concat()).output().await.unwrap();
+        let output = program(&[&node[..], &["--validator", directory.as_str(), "--allow-private"]].concat())
+            .output()
+            .await
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { home, address }
     }

@@ -41,6 +41,7 @@ pub(crate) fn loopback_settings(port: u16) -> Values {
     set(&settings::NODE_LAYER.about, "1");
     set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
     set(&settings::DIRECTORY_URL.about, &absent);
+    set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::HTTP_LISTEN.about, "off");
     set(&settings::SHUTDOWN_LINGER.about, "0s");

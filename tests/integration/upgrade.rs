@@ -95,8 +95,8 @@ fn the_values_of_0_8_1_and_a_new_identity() {
     let said = upgrade(&home, "0.8.1").ok().stdout;
     let config = config(&home);
     assert_eq!((config.node.layer, config.node.location.as_str()), (3, "Null Island: \"0, 0\""));
-    assert_eq!(config.listen.addresses, ["10.126.5.7:1789".parse().unwrap()]);
-    assert_eq!(config.announce.addresses, ["36.68.243.18:1789".parse().unwrap()]);
+    assert_eq!(config.listen.addresses[0].to_string(), "10.126.5.7:1789");
+    assert_eq!(config.announce.addresses[0].to_string(), "36.68.243.18:1789");
     assert_eq!(config.directory.url.as_str(), "https://directory.nymtech.net/");
     assert_eq!(config.directory.metrics_url.as_str(), "https://metrics.nymtech.net/");
     assert_eq!(config.forward.backoff_initial.as_secs(), 10);
@@ -114,8 +114,8 @@ fn the_values_of_0_9_0_over_ipv6() {
     let home = older_node("0.9.0");
     upgrade(&home, "0.9.0").ok();
     let config = config(&home);
-    assert_eq!(config.listen.addresses, ["[::]:2789".parse().unwrap()]);
-    assert_eq!(config.announce.addresses, ["[2001:db8::1]:2789".parse().unwrap()]);
+    assert_eq!(config.listen.addresses[0].to_string(), "[::]:2789");
+    assert_eq!(config.announce.addresses[0].to_string(), "[2600::1]:2789");
     assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
     // The other half as it was in 0.9.0, for today's would be less than the first.
     assert_eq!((config.forward.backoff_initial.as_secs(), config.forward.backoff_max.as_secs()), (120, 300));
@@ -172,7 +172,7 @@ fn a_release_that_is_not_the_files_is_refused_with_the_right_command() {
             upgrade(&home, other).fails(64, &[&format!("is of release {release}, not {other}"), &right]);
         }
         home.run(&["run", "--id", "mix"]).fails(78, &["config.toml is of an older release", &right]);
-        home.run(&["init", "--id", "mix", "--host", "192.0.2.1"]).fails(78, &["older release", &right]);
+        home.run(&["init", "--id", "mix", "--host", "36.68.243.1"]).fails(78, &["older release", &right]);
         home.run(&["unregister", "--id", "mix"]).fails(78, &[&right]);
         home.run(&["keys", "show", "--id", "mix"]).fails(78, &[&right]);
         assert_eq!(home.snapshot(), before);
@@ -197,6 +197,11 @@ fn a_file_that_makes_no_sense_is_refused_with_its_line_and_nothing_changes() {
         ("version = '0.9.2'", "", &["it says no release"]),
         ("listening_address = '167.70.75.75:1789'", "listening_address = 'example.org'", &["listen.addresses"]),
         ("announce_address = '167.70.75.75:1789'", "announce_address = '0.0.0.0:1'", &["announce.addresses"]),
+        (
+            "announce_address = '167.70.75.75:1789'",
+            "announce_address = '10.0.0.1:1'",
+            &["announce.addresses", "private"],
+        ),
         ("'1s 500ms'", "'1s 500parsecs'", &["forward.connect_timeout", "10ms"]),
         ("'1s 500ms'", "-1500", &["forward.connect_timeout", "\"-1500\""]),
         ("https://testnet-validator1", "gopher://testnet", &["directory.url", "http://"]),
@@ -213,6 +218,17 @@ fn a_file_that_makes_no_sense_is_refused_with_its_line_and_nothing_changes() {
     let home = older_node("0.9.2");
     fs::write(toml(&home), b"\xff\xfe").unwrap();
     upgrade(&home, "0.9.2").fails(65, &["config.toml cannot be read"]);
+}
+
+#[test]
+fn a_closed_network_is_upgraded_with_allow_private() {
+    let home = older_node("0.9.2");
+    let text = fs::read_to_string(toml(&home)).unwrap();
+    fs::write(toml(&home), text.replacen("announce_address = '167.70.75.75", "announce_address = '10.0.0.1", 1))
+        .unwrap();
+    upgrade(&home, "0.9.2").fails(78, &["\"10.0.0.1:1789\"", "--allow-private"]);
+    home.run(&["upgrade", "--id", "mix", "--current-version", "0.9.2", "--allow-private"]).ok();
+    assert_eq!(config(&home).announce.addresses[0].to_string(), "10.0.0.1:1789");
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! `detect`: where a node on this machine would listen, and under which addresses others would reach it.
+
+use std::fmt::Write;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::address::{BindAddr, Detection, Detector, Step};
+use crate::config::environment::{self, Environment};
+use crate::config::{self, Layers, NodeHome, NodeId, Source, Values, settings as s};
+
+use super::addresses::AddressFlags;
+use super::output::say;
+use super::table_flags::TableFlags;
+use super::{Failure, load};
+
+const EVERYWHERE: &str = "default: every address of this machine";
+
+/// Find this machine's addresses: where to listen, and what to announce to the others
+///
+/// It looks in the order in which `init` and `run` do: the cloud's metadata, this machine's interfaces, an echo service
+/// if one is configured. Nothing is changed. The environment and, with --id, the node's file have their say.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  nym-mixnode detect --explain\n  nym-mixnode detect --cloud aws --json")]
+pub(super) struct Args {
+    /// Node whose configuration file is read, too; also `NYM_MIXNODE_ID`
+    #[arg(long, value_name = "ID")]
+    id: Option<NodeId>,
+    /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(flatten)]
+    addresses: AddressFlags,
+    /// Print every step that was tried, and what it answered
+    #[arg(long)]
+    explain: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    // Last, for it adds only the flags that the others have left.
+    #[command(flatten)]
+    table: TableFlags,
+}
+
+/// The document of `--json`; `docs/addresses.md` explains it.
+#[derive(Serialize)]
+struct Document<'a> {
+    bind: Vec<Entry>,
+    announce: Vec<Entry>,
+    steps: &'a [Step],
+}
+
+#[derive(Serialize)]
+struct Entry {
+    family: &'static str,
+    address: String,
+    source: String,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let values = settings(&args)?;
+    let bind = Bind::of(&values)?;
+    let detection = Detector::new(config::detection(&values)?, bind.port()).detect().await;
+    if args.json {
+        let document = serde_json::to_string_pretty(&document(&bind, &detection)).unwrap_or_default();
+        say(io::stdout(), document)?;
+    } else {
+        say(io::stdout(), text(&bind, &detection, args.explain))?;
+    }
+    detection.found()?;
+    Ok(())
+}
+
+/// What is set for the node that is named, if one is; or else by the environment and the flags alone.
+fn settings(args: &Args) -> Result<Values, Failure> {
+    let mut flags = args.table.values().clone();
+    flags.replace_with(&args.addresses.values());
+    let environment = Environment::of_process();
+    let id = match &args.id {
+        Some(id) => Some(id.clone()),
+        None => environment.parse(environment::ID)?,
+    };
+    if let Some(id) = id {
+        let root = args.home.clone().or_else(|| environment.path(environment::HOME));
+        let home = NodeHome::new(root.as_deref(), &id)?;
+        return Ok(load::layers(&home, &id, &flags).0.check_places()?);
+    }
+    let mut layers = Layers::default();
+    layers.environment(&environment);
+    layers.values(&flags);
+    Ok(layers.check_places()?)
+}
+
+/// Where the node would listen.
+struct Bind(Vec<(BindAddr, Source)>);
+
+impl Bind {
+    fn of(values: &Values) -> Result<Self, Failure> {
+        let listen = config::listen_addresses(values)?;
+        Ok(Self(listen.into_iter().map(|(address, source)| (BindAddr::new(address), source)).collect()))
+    }
+
+    /// The port that is announced: the first one that is listened on.
+    fn port(&self) -> u16 {
+        self.0.first().map_or(s::DEFAULT_PORT, |(address, _)| address.get().port())
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (BindAddr, String)> {
+        self.0.iter().map(|(address, source)| match source {
+            Source::Program => (*address, EVERYWHERE.to_owned()),
+            source => (*address, source.to_string()),
+        })
+    }
+}
+
+fn document<'a>(bind: &Bind, detection: &'a Detection) -> Document<'a> {
+    let entry = |address: std::net::SocketAddr, source: &str| Entry {
+        family: if address.is_ipv4() { "ipv4" } else { "ipv6" },
+        address: address.to_string(),
+        source: source.to_owned(),
+    };
+    Document {
+        bind: bind.entries().map(|(address, source)| entry(address.get(), &source)).collect(),
+        announce: detection.announce.iter().map(|found| entry(found.address.get(), &found.source)).collect(),
+        steps: &detection.steps,
+    }
+}
+
+fn text(bind: &Bind, detection: &Detection, explain: bool) -> String {
+    let bind: Vec<_> = bind.entries().map(|(address, source)| format!("bind      {address} ({source})")).collect();
+    let mut text = bind.join("\n");
+    for is_v4 in [true, false] {
+        let found = detection.announce.iter().find(|found| found.address.get().is_ipv4() == is_v4);
+        let family = if is_v4 { "IPv4" } else { "IPv6" };
+        // Writing to a string cannot fail.
+        match found {
+            Some(found) => write!(text, "\nannounce  {} ({})", found.address, found.source),
+            None => write!(text, "\nannounce  no {family} address found"),
+        }
+        .ok();
+    }
+    if explain {
+        text.push_str("\n\nTried, in this order:");
+        for Step { asked, answer, failed } in &detection.steps {
+            write!(text, "\n  {} {asked}: {answer}", if *failed { "!" } else { "-" }).ok();
+        }
+    }
+    text
+}

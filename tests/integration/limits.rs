@@ -1,0 +1,125 @@
+//! A node that runs out of file descriptors.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nym_mixnode::packet::FrameHeader;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::program::{PROGRAM, Process, pause, sphinx_key};
+use super::support::{ACK, Sink, free_port, hop, packet_via};
+
+const DESCRIPTORS: u32 = 64;
+const CLIENTS: usize = 500;
+const FLOWS: usize = 4;
+const PACKETS_PER_FLOW: usize = 40;
+
+/// A node `mix` on loopback that forwards anywhere, and may have few descriptors.
+fn node(home: &std::path::Path, limit: u32) -> (Process, SocketAddr) {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let home = home.to_str().unwrap();
+    let host = address.to_string();
+    let init = ["init", "--home", home, "--id", "mix", "--host", &host, "--layer", "1", "--allow-private"];
+    let closed = ["--validator", "http://127.0.0.1:9", "--forward-policy", "any"];
+    let made = Command::new(PROGRAM).args(init).args(closed).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let line = format!("ulimit -n {limit}; exec \"$@\"");
+    let run = [PROGRAM, "run", "--home", home, "--id", "mix", "--workers", "1", "--supervised"];
+    let node = Process::spawn(Command::new("sh").args(["-c", &line, "sh"]).args(run));
+    node.wait_for("the node starts", |event| event["event"] == "status");
+    (node, address)
+}
+
+/// Processor time of a process until now.
+fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // Linux tells it in hundredths of a second on every machine.
+    Duration::from_millis(ticks * 10)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
+    let own = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, maximum: own.maximum }).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let (node, address) = node(home.path(), DESCRIPTORS);
+    let mut sink = Sink::start().await;
+    let first = hop(address, sphinx_key(home.path()));
+    let header: FrameHeader = ACK;
+    let mut packets = Vec::new();
+    for _ in 0..=FLOWS * PACKETS_PER_FLOW {
+        packets.push(packet_via(&first, sink.address, Duration::from_millis(1), header));
+    }
+    let last = packets.pop().unwrap();
+
+    // The flows stand, each with its connection, before the others come.
+    let mut flows: Vec<_> = (0..FLOWS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for (flow, packet) in flows.iter_mut().zip(packets.drain(..FLOWS)) {
+        flow.write_all(&packet).unwrap();
+    }
+    sink.take(FLOWS).await;
+    let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let (began, cpu) = (Instant::now(), cpu_time(node.id()));
+    let sent = packets.len();
+    let sender = thread::spawn(move || {
+        for round in packets.chunks(FLOWS) {
+            for (flow, packet) in flows.iter_mut().zip(round) {
+                flow.write_all(packet).unwrap();
+            }
+            pause(Duration::from_millis(75));
+        }
+        flows
+    });
+    sink.take(sent).await;
+    let share = (cpu_time(node.id()) - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+    assert!(share < 0.05, "{:.1} % of a processor while 500 clients wait", share * 100.0);
+    let flows = sender.join().unwrap();
+
+    let accept_failures = node.log().iter().filter(|line| line.contains("Failed to accept incoming")).count();
+    assert!(accept_failures >= 1, "{:#?}", node.log());
+    let lines_max = 2 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(accept_failures <= lines_max, "{accept_failures} lines");
+    let explained = node.log().iter().filter(|line| line.contains("no more open files")).count();
+    assert_eq!(explained, 1, "{:#?}", node.log());
+
+    drop(clients);
+    let freed = Instant::now();
+    let mut newcomer = TcpStream::connect(address).unwrap();
+    newcomer.write_all(&last).unwrap();
+    sink.next().await;
+    assert!(freed.elapsed() < Duration::from_secs(2), "recovered after {:?}", freed.elapsed());
+    drop(flows);
+}
+
+#[test]
+fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (node, _) = node(home.path(), 128);
+    let log = node.log();
+    assert!(log.iter().any(|line| line.contains("open files: 128 → 128 (hard limit 128)")), "{log:#?}");
+    drop(node);
+
+    let config = home.path().join("mixnodes/mix/config/config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("#nofile_strict: false", "nofile_strict: true")).unwrap();
+    let run = [PROGRAM, "run", "--home", home.path().to_str().unwrap(), "--id", "mix"];
+    let refused = Command::new("sh").args(["-c", "ulimit -n 128; exec \"$@\"", "sh"]).args(run).output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(71), "{error}");
+    assert!(error.contains("to 65535, the hard limit is 128"), "{error}");
+
+    let line = "ulimit -n 4096; ulimit -Sn 256; exec \"$@\"";
+    std::fs::write(&config, text).unwrap();
+    let raised = Process::spawn(Command::new("sh").args(["-c", line, "sh"]).args(run).arg("--supervised"));
+    raised.wait_for("the node starts", |event| event["event"] == "ready");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", raised.id())).unwrap();
+    let nofile = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(nofile.split_whitespace().nth(3), Some("4096"), "{nofile}");
+}

@@ -1,0 +1,73 @@
+//! Network namespaces: machines with networks of their own, on this one.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// A machine's network, taken down at the end, also after a panic.
+pub(crate) struct NetNs {
+    name: String,
+}
+
+impl NetNs {
+    /// With a loopback interface and nothing else.
+    pub(crate) fn new(role: &str) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "this test makes network namespaces: run it as root");
+        let name = format!("nym-{role}-{:08x}", rand::random::<u32>());
+        run(Command::new("ip").args(["netns", "add", &name]));
+        let netns = Self { name };
+        netns.ip("link set lo up");
+        netns
+    }
+
+    /// `ip` inside.
+    pub(crate) fn ip(&self, arguments: &str) {
+        run(Command::new("ip").args(["-n", &self.name]).args(arguments.split(' ')));
+    }
+
+    /// A shell's line inside.
+    pub(crate) fn sh(&self, line: &str) {
+        run(self.command("sh").args(["-c", line]));
+    }
+
+    /// A program inside.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// A cable to `other`: interface `own` here, `theirs` there.
+    pub(crate) fn cable(&self, own: &str, other: &Self, theirs: &str) {
+        self.ip(&format!("link add {own} type veth peer name {theirs} netns {}", other.name));
+        self.ip(&format!("link set {own} up"));
+        other.ip(&format!("link set {theirs} up"));
+    }
+
+    /// Runs `work` on a thread inside; sockets made there stay there.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let on_thread = || {
+            let netns = File::open(format!("/run/netns/{}", self.name)).unwrap();
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            work()
+        };
+        thread::scope(|scope| scope.spawn(on_thread).join().unwrap())
+    }
+}
+
+impl Drop for NetNs {
+    fn drop(&mut self) {
+        // A panic in a drop would hide the first one.
+        Command::new("ip").args(["netns", "del", &self.name]).status().ok();
+    }
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let needs = "this test needs iproute2 and nftables (apt-get install -y iproute2 nftables)";
+    let output = command.output().expect(needs);
+    assert!(output.status.success(), "{command:?}: {}; {needs}", String::from_utf8_lossy(&output.stderr));
+}
