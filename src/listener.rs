@@ -21,8 +21,8 @@ pub use limits::{ConnectionLimits, Permit};
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 1024;
-/// When the node drains, how long a connection or bytes that are already on their way may take to show. A sender's kernel
-/// holds back the rest of what it was given until our acknowledgement, which may be delayed by 40 ms.
+/// When the node drains, how long a connection or bytes that are already on their way may take to show. A sender's
+/// kernel holds back the rest of what it was given until our acknowledgement, which may be delayed by 40 ms.
 const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// How long a peer may take.

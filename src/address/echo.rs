@@ -15,7 +15,7 @@ const RETRY_ON: &[u16] = &[429, 500, 502, 503];
 /// Asks once over each family that `known` misses.
 pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, steps: &mut Vec<Step>) -> Public {
     let mut public = Public::default();
-    let shown = redacted(url).to_string();
+    let shown = redacted(url);
     let families: [(bool, &'static str, IpAddr); 2] = [
         (known.v4.is_some(), "echo service over IPv4", Ipv4Addr::UNSPECIFIED.into()),
         (known.v6.is_some(), "echo service over IPv6", Ipv6Addr::UNSPECIFIED.into()),

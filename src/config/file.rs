@@ -287,7 +287,7 @@ mod tests {
             ),
             (
                 "mixnode: {}\n",
-                ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, directory, ",
+                ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, ",
             ),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),

@@ -32,7 +32,11 @@ fn by_kind(about: &About) -> String {
         Kind::Path => &["/run/secrets/of-the-node"],
         Kind::Url => &["http://127.0.0.1:7777/"],
         Kind::Address => &["36.68.243.7:7777", "36.68.243.7"],
-        Kind::Choice(words) => return (*words.last().unwrap()).to_owned(),
+        // A Service needs its name beside it.
+        Kind::Choice(words) => {
+            let alone = words.iter().rev().find(|word| **word != "kubernetes-service");
+            return (*alone.unwrap()).to_owned();
+        }
     };
     (*candidates.iter().find(|text| about.allows(text)).unwrap_or_else(|| panic!("{}: no value known", about.key)))
         .into()

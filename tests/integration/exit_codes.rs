@@ -18,7 +18,8 @@ fn zero_is_success() {
 #[test]
 fn code_64_is_a_bad_command_line() {
     let home = Home::with_node();
-    for line in ["start", "init --id new", "run --id mix --layer 0", "upgrade --id mix", "keys backup --id mix"] {
+    for line in ["start", "init --host 10.0.0.1", "run --id mix --layer 0", "upgrade --id mix", "keys backup --id mix"]
+    {
         home.run(&line.split(' ').collect::<Vec<_>>()).fails(64, &[]);
     }
 }
