@@ -72,9 +72,9 @@ fn an_address_that_cannot_be_known_has_to_be_given() {
     let container = Container::new();
     // Its own network has but a loopback interface, and no cloud is asked.
     let alone = ["unshare", "--user", "--map-root-user", "--net"];
-    if !Command::new(alone[0]).args(&alone[1..]).arg("true").status().is_ok_and(|status| status.success()) {
-        panic!("this test makes a network namespace: run it as root, or allow user namespaces");
-    }
+    let has_namespaces =
+        Command::new(alone[0]).args(&alone[1..]).arg("true").status().is_ok_and(|status| status.success());
+    assert!(has_namespaces, "this test makes a network namespace: run it as root, or allow user namespaces");
     let everywhere = [
         ("NYM_MIXNODE_LISTEN_ADDRESSES", ""),
         ("NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE", ""),
@@ -161,9 +161,9 @@ fn what_a_killed_start_left_is_in_nobodys_way() {
 #[test]
 fn a_read_only_root_with_one_volume_is_enough() {
     let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
-    if !Command::new(namespaces[0]).args(&namespaces[1..]).arg("true").status().is_ok_and(|status| status.success()) {
-        panic!("this test makes a network namespace: run it as root, or allow user namespaces");
-    }
+    let has_namespaces =
+        Command::new(namespaces[0]).args(&namespaces[1..]).arg("true").status().is_ok_and(|status| status.success());
+    assert!(has_namespaces, "this test makes a network namespace: run it as root, or allow user namespaces");
     let container = Container::new();
     fs::create_dir(container.volume()).unwrap();
     let secret = container.home.0.path().join("secret");
