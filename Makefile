@@ -10,6 +10,8 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 # What `make localnet` hands to the command, such as LOCALNET="--nodes 3 --duration 1m".
 LOCALNET ?=
+# Which tests of the kit `make kit` runs, such as KIT=helm; all of them without it.
+KIT ?=
 
 # libFuzzer's instrumentation is an unstable option of the compiler. This switch lets the stable compiler take it, so
 # that nobody needs a second toolchain.
@@ -20,12 +22,12 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit fuzz-build fuzz docs bench localnet release clean
+.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs bench localnet release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: tools fmt lint deny unit fuzz-build ## All checks and tests; what CI runs
+test: tools fmt lint deny unit fuzz-build kit ## All checks and tests; what CI runs
 
 tools: ## Check that the machine has what the others need
 	@.ci/tools
@@ -34,7 +36,7 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 	$(CARGO) fmt --all --check
 
 lint: ## Clippy, without a single warning
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --test kit -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
 deny: ## Check the dependencies' licences, sources and duplicates
@@ -45,6 +47,9 @@ audit: ## Check the dependencies for known vulnerabilities (fetches the advisory
 
 unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked
+
+kit: ## Tests of the kit with the real parts (needs root); KIT=helm runs one subject
+	$(CARGO) test --locked --test kit -- --test-threads=1 $(KIT)
 
 fuzz-build: ## Build the fuzz targets
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) $(FUZZ) build

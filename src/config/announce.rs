@@ -1,0 +1,86 @@
+//! The addresses of the configuration: those that are listened on, those that are announced, and how to find them.
+
+use std::net::SocketAddr;
+
+use super::settings as s;
+use super::{AnnounceConfig, ConfigError, Source, Values, invalid};
+use crate::address::{AnnounceAddr, AnnounceSource, BindAddr, DetectionConfig};
+
+/// The addresses to listen on, which do not take a whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub(crate) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
+    let key = s::LISTEN_ADDRESSES.about.key;
+    let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
+    for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
+        let address = host.with_default_port(s::DEFAULT_PORT);
+        if addresses.iter().any(|(other, _)| *other == address) {
+            return Err(invalid(place, key, address, "is there twice"));
+        }
+        addresses.push((address, place));
+    }
+    if addresses.is_empty() {
+        addresses.push((BindAddr::everywhere(s::DEFAULT_PORT).get(), Source::Program));
+    }
+    Ok(addresses)
+}
+
+pub(super) fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
+    announce(values, &listen_addresses(values)?)
+}
+
+/// What is announced as configured; what is listened on, where others can reach that; nothing, which is detected.
+pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
+    let detection = detection(values)?;
+    let key = s::ANNOUNCE_ADDRESSES.about.key;
+    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
+    let mut addresses: Vec<AnnounceAddr> = Vec::new();
+    for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
+        let address = host.with_default_port(port);
+        let announced = AnnounceAddr::new(address, detection.allow_private)
+            .map_err(|problem| invalid(place.clone(), key, address, &problem.to_string()))?;
+        if has_family(&addresses, address) {
+            return Err(invalid(place, key, address, ONE_TOO_MANY));
+        }
+        addresses.push(announced);
+    }
+    if addresses.is_empty() {
+        for (address, place) in listen {
+            let Ok(announced) = AnnounceAddr::new(*address, detection.allow_private) else { continue };
+            if has_family(&addresses, *address) {
+                return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
+            }
+            addresses.push(announced);
+        }
+    }
+    Ok(AnnounceConfig { addresses, detection })
+}
+
+const ONE_TOO_MANY: &str =
+    "is one too many: a node announces at most one IPv4 and one IPv6 address, choose them with --announce-host";
+
+fn has_family(addresses: &[AnnounceAddr], address: SocketAddr) -> bool {
+    addresses.iter().any(|other| other.get().is_ipv4() == address.is_ipv4())
+}
+
+/// How addresses are detected, which does not take a whole configuration.
+///
+/// # Errors
+/// When one of these settings is not allowed.
+pub fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
+    let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
+    let service = values.parse(&s::ANNOUNCE_SERVICE)?;
+    if source == AnnounceSource::KubernetesService && service.is_empty() {
+        let problem = "needs the Service's name in announce.service";
+        return Err(invalid(place, s::ANNOUNCE_SOURCE.about.key, "kubernetes-service", problem));
+    }
+    Ok(DetectionConfig {
+        cloud: values.parse(&s::ADDRESS_CLOUD)?,
+        source,
+        service,
+        echo_url: values.parse_if_set(&s::ANNOUNCE_ECHO_URL)?,
+        allow_private: values.parse(&s::ANNOUNCE_ALLOW_PRIVATE)?,
+        recheck: values.parse(&s::ANNOUNCE_RECHECK)?,
+    })
+}
