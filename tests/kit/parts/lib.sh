@@ -4,7 +4,6 @@
 # so that only the first run takes its time.
 set -euo pipefail
 
-parts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${NYM_MIXNODE_KIT_CACHE:-${XDG_CACHE_HOME:-${HOME}/.cache}/nym-mixnode-kit}"
 mkdir -p "${cache}/bin"
 
@@ -49,4 +48,42 @@ once() {
         }
     )
     echo "${cache}/bin/${name}"
+}
+
+# python_program NAME PROGRAM REQUIREMENT...: a program of the Python package index, in an environment of its own; NAME
+# carries the version, PROGRAM may begin with the package's directory.
+python_program() {
+    local name=$1 program=$2 environment="${cache}/python/$1"
+    shift 2
+    need_packages python3 python3 python3-venv
+    once "${name}" make_python_program "${environment}" "${program}" "${cache}/bin/${name}" "$@"
+}
+
+make_python_program() {
+    local environment=$1 program=$2 link=$3
+    shift 3
+    rm -rf "${environment}"
+    python3 -m venv "${environment}"
+    "${environment}/bin/pip" install --quiet --disable-pip-version-check --no-input "$@"
+    local path
+    path="$(find "${environment}/bin/${program}" "${environment}"/lib/python3*/site-packages/"${program}" 2>/dev/null | head -n 1)"
+    chmod +x "${path}"
+    ln -sfn "${path}" "${link}"
+}
+
+# go_program NAME PACKAGE@VERSION [BUILD FLAG...]: a program from the Go module proxy; NAME carries the version.
+go_program() {
+    local name=$1 package=$2
+    shift 2
+    need_command go "apt-get install golang-go (1.26 or later)"
+    once "${name}" make_go_program "${cache}/bin/${name}" "${package}" "$@"
+}
+
+make_go_program() {
+    local path=$1 package=$2 made
+    made="${cache}/go/$(basename "$1")"
+    shift 2
+    mkdir -p "${made}"
+    GOBIN="${made}" GOFLAGS='-trimpath -buildvcs=false' go install "$@" "${package}"
+    mv "${made}"/* "${path}"
 }
