@@ -34,6 +34,20 @@ need_packages() {
     need_command "${command}" "apt-get install --no-install-recommends $*"
 }
 
+# debian_server PROGRAM PACKAGE: a program of a Debian package that brings a service along. The service is stopped and
+# stays off: tests start processes of their own.
+debian_server() {
+    local program=$1 package=$2
+    if ! command -v "${program}" >/dev/null; then
+        need_packages "${program}" "${package}"
+        {
+            systemctl disable --now "${package}" || true
+            service "${package}" stop || true
+        } >/dev/null 2>&1
+    fi
+    command -v "${program}"
+}
+
 # once NAME BUILD...: runs BUILD, which makes ${cache}/bin/NAME, unless that is there; prints its path. The name carries
 # the version, and two runs at a time wait for each other.
 once() {
@@ -42,7 +56,13 @@ once() {
     (
         exec 8>"${cache}/${name}.lock" && flock 8
         [[ -e ${cache}/bin/${name} ]] && exit
-        "$@" >"${cache}/${name}.log" 2>&1 8>&- || {
+        # Bash would not stop at a failing step of what stands in front of `||`.
+        set +e
+        (
+            set -e
+            "$@"
+        ) >"${cache}/${name}.log" 2>&1 8>&-
+        [[ $? -eq 0 && -e ${cache}/bin/${name} ]] || {
             tail -n 20 "${cache}/${name}.log" >&2
             fail "could not build ${name}; the whole story is in ${cache}/${name}.log"
         }
@@ -86,4 +106,26 @@ make_go_program() {
     mkdir -p "${made}"
     GOBIN="${made}" GOFLAGS='-trimpath -buildvcs=false' go install "$@" "${package}"
     mv "${made}"/* "${path}"
+}
+
+# go_module_program NAME MODULE@VERSION PACKAGE [BUILD FLAG...]: a program whose module `go install` refuses, because it
+# replaces or excludes others: built inside a copy of its source. PACKAGE is relative to the module, as ./cmd.
+go_module_program() {
+    local name=$1
+    need_command go "apt-get install golang-go (1.26 or later)"
+    shift
+    once "${name}" make_go_module_program "${cache}/bin/${name}" "$@"
+}
+
+make_go_module_program() {
+    local path=$1 module=$2 package=$3 source
+    source="${cache}/go/$(basename "$1").src"
+    shift 3
+    rm -rf "${source}"
+    mkdir -p "${cache}/go"
+    cp -r "$(go mod download -json "${module}" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')" "${source}"
+    chmod -R u+w "${source}"
+    (cd "${source}" && go build "$@" -o "${path}.new" "${package}")
+    mv "${path}.new" "${path}"
+    rm -rf "${source}"
 }
