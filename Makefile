@@ -58,11 +58,13 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (60)
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) \
 	for target in $$($(CARGO) fuzz list); do $(FUZZ) run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
 
-docs: ## Make the reference of the configuration anew
+docs: ## Make the references of configuration and metrics anew
 	$(CARGO) run --quiet --locked -- config reference >docs/configuration.md.new
 	mv docs/configuration.md.new docs/configuration.md
 	$(CARGO) run --quiet --locked -- config schema >docs/configuration.schema.json.new
 	mv docs/configuration.schema.json.new docs/configuration.schema.json
+	$(CARGO) run --quiet --locked -- telemetry reference >docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked

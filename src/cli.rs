@@ -19,6 +19,7 @@ pub mod probe;
 pub mod registry;
 mod run;
 mod table_flags;
+mod telemetry;
 mod unregister;
 mod upgrade;
 
@@ -68,6 +69,7 @@ enum Command {
     Probe(probe::ProbeArgs),
     Localnet(localnet::LocalnetArgs),
     Config(config::Args),
+    Telemetry(telemetry::Args),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
 }
@@ -104,6 +106,7 @@ impl Command {
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
             Self::Config(args) => config::run(args),
+            Self::Telemetry(args) => telemetry::run(&args),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
             Self::Man(args) => manual::man(args, Cli::command()),
         }

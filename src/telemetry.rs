@@ -6,5 +6,7 @@
 
 pub mod health;
 pub mod http;
+pub mod instruments;
 pub mod log;
+pub mod reference;
 pub mod window;

@@ -1,0 +1,331 @@
+//! Every metric and every span of the node, defined once: names, units, attributes and the values they may have.
+//!
+//! `/metrics`, OTLP, `docs/metrics.md` and the tests all come from these tables; what is not in them is not told.
+//! What stands last for a metric says why it cannot unmix: how it is rounded, or that it is not about packets.
+//! Nothing is told by worker: a worker owns next hops, so its work says how many packets of a window leave to which hops.
+
+use crate::packet::DropReason;
+
+/// One metric.
+#[derive(Debug, PartialEq)]
+pub struct Metric {
+    /// Its name in OpenTelemetry.
+    pub name: &'static str,
+    /// Its name at `/metrics`, with the endings that the conventions of Prometheus ask for.
+    pub prometheus: &'static str,
+    /// Its unit, in the words of UCUM as OpenTelemetry writes them.
+    pub unit: &'static str,
+    pub kind: Kind,
+    pub attributes: &'static [Attribute],
+    /// One sentence, without a dot at its end.
+    pub help: &'static str,
+    /// Why it may be told.
+    pub safe: &'static str,
+}
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A sum that only grows, of whole things.
+    Counter,
+    /// A sum that only grows, of seconds.
+    Seconds,
+    /// What goes up and down.
+    Gauge,
+    /// Counts by size; these are the upper bounds of the buckets, and one more has no bound.
+    Histogram(&'static [f64]),
+}
+
+/// An attribute of a metric, and a label at `/metrics`.
+#[derive(Debug, PartialEq)]
+pub struct Attribute {
+    pub key: &'static str,
+    pub values: Values,
+}
+
+/// What an attribute may say.
+#[derive(Debug, PartialEq)]
+pub enum Values {
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// The label of a [`DropReason`].
+    DropReasons,
+    /// A constant of the program.
+    Constant,
+}
+
+/// One kind of span.
+#[derive(Debug, PartialEq)]
+pub struct Span {
+    pub name: &'static str,
+    /// The name of the span that it is a child of.
+    pub parent: Option<&'static str>,
+    /// The keys of its attributes; one that ends in `.*` stands for one key for each [`DropReason`].
+    pub attributes: &'static [&'static str],
+    /// One sentence, without a dot at its end.
+    pub help: &'static str,
+}
+
+impl Kind {
+    /// The word for people and for Prometheus.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter | Self::Seconds => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+impl Values {
+    /// Whether an attribute may say `value`.
+    #[must_use]
+    pub fn allow(&self, value: &str) -> bool {
+        match self {
+            Self::Words(words) => words.contains(&value),
+            Self::DropReasons => DropReason::ALL.iter().any(|reason| reason.label() == value),
+            Self::Constant => true,
+        }
+    }
+}
+
+/// The upper bounds of the lag's buckets, in seconds.
+pub const LAG_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
+
+/// The stages that packets are counted at.
+pub const STAGES: &[&str] = &["received", "unwrapped", "delayed", "forwarded", "final"];
+/// The queues besides the pool.
+pub const QUEUES: &[&str] = &["unwrap", "forward"];
+/// The directions of connections.
+pub const DIRECTIONS: &[&str] = &["in", "out"];
+/// What is asked of the directory.
+pub const CALLS: &[&str] = &["register", "topology", "metrics"];
+/// The nodes of a topology.
+pub const NODES: &[&str] = &["mix", "gateway"];
+/// What is exported.
+pub const SIGNALS: &[&str] = &["traces", "metrics"];
+/// What can be lost.
+pub const LOSABLE: &[&str] = &["traces", "metrics", "logs"];
+/// Why an export was lost.
+pub const LOSSES: &[&str] = &["failed", "timed_out", "queue_full"];
+
+const WINDOW_64: &str = "of closed windows, each rounded up to 64";
+const WINDOW_8: &str = "of closed windows, each rounded up to 8";
+const TICK_64: &str = "sampled at the end of a window, rounded up to 64";
+const TICK_4: &str = "sampled at the end of a window, rounded up to 4";
+const TICK_CPU: &str = "sampled at the end of a window, rounded up to 10 ms; the same work whichever packet is which";
+const TICK_MEMORY: &str = "sampled at the end of a window, rounded up to 1 MiB";
+const NO_PACKETS: &str = "tells nothing of packets";
+
+macro_rules! metrics {
+    ($($const:ident = $name:literal, $prometheus:literal, $unit:literal, $kind:expr,
+       [$($key:literal: $values:expr),*], $help:literal, $safe:expr;)*) => {
+        $(
+            #[doc = $help]
+            pub static $const: Metric = Metric {
+                name: $name,
+                prometheus: $prometheus,
+                unit: $unit,
+                kind: $kind,
+                attributes: &[$(Attribute { key: $key, values: $values }),*],
+                help: $help,
+                safe: $safe,
+            };
+        )*
+        /// All metrics.
+        pub static METRICS: &[&Metric] = &[$(&$const),*];
+    };
+}
+
+use Kind::{Counter, Gauge, Histogram, Seconds};
+use Values::{Constant, DropReasons, Words};
+
+metrics! {
+    PACKETS = "mix.packets", "mix_packets_total", "{packet}", Counter, ["stage": Words(STAGES)],
+        "Packets that passed a stage of the mix", WINDOW_64;
+    DROPPED = "mix.dropped", "mix_dropped_total", "{packet}", Counter, ["reason": DropReasons],
+        "Packets that were given up, by reason", WINDOW_8;
+    BAD_FRAMES = "mix.bad_frames", "mix_bad_frames_total", "{frame}", Counter, [],
+        "Frames that were none and closed their connection", WINDOW_8;
+    POOL_SIZE = "mix.pool.size", "mix_pool_size", "{packet}", Gauge, [],
+        "Packets that wait for their delay to pass", TICK_64;
+    QUEUE_SIZE = "mix.queue.size", "mix_queue_size", "{packet}", Gauge, ["queue": Words(QUEUES)],
+        "Packets that wait to be unwrapped, or for their next hop to take them", TICK_64;
+    FORWARD_LAG = "mix.forward.lag", "mix_forward_lag_seconds", "s", Histogram(LAG_BOUNDS), [],
+        "How long after its time a packet was handed to the network; the sum is made of the buckets' bounds",
+        "of closed windows, each bucket rounded up to 8; held back until there are 256 packets; no delays in it";
+    UNWRAP_CPU = "mix.unwrap.cpu", "mix_unwrap_cpu_seconds_total", "s", Seconds, [],
+        "CPU time of unwrapping", TICK_CPU;
+    CONNECTIONS = "mix.connections", "mix_connections", "{connection}", Gauge, ["direction": Words(DIRECTIONS)],
+        "Open connections", TICK_4;
+    CONNECTION_REFUSALS = "mix.connection.refusals", "mix_connection_refusals_total", "{connection}", Counter, [],
+        "Connections closed at once because there were too many", WINDOW_8;
+    CONNECTION_TIMEOUTS = "mix.connection.timeouts", "mix_connection_timeouts_total", "{connection}", Counter, [],
+        "Connections closed because a frame took too long or nothing came at all", WINDOW_8;
+    CONNECTION_FAILURES = "mix.connection.failures", "mix_connection_failures_total", "{connection}", Counter, [],
+        "Connections to next hops that failed or broke", WINDOW_8;
+
+    READY = "mixnode.ready", "mixnode_ready", "1", Gauge, [],
+        "1 while packets should be sent here, as /readyz says", NO_PACKETS;
+    LIVE = "mixnode.live", "mixnode_live", "1", Gauge, [],
+        "1 while all workers turn, as /livez says", NO_PACKETS;
+    BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "1", Gauge, ["version": Constant, "protocol": Constant],
+        "Always 1; its labels say which release runs", NO_PACKETS;
+    WORKERS = "mixnode.workers", "mixnode_workers", "{thread}", Gauge, [],
+        "Worker threads", NO_PACKETS;
+    WINDOW = "telemetry.window", "telemetry_window_seconds", "s", Gauge, [],
+        "The length of the windows over which packets are counted", NO_PACKETS;
+    ANNOUNCE_CHANGES = "announce.changes", "announce_changes_total", "{change}", Counter, [],
+        "How often the announced addresses have changed", NO_PACKETS;
+
+    DIRECTORY_UP = "directory.up", "directory_up", "1", Gauge, [],
+        "1 while the directory answers and lists the node", NO_PACKETS;
+    DIRECTORY_FAILURES = "directory.failures", "directory_failures_total", "{request}", Counter, ["call": Words(CALLS)],
+        "Requests to the directory that failed", NO_PACKETS;
+    TOPOLOGY_NODES = "directory.topology.nodes", "directory_topology_nodes", "{node}", Gauge, ["kind": Words(NODES)],
+        "Nodes of the topology that the node goes by", NO_PACKETS;
+    TOPOLOGY_AGE = "directory.topology.age", "directory_topology_age_seconds", "s", Gauge, [],
+        "Time since the topology was fetched; absent until it was", NO_PACKETS;
+
+    PROCESS_CPU = "process.cpu.time", "process_cpu_seconds_total", "s", Seconds, [],
+        "CPU time of the process", TICK_CPU;
+    PROCESS_MEMORY = "process.memory.usage", "process_resident_memory_bytes", "By", Gauge, [],
+        "Resident memory of the process", TICK_MEMORY;
+    PROCESS_VIRTUAL = "process.memory.virtual", "process_virtual_memory_bytes", "By", Gauge, [],
+        "Virtual memory of the process", TICK_MEMORY;
+    PROCESS_OPEN_FDS = "process.unix.file_descriptor.count", "process_open_fds", "{file_descriptor}", Gauge, [],
+        "Open file descriptors", TICK_4;
+    PROCESS_MAX_FDS = "process.unix.file_descriptor.limit", "process_max_fds", "{file_descriptor}", Gauge, [],
+        "File descriptors that the process may open", NO_PACKETS;
+    PROCESS_THREADS = "process.thread.count", "process_threads", "{thread}", Gauge, [],
+        "Threads of the process", TICK_4;
+    PROCESS_START = "process.start_time", "process_start_time_seconds", "s", Gauge, [],
+        "When the process started, in seconds since the epoch", NO_PACKETS;
+    PROCESS_UPTIME = "process.uptime", "process_uptime_seconds", "s", Gauge, [],
+        "Time since the node started", NO_PACKETS;
+
+    TOKIO_BUSY = "tokio.busy", "tokio_busy_seconds_total", "s", Seconds, [],
+        "Time that the runtimes of all workers were at work", TICK_CPU;
+    TOKIO_TASKS = "tokio.tasks", "tokio_tasks", "{task}", Gauge, [],
+        "Tasks of the runtimes of all workers, about one for each connection", TICK_4;
+
+    EXPORTED = "telemetry.exported", "telemetry_exported_total", "{item}", Counter, ["signal": Words(SIGNALS)],
+        "Spans, and sets of metrics, that a collector took", NO_PACKETS;
+    LOST = "telemetry.lost", "telemetry_lost_total", "{item}", Counter,
+        ["signal": Words(LOSABLE), "reason": Words(LOSSES)],
+        "Spans, sets of metrics, and lines of the log that nobody took", NO_PACKETS;
+}
+
+/// How many messages a stage handled in the window, rounded up to 64.
+pub const MESSAGE_COUNT: &str = "messaging.batch.message_count";
+/// The root of the pipeline's spans.
+pub const MIX_WINDOW: &str = "mix.window";
+
+/// All spans.
+pub static SPANS: &[Span] = &[
+    Span {
+        name: MIX_WINDOW,
+        parent: None,
+        attributes: &["mix.window.seconds"],
+        help: "A closed window, from one multiple of its length to the next by the wall clock",
+    },
+    Span {
+        name: "mix.receive",
+        parent: Some(MIX_WINDOW),
+        attributes: &[MESSAGE_COUNT, "mix.bad_frames", "mix.connections"],
+        help: "Frames taken from the network",
+    },
+    Span {
+        name: "mix.unwrap",
+        parent: Some(MIX_WINDOW),
+        attributes: &[MESSAGE_COUNT, "mix.final", "mix.unwrap.cpu", "mix.queue.size", "mix.dropped.*", "error.type"],
+        help: "Packets unwrapped, and those given up by it",
+    },
+    Span {
+        name: "mix.delay",
+        parent: Some(MIX_WINDOW),
+        attributes: &[MESSAGE_COUNT, "mix.pool.size"],
+        help: "Packets whose delay has passed",
+    },
+    Span {
+        name: "mix.forward",
+        parent: Some(MIX_WINDOW),
+        attributes: &[MESSAGE_COUNT, "mix.connections", "mix.queue.size", "mix.dropped.*", "error.type"],
+        help: "Packets handed to the network, and those given up on the way",
+    },
+    directory_span("directory.register", "Registering the node"),
+    directory_span("directory.topology", "Fetching the topology"),
+    directory_span("directory.unregister", "Taking the node out of the directory"),
+    directory_span("directory.metrics", "Reporting rounded packet counts"),
+    Span {
+        name: "address.detect",
+        parent: None,
+        attributes: &["address.count", "address.steps", "error.type"],
+        help: "Looking for the addresses to announce",
+    },
+];
+
+const fn directory_span(name: &'static str, help: &'static str) -> Span {
+    let attributes = &[
+        "http.request.method",
+        "url.template",
+        "http.response.status_code",
+        "http.request.resend_count",
+        "error.type",
+    ];
+    Span { name, parent: None, attributes, help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_metrics_share_a_name() {
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        let prometheus: BTreeSet<_> = METRICS.iter().map(|metric| metric.prometheus).collect();
+        assert_eq!((names.len(), prometheus.len()), (METRICS.len(), METRICS.len()));
+    }
+
+    #[test]
+    fn prometheus_names_end_as_the_conventions_say() {
+        for metric in METRICS {
+            let name = metric.prometheus;
+            let sums = matches!(metric.kind, Counter | Seconds);
+            assert_eq!(sums, name.ends_with("_total"), "{name}");
+            assert_eq!(metric.unit == "s", name.contains("_seconds"), "{name}");
+            assert_eq!(metric.unit == "By", name.ends_with("_bytes"), "{name}");
+            assert!(metric.kind != Seconds || metric.unit == "s", "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn outside_process_the_two_names_are_the_same() {
+        let words = |name: &str| name.replace('.', "_");
+        for metric in METRICS.iter().filter(|metric| !metric.name.starts_with("process.")) {
+            let expected = match (metric.unit, metric.kind) {
+                ("s", Seconds) => format!("{}_seconds_total", words(metric.name)),
+                ("s", _) => format!("{}_seconds", words(metric.name)),
+                (_, Counter) => format!("{}_total", words(metric.name)),
+                _ => words(metric.name),
+            };
+            assert_eq!(metric.prometheus, expected);
+        }
+    }
+
+    #[test]
+    fn parents_of_spans_are_spans() {
+        for span in SPANS {
+            assert!(span.parent.is_none_or(|parent| SPANS.iter().any(|other| other.name == parent)), "{}", span.name);
+        }
+    }
+
+    #[test]
+    fn attributes_say_only_what_they_may() {
+        assert!(DropReasons.allow("replay") && !DropReasons.allow("192.0.2.1"));
+        assert!(Words(STAGES).allow("final") && !Words(STAGES).allow("finale"));
+    }
+}
