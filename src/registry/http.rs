@@ -1,6 +1,7 @@
 //! The REST API: paths, limits, and who may ask what.
 
 mod error;
+mod exposition;
 mod extract;
 mod measurements;
 mod nodes;
@@ -47,6 +48,7 @@ pub(super) fn router(store: Store) -> Router {
         .route("/api/mixmining/topology/removed", get(nodes::removed_topology))
         .route("/api/metrics/mixes", post(measurements::add_metric).get(measurements::metrics))
         .route("/healthz", get(nodes::healthz))
+        .route("/metrics", get(exposition::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -15,7 +15,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::RegistryError;
 
-pub(super) use measurements::REPUTATION_MAX;
+pub(super) use measurements::{Measured, REPUTATION_MAX};
 pub(super) use nodes::{NewNode, Registered, Role, Unregistered};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/registry/migrations");

@@ -287,3 +287,31 @@ async fn a_failing_store_is_a_500_that_says_nothing_of_it() {
         assert!(body["error"].as_str().unwrap().starts_with("internal error"), "{body}");
     }
 }
+
+#[tokio::test]
+async fn prometheus_reads_nodes_reputation_and_measurements_of_those_registered() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    for (byte, ip_version, up) in [(1, "4", true), (1, "4", true), (1, "4", true), (1, "4", false), (2, "6", true)] {
+        api.post(HOME, "/api/mixmining", &json!({"pubKey": key(byte), "ipVersion": ip_version, "up": up})).await;
+    }
+    let request = Request::get("/metrics").extension(Peer(STRANGER.parse().unwrap())).body(Body::empty()).unwrap();
+    let response = api.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let of_node = format!("identity=\"{}\"", key(1));
+    for line in [
+        "mix_registry_nodes{role=\"mixnode\"} 1".to_owned(),
+        "mix_registry_nodes{role=\"gateway\"} 0".to_owned(),
+        "mix_registry_active_mixnodes 0".to_owned(),
+        format!("mix_registry_node_reputation{{{of_node},layer=\"1\"}} 7"),
+        format!("mix_registry_node_up{{{of_node},ip_version=\"4\"}} 0"),
+        format!("mix_registry_node_uptime_ratio{{{of_node},ip_version=\"4\"}} 0.75"),
+    ] {
+        assert!(body.lines().any(|told| told == line), "{line} is missing in\n{body}");
+    }
+    let time = format!("mix_registry_node_measured_timestamp_seconds{{{of_node},ip_version=\"4\"}} ");
+    assert_eq!(body.lines().filter(|told| told.starts_with(&time)).count(), 1, "{body}");
+    assert!(!body.contains(&key(2)), "a node that is not registered is listed:\n{body}");
+}

@@ -49,6 +49,20 @@ struct Uptime {
     day: u8,
 }
 
+/// What the last day's measurements of one node over one IP version say.
+#[derive(Debug, PartialEq, FromRow)]
+pub(in crate::registry) struct Measured {
+    pub(in crate::registry) identity: String,
+    /// 4 or 6.
+    pub(in crate::registry) ip_version: i64,
+    /// Whether the latest one succeeded.
+    pub(in crate::registry) up: bool,
+    /// When that arrived.
+    pub(in crate::registry) at: i64,
+    /// How many of them succeeded, from 0 to 1.
+    pub(in crate::registry) uptime: f64,
+}
+
 impl Store {
     /// Keeps the measurements and moves the reputation of those nodes that are registered now: all or none.
     pub(in crate::registry) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> sqlx::Result<()> {
@@ -114,6 +128,19 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         Ok(reports(uptimes))
+    }
+
+    /// The measurements of the nodes that are registered now and were measured in the last day.
+    pub(in crate::registry) async fn measured(&self, now: i64) -> sqlx::Result<Vec<Measured>> {
+        // As above, `up` and `at` are those of the row with the greatest id.
+        sqlx::query_as(
+            "SELECT identity, ip_version, up, at, MAX(id), AVG(up) AS uptime
+             FROM status JOIN node USING (identity) WHERE at > ?
+             GROUP BY identity, ip_version ORDER BY identity, ip_version",
+        )
+        .bind(now - DAY)
+        .fetch_all(&self.pool)
+        .await
     }
 
     pub(super) async fn purge_statuses(&self, now: i64) -> sqlx::Result<()> {
