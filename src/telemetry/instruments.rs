@@ -2,7 +2,7 @@
 //!
 //! `/metrics`, OTLP, `docs/metrics.md` and the tests all come from these tables; what is not in them is not told.
 //! What stands last for a metric says why it cannot unmix: how it is rounded, or that it is not about packets.
-//! Nothing is told by worker: a worker owns next hops, so its work says how many packets of a window leave to which hops.
+//! Nothing is told by worker: a worker owns next hops, so its work says how many packets of a window leave to which.
 
 use crate::packet::DropReason;
 

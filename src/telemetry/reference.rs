@@ -28,10 +28,10 @@ const HEAD: &str = "\
 
 # Metrics and spans
 
-All that a node tells in numbers. The metrics are at `/metrics` on `http.listen` for Prometheus, and go to a collector by
-OTLP once an endpoint is set; the numbers are the same. Counts of packets are of closed windows (`telemetry.window`) and
-rounded up, so that they cannot tell which packet that left is which packet that came; a counter is the sum of such
-windows. Nothing else is exported, and nothing by peer. `nym-mixnode telemetry reference --json` prints this for programs.
+All that a node tells in numbers. The metrics are at `/metrics` on `http.listen` for Prometheus, and go to a collector
+by OTLP once an endpoint is set; the numbers are the same. Counts of packets are of closed windows (`telemetry.window`)
+and rounded up, so that they cannot tell which packet that left is which packet that came; a counter is the sum of such
+windows. Nothing else is exported, and nothing by peer. `nym-mixnode telemetry reference --json` is for programs.
 
 | Prometheus | OpenTelemetry | type | unit | attributes | meaning | safe because it is or |
 |---|---|---|---|---|---|---|
@@ -40,10 +40,10 @@ windows. Nothing else is exported, and nothing by peer. `nym-mixnode telemetry r
 const SPANS_HEAD: &str = "
 ## Spans
 
-The spans of the mix are made by the clock and not by packets: each window ends at a multiple of its length by the wall
-clock and gives one `mix.window` with its four children, all with the same start and end, whatever the traffic. A span of
-a stage has the status error when it gave up 1 % of its packets or more; `error.type` is then the commonest reason. Spans of
-the directory and of address detection are real requests; no trace context is sent with them.
+The spans of the mix are made by the clock and not by packets: each window ends at a multiple of its length by the
+wall clock and gives one `mix.window` with its four children, all with the same start and end, whatever the traffic. A
+span of a stage has the status error when the stage gave up 1 % of its packets or more; `error.type` is then the
+commonest reason. Spans of the directory and of address detection are real requests; no trace context goes with them.
 
 | span | child of | attributes | meaning |
 |---|---|---|---|
