@@ -28,7 +28,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use announce::detection;
-pub(crate) use announce::listen_addresses;
+pub(crate) use announce::{announce_port, listen_addresses};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
 pub use home::{NodeHome, NodeId};
@@ -76,7 +76,9 @@ pub struct ListenConfig {
 pub struct AnnounceConfig {
     /// `host:port`, one or two (IPv4 and IPv6); none when they are to be detected.
     pub addresses: Vec<AnnounceAddr>,
-    /// How.
+    /// Of those that are detected.
+    pub port: u16,
+    /// How they are detected.
     pub detection: DetectionConfig,
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::address::{Detected, Detection, Detector};
-use crate::config::settings::{self as s, DEFAULT_PORT};
+use crate::config::settings as s;
 use crate::config::{Config, Source, Values};
 
 use super::Failure;
@@ -45,8 +45,7 @@ pub(super) async fn find_missing(config: &Config) -> Result<Option<(Detector, De
     if !config.announce.addresses.is_empty() {
         return Ok(None);
     }
-    let port = config.listen.addresses.first().map_or(DEFAULT_PORT, |address| address.get().port());
-    let detector = Detector::new(config.announce.detection.clone(), port);
+    let detector = Detector::new(config.announce.detection.clone(), config.announce.port);
     let detection = detector.detect().await.found()?;
     for step in detection.steps.iter().filter(|step| step.failed) {
         tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::address::{BindAddr, Detection, Detector, Step};
 use crate::config::environment::{self, Environment};
-use crate::config::{self, Layers, NodeHome, NodeId, Source, Values, settings as s};
+use crate::config::{self, Layers, NodeHome, NodeId, Source, Values};
 
 use super::addresses::AddressFlags;
 use super::output::say;
@@ -61,7 +61,7 @@ struct Entry {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let values = settings(&args)?;
     let bind = Bind::of(&values)?;
-    let detection = Detector::new(config::detection(&values)?, bind.port()).detect().await;
+    let detection = Detector::new(config::detection(&values)?, config::announce_port(&values)?).detect().await;
     if args.json {
         let document = serde_json::to_string_pretty(&document(&bind, &detection)).unwrap_or_default();
         say(io::stdout(), document)?;
@@ -99,11 +99,6 @@ impl Bind {
     fn of(values: &Values) -> Result<Self, Failure> {
         let listen = config::listen_addresses(values)?;
         Ok(Self(listen.into_iter().map(|(address, source)| (BindAddr::new(address), source)).collect()))
-    }
-
-    /// The port that is announced: the first one that is listened on.
-    fn port(&self) -> u16 {
-        self.0.first().map_or(s::DEFAULT_PORT, |(address, _)| address.get().port())
     }
 
     fn entries(&self) -> impl Iterator<Item = (BindAddr, String)> {

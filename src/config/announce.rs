@@ -34,7 +34,8 @@ pub(super) fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> 
 pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
     let detection = detection(values)?;
     let key = s::ANNOUNCE_ADDRESSES.about.key;
-    let port = listen.first().map_or(s::DEFAULT_PORT, |(address, _)| address.port());
+    let own_port = values.parse_if_set(&s::ANNOUNCE_PORT)?;
+    let port = announced_port(own_port, listen);
     let mut addresses: Vec<AnnounceAddr> = Vec::new();
     for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
         let address = host.with_default_port(port);
@@ -47,14 +48,27 @@ pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Resu
     }
     if addresses.is_empty() {
         for (address, place) in listen {
-            let Ok(announced) = AnnounceAddr::new(*address, detection.allow_private) else { continue };
-            if has_family(&addresses, *address) {
+            let address = SocketAddr::new(address.ip(), own_port.unwrap_or(address.port()));
+            let Ok(announced) = AnnounceAddr::new(address, detection.allow_private) else { continue };
+            if has_family(&addresses, address) {
                 return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
             }
             addresses.push(announced);
         }
     }
-    Ok(AnnounceConfig { addresses, detection })
+    Ok(AnnounceConfig { addresses, port, detection })
+}
+
+fn announced_port(own: Option<u16>, listen: &[(SocketAddr, Source)]) -> u16 {
+    own.or_else(|| listen.first().map(|(address, _)| address.port())).unwrap_or(s::DEFAULT_PORT)
+}
+
+/// The port of addresses that are detected, which does not take a whole configuration.
+///
+/// # Errors
+/// When one of the settings that decide it is not allowed.
+pub(crate) fn announce_port(values: &Values) -> Result<u16, ConfigError> {
+    Ok(announced_port(values.parse_if_set(&s::ANNOUNCE_PORT)?, &listen_addresses(values)?))
 }
 
 const ONE_TOO_MANY: &str =

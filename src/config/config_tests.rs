@@ -114,6 +114,23 @@ fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
 }
 
 #[test]
+fn the_announced_port_may_be_another_than_the_one_that_is_listened_on() {
+    let port = |listen: &[&str], announce: &[&str]| {
+        let mut values = minimal();
+        values.set_list(&s::LISTEN_ADDRESSES.about, listen.iter().copied(), &Source::Program);
+        values.set_list(&s::ANNOUNCE_ADDRESSES.about, announce.iter().copied(), &Source::Program);
+        values.set(&s::ANNOUNCE_PORT.about, "31789", &Source::Program);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!((config.announce.port, announce_port(&values).unwrap()), (31_789, 31_789), "of what is detected");
+        announced(&config).iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(port(&["36.68.243.1"], &[]), ["36.68.243.1:31789"]);
+    assert_eq!(port(&["10.0.0.1:1790"], &["36.68.243.9", "2600::1"]), ["36.68.243.9:31789", "[2600::1]:31789"]);
+    assert_eq!(port(&["10.0.0.1"], &["36.68.243.9:1"]), ["36.68.243.9:1"], "what is written with its address wins");
+    assert_eq!(port(&["10.0.0.1"], &[]), [""; 0]);
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let mut values = minimal();
     for (about, text) in [(&s::MIX_WORKERS.about, "many"), (&s::NODE_LAYER.about, "0"), (&s::MIX_MEMORY.about, "1")] {

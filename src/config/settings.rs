@@ -115,6 +115,11 @@ settings! {
         Follows("those of listen that others can reach, or else what is detected"), |t| t.parse().ok(),
         "an IP address, with or without a port",
         "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
+    ANNOUNCE_PORT: u16 = "announce.port", Follows("the port of the first address that is listened on"),
+        |t| count(t, 1..=u16::MAX),
+        "a whole number from 1 to 65535",
+        "The port of announced addresses that are written without one, or detected, where it differs from the port\n\
+         that is listened on: a node port of Kubernetes, a load balancer, a forwarded port.";
     ANNOUNCE_SOURCE: AnnounceSource = "announce.source", Value("auto"), |t| t.parse().ok(),
         "auto, kubernetes-node or kubernetes-service",
         "Where announce addresses are looked for when none are set: in the cloud's metadata and on this machine's\n\
