@@ -1,0 +1,189 @@
+# Mixnodes on EC2: each a machine with a fixed IPv4 and IPv6 address, and a disk of its own for the keys. Machine and
+# system can be replaced at any time; address and identity stay.
+
+data "aws_region" "current" {}
+
+data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_availability_zones" "available" {
+  state = "available"
+
+  # Local zones, which one has to opt in to, have neither all instance types nor all of EC2.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+# Amazon Linux 2023: it has the agent of Session Manager, and Docker among its packages.
+data "aws_ami" "this" {
+  count = var.ami_id == null ? 1 : 0
+
+  owners      = [var.ami_owner]
+  most_recent = true
+
+  filter {
+    name   = "name"
+    values = [var.ami_name]
+  }
+
+  filter {
+    name   = "architecture"
+    values = ["x86_64"]
+  }
+}
+
+data "aws_subnet" "given" {
+  for_each = { for index, id in var.subnet_ids : tostring(index) => id }
+  id       = each.value
+}
+
+module "network" {
+  source = "./network"
+  count  = length(var.subnet_ids) == 0 ? 1 : 0
+
+  name  = var.node_id
+  zones = local.zones
+  cidr  = var.vpc_cidr
+  tags  = local.tags
+}
+
+locals {
+  tags  = merge({ Application = "nym-mixnode" }, var.tags)
+  zones = coalescelist(var.zones, slice(data.aws_availability_zones.available.names, 0, min(var.node_count, 3, length(data.aws_availability_zones.available.names))))
+
+  # The nodes go around the subnets in turn.
+  given = [for index in range(length(var.subnet_ids)) : data.aws_subnet.given[tostring(index)]]
+  nodes = {
+    for index in range(var.node_count) : tostring(index + 1) => {
+      # The first keeps its name when further ones come.
+      name        = index == 0 ? var.node_id : "${var.node_id}-${index + 1}"
+      zone        = length(var.subnet_ids) == 0 ? local.zones[index % length(local.zones)] : local.given[index % length(local.given)].availability_zone
+      subnet_id   = length(var.subnet_ids) == 0 ? module.network[0].subnets[local.zones[index % length(local.zones)]] : local.given[index % length(local.given)].id
+      ipv6_subnet = length(var.subnet_ids) == 0 ? module.network[0].ipv6_cidrs[local.zones[index % length(local.zones)]] : local.given[index % length(local.given)].ipv6_cidr_block
+    }
+  }
+
+  vpc_id   = length(var.subnet_ids) == 0 ? module.network[0].vpc_id : local.given[0].vpc_id
+  ami_id   = var.ami_id == null ? one(data.aws_ami.this[*].id) : var.ami_id
+  location = var.location == "" ? var.region : var.location
+  log_name = "/nym-mixnode/${var.node_id}"
+}
+
+module "bootstrap" {
+  source   = "../bootstrap"
+  for_each = local.nodes
+
+  node_id            = each.value.name
+  image              = var.image
+  role               = var.role
+  directory_url      = var.directory_url
+  layer              = var.layer
+  location           = local.location
+  incentives_address = var.incentives_address
+  announce_hosts     = var.announce_hosts
+  port               = var.port
+  nofile             = var.nofile
+  otlp_endpoint      = var.otlp_endpoint
+  environment        = var.environment
+  collector          = var.collector
+  cloud              = "aws"
+  # The volume's own name comes first, so that no other disk is ever taken for it.
+  key_disks   = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}", "/dev/sdf", "/dev/xvdf"]
+  log_driver  = var.cloud_logging ? "awslogs" : "none"
+  log_options = var.cloud_logging ? { awslogs-region = var.region, awslogs-group = local.log_name, awslogs-stream = each.value.name } : {}
+}
+
+# The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it
+# gone takes it out of the state first (`terraform state rm`) and deletes it by hand.
+resource "aws_ebs_volume" "keys" {
+  #checkov:skip=CKV_AWS_189:encrypted with the account's key unless kms_key_id names another
+  for_each = local.nodes
+
+  availability_zone = each.value.zone
+  size              = 1
+  type              = "gp3"
+  encrypted         = true
+  kms_key_id        = var.kms_key_id
+  tags              = merge(local.tags, { Name = "${each.value.name}-keys" })
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_volume_attachment" "keys" {
+  for_each = local.nodes
+
+  device_name = "/dev/sdf"
+  volume_id   = aws_ebs_volume.keys[each.key].id
+  instance_id = aws_instance.node[each.key].id
+  # The node drains, and the file system is unmounted, before the disk goes.
+  stop_instance_before_detaching = true
+}
+
+resource "aws_eip" "node" {
+  #checkov:skip=CKV2_AWS_19:it is associated by aws_eip_association, so that it outlives the machine
+  for_each = local.nodes
+  tags     = merge(local.tags, { Name = each.value.name })
+}
+
+resource "aws_eip_association" "node" {
+  for_each = local.nodes
+
+  allocation_id = aws_eip.node[each.key].id
+  instance_id   = aws_instance.node[each.key].id
+}
+
+resource "aws_instance" "node" {
+  #checkov:skip=CKV_AWS_126:the node has metrics of its own, every minute and finer
+  #checkov:skip=CKV_AWS_88:the only public address is the fixed one
+  for_each = local.nodes
+
+  ami                         = local.ami_id
+  instance_type               = var.instance_type
+  subnet_id                   = each.value.subnet_id
+  vpc_security_group_ids      = [aws_security_group.node.id]
+  associate_public_ip_address = false
+  # By the name, not by chance: the next machine has the same address.
+  ipv6_addresses              = [cidrhost(each.value.ipv6_subnet, parseint(substr(sha256(each.value.name), 0, 12), 16))]
+  iam_instance_profile        = aws_iam_instance_profile.node.name
+  ebs_optimized               = true
+  user_data                   = module.bootstrap[each.key].user_data
+  user_data_replace_on_change = true
+  tags                        = merge(local.tags, { Name = each.value.name })
+
+  metadata_options {
+    http_endpoint = "enabled"
+    http_tokens   = "required"
+    # Room for a container with a network of its own: with 1 its requests would time out.
+    http_put_response_hop_limit = 2
+    http_protocol_ipv6          = "enabled"
+  }
+
+  root_block_device {
+    volume_type           = "gp3"
+    volume_size           = var.root_volume_gib
+    encrypted             = true
+    kms_key_id            = var.kms_key_id
+    delete_on_termination = true
+    tags                  = merge(local.tags, { Name = "${each.value.name}-root" })
+  }
+
+  lifecycle {
+    # A newer system image does not replace running nodes: change the image, or use -replace, when it suits you.
+    ignore_changes = [ami]
+
+    precondition {
+      condition     = data.aws_region.current.id == var.region
+      error_message = "region = \"${var.region}\", but the aws provider works in ${data.aws_region.current.id}: set the same in both."
+    }
+
+    precondition {
+      condition     = length(module.bootstrap[each.key].user_data) <= 16384
+      error_message = "The user data has ${length(module.bootstrap[each.key].user_data)} bytes, EC2 takes 16384: shorten the collector's configuration or environment."
+    }
+  }
+}

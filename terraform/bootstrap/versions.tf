@@ -1,0 +1,4 @@
+terraform {
+  # Validations that look at other variables.
+  required_version = ">= 1.9"
+}

@@ -1,0 +1,63 @@
+# Who gets at a node, and what a node gets at.
+
+locals {
+  tag = "${local.name}-nym-${var.role}"
+}
+
+# A mixnode serves everybody, and that on one port. There is no rule for SSH.
+resource "google_compute_firewall" "packets" {
+  #trivy:ignore:AVD-GCP-0027
+  for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
+
+  name          = "${local.tag}-${each.key}"
+  description   = var.role == "mixnode" ? "Mix packets" : "The directory's API"
+  network       = data.google_compute_subnetwork.this.network
+  direction     = "INGRESS"
+  source_ranges = [each.value]
+  target_tags   = [local.tag]
+
+  allow {
+    protocol = "tcp"
+    ports    = [tostring(module.bootstrap["1"].port)]
+  }
+}
+
+# Telemetry of the nodes in the same network, where there is a collector for it.
+resource "google_compute_firewall" "telemetry" {
+  count = var.collector == null ? 0 : 1
+
+  name          = "${local.tag}-otlp"
+  description   = "OTLP from the nodes of this network"
+  network       = data.google_compute_subnetwork.this.network
+  direction     = "INGRESS"
+  source_ranges = [var.collector_from]
+  target_tags   = [local.tag]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["4317", "4318"]
+  }
+}
+
+# The network that a subnetwork belongs to, given or made.
+data "google_compute_subnetwork" "this" {
+  self_link = local.subnetwork
+}
+
+resource "google_service_account" "node" {
+  account_id   = local.account
+  display_name = "Mixnode ${var.node_id}"
+}
+
+resource "google_project_iam_member" "logs" {
+  count = var.cloud_logging ? 1 : 0
+
+  project = google_service_account.node.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.node.member
+}
+
+locals {
+  # 6 to 30 characters. What does not fit is told apart by a hash.
+  account = length(local.name) >= 6 && length(local.name) <= 30 ? local.name : "${trimsuffix(substr(local.name, 0, 20), "-")}-${substr(sha256(local.name), 0, 8)}"
+}
