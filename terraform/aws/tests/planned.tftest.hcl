@@ -1,0 +1,211 @@
+# What is planned.
+
+mock_provider "aws" {
+  override_during = plan
+
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
+
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c", "eu-central-1d"] }
+  }
+
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
+  }
+
+  mock_resource "aws_vpc" {
+    defaults = { ipv6_cidr_block = "2a05:d014:1234:5600::/56" }
+  }
+
+  mock_resource "aws_ebs_volume" {
+    defaults = { id = "vol-0123456789abcdef0" }
+  }
+}
+
+variables {
+  node_id       = "winston-smithnode"
+  image         = "registry.example/nym-mixnode:0.1.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  directory_url = "http://directory.example:8081"
+  region        = "eu-central-1"
+}
+
+run "metadata_needs_a_token_and_reaches_a_container" {
+  command = plan
+
+  assert {
+    condition     = aws_instance.node["1"].metadata_options[0].http_tokens == "required"
+    error_message = "the old metadata service answers anybody"
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].metadata_options[0].http_put_response_hop_limit == 2
+    error_message = "a bridged container does not reach the metadata"
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].metadata_options[0].http_endpoint == "enabled"
+    error_message = "the node cannot find its addresses"
+  }
+}
+
+run "only_1789_is_open_on_both_families" {
+  command = plan
+
+  assert {
+    condition     = length(aws_security_group_rule.packets) == 2 && length(aws_security_group_rule.telemetry) == 0
+    error_message = "there are other rules"
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.packets : rule.from_port == 1789 && rule.to_port == 1789 && rule.protocol == "tcp" && rule.type == "ingress"])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.packets["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"])
+    error_message = "IPv4 is not open to all"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.packets["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
+    error_message = "IPv6 is not open to all"
+  }
+}
+
+run "disks_are_encrypted_and_the_keys_lie_on_their_own" {
+  command = plan
+
+  assert {
+    condition     = aws_instance.node["1"].root_block_device[0].encrypted && aws_ebs_volume.keys["1"].encrypted
+    error_message = "a disk is not encrypted"
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].root_block_device[0].delete_on_termination
+    error_message = "the system disk outlives the machine"
+  }
+
+  assert {
+    condition     = aws_volume_attachment.keys["1"].stop_instance_before_detaching
+    error_message = "the keys are pulled from under a running node"
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].user_data_replace_on_change
+    error_message = "a change of the configuration would not arrive"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0")
+    error_message = "the disk is not found by its own name"
+  }
+}
+
+run "addresses_are_fixed" {
+  command = plan
+
+  assert {
+    condition     = length(aws_eip.node) == 1 && length(aws_eip_association.node) == 1
+    error_message = "there is no fixed IPv4 address"
+  }
+
+  assert {
+    condition     = !aws_instance.node["1"].associate_public_ip_address
+    error_message = "the machine has a passing address too"
+  }
+
+  assert {
+    condition     = one(aws_instance.node["1"].ipv6_addresses) == cidrhost("2a05:d014:1234:5600::/64", parseint(substr(sha256("winston-smithnode"), 0, 12), 16))
+    error_message = "the IPv6 address is not that of the name"
+  }
+}
+
+run "rights_are_few" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.session[0].policy).Statement[0].Action == ["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
+    error_message = "Session Manager may more than open a session"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.logs[0].policy).Statement[0].Resource == "arn:aws:logs:eu-central-1:123456789012:log-group:/nym-mixnode/winston-smithnode:*"
+    error_message = "it may write other logs"
+  }
+}
+
+run "no_rights_that_are_not_needed" {
+  command = plan
+
+  variables {
+    session_manager = false
+    cloud_logging   = false
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.session) == 0 && length(aws_iam_role_policy.logs) == 0 && length(aws_cloudwatch_log_group.node) == 0
+    error_message = "rights are left"
+  }
+}
+
+run "several_nodes_are_spread_over_the_zones" {
+  command = plan
+
+  variables {
+    node_count = 5
+  }
+
+  assert {
+    condition     = length(aws_instance.node) == 5 && length(aws_eip.node) == 5 && length(aws_ebs_volume.keys) == 5
+    error_message = "not five of each"
+  }
+
+  assert {
+    condition     = output.zones == { winston-smithnode = "eu-central-1a", winston-smithnode-2 = "eu-central-1b", winston-smithnode-3 = "eu-central-1c", winston-smithnode-4 = "eu-central-1a", winston-smithnode-5 = "eu-central-1b" }
+    error_message = "they are not spread, or the first has changed its name"
+  }
+
+  assert {
+    condition     = length(distinct(flatten([for node in aws_instance.node : node.ipv6_addresses]))) == 5
+    error_message = "two have one address"
+  }
+}
+
+run "the_limit_on_open_files_is_everywhere" {
+  command = plan
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "LimitNOFILE=65535") && strcontains(module.bootstrap["1"].user_data, "--ulimit nofile=65535:65535") && strcontains(module.bootstrap["1"].user_data, "NYM_MIXNODE_LIMITS_NOFILE=65535")
+    error_message = "it is missing in the unit, the container or the node"
+  }
+}
+
+run "a_registry_serves_8081_and_its_collector_the_private_network" {
+  command = plan
+
+  variables {
+    role          = "registry"
+    directory_url = ""
+    collector     = { image = "collector:1", configuration = "receivers: {}" }
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.packets : rule.from_port == 8081 && rule.to_port == 8081])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.telemetry[0].cidr_blocks == tolist(["10.89.0.0/16"])
+    error_message = "telemetry is taken from elsewhere"
+  }
+}

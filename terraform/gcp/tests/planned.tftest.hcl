@@ -1,0 +1,203 @@
+# What is planned.
+
+mock_provider "google" {
+  override_during = plan
+
+  mock_data "google_compute_zones" {
+    defaults = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c"] }
+  }
+
+  mock_data "google_compute_subnetwork" {
+    defaults = { network = "https://www.googleapis.com/compute/v1/projects/p/global/networks/n" }
+  }
+
+  mock_resource "google_compute_subnetwork" {
+    defaults = { self_link = "https://www.googleapis.com/compute/v1/projects/p/regions/europe-west3/subnetworks/s" }
+  }
+
+  mock_resource "google_service_account" {
+    defaults = { member = "serviceAccount:a@p.iam.gserviceaccount.com", project = "p", email = "a@p.iam.gserviceaccount.com" }
+  }
+}
+
+override_resource {
+  target          = google_compute_address.ipv4
+  override_during = plan
+  values          = { address = "36.68.243.18" }
+}
+
+override_resource {
+  target          = google_compute_address.ipv6
+  override_during = plan
+  values          = { address = "2600:1900:4000:1234::" }
+}
+
+variables {
+  node_id       = "winston-smithnode"
+  image         = "registry.example/nym-mixnode:0.1.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  directory_url = "http://directory.example:8081"
+  region        = "europe-west3"
+}
+
+run "only_1789_is_open_on_both_families" {
+  command = plan
+
+  assert {
+    condition     = length(google_compute_firewall.packets) == 2 && length(google_compute_firewall.telemetry) == 0
+    error_message = "there are other rules"
+  }
+
+  assert {
+    condition     = alltrue([for rule in google_compute_firewall.packets : one(rule.allow).protocol == "tcp" && one(rule.allow).ports == tolist(["1789"])])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = google_compute_firewall.packets["ipv4"].source_ranges == toset(["0.0.0.0/0"]) && google_compute_firewall.packets["ipv6"].source_ranges == toset(["::/0"])
+    error_message = "not open to all"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].metadata["enable-oslogin"] == "TRUE" && google_compute_instance.node["1"].metadata["block-project-ssh-keys"] == "TRUE"
+    error_message = "keys of the project open the machine"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].metadata["serial-port-enable"] == "FALSE"
+    error_message = "the serial port is open"
+  }
+}
+
+run "both_addresses_are_fixed" {
+  command = plan
+
+  assert {
+    condition     = google_compute_address.ipv4["1"].address_type == "EXTERNAL" && google_compute_address.ipv6["1"].ip_version == "IPV6" && google_compute_address.ipv6["1"].ipv6_endpoint_type == "VM"
+    error_message = "an address is not fixed"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].network_interface[0].stack_type == "IPV4_IPV6"
+    error_message = "the machine has one family"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].network_interface[0].access_config[0].nat_ip == google_compute_address.ipv4["1"].address
+    error_message = "the machine has another IPv4 address"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].network_interface[0].ipv6_access_config[0].external_ipv6 == google_compute_address.ipv6["1"].address
+    error_message = "the machine has another IPv6 address"
+  }
+}
+
+run "the_keys_lie_on_a_disk_of_their_own" {
+  command = plan
+
+  assert {
+    condition     = google_compute_instance.node["1"].attached_disk[0].device_name == "nym-keys" && google_compute_disk.keys["1"].name == "winston-smithnode-keys"
+    error_message = "the disk is not found by its name"
+  }
+
+  assert {
+    condition     = strcontains(google_compute_instance.node["1"].metadata["user-data"], "/dev/disk/by-id/google-nym-keys")
+    error_message = "the machine looks elsewhere"
+  }
+}
+
+run "the_machine_is_a_shielded_one" {
+  command = plan
+
+  assert {
+    condition     = google_compute_instance.node["1"].shielded_instance_config[0].enable_secure_boot && google_compute_instance.node["1"].shielded_instance_config[0].enable_vtpm && google_compute_instance.node["1"].shielded_instance_config[0].enable_integrity_monitoring
+    error_message = "it is not"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].min_cpu_platform == "Intel Ice Lake"
+    error_message = "an N2 may be one without AVX-512 IFMA"
+  }
+}
+
+run "rights_are_few" {
+  command = plan
+
+  assert {
+    condition     = google_project_iam_member.logs[0].role == "roles/logging.logWriter"
+    error_message = "it may more than write logs"
+  }
+}
+
+run "no_rights_that_are_not_needed" {
+  command = plan
+
+  variables {
+    cloud_logging = false
+  }
+
+  assert {
+    condition     = length(google_project_iam_member.logs) == 0
+    error_message = "rights are left"
+  }
+}
+
+run "several_nodes_are_spread_over_the_zones" {
+  command = plan
+
+  variables {
+    node_count = 5
+  }
+
+  assert {
+    condition     = length(google_compute_instance.node) == 5 && length(google_compute_disk.keys) == 5
+    error_message = "not five of each"
+  }
+
+  assert {
+    condition     = output.zones == { winston-smithnode = "europe-west3-a", winston-smithnode-2 = "europe-west3-b", winston-smithnode-3 = "europe-west3-c", winston-smithnode-4 = "europe-west3-a", winston-smithnode-5 = "europe-west3-b" }
+    error_message = "they are not spread, or the first has changed its name"
+  }
+}
+
+run "names_are_such_as_google_takes" {
+  command = plan
+
+  variables {
+    node_id = "Winston_Smith"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].name == "winston-smith" && can(regex("^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$", google_service_account.node.account_id))
+    error_message = "they are not"
+  }
+}
+
+run "the_limit_on_open_files_is_everywhere" {
+  command = plan
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "LimitNOFILE=65535") && strcontains(module.bootstrap["1"].user_data, "--ulimit nofile=65535:65535") && strcontains(module.bootstrap["1"].user_data, "NYM_MIXNODE_LIMITS_NOFILE=65535")
+    error_message = "it is missing in the unit, the container or the node"
+  }
+}
+
+run "a_registry_serves_8081_and_its_collector_the_private_network" {
+  command = plan
+
+  variables {
+    role          = "registry"
+    directory_url = ""
+    collector     = { image = "collector:1", configuration = "receivers: {}" }
+  }
+
+  assert {
+    condition     = alltrue([for rule in google_compute_firewall.packets : one(rule.allow).ports == tolist(["8081"])])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = google_compute_firewall.telemetry[0].source_ranges == toset(["10.89.0.0/16"])
+    error_message = "telemetry is taken from elsewhere"
+  }
+}
