@@ -9,8 +9,8 @@ resource "aws_security_group" "node" {
 }
 
 # A mixnode serves everybody, and that on one port.
+#trivy:ignore:AVD-AWS-0107
 resource "aws_security_group_rule" "packets" {
-  #trivy:ignore:AVD-AWS-0107
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   security_group_id = aws_security_group.node.id
@@ -37,9 +37,9 @@ resource "aws_security_group_rule" "telemetry" {
 }
 
 # The next hops are any nodes of the network, on any port that they announce.
+#trivy:ignore:AVD-AWS-0104
 resource "aws_security_group_rule" "egress" {
   #checkov:skip=CKV_AWS_382:nodes announce ports of their own choosing
-  #trivy:ignore:AVD-AWS-0104
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   security_group_id = aws_security_group.node.id
@@ -98,10 +98,10 @@ resource "aws_iam_role_policy" "session" {
   })
 }
 
+#trivy:ignore:AVD-AWS-0017
 resource "aws_cloudwatch_log_group" "node" {
   #checkov:skip=CKV_AWS_158:encrypted with the service's key unless kms_key_id names another; nothing secret is logged
   #checkov:skip=CKV_AWS_338:an operator's log, not an audit trail: what is kept for a year can be asked for for a year
-  #trivy:ignore:AVD-AWS-0017
   count = var.cloud_logging ? 1 : 0
 
   name              = local.log_name

@@ -5,8 +5,8 @@ locals {
 }
 
 # A mixnode serves everybody, and that on one port. There is no rule for SSH.
+#trivy:ignore:AVD-GCP-0027
 resource "google_compute_firewall" "packets" {
-  #trivy:ignore:AVD-GCP-0027
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   name          = "${local.tag}-${each.key}"

@@ -59,9 +59,9 @@ module "bootstrap" {
 
 # The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it
 # gone takes it out of the state first (`terraform state rm`) and deletes it by hand.
+#trivy:ignore:AVD-GCP-0034
 resource "google_compute_disk" "keys" {
   #checkov:skip=CKV_GCP_37:encrypted with Google's key unless kms_key_id names another
-  #trivy:ignore:AVD-GCP-0034
   for_each = local.nodes
 
   name   = "${each.value.resource}-keys"
@@ -111,11 +111,11 @@ resource "terraform_data" "user_data" {
   input    = sha256(module.bootstrap[each.key].user_data)
 }
 
+#trivy:ignore:AVD-GCP-0031
+#trivy:ignore:AVD-GCP-0033
 resource "google_compute_instance" "node" {
   #checkov:skip=CKV_GCP_40:a mixnode is reached from everywhere
   #checkov:skip=CKV_GCP_38:encrypted with Google's key unless kms_key_id names another
-  #trivy:ignore:AVD-GCP-0031
-  #trivy:ignore:AVD-GCP-0033
   for_each = local.nodes
 
   name         = each.value.resource

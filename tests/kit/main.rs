@@ -6,3 +6,4 @@
 
 mod part;
 mod scripts;
+mod terraform;

@@ -1,9 +1,9 @@
 # A dual-stack network: one public subnet in each zone.
 
+# Flow logs would record who sends to whom, which is what a mix network hides: they stay off.
+#trivy:ignore:AVD-AWS-0178
 resource "aws_vpc" "this" {
-  # Flow logs would record who sends to whom, which is what a mix network hides: they stay off.
   #checkov:skip=CKV2_AWS_11:a record of the peers' addresses is what a mix network must not leave
-  #trivy:ignore:AVD-AWS-0178
   cidr_block                       = var.cidr
   assign_generated_ipv6_cidr_block = true
   enable_dns_support               = true

@@ -1,0 +1,122 @@
+//! The Terraform modules: formatted, valid against the current providers' schemas, with nothing that their linters
+//! find, and with a table of what they refuse and what they plan. All of it without a network.
+
+mod tool;
+
+use std::fs;
+use std::process::Command;
+
+use tool::{Provider, Terraform, isolated, modules, passes};
+
+use crate::part::{part, root};
+
+#[test]
+fn the_modules_are_formatted() {
+    let terraform = part("terraform");
+    passes(
+        isolated(&terraform).args(["fmt", "-check", "-recursive", "-diff", "-no-color"]).arg(root().join("terraform")),
+    );
+}
+
+#[test]
+fn modules_and_examples_are_valid_for_the_current_providers() {
+    let terraform = Terraform::new(Provider::Schemas);
+    let modules = modules();
+    assert!(modules.len() >= 5, "the modules are not where they were: {modules:?}");
+    for module in modules {
+        terraform.init(&module);
+        terraform.run(&module, &["validate"]);
+    }
+}
+
+#[test]
+fn wrong_input_is_refused_and_right_input_planned_as_promised() {
+    let terraform = Terraform::new(Provider::Schemas);
+    for (module, least) in [("bootstrap", 30), ("aws", 40), ("gcp", 40)] {
+        terraform.init(module);
+        let told = terraform.run(module, &["test"]);
+        let passed =
+            told.lines().find_map(|line| line.strip_prefix("Success! ")?.split(' ').next()?.parse::<u32>().ok());
+        assert!(passed.is_some_and(|passed| passed >= least), "{module}: {told}");
+    }
+}
+
+#[test]
+fn what_modules_share_is_defined_alike() {
+    let variables = |module: &str| {
+        let text = fs::read_to_string(root().join("terraform").join(module).join("variables.tf")).unwrap();
+        let blocks = text.split("variable \"").skip(1);
+        let named = |block: &str| {
+            let (name, rest) = block.split_once('"').unwrap();
+            (name.to_owned(), rest.trim_end().to_owned())
+        };
+        blocks.map(named).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (bootstrap, aws, gcp) = (variables("bootstrap"), variables("aws"), variables("gcp"));
+    let shared = [
+        "node_id",
+        "image",
+        "role",
+        "directory_url",
+        "layer",
+        "incentives_address",
+        "announce_hosts",
+        "port",
+        "nofile",
+        "otlp_endpoint",
+        "environment",
+        "collector",
+    ];
+    for name in shared {
+        assert_eq!(bootstrap[name], aws[name], "{name} of bootstrap and aws");
+        assert_eq!(bootstrap[name], gcp[name], "{name} of bootstrap and gcp");
+    }
+    for name in ["location", "node_count", "collector_from"] {
+        assert_eq!(aws[name], gcp[name], "{name} of aws and gcp");
+    }
+}
+
+#[test]
+fn the_linter_of_modules_finds_nothing() {
+    let tflint = part("tflint");
+    for module in modules() {
+        let folder = root().join("terraform").join(&module);
+        let told = passes(isolated(&tflint).args(["--no-color", "--chdir"]).arg(&folder));
+        assert_eq!(told, "", "{module}");
+    }
+}
+
+#[test]
+fn the_scanners_find_nothing_that_is_not_argued() {
+    let terraform = root().join("terraform");
+    let options = ["--framework", "terraform", "--compact", "--quiet", "--skip-download", "-d"];
+    let told = passes(isolated(&part("checkov")).args(options).arg(&terraform));
+    assert!(told.contains("Failed checks: 0") && !told.contains("Passed checks: 0"), "{told}");
+    let options = ["config", "--quiet", "--skip-check-update", "--exit-code", "1"];
+    passes(isolated(&part("trivy")).args(options).arg(&terraform));
+}
+
+#[test]
+fn the_tables_of_inputs_and_outputs_are_current() {
+    let docs = part("terraform-docs");
+    for module in ["bootstrap", "aws", "aws/network", "gcp", "gcp/network"] {
+        let folder = root().join("terraform").join(module);
+        let mut command = isolated(&docs);
+        command.args(["markdown", "table", "--output-file", "README.md", "--output-check"]).args(tool::DOCS);
+        let output = command.arg(&folder).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{module}: {}make terraform-docs makes it anew",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn lock_files_and_states_are_not_committed() {
+    let listed = Command::new("git").args(["ls-files", "terraform"]).current_dir(root()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.lines().count() > 20, "{listed}");
+    let private = |name: &&str| name.contains(".terraform") || name.contains(".tfstate") || name.ends_with(".tfvars");
+    assert_eq!(listed.lines().find(private), None);
+}

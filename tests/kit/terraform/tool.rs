@@ -1,0 +1,115 @@
+//! Terraform itself: in a copy of the modules, with providers from a folder, and without a network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::part::{part, root};
+
+/// What the modules' README files are made with, beside the format and the file.
+pub(crate) const DOCS: [&str; 7] =
+    ["--output-mode", "inject", "--lockfile=false", "--hide", "providers,modules", "--sort-by", "required"];
+
+/// What stands behind `hashicorp/aws` and `hashicorp/google`.
+#[derive(Clone, Copy)]
+pub(crate) enum Provider {
+    /// The schemas of the current versions.
+    Schemas,
+}
+
+/// A copy of `terraform/`, removed at the end.
+pub(crate) struct Terraform {
+    folder: PathBuf,
+    program: PathBuf,
+}
+
+impl Terraform {
+    pub(crate) fn new(provider: Provider) -> Self {
+        let mirror = part("terraform-providers").join(match provider {
+            Provider::Schemas => "schemas",
+        });
+        let folder =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("terraform-{:08x}", rand::random::<u32>()));
+        fs::create_dir_all(&folder).unwrap();
+        passes(Command::new("cp").arg("-r").arg(root().join("terraform")).arg(folder.join("tree")));
+        let settings = format!(
+            "disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",
+            mirror.to_str().unwrap()
+        );
+        fs::write(folder.join("settings"), settings).unwrap();
+        Self { folder, program: part("terraform") }
+    }
+
+    /// The copy of `terraform/<module>`.
+    pub(crate) fn folder(&self, module: &str) -> PathBuf {
+        self.folder.join("tree").join(module)
+    }
+
+    pub(crate) fn init(&self, module: &str) {
+        self.run(module, &["init", "-backend=false"]);
+    }
+
+    /// Runs it in the module's folder, and gives what it says.
+    #[track_caller]
+    pub(crate) fn run(&self, module: &str, arguments: &[&str]) -> String {
+        passes(self.command(module, arguments).arg("-no-color"))
+    }
+
+    /// A call of it that needs no network but loopback.
+    pub(crate) fn command(&self, module: &str, arguments: &[&str]) -> Command {
+        let mut command = isolated(&self.program);
+        command
+            .env("TF_CLI_CONFIG_FILE", self.folder.join("settings"))
+            .envs([("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0")])
+            .args(arguments)
+            .current_dir(self.folder(module));
+        command
+    }
+}
+
+impl Drop for Terraform {
+    fn drop(&mut self) {
+        // A panic in a drop would hide the first one.
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// `program` in a network of its own, in which there is nothing but loopback.
+pub(crate) fn isolated(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]).arg(program);
+    command
+}
+
+/// The folders of all modules and examples, below `terraform/`.
+pub(crate) fn modules() -> Vec<String> {
+    let top = root().join("terraform");
+    let mut modules = Vec::new();
+    let mut folders = vec![top.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+                folders.push(path);
+            } else if path.file_name().unwrap() == "versions.tf" {
+                modules.push(folder.strip_prefix(&top).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    modules.sort();
+    modules
+}
+
+/// Runs a command that has to succeed, and gives what it wrote to standard output.
+#[track_caller]
+pub(crate) fn passes(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{out}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    out
+}
