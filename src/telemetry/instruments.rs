@@ -166,11 +166,11 @@ metrics! {
     CONNECTION_FAILURES = "mix.connection.failures", "mix_connection_failures_total", "{connection}", Counter, [],
         "Connections to next hops that failed or broke", WINDOW_8;
 
-    READY = "mixnode.ready", "mixnode_ready", "1", Gauge, [],
+    READY = "mixnode.ready", "mixnode_ready", "{node}", Gauge, [],
         "1 while packets should be sent here, as /readyz says", NO_PACKETS;
-    LIVE = "mixnode.live", "mixnode_live", "1", Gauge, [],
+    LIVE = "mixnode.live", "mixnode_live", "{node}", Gauge, [],
         "1 while all workers turn, as /livez says", NO_PACKETS;
-    BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "1", Gauge, ["version": Constant, "protocol": Constant],
+    BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "{build}", Gauge, ["version": Constant, "protocol": Constant],
         "Always 1; its labels say which release runs", NO_PACKETS;
     WORKERS = "mixnode.workers", "mixnode_workers", "{thread}", Gauge, [],
         "Worker threads", NO_PACKETS;
@@ -179,7 +179,7 @@ metrics! {
     ANNOUNCE_CHANGES = "announce.changes", "announce_changes_total", "{change}", Counter, [],
         "How often the announced addresses have changed", NO_PACKETS;
 
-    DIRECTORY_UP = "directory.up", "directory_up", "1", Gauge, [],
+    DIRECTORY_UP = "directory.up", "directory_up", "{directory}", Gauge, [],
         "1 while the directory answers and lists the node", NO_PACKETS;
     DIRECTORY_FAILURES = "directory.failures", "directory_failures_total", "{request}", Counter, ["call": Words(CALLS)],
         "Requests to the directory that failed", NO_PACKETS;
@@ -297,6 +297,8 @@ mod tests {
             assert_eq!(sums, name.ends_with("_total"), "{name}");
             assert_eq!(metric.unit == "s", name.contains("_seconds"), "{name}");
             assert_eq!(metric.unit == "By", name.ends_with("_bytes"), "{name}");
+            // A collector that serves Prometheus would append `_ratio`.
+            assert_ne!(metric.unit, "1", "{name}");
             assert!(metric.kind != Seconds || metric.unit == "s", "{name}");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
         }

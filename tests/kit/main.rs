@@ -6,4 +6,5 @@
 
 mod part;
 mod scripts;
+mod telemetry;
 mod terraform;
