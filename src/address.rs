@@ -15,12 +15,14 @@ mod inquiry;
 mod interfaces;
 mod kubernetes;
 mod routable;
+mod told;
 mod watch;
 
-pub use announce::{AnnounceAddr, Unannounceable};
-pub use bind::BindAddr;
+pub use announce::{AnnounceAddr, Announced, Unannounceable};
+pub use bind::{BindAddr, Listening};
 pub use cloud::Cloud;
-pub use detect::{AnnounceSource, CloudChoice, DetectError, Detected, Detection, DetectionConfig, Detector};
+pub use detect::{AnnounceSource, CloudChoice, DetectError, Detection, DetectionConfig, Detector};
 pub use inquiry::Step;
 pub use routable::{NotPublic, is_globally_routable};
-pub use watch::{AnnounceWatch, watch};
+pub use told::ToldAddress;
+pub use watch::{AnnounceWatch, Announcing, watch};

@@ -4,6 +4,7 @@
 
 pub mod address;
 mod announce;
+pub mod document;
 pub mod environment;
 mod error;
 mod file;
@@ -27,8 +28,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use announce::detection;
-pub(crate) use announce::{announce_port, listen_addresses};
+pub(crate) use announce::{announced, listening};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
 pub use home::{NodeHome, NodeId};
@@ -38,8 +38,8 @@ pub use redact::redacted;
 pub use staging::CreateError;
 pub use values::{Source, Values};
 
-use crate::address::{AnnounceAddr, BindAddr, DetectionConfig};
-use announce::{announce, announced};
+use crate::address::{Announced, BindAddr, DetectionConfig, Listening};
+use announce::{announce, listen, listen_addresses};
 use settings as s;
 
 /// Everything a node needs to know, parsed and checked.
@@ -69,13 +69,13 @@ pub struct NodeConfig {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenConfig {
-    pub addresses: Vec<BindAddr>,
+    pub addresses: Vec<Listening>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnnounceConfig {
     /// `host:port`, one or two (IPv4 and IPv6); none when they are to be detected.
-    pub addresses: Vec<AnnounceAddr>,
+    pub addresses: Vec<Announced>,
     /// Of those that are detected.
     pub port: u16,
     /// How they are detected.
@@ -221,11 +221,11 @@ impl Config {
     }
 
     fn sections(values: &Values) -> Result<Self, ConfigError> {
-        let listen = listen_addresses(values)?;
+        let addresses = listen_addresses(values)?;
         Ok(Self {
             node: node(values)?,
-            announce: announce(values, &listen)?,
-            listen: ListenConfig { addresses: listen.into_iter().map(|(address, _)| BindAddr::new(address)).collect() },
+            announce: announce(values, &addresses)?,
+            listen: listen(addresses),
             directory: directory(values)?,
             keys: keys(values)?,
             mix: mix(values)?,
@@ -235,6 +235,14 @@ impl Config {
             shutdown: shutdown(values)?,
             limits: limits(values)?,
         })
+    }
+}
+
+impl ListenConfig {
+    /// The addresses alone.
+    #[must_use]
+    pub fn bind_addresses(&self) -> Vec<BindAddr> {
+        self.addresses.iter().map(|listening| listening.address).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::config::{Config, NodeHome, redacted};
 use crate::directory::{Client, Directory};
 use crate::keys::store::KeyFiles;
+use crate::limits::Remedy;
 
 /// How long a connection may take that is made to see whether it can be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -88,16 +89,15 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     for finding in network::announce(config, running).await {
         tell(finding);
     }
-    tell(local::descriptors(local::nofile()));
-
-    let client = Client::new(&config.directory.url, &config.directory.metrics_url);
-    let topology = match &client {
-        Ok(client) => client.topology().await,
-        Err(error) => {
-            tell(Finding::failed("directory", error.to_string()));
-            return;
+    let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url) {
+        Ok(client) => {
+            let topology = client.topology().await;
+            (Some(client), topology)
         }
+        Err(error) => (None, Err(error)),
     };
+    let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
+    tell(local::descriptors(local::nofile(), &config.limits, next_hops, Remedy::here()));
     let targets = network::targets(config, topology.as_ref().ok()).await;
     for finding in network::egress(&targets).await {
         tell(finding);
@@ -116,7 +116,7 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     tell(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };
     tell(network::registration(config, &identity, &topology, running));
-    if let (true, local::Running::Yes, Ok(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
+    if let (true, local::Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
         mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(tell);
     }
 }

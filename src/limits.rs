@@ -60,6 +60,13 @@ pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
         warn!(%error, "the limit on open files stays as it was");
     }
     info!("Limit on open files: {soft} → {} (hard limit {hard})", nofile());
+    if hard < config.nofile {
+        warn!(
+            "the hard limit on open files is {hard}, less than limits.nofile ({}): {}",
+            config.nofile,
+            Remedy::here()
+        );
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::address::{AnnounceAddr, AnnounceWatch, BindAddr, watch};
+use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, watch};
 use crate::api::{MixRegistration, Topology};
 use crate::config::{Config, ForwardPolicy};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
@@ -138,25 +138,34 @@ pub async fn run(
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
+    let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     if let Some(topology) = heartbeat.load_last_good() {
         node.allow(&topology);
     }
     info!("Starting presence notifier...");
     info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
-    let operator = Operator::start(View::new(&config, &keys, &node.shared, heartbeat.state()), http, manager);
+    let operator = Operator::start(
+        View::new(&config, &keys, &node.shared, heartbeat.state(), Arc::clone(&announcing)),
+        http,
+        manager,
+    );
     let is_registered = || heartbeat.state().registered();
     report(SupervisorEvent::Ready { status: node.shared.status(is_registered()), http: operator.address() });
 
     let ended = {
         let shared = Arc::clone(&node.shared);
-        let beat = heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology));
+        let beat = async {
+            // A node that nobody can reach is none that the directory should list.
+            announcing.begun().await;
+            heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology)).await
+        };
         tokio::select! {
             biased;
             () = stop => Ok(()),
             worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
-            never = watch(announce, &shared.announce_changes, |addresses| {
+            never = watch(announce, &announcing, &shared.announce_changes, |addresses| {
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
             }) => match never {},
             never = node.shared.tick(|| {
@@ -187,7 +196,7 @@ struct Node {
 impl Node {
     fn start(config: &Config, keys: &NodeKeys) -> Result<Self, NodeError> {
         self_check()?;
-        let sockets = bind_all(&config.listen.addresses)?;
+        let sockets = bind_all(&config.listen.bind_addresses())?;
         let workers = match config.mix.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -271,7 +280,8 @@ fn registration(config: &Config, keys: &NodeKeys) -> MixRegistration {
         incentives_address: config.node.incentives_address.clone(),
         layer: config.node.layer,
     };
-    announce_at(&mut registration, &config.announce.addresses);
+    let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
+    announce_at(&mut registration, &announced);
     registration
 }
 
@@ -286,7 +296,7 @@ fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings
     HeartbeatSettings {
         topology_refresh: config.directory.topology_refresh,
         last_good: options.last_good,
-        listen: config.listen.addresses.iter().map(|address| address.get()).collect(),
+        listen: config.listen.bind_addresses().into_iter().map(BindAddr::get).collect(),
         force: config.directory.take_over,
         ..HeartbeatSettings::default()
     }

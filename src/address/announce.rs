@@ -37,6 +37,15 @@ impl fmt::Display for AnnounceAddr {
     }
 }
 
+/// An announced address, and who said that it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// What others are told.
+    pub address: AnnounceAddr,
+    /// Such as `aws metadata: public-ipv4`, or the line of a file.
+    pub source: String,
+}
+
 /// Why an address is not announced, and what to do. A predicate: it follows the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("is {kind}, not one that other nodes can reach: {}", advice(*.kind))]

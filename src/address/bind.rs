@@ -30,6 +30,15 @@ impl BindAddr {
     }
 }
 
+/// An address that is listened on, and who said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// What is bound.
+    pub address: BindAddr,
+    /// Such as `--host`, or the line of a file.
+    pub source: String,
+}
+
 /// Whether the kernel speaks IPv6 and lets a socket listen on it.
 fn has_ipv6() -> bool {
     let any_port = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::cloud::Cloud;
 use super::inquiry::{Found, Public, Step};
-use super::{AnnounceAddr, Unannounceable, dmi, echo, interfaces, kubernetes};
+use super::{AnnounceAddr, Announced, Unannounceable, dmi, echo, interfaces, kubernetes};
 use crate::config::redacted;
 
 /// Which cloud's metadata is asked.
@@ -113,22 +113,15 @@ pub struct Detector {
     metadata: Option<String>,
 }
 
-/// An address that was found, and who said so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detected {
-    /// What to announce.
-    pub address: AnnounceAddr,
-    /// Such as `aws metadata: public-ipv4`.
-    pub source: String,
-}
-
 /// What was found, and every step on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detection {
     /// At most one IPv4 and one IPv6 address, in this order.
-    pub announce: Vec<Detected>,
+    pub announce: Vec<Announced>,
     /// In the order of asking.
     pub steps: Vec<Step>,
+    /// Nothing is there yet, and it comes by itself: a load balancer is being made.
+    pub is_awaited: bool,
 }
 
 /// Nothing was found.
@@ -171,8 +164,8 @@ impl Detector {
     /// Looks in all places, as far as needed.
     pub async fn detect(&self) -> Detection {
         let mut steps = Vec::new();
-        let public = match self.config.source {
-            AnnounceSource::Auto => self.on_a_machine(&mut steps).await,
+        let (public, may_come) = match self.config.source {
+            AnnounceSource::Auto => (self.on_a_machine(&mut steps).await, false),
             AnnounceSource::KubernetesNode => self.in_kubernetes(&kubernetes::Of::Node, &mut steps).await,
             AnnounceSource::KubernetesService => {
                 let service = kubernetes::Of::Service(self.config.service.clone());
@@ -180,8 +173,9 @@ impl Detector {
             }
         };
         let announce = [public.v4, public.v6].into_iter().flatten();
-        let announce = announce.filter_map(|found| self.announced(found, &mut steps)).collect();
-        Detection { announce, steps }
+        let announce: Vec<_> = announce.filter_map(|found| self.announced(found, &mut steps)).collect();
+        let is_awaited = may_come && announce.is_empty();
+        Detection { announce, steps, is_awaited }
     }
 
     async fn on_a_machine(&self, steps: &mut Vec<Step>) -> Public {
@@ -217,14 +211,14 @@ impl Detector {
         cloud
     }
 
-    async fn in_kubernetes(&self, of: &kubernetes::Of, steps: &mut Vec<Step>) -> Public {
+    async fn in_kubernetes(&self, of: &kubernetes::Of, steps: &mut Vec<Step>) -> (Public, bool) {
         kubernetes::look_up(kubernetes::Access::of_pod(), of, self.config.allow_private, steps).await
     }
 
-    fn announced(&self, found: Found, steps: &mut Vec<Step>) -> Option<Detected> {
+    fn announced(&self, found: Found, steps: &mut Vec<Step>) -> Option<Announced> {
         let address = (found.ip, self.port).into();
         match AnnounceAddr::new(address, self.config.allow_private) {
-            Ok(address) => Some(Detected { address, source: found.source }),
+            Ok(address) => Some(Announced { address, source: found.source }),
             Err(Unannounceable { kind }) => {
                 steps.push(Step { asked: found.source, answer: format!("{address} is {kind}"), failed: true });
                 None
@@ -240,6 +234,12 @@ impl Detection {
     /// When it did not.
     pub fn found(self) -> Result<Self, DetectError> {
         if self.announce.is_empty() { Err(DetectError(self.steps)) } else { Ok(self) }
+    }
+
+    /// What was asked and answered, in one line.
+    #[must_use]
+    pub fn tried(&self) -> String {
+        Tried(&self.steps).to_string()
     }
 
     /// Whether somebody should have answered and did not.
@@ -324,7 +324,7 @@ pub(super) mod tests {
     fn nothing_found_lists_what_was_tried_and_the_flag() {
         let step = |step: &str, answer: &str| Step { asked: step.into(), answer: answer.into(), failed: false };
         let steps = vec![step("cloud", "no cloud"), step("local interface", "eth0 has 10.0.0.1 (a private address)")];
-        let error = Detection { announce: Vec::new(), steps }.found().unwrap_err().to_string();
+        let error = Detection { announce: Vec::new(), steps, is_awaited: false }.found().unwrap_err().to_string();
         for part in ["cloud: no cloud; local interface: eth0 has 10.0.0.1", "--announce-host", "--cloud"] {
             assert!(error.contains(part), "{error}");
         }

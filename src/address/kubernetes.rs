@@ -62,24 +62,26 @@ impl Access {
     }
 }
 
-/// Asks the API server.
+/// Asks the API server. Also says whether what is lacking may come by itself.
 pub(super) async fn look_up(
     access: Result<Access, String>,
     of: &Of,
     allow_private: bool,
     steps: &mut Vec<Step>,
-) -> Public {
+) -> (Public, bool) {
     let access = match access {
         Ok(access) => access,
         Err(missing) => {
             steps.push(Step { asked: MANNERS.name.to_owned(), answer: missing, failed: true });
-            return Public::default();
+            return (Public::default(), false);
         }
     };
     let http = inquiry::http(MANNERS.timeout).tls_certs_only(access.ca.iter().cloned());
-    let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) else { return Public::default() };
+    let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) else {
+        return (Public::default(), false);
+    };
     match of {
-        Of::Node => node(&access, &mut inquiry).await,
+        Of::Node => (node(&access, &mut inquiry).await, false),
         Of::Service(name) => service(&access, name, &mut inquiry).await,
     }
 }
@@ -105,31 +107,41 @@ async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> Public {
     public
 }
 
-async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> Public {
+/// A load balancer takes minutes to come, and its name may be there before its addresses.
+async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     const WHAT: &str = "Service ingress";
-    let mut public = Public::default();
+    let (mut public, mut may_come) = (Public::default(), false);
     let path = format!("/api/v1/namespaces/{}/services/{name}", access.namespace);
-    let Some(service) = get(access, inquiry, "Service", &path).await else { return public };
+    let Some(service) = get(access, inquiry, "Service", &path).await else { return (public, may_come) };
     let ingress: Vec<&Value> = service["status"]["loadBalancer"]["ingress"].as_array().into_iter().flatten().collect();
     if ingress.is_empty() {
         inquiry.note(WHAT, "nothing yet: the load balancer has no address");
+        may_come = true;
     }
     for entry in ingress {
         if let Some(ip) = entry["ip"].as_str() {
             public.add(inquiry.address(WHAT, ip));
         } else if let Some(host) = entry["hostname"].as_str() {
             // AWS gives a name instead of addresses.
-            for ip in resolve(host, inquiry).await {
+            let ips = resolve(host, inquiry).await;
+            may_come |= ips.is_empty();
+            for ip in ips {
                 public.add(inquiry.address(&format!("{WHAT} {host}"), &ip.to_string()));
             }
         }
     }
-    public
+    (public, may_come)
 }
 
+/// All addresses of a name, the lowest first: a name server gives them in another order each time, and an address that
+/// is announced should stay while it is among them.
 async fn resolve(host: &str, inquiry: &mut Inquiry<'_>) -> Vec<IpAddr> {
     match tokio::time::timeout(MANNERS.timeout, tokio::net::lookup_host((host, 0))).await {
-        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+        Ok(Ok(addresses)) => {
+            let mut ips: Vec<_> = addresses.map(|address| address.ip()).collect();
+            ips.sort_unstable();
+            ips
+        }
         Ok(Err(error)) => {
             inquiry.fail(host, &error.to_string());
             Vec::new()
@@ -171,7 +183,9 @@ mod tests {
             node: "worker-1".to_owned(),
         };
         let mut steps = Vec::new();
-        let public = look_up(Ok(access), &of, false, &mut steps).await;
+        let (public, may_come) = look_up(Ok(access), &of, true, &mut steps).await;
+        let is_awaited = may_come && public == Public::default();
+        assert_eq!(is_awaited, steps.iter().any(|step| step.answer.starts_with("nothing yet")), "{steps:?}");
         (public, steps)
     }
 
@@ -202,6 +216,18 @@ mod tests {
         )
         .await;
         assert_eq!(public.v4.expect("an IPv4 address").source, "kubernetes: Service ingress", "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_services_ingress_may_be_a_name_or_not_there_yet() {
+        const PATH: &str = "/api/v1/namespaces/nym/services/mix-0";
+        const NAMED: &str = r#"{"status":{"loadBalancer":{"ingress":[{"hostname":"localhost"}]}}}"#;
+        const NONE_YET: &str = r#"{"status":{"loadBalancer":{}}}"#;
+        let of = || Of::Service("mix-0".to_owned());
+        let (public, steps) = look_up_at(of(), &[(PATH, NAMED)]).await;
+        assert_eq!(public.v4.expect("an IPv4 address").source, "kubernetes: Service ingress localhost", "{steps:?}");
+        let (public, steps) = look_up_at(of(), &[(PATH, NONE_YET)]).await;
+        assert_eq!((public, steps.len()), (Public::default(), 1), "{steps:?}");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::address::{Detected, Detection, Detector};
+use crate::address::{AnnounceAddr, Announced, Detection, Detector};
 use crate::config::settings as s;
 use crate::config::{Config, Source, Values};
 
@@ -37,20 +37,27 @@ impl AddressFlags {
     }
 }
 
+/// What a node that was told no announce address has found, and what found it.
+pub(super) struct Found {
+    pub(super) detector: Detector,
+    pub(super) detection: Detection,
+}
+
 /// Finds the announce addresses of a configuration that has none; `None` when it has some.
 ///
 /// # Errors
-/// When nothing is found.
-pub(super) async fn find_missing(config: &Config) -> Result<Option<(Detector, Detection)>, Failure> {
+/// When nothing is found, and nothing comes by itself.
+pub(super) async fn find_missing(config: &Config) -> Result<Option<Found>, Failure> {
     if !config.announce.addresses.is_empty() {
         return Ok(None);
     }
     let detector = Detector::new(config.announce.detection.clone(), config.announce.port);
-    let detection = detector.detect().await.found()?;
+    let detection = detector.detect().await;
+    let detection = if detection.is_awaited { detection } else { detection.found()? };
     for step in detection.steps.iter().filter(|step| step.failed) {
         tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);
     }
-    Ok(Some((detector, detection)))
+    Ok(Some(Found { detector, detection }))
 }
 
 /// Makes sure that a new node has something to announce, and tells on `out` what is found.
@@ -60,15 +67,25 @@ pub(super) async fn find_missing(config: &Config) -> Result<Option<(Detector, De
 /// # Errors
 /// When a setting isn't allowed, or nothing is configured and nothing found.
 pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
-    if let Some((_, detection)) = find_missing(&Config::from_values(values)?).await? {
-        for detected in &detection.announce {
-            say(&mut *out, announcing(detected))?;
+    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(values)?).await? {
+        for line in announcing(&detection) {
+            say(&mut *out, line)?;
         }
     }
     Ok(())
 }
 
-/// The line that tells of an address that was found.
-pub(super) fn announcing(detected: &Detected) -> String {
-    format!("Announcing the following socket address: {} ({})", detected.address, detected.source)
+/// The lines that tell of the addresses that were found, or are waited for.
+pub(super) fn announcing(detection: &Detection) -> Vec<String> {
+    if detection.is_awaited {
+        return vec![format!("Waiting for an address to announce: {}", detection.tried())];
+    }
+    let found = detection.announce.iter();
+    found.map(|Announced { address, source }| announcing_line(*address, Some(source))).collect()
+}
+
+/// One such line; what is configured needs no source.
+pub(super) fn announcing_line(address: AnnounceAddr, source: Option<&str>) -> String {
+    let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
+    format!("Announcing the following socket address: {address}{source}")
 }

@@ -6,21 +6,19 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::address::{BindAddr, Detection, Detector, Step};
+use crate::address::{Announced, Detection, Detector, Listening, Step, ToldAddress};
 use crate::config::environment::{self, Environment};
-use crate::config::{self, Layers, NodeHome, NodeId, Source, Values};
+use crate::config::{self, AnnounceConfig, Layers, ListenConfig, NodeHome, NodeId, Values};
 
 use super::addresses::AddressFlags;
 use super::output::say;
 use super::table_flags::TableFlags;
 use super::{Failure, load};
 
-const EVERYWHERE: &str = "default: every address of this machine";
-
 /// Find this machine's addresses: where to listen, and what to announce to the others
 ///
-/// It looks in the order in which `init` and `run` do: the cloud's metadata, this machine's interfaces, an echo service
-/// if one is configured. Nothing is changed. The environment and, with --id, the node's file have their say.
+/// It looks as `init` and `run` do: at what is configured, the cloud's metadata, this machine's interfaces, an echo
+/// service if one is named. Nothing is changed. The environment and, with --id, the node's file have their say.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  nym-mixnode detect --explain\n  nym-mixnode detect --cloud aws --json")]
 pub(super) struct Args {
@@ -46,27 +44,20 @@ pub(super) struct Args {
 /// The document of `--json`; `docs/addresses.md` explains it.
 #[derive(Serialize)]
 struct Document<'a> {
-    bind: Vec<Entry>,
-    announce: Vec<Entry>,
+    bind: Vec<ToldAddress>,
+    announce: Vec<ToldAddress>,
     steps: &'a [Step],
-}
-
-#[derive(Serialize)]
-struct Entry {
-    family: &'static str,
-    address: String,
-    source: String,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let values = settings(&args)?;
-    let bind = Bind::of(&values)?;
-    let detection = Detector::new(config::detection(&values)?, config::announce_port(&values)?).detect().await;
+    let listen = config::listening(&values)?;
+    let detection = announced(config::announced(&values)?).await;
     if args.json {
-        let document = serde_json::to_string_pretty(&document(&bind, &detection)).unwrap_or_default();
+        let document = serde_json::to_string_pretty(&document(&listen, &detection)).unwrap_or_default();
         say(io::stdout(), document)?;
     } else {
-        say(io::stdout(), text(&bind, &detection, args.explain))?;
+        say(io::stdout(), text(&listen, &detection, args.explain))?;
     }
     detection.found()?;
     Ok(())
@@ -92,38 +83,31 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     Ok(layers.check_places()?)
 }
 
-/// Where the node would listen.
-struct Bind(Vec<(BindAddr, Source)>);
-
-impl Bind {
-    fn of(values: &Values) -> Result<Self, Failure> {
-        let listen = config::listen_addresses(values)?;
-        Ok(Self(listen.into_iter().map(|(address, source)| (BindAddr::new(address), source)).collect()))
+/// What is configured, which a node announces without looking; or else what is found.
+async fn announced(config: AnnounceConfig) -> Detection {
+    let AnnounceConfig { addresses, port, detection } = config;
+    if addresses.is_empty() {
+        return Detector::new(detection, port).detect().await;
     }
-
-    fn entries(&self) -> impl Iterator<Item = (BindAddr, String)> {
-        self.0.iter().map(|(address, source)| match source {
-            Source::Program => (*address, EVERYWHERE.to_owned()),
-            source => (*address, source.to_string()),
-        })
-    }
+    let step = |Announced { address, source }: &Announced| Step {
+        asked: "configuration".to_owned(),
+        answer: format!("{address} ({source})"),
+        failed: false,
+    };
+    Detection { steps: addresses.iter().map(step).collect(), announce: addresses, is_awaited: false }
 }
 
-fn document<'a>(bind: &Bind, detection: &'a Detection) -> Document<'a> {
-    let entry = |address: std::net::SocketAddr, source: &str| Entry {
-        family: if address.is_ipv4() { "ipv4" } else { "ipv6" },
-        address: address.to_string(),
-        source: source.to_owned(),
-    };
+fn document<'a>(listen: &ListenConfig, detection: &'a Detection) -> Document<'a> {
     Document {
-        bind: bind.entries().map(|(address, source)| entry(address.get(), &source)).collect(),
-        announce: detection.announce.iter().map(|found| entry(found.address.get(), &found.source)).collect(),
+        bind: listen.addresses.iter().map(ToldAddress::from).collect(),
+        announce: detection.announce.iter().map(ToldAddress::from).collect(),
         steps: &detection.steps,
     }
 }
 
-fn text(bind: &Bind, detection: &Detection, explain: bool) -> String {
-    let bind: Vec<_> = bind.entries().map(|(address, source)| format!("bind      {address} ({source})")).collect();
+fn text(listen: &ListenConfig, detection: &Detection, explain: bool) -> String {
+    let line = |listening: &Listening| format!("bind      {} ({})", listening.address, listening.source);
+    let bind: Vec<_> = listen.addresses.iter().map(line).collect();
     let mut text = bind.join("\n");
     for is_v4 in [true, false] {
         let found = detection.announce.iter().find(|found| found.address.get().is_ipv4() == is_v4);

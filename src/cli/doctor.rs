@@ -50,8 +50,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     match load_config(&home, &args.node.id, &args.node.values()) {
         Ok(mut config) => {
             // What is missing is a finding of the examination itself.
-            if let Ok(Some((_, found))) = find_missing(&config).await {
-                config.announce.addresses = found.announce.iter().map(|found| found.address).collect();
+            if let Ok(Some(found)) = find_missing(&config).await {
+                config.announce.addresses = found.detection.announce;
             }
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };

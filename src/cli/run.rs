@@ -20,7 +20,7 @@ use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
 
-use super::addresses::{announcing, find_missing};
+use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
 use super::output::say;
@@ -97,11 +97,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             // Asked to stop before anything has begun.
             _ = &mut stopped => return Ok(()),
         };
-        let hello = format!("{}\n{}", banner(), summary(&config, found.as_ref().map(|(_, found)| found), &keys));
+        let hello = format!("{}\n{}", banner(), summary(&config, found.as_ref().map(|found| &found.detection), &keys));
         if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
-        let announce = found.map(|(detector, detection)| {
-            config.announce.addresses = detection.announce.iter().map(|found| found.address).collect();
-            AnnounceWatch::new(detector, detection.announce)
+        let announce = found.map(|Found { detector, detection }| {
+            config.announce.addresses.clone_from(&detection.announce);
+            AnnounceWatch::new(detector, &detection)
         });
         let options = RunOptions {
             last_good: Some(home.topology_file()),
@@ -121,7 +121,8 @@ fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
     let mut overrides = overrides(args);
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
-        let moved = configured.into_iter().map(|address| SocketAddr::new(address.get().ip(), port).to_string());
+        let ips = configured.into_iter().map(|listening| listening.address.get().ip());
+        let moved = ips.map(|ip| SocketAddr::new(ip, port).to_string());
         overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
     }
     let mut config = load_config(home, &args.node.id, &overrides)?;
@@ -163,11 +164,11 @@ fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> Strin
         format!("Directory server [presence]: {}", without_last_slash(&config.directory.url)),
         format!("Directory server [metrics]: {}", without_last_slash(&config.directory.metrics_url)),
     ];
-    let listening = config.listen.addresses.iter();
+    let listening = config.listen.bind_addresses().into_iter();
     lines.extend(listening.map(|address| format!("Listening for incoming packets on {address}")));
-    lines.extend(found.into_iter().flat_map(|found| &found.announce).map(announcing));
+    lines.extend(found.into_iter().flat_map(announcing));
     let announced = config.announce.addresses.iter();
-    lines.extend(announced.map(|address| format!("Announcing the following socket address: {address}")));
+    lines.extend(announced.map(|announced| announcing_line(announced.address, None)));
     lines.push(format!("Public key: {}", keys.identity_public));
     lines.push(format!("Sphinx key: {}", keys.sphinx.public_base58()));
     lines.push(String::new());

@@ -3,14 +3,10 @@
 use std::net::SocketAddr;
 
 use super::settings as s;
-use super::{AnnounceConfig, ConfigError, Source, Values, invalid};
-use crate::address::{AnnounceAddr, AnnounceSource, BindAddr, DetectionConfig};
+use super::{AnnounceConfig, ConfigError, ListenConfig, Source, Values, invalid};
+use crate::address::{AnnounceAddr, AnnounceSource, Announced, BindAddr, DetectionConfig, Listening};
 
-/// The addresses to listen on, which do not take a whole configuration.
-///
-/// # Errors
-/// When one of them is not allowed.
-pub(crate) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
+pub(super) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
     let key = s::LISTEN_ADDRESSES.about.key;
     let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
     for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
@@ -26,7 +22,31 @@ pub(crate) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Sourc
     Ok(addresses)
 }
 
-pub(super) fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
+/// The addresses to listen on, each with the words for where it comes from.
+pub(super) fn listen(addresses: Vec<(SocketAddr, Source)>) -> ListenConfig {
+    let listening = |(address, source): (SocketAddr, Source)| Listening {
+        address: BindAddr::new(address),
+        source: match source {
+            Source::Program => "default: every address of this machine".to_owned(),
+            source => source.to_string(),
+        },
+    };
+    ListenConfig { addresses: addresses.into_iter().map(listening).collect() }
+}
+
+/// As [`listen`], of settings that may be no whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub(crate) fn listening(values: &Values) -> Result<ListenConfig, ConfigError> {
+    Ok(listen(listen_addresses(values)?))
+}
+
+/// The section of the announced addresses, of settings that may be no whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub(crate) fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
     announce(values, &listen_addresses(values)?)
 }
 
@@ -35,16 +55,16 @@ pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Resu
     let detection = detection(values)?;
     let key = s::ANNOUNCE_ADDRESSES.about.key;
     let own_port = values.parse_if_set(&s::ANNOUNCE_PORT)?;
-    let port = announced_port(own_port, listen);
-    let mut addresses: Vec<AnnounceAddr> = Vec::new();
+    let port = own_port.or_else(|| listen.first().map(|(address, _)| address.port())).unwrap_or(s::DEFAULT_PORT);
+    let mut addresses: Vec<Announced> = Vec::new();
     for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
         let address = host.with_default_port(port);
-        let announced = AnnounceAddr::new(address, detection.allow_private)
-            .map_err(|problem| invalid(place.clone(), key, address, &problem.to_string()))?;
+        let announced = AnnounceAddr::new(address, detection.allow_private);
+        let announced = announced.map_err(|problem| invalid(place.clone(), key, address, &problem.to_string()))?;
         if has_family(&addresses, address) {
             return Err(invalid(place, key, address, ONE_TOO_MANY));
         }
-        addresses.push(announced);
+        addresses.push(Announced { address: announced, source: place.to_string() });
     }
     if addresses.is_empty() {
         for (address, place) in listen {
@@ -53,36 +73,21 @@ pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Resu
             if has_family(&addresses, address) {
                 return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
             }
-            addresses.push(announced);
+            addresses.push(Announced { address: announced, source: format!("listened on ({place})") });
         }
     }
     Ok(AnnounceConfig { addresses, port, detection })
 }
 
-fn announced_port(own: Option<u16>, listen: &[(SocketAddr, Source)]) -> u16 {
-    own.or_else(|| listen.first().map(|(address, _)| address.port())).unwrap_or(s::DEFAULT_PORT)
-}
-
-/// The port of addresses that are detected, which does not take a whole configuration.
-///
-/// # Errors
-/// When one of the settings that decide it is not allowed.
-pub(crate) fn announce_port(values: &Values) -> Result<u16, ConfigError> {
-    Ok(announced_port(values.parse_if_set(&s::ANNOUNCE_PORT)?, &listen_addresses(values)?))
-}
-
 const ONE_TOO_MANY: &str =
     "is one too many: a node announces at most one IPv4 and one IPv6 address, choose them with --announce-host";
 
-fn has_family(addresses: &[AnnounceAddr], address: SocketAddr) -> bool {
-    addresses.iter().any(|other| other.get().is_ipv4() == address.is_ipv4())
+fn has_family(addresses: &[Announced], address: SocketAddr) -> bool {
+    addresses.iter().any(|other| other.address.get().is_ipv4() == address.is_ipv4())
 }
 
-/// How addresses are detected, which does not take a whole configuration.
-///
-/// # Errors
-/// When one of these settings is not allowed.
-pub fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
+/// How addresses are detected.
+fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
     let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
     let service = values.parse(&s::ANNOUNCE_SERVICE)?;
     if source == AnnounceSource::KubernetesService && service.is_empty() {

@@ -1,14 +1,11 @@
 //! The configuration file: YAML sections of settings. Written for people, read strictly.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
-
+use super::document::{Broken, Document, Known, Text};
 use super::error::ConfigError;
 use super::settings::{self, About, WhenUnset};
 use super::values::{Source, Value, Values};
@@ -24,12 +21,8 @@ pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigErro
 
 /// The settings' texts, as far as the text can be understood, and everything that is wrong with it.
 pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let mut document = Document::default();
-    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-        Sections(&mut document).deserialize(deserializer)
-    });
-    let broken = outcome.err().map(|error| document.syntax_error(path, &error));
+    let document = Document::<Table>::read(text);
+    let broken = document.broken.map(|broken| syntax_error(path, broken));
     let unknown = document.unknown.into_iter().map(|(key, line)| ConfigError::UnknownKey {
         path: path.to_owned(),
         line,
@@ -41,10 +34,7 @@ pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
     let path: Arc<Path> = path.into();
     let mut values = Values::default();
     for (about, texts) in document.settings {
-        let value = |text: Spanned<String>| Value {
-            text: text.value,
-            source: Source::File { path: Arc::clone(&path), line: text.referenced.line() },
-        };
+        let value = |Text { text, line }| Value { text, source: Source::File { path: Arc::clone(&path), line } };
         values.set_values(about, texts.into_iter().map(value).collect());
     }
     (values, problems)
@@ -65,111 +55,33 @@ fn known_beside(key: &str) -> String {
     known.join(", ")
 }
 
-/// The file as it stands: known settings, and the keys that nobody knows.
-#[derive(Default)]
-struct Document {
-    settings: Vec<(&'static About, Vec<Spanned<String>>)>,
-    unknown: Vec<(String, u64)>,
-    /// The setting whose value is being read: an error there is about it.
-    reading: Option<&'static About>,
-}
+/// The settings of the table, as the keys that a document may have.
+struct Table;
 
-impl Document {
-    fn syntax_error(&self, path: &Path, error: &serde_saphyr::Error) -> ConfigError {
-        let line = error.location().map_or(1, |location| location.line());
-        let problem = UserMessageFormatter.format_message(error.without_snippet());
-        let problem = match self.reading {
-            Some(about) if about.is_list() => format!("{}: {problem}; each item is {}", about.key, about.allowed),
-            Some(about) => format!("{}: {problem}; it is {}", about.key, about.allowed),
-            None => problem.into_owned(),
-        };
-        ConfigError::Syntax { path: path.to_owned(), line, problem }
+impl Known for Table {
+    type Key = &'static About;
+
+    fn is_section(name: &str) -> bool {
+        settings::in_section(name).next().is_some()
+    }
+
+    fn find(key: &str) -> Option<&'static About> {
+        settings::find(key)
+    }
+
+    fn is_list(about: &'static About) -> bool {
+        about.is_list()
     }
 }
 
-/// The whole document, a map of sections.
-struct Sections<'a>(&'a mut Document);
-
-impl<'de> DeserializeSeed<'de> for Sections<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Sections<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sections such as `node:`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Spanned<String>>()? {
-            if settings::in_section(&name.value).next().is_some() {
-                map.next_value_seed(Section { name: &name.value, document: &mut *self.0 })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                self.0.unknown.push((name.value, name.referenced.line()));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One section; every line in it may be commented out.
-struct Section<'a> {
-    name: &'a str,
-    document: &'a mut Document,
-}
-
-impl<'de> DeserializeSeed<'de> for Section<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Section<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the settings of `{}:`, each on a line of its own", self.name)
-    }
-
-    fn visit_none<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Spanned<String>>()? {
-            let key = format!("{}.{}", self.name, name.value);
-            let Some(about) = settings::find(&key) else {
-                map.next_value::<IgnoredAny>()?;
-                self.document.unknown.push((key, name.referenced.line()));
-                continue;
-            };
-            self.document.reading = Some(about);
-            let texts = if about.is_list() {
-                map.next_value::<Option<Vec<Spanned<String>>>>()?.unwrap_or_default()
-            } else {
-                map.next_value::<Option<Spanned<String>>>()?.into_iter().collect()
-            };
-            self.document.settings.push((about, texts));
-            self.document.reading = None;
-        }
-        Ok(())
-    }
+fn syntax_error(path: &Path, broken: Broken<&'static About>) -> ConfigError {
+    let Broken { line, problem, reading } = broken;
+    let problem = match reading {
+        Some(about) if about.is_list() => format!("{}: {problem}; each item is {}", about.key, about.allowed),
+        Some(about) => format!("{}: {problem}; it is {}", about.key, about.allowed),
+        None => problem,
+    };
+    ConfigError::Syntax { path: path.to_owned(), line, problem }
 }
 
 const HEAD: &str = "\

@@ -146,7 +146,7 @@ mod tests {
     fn what_is_not_said_has_the_older_default_or_todays() {
         let migration = translated(MINIMAL);
         let config = Config::from_values(&migration.values).unwrap();
-        assert_eq!(config.listen.addresses, [BindAddr::new("[::1]:7".parse().unwrap())]);
+        assert_eq!(config.listen.bind_addresses(), [BindAddr::new("[::1]:7".parse().unwrap())]);
         assert!(config.announce.addresses.is_empty(), "detected, for others cannot reach that");
         assert_eq!(config.node.incentives_address, "");
         assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");

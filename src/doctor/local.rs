@@ -2,15 +2,13 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 
-use super::Finding;
+use super::{Finding, Level};
 use crate::address::BindAddr;
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::keys::store::{self, KeyFiles};
+use crate::limits::{self, Remedy};
 use crate::listener::{self, BindError};
 use crate::telemetry::health;
-
-/// Open files that a node of a busy network needs.
-const NOFILE_TARGET: u64 = 65_535;
 
 /// Whether the node runs now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +42,8 @@ pub(super) async fn running(config: &Config, identity: Option<&str>) -> Running 
 
 /// Whether each listening address can be had, or the node has it.
 pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
-    let addresses = &config.listen.addresses;
-    let check = |address: &BindAddr| match (listener::bind(*address, addresses), running) {
+    let addresses = config.listen.bind_addresses();
+    let check = |address: &BindAddr| match (listener::bind(*address, &addresses), running) {
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
             format!("the node runs, but does not listen on {address}"),
@@ -67,23 +65,28 @@ pub(super) fn nofile() -> Rlimit {
     getrlimit(Resource::Nofile)
 }
 
-/// Whether enough files can be open, which every connection is one of.
-pub(super) fn descriptors(limit: Rlimit) -> Finding {
+/// Whether enough files can be open, which every connection is one of: as many as the node wants to raise its limit
+/// to, and as many as a network with this many announced addresses takes.
+pub(super) fn descriptors(limit: Rlimit, config: &LimitsConfig, next_hops: Option<usize>, remedy: Remedy) -> Finding {
     let words = |limit: Option<u64>| limit.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
-    let message = format!("{} open files, and {} at most", words(limit.current), words(limit.maximum));
-    if limit.maximum.is_none_or(|hard| hard >= NOFILE_TARGET) {
-        return Finding::ok("descriptors", message);
+    let needed = next_hops.map(limits::descriptors_needed);
+    let network = needed.map(|needed| format!("; this network takes about {needed}")).unwrap_or_default();
+    let message = format!("{} open files, and {} at most{network}", words(limit.current), words(limit.maximum));
+    let hard = limit.maximum.unwrap_or(u64::MAX);
+    if hard < config.nofile {
+        let finding = Finding::warning("descriptors", message, format!("the node wants {}: {remedy}", config.nofile));
+        return if config.nofile_strict { Finding { level: Level::Failed, ..finding } } else { finding };
     }
-    let fix = format!(
-        "allow {NOFILE_TARGET}: LimitNOFILE={NOFILE_TARGET} in the unit (systemd), \
-         --ulimit nofile={NOFILE_TARGET}:{NOFILE_TARGET} (docker), the container runtime's limit (Kubernetes)"
-    );
-    Finding::warning("descriptors", message, fix)
+    match needed {
+        Some(needed) if config.nofile < needed => {
+            Finding::warning("descriptors", message, format!("raise limits.nofile from {} to {needed}", config.nofile))
+        }
+        _ => Finding::ok("descriptors", message),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
     use crate::config::{Source, Values, settings as s};
 
@@ -111,7 +114,7 @@ mod tests {
         drop(listener);
         assert_eq!(bind(&taken, Running::No)[0].level, Level::Ok);
         assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Warning);
-        let _holder = std::net::TcpListener::bind(taken.listen.addresses[0].get()).unwrap();
+        let _holder = std::net::TcpListener::bind(taken.listen.addresses[0].address.get()).unwrap();
         assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Ok);
         assert_eq!(bind(&taken, Running::Unknown)[0].level, Level::Warning);
         let failed = &bind(&taken, Running::No)[0];
@@ -121,15 +124,21 @@ mod tests {
     }
 
     #[test]
-    fn too_few_descriptors_come_with_the_fix_for_each_place() {
-        let limit = |maximum| Rlimit { current: Some(1024), maximum };
+    fn too_few_descriptors_come_with_the_fix_for_the_place() {
+        let found = |maximum, nofile_strict, next_hops| {
+            let limit = Rlimit { current: Some(1024), maximum };
+            let config = LimitsConfig { nofile: 65_535, nofile_strict };
+            let finding = descriptors(limit, &config, next_hops, Remedy::Docker);
+            (finding.level, format!("{}; {}", finding.message, finding.fix.unwrap_or_default()))
+        };
         for enough in [None, Some(65_535), Some(524_288)] {
-            assert_eq!(descriptors(limit(enough)).level, Level::Ok, "{enough:?}");
+            assert_eq!(found(enough, true, Some(100)).0, Level::Ok, "{enough:?}");
         }
-        let finding = descriptors(limit(Some(65_534)));
-        assert_eq!(finding.level, Level::Warning);
-        for place in ["systemd", "docker", "Kubernetes"] {
-            assert!(finding.fix.as_ref().unwrap().contains(place), "{finding:?}");
-        }
+        let (level, words) = found(Some(65_534), false, None);
+        assert!(level == Level::Warning && words.contains("--ulimit nofile=65535:65535"), "{words}");
+        assert_eq!(found(Some(65_534), true, None).0, Level::Failed, "the node would not start");
+        let (level, words) = found(Some(524_288), false, Some(50_000));
+        assert!(level == Level::Warning && words.contains("about 150128"), "{words}");
+        assert!(words.contains("raise limits.nofile from 65535 to 150128"), "{words}");
     }
 }

@@ -65,6 +65,26 @@ mod tests {
     use super::*;
     use crate::probe::Counts;
 
+    #[tokio::test]
+    async fn a_prober_that_cannot_be_listed_proves_nothing() {
+        let nobody = "http://127.0.0.1:9".parse().unwrap();
+        let client = Client::new(&nobody, &nobody).unwrap();
+        let entry = MixRegistration {
+            mix_host: "127.0.0.1:9".to_owned(),
+            mix_hosts: Vec::new(),
+            identity_key: bs58::encode([1; 32]).into_string(),
+            sphinx_key: bs58::encode([9; 32]).into_string(),
+            version: "0.9.2".to_owned(),
+            location: String::new(),
+            incentives_address: String::new(),
+            layer: 1,
+        };
+        let targets = Targets { directory: vec!["127.0.0.1:9".parse().unwrap()], mixes: Vec::new() };
+        let found = probe(client, &entry, &targets).await;
+        assert_eq!((found.len(), found[0].check, found[0].level), (1, "mixing", Level::Warning), "{found:?}");
+        assert!(found[0].message.starts_with("cannot be tried from here: ") && found[0].fix.is_some(), "{found:?}");
+    }
+
     #[test]
     fn a_verdict_follows_from_what_came_back() {
         let tested = |returned| FamilyReport::Tested {

@@ -68,7 +68,7 @@ pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> 
 }
 
 fn announced(config: &Config) -> Vec<SocketAddr> {
-    config.announce.addresses.iter().map(|address| address.get()).collect()
+    config.announce.addresses.iter().map(|announced| announced.address.get()).collect()
 }
 
 /// Where the directory and the nodes of its topology are.

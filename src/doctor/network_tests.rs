@@ -53,6 +53,29 @@ fn a_clock_may_be_off_by_a_little() {
 }
 
 #[tokio::test]
+async fn nothing_to_announce_is_a_failure() {
+    let mut config = config("36.68.243.1:1789");
+    config.announce.addresses.clear();
+    let found = announce(&config, Running::No).await;
+    assert_eq!((found.len(), found[0].level), (1, Level::Failed), "{found:?}");
+    assert!(found[0].fix.as_ref().is_some_and(|fix| fix.contains("detect --explain")), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_directory_that_tells_no_time_is_no_clock() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let reply = async {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let _: usize = connection.read(&mut [0; 1024]).await.unwrap();
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    };
+    let (finding, ()) = tokio::join!(clock(&url), reply);
+    assert!(finding.level == Level::Ok && finding.message.starts_with("cannot be compared"), "{finding:?}");
+}
+
+#[tokio::test]
 async fn a_way_out_is_found_or_each_refusal_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let open = listener.local_addr().unwrap();

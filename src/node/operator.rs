@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::PROTOCOL_VERSION;
 use super::state::Shared;
+use crate::address::{Announcing, ToldAddress};
 use crate::config::{Config, HttpConfig, redacted};
 use crate::directory::HeartbeatState;
 use crate::forwarder::Policy;
@@ -106,6 +107,7 @@ async fn keep_informed(manager: Arc<ServiceManager>, view: Arc<View>) {
 pub(super) struct View {
     shared: Arc<Shared>,
     heartbeat: HeartbeatState,
+    announcing: Arc<Announcing>,
     windows: Windows,
     stopping: AtomicBool,
     started: Instant,
@@ -117,28 +119,32 @@ struct Facts {
     identity_key: String,
     sphinx_key: String,
     layer: u64,
-    listen: Vec<SocketAddr>,
-    announce: Vec<SocketAddr>,
+    listen: Vec<ToldAddress>,
     directory: String,
     memory_bytes: usize,
     connections_max: usize,
 }
 
 impl View {
-    pub(super) fn new(config: &Config, keys: &NodeKeys, shared: &Arc<Shared>, heartbeat: HeartbeatState) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        keys: &NodeKeys,
+        shared: &Arc<Shared>,
+        heartbeat: HeartbeatState,
+        announcing: Arc<Announcing>,
+    ) -> Self {
         let facts = Facts {
             identity_key: keys.identity_public.clone(),
             sphinx_key: keys.sphinx.public_base58(),
             layer: config.node.layer,
-            listen: config.listen.addresses.iter().map(|address| address.get()).collect(),
-            announce: config.announce.addresses.iter().map(|address| address.get()).collect(),
+            listen: config.listen.addresses.iter().map(ToldAddress::from).collect(),
             directory: redacted(&config.directory.url),
             memory_bytes: config.mix.memory_bytes,
             connections_max: config.connections.total_max,
         };
         let (windows, started) = (Windows::default(), Instant::now());
         let stopping = AtomicBool::new(false);
-        Self { shared: Arc::clone(shared), heartbeat, windows, stopping, started, facts }
+        Self { shared: Arc::clone(shared), heartbeat, announcing, windows, stopping, started, facts }
     }
 
     fn count(&self) -> (Counts, Levels) {
@@ -193,6 +199,9 @@ impl Subject for View {
             return Err(problem(Reason::Draining, "draining: the node stops"));
         }
         self.liveness()?;
+        if let Some(lacking) = self.announcing.lacking() {
+            return Err(problem(Reason::NoAnnounceAddress, format!("no address to announce yet: {lacking}")));
+        }
         if !self.heartbeat.registered() {
             return Err(match self.heartbeat.last_error() {
                 Some(error) => problem(Reason::DirectoryError, format!("not registered: {error}")),
@@ -217,7 +226,7 @@ impl Subject for View {
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
             listen: self.facts.listen.clone(),
-            announce: self.facts.announce.clone(),
+            announce: self.announcing.now().iter().map(ToldAddress::from).collect(),
             directory: self.directory(),
             topology: self.topology(),
             workers: self.shared.pools.len(),

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::window::Packets;
+use crate::address::ToldAddress;
 use crate::http::{Limits, ListenError, Server};
 
 /// An operator, an orchestrator and a collector or two.
@@ -60,6 +61,8 @@ pub enum Reason {
     DirectoryError,
     /// The directory has not listed the node yet.
     NotRegistered,
+    /// Nothing is known yet under which others could reach the node: a load balancer is being made.
+    NoAnnounceAddress,
 }
 
 /// The answer to `/livez` and `/readyz`.
@@ -92,9 +95,9 @@ pub struct Status {
     /// As `/livez` says.
     pub live: Answer,
     /// Where packets are accepted.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ToldAddress>,
     /// Where the other nodes send them.
-    pub announce: Vec<SocketAddr>,
+    pub announce: Vec<ToldAddress>,
     /// Where the directory is, and how it lists the node.
     pub directory: DirectoryStatus,
     /// The topology that the node goes by.

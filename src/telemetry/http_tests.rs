@@ -33,7 +33,11 @@ impl Subject for Scripted {
             uptime_s: 1,
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
-            listen: vec!["[::1]:1789".parse().unwrap()],
+            listen: vec![ToldAddress {
+                family: "ipv6",
+                address: "[::1]:1789".parse().unwrap(),
+                source: "--host".to_owned(),
+            }],
             announce: Vec::new(),
             directory: DirectoryStatus {
                 url: "http://d/".into(),

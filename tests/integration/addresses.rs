@@ -257,6 +257,44 @@ fn every_address_names_its_source() {
     }
 }
 
+/// The form of a document: its keys, and the kinds of its values.
+fn form(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), form(value))).collect(),
+        // All entries of a list have one form.
+        Value::Array(items) => {
+            let mut forms: Vec<_> = items.iter().map(form).collect();
+            forms.dedup();
+            forms.into()
+        }
+        Value::String(_) => "text".into(),
+        Value::Bool(_) => "true or false".into(),
+        other => panic!("{other} has no place in it"),
+    }
+}
+
+#[test]
+fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
+    let text = include_str!("../../docs/addresses.md");
+    let example = text.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let promised = form(&serde_json::from_str(example).unwrap());
+    let entry = serde_json::json!([{ "family": "text", "address": "text", "source": "text" }]);
+    let step = serde_json::json!([{ "asked": "text", "answer": "text", "failed": "true or false" }]);
+    assert_eq!(promised, serde_json::json!({ "bind": entry, "announce": entry, "steps": step }));
+
+    let place = Place::new().with_v4().with_v6();
+    Metadata::serve(&place.world, &[METADATA_V4, METADATA_V6], dual());
+    let document = place.detect(&["--cloud", "aws"]).document;
+    assert_eq!(form(&document), promised, "{document:#}");
+    let families: Vec<_> = document["announce"].as_array().unwrap().iter().map(|entry| &entry["family"]).collect();
+    assert_eq!(families, ["ipv4", "ipv6"], "{document:#}");
+    // What is written is announced, and nothing is asked.
+    let written = place.detect(&["--cloud", "aws", "--announce-addresses", "36.68.243.9", "--announce-port", "80"]);
+    assert_eq!(written.announced(), [("36.68.243.9:80", "--announce-addresses")]);
+    assert_eq!(form(&written.document), promised, "{:#}", written.document);
+    assert_eq!(written.document["steps"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn a_machine_with_ipv6_alone_asks_over_ipv6() {
     let place = Place::new().with_v6();

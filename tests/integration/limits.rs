@@ -104,6 +104,14 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     let (node, _) = node(home.path(), 128);
     let log = node.log();
     assert!(log.iter().any(|line| line.contains("open files: 128 → 128 (hard limit 128)")), "{log:#?}");
+    let warning = "the hard limit on open files is 128, less than limits.nofile (65535): ";
+    let warnings: Vec<_> = log.iter().filter(|line| line.contains(warning)).collect();
+    assert!(
+        warnings.len() == 1
+            && warnings[0].contains("WARN")
+            && ["ulimit", "LimitNOFILE"].iter().any(|remedy| warnings[0].contains(remedy)),
+        "{log:#?}"
+    );
     drop(node);
 
     let config = home.path().join("mixnodes/mix/config/config.yaml");
@@ -115,11 +123,86 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     assert_eq!(refused.status.code(), Some(71), "{error}");
     assert!(error.contains("to 65535, the hard limit is 128"), "{error}");
 
-    let line = "ulimit -n 4096; ulimit -Sn 256; exec \"$@\"";
     std::fs::write(&config, text).unwrap();
-    let raised = Process::spawn(Command::new("sh").args(["-c", line, "sh"]).args(run).arg("--supervised"));
+    // As containerd gives it: a low soft limit under a hard one that is high enough for the target.
+    let line = "ulimit -Sn 1024; exec \"$@\"";
+    let target = ["--limits-nofile", "8192", "--supervised"];
+    let raised = Process::spawn(Command::new("sh").args(["-c", line, "sh"]).args(run).args(target));
     raised.wait_for("the node starts", |event| event["event"] == "ready");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", raised.id())).unwrap();
     let nofile = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    assert_eq!(nofile.split_whitespace().nth(3), Some("4096"), "{nofile}");
+    assert_eq!(nofile.split_whitespace().nth(3), Some("8192"), "{nofile}");
+    let log = raised.log();
+    assert!(log.iter().any(|line| line.contains("open files: 1024 → 8192 (hard limit ")), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("less than limits.nofile")), "{log:#?}");
+}
+
+/// Lines of a file that give a number of open files, and are not the default.
+fn other_limits(text: &str) -> Vec<String> {
+    const DEFAULT: u64 = 65_535;
+    /// What a small network takes, what containerd gives, and the most that a module and the setting allow.
+    const NO_DEFAULTS: [u64; 4] = [2048, 524_288, 1 << 20, 1 << 30];
+    let lines: Vec<&str> = text.lines().collect();
+    let mut others = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        // The word and its number stand on one line, or the number in the lines below, with a word of its own.
+        let names = |line: &str| line.to_ascii_lowercase().contains("nofile");
+        let above = &lines[index.saturating_sub(5)..index];
+        let key = line.trim_start().trim_start_matches(['#', '-', ' ', '"']);
+        let is_part = ["soft", "hard", "default", "target"].iter().any(|word| key.starts_with(word));
+        if !(names(line) || is_part && above.iter().any(|line| names(line))) {
+            continue;
+        }
+        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
+        // Small ones count something else: a port, a mode, a version.
+        if numbers.clone().any(|number| number >= 1024 && number != DEFAULT && !NO_DEFAULTS.contains(&number)) {
+            others.push(format!("{}: {line}", index + 1));
+        }
+    }
+    others
+}
+
+/// Files of the kit, as `git` knows them; those that set a limit to try it out are not what people run.
+fn shipped_files() -> Vec<String> {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let list = ["-C", root, "ls-files", "--cached", "--others", "--exclude-standard"];
+    let output = Command::new("git").args(list).output().expect("git lists the files");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tried = |path: &str| path.split('/').any(|part| ["tests", "ci", "fuzz", "benches"].contains(&part));
+    let files = String::from_utf8(output.stdout).unwrap();
+    let is_test = |path: &str| tried(path) || path.ends_with("tests.rs");
+    files.lines().filter(|path| !is_test(path)).map(str::to_owned).collect()
+}
+
+#[test]
+fn sixty_five_thousand_is_the_default_wherever_a_limit_on_open_files_is_written() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut written, mut wrong) = (Vec::new(), Vec::new());
+    for path in shipped_files() {
+        let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
+        if text.to_ascii_lowercase().contains("nofile") && text.contains("65535") {
+            written.push(path.clone());
+        }
+        // The estimate and its tests have other numbers.
+        if !["src/limits.rs", "src/doctor/local.rs"].contains(&path.as_str()) {
+            wrong.extend(other_limits(&text).into_iter().map(|line| format!("{path}:{line}")));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    for always in ["src/config/settings.rs", "src/limits.rs", "docs/configuration.md", "docs/operating.md"] {
+        assert!(written.iter().any(|path| path == always), "not in {always}: {written:?}");
+    }
+    let kit = [
+        "docker-compose.yml",
+        "deploy/systemd",
+        "helm/nym-mixnode/values.yaml",
+        "terraform/bootstrap",
+        "terraform/aws",
+        "terraform/gcp",
+    ];
+    for part in kit.iter().filter(|part| root.join(part).exists()) {
+        assert!(written.iter().any(|path| path.starts_with(part)), "not in {part}: {written:?}");
+    }
+    assert_eq!(other_limits("ulimits:\n  nofile:\n    soft: 1024\n    hard: 65535\n"), ["3:     soft: 1024"]);
+    assert_eq!(other_limits("LimitNOFILE=4096"), ["1: LimitNOFILE=4096"]);
 }

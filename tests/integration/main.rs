@@ -12,6 +12,7 @@ mod doctor;
 mod exit_codes;
 mod first_start;
 mod keys;
+mod kubernetes;
 mod limits;
 mod localnet;
 mod manual;

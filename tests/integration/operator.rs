@@ -86,7 +86,12 @@ async fn a_registered_node_is_ready_and_tells_its_state_without_a_peer_or_a_pack
     assert!(!text.contains(&sink.address.to_string()), "{text}");
     let status = status(address).await;
     assert_eq!(status["identity_key"], files.identity());
-    assert_eq!(status["listen"], serde_json::json!([files.address.to_string()]));
+    let [listen, announce] = ["listen", "announce"].map(|what| status[what].as_array().unwrap().clone());
+    assert_eq!((listen.len(), announce.len()), (1, 1), "{status:#}");
+    for (told, source) in [(&listen[0], "config.yaml:"), (&announce[0], "listened on (")] {
+        assert_eq!((&told["family"], &told["address"]), (&"ipv4".into(), &files.address.to_string().into()));
+        assert!(told["source"].as_str().unwrap().contains(source), "{status:#}");
+    }
     assert_eq!(status["directory"]["registered"], true);
     assert!(status["directory"]["registered_at"].as_u64().unwrap() > 1_600_000_000, "{status:#}");
     assert_eq!(status["topology"]["mixes"], 1);

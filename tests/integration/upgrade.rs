@@ -95,8 +95,8 @@ fn the_values_of_0_8_1_and_a_new_identity() {
     let said = upgrade(&home, "0.8.1").ok().stdout;
     let config = config(&home);
     assert_eq!((config.node.layer, config.node.location.as_str()), (3, "Null Island: \"0, 0\""));
-    assert_eq!(config.listen.addresses[0].to_string(), "10.126.5.7:1789");
-    assert_eq!(config.announce.addresses[0].to_string(), "36.68.243.18:1789");
+    assert_eq!(config.listen.addresses[0].address.to_string(), "10.126.5.7:1789");
+    assert_eq!(config.announce.addresses[0].address.to_string(), "36.68.243.18:1789");
     assert_eq!(config.directory.url.as_str(), "https://directory.nymtech.net/");
     assert_eq!(config.directory.metrics_url.as_str(), "https://metrics.nymtech.net/");
     assert_eq!(config.forward.backoff_initial.as_secs(), 10);
@@ -114,8 +114,8 @@ fn the_values_of_0_9_0_over_ipv6() {
     let home = older_node("0.9.0");
     upgrade(&home, "0.9.0").ok();
     let config = config(&home);
-    assert_eq!(config.listen.addresses[0].to_string(), "[::]:2789");
-    assert_eq!(config.announce.addresses[0].to_string(), "[2600::1]:2789");
+    assert_eq!(config.listen.addresses[0].address.to_string(), "[::]:2789");
+    assert_eq!(config.announce.addresses[0].address.to_string(), "[2600::1]:2789");
     assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
     // The other half as it was in 0.9.0, for today's would be less than the first.
     assert_eq!((config.forward.backoff_initial.as_secs(), config.forward.backoff_max.as_secs()), (120, 300));
@@ -228,7 +228,7 @@ fn a_closed_network_is_upgraded_with_allow_private() {
         .unwrap();
     upgrade(&home, "0.9.2").fails(78, &["\"10.0.0.1:1789\"", "--allow-private"]);
     home.run(&["upgrade", "--id", "mix", "--current-version", "0.9.2", "--allow-private"]).ok();
-    assert_eq!(config(&home).announce.addresses[0].to_string(), "10.0.0.1:1789");
+    assert_eq!(config(&home).announce.addresses[0].address.to_string(), "10.0.0.1:1789");
 }
 
 #[test]
