@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::config::NodeId;
 use crate::keys::store::{self, KeyFiles};
-use crate::telemetry::health;
+use crate::telemetry::health::{self, AskError};
 
 use super::flags::NodeFlags;
 use super::load::{http_of_environment, load_config};
@@ -39,7 +39,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Asked { url, identity } = asked(&args)?;
-    let health = health::ask(&url).await.map_err(unhealthy)?;
+    let health = health::ask(&url).await.map_err(|error| {
+        let nobody = matches!(error, AskError::NoAnswer { .. });
+        let failure = unhealthy(error);
+        if nobody { failure.with_advice("does the node run, and is that its http.listen?") } else { failure }
+    })?;
     if let Some(expected) = identity.filter(|expected| *expected != health.identity_key) {
         let other = health.identity_key;
         return Err(unhealthy(format_args!("another node, {other}, answers at {url} in the place of {expected}")));

@@ -109,10 +109,7 @@ pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys
         let exists = matches!(&error, CreateNodeError::Create(CreateError::Exists(_)));
         let failure = Failure::from(error);
         match exists {
-            true if home.config_file().exists() => failure.with_advice(
-                "it holds a configuration without keys: restore its keys from your backup, or move it away to make \
-                 a new node",
-            ),
+            true if home.config_file().exists() => failure.with_advice(CONFIGURATION_WITHOUT_KEYS),
             true => failure.with_advice("move it away, or choose another --id"),
             false => failure,
         }
@@ -146,6 +143,9 @@ fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError>
     Ok(keys)
 }
 
+const CONFIGURATION_WITHOUT_KEYS: &str =
+    "it holds a configuration without keys: restore its keys from your backup, or move it away to make a new node";
+
 #[derive(Debug, Error)]
 #[error(transparent)]
 enum CreateNodeError {
@@ -178,6 +178,11 @@ fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
         KeyState::All { files } if files.private_identity.starts_with(home.dir()) => files.private_identity,
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
+        // Before anybody waits for the network to hear of it.
+        KeyState::None { .. } if home.config_file().exists() => {
+            let exists = CreateError::Exists(home.dir().to_owned());
+            return Err(Failure::from(exists).with_advice(CONFIGURATION_WITHOUT_KEYS));
+        }
         KeyState::All { .. } | KeyState::None { .. } => return Ok(()),
     };
     Err(Failure::new(

@@ -62,6 +62,6 @@ fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     if let Some(failure) = KeyState::of(home, values).without_file(home) {
         return failure;
     }
-    let advice = format!("make the node first with `nym-mixnode init --id {id} --host ADDRESS`");
+    let advice = format!("make the node first with `nym-mixnode init --id {id}`");
     Failure::from(ConfigError::NotFound(path)).with_advice(advice)
 }

@@ -302,6 +302,9 @@ fn a_machine_with_ipv6_alone_asks_over_ipv6() {
     Metadata::serve(&place.world, &[METADATA_V6], answers);
     let found = place.detect(&["--cloud", "aws"]);
     assert_eq!(found.announced(), [("[2600:1f18::7]:1789", "aws metadata: ipv6s")], "{}", found.document);
+    // Google's service has IPv4 alone; the address is on the interface, and the refusal costs no time.
+    let found = place.detect(&["--cloud", "gcp"]);
+    assert_eq!(found.announced(), [("[2600:1f18::7]:1789", "local interface: eth0")], "{}", found.document);
 }
 
 #[test]

@@ -185,6 +185,9 @@ fn init_refuses_to_destroy_keys_and_changes_nothing() {
 
     fs::remove_dir_all(home.node().join("data")).unwrap();
     home.run(&again).fails(73, &["mixnodes/mix exists", "configuration without keys", "move it away"]);
+    let refused = home.run(&["init", "--id", "mix"]);
+    assert_eq!(refused.stdout, "", "nothing is begun, nobody is asked");
+    refused.fails(73, &["configuration without keys"]);
 }
 
 #[test]
