@@ -13,6 +13,15 @@ LOCALNET ?=
 # Which tests of the kit `make kit` runs, such as KIT=helm; all of them without it.
 KIT ?=
 
+# Where a release is put together, its version, and what it is built for; TARGET=aarch64-unknown-linux-gnu is for arm64.
+DIST ?= target/dist
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+TARGET ?= $(shell rustc --print host-tuple)
+# What is packed: one static file that runs on every Linux, unless another is given, which is then not built.
+static_binary := target/$(TARGET)/release/nym-mixnode
+BINARY ?= $(static_binary)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+
 # libFuzzer's instrumentation is an unstable option of the compiler. This switch lets the stable compiler take it, so
 # that nobody needs a second toolchain.
 FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
@@ -22,10 +31,11 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs bench localnet release clean
+.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs bench localnet release \
+	static archive deb sbom checksums release-notes dist clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: tools fmt lint deny unit fuzz-build kit ## All checks and tests; what CI runs
 
@@ -74,6 +84,29 @@ localnet: ## Run a whole network on this machine; LOCALNET="--help" lists its fl
 
 release: ## Build the binary, target/release/nym-mixnode
 	$(CARGO) build --locked --release
+
+static: ## Build the static binary of a release, for TARGET
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --bin nym-mixnode --target $(TARGET)
+
+# Nothing is built where a binary is given.
+built := $(if $(filter $(static_binary),$(BINARY)),static)
+
+archive: $(built) ## Pack the binary for every Linux, into DIST
+	deploy/package/archive $(BINARY) $(DIST) $(VERSION)
+
+deb: $(built) ## Make the Debian package, into DIST (needs debhelper and dpkg-dev)
+	deploy/package/deb $(BINARY) $(DIST) $(VERSION)
+
+sbom: ## Write the bill of materials (CycloneDX), into DIST
+	deploy/package/sbom $(DIST) $(VERSION)
+
+checksums: ## Write the checksums of everything in DIST
+	cd $(DIST) && find . -type f ! -name 'SHA256SUMS*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
+
+release-notes: ## Print what the changelog says of VERSION
+	@deploy/package/notes $(VERSION)
+
+dist: archive deb sbom checksums ## Everything of a release that one machine makes, into DIST
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

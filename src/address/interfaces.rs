@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::NotPublic;
 use super::inquiry::{Found, Public, Step};
 
-/// IPv6 addresses with their flags, on Linux.
-const IF_INET6: &str = "/proc/net/if_inet6";
+/// IPv6 addresses with their flags, on Linux; under `self`, for in a sandbox /proc may have nothing but processes.
+const IF_INET6: &str = "/proc/self/net/if_inet6";
 /// Temporary (RFC 8981), found to be a duplicate, deprecated, tentative: a peer that is told such an address loses us.
 const NOT_TO_BE_TOLD: u32 = 0x01 | 0x08 | 0x20 | 0x40;
 

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod part;
+mod release;
 mod scripts;
+mod systemd;
 mod telemetry;
 mod terraform;

@@ -1,0 +1,156 @@
+//! What a release consists of, made by the targets that the release workflow calls, and the workflows themselves.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::part::{part, root};
+
+/// Runs a target of the Makefile.
+fn make(arguments: &[&str]) -> Output {
+    Command::new("make").arg("--silent").args(arguments).current_dir(root()).output().expect("make")
+}
+
+/// What a command says, which has to succeed.
+fn said(mut command: Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+fn sh(script: &str, dir: &Path) -> String {
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]).current_dir(dir);
+    said(command)
+}
+
+/// The program of the tests, for a release build takes minutes; without its debug information, for packing does, too.
+fn binary(dir: &Path) -> String {
+    let path = dir.join("program");
+    let mut strip = Command::new("strip");
+    strip.arg("-o").args([&path, Path::new(env!("CARGO_BIN_EXE_nym-mixnode"))]);
+    said(strip);
+    format!("BINARY={}", path.display())
+}
+
+fn workflows() -> Vec<(String, String)> {
+    let folder = root().join(".github/workflows");
+    let files = fs::read_dir(&folder).expect("workflows").map(|entry| entry.expect("an entry").path());
+    let named = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    files.map(|path| (named(&path), fs::read_to_string(&path).expect("a workflow"))).collect()
+}
+
+#[test]
+fn the_linter_finds_nothing_in_any_workflow() {
+    let mut lint = Command::new(part("actionlint"));
+    lint.arg("-shellcheck").arg(part("shellcheck")).current_dir(root());
+    assert_eq!(said(lint), "");
+}
+
+#[test]
+fn workflows_take_no_moving_action_and_no_right_that_they_do_not_need() {
+    for (name, text) in workflows() {
+        for action in text.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")) {
+            let pin = action.split_once('@').map(|(_, pin)| pin.split_once(" # v"));
+            let is_pinned = matches!(pin, Some(Some((commit, _))) if commit.len() == 40);
+            assert!(is_pinned || action.starts_with("./"), "{name}: {action} is pinned to no commit");
+        }
+        assert!(text.contains("\npermissions:\n  contents: read\n"), "{name}: rights are given job by job");
+        assert!(!text.contains("pull_request_target"), "{name} would run others' code with our rights");
+    }
+}
+
+#[test]
+fn what_workflows_make_are_targets() {
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("the Makefile");
+    let mut made = 0;
+    for (name, text) in workflows() {
+        for line in text.lines().filter_map(|line| line.split_once("run: make ")) {
+            let targets = line.1.split(' ').take_while(|word| !word.contains('='));
+            for target in targets.filter(|word| !word.starts_with("--")) {
+                assert!(makefile.contains(&format!("\n{target}:")), "{name}: make {target}");
+                made += 1;
+            }
+        }
+    }
+    assert!(made >= 5, "{made}");
+}
+
+#[test]
+fn a_release_is_put_together_and_checks_itself() {
+    part("debhelper");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let dist = scratch.path().join("dist");
+    let made = Command::new("make")
+        .args(["--silent", "dist", &binary(scratch.path()), &format!("DIST={}", dist.display())])
+        .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
+        .current_dir(root())
+        .output()
+        .expect("make");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+
+    let version = env!("CARGO_PKG_VERSION");
+    let names = sh("cut -c67- SHA256SUMS", &dist);
+    let [archive, bill, package] = names.lines().collect::<Vec<_>>()[..] else { panic!("{names}") };
+    assert!(archive.starts_with(&format!("nym-mixnode-{version}-linux-")) && archive.ends_with(".tar.gz"));
+    assert!(package.starts_with(&format!("nym-mixnode_{version}-1_")) && package.ends_with(".deb"));
+    sh("sha256sum --check --strict SHA256SUMS", &dist);
+
+    let folder = archive.trim_end_matches(".tar.gz");
+    let unpacked = sh(&format!("tar xzf {archive} && cd {folder} && ./nym-mixnode --version && find . -type f"), &dist);
+    for file in [
+        version,
+        "LICENSE",
+        "man/nym-mixnode-run.1",
+        "completions/zsh/_nym-mixnode",
+        "systemd/nym-mixnode.service",
+        "systemd/nym-mixnode.default",
+    ] {
+        assert!(unpacked.contains(file), "{file}: {unpacked}");
+    }
+    lists_what_is_linked(&fs::read_to_string(dist.join(bill)).expect("the bill"));
+
+    sh(&format!("echo >>{package}"), &dist);
+    let check = Command::new("sha256sum").args(["--check", "--status", "SHA256SUMS"]).current_dir(&dist).status();
+    assert!(!check.expect("sha256sum").success(), "a file that was changed");
+}
+
+/// The bill of materials has what the program is made of, and not what only its tests take.
+fn lists_what_is_linked(bill: &str) {
+    let bill: serde_json::Value = serde_json::from_str(bill).expect("JSON");
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    let components = bill["components"].as_array().expect("components");
+    let has = |name: &str| components.iter().any(|component| component["name"] == name);
+    for name in ["tokio", "curve25519-dalek", "aws-lc-sys", "libsqlite3-sys"] {
+        assert!(has(name), "{name} is missing");
+    }
+    assert!(!has("proptest"), "that is for tests");
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    for component in components.iter().filter(|component| component["type"] == "library") {
+        let (name, version) = (component["name"].as_str().unwrap(), component["version"].as_str().unwrap());
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{name} {version}");
+    }
+}
+
+#[test]
+fn the_same_sources_make_the_same_archive() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let program = binary(scratch.path());
+    let hashes = ["one", "two"].map(|dist| {
+        let dist = scratch.path().join(dist);
+        assert!(make(&["archive", &program, &format!("DIST={}", dist.display())]).status.success());
+        sh("sha256sum *.tar.gz", &dist)
+    });
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn notes_are_those_of_the_changelog_and_a_tag_has_to_fit() {
+    let notes = make(&["release-notes", "VERSION=Unreleased"]);
+    let text = String::from_utf8(notes.stdout).expect("text");
+    assert!(notes.status.success() && text.contains("`run --init-if-missing`") && !text.contains("## "), "{text}");
+    let notes = make(&["release-notes", "VERSION=99.0.0"]);
+    let problem = String::from_utf8_lossy(&notes.stderr).into_owned();
+    assert!(!notes.status.success() && problem.contains("not 99.0.0"), "{problem}");
+}
