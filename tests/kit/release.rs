@@ -102,12 +102,19 @@ fn a_release_is_put_together_and_checks_itself() {
     for file in [
         version,
         "LICENSE",
+        "third-party.txt",
         "man/nym-mixnode-run.1",
         "completions/zsh/_nym-mixnode",
         "systemd/nym-mixnode.service",
         "systemd/nym-mixnode.default",
     ] {
         assert!(unpacked.contains(file), "{file}: {unpacked}");
+    }
+    let licences = sh(&format!("cat {folder}/third-party.txt"), &dist);
+    for words in
+        ["\ntokio v", "\ncurve25519-dalek v", ": LICENSE", "Permission is hereby granted", "Redistribution and use"]
+    {
+        assert!(licences.contains(words), "{words}");
     }
     lists_what_is_linked(&fs::read_to_string(dist.join(bill)).expect("the bill"));
 
