@@ -32,7 +32,7 @@ FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs bench localnet release \
-	static archive deb sbom checksums release-notes dist clean
+	static archive deb deb-tools sbom checksums release-notes dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,7 +94,11 @@ built := $(if $(filter $(static_binary),$(BINARY)),static)
 archive: $(built) ## Pack the binary for every Linux, into DIST
 	deploy/package/archive $(BINARY) $(DIST) $(VERSION)
 
-deb: $(built) ## Make the Debian package, into DIST (needs debhelper and dpkg-dev)
+# Before minutes of building.
+deb-tools:
+	@deploy/package/deb --check
+
+deb: deb-tools $(built) ## Make the Debian package, into DIST (needs debhelper and dpkg-dev)
 	deploy/package/deb $(BINARY) $(DIST) $(VERSION)
 
 sbom: ## Write the bill of materials (CycloneDX), into DIST
@@ -106,7 +110,7 @@ checksums: ## Write the checksums of everything in DIST
 release-notes: ## Print what the changelog says of VERSION
 	@deploy/package/notes $(VERSION)
 
-dist: archive deb sbom checksums ## Everything of a release that one machine makes, into DIST
+dist: deb-tools archive deb sbom checksums ## Everything of a release that one machine makes, into DIST
 
 clean: ## Remove everything that was built
 	$(CARGO) clean
