@@ -22,6 +22,7 @@ mod table_flags;
 mod telemetry;
 mod unregister;
 mod upgrade;
+mod volume;
 
 use std::ffi::OsString;
 use std::future::Future;

@@ -2,16 +2,18 @@
 
 use std::io::Write;
 
+use rustix::process::{getgid, getuid};
+
 use crate::address::BindAddr;
 use crate::config::settings as s;
 use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
-use crate::keys::store;
+use crate::keys::store::{self, KeyFiles};
 
 use super::addresses::settle_announced;
 use super::init::{choose_layer, create_node, summary, testnet};
 use super::node_files::KeyState;
 use super::output::say;
-use super::{Exit, Failure, load};
+use super::{Exit, Failure, load, volume};
 
 /// Makes the node, unless it has a configuration file, or needs none: what it makes is told on `out`.
 pub(super) async fn make_if_missing(
@@ -41,13 +43,25 @@ pub(super) async fn make_if_missing(
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
     settle_announced(&values, &mut out).await?;
-    let (_, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
-        Exit::CANNOT_CREATE | Exit::PERMISSION => {
-            failure.with_advice("mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME")
-        }
+    let (config, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
+        Exit::CANNOT_CREATE => failure.with_advice(MOUNT),
+        Exit::PERMISSION => failure.with_advice(format_args!("{MOUNT}; {}", give_volume())),
         _ => failure,
     })?;
-    say(out, summary(home, &keys))
+    say(out, summary(home, &keys))?;
+    let files = KeyFiles::new(home.dir(), &config.keys);
+    if let Some(warning) = volume::warning(files.private_identity.parent().unwrap_or(home.dir())) {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+const MOUNT: &str = "mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME";
+
+/// How a volume becomes this user's.
+fn give_volume() -> String {
+    let (user, group) = (getuid().as_raw(), getgid().as_raw());
+    format!("`chown -R {user}:{group}` on the volume gives it to this user")
 }
 
 /// What a node that makes itself starts from: the defaults of the first start, the environment, the flags.

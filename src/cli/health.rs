@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::config::NodeId;
+use crate::directory::{Client, ClientLimits, Directory};
 use crate::keys::store::{self, KeyFiles};
 use crate::telemetry::health::{self, AskError};
 
@@ -35,9 +37,20 @@ pub(super) struct Args {
     /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
     home: Option<PathBuf>,
+    /// Ask this directory server instead of a node: whether it lists the nodes of its network
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "listen", "id", "home"])]
+    directory: Option<Url>,
 }
 
+/// How long a directory may take to answer.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
+
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(directory) = &args.directory {
+        let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
+        Client::with_limits(directory, directory, limits)?.topology().await.map_err(unhealthy)?;
+        return say(io::stdout(), "ready");
+    }
     let Asked { url, identity } = asked(&args)?;
     let health = health::ask(&url).await.map_err(|error| {
         let nobody = matches!(error, AskError::NoAnswer { .. });

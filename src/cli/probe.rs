@@ -2,6 +2,7 @@
 
 mod output;
 mod progress;
+mod rounds;
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,8 +54,23 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "every")]
     pub json: bool,
+    /// Test again and again, one line in the log for each round, until ctrl-c or SIGTERM.
+    #[arg(long, value_name = "TIME", value_parser = parse_pause)]
+    pub every: Option<Duration>,
+    /// Tell the directory after each round which nodes are up; it believes that of its own machine only.
+    #[arg(long, requires = "every")]
+    pub report: bool,
+}
+
+/// A time between rounds: two at once would be in each other's way.
+fn parse_pause(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(pause) if pause >= Duration::from_secs(1) => Ok(pause),
+        Ok(_) => Err("1s is the shortest".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Why a probe was not made, or what it found.
@@ -129,6 +145,12 @@ impl ProbeError {
     }
 }
 
+impl ProbeArgs {
+    const fn plan(&self) -> Plan {
+        Plan { packets: self.packets, timeout: self.timeout, settle: self.settle }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -137,12 +159,19 @@ pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
     let client = Client::new(&args.directory, &args.directory).map_err(|error| no_directory(&args, &error))?;
     let client = Arc::new(client);
+    if let Some(every) = args.every {
+        return rounds::run(&args, &client, every, signals).await;
+    }
+    let prepare = async {
+        let targets = targets(&args, &client).await?;
+        Ok::<_, ProbeError>((open_prober(&args, &targets).await?, targets))
+    };
     let (mut prober, targets) = tokio::select! {
-        prepared = prepare(&args, &client) => prepared?,
+        prepared = prepare => prepared?,
         _ = signals.next() => return Err(ProbeError::Interrupted),
     };
     let registration = Registration::register(&client, &prober).await?;
-    let plan = Plan { packets: args.packets, timeout: args.timeout, settle: args.settle };
+    let plan = args.plan();
     let outcome = tokio::select! {
         reports = check::run(&mut prober, targets, &plan, ProgressLine::new(args.json).draw()) => Ok(reports?),
         _ = signals.next() => Err(ProbeError::Interrupted),
@@ -158,8 +187,8 @@ fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
     ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() }
 }
 
-/// Reads the topology, picks the nodes, and opens the prober on the addresses that fit.
-async fn prepare(args: &ProbeArgs, client: &Client) -> Result<(Prober<Label>, Vec<Target>), ProbeError> {
+/// Reads the topology and picks the nodes.
+async fn targets(args: &ProbeArgs, client: &Client) -> Result<Vec<Target>, ProbeError> {
     let listed = client.topology().await.map_err(|error| no_directory(args, &error))?.mix_nodes;
     if listed.is_empty() {
         return Err(ProbeError::NoNodes(args.directory.clone()));
@@ -174,10 +203,15 @@ async fn prepare(args: &ProbeArgs, client: &Client) -> Result<(Prober<Label>, Ve
         return Err(ProbeError::NoSuchNode { key: args.node.clone().unwrap_or_default(), listed: listed.len() });
     }
     targets.sort_by(|a, b| (a.layer, &a.identity).cmp(&(b.layer, &b.identity)));
+    Ok(targets)
+}
+
+/// Opens the prober on addresses from which it reaches them.
+async fn open_prober(args: &ProbeArgs, targets: &[Target]) -> Result<Prober<Label>, ProbeError> {
     let request = OwnAddressRequest { hosts: args.host.clone(), announce_hosts: args.announce_host.clone() };
     let nodes: Vec<SocketAddr> = targets.iter().flat_map(|target| target.addresses.clone()).collect();
     let endpoints = own_address::choose(&request, &directory_addresses(&args.directory).await, &nodes)?;
-    Ok((Prober::bind(&endpoints, MEAN_DELAY)?, targets))
+    Ok(Prober::bind(&endpoints, MEAN_DELAY)?)
 }
 
 fn is_wanted(wanted: Option<&str>, identity: &str, sphinx_key: &str) -> bool {
@@ -235,14 +269,21 @@ mod tests {
         .unwrap();
         assert_eq!(args.host.len(), 2);
         assert_eq!(args.announce_host[0].port(), 1789);
-        assert!(args.json && args.settle.is_zero());
+        assert!(args.json && args.settle.is_zero() && args.every.is_none());
+        let args = parse("--directory http://d.example --every 1min --report").unwrap();
+        assert!(args.report && args.every == Some(Duration::from_secs(60)));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["", "--directory d", "--directory http://d --packets 0", "--directory http://d --host mix.example"]
+        let options =
+            ["--packets 0", "--host mix.example", "--every 999ms", "--every soon", "--every 1m --json", "--report"];
+        for line in ["", "--directory d"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(options.map(|option| format!("--directory http://d {option}")))
         {
-            assert!(parse(line).is_err(), "{line}");
+            assert!(parse(&line).is_err(), "{line}");
         }
     }
 

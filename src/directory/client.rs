@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{Directory, DirectoryError};
-use crate::api::{Accepted, GatewayRegistration, MixMetric, MixRegistration, NextReport, Refusal, Topology};
+use crate::api::{
+    Accepted, BatchMixStatus, GatewayRegistration, MixMetric, MixRegistration, NextReport, Refusal, Topology,
+};
 
 /// Longest message of a directory that we repeat, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -101,6 +103,14 @@ impl Client {
     /// As every request; see [`DirectoryError`].
     pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<(), DirectoryError> {
         self.mixmining("register the gateway", Method::POST, &["register", "gateway"]).json(gateway).accepted().await
+    }
+
+    /// Tells which nodes are up.
+    ///
+    /// # Errors
+    /// As every request; the directory refuses what comes from another machine.
+    pub async fn report_status(&self, status: &BatchMixStatus) -> Result<(), DirectoryError> {
+        self.mixmining("report measurements", Method::POST, &["batch"]).json(status).accepted().await
     }
 
     fn mixmining(&self, action: &'static str, method: Method, path: &[&str]) -> Request {

@@ -184,9 +184,19 @@ async fn a_changed_registration_goes_out_at_once_also_to_an_old_validator() {
             assert_eq!(node.registration, *heartbeat.registration());
             assert_eq!(node.registration.mix_hosts.len(), 2);
             assert_eq!(script.unregistrations, usize::from(old), "an old one has to forget us first");
-            assert_eq!(script.fetches.len(), 2, "the second one for the change");
+            assert_eq!(script.fetches.len(), 3, "the second one to find ourselves, the third one for the change");
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_node_of_a_network_soon_finds_itself_in_it() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 59).await;
+    assert!(heartbeat.state().topology().is_some());
+    let fetches = directory.with(|script| script.fetches.clone());
+    assert_eq!((fetches.len(), (fetches[1] - fetches[0]).as_secs()), (2, 1), "and then it keeps to its pace");
 }
 
 #[tokio::test(start_paused = true)]

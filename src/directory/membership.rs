@@ -15,6 +15,8 @@ use crate::backoff::Backoff;
 
 /// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
 const PAUSE_WHEN_LIMITED: Duration = Duration::from_secs(30);
+/// Longest wait for the next look at a topology that had nobody in it.
+const PAUSE_WHEN_EMPTY: Duration = Duration::from_secs(1);
 
 /// One run of a heartbeat's registration and topology.
 pub(super) struct Membership<'a, D, F> {
@@ -83,9 +85,8 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
 
     /// Every failure is transient here: the node mixes, and a directory's mood must not stop it.
     async fn follow(&mut self) -> Infallible {
-        let refresh = self.heartbeat.settings.topology_refresh;
         self.backoff.reset();
-        let mut wait = refresh;
+        let mut wait = self.pause();
         loop {
             tokio::select! {
                 () = sleep(wait) => {}
@@ -94,11 +95,19 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             wait = match self.refresh().await {
                 Ok(()) => {
                     self.backoff.reset();
-                    refresh
+                    self.pause()
                 }
                 Err(error) => self.wait_after(&error),
             };
         }
+    }
+
+    /// Until the next look at the topology: a short one for the first node of a network, which has found it empty, and
+    /// has nobody to send to before it finds itself there.
+    fn pause(&self) -> Duration {
+        let refresh = self.heartbeat.settings.topology_refresh;
+        let knows_none = self.heartbeat.state.topology().is_none();
+        if knows_none { refresh.min(PAUSE_WHEN_EMPTY) } else { refresh }
     }
 
     async fn refresh(&mut self) -> Result<(), DirectoryError> {

@@ -157,7 +157,7 @@ fn v4_only() -> Answers {
 /// A node that knows nothing but its cloud is registered where the world finds it, and a packet sent there arrives.
 fn a_node_is_reached_at_its_public_addresses(cloud: &str) {
     let place = Place::new().with_v4().with_v6();
-    Metadata::serve(&place.world, &[METADATA_V4, METADATA_V6], dual());
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V4, METADATA_V6], dual());
     let home = tempfile::tempdir().unwrap();
     let _registry = place.registry(home.path());
     let node = place.node(home.path(), cloud);
@@ -167,7 +167,8 @@ fn a_node_is_reached_at_its_public_addresses(cloud: &str) {
     let key = sphinx_key(home.path());
     for (number, address) in [v4, v6].iter().enumerate() {
         let to: SocketAddr = address.parse().unwrap();
-        let packet = packet_via(&hop(to, key), to, Duration::ZERO, ACK);
+        // To nobody who is listed: the node sends it nowhere.
+        let packet = packet_via(&hop(to, key), "192.0.2.1:1789".parse().unwrap(), Duration::ZERO, ACK);
         place.world.inside(|| TcpStream::connect(to).unwrap().write_all(&packet).unwrap());
         node.wait_for("the packet arrives", |event| event["status"]["received"] == number + 1);
     }
@@ -206,7 +207,7 @@ fn the_public_address_cannot_be_bound_and_the_private_one_not_announced() {
 #[test]
 fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
     let place = Place::new().with_v4();
-    let metadata = Metadata::serve(&place.world, &[METADATA_V4], v4_only());
+    let metadata = Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());
     let home = tempfile::tempdir().unwrap();
     let _registry = place.registry(home.path());
     let node = place.node(home.path(), "aws");
@@ -238,7 +239,7 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
 #[test]
 fn every_address_names_its_source() {
     let place = Place::new().with_v4().with_v6();
-    Metadata::serve(&place.world, &[METADATA_V4, METADATA_V6], dual());
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V4, METADATA_V6], dual());
     let (v4, v6) = ("36.68.243.18:1789", "[2600:1f18::7]:1789");
     let found = place.detect(&["--cloud", "aws"]);
     assert_eq!(found.announced(), [(v4, "aws metadata: public-ipv4"), (v6, "aws metadata: ipv6s")]);
@@ -283,7 +284,7 @@ fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
     assert_eq!(promised, serde_json::json!({ "bind": entry, "announce": entry, "steps": step }));
 
     let place = Place::new().with_v4().with_v6();
-    Metadata::serve(&place.world, &[METADATA_V4, METADATA_V6], dual());
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V4, METADATA_V6], dual());
     let document = place.detect(&["--cloud", "aws"]).document;
     assert_eq!(form(&document), promised, "{document:#}");
     let families: Vec<_> = document["announce"].as_array().unwrap().iter().map(|entry| &entry["family"]).collect();
@@ -299,7 +300,7 @@ fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
 fn a_machine_with_ipv6_alone_asks_over_ipv6() {
     let place = Place::new().with_v6();
     let answers = Answers { public_v6: Some(PUBLIC_V6), ..Answers::default() };
-    Metadata::serve(&place.world, &[METADATA_V6], answers);
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V6], answers);
     let found = place.detect(&["--cloud", "aws"]);
     assert_eq!(found.announced(), [("[2600:1f18::7]:1789", "aws metadata: ipv6s")], "{}", found.document);
     // Google's service has IPv4 alone; the address is on the interface, and the refusal costs no time.
@@ -311,7 +312,7 @@ fn a_machine_with_ipv6_alone_asks_over_ipv6() {
 fn a_machine_with_ipv4_alone_binds_and_announces_ipv4() {
     let place = Place::new().with_v4();
     place.machine.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
-    Metadata::serve(&place.world, &[METADATA_V4], v4_only());
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());
     for (cloud, source) in [("aws", "aws metadata: public-ipv4"), ("gcp", "gcp metadata: external-ip")] {
         let found = place.detect(&["--cloud", cloud]);
         assert_eq!(found.announced(), [("36.68.243.18:1789", source)], "{}", found.document);
@@ -346,7 +347,7 @@ fn a_hop_limit_of_one_is_a_time_out_that_is_explained() {
     host.sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
     place.machine.ip("address add 172.17.0.2/24 dev eth0");
     place.machine.ip("route add default via 172.17.0.1");
-    Metadata::serve(&place.world, &[METADATA_V4], v4_only());
+    Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());
     // The instance itself is near enough, and so is the container with a limit of 2.
     place.world.sh("echo 2 > /proc/sys/net/ipv4/ip_default_ttl");
     assert_eq!(place.detect(&["--cloud", "aws"]).announced().len(), 1);
@@ -357,7 +358,7 @@ fn a_hop_limit_of_one_is_a_time_out_that_is_explained() {
 #[test]
 fn a_service_that_is_not_well_is_told_and_not_believed() {
     let place = Place::new().with_v4();
-    let metadata = Metadata::serve(&place.world, &[METADATA_V4], v4_only());
+    let metadata = Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());
     for cloud in ["aws", "gcp"] {
         for (mood, words) in [
             (Mood::Hangs, "no answer within 2s"),

@@ -19,6 +19,7 @@ mod manual;
 mod metadata;
 mod netns;
 mod operator;
+mod packets;
 mod pipeline;
 mod probe;
 mod process;

@@ -6,9 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::netns::NetNs;
-use super::program::pause;
-
 /// What it answers, which tests change while it runs.
 #[derive(Clone)]
 pub(crate) struct Answers {
@@ -62,13 +59,12 @@ struct Reply {
 }
 
 impl Metadata {
-    /// Serves in `netns` at these addresses, as long as the test's process lives.
-    pub(crate) fn serve(netns: &NetNs, at: &[&str], answers: Answers) -> Self {
+    /// Serves at these addresses, which `bind` listens on, as long as the test's process lives.
+    pub(crate) fn serve(bind: impl Fn(SocketAddr) -> TcpListener, at: &[&str], answers: Answers) -> Self {
         let metadata = Self::default();
         metadata.0.lock().unwrap().answers = answers;
         for address in at {
-            let address: SocketAddr = address.parse().unwrap();
-            let listener = netns.inside(|| TcpListener::bind(address).unwrap());
+            let listener = bind(address.parse().unwrap());
             let served = metadata.clone();
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
@@ -96,7 +92,7 @@ impl Metadata {
         };
         let reply = match mood {
             Mood::Hangs => {
-                pause(Duration::from_secs(30));
+                thread::park_timeout(Duration::from_secs(30));
                 return;
             }
             Mood::Busy(1..) => Reply { status: "503 Service Unavailable", header: "", body: String::new() },

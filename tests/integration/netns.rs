@@ -1,6 +1,7 @@
 //! Network namespaces: machines with networks of their own, on this one.
 
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::thread;
@@ -55,6 +56,11 @@ impl NetNs {
             work()
         };
         thread::scope(|scope| scope.spawn(on_thread).join().unwrap())
+    }
+
+    /// A listener inside.
+    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+        self.inside(|| TcpListener::bind(address).unwrap())
     }
 }
 

@@ -44,6 +44,9 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     assert_eq!(one.code, Some(0), "{} {}", one.out, one.err);
     assert!(one.out.contains("The node mixes over IPv4"), "{}", one.out);
 
+    let health = nym_mixnode(&["health", "--directory", directory.as_str()]).output().await.unwrap();
+    assert_eq!((health.status.code(), &health.stdout[..]), (Some(0), &b"ready\n"[..]));
+
     let nobody = probe(&directory, &["--node", "nobody"]).await;
     assert_eq!(nobody.code, Some(69));
     assert!(nobody.err.contains("'nobody'") && nobody.err.contains("2 nodes"), "{}", nobody.err);
@@ -61,10 +64,43 @@ async fn a_directory_that_is_down_is_named() {
     assert_eq!(answer.code, Some(69));
     assert!(answer.err.contains("127.0.0.1:1"), "{}", answer.err);
     assert_eq!(answer.err.trim_end().lines().count(), 1, "{}", answer.err);
+    let health = nym_mixnode(&["health", "--directory", "http://127.0.0.1:1"]).output().await.unwrap();
+    assert_eq!(health.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&health.stderr).contains("127.0.0.1:1"));
 }
 
 #[tokio::test]
 async fn nonsense_is_a_usage_error() {
     let answer = probe(&"http://127.0.0.1:1".parse().unwrap(), &["--packets", "0"]).await;
     assert_eq!(answer.code, Some(64));
+}
+
+#[tokio::test]
+async fn a_prober_that_stays_tells_the_directory_which_nodes_are_up() {
+    let mut network = Running::start(&["--layers", "1", "--nodes", "2", "--rate", "5", "--json"]);
+    let line = network.note("directory at ").await;
+    let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+    network.note("packets per second").await;
+
+    let arguments = ["probe", "--directory", directory.as_str(), "--packets", "2", "--every", "1s", "--report"];
+    let mut prober = nym_mixnode(&arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let reports = directory.join("api/mixmining/fullreport").unwrap();
+    let both_up = async {
+        loop {
+            let answer: Value = reqwest::get(reports.clone()).await.unwrap().json().await.unwrap();
+            let up = |node: &Value| node["mostRecentIPV4"] == true;
+            if answer["report"].as_array().is_some_and(|nodes| nodes.len() == 2 && nodes.iter().all(up)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, both_up).await.unwrap();
+
+    let pid = rustix::process::Pid::from_raw(prober.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(timeout(PATIENCE, prober.wait()).await.unwrap().unwrap().code(), Some(0));
+    let topology = Client::new(&directory, &directory).unwrap().topology().await.unwrap();
+    assert_eq!(topology.gateways.len(), 1, "{:?}", topology.gateways);
+    assert_eq!(network.stop(Signal::TERM).await.status.code(), Some(0));
 }

@@ -8,15 +8,14 @@ use std::time::Duration;
 use nym_mixnode::config::{Config, Source, Values, settings};
 use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
-use nym_mixnode::packet::{FrameDecoder, FrameHeader, PacketMode, PacketSize, encode_next_hop};
-use sphinx_packet::crypto::PublicKey;
-use sphinx_packet::header::delays::Delay;
-use sphinx_packet::packet::builder::SphinxPacketBuilder;
-use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+use nym_mixnode::packet::{FrameDecoder, FrameHeader};
+use sphinx_packet::route::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
+
+pub(crate) use crate::packets::{ACK, hop, packet_via};
 
 /// Longer than anything here takes on a busy machine; what waits for it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,29 +127,6 @@ impl RunningNode {
         hop(self.address, self.sphinx_public)
     }
 }
-
-pub(crate) fn hop(address: SocketAddr, public_key: [u8; 32]) -> Node {
-    Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), PublicKey::from(public_key))
-}
-
-/// A Sphinx packet through `first`, held there for `delay`, to whatever listens at `next`; framed.
-pub(crate) fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header: FrameHeader) -> Vec<u8> {
-    let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-    // The last hop's key is nobody's: a sink does not unwrap.
-    let route = [first.clone(), hop(next, [9; 32])];
-    let delays = [Delay::new_from_nanos(nanos), Delay::new_from_nanos(0)];
-    let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);
-    let packet = SphinxPacketBuilder::new()
-        .with_payload_size(header.size.payload_len())
-        .build_packet([3; 16], &route, &destination, &delays)
-        .unwrap();
-    let mut frame = Vec::new();
-    header.encode(&mut frame);
-    frame.extend(packet.to_bytes());
-    frame
-}
-
-pub(crate) const ACK: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
 
 pub(crate) async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
     let mut stream = TcpStream::connect(to).await.unwrap();

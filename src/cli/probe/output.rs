@@ -61,7 +61,7 @@ impl Verdict {
     }
 
     /// The result in plain sentences.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let tested = |family| self.nodes.iter().all(|node| over(node, family).is_mixing().is_some());
         let families: Vec<String> =
             IpFamily::ALL.into_iter().filter(|family| tested(*family)).map(|family| family.to_string()).collect();

@@ -1,0 +1,85 @@
+//! A prober that stays: it tests the nodes of a directory again and again, and tells the directory which are up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::output::Verdict;
+use super::{ProbeArgs, ProbeError, open_prober, targets};
+use crate::api::{BatchMixStatus, IpVersion, MixStatus};
+use crate::directory::Client;
+use crate::probe::check::{self, Label, NodeReport};
+use crate::probe::{Prober, Registration};
+use crate::shutdown::StopSignals;
+
+/// A prober that the directory lists for as long as the rounds go on, so that nodes need to learn of it but once.
+struct Listed {
+    prober: Prober<Label>,
+    registration: Registration,
+}
+
+/// Makes rounds until a signal. A round that cannot be made, or finds nodes that do not mix, is told and no failure.
+pub(super) async fn run(
+    args: &ProbeArgs,
+    client: &Arc<Client>,
+    every: Duration,
+    mut signals: StopSignals,
+) -> Result<(), ProbeError> {
+    let mut listed = None;
+    tokio::select! {
+        () = rounds(args, client, every, &mut listed) => {}
+        _ = signals.next() => {}
+    }
+    if let Some(Listed { registration, .. }) = listed
+        && let Err(error) = registration.withdraw().await
+    {
+        warn!("{error}");
+    }
+    Ok(())
+}
+
+async fn rounds(args: &ProbeArgs, client: &Arc<Client>, every: Duration, listed: &mut Option<Listed>) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match round(args, client, listed).await {
+            Ok(verdict) if verdict.ok => info!("{}", verdict.words()),
+            Ok(verdict) => {
+                let failing = verdict.nodes.iter().filter(|node| !node.mixing);
+                let failing: Vec<&str> = failing.map(|node| node.target.identity.as_str()).collect();
+                warn!("{} Not so: {}", verdict.words(), failing.join(", "));
+            }
+            Err(error) => warn!("{error}"),
+        }
+    }
+}
+
+async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Listed>) -> Result<Verdict, ProbeError> {
+    let targets = targets(args, client).await?;
+    let listed = if let Some(listed) = listed {
+        listed
+    } else {
+        let prober = open_prober(args, &targets).await?;
+        let registration = Registration::register(client, &prober).await?;
+        listed.insert(Listed { prober, registration })
+    };
+    let reports = check::run(&mut listed.prober, targets, &args.plan(), |_| {}).await?;
+    if args.report {
+        let status = reports.iter().flat_map(measurements).collect();
+        if let Err(error) = client.report_status(&BatchMixStatus { status }).await {
+            warn!("{error}");
+        }
+    }
+    Ok(Verdict::new(&args.directory, reports))
+}
+
+/// What was measured of a node: nothing over a family that could not be tested from here.
+fn measurements(node: &NodeReport) -> impl Iterator<Item = MixStatus> {
+    let families = [(IpVersion::V4, &node.ipv4), (IpVersion::V6, &node.ipv6)];
+    families.into_iter().filter_map(|(ip_version, report)| {
+        Some(MixStatus { pub_key: node.target.identity.clone(), ip_version, up: report.is_mixing()? })
+    })
+}
