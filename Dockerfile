@@ -1,0 +1,50 @@
+# One static program and nothing else: no shell, no libraries, no root.
+#
+#   docker build -t nym-mixnode .
+#
+# BUILDER_IMAGE is any image with glibc's static libraries, a C compiler and Rust 1.94 or later; the tests make one
+# without a registry. It builds for the architecture that it runs on: amd64 or arm64.
+ARG BUILDER_IMAGE=docker.io/library/rust:1.95-bookworm
+ARG RUNTIME_IMAGE=scratch
+
+FROM ${BUILDER_IMAGE} AS build
+WORKDIR /src
+COPY . .
+# Times and paths of the build stay out of the program: the same sources make the same bytes.
+ARG SOURCE_DATE_EPOCH=0
+ENV CARGO_PROFILE_RELEASE_DEBUG=false \
+    CARGO_PROFILE_RELEASE_STRIP=symbols \
+    RUSTFLAGS="-C target-feature=+crt-static"
+# --target keeps RUSTFLAGS away from the macros of the build, which cannot be static.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    set -eu; \
+    target="$(uname -m)-unknown-linux-gnu"; \
+    cargo build --release --locked --target "${target}"; \
+    mkdir -p /out/home; \
+    chown 65532:65532 /out/home; \
+    chmod 0750 /out/home; \
+    cp "target/${target}/release/nym-mixnode" /out/nym-mixnode; \
+    touch --date "@${SOURCE_DATE_EPOCH}" /out/nym-mixnode /out/home
+
+# hadolint ignore=DL3006
+FROM ${RUNTIME_IMAGE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="nym-mixnode" \
+      org.opencontainers.image.description="A Sphinx mixnode for the Nym 0.9.x network, and a whole mix network in one binary" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /out/nym-mixnode /nym-mixnode
+COPY --from=build --chown=65532:65532 /out/home /var/lib/nym-mixnode
+# The first start makes keys and configuration in the volume; all others find them.
+ENV NYM_MIXNODE_HOME=/var/lib/nym-mixnode \
+    NYM_MIXNODE_INIT_IF_MISSING=true
+VOLUME ["/var/lib/nym-mixnode"]
+USER 65532:65532
+EXPOSE 1789/tcp
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 CMD ["/nym-mixnode", "health"]
+ENTRYPOINT ["/nym-mixnode"]
+CMD ["run"]

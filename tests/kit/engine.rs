@@ -1,0 +1,182 @@
+//! A real Docker engine for the tests, one for all of them that run on this machine at a time, with its images and build
+//! caches kept for the next run. `tests/kit/engine.sh` says how it lives, and how it ends.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::part::{part, root};
+
+/// How long the engine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running engine. It ends with the last process that holds one.
+pub(crate) struct Engine {
+    folder: PathBuf,
+    /// Of the first process in its namespaces.
+    pid: String,
+    /// The network namespace that its containers' published ports are in.
+    network: File,
+    /// A shared lock: somebody uses the engine.
+    _user: File,
+}
+
+/// The engine of this process, started at the first call.
+pub(crate) fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(Engine::start)
+}
+
+/// `docker` with these arguments, which has to succeed: what it printed.
+///
+/// # Panics
+/// When it fails, with what it said.
+pub(crate) fn docker(arguments: &[&str]) -> String {
+    let output = output(engine().docker().args(arguments));
+    assert!(output.status.success(), "docker {}: {}", arguments.join(" "), said(&output));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Runs the command to its end.
+///
+/// # Panics
+/// When it cannot be started.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let output = command.stdin(Stdio::null()).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()))
+}
+
+/// All that a command printed.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When none came in `patience`.
+pub(crate) fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begin.elapsed() < patience, "no {what} in {patience:?}");
+        pause(Duration::from_millis(100));
+    }
+}
+
+/// Waits, on a thread that may.
+#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
+pub(crate) fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+impl Engine {
+    fn start() -> Self {
+        let dockerd = part("dockerd");
+        let folder = cache().join("engine");
+        fs::create_dir_all(&folder).expect("a folder in the cache");
+        put_plugins(&folder);
+        let lock = |name: &str, operation| {
+            let file = File::options().create(true).append(true).open(folder.join(name)).expect("a lock file");
+            flock(&file, operation).expect("a lock");
+            file
+        };
+        let user = lock("users", FlockOperation::LockShared);
+        let starting = lock("starting", FlockOperation::LockExclusive);
+        let socket = folder.join("docker.sock");
+        assert!(socket.as_os_str().len() < 108, "{} is too long for a socket: set XDG_CACHE_HOME", socket.display());
+        let was_running = UnixStream::connect(&socket).is_ok();
+        if !was_running {
+            spawn(&dockerd, &folder);
+            wait_for("Docker engine", PATIENCE, || UnixStream::connect(&socket).ok());
+        }
+        let pid = fs::read_to_string(folder.join("pid")).expect("the engine's process id");
+        let network = File::open(format!("/proc/{}/ns/net", pid.trim())).expect("the engine's network namespace");
+        let engine = Self { folder, pid: pid.trim().to_owned(), network, _user: user };
+        if !was_running {
+            engine.remove_leftovers();
+        }
+        drop(starting);
+        engine
+    }
+
+    /// What tests that were killed could not take away.
+    fn remove_leftovers(&self) {
+        let containers = output(self.docker().args(["ps", "--all", "--quiet"]));
+        let containers = String::from_utf8_lossy(&containers.stdout).into_owned();
+        output(self.docker().args(["rm", "--force", "--volumes"]).args(containers.split_whitespace()));
+        for what in ["network", "volume"] {
+            output(self.docker().args([what, "prune", "--force"]));
+        }
+    }
+
+    /// The `docker` command, for this engine and with the plugins of the tests.
+    pub(crate) fn docker(&self) -> Command {
+        let mut docker = Command::new("docker");
+        docker.env_clear();
+        docker.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+        docker.env("DOCKER_HOST", format!("unix://{}", self.folder.join("docker.sock").display()));
+        docker.env("DOCKER_CONFIG", &self.folder).env("DOCKER_BUILDKIT", "1");
+        docker.current_dir(root());
+        docker
+    }
+
+    /// A program that sees the engine's processes: those of containers by the ids that the engine gives.
+    pub(crate) fn among_processes(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.pid, "--mount", "--pid", "--net", "--", program]);
+        command
+    }
+
+    /// Does `work` where the engine's host would: there published ports are on the loopback addresses, and containers are
+    /// reached by their own.
+    pub(crate) fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let inside = || {
+            move_into_link_name_space(self.network.as_fd(), Some(LinkNameSpaceType::Network)).expect("root");
+            work()
+        };
+        // A namespace is entered by the thread.
+        thread::scope(|scope| scope.spawn(inside).join().expect("the work on the host"))
+    }
+}
+
+/// The tests' cache, as in `tests/kit/parts/lib.sh`.
+pub(crate) fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("NYM_MIXNODE_KIT_CACHE").unwrap_or_else(|| {
+        let caches = set("XDG_CACHE_HOME").unwrap_or_else(|| set("HOME").expect("HOME").join(".cache"));
+        caches.join("nym-mixnode-kit")
+    })
+}
+
+/// Lets the command line find the plugins that the tests bring along.
+fn put_plugins(folder: &Path) {
+    let plugins = folder.join("cli-plugins");
+    fs::create_dir_all(&plugins).expect("a folder in the cache");
+    for name in ["buildx", "compose"] {
+        let (program, link) = (part(name), plugins.join(format!("docker-{name}")));
+        if fs::read_link(&link).ok().as_ref() != Some(&program) {
+            fs::remove_file(&link).ok();
+            symlink(&program, &link).or_else(|error| if link.exists() { Ok(()) } else { Err(error) }).expect("a link");
+        }
+    }
+}
+
+fn spawn(dockerd: &Path, folder: &Path) {
+    let mut engine = Command::new("setsid");
+    engine.arg(root().join("tests/kit/engine.sh")).arg(dockerd).arg(folder);
+    let log = File::create(folder.join("start.log")).expect("a log");
+    engine.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    engine.spawn().expect("setsid");
+}

@@ -1,0 +1,204 @@
+//! The image, built with the real engine from a clean clone.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::engine::{cache, docker, engine, output, said};
+use crate::part::{part, root};
+
+/// The image of this work tree, as a tag of the engine. Built once for all tests, and again only after a change.
+pub(crate) fn built() -> &'static str {
+    static TAG: OnceLock<String> = OnceLock::new();
+    TAG.get_or_init(build)
+}
+
+/// The same as a tar archive, as `docker save` makes it.
+pub(crate) fn archive() -> PathBuf {
+    let id = docker(&["image", "inspect", "--format", "{{.Id}}", built()]);
+    let folder = cache().join("images");
+    fs::create_dir_all(&folder).expect("a folder in the cache");
+    let archive = folder.join(format!("{}.tar", id.trim_start_matches("sha256:")));
+    if !archive.exists() {
+        forget_old(&folder);
+        let new = archive.with_extension(format!("{}.new", std::process::id()));
+        docker(&["save", "--output", &new.to_string_lossy(), built()]);
+        fs::rename(&new, &archive).expect("an archive");
+    }
+    archive
+}
+
+/// Archives of images that nobody has used for a day.
+fn forget_old(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("the cache").flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|written| written.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age.as_secs() > 24 * 3600)) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+fn build() -> String {
+    let builder = builder();
+    let clone = tempfile::tempdir().expect("a folder");
+    clone_to(clone.path());
+    let tag = tag();
+    docker_build(clone.path(), &["--build-arg", &format!("BUILDER_IMAGE={builder}"), "--tag", &tag]);
+    // What the tag named before.
+    docker(&["image", "prune", "--force", "--filter", "label=org.opencontainers.image.title=nym-mixnode"]);
+    tag
+}
+
+/// The image's tag. Work trees that are tested at one time have one each.
+pub(crate) fn tag() -> String {
+    format!("nym-mixnode:kit-{:08x}", hash(root().as_os_str().as_encoded_bytes()) >> 32)
+}
+
+/// `docker build` without a network.
+pub(crate) fn docker_build(context: &Path, arguments: &[&str]) {
+    let mut build = engine().docker();
+    build.args(["build", "--network", "none", "--progress", "plain"]).args(arguments).arg(context);
+    let output = output(&mut build);
+    assert!(output.status.success(), "docker build {}:\n{}", arguments.join(" "), said(&output));
+}
+
+/// What somebody gets who clones the repository, and what is changed since in the files that it has.
+fn clone_to(target: &Path) {
+    let run = |command: &mut Command| {
+        let output = output(command);
+        assert!(output.status.success(), "{command:?}: {}", said(&output));
+    };
+    run(Command::new("git").args(["clone", "--quiet"]).arg(root()).arg(target));
+    let changes = Command::new("git").args(["diff", "--binary", "HEAD"]).current_dir(root()).output().expect("git");
+    if !changes.stdout.is_empty() {
+        let patch = target.join(".git/changes");
+        fs::write(&patch, changes.stdout).expect("a patch");
+        run(Command::new("git").args(["apply", "--whitespace=nowarn"]).arg(&patch).current_dir(target));
+    }
+}
+
+/// A small Debian with this machine's Rust.
+pub(crate) fn builder_base() -> String {
+    let rootfs = part("builder");
+    let name = rootfs.file_stem().expect("a name").to_string_lossy().into_owned();
+    let base = format!("nym-mixnode-kit/{}", name.replacen('-', ":", 1));
+    if !is_there(&base) {
+        let environment = "ENV PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin CARGO_HOME=/usr/local/cargo";
+        docker(&["import", "--change", environment, &rootfs.to_string_lossy(), &base]);
+    }
+    base
+}
+
+/// An image to build in: that, and the sources of all dependencies, since there is no network in the build.
+pub(crate) fn builder() -> String {
+    static TAG: OnceLock<String> = OnceLock::new();
+    TAG.get_or_init(make_builder).clone()
+}
+
+fn make_builder() -> String {
+    let base = builder_base();
+    let lock = fs::read(root().join("Cargo.lock")).expect("Cargo.lock");
+    let builder = format!("{base}-{:016x}", hash(&lock));
+    if !is_there(&builder) {
+        let context = tempfile::tempdir().expect("a folder");
+        vendor(&context.path().join("cargo"));
+        fs::write(context.path().join("Dockerfile"), format!("FROM {base}\nCOPY cargo /usr/local/cargo\n")).unwrap();
+        docker_build(context.path(), &["--tag", &builder]);
+    }
+    builder
+}
+
+fn is_there(image: &str) -> bool {
+    output(engine().docker().args(["image", "inspect", image])).status.success()
+}
+
+/// Puts the dependencies' sources into a home of cargo, and the configuration that uses them.
+fn vendor(home: &Path) {
+    let mut vendor = Command::new(env!("CARGO"));
+    vendor.args(["vendor", "--locked", "--versioned-dirs", "--quiet"]).arg(home.join("vendor")).current_dir(root());
+    let status = vendor.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("cargo");
+    assert!(status.success(), "cargo vendor");
+    let configuration = "[source.crates-io]\nreplace-with = \"vendored\"\n\n\
+        [source.vendored]\ndirectory = \"/usr/local/cargo/vendor\"\n\n[net]\noffline = true\n";
+    fs::write(home.join("config.toml"), configuration).expect("a configuration of cargo");
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[test]
+fn the_image_holds_one_program_and_runs_as_nobody() {
+    let inspected = docker(&["image", "inspect", built()]);
+    let image = &serde_json::from_str::<Value>(&inspected).expect("JSON")[0];
+    let size = image["Size"].as_u64().expect("a size");
+    assert!(size < 20_000_000, "{size} bytes");
+    let config = &image["Config"];
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], serde_json::json!(["/nym-mixnode"]));
+    assert_eq!(config["Cmd"], serde_json::json!(["run"]));
+    assert_eq!(config["Healthcheck"]["Test"], serde_json::json!(["CMD", "/nym-mixnode", "health"]));
+    assert_eq!(config["StopSignal"], "SIGTERM");
+    assert_eq!(config["Volumes"], serde_json::json!({"/var/lib/nym-mixnode": {}}));
+    for label in ["title", "description", "licenses", "version", "revision"] {
+        assert!(config["Labels"][format!("org.opencontainers.image.{label}")].is_string(), "{config}");
+    }
+    assert_eq!(image["RootFS"]["Layers"].as_array().expect("layers").len(), 2, "{}", image["RootFS"]);
+}
+
+#[test]
+fn the_program_needs_no_library() {
+    let name = format!("nym-mixnode-kit-copy-{}", std::process::id());
+    docker(&["create", "--name", &name, built()]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("nym-mixnode");
+    let copied = output(engine().docker().args(["cp", &format!("{name}:/nym-mixnode")]).arg(&program));
+    docker(&["rm", "--volumes", &name]);
+    assert!(copied.status.success(), "{}", said(&copied));
+    let headers = output(Command::new("readelf").args(["--wide", "--segments"]).arg(&program));
+    let headers = said(&headers);
+    assert!(headers.contains("LOAD") && !headers.contains("INTERP"), "{headers}");
+}
+
+#[test]
+fn the_linter_has_nothing_to_say() {
+    let output = output(Command::new(part("hadolint")).arg("Dockerfile").current_dir(root()));
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// Trivy in a network namespace of its own: what it knows has to be enough.
+fn trivy(arguments: &[&str]) -> Value {
+    let mut trivy = Command::new("unshare");
+    trivy.args(["--net", "--"]).arg(part("trivy")).args(arguments).current_dir(root());
+    trivy.args(["--format", "json", "--quiet", "--skip-check-update"]).env("TRIVY_CACHE_DIR", cache().join("trivy"));
+    let output = output(&mut trivy);
+    assert!(output.status.success(), "trivy {}: {}", arguments.join(" "), said(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_scanner_finds_nothing_in_the_dockerfile_and_no_secret_in_the_image() {
+    let found = trivy(&["config", "Dockerfile"]);
+    let results = found["Results"].as_array().expect("results");
+    let checked: u64 = results.iter().filter_map(|result| result["MisconfSummary"]["Successes"].as_u64()).sum();
+    assert!(checked > 10, "{found}");
+    assert!(results.iter().all(|result| result["Misconfigurations"].is_null()), "{found}");
+    let archive = archive();
+    let found = trivy(&[
+        "image",
+        "--offline-scan",
+        "--skip-db-update",
+        "--scanners",
+        "secret",
+        "--input",
+        &archive.to_string_lossy(),
+    ]);
+    let results = found["Results"].as_array().cloned().unwrap_or_default();
+    assert!(results.iter().all(|result| result["Secrets"].is_null()), "{found}");
+}
