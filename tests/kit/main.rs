@@ -4,6 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod compose;
+mod container;
+mod docker;
+mod engine;
+mod image;
+#[path = "../integration/metadata.rs"]
+#[allow(dead_code, reason = "other tests have more use for it")]
+mod metadata;
+#[path = "../integration/packets.rs"]
+mod packets;
 mod part;
 mod release;
 mod scripts;

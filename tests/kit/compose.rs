@@ -1,0 +1,343 @@
+//! The network of docker-compose.yml, as `docker compose up --build` brings it up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use url::Url;
+
+use crate::container::topology;
+use crate::docker::{Container, PATIENCE, Subnet, nofile};
+use crate::engine::{docker, engine, output, pause, said, wait_for};
+use crate::image;
+use crate::part::part;
+
+const NODES: [&str; 6] = ["mix1-1", "mix1-2", "mix2-1", "mix2-2", "mix3-1", "mix3-2"];
+
+/// A network of the compose file under a name of its own, taken down at the end.
+struct Stack {
+    project: String,
+    subnet: Subnet,
+    registry_port: u16,
+    prometheus_port: u16,
+    /// What the collector writes.
+    telemetry: TempDir,
+}
+
+impl Stack {
+    fn new() -> Self {
+        let telemetry = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(telemetry.path(), fs::Permissions::from_mode(0o777)).expect("permissions");
+        Self {
+            project: format!("kit-{}-{:04x}", std::process::id(), rand::random::<u16>()),
+            subnet: Subnet::random(),
+            registry_port: rand::random_range(20_000..25_000),
+            prometheus_port: rand::random_range(25_000..30_000),
+            telemetry,
+        }
+    }
+
+    /// `docker compose up --build` and these arguments; waits until all are healthy.
+    fn up(&self, arguments: &[&str]) {
+        let output = output(self.compose().args(["up", "--build", "--detach", "--wait"]).args(arguments));
+        if !output.status.success() {
+            let logs = said(&crate::engine::output(self.compose().args(["logs", "--tail", "20"])));
+            panic!("docker compose up: {}\n{logs}", said(&output));
+        }
+    }
+
+    fn compose(&self) -> Command {
+        let mut compose = engine().docker();
+        let (v4, v6) = (self.subnet.v4(0).to_string(), self.subnet.v6(0).to_string());
+        compose.args(["compose", "--env-file", "/dev/null", "--project-name", &self.project]);
+        compose.envs([
+            ("NYM_MIXNODE_IMAGE", image::tag()),
+            ("BUILDER_IMAGE", image::builder()),
+            ("BUILD_NETWORK", "none".to_owned()),
+            ("NOFILE", nofile().to_string()),
+            ("NET_V4", v4.trim_end_matches(".0").to_owned()),
+            ("NET_V6", v6.trim_end_matches("::").to_owned()),
+            ("REGISTRY_PORT", self.registry_port.to_string()),
+            ("PROMETHEUS_PORT", self.prometheus_port.to_string()),
+            ("HEALTH_INTERVAL", "2s".to_owned()),
+            ("PROBE_EVERY", "5s".to_owned()),
+            ("COLLECTOR_TRACES_TO", "[file]".to_owned()),
+            ("COLLECTOR_DATA", self.telemetry.path().display().to_string()),
+        ]);
+        compose
+    }
+
+    fn directory(&self) -> Url {
+        Url::parse(&format!("http://127.0.0.1:{}", self.registry_port)).expect("a URL")
+    }
+
+    /// The container of a service, which the stack takes away itself.
+    fn container(&self, service: &str) -> ManuallyDrop<Container> {
+        named(format!("{}-{service}-1", self.project))
+    }
+
+    fn containers(&self) -> Vec<String> {
+        let filter = format!("label=com.docker.compose.project={}", self.project);
+        let listed = docker(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// The identity of the node of a service, by its address.
+    fn identity(&self, service: &str) -> String {
+        let number = NODES.iter().position(|name| *name == service).expect("a node");
+        let host = [11, 12, 21, 22, 31, 32][number];
+        let address = (self.subnet.v4(host), 1789).into();
+        wait_for(&format!("registration of {service}"), PATIENCE, || {
+            let listed = topology(&self.directory())?.mix_nodes;
+            let mix = listed.into_iter().find(|mix| mix.announced_addresses().contains(&address))?;
+            Some(mix.registration.identity_key)
+        })
+    }
+
+    /// What `probe` finds from outside: the engine's host.
+    fn probe(&self, arguments: &[&str]) -> Value {
+        let mut probe = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        probe.args(["probe", "--json", "--directory", self.directory().as_str()]);
+        let (v4, v6) = (self.subnet.v4(1).to_string(), self.subnet.v6(1).to_string());
+        probe.args(["--host", &v4, &v6, "--packets", "5"]).args(arguments);
+        let output = engine().on_host(|| output(&mut probe));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)))
+    }
+
+    /// Which nodes mix over both families.
+    fn mixing(&self, arguments: &[&str]) -> BTreeSet<String> {
+        let verdict = self.probe(arguments);
+        let nodes = verdict["nodes"].as_array().expect("nodes").iter();
+        let mixes = |node: &&Value| {
+            let lossless = |family: &str| node[family]["outcome"] == "tested" && node[family]["lost"] == 0;
+            node["mixing"] == true && lossless("ipv4") && lossless("ipv6")
+        };
+        nodes.filter(mixes).map(|node| node["identity"].as_str().expect("a key").to_owned()).collect()
+    }
+
+    /// Asks again and again until everybody mixes.
+    fn wait_all_mixing(&self, all: &BTreeSet<String>) {
+        wait_for("network in which all nodes mix", PATIENCE, || (self.mixing(&[]) == *all).then_some(()));
+    }
+
+    /// What Prometheus answers to a query of its API.
+    fn prometheus(&self, path: &str) -> Option<Value> {
+        let answer = get(&format!("http://127.0.0.1:{}/api/v1/{path}", self.prometheus_port))?;
+        (answer["status"] == "success").then(|| answer["data"].clone())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", said(&output(self.compose().args(["logs", "--tail", "50"]))));
+        }
+        let profiles = ["--profile", "extra", "--profile", "dashboards"];
+        output(self.compose().args(profiles).args(["down", "--volumes", "--timeout", "2"]));
+    }
+}
+
+fn named(name: String) -> ManuallyDrop<Container> {
+    ManuallyDrop::new(Container { name })
+}
+
+/// JSON from the engine's host.
+fn get(url: &str) -> Option<Value> {
+    engine().on_host(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async { reqwest::get(url).await.ok()?.json().await.ok() })
+    })
+}
+
+/// Makes an image of a part for the tests, which reach no registry of images.
+fn image_of(name: &str, dockerfile: &str) -> String {
+    let program = part(name);
+    let context = tempfile::tempdir().expect("a folder");
+    fs::copy(&program, context.path().join(name)).expect("the program");
+    fs::write(context.path().join("Dockerfile"), dockerfile).expect("a Dockerfile");
+    let tag = format!("nym-mixnode-kit/{name}");
+    image::docker_build(context.path(), &["--tag", &tag]);
+    tag
+}
+
+fn collector() -> String {
+    image_of("otelcol", "FROM scratch\nCOPY otelcol /otelcol\nENTRYPOINT [\"/otelcol\"]\n")
+}
+
+fn prometheus() -> String {
+    let dockerfile = format!(
+        "FROM {}\nCOPY prometheus /bin/prometheus\nRUN install -d -o 65534 -g 65534 /prometheus\n\
+         VOLUME /prometheus\nENTRYPOINT [\"/bin/prometheus\"]\n",
+        image::builder_base()
+    );
+    image_of("prometheus", &dockerfile)
+}
+
+#[test]
+fn the_file_means_what_it_says() {
+    let stack = Stack::new();
+    let profiles = ["--profile", "extra", "--profile", "dashboards"];
+    let output = output(stack.compose().args(profiles).args(["config", "--format", "json"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let config: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let services = config["services"].as_object().expect("services");
+    assert_eq!(services.len(), NODES.len() + 6, "{services:#?}");
+    for (name, service) in services {
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
+        assert_eq!(service["security_opt"], serde_json::json!(["no-new-privileges:true"]), "{name}");
+        assert!(service["privileged"].is_null() && service["cap_add"].is_null(), "{name}");
+        for port in service["ports"].as_array().into_iter().flatten() {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
+        }
+        let image = service["image"].as_str().expect("an image");
+        assert!(image.contains(':') && !image.ends_with(":latest"), "{name}: {image} has no version");
+    }
+    let said = crate::engine::output(Command::new(part("yamllint")).args(["-d", LINT, "docker-compose.yml"]));
+    assert!(said.status.success(), "{}", crate::engine::said(&said));
+}
+
+const LINT: &str = "{extends: default, rules: {line-length: {max: 120}, document-start: disable, \
+    braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}";
+
+#[test]
+fn every_setting_of_the_example_is_one_of_the_file_and_has_its_default() {
+    let root = crate::part::root();
+    let compose = fs::read_to_string(root.join("docker-compose.yml")).expect("the compose file");
+    let example = fs::read_to_string(root.join(".env.example")).expect("the example");
+    let settings = example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let settings: Vec<_> = settings.filter(|(name, _)| !name.contains(' ')).collect();
+    for (name, value) in &settings {
+        assert!(compose.contains(&format!("${{{name}:-{value}}}")), "{name}={value}");
+    }
+    let used: BTreeSet<&str> = compose.split("${").skip(1).filter_map(|rest| rest.split(":-").next()).collect();
+    assert_eq!(used, settings.iter().map(|(name, _)| *name).collect());
+}
+
+#[test]
+fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
+    let stack = Stack::new();
+    // Both are made before the clock of any health check runs.
+    let (collector, prometheus) = (collector(), prometheus());
+    let mut up = stack.compose();
+    up.envs([("COLLECTOR_IMAGE", &collector), ("PROMETHEUS_IMAGE", &prometheus)]);
+    let output = output(up.args(["up", "--build", "--detach", "--wait"]));
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(stack.containers().len(), NODES.len() + 4);
+
+    let all: BTreeSet<String> = NODES.iter().map(|service| stack.identity(service)).collect();
+    assert_eq!(stack.mixing(&[]), all, "{:#}", stack.probe(&[]));
+    every_container_is_harmless(&stack);
+    // What the prober inside has told the registry.
+    let up = |node: &Value| node["mostRecentIPV4"] == true && node["mostRecentIPV6"] == true;
+    wait_for("six nodes that the prober found up", PATIENCE, || {
+        let reports = get(stack.directory().join("api/mixmining/fullreport").ok()?.as_str())?;
+        let nodes = reports["report"].as_array()?;
+        (nodes.len() == NODES.len() && nodes.iter().all(up)).then_some(())
+    });
+    prometheus_sees_all(&stack);
+}
+
+fn prometheus_sees_all(stack: &Stack) {
+    let count = |query: &str| {
+        let answer = stack.prometheus(&format!("query?query={query}"))?;
+        answer["result"][0]["value"][1].as_str()?.parse::<u32>().ok()
+    };
+    for (query, expected) in [("count(up{job=\"registry\"}==1)", 1), ("count(up{job=\"collector\"}==1)", 1)] {
+        wait_for(query, PATIENCE, || (count(query)? == expected).then_some(()));
+    }
+    let groups = stack.prometheus("rules").expect("rules");
+    let rules: Vec<&Value> = groups["groups"]
+        .as_array()
+        .expect("groups")
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .collect();
+    assert!(!rules.is_empty() && rules.iter().all(|rule| rule["lastError"].is_null()), "{rules:#?}");
+}
+
+/// Nobody is root, holds a capability, or has written outside its volumes.
+fn every_container_is_harmless(stack: &Stack) {
+    for name in stack.containers() {
+        let container = named(name.clone());
+        let status = container.process_status();
+        let line = |prefix: &str| status.lines().find(|line| line.starts_with(prefix)).unwrap_or_default();
+        assert!(!line("Uid:").split_whitespace().skip(1).any(|id| id == "0"), "{name}: {status}");
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(line(set).split_whitespace().nth(1), Some("0000000000000000"), "{name}: {status}");
+        }
+        assert_eq!(line("NoNewPrivs:").split_whitespace().nth(1), Some("1"), "{name}: {status}");
+        // The engine makes the places that it mounts something at.
+        let mounts = container.inspect()["Mounts"].as_array().expect("mounts").clone();
+        let is_mount = |path: &str| {
+            let place = |mount: &Value| Path::new(mount["Destination"].as_str().expect("a path")).starts_with(path);
+            mounts.iter().any(place)
+        };
+        let changed = container.docker(&["diff"]);
+        let written: Vec<&str> = changed.lines().filter(|line| !is_mount(&line[2..])).collect();
+        assert_eq!(written, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_cut_off_or_paused_costs_the_others_nothing_and_comes_back() {
+    let stack = Stack::new();
+    stack.up(&NODES);
+    let all: BTreeSet<String> = NODES.iter().map(|service| stack.identity(service)).collect();
+    stack.wait_all_mixing(&all);
+    let others = |service: &str| {
+        let mut others = all.clone();
+        assert!(others.remove(&stack.identity(service)));
+        others
+    };
+    // Long enough to learn of the prober, and not to wait for the one that is gone.
+    let impatient = ["--settle", "15s", "--timeout", "3s"];
+
+    let killed = stack.container("mix1-1");
+    output(engine().among_processes("kill").args(["-9", &killed.pid()]));
+    assert!(stack.mixing(&impatient).is_superset(&others("mix1-1")));
+    stack.wait_all_mixing(&all);
+    assert_eq!(killed.inspect()["RestartCount"], 1, "the engine has started it again");
+
+    let network = format!("{}_mix", stack.project);
+    let cut_off = format!("{}-mix2-1-1", stack.project);
+    let rest = others("mix2-1");
+    docker(&["network", "disconnect", &network, &cut_off]);
+    assert_eq!(stack.mixing(&impatient), rest);
+    let (v4, v6) = (stack.subnet.v4(21).to_string(), stack.subnet.v6(0x21).to_string());
+    docker(&["network", "connect", "--ip", &v4, "--ip6", &v6, &network, &cut_off]);
+    stack.wait_all_mixing(&all);
+
+    let rest = others("mix3-2");
+    let paused = format!("{}-mix3-2-1", stack.project);
+    docker(&["pause", &paused]);
+    assert_eq!(stack.mixing(&impatient), rest);
+    pause(Duration::from_secs(15));
+    docker(&["unpause", &paused]);
+    stack.wait_all_mixing(&all);
+    for service in NODES {
+        let restarts = stack.container(service).inspect()["RestartCount"].clone();
+        assert_eq!(restarts, u32::from(service == "mix1-1"), "{service}");
+    }
+}
+
+#[test]
+fn twenty_nodes_fit_on_one_machine() {
+    let stack = Stack::new();
+    let mut up = stack.compose();
+    up.args(["--profile", "extra", "up", "--build", "--detach", "--wait"]).args(NODES).arg("extra");
+    let output = output(&mut up);
+    assert!(output.status.success(), "{}", said(&output));
+    let listed = wait_for("twenty nodes", PATIENCE, || {
+        let listed = topology(&stack.directory())?.mix_nodes;
+        (listed.len() == 20).then_some(listed)
+    });
+    let all: BTreeSet<String> = listed.into_iter().map(|mix| mix.registration.identity_key).collect();
+    stack.wait_all_mixing(&all);
+}

@@ -1,0 +1,203 @@
+//! Networks, volumes and containers of a test, taken away at its end, also when it fails.
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
+use serde_json::Value;
+
+use crate::engine::{docker, engine, output, said, wait_for};
+use crate::image;
+
+/// Longer than anything here takes on a busy machine; what waits for it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How every document says that a node is to be run.
+const HARDENED: [&str; 5] = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+
+/// 65535 open files, or what this machine allows.
+pub(crate) fn nofile() -> u64 {
+    getrlimit(Resource::Nofile).maximum.map_or(65535, |hard| hard.min(65535))
+}
+
+/// A name that nobody else on this engine uses.
+fn unique(role: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("kit-{}-{}-{role}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A network without a way out. Its gateway is the engine's host, where tests listen.
+pub(crate) struct Network {
+    name: String,
+    pub(crate) subnet: Subnet,
+}
+
+/// The addresses of a network: 10.x.y.0/24, and fd00:a:x:y::/64 if it has IPv6.
+#[derive(Clone, Copy)]
+pub(crate) struct Subnet(u8, u8);
+
+impl Subnet {
+    pub(crate) fn random() -> Self {
+        Self(rand::random_range(64..=255), rand::random())
+    }
+
+    pub(crate) fn v4(self, host: u8) -> IpAddr {
+        IpAddr::from([10, self.0, self.1, host])
+    }
+
+    pub(crate) fn v6(self, host: u16) -> IpAddr {
+        IpAddr::from([0xfd00, 0xa, self.0.into(), self.1.into(), 0, 0, 0, host])
+    }
+}
+
+impl Network {
+    pub(crate) fn v4() -> Self {
+        Self::with(Subnet::random(), &[])
+    }
+
+    pub(crate) fn dual() -> Self {
+        let subnet = Subnet::random();
+        let (v6, gateway) = (format!("{}/64", subnet.v6(0)), subnet.v6(1).to_string());
+        Self::with(subnet, &["--ipv6", "--subnet", &v6, "--gateway", &gateway])
+    }
+
+    fn with(subnet: Subnet, more: &[&str]) -> Self {
+        let (v4, gateway) = (format!("{}/24", subnet.v4(0)), subnet.v4(1).to_string());
+        Self::create(subnet, &[&["--subnet", &v4, "--gateway", &gateway], more].concat())
+    }
+
+    /// The network of the clouds' metadata service, which is the gateway.
+    pub(crate) fn of_metadata() -> Self {
+        let addresses = ["--subnet", "169.254.169.0/24", "--gateway", "169.254.169.254"];
+        Self::create(Subnet(0, 0), &addresses)
+    }
+
+    fn create(subnet: Subnet, addresses: &[&str]) -> Self {
+        let name = unique("network");
+        docker(&[&["network", "create", "--internal"], addresses, &[&name]].concat());
+        Self { name, subnet }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        output(engine().docker().args(["network", "rm", &self.name]));
+    }
+}
+
+/// A volume with a name.
+pub(crate) struct Volume(String);
+
+impl Volume {
+    pub(crate) fn new() -> Self {
+        let name = unique("volume");
+        docker(&["volume", "create", &name]);
+        Self(name)
+    }
+
+    /// As an argument of `--volume`.
+    pub(crate) fn at_home(&self) -> String {
+        format!("{}:/var/lib/nym-mixnode", self.0)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        output(engine().docker().args(["volume", "rm", "--force", &self.0]));
+    }
+}
+
+/// A container, hardened as the documents say.
+pub(crate) struct Container {
+    pub(crate) name: String,
+}
+
+impl Container {
+    /// `docker run` with these options, of this work tree's image and with these arguments of the program.
+    pub(crate) fn run(role: &str, options: &[&str], arguments: &[&str]) -> Self {
+        Self::run_image(image::built(), role, options, arguments)
+    }
+
+    pub(crate) fn run_image(image: &str, role: &str, options: &[&str], arguments: &[&str]) -> Self {
+        let container = Self { name: unique(role) };
+        let nofile = format!("nofile={0}:{0}", nofile());
+        let fixed = ["run", "--detach", "--name", &container.name, "--ulimit", &nofile];
+        let mut run = engine().docker();
+        let output = output(run.args(fixed).args(HARDENED).args(options).arg(image).args(arguments));
+        // What cannot be run is a container, too; it tells why.
+        assert!(container.exists(), "{}", said(&output));
+        container
+    }
+
+    fn exists(&self) -> bool {
+        output(engine().docker().args(["container", "inspect", &self.name])).status.success()
+    }
+
+    /// What `docker inspect` tells.
+    pub(crate) fn inspect(&self) -> Value {
+        let inspected = docker(&["container", "inspect", &self.name]);
+        serde_json::from_str::<Vec<Value>>(&inspected).expect("JSON").remove(0)
+    }
+
+    /// Everything it printed.
+    pub(crate) fn log(&self) -> String {
+        said(&output(engine().docker().args(["logs", &self.name])))
+    }
+
+    pub(crate) fn docker(&self, command: &[&str]) -> String {
+        docker(&[command, &[&self.name]].concat())
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.inspect()["State"]["Health"]["Status"] == "healthy"
+    }
+
+    pub(crate) fn wait_healthy(&self) {
+        wait_for(&format!("health of {}", self.name), PATIENCE, || {
+            let state = self.inspect()["State"].clone();
+            assert_ne!(state["Status"], "exited", "{state}\n{}", self.log());
+            (state["Health"]["Status"] == "healthy").then_some(())
+        });
+    }
+
+    /// Waits until it has exited and is not started again, and gives its exit code.
+    pub(crate) fn wait_exit(&self) -> i64 {
+        wait_for(&format!("end of {}", self.name), PATIENCE, || {
+            let state = self.inspect()["State"].clone();
+            let is_over = state["Status"] == "exited" || state["Status"] == "created" && state["ExitCode"] != 0;
+            is_over.then(|| state["ExitCode"].as_i64().expect("an exit code"))
+        })
+    }
+
+    /// Its main process's id, among the engine's processes.
+    pub(crate) fn pid(&self) -> String {
+        self.inspect()["State"]["Pid"].to_string()
+    }
+
+    /// What `/proc` says of its main process.
+    pub(crate) fn process_status(&self) -> String {
+        said(&output(engine().among_processes("cat").arg(format!("/proc/{}/status", self.pid()))))
+    }
+
+    /// A program of the host in the container's network.
+    pub(crate) fn in_network(&self, program: &str) -> Command {
+        let mut command = engine().among_processes("nsenter");
+        command.args(["--target", &self.pid(), "--net", "--", program]);
+        command
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {}:\n{}", self.name, self.log());
+        }
+        output(engine().docker().args(["rm", "--force", "--volumes", &self.name]));
+    }
+}
