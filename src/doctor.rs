@@ -49,8 +49,10 @@ pub struct Finding {
 pub struct Patient<'a> {
     /// Its files.
     pub home: &'a NodeHome,
-    /// Its settings.
+    /// Its settings, with the announce addresses that were found for it.
     pub config: &'a Config,
+    /// Why there are none, if there are none.
+    pub lacking: Option<Finding>,
 }
 
 impl Finding {
@@ -81,12 +83,12 @@ impl Finding {
 /// `probe` sends packets through the node, too, if it runs and is listed; for that the directory lists the prober for
 /// a while.
 pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
-    let Patient { home, config } = patient;
+    let Patient { home, config, lacking } = patient;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys));
     tell(keys);
     let running = local::running(config, identity.as_deref()).await;
     local::bind(config, running).into_iter().for_each(&mut tell);
-    for finding in network::announce(config, running).await {
+    for finding in network::announce(config, running, lacking.as_ref()).await {
         tell(finding);
     }
     let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url) {

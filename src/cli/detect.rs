@@ -52,12 +52,14 @@ struct Document<'a> {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let values = settings(&args)?;
     let listen = config::listening(&values)?;
-    let detection = announced(config::announced(&values)?).await;
+    let configured = config::announced(&values)?;
+    let verb = if configured.addresses.is_empty() { "found" } else { "configured" };
+    let detection = announced(configured).await;
     if args.json {
         let document = serde_json::to_string_pretty(&document(&listen, &detection)).unwrap_or_default();
         say(io::stdout(), document)?;
     } else {
-        say(io::stdout(), text(&listen, &detection, args.explain))?;
+        say(io::stdout(), text(&listen, &detection, verb, args.explain))?;
     }
     detection.found()?;
     Ok(())
@@ -105,7 +107,7 @@ fn document<'a>(listen: &ListenConfig, detection: &'a Detection) -> Document<'a>
     }
 }
 
-fn text(listen: &ListenConfig, detection: &Detection, explain: bool) -> String {
+fn text(listen: &ListenConfig, detection: &Detection, verb: &str, explain: bool) -> String {
     let line = |listening: &Listening| format!("bind      {} ({})", listening.address, listening.source);
     let bind: Vec<_> = listen.addresses.iter().map(line).collect();
     let mut text = bind.join("\n");
@@ -115,7 +117,7 @@ fn text(listen: &ListenConfig, detection: &Detection, explain: bool) -> String {
         // Writing to a string cannot fail.
         match found {
             Some(found) => write!(text, "\nannounce  {} ({})", found.address, found.source),
-            None => write!(text, "\nannounce  no {family} address found"),
+            None => write!(text, "\nannounce  no {family} address {verb}"),
         }
         .ok();
     }

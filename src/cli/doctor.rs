@@ -5,9 +5,10 @@ use std::io;
 use console::{Color, Style};
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::doctor::{self, Finding, Level, Patient};
 
-use super::addresses::find_missing;
+use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
 use super::load::load_config;
 use super::output::say;
@@ -49,14 +50,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
     match load_config(&home, &args.node.id, &args.node.values()) {
         Ok(mut config) => {
-            // What is missing is a finding of the examination itself.
-            if let Ok(Some(found)) = find_missing(&config).await {
-                config.announce.addresses = found.detection.announce;
-            }
+            let lacking = find_announced(&mut config).await;
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
             tell(Finding::ok("configuration", format!("{place} makes sense")));
-            doctor::examine(&Patient { home: &home, config: &config }, !args.no_probe, &mut tell).await;
+            doctor::examine(&Patient { home: &home, config: &config, lacking }, !args.no_probe, &mut tell).await;
         }
         Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
     }
@@ -64,6 +62,21 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         return Err(failure);
     }
     finish(findings, args.json)
+}
+
+/// Completes the configuration as `run` does; what is lacking is a finding of the examination itself.
+async fn find_announced(config: &mut Config) -> Option<Finding> {
+    match find_missing(config).await {
+        Ok(Some(Found { detection, .. })) if detection.is_awaited => {
+            let fix = "wait for the load balancer: the node registers by itself once it has an address";
+            Some(Finding::warning("announce", format!("no address yet: {}", detection.tried()), fix))
+        }
+        Ok(found) => {
+            config.announce.addresses.extend(found.into_iter().flat_map(|found| found.detection.announce));
+            None
+        }
+        Err(failure) => Some(Finding::failed("announce", failure.to_string())),
+    }
 }
 
 fn finish(findings: Vec<Finding>, json: bool) -> Result<(), Failure> {

@@ -30,7 +30,7 @@ pub(super) struct Targets {
 }
 
 /// Whether other nodes can have a way to what is announced.
-pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> {
+pub(super) async fn announce(config: &Config, running: Running, lacking: Option<&Finding>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let announced = announced(config);
     for &address in &announced {
@@ -55,9 +55,8 @@ pub(super) async fn announce(config: &Config, running: Running) -> Vec<Finding> 
         });
     }
     if announced.is_empty() {
-        return vec![Finding::failed("announce", "no announce address is configured, and none was found").with_fix(
-            "give one with --announce-host; `nym-mixnode detect --explain` says what was asked and what it answered",
-        )];
+        let unknown = || Finding::failed("announce", "no announce address is configured, and none was found");
+        return vec![lacking.cloned().unwrap_or_else(unknown)];
     }
     if findings.is_empty() {
         let words: Vec<String> = announced.iter().map(ToString::to_string).collect();

@@ -193,6 +193,10 @@ fn a_load_balancer_that_comes_late_and_as_a_name_is_waited_for_and_announced_ove
     assert_eq!(words, format!("not ready: no address to announce yet: {waiting}\n"));
     assert!(node.log().iter().any(|line| line.contains(&format!("Waiting for an address to announce: {waiting}"))));
     assert_eq!(pod.listed(), [] as [Value; 0], "nobody could reach it");
+    let doctor =
+        pod.command(&["doctor", "--no-probe", "--home", home.to_str().unwrap(), "--id", "mix"]).output().unwrap();
+    let words = String::from_utf8(doctor.stdout).unwrap();
+    assert!(words.contains(&format!("warning  announce       no address yet: {waiting}; wait for")), "{words}");
 
     *api.ingress.lock().unwrap() = json!([{ "hostname": "lb.example" }]);
     node.wait_for("the node is registered", |event| event["status"]["registered"] == true);
