@@ -31,7 +31,7 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs bench localnet release \
+.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs chart-docs bench localnet release \
 	static archive deb deb-tools sbom checksums release-notes dist clean
 
 help: ## List the targets
@@ -75,6 +75,13 @@ docs: ## Make the references of configuration and metrics anew
 	mv docs/configuration.schema.json.new docs/configuration.schema.json
 	$(CARGO) run --quiet --locked -- telemetry reference >docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
+
+chart-docs: ## Make the chart's README anew, and what it copies of the rest
+	.ci/chart-settings
+	"$$(tests/kit/parts/helm-docs)" --sort-values-order file --chart-search-root helm/nym-mixnode
+	cp deploy/collector/config.yaml helm/nym-mixnode/files/collector.yaml
+	cp deploy/prometheus/rules/mixnode.yml helm/nym-mixnode/files/rules.yml
+	cp deploy/grafana/dashboards/*.json helm/nym-mixnode/files/dashboards/
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked

@@ -3,17 +3,24 @@
 use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 
 use crate::address::{Announced, Detection, Detector, Listening, Step, ToldAddress};
+use crate::backoff::Backoff;
 use crate::config::environment::{self, Environment};
 use crate::config::{self, AnnounceConfig, Layers, ListenConfig, NodeHome, NodeId, Values};
+use crate::shutdown::StopSignals;
 
 use super::addresses::AddressFlags;
 use super::output::say;
 use super::table_flags::TableFlags;
-use super::{Failure, load};
+use super::{Exit, Failure, load};
+
+/// Between two looks under `--wait`, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Find this machine's addresses: where to listen, and what to announce to the others
 ///
@@ -30,6 +37,11 @@ pub(super) struct Args {
     home: Option<PathBuf>,
     #[command(flatten)]
     addresses: AddressFlags,
+    /// Look again for this long while no announce address is found, as in 15m
+    ///
+    /// A cloud may take minutes to give a load balancer or a machine its address.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait: Option<Duration>,
     /// Print every step that was tried, and what it answered
     #[arg(long)]
     explain: bool,
@@ -54,7 +66,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let listen = config::listening(&values)?;
     let configured = config::announced(&values)?;
     let verb = if configured.addresses.is_empty() { "found" } else { "configured" };
-    let detection = announced(configured).await;
+    let detection = match args.wait {
+        Some(wait) => await_address(&configured, wait).await?,
+        None => announced(configured).await,
+    };
     if args.json {
         let document = serde_json::to_string_pretty(&document(&listen, &detection)).unwrap_or_default();
         say(io::stdout(), document)?;
@@ -63,6 +78,38 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     detection.found()?;
     Ok(())
+}
+
+/// What is found once there is something to announce, or when the time is over.
+///
+/// # Errors
+/// When a signal comes first: this may be the first process of a container, which no signal ends by itself.
+async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detection, Failure> {
+    let mut signals = StopSignals::new()
+        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))?;
+    let began = Instant::now();
+    let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
+    let mut told = false;
+    let looking = async {
+        loop {
+            let detection = announced(config.clone()).await;
+            let pause = pauses.wait();
+            if !detection.announce.is_empty() || began.elapsed() + pause > wait {
+                return detection;
+            }
+            if !told {
+                tracing::info!("no announce address yet, looking again for up to {}", humantime::format_duration(wait));
+                told = true;
+            }
+            sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        detection = looking => Ok(detection),
+        signal = signals.next() => {
+            Err(Failure::new(Exit::TRY_AGAIN, format_args!("stopped by {signal:?} before an address was found")))
+        }
+    }
 }
 
 /// What is set for the node that is named, if one is; or else by the environment and the flags alone.

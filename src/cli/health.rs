@@ -10,6 +10,7 @@ use url::Url;
 use crate::config::NodeId;
 use crate::directory::{Client, ClientLimits, Directory};
 use crate::keys::store::{self, KeyFiles};
+use crate::limits::Remedy;
 use crate::telemetry::health::{self, AskError};
 
 use super::flags::NodeFlags;
@@ -40,6 +41,9 @@ pub(super) struct Args {
     /// Ask this directory server instead of a node: whether it lists the nodes of its network
     #[arg(long, value_name = "URL", conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
+    /// Count the node as unwell also if it may open fewer files than this
+    #[arg(long, value_name = "N")]
+    nofile_min: Option<u64>,
 }
 
 /// How long a directory may take to answer.
@@ -65,6 +69,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         if let Some(problem) = answer.problem {
             return Err(unhealthy(problem.message));
         }
+    }
+    if let (Some(min), Some(nofile)) = (args.nofile_min, health.nofile)
+        && nofile < min
+    {
+        let remedy = Remedy::here();
+        return Err(unhealthy(format_args!("the node may open {nofile} files at a time, fewer than {min}: {remedy}")));
     }
     say(io::stdout(), "ready")
 }

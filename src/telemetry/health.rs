@@ -29,6 +29,8 @@ pub struct Health {
     pub ready: Answer,
     /// Its public identity key.
     pub identity_key: String,
+    /// Files that it may open at a time; none where there is no limit.
+    pub nofile: Option<u64>,
 }
 
 /// Nobody told how the node is.
@@ -54,8 +56,14 @@ pub enum AskError {
 
 /// What matters here of a status.
 #[derive(Deserialize)]
-struct Identity {
+struct Facts {
     identity_key: String,
+    limits: Limits,
+}
+
+#[derive(Deserialize)]
+struct Limits {
+    nofile_soft: Option<u64>,
 }
 
 /// Asks the node that serves HTTP at `base`, within [`TIME_LIMIT`].
@@ -67,8 +75,8 @@ pub async fn ask(base: &Url) -> Result<Health, AskError> {
         let client = client().map_err(|error| no_answer(base, &error))?;
         let live = get(&client, base, "livez").await?;
         let ready = get(&client, base, "readyz").await?;
-        let Identity { identity_key } = get(&client, base, "status").await?;
-        Ok(Health { live, ready, identity_key })
+        let Facts { identity_key, limits } = get(&client, base, "status").await?;
+        Ok(Health { live, ready, identity_key, nofile: limits.nofile_soft })
     };
     let too_late =
         || AskError::NoAnswer { url: base.clone(), reason: format!("not within {} s", TIME_LIMIT.as_secs()) };

@@ -29,3 +29,4 @@ mod sphinx_oracle;
 mod support;
 mod tidy;
 mod upgrade;
+mod waiting;

@@ -152,6 +152,10 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     assert_eq!(health(&["--listen", &address], None).await, healthy);
     assert_eq!(health(&["--url", &format!("http://{address}")], None).await, healthy);
     assert_eq!(health(&[], Some(&address)).await, healthy);
+    assert_eq!(health(&["--nofile-min", "64"], Some(&address)).await, healthy);
+    let (code, line) = health(&["--nofile-min", "1000000000000"], Some(&address)).await;
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("files at a time, fewer than 1000000000000: "), "{line}");
 
     let (code, line) = health(&[], Some("here")).await;
     assert_eq!(code, Some(78), "{line}");

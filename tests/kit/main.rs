@@ -4,10 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cluster;
 mod compose;
 mod container;
 mod docker;
+mod docker_archive;
 mod engine;
+mod helm;
 mod image;
 #[path = "../integration/metadata.rs"]
 #[allow(dead_code, reason = "other tests have more use for it")]

@@ -1,0 +1,79 @@
+{{/* The variables that all nodes share, sorted: they make the ConfigMap, and its checksum. */}}
+{{- define "nym-mixnode.environment" -}}
+{{- $network := .Values.network }}
+{{- $onHost := eq $network.mode "hostNetwork" }}
+{{- $asksFor := include "nym-mixnode.asksFor" . }}
+{{- $env := dict
+  "RUST_LOG" .Values.logLevel
+  "NYM_MIXNODE_HOME" "/data"
+  "NYM_MIXNODE_INIT_IF_MISSING" "true"
+  "NYM_MIXNODE_DIRECTORY_URL" (include "nym-mixnode.directoryUrl" .)
+  "NYM_MIXNODE_DIRECTORY_METRICS_URL" (.Values.directory.metricsUrl | default (include "nym-mixnode.directoryUrl" .))
+  "NYM_MIXNODE_NODE_LOCATION" .Values.node.location
+  "NYM_MIXNODE_NODE_INCENTIVES_ADDRESS" .Values.node.incentivesAddress
+  "NYM_MIXNODE_LISTEN_ADDRESSES" (printf "[::]:%v" $network.port)
+  "NYM_MIXNODE_HTTP_LISTEN" (ternary (printf "127.0.0.1:%v" $network.hostNetwork.httpPort) "[::]:8000" $onHost)
+  "NYM_MIXNODE_ANNOUNCE_RECHECK" $network.recheck
+  "NYM_MIXNODE_ANNOUNCE_SOURCE" (ternary "auto" (printf "kubernetes-%s" $asksFor) (eq $asksFor ""))
+  "NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE" (toString (or $network.allowPrivate (eq $network.mode "clusterOnly")))
+  "NYM_MIXNODE_ADDRESS_CLOUD" (ternary $network.hostNetwork.cloud "none" $onHost)
+  "NYM_MIXNODE_SHUTDOWN_LINGER" (printf "%vs" .Values.shutdown.lingerSeconds)
+  "NYM_MIXNODE_SHUTDOWN_DRAIN_DEADLINE" (printf "%vs" .Values.shutdown.drainSeconds)
+  "NYM_MIXNODE_LIMITS_NOFILE" (toString (int64 .Values.nofile.target))
+  "NYM_MIXNODE_LIMITS_NOFILE_STRICT" (toString .Values.nofile.strict)
+}}
+{{- if ne (toString .Values.node.layer) "auto" }}
+{{- $_ := set $env "NYM_MIXNODE_NODE_LAYER" (toString .Values.node.layer) }}
+{{- end }}
+{{- if .Values.keys.existingSecret }}
+{{- $_ := set $env "NYM_MIXNODE_KEYS_DIR" "/keys" }}
+{{- $_ := set $env "NYM_MIXNODE_KEYS_ALLOW_GROUP_READ" "true" }}
+{{- end }}
+{{- if .Values.collector.enabled }}
+{{- $host := printf "%s-collector.%s.svc" (include "nym-mixnode.fullname" .) .Release.Namespace }}
+{{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" (printf "http://%s:4318" $host) }}
+{{- end }}
+{{- range $key, $value := .Values.settings }}
+{{- $text := ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value)) }}
+{{- $_ := set $env (printf "NYM_MIXNODE_%s" ($key | replace "." "_" | upper)) $text }}
+{{- end }}
+{{- range $name := keys $env | sortAlpha }}
+{{ $name }}: {{ get $env $name | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The environment of a container: what all nodes share, and what tells this one from the others. */}}
+{{- define "nym-mixnode.containerEnvironment" -}}
+envFrom:
+  - configMapRef: {name: {{ include "nym-mixnode.fullname" . }}}
+env:
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  {{- if eq (include "nym-mixnode.asksFor" .) "node" }}
+  - name: NODE_NAME
+    valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+  {{- end }}
+  {{- if eq (include "nym-mixnode.asksFor" .) "service" }}
+  - {name: NYM_MIXNODE_ANNOUNCE_SERVICE, value: $(POD_NAME)}
+  {{- end }}
+  {{- if include "nym-mixnode.dealsLayers" . }}
+  - {name: NYM_MIXNODE_NODE_LAYER_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).layer}
+  {{- end }}
+  {{- if eq .Values.network.mode "nodePort" }}
+  - {name: NYM_MIXNODE_ANNOUNCE_PORT_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).port}
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* On the host's network HTTP stays on loopback, which is the kubelet's own: nobody else reaches it. */}}
+{{- define "nym-mixnode.probe" -}}
+httpGet:
+  path: /{{ index . 1 }}
+  port: http
+  {{- if eq (index . 0) "hostNetwork" }}
+  host: 127.0.0.1
+  {{- end }}
+timeoutSeconds: 3
+{{- end }}

@@ -1,0 +1,62 @@
+//! The Helm chart: refused, rendered, and installed in a real Kubernetes, where the nodes mix.
+//!
+//! A `NetworkPolicy` is stored and checked in that cluster, not enforced.
+
+mod addresses;
+mod documents;
+mod installed;
+mod private_network;
+mod refusals;
+mod release;
+mod stops;
+mod traffic;
+mod upgrades;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::cluster::{IMAGE, helm_program};
+use crate::part::root;
+
+/// The chart as it stands here.
+fn chart() -> String {
+    root().join("helm/nym-mixnode").display().to_string()
+}
+
+/// A value for each thing that the chart can do, by name.
+fn examples() -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(root().join("helm/nym-mixnode/ci")).expect("the chart's ci");
+    let named = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let name = path.file_name()?.to_str()?.strip_suffix("-values.yaml")?.to_owned();
+        Some((name, path))
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    assert!(named.len() >= 8, "the examples are not where they were: {named:?}");
+    named
+}
+
+/// What the chart makes of these flags, or why it refuses them; without a cluster.
+fn template(flags: &[&str]) -> Result<String, String> {
+    let output = Command::new(helm_program()).args(["template", "mix", &chart()]).args(flags).output().expect("helm");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// Flags for a small and busy machine: the image that is there, few resources, short waits.
+fn here() -> Vec<String> {
+    let values = [
+        format!("image.repository={}", IMAGE.0),
+        format!("image.tag={}", IMAGE.1),
+        "resources.requests.cpu=10m".to_owned(),
+        "resources.requests.memory=32Mi".to_owned(),
+        "probes.periodSeconds=1".to_owned(),
+        "tests.nofileMin=4096".to_owned(),
+        "shutdown.lingerSeconds=2".to_owned(),
+        "network.recheck=2s".to_owned(),
+        "settings.directory\\.topology_refresh=1s".to_owned(),
+    ];
+    values.into_iter().flat_map(|value| ["--set".to_owned(), value]).collect()
+}

@@ -1,0 +1,162 @@
+//! Where the announce address comes from in each mode, asked of the real API server with the chart's own rights.
+
+use std::process::Command;
+
+use super::private_network::{directory_inside, listed, probe};
+use super::release::{Release, the_cluster};
+use crate::cluster::{NODE_V4, NODE_V6, eventually, succeeded};
+
+/// Addresses of a cloud's load balancers and of its machine, which the world would reach.
+const BALANCER_V4: &str = "36.68.243.18";
+const BALANCER_V6: &str = "2600:1f18::18";
+const NAMED_BALANCER: &str = "36.68.243.19";
+const OTHER_BALANCER: &str = "36.68.243.21";
+const MACHINE_V4: &str = "36.68.243.20";
+const MACHINE_V6: &str = "2600:1f18::20";
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().expect("a program");
+    succeeded(program, arguments, &output);
+}
+
+/// Lets this process reach an address at the cluster's node, as the internet would.
+fn route(address: &str) {
+    let via = if address.contains(':') { NODE_V6 } else { NODE_V4 };
+    run("ip", &["route", "replace", address, "via", via]);
+}
+
+/// Installs an example without waiting for what it cannot have yet.
+fn install_without_wait(name: &str, example: &str) -> Release {
+    the_cluster().namespace(name, "restricted");
+    let release = Release::named(name);
+    let here = super::here();
+    let here: Vec<_> = here.iter().map(String::as_str).collect();
+    let directory = format!("directory.url={}", directory_inside());
+    let values = format!("{}/ci/{example}-values.yaml", super::chart());
+    let flags = ["-f", &values, "--set", &directory];
+    the_cluster().helm(&[&["install", name, &super::chart(), "-n", name], &here[..], &flags].concat());
+    release
+}
+
+/// What a cloud's controller writes once it has made a load balancer.
+fn give_ingress(release: &Release, number: usize, ingress: &str) {
+    let service = release.pod(number);
+    let patch = format!("{{\"status\": {{\"loadBalancer\": {{\"ingress\": {ingress}}}}}}}");
+    release.kubectl(&["patch", "service", &service, "--subresource=status", "--type=merge", "-p", &patch]);
+}
+
+fn hosts(identity: &str) -> Vec<String> {
+    let listed = eventually("the node is listed", || listed().remove(identity));
+    let mut hosts: Vec<_> =
+        listed["mixHosts"].as_array().into_iter().flatten().filter_map(|host| host.as_str()).collect();
+    hosts.extend(listed["mixHost"].as_str());
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn load_balancers_tell_the_address_when_they_have_one() {
+    let release = install_without_wait("balanced", "load-balancer");
+    // The cloud takes its time: the pods wait, and say what for.
+    let waiting = eventually("a pod waits for its address", || {
+        let output = release.try_kubectl(&["logs", &release.pod(0), "-c", "address"]);
+        let log = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        log.contains("no announce address yet").then_some(log)
+    });
+    eprintln!("{waiting}");
+    let (v4, v6) = (BALANCER_V4, BALANCER_V6);
+    give_ingress(&release, 0, &format!("[{{\"ip\": \"{v4}\"}}, {{\"ip\": \"{v6}\"}}]"));
+    route(v4);
+    route(v6);
+    // Some clouds give a name.
+    named_balancer(&release);
+    give_ingress(&release, 1, "[{\"hostname\": \"balancer.balanced.svc.cluster.local\"}]");
+    release.await_ready(0);
+    release.await_ready(1);
+    assert_eq!(hosts(&release.identity(0)), ["36.68.243.18:1789", "[2600:1f18::18]:1789"]);
+    assert_eq!(hosts(&release.identity(1)), ["36.68.243.19:1789"]);
+    probe(Some(&release.identity(0)));
+    probe(Some(&release.identity(1)));
+    release.test();
+    // The cloud has made another one.
+    give_ingress(&release, 0, &format!("[{{\"ip\": \"{OTHER_BALANCER}\"}}]"));
+    route(OTHER_BALANCER);
+    let identity = release.identity(0);
+    eventually("the new address is registered", || {
+        (hosts(&identity) == [format!("{OTHER_BALANCER}:1789")]).then_some(())
+    });
+    probe(Some(&identity));
+    may_only(&release, &["services [] [balanced-nym-mixnode-0] [get]", "services [] [balanced-nym-mixnode-1] [get]"]);
+}
+
+/// A name for an address, and the address led to the second node, both as the provider of a load balancer would.
+fn named_balancer(release: &Release) {
+    let manifest = the_cluster().dir().join("balancer.yaml");
+    let text = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: balancer}}\nspec: {{clusterIP: None, ports: [{{port: 1789}}]}}\n\
+         ---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: balancer, labels: \
+         {{kubernetes.io/service-name: balancer}}}}\naddressType: IPv4\nports: [{{port: 1789}}]\n\
+         endpoints: [{{addresses: [{NAMED_BALANCER}]}}]\n"
+    );
+    std::fs::write(&manifest, text).expect("a file");
+    release.kubectl(&["apply", "-f", &manifest.display().to_string()]);
+    let patch = format!("{{\"spec\": {{\"externalIPs\": [\"{NAMED_BALANCER}\"]}}}}");
+    release.kubectl(&["patch", "service", &release.pod(1), "-p", &patch]);
+    route(NAMED_BALANCER);
+}
+
+#[test]
+fn the_machines_external_address_is_announced() {
+    give_external_address();
+    let ports = install_without_wait("ports", "node-port");
+    the_cluster().namespace("host", "privileged");
+    let values = format!("{}/ci/host-network-values.yaml", super::chart());
+    let directory = format!("directory.url={}", directory_inside());
+    let host = Release::named("host");
+    let installed = host.helm("install", &super::chart(), &["-f", &values, "--set", &directory]);
+    succeeded("helm install", &["host"], &installed);
+    ports.await_ready(0);
+    ports.await_ready(1);
+    assert_eq!(hosts(&ports.identity(0)), ["36.68.243.20:31789", "[2600:1f18::20]:31789"]);
+    assert_eq!(hosts(&ports.identity(1)), ["36.68.243.20:31790", "[2600:1f18::20]:31790"]);
+    assert_eq!(hosts(&host.identity(0)), ["36.68.243.20:11789", "[2600:1f18::20]:11789"]);
+    for identity in [ports.identity(0), ports.identity(1), host.identity(0)] {
+        probe(Some(&identity));
+    }
+    ports.test();
+    host.test();
+    may_only(&ports, &["nodes [] [] [get]"]);
+    may_only(&host, &["nodes [] [] [get]"]);
+}
+
+/// What a cloud's controller writes of a machine with public addresses; the machine has them itself here.
+fn give_external_address() {
+    let address = |ip: &str, kind: &str| format!("{{\"type\": \"{kind}\", \"address\": \"{ip}\"}}");
+    let addresses = [
+        address(NODE_V4, "InternalIP"),
+        address(NODE_V6, "InternalIP"),
+        address(MACHINE_V4, "ExternalIP"),
+        address(MACHINE_V6, "ExternalIP"),
+        address("node1", "Hostname"),
+    ];
+    let patch = format!("{{\"status\": {{\"addresses\": [{}]}}}}", addresses.join(", "));
+    the_cluster().kubectl(&["patch", "node", "node1", "--subresource=status", "--type=merge", "-p", &patch]);
+    for address in [MACHINE_V4, MACHINE_V6] {
+        run("ip", &["-n", "nym-kit-cluster", "addr", "replace", address, "dev", "lo"]);
+        route(address);
+    }
+}
+
+/// What the release's service account may do beyond what everybody may.
+fn may_only(release: &Release, expected: &[&str]) {
+    let account = format!("--as=system:serviceaccount:{0}:{0}-nym-mixnode", release.name);
+    let groups = ["--as-group=system:serviceaccounts", "--as-group=system:authenticated"];
+    let nobody = format!("--as=system:serviceaccount:{}:nobody", release.name);
+    let list = |who: &str| release.kubectl(&["auth", "can-i", "--list", "--no-headers", who, groups[0], groups[1]]);
+    let (everybody, ours) = (list(&nobody), list(&account));
+    let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let everybody: Vec<_> = everybody.lines().map(squeezed).collect();
+    let more: Vec<_> = ours.lines().map(squeezed).filter(|line| !everybody.contains(line)).collect();
+    assert_eq!(more, expected);
+}

@@ -1,0 +1,115 @@
+//! What is written about the chart, and what is copied into it, is as it should be.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::release::said;
+use super::{chart, examples};
+use crate::cluster::helm_program;
+use crate::part::{part, root};
+
+#[test]
+fn helm_and_the_linter_of_yaml_find_nothing() {
+    for (name, values) in examples() {
+        let lint = Command::new(helm_program()).args(["lint", "--strict", &chart(), "-f"]).arg(values).output();
+        let lint = lint.expect("helm");
+        assert!(lint.status.success(), "{name}: {}", said(&lint));
+    }
+    let files = [format!("{}/values.yaml", chart()), format!("{}/Chart.yaml", chart()), format!("{}/ci", chart())];
+    let rules =
+        "{extends: default, rules: {document-start: disable, line-length: {max: 120}, braces: {max-spaces-inside: 1}}}";
+    let lint = Command::new(part("yamllint")).args(["--strict", "-d", rules]).args(files).output().expect("yamllint");
+    assert!(lint.status.success(), "{}", said(&lint));
+}
+
+#[test]
+fn the_readme_is_what_the_comments_of_the_values_make() {
+    let made = Command::new(part("helm-docs"))
+        .args(["--dry-run", "--sort-values-order", "file", "--chart-search-root", &chart()])
+        .output()
+        .expect("helm-docs");
+    let made = String::from_utf8(made.stdout).expect("text");
+    let path = root().join("helm/nym-mixnode/README.md");
+    let is = fs::read_to_string(&path).unwrap_or_default();
+    assert!(is.trim() == made.trim(), "{} is not up to date: make chart-docs makes it anew", path.display());
+}
+
+#[test]
+fn what_the_chart_copies_is_as_the_original() {
+    for (copy, original) in [
+        ("collector.yaml", "deploy/collector/config.yaml"),
+        ("rules.yml", "deploy/prometheus/rules/mixnode.yml"),
+        ("dashboards/mixnodes.json", "deploy/grafana/dashboards/mixnodes.json"),
+        ("dashboards/mixnet.json", "deploy/grafana/dashboards/mixnet.json"),
+    ] {
+        let copy = root().join("helm/nym-mixnode/files").join(copy);
+        let same = fs::read(&copy).unwrap() == fs::read(root().join(original)).unwrap();
+        assert!(same, "{} differs from {original}: make chart-docs copies it", copy.display());
+    }
+}
+
+/// Sections and keys that have values of their own in the chart.
+const MANAGED: [&str; 14] = [
+    "node.",
+    "listen.",
+    "keys.",
+    "http.",
+    "shutdown.",
+    "limits.",
+    "announce.source",
+    "announce.service",
+    "announce.allow_private",
+    "announce.recheck",
+    "announce.port",
+    "directory.url",
+    "directory.metrics_url",
+    "address.cloud",
+];
+
+#[test]
+fn the_schema_knows_every_other_setting() {
+    let read = |path: &str| -> Value { serde_json::from_slice(&fs::read(root().join(path)).unwrap()).unwrap() };
+    let configuration = read("docs/configuration.schema.json");
+    let schema = read("helm/nym-mixnode/values.schema.json");
+    let known = schema["properties"]["settings"]["properties"].as_object().expect("settings");
+    let mut settings = Vec::new();
+    for (section, content) in configuration["properties"].as_object().expect("sections") {
+        let keys = content["properties"].as_object().expect("keys").keys();
+        settings.extend(keys.map(|key| format!("{section}.{key}")));
+    }
+    settings.retain(|key| !MANAGED.iter().any(|managed| key.starts_with(managed)));
+    let mut known: Vec<_> = known.keys().cloned().collect();
+    settings.sort();
+    known.sort();
+    assert_eq!(known, settings, "the chart's schema is not up to date: make chart-docs makes it anew");
+}
+
+#[test]
+fn policy_scanners_find_nothing() {
+    let chart = chart();
+    let values = format!("{chart}/ci/private-network-values.yaml");
+    let trivy = Command::new(part("trivy"))
+        .args(["config", "--skip-check-update", "--exit-code", "1", "--helm-kube-version", "1.37.0"])
+        .args(["--helm-values", &values, "--ignorefile", &format!("{chart}/.trivyignore"), &chart])
+        .output()
+        .expect("trivy");
+    let told = said(&trivy);
+    assert!(trivy.status.success() && told.contains("num=") && !told.contains("num=0"), "{told}");
+
+    let rendered = tempfile::Builder::new().prefix("chart-").tempdir().expect("a directory");
+    let render = Command::new(helm_program())
+        .args(["template", "mix", &chart, "-n", "mix", "-f", &values, "--output-dir"])
+        .arg(rendered.path())
+        .output()
+        .expect("helm");
+    assert!(render.status.success(), "{}", said(&render));
+    let checkov = Command::new(part("checkov"))
+        .args(["--framework", "kubernetes", "--compact", "--quiet", "--skip-download", "-d"])
+        .arg(rendered.path())
+        .output()
+        .expect("checkov");
+    let told = said(&checkov);
+    assert!(told.contains("Failed checks: 0") && !told.contains("Passed checks: 0"), "{told}");
+}

@@ -1,0 +1,126 @@
+//! Every example of `ci/` is installed as it stands, becomes ready, passes `helm test`, and mixes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use super::private_network::{directory_inside, probe};
+use super::release::{Release, said, the_cluster};
+use super::{chart, examples};
+use crate::cluster::succeeded;
+use crate::part::part;
+
+/// Those that need a part of a cloud are installed with it in `addresses`, and the network in `private_network`.
+const ELSEWHERE: [&str; 4] = ["host-network", "load-balancer", "node-port", "private-network"];
+
+#[test]
+fn the_api_server_takes_every_example() {
+    let cluster = the_cluster();
+    add_operators_kinds();
+    cluster.namespace("examples", "privileged");
+    for (name, values) in examples() {
+        let values = values.display().to_string();
+        // The ports of the example belong to the release that is installed of it.
+        let flags = ["-n", "examples", "-f", &values, "--set", "network.nodePort.first=32000"];
+        let rendered = cluster.helm(&[&["template", "mix", &chart()], &flags[..]].concat());
+        let path = cluster.dir().join(format!("{name}.yaml"));
+        fs::write(&path, rendered).expect("a file");
+        let path = path.display().to_string();
+        cluster.kubectl(&["apply", "-n", "examples", "--dry-run=server", "--validate=strict", "-f", &path]);
+    }
+}
+
+#[test]
+fn every_example_becomes_ready_passes_its_tests_and_mixes() {
+    add_operators_kinds();
+    let directory = format!("directory.url={}", directory_inside());
+    let install = |name: &str, values: &Path| {
+        let security = if name.starts_with("host") { "privileged" } else { "restricted" };
+        the_cluster().namespace(name, security);
+        if name == "existing-secret" {
+            make_secret(name, &KEY_FILES);
+        }
+        let release = Release::named(name);
+        let values = values.display().to_string();
+        let mut flags = vec!["-f", &values, "--set", &directory, "--set", "directory.metricsUrl="];
+        if name == "collector" {
+            flags.extend(["--set", "collector.image.repository=localhost/otelcol,collector.image.tag=kit"]);
+        }
+        succeeded("helm install", &[name], &release.helm("install", &chart(), &flags));
+        release.test();
+        probe(Some(&release.identity(0)));
+    };
+    thread::scope(|scope| {
+        for (name, values) in examples().into_iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str())) {
+            scope.spawn(move || install(&name, &values));
+        }
+    });
+    the_secrets_identity_runs();
+}
+
+const KEY_FILES: [&str; 4] = ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
+
+/// A Secret with these files of a new node.
+fn make_secret(namespace: &str, files: &[&str]) {
+    let home = the_cluster().dir().join("homes").join(namespace);
+    let made = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
+        .args(["init", "--id", "mix", "--layer", "1", "--host", "10.0.0.1", "--allow-private", "--home"])
+        .arg(&home)
+        .output()
+        .expect("the program");
+    assert!(made.status.success(), "{}", said(&made));
+    let file = |name: &&str| format!("--from-file={}", home.join("mixnodes/mix/data").join(name).display());
+    let files: Vec<_> = files.iter().map(file).collect();
+    let mut arguments = vec!["-n", namespace, "create", "secret", "generic", "node-keys"];
+    arguments.extend(files.iter().map(String::as_str));
+    the_cluster().kubectl(&arguments);
+}
+
+fn the_secrets_identity_runs() {
+    let public = the_cluster().dir().join("homes/existing-secret/mixnodes/mix/data/public_identity.pem");
+    assert!(public.exists());
+    let shown = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
+        .args(["keys", "show", "--id", "mix", "--home"])
+        .arg(the_cluster().dir().join("homes/existing-secret"))
+        .output()
+        .expect("the program");
+    let identity = Release::named("existing-secret").identity(0);
+    assert!(said(&shown).contains(&identity), "{identity} is not in {}", said(&shown));
+}
+
+/// The kinds of the Prometheus operator, without the operator.
+fn add_operators_kinds() {
+    let kinds = part("prometheus-operator-crds").display().to_string();
+    the_cluster().kubectl(&["apply", "--server-side", "-f", &kinds]);
+}
+
+#[test]
+fn a_secret_without_a_key_is_refused() {
+    the_cluster().namespace("half", "restricted");
+    make_secret("half", &KEY_FILES[..3]);
+    let flags = ["--set", "directory.url=http://directory,keys.existingSecret=node-keys,network.mode=clusterOnly"];
+    let refused = Release::named("half").helm("install", &chart(), &flags);
+    let said = said(&refused);
+    assert!(!refused.status.success() && said.contains("the Secret node-keys has no key public_sphinx.pem"), "{said}");
+}
+
+#[test]
+fn a_node_that_may_open_too_few_files_fails_the_test_and_strictly_does_not_start() {
+    let directory = format!("directory.url={},network.mode=clusterOnly,node.layer=1", directory_inside());
+    let few = Release::install("few", "restricted", &["--set", &directory, "--set", "tests.nofileMin=1048576"]);
+    let failed = the_cluster().try_helm(&["test", "few", "-n", "few", "--timeout", "300s"]);
+    assert!(!failed.status.success(), "{}", said(&failed));
+    let log = few.kubectl(&["logs", "few-nym-mixnode-test-open-files-0"]);
+    assert!(log.contains("fewer than 1048576: raise LimitNOFILE of the node's container runtime"), "{log}");
+
+    let strict = ["--reuse-values", "--set", "nofile.target=1048576,nofile.strict=true"];
+    let upgrade = the_cluster().try_helm(&[&["upgrade", "few", &chart(), "-n", "few"], &strict[..]].concat());
+    assert!(upgrade.status.success(), "{}", said(&upgrade));
+    let log = crate::cluster::eventually("the node says why it does not start", || {
+        let log = said(&few.try_kubectl(&["logs", &few.pod(0)]));
+        log.contains("limits.nofile_strict").then_some(log)
+    });
+    eprintln!("{log}");
+    the_cluster().helm(&["uninstall", "few", "-n", "few"]);
+}

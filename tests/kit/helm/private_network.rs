@@ -1,0 +1,88 @@
+//! `registry.enabled`, `clusterOnly` and six nodes: a network of its own, which the other releases register with, too.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::release::Release;
+use crate::cluster::{OUTSIDE, succeeded};
+use crate::part::root;
+
+/// The private network of this run, which the first caller installs.
+pub(super) fn network() -> &'static Release {
+    static NETWORK: OnceLock<Release> = OnceLock::new();
+    NETWORK.get_or_init(|| {
+        let values = root().join("helm/nym-mixnode/ci/private-network-values.yaml").display().to_string();
+        let began = Instant::now();
+        let release = Release::install("net", "restricted", &["-f", &values]);
+        measured(&format!("helm install to Ready, registry and six nodes: {:.1} s", began.elapsed().as_secs_f64()));
+        release
+    })
+}
+
+/// What a run took, for those who read it.
+#[expect(clippy::print_stderr, reason = "a test's output")]
+fn measured(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Its directory, as pods call it.
+pub(super) fn directory_inside() -> String {
+    format!("http://{0}-nym-mixnode-registry.{0}.svc:8081", network().name)
+}
+
+/// Its directory, as this process reaches it.
+pub(super) fn directory() -> String {
+    let path = "jsonpath={.spec.clusterIP}";
+    let ip = network().kubectl(&["get", "service", "net-nym-mixnode-registry", "-o", path]);
+    format!("http://{ip}:8081")
+}
+
+/// The nodes that the directory lists, by identity.
+pub(super) fn listed() -> BTreeMap<String, Value> {
+    let url = format!("{}/api/mixmining/topology", directory());
+    let output = Command::new("curl").args(["-sSf", "--noproxy", "*", &url]).output().expect("curl");
+    let topology: Value = serde_json::from_str(&succeeded("curl", &[&url], &output)).expect("JSON");
+    let nodes = topology["mixNodes"].as_array().cloned().unwrap_or_default();
+    nodes.into_iter().map(|node| (node["identityKey"].as_str().unwrap_or_default().to_owned(), node)).collect()
+}
+
+/// Sends packets from outside of the cluster through a node (all of them without one) and back, over both families.
+pub(super) fn probe(identity: Option<&str>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    command.args(["probe", "--directory", &directory(), "--packets", "5", "--host"]).args(OUTSIDE);
+    command.args(identity.iter().flat_map(|identity| ["--node", identity]));
+    let output = command.output().expect("the program");
+    succeeded("probe", &[identity.unwrap_or("all")], &output);
+}
+
+#[test]
+fn six_nodes_in_three_layers_mix() {
+    let network = network();
+    let mut layers = BTreeMap::new();
+    for number in 0..6 {
+        let identity = network.identity(number);
+        let node = listed().remove(&identity).unwrap_or_else(|| panic!("{identity} is not listed"));
+        *layers.entry(node["layer"].as_u64()).or_insert(0) += 1;
+    }
+    assert_eq!(layers.into_iter().collect::<Vec<_>>(), [(Some(1), 2), (Some(2), 2), (Some(3), 2)]);
+    network.test();
+    probe(None);
+}
+
+#[test]
+fn scaling_registers_and_unregisters() {
+    let network = network();
+    let last = network.identity(5);
+    network.upgrade(&["--reuse-values", "--set", "replicaCount=5"]);
+    crate::cluster::eventually("the sixth node is listed no more", || (!listed().contains_key(&last)).then_some(()));
+    let others: Vec<_> = (0..5).map(|number| network.uid(number)).collect();
+    network.upgrade(&["--reuse-values", "--set", "replicaCount=6"]);
+    crate::cluster::eventually("the sixth node is listed again", || listed().contains_key(&last).then_some(()));
+    assert_eq!(network.identity(5), last, "its keys have stayed on their volume");
+    let now: Vec<_> = (0..5).map(|number| network.uid(number)).collect();
+    assert_eq!(others, now, "the others were started anew");
+}

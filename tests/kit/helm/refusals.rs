@@ -1,0 +1,99 @@
+//! Values that make no sense are refused before anything is installed, by name.
+
+use super::template;
+
+/// Flags, and what the refusal has to name.
+const REFUSED: &[(&str, &str)] = &[
+    ("--set replicas=3", "additional properties 'replicas'"),
+    ("--set replicaCount=-1", "/replicaCount"),
+    ("--set replicaCount=many", "/replicaCount"),
+    ("--set replicaCount=101", "/replicaCount"),
+    ("--set image.name=x", "additional properties 'name'"),
+    ("--set image.repository=Nym", "/image/repository"),
+    ("--set-string image.tag=a:b", "/image/tag"),
+    ("--set image.digest=sha256:12", "/image/digest"),
+    ("--set image.pullPolicy=Sometimes", "/image/pullPolicy"),
+    ("--set imagePullSecrets=pull", "/imagePullSecrets"),
+    ("--set nameOverride=Bad_Name", "/nameOverride"),
+    ("--set fullnameOverride=-x", "/fullnameOverride"),
+    ("--set directory.url=", "directory.url is missing: set it"),
+    ("--set directory.url=ftp://directory", "/directory/url"),
+    ("--set directory.url=http://user:password@directory", "/directory/url"),
+    ("--set directory.uri=http://directory", "additional properties 'uri'"),
+    ("--set directory.metricsUrl=metrics", "/directory/metricsUrl"),
+    ("--set registry.enabled=true", "directory.url and registry.enabled"),
+    ("--set registry.enabled=1", "/registry/enabled"),
+    ("--set registry.port=http", "/registry/port"),
+    ("--set registry.persistence.size=256", "/registry/persistence/size"),
+    ("--set registry.replicas=2", "additional properties 'replicas'"),
+    ("--set node.layer=0", "/node/layer"),
+    ("--set node.layer=first", "/node/layer"),
+    ("--set-json node.layer=1.5", "/node/layer"),
+    ("--set node.layers=0", "/node/layers"),
+    ("--set node.locaton=here", "additional properties 'locaton'"),
+    ("--set node.location=", "/node/location"),
+    ("--set network.mode=hostnetwork", "/network/mode"),
+    ("--set network.mdoe=nodePort", "additional properties 'mdoe'"),
+    ("--set network.port=0", "/network/port"),
+    ("--set network.port=70000", "/network/port"),
+    ("--set network.ipFamilyPolicy=DualStack", "/network/ipFamilyPolicy"),
+    ("--set network.externalTrafficPolicy=local", "/network/externalTrafficPolicy"),
+    ("--set network.allowPrivate=maybe", "/network/allowPrivate"),
+    ("--set network.waitForAddress=15", "/network/waitForAddress"),
+    ("--set network.loadBalancer.sourceRanges[0]=everybody", "/network/loadBalancer/sourceRanges/0"),
+    ("--set network.loadBalancer.annotations.a=1", "/network/loadBalancer/annotations/a"),
+    ("--set network.nodePort.first=0", "/network/nodePort/first"),
+    ("--set network.mode=nodePort,network.nodePort.first=32767,replicaCount=2", "network.nodePort.first is too high"),
+    ("--set network.hostNetwork.source=metadata", "/network/hostNetwork/source"),
+    ("--set network.hostNetwork.cloud=alibaba", "/network/hostNetwork/cloud"),
+    ("--set keys.existingSecret=Bad_Name", "/keys/existingSecret"),
+    ("--set keys.existingSecret=keys,replicaCount=2", "keys.existingSecret holds one identity"),
+    ("--set persistence.size=64", "/persistence/size"),
+    ("--set persistence.accessMode=ReadWriteMany", "/persistence/accessMode"),
+    ("--set-string nofile.target=65535", "/nofile/target"),
+    ("--set nofile.target=10", "/nofile/target"),
+    ("--set nofile.strict=yes", "/nofile/strict"),
+    ("--set shutdown.lingerSeconds=5s", "/shutdown/lingerSeconds"),
+    ("--set shutdown.drainSeconds=-1", "/shutdown/drainSeconds"),
+    ("--set settings.mix\\.worker=4", "additional properties 'mix.worker'"),
+    ("--set settings.mix\\.workers=four", "/settings/mix.workers"),
+    ("--set settings.node\\.layer=1", "additional properties 'node.layer'"),
+    ("--set logLevel=", "/logLevel"),
+    ("--set extraEnv[0].value=x", "/extraEnv/0"),
+    ("--set extraEnv[0].name=1A", "/extraEnv/0/name"),
+    ("--set extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=data", "/extraVolumeMounts/0/mountPath"),
+    ("--set resources.limits.cpus=1", "additional properties 'cpus'"),
+    ("--set resources.limits.memory=lots", "/resources/limits/memory"),
+    ("--set probes.periodSeconds=0", "/probes/periodSeconds"),
+    ("--set podLabels.a=1", "/podLabels/a"),
+    ("--set tolerations[0].operator=Is", "/tolerations/0/operator"),
+    ("--set-json affinity.podAfinity={}", "additional properties 'podAfinity'"),
+    ("--set topologySpreadConstraints[0].maxSkew=1", "/topologySpreadConstraints/0"),
+    ("--set priorityClassName=High_Priority", "/priorityClassName"),
+    ("--set serviceAccount.create=1", "/serviceAccount/create"),
+    ("--set podDisruptionBudget.minAvailable=1", "additional properties 'minAvailable'"),
+    ("--set networkPolicy.monitoring[0].from=x", "/networkPolicy/monitoring/0"),
+    ("--set metrics.serviceMonitor.interval=30", "/metrics/serviceMonitor/interval"),
+    ("--set metrics.prometheus.enabled=true", "additional properties 'prometheus'"),
+    ("--set tests.packets=0", "/tests/packets"),
+    ("--set collector.image.tag=", "/collector/image/tag"),
+    ("--set-string collector.env.TRACES_TO=x", "additional properties 'TRACES_TO'"),
+];
+
+/// A directory that nobody asks.
+const GOOD: [&str; 2] = ["--set", "directory.url=http://directory"];
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_name() {
+    template(&GOOD).expect("what all begin with");
+    let mut complaints = Vec::new();
+    for (flags, named) in REFUSED {
+        let flags: Vec<_> = GOOD.into_iter().chain(flags.splitn(2, ' ')).collect();
+        match template(&flags) {
+            Ok(_) => complaints.push(format!("{} is taken", flags[3])),
+            Err(error) if !error.contains(named) => complaints.push(format!("{}: no {named} in {error}", flags[3])),
+            Err(_) => {}
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}

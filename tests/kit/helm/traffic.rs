@@ -1,0 +1,137 @@
+//! A client outside of the cluster that follows the directory: what it sends through listed nodes has to come back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nym_mixnode::directory::{Client, Directory};
+use nym_mixnode::probe::packets::Hop;
+use nym_mixnode::probe::{Endpoint, IpFamily, Prober, Registration};
+use tokio::time::{Instant, timeout};
+
+use super::private_network::directory;
+use crate::cluster::{OUTSIDE, PATIENCE};
+
+/// Long enough that every node holds packets at any time.
+const MEAN_DELAY: Duration = Duration::from_secs(1);
+const BETWEEN_PACKETS: Duration = Duration::from_millis(100);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// A packet that is later than this beyond its delays has been lost.
+const LATE: Duration = Duration::from_secs(15);
+
+/// Sent and returned, by the identity of the node.
+pub(super) type Counts = BTreeMap<String, (usize, usize)>;
+
+/// Packets through each listed node, until it is stopped.
+pub(super) struct Traffic {
+    stop: Arc<AtomicBool>,
+    client: JoinHandle<Counts>,
+}
+
+impl Traffic {
+    /// Returns once packets come back through all of these nodes.
+    pub(super) fn start(through: &[String]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flows = Arc::new(AtomicBool::new(false));
+        let (stopped, flowing, through) = (Arc::clone(&stop), Arc::clone(&flows), through.to_vec());
+        let url = directory();
+        let client = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(flow(&url, &through, &flowing, &stopped))
+        });
+        crate::cluster::eventually("traffic", || {
+            assert!(!client.is_finished() || flows.load(Ordering::Relaxed), "the client has ended");
+            flows.load(Ordering::Relaxed).then_some(())
+        });
+        Self { stop, client }
+    }
+
+    /// Stops, waits for what is on its way, and makes sure that nothing has been lost.
+    pub(super) fn nothing_is_lost(self) -> Counts {
+        self.stop.store(true, Ordering::Relaxed);
+        let counts = self.client.join().expect("the client");
+        for (identity, (sent, returned)) in &counts {
+            assert_eq!(sent, returned, "packets were lost in {identity}: {counts:?}");
+        }
+        counts
+    }
+}
+
+async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &AtomicBool) -> Counts {
+    let url = url.parse().expect("a URL");
+    let client = Arc::new(Client::new(&url, &url).expect("a client"));
+    let endpoints = OUTSIDE.map(|ip| Endpoint::local((ip.parse::<std::net::IpAddr>().expect("an address"), 0).into()));
+    let mut prober = Prober::bind(&endpoints, MEAN_DELAY).expect("a prober");
+    let registration = Registration::register(&client, &prober).await.expect("a registration");
+    let mut counts = warm_up(&client, &mut prober, through).await;
+    counts.clear();
+    flowing.store(true, Ordering::Relaxed);
+
+    let mut nodes = listed(&client, through).await;
+    let mut looked = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if looked.elapsed() > BETWEEN_LOOKS {
+            nodes = listed(&client, through).await;
+            looked = Instant::now();
+        }
+        send(&mut prober, &nodes, &mut counts);
+        take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
+    }
+    while prober.in_transit() > 0 && prober.give_up_late(LATE).is_empty() {
+        take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
+    }
+    registration.withdraw().await.expect("to be withdrawn");
+    counts
+}
+
+/// Nodes forward to the prober once they have seen it in the directory.
+async fn warm_up(client: &Client, prober: &mut Prober<String>, through: &[String]) -> Counts {
+    let mut counts = Counts::new();
+    let began = Instant::now();
+    while through.iter().any(|identity| counts.get(identity).is_none_or(|(_, returned)| *returned == 0)) {
+        assert!(began.elapsed() < PATIENCE, "no packet comes back through all of {through:?}: {counts:?}");
+        send(prober, &listed(client, through).await, &mut counts);
+        take(prober, &mut counts, Duration::from_secs(1)).await;
+    }
+    // What was sent before the last node knew the prober does not count.
+    while prober.in_transit() > 0 {
+        prober.give_up_late(Duration::from_secs(2));
+        take(prober, &mut counts, BETWEEN_PACKETS).await;
+    }
+    counts
+}
+
+fn send(prober: &mut Prober<String>, nodes: &[(String, Hop)], counts: &mut Counts) {
+    for (identity, hop) in nodes {
+        let family = IpFamily::of(hop.address.ip());
+        let last_hop = prober.last_hop(family).expect("an address of each family");
+        prober.send(&[*hop], last_hop, identity.clone()).expect("a packet");
+        counts.entry(identity.clone()).or_default().0 += 1;
+    }
+}
+
+/// Counts what returns within this time.
+async fn take(prober: &mut Prober<String>, counts: &mut Counts, time: Duration) {
+    let end = Instant::now() + time;
+    while let Ok(returned) = timeout(end.saturating_duration_since(Instant::now()), prober.returned()).await {
+        counts.entry(returned.label).or_default().1 += 1;
+    }
+}
+
+/// The addresses of those of the nodes that the directory lists.
+async fn listed(client: &Client, through: &[String]) -> Vec<(String, Hop)> {
+    let topology = client.topology().await.expect("the topology");
+    let mut hops = Vec::new();
+    for node in &topology.mix_nodes {
+        let identity = &node.registration.identity_key;
+        if through.contains(identity) {
+            let key = bs58::decode(&node.registration.sphinx_key).into_vec().expect("base58");
+            let sphinx_key = key.try_into().expect("32 bytes");
+            let addresses = node.announced_addresses();
+            hops.extend(addresses.into_iter().map(|address| (identity.clone(), Hop { address, sphinx_key })));
+        }
+    }
+    hops
+}
