@@ -12,6 +12,7 @@ mod init;
 mod keys;
 mod load;
 pub mod localnet;
+mod log_settings;
 mod manual;
 mod node_files;
 mod output;
@@ -81,10 +82,10 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return answer_without_command(&error),
     };
-    match log::start().map_err(|error| Failure::new(Exit::CONFIG, error)).and_then(|()| command.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure),
-    }
+    let ended = log::start().map_err(|error| Failure::new(Exit::CONFIG, error)).and_then(|()| command.run());
+    let code = ended.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS);
+    log::flush();
+    code
 }
 
 impl Command {
@@ -151,8 +152,11 @@ fn one_paragraph(text: &str) -> String {
 
 fn report(failure: &Failure) -> ExitCode {
     for line in failure.lines() {
-        // Without a standard error there is nobody to tell; the exit code remains.
-        writeln!(io::stderr(), "nym-mixnode: {line}").ok();
+        let line = format!("nym-mixnode: {line}");
+        if !log::write_line(&line) {
+            // Without a standard error there is nobody to tell; the exit code remains.
+            writeln!(io::stderr(), "{line}").ok();
+        }
     }
     failure.exit.into()
 }

@@ -39,6 +39,7 @@ pub use staging::CreateError;
 pub use values::{Source, Values};
 
 use crate::address::{Announced, BindAddr, DetectionConfig, Listening};
+use crate::telemetry::log::{LogFilter, LogFormat};
 use announce::{announce, listen, listen_addresses};
 use settings as s;
 
@@ -54,6 +55,7 @@ pub struct Config {
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
     pub http: HttpConfig,
+    pub log: LogConfig,
     pub shutdown: ShutdownConfig,
     pub limits: LimitsConfig,
 }
@@ -160,6 +162,16 @@ pub struct HttpConfig {
     pub is_chosen: bool,
 }
 
+/// What the node writes to its log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// `None` leaves it to others.
+    filter: Option<LogFilter>,
+    /// Whether the filter comes from the file, which gives way to `RUST_LOG`.
+    is_of_file: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
     /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
@@ -232,6 +244,7 @@ impl Config {
             forward: forward(values)?,
             connections: connections(values)?,
             http: http(values)?,
+            log: log(values)?,
             shutdown: shutdown(values)?,
             limits: limits(values)?,
         })
@@ -274,6 +287,24 @@ impl HttpConfig {
     /// When the address is not allowed.
     pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
         http(values)
+    }
+}
+
+impl LogConfig {
+    /// The section of the log alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When a value is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        log(values)
+    }
+
+    /// The filter that holds beside what `RUST_LOG` says.
+    #[must_use]
+    pub fn filter(&self, rust_log: Option<LogFilter>) -> LogFilter {
+        let configured = self.filter.clone();
+        let chosen = if self.is_of_file { rust_log.or(configured) } else { configured.or(rust_log) };
+        chosen.unwrap_or_else(LogFilter::info)
     }
 }
 
@@ -359,6 +390,12 @@ fn http(values: &Values) -> Result<HttpConfig, ConfigError> {
     Ok(HttpConfig { listen: values.parse(&s::HTTP_LISTEN)?, is_chosen })
 }
 
+fn log(values: &Values) -> Result<LogConfig, ConfigError> {
+    let is_of_file = values.of(&s::LOG_FILTER.about).iter().any(|value| matches!(value.source, Source::File { .. }));
+    let (format, filter) = (values.parse(&s::LOG_FORMAT)?, values.parse_if_set(&s::LOG_FILTER)?);
+    Ok(LogConfig { format, filter, is_of_file })
+}
+
 fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     Ok(ShutdownConfig {
         linger: values.parse(&s::SHUTDOWN_LINGER)?,
@@ -395,6 +432,7 @@ defaults_from_table! {
     ForwardConfig: forward;
     ConnectionsConfig: connections;
     HttpConfig: http;
+    LogConfig: log;
     ShutdownConfig: shutdown;
     LimitsConfig: limits;
 }

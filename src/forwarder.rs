@@ -46,6 +46,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts a packet that was handed whole to the network.
+    pub(crate) fn sent(&self, _packet: &Scheduled) {
+        self.forwarded.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Packets handed whole to the network.
     #[must_use]
     pub fn forwarded(&self) -> u64 {

@@ -1,12 +1,15 @@
 //! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
 
 mod crew;
+#[cfg(test)]
+mod non_interference;
 mod operator;
 mod pulse;
 mod state;
 mod worker;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +33,7 @@ use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
 use crate::shutdown::{Phase, PhaseControl, phases};
 use crate::systemd::ServiceManager;
 use crate::telemetry::http;
+use crate::telemetry::per_packet::{self, NotLoopback, PerPacket};
 use crate::unwrap::{Engine, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
@@ -78,6 +82,8 @@ pub struct RunOptions {
     pub service_manager: Option<Arc<ServiceManager>>,
     /// What keeps detected announce addresses true; `None` when they are configured.
     pub announce: Option<AnnounceWatch>,
+    /// Traces of single packets, for development on loopback.
+    pub per_packet: Option<PerPacket>,
 }
 
 /// Why a node could not start or go on.
@@ -95,6 +101,9 @@ pub enum NodeError {
     /// The directory refuses this node, or its client cannot work.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// Single packets would be traced elsewhere than on loopback.
+    #[error(transparent)]
+    PerPacket(#[from] NotLoopback),
     /// The system gave no thread or no event queue.
     #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
     Worker(#[source] io::Error),
@@ -113,6 +122,7 @@ impl NodeError {
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::Bind(_) | Self::Http(_) => 69,
             Self::Directory(error) => error.exit_code(),
+            Self::PerPacket(_) => 78,
             Self::Worker(_) => 71,
         }
     }
@@ -133,15 +143,26 @@ pub async fn run(
     mut report: impl FnMut(SupervisorEvent),
 ) -> Result<(), NodeError> {
     info!("Starting nym mixnode");
+    let per_packet = options.per_packet.clone();
+    if per_packet.is_some() {
+        PerPacket::check(&config)?;
+    }
     let mut node = Node::start(&config, &keys)?;
+    node.shared.trace_by(per_packet.as_ref());
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
+    let allow = |topology: &Topology| {
+        // A topology that must not be used ends the node below.
+        if per_packet.as_ref().is_none_or(|traces| traces.check_topology(topology).is_ok()) {
+            node.shared.allow(topology);
+        }
+    };
     if let Some(topology) = heartbeat.load_last_good() {
-        node.allow(&topology);
+        allow(&topology);
     }
     info!("Starting presence notifier...");
     info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
@@ -158,12 +179,13 @@ pub async fn run(
         let beat = async {
             // A node that nobody can reach is none that the directory should list.
             announcing.begun().await;
-            heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology)).await
+            heartbeat.run(|| shared.listener.received(), allow).await
         };
         tokio::select! {
             biased;
             () = stop => Ok(()),
             worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
+            problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = watch(announce, &announcing, &shared.announce_changes, |addresses| {
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
@@ -183,6 +205,14 @@ pub async fn run(
     let (shared, drained) = node.drain(config.shutdown.drain_deadline).await;
     report(SupervisorEvent::Stopped { status: shared.status(false) });
     ended.and(drained)
+}
+
+/// Completes when single packets must be traced no more.
+async fn watch_traces(per_packet: Option<&PerPacket>) -> NotLoopback {
+    match per_packet {
+        Some(traces) => traces.watch(per_packet::log).await,
+        None => pending().await,
+    }
 }
 
 /// A node that listens and mixes, whether or not a directory knows of it.
@@ -217,10 +247,6 @@ impl Node {
             acceptors.spawn(listener::accept(listener, limits, doors.clone(), counters, phase.clone()));
         }
         Ok(Self { shared, crew, acceptors, control })
-    }
-
-    fn allow(&self, topology: &Topology) {
-        self.shared.allow(topology);
     }
 
     /// Stops accepting, lets pooled packets leave at their times, and drops what the deadline leaves.

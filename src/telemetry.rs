@@ -8,5 +8,6 @@ pub mod health;
 pub mod http;
 pub mod instruments;
 pub mod log;
+pub mod per_packet;
 pub mod reference;
 pub mod window;

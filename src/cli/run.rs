@@ -16,13 +16,16 @@ use crate::config::{Config, NodeHome, Source, Values, redacted};
 use crate::keys::NodeKeys;
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::limits;
-use crate::node::{self, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
+use crate::node::{self, NodeError, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
+use crate::telemetry::log::{self, LogFormat};
+use crate::telemetry::per_packet::PerPacket;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
+use super::log_settings::LogSettings;
 use super::output::say;
 use super::{Exit, Failure, first_start};
 
@@ -41,7 +44,8 @@ const LOGO: &str = r"
 #[derive(Debug, clap::Args)]
 #[command(after_help = "What is not given is as in the environment (NYM_MIXNODE_...) or the configuration file.\n\
     Every setting is a flag: `run --help` lists them all, and --set takes any of them.\n\
-    RUST_LOG in the environment chooses what is logged, such as RUST_LOG=debug.")]
+    log.filter, or RUST_LOG in the environment, chooses what is logged, such as RUST_LOG=debug.")]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
@@ -62,6 +66,9 @@ pub(super) struct Args {
     /// Take over the registration that this identity has at another host
     #[arg(long)]
     force: bool,
+    /// Trace each packet: it tells which packet is which. For development on loopback, in a program built for it
+    #[arg(long, hide = true)]
+    unsafe_per_packet_traces: bool,
     /// Report in JSON lines on standard output; stop at the end of standard input, and die with the parent
     #[arg(long, hide = true)]
     supervised: bool,
@@ -73,14 +80,23 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
         })?;
     }
+    let per_packet = args.unsafe_per_packet_traces.then(PerPacket::by_flag).transpose();
+    let per_packet = per_packet.map_err(|error| Failure::new(Exit::USAGE, error))?;
     // Before anything else that takes time: no stop is to be missed.
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
+    let log = LogSettings { home: home.clone(), id: args.node.id.clone(), overrides: overrides(&args) };
+    // What is wrong with them is told below, together with all the rest.
+    log.apply().ok();
     if args.init_if_missing || Environment::of_process().parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
         let out: &mut dyn Write = if args.supervised { &mut io::stderr() } else { &mut io::stdout() };
         first_start::make_if_missing(&home, &args.node.id, &overrides(&args), out).await?;
     }
     let mut config = configure(&home, &args)?;
+    log.apply()?;
+    if per_packet.is_some() {
+        PerPacket::check(&config).map_err(NodeError::from)?;
+    }
     let keys = load_keys(&home, &config)?;
     limits::raise_nofile(&config.limits)?;
     let (stop, mut stopped) = oneshot::channel();
@@ -97,8 +113,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             // Asked to stop before anything has begun.
             _ = &mut stopped => return Ok(()),
         };
-        let hello = format!("{}\n{}", banner(), summary(&config, found.as_ref().map(|found| &found.detection), &keys));
-        if args.supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }?;
+        say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised)?;
         let announce = found.map(|Found { detector, detection }| {
             config.announce.addresses.clone_from(&detection.announce);
             AnnounceWatch::new(detector, &detection)
@@ -107,6 +122,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             last_good: Some(home.topology_file()),
             service_manager: ServiceManager::from_environment().map(Arc::new),
             announce,
+            per_packet,
         };
         let stopped = async { drop(stopped.await) };
         Ok(node::run(config, keys, options, stopped, report).await?)
@@ -114,6 +130,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     tokio::select! {
         ended = node => ended,
         failure = stops.watch(stop) => Err(failure),
+        never = log.follow() => match never {},
     }
 }
 
@@ -150,6 +167,23 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
             failure
         }
     })
+}
+
+/// The start as the manual shows it; for programs that read the log, a line of theirs.
+fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) -> Result<(), Failure> {
+    if config.log.format == LogFormat::Json {
+        tracing::info!(
+            id = config.node.id,
+            identity_key = keys.identity_public,
+            sphinx_key = keys.sphinx.public_base58(),
+            "Starting mixnode"
+        );
+        return Ok(());
+    }
+    // Behind the lines of the log that are on their way.
+    log::flush();
+    let hello = format!("{}\n{}", banner(), summary(config, found, keys));
+    if supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }
 }
 
 fn banner() -> String {

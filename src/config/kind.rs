@@ -10,6 +10,7 @@ use super::address::Host;
 use super::home::NodeId;
 use super::{ForwardPolicy, parse};
 use crate::address::{AnnounceSource, CloudChoice};
+use crate::telemetry::log::{LogFilter, LogFormat};
 
 /// A number of bytes, written with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,8 @@ kinds! {
     ForwardPolicy: Kind::Choice(&parse::POLICIES);
     AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);
+    LogFormat: Kind::Choice(&LogFormat::NAMES);
+    LogFilter: Kind::Text;
 }
 
 impl Kind {

@@ -17,6 +17,7 @@ pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
 use super::parse::{address_or_off, count, duration, id, path, policy, service, size, switch, text, url};
 use crate::address::{AnnounceSource, CloudChoice};
+use crate::telemetry::log::{LogFilter, LogFormat};
 
 /// One setting whose texts parse to `T`; a list has several.
 #[derive(Debug)]
@@ -227,6 +228,15 @@ settings! {
         "an IP address with its port, such as 127.0.0.1:8000, or off",
         "Where the node tells its operator how it is, by HTTP: /livez, /readyz and /status.\n\
          Leave it on loopback, or where only you can reach it.";
+
+    LOG_FORMAT: LogFormat = "log.format", Value("text"), |t| t.parse().ok(),
+        "text or json",
+        "The form of the log on standard error: lines for people (text), or an object a line (json).\n\
+         SIGHUP reads this and the filter again.";
+    LOG_FILTER: LogFilter = "log.filter", Follows("info"), |t| t.parse().ok(),
+        "a log filter such as info or warn,nym_mixnode::directory=debug",
+        "What is logged. The variable `RUST_LOG` wins over this file, and a flag or variable of this setting\n\
+         over that.";
 
     SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 5s",

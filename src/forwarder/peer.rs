@@ -208,8 +208,8 @@ impl Peer {
                 break;
             }
             connection.offset -= len;
+            self.counters.sent(first);
             packets.pop_front();
-            self.counters.forwarded.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -44,6 +44,35 @@ impl Intake {
         let scratch = Rc::new(RefCell::new(vec![0; READ_BYTES].into_boxed_slice()));
         Self { pool, packets, deadlines, counters, scratch }
     }
+
+    /// Cuts the next bytes of a connection into packets, which are stamped and counted.
+    pub(crate) fn decode(
+        &self,
+        decoder: &mut FrameDecoder,
+        bytes: &[u8],
+        packets: &mut Vec<Received>,
+    ) -> Result<(), FrameError> {
+        let at = Instant::now();
+        let result = decoder.feed(bytes, |header, frame| {
+            packets.push(Received { packet: self.pool.take(header, frame), at });
+        });
+        self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
+        result
+    }
+
+    /// Hands packets over to be unwrapped; `false` when the node takes no more.
+    pub(crate) async fn hand_over(&self, packets: Vec<Received>) -> bool {
+        for packet in packets {
+            if self.packets.send(packet).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    pub(crate) fn count_bad_frame(&self, error: FrameError) {
+        self.counters.bad_frames[error.kind()].fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Why a connection ended.
@@ -72,7 +101,7 @@ pub async fn serve(stream: std::net::TcpStream, permit: Permit, intake: Intake, 
     };
     match end {
         End::BadFrame(error) => {
-            intake.counters.bad_frames[error.kind()].fetch_add(1, Ordering::Relaxed);
+            intake.count_bad_frame(error);
             tracing::debug!("closed a connection: {error}");
         }
         End::TimedOut => {
@@ -159,24 +188,19 @@ impl Connection<'_> {
             }
         };
         // Packets before a bad frame are good ones.
-        for packet in packets {
-            self.intake.packets.send(packet).await.map_err(|_| End::Stopping)?;
+        if !self.intake.hand_over(packets).await {
+            return Err(End::Stopping);
         }
         read?;
         Ok(true)
     }
 
     fn decode(&mut self, bytes: &[u8], packets: &mut Vec<Received>) -> Result<(), FrameError> {
-        let at = Instant::now();
-        let intake = self.intake;
-        let result = self.decoder.feed(bytes, |header, frame| {
-            packets.push(Received { packet: intake.pool.take(header, frame), at });
-        });
-        intake.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
+        let result = self.intake.decode(&mut self.decoder, bytes, packets);
         self.frame_began = match (self.decoder.is_mid_frame(), self.frame_began) {
             (false, _) => None,
             (true, Some(began)) if packets.is_empty() => Some(began),
-            (true, _) => Some(at),
+            (true, _) => Some(Instant::now()),
         };
         result
     }

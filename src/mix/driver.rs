@@ -85,7 +85,8 @@ mod tests {
     fn scheduled(pool: &std::sync::Arc<BufferPool>, due: Instant, port: u16) -> Scheduled {
         let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
         let frame = vec![0; header.frame_len()];
-        Scheduled { packet: pool.take(header, &frame), next_hop: ([192, 0, 2, 1], port).into(), due }
+        let next_hop = ([192, 0, 2, 1], port).into();
+        Scheduled { packet: pool.take(header, &frame), next_hop, due, received_at: due }
     }
 
     #[tokio::test(start_paused = true)]

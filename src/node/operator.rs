@@ -1,5 +1,6 @@
 //! What the node tells its operator while it runs: answers by HTTP, notices to systemd.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ use crate::systemd::{Notice, ServiceManager};
 use crate::telemetry::http::{
     Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, Status, Subject, TopologyStatus,
 };
-use crate::telemetry::window::{Counts, Levels, Windows};
+use crate::telemetry::window::{Counts, Levels, Windows, wall_clock};
 
 /// How often systemd's line on the node is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ impl Operator {
         let view = Arc::new(view);
         let mut tasks = JoinSet::new();
         let windows = Arc::clone(&view);
-        tasks.spawn(async move { match windows.windows.run(|| windows.count()).await {} });
+        tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
             info!("Telling how the node is at http://{address}/status");
@@ -147,7 +148,13 @@ impl View {
         Self { shared: Arc::clone(shared), heartbeat, announcing, windows, stopping, started, facts }
     }
 
-    fn count(&self) -> (Counts, Levels) {
+    /// Ends windows by this clock, for as long as it is polled.
+    pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
+        self.windows.run(now, || self.count()).await
+    }
+
+    /// What is counted, exactly: for the windows, which round it.
+    pub(super) fn count(&self) -> (Counts, Levels) {
         let exact = self.shared.status(false);
         let levels =
             Levels { pool: exact.pool, connections_in: exact.connections_in, connections_out: exact.connections_out };

@@ -116,23 +116,34 @@ impl Worker {
         Ok(())
     }
 
-    /// The stages end one after another, each when the one before it has closed its queue.
     async fn serve(self) {
+        let (counters, drops) = (Arc::clone(&self.shared.forwarder), Arc::clone(&self.shared.drops));
+        let mut forwarder = Forwarder::new(self.settings.forwarder.clone(), counters, drops, self.phase.clone());
+        #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
+        let shared = Arc::clone(&self.shared);
+        let release = |scheduled: Scheduled| {
+            #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
+            shared.trace(&scheduled);
+            forwarder.send(scheduled);
+        };
+        self.mix(serve_connections, release).await;
+        forwarder.drain().await;
+    }
+
+    /// All that lies between the sockets: `arrive` brings packets in, `release` takes them when they are due.
+    ///
+    /// The stages end one after another, each when the one before it has closed its queue.
+    pub(super) async fn mix<A: Future<Output = ()>>(
+        self,
+        arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
+        release: impl FnMut(Scheduled),
+    ) {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
-        let mut forwarder =
-            Forwarder::new(settings.forwarder, Arc::clone(&shared.forwarder), Arc::clone(&shared.drops), phase.clone());
-        let pool = mix::drive(
-            handover,
-            |scheduled| forwarder.send(scheduled),
-            &shared.drops,
-            &shared.pools[number],
-            phase.clone(),
-        );
+        let pool = mix::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
         let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared);
-        tokio::join!(serve_connections(connections, intake, phase), unwrap, pool);
-        forwarder.drain().await;
+        tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
 }
 
@@ -209,7 +220,13 @@ fn schedule(
         return Err(DropReason::NextHopRefused);
     }
     let due = mix::due(at, packet.header().mode, delay, delay_max)?;
-    Ok(Scheduled { packet, next_hop, due })
+    Ok(Scheduled {
+        packet,
+        next_hop,
+        due,
+        #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
+        received_at: at,
+    })
 }
 
 async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {

@@ -185,7 +185,8 @@ impl HttpServer {
     }
 }
 
-fn router(subject: Arc<dyn Subject>) -> Router {
+/// What is answered, without a socket.
+pub(crate) fn router(subject: Arc<dyn Subject>) -> Router {
     let refuse = |status: StatusCode, words: &'static str| async move { uncached((status, words)) };
     let method = move || async move {
         let allow = [(ALLOW, HeaderValue::from_static("GET,HEAD"))];

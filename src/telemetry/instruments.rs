@@ -170,7 +170,8 @@ metrics! {
         "1 while packets should be sent here, as /readyz says", NO_PACKETS;
     LIVE = "mixnode.live", "mixnode_live", "{node}", Gauge, [],
         "1 while all workers turn, as /livez says", NO_PACKETS;
-    BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "{build}", Gauge, ["version": Constant, "protocol": Constant],
+    BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "{build}", Gauge,
+        ["version": Constant, "protocol": Constant],
         "Always 1; its labels say which release runs", NO_PACKETS;
     WORKERS = "mixnode.workers", "mixnode_workers", "{thread}", Gauge, [],
         "Worker threads", NO_PACKETS;

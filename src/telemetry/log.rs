@@ -1,52 +1,162 @@
-//! The log: one line an event on standard error, in the form that 0.9.2 has.
+//! The log: one line an event on standard error, in the form that 0.9.2 has, or in JSON.
 //!
 //! ` 2020-05-05T16:01:07.802 INFO  nym_mixnode::node > Starting nym mixnode`
+//!
+//! What is logged follows the rule of this room: nothing of a single packet, and from INFO up nothing of a peer.
+
+mod filter;
+mod output;
+mod record;
+mod repeats;
 
 use std::env;
-use std::fmt;
 use std::io::{self, IsTerminal};
-use std::time::SystemTime;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
-use console::{Color, Style};
 use thiserror::Error;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use output::Output;
+use record::{Form, Record};
+
+pub use filter::LogFilter;
 
 /// The variable that chooses what is logged, as everywhere in Rust.
 const FILTER_VARIABLE: &str = "RUST_LOG";
+
+/// Where the lines of the log about itself come from.
+const TARGET: &str = "nym_mixnode::log";
+
+/// How long the end of the process waits for a reader of the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The form of the lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As 0.9.2 has them, for people.
+    #[default]
+    Text,
+    /// An object a line, for programs.
+    Json,
+}
 
 /// The log cannot be started.
 #[derive(Debug, Error)]
 pub enum LogError {
     #[error("{FILTER_VARIABLE} {value:?} is not a log filter such as info or nym_mixnode=debug: {problem}")]
     BadFilter { value: String, problem: String },
+    #[error("the log's thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
     #[error("the process has a log already")]
     Started,
 }
 
-/// Starts the log of this process: level `info`, unless `RUST_LOG` says otherwise.
+/// The log of this process.
+struct Log {
+    form: Arc<Form>,
+    output: Arc<Output>,
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Starts the log of this process: as text, and level `info`, unless `RUST_LOG` says otherwise.
 ///
 /// # Errors
 /// When `RUST_LOG` is no filter, or the process has a log already.
 pub fn start() -> Result<(), LogError> {
-    let filter = env::var_os(FILTER_VARIABLE).unwrap_or_default();
-    tracing_subscriber::fmt()
-        .with_env_filter(parse_filter(&filter.to_string_lossy())?)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .event_format(Line { now: wall_clock })
-        .try_init()
-        .map_err(|_| LogError::Started)
+    let filter = filter_of_environment()?.unwrap_or_else(LogFilter::info);
+    let colours = has_colours(io::stderr().is_terminal(), |name| env::var_os(name).is_some_and(|set| !set.is_empty()));
+    let form = Arc::new(Form::new(colours, wall_clock));
+    let output = Output::start(Arc::clone(&form), io::stderr()).map_err(LogError::Thread)?;
+    let (layer, filter) = layer(&output, &filter);
+    LOG.set(Log { form, output, filter }).map_err(|_| LogError::Started)?;
+    tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Started)
 }
 
-fn parse_filter(value: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(value)
-        .map_err(|error| LogError::BadFilter { value: value.to_owned(), problem: error.to_string() })
+/// Changes form and filter, from the next event on.
+pub fn set(format: LogFormat, filter: &LogFilter) {
+    if let Some(log) = LOG.get() {
+        log.form.set_json(format == LogFormat::Json);
+        // Fails only when the subscriber is gone, and with it all events.
+        log.filter.reload(filter.build()).ok();
+    }
+}
+
+/// What `RUST_LOG` says, if anything.
+///
+/// # Errors
+/// When that is no filter.
+pub fn filter_of_environment() -> Result<Option<LogFilter>, LogError> {
+    let value = env::var_os(FILTER_VARIABLE).unwrap_or_default().to_string_lossy().into_owned();
+    if value.is_empty() {
+        return Ok(None);
+    }
+    value.parse().map(Some).map_err(|problem| LogError::BadFilter { value, problem })
+}
+
+/// Lines that were lost since the start, because standard error took no more.
+#[must_use]
+pub fn lost_lines() -> u64 {
+    LOG.get().map_or(0, |log| log.output.lost())
+}
+
+/// Waits a moment for the lines so far to be written.
+pub fn flush() {
+    if let Some(log) = LOG.get() {
+        log.output.flush(LAST_LINES);
+    }
+}
+
+/// Writes a line as it is, behind those of the log; `false` when there is no log yet.
+pub(crate) fn write_line(line: &str) -> bool {
+    LOG.get().is_some_and(|log| {
+        log.output.push(line.to_owned());
+        true
+    })
+}
+
+/// Colours are for terminals, unless `NO_COLOR` asks for none or the terminal has none.
+fn has_colours(is_terminal: bool, is_set: impl Fn(&str) -> bool) -> bool {
+    is_terminal && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+type Filtered = tracing_subscriber::filter::Filtered<LogLayer, reload::Layer<EnvFilter, Registry>, Registry>;
+
+fn layer(output: &Arc<Output>, filter: &LogFilter) -> (Filtered, reload::Handle<EnvFilter, Registry>) {
+    let (filter, handle) = reload::Layer::new(filter.build());
+    (LogLayer(Arc::clone(output)).with_filter(filter), handle)
+}
+
+/// Events become lines here.
+struct LogLayer(Arc<Output>);
+
+impl<S: Subscriber> Layer<S> for LogLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0.take(event.metadata(), &Record::of(event));
+    }
+}
+
+impl LogFormat {
+    /// The words for it.
+    pub const NAMES: [&'static str; 2] = ["text", "json"];
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a log line shows the date; nothing is timed by it")]
@@ -54,103 +164,11 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// The form of a line.
-struct Line {
-    now: fn() -> SystemTime,
-}
-
-impl<S, N> FormatEvent<S, N> for Line
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let time = humantime::format_rfc3339_millis((self.now)()).to_string();
-        let (level, target) = (event.metadata().level(), event.metadata().target());
-        let style = |style: Style| style.force_styling(writer.has_ansi_escapes());
-        let level = style(Style::new().fg(color_of(*level))).apply_to(level);
-        let target = style(Style::new().bold()).apply_to(target);
-        write!(writer, " {} {level:<5} {target} > ", time.trim_end_matches('Z'))?;
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
-    }
-}
-
-fn color_of(level: Level) -> Color {
-    match level {
-        Level::ERROR => Color::Red,
-        Level::WARN => Color::Yellow,
-        Level::INFO => Color::Green,
-        Level::DEBUG => Color::Blue,
-        Level::TRACE => Color::Magenta,
-    }
-}
+#[cfg(test)]
+mod captured;
+#[cfg(test)]
+#[path = "log/log_tests.rs"]
+mod tests;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-    use std::time::{Duration, UNIX_EPOCH};
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// What `log` logs at 2020-05-05T16:01:07.802.
-    fn captured(filter: &str, colours: bool, log: impl FnOnce()) -> String {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(parse_filter(filter).unwrap())
-            .with_ansi(colours)
-            .with_writer(move || writer.clone())
-            .event_format(Line { now: || UNIX_EPOCH + Duration::from_millis(1_588_694_467_802) })
-            .finish();
-        tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
-    }
-
-    #[test]
-    fn a_line_looks_as_in_0_9_2() {
-        let log = captured("", false, || {
-            tracing::info!(target: "nym_mixnode::node", "Starting nym mixnode");
-            tracing::error!(target: "nym_mixnode::node", peers = 3, address = %"[::1]:1789", "Out of {}", "luck");
-        });
-        assert_eq!(
-            log,
-            " 2020-05-05T16:01:07.802 INFO  nym_mixnode::node > Starting nym mixnode\n \
-             2020-05-05T16:01:07.802 ERROR nym_mixnode::node > Out of luck peers=3 address=[::1]:1789\n"
-        );
-    }
-
-    #[test]
-    fn info_is_the_default_and_the_filter_changes_it() {
-        let log = || {
-            tracing::debug!(target: "a", "debug");
-            tracing::info!(target: "b", "info");
-            tracing::warn!(target: "b", "warn");
-        };
-        let logged = |filter| captured(filter, false, log).lines().map(|l| l[31..].to_owned()).collect::<Vec<_>>();
-        assert_eq!(logged(""), ["b > info", "b > warn"]);
-        assert_eq!(logged("warn,a=debug"), ["a > debug", "b > warn"]);
-        assert_eq!(logged("off"), [""; 0]);
-        assert!(parse_filter("nym=loud").unwrap_err().to_string().contains("\"nym=loud\""));
-    }
-
-    #[test]
-    fn colours_are_for_terminals() {
-        let log = || tracing::info!(target: "a", "hello");
-        assert!(!captured("", false, log).contains('\u{1b}'));
-        let coloured = captured("", true, log);
-        assert!(coloured.contains("\u{1b}[32mINFO \u{1b}[0m"), "{coloured:?}");
-    }
-}
+pub(crate) use captured::Captured;

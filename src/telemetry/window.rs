@@ -141,11 +141,13 @@ impl Default for Windows {
 
 impl Windows {
     /// Ends windows by the clock, whatever the traffic, for as long as it is polled.
-    pub async fn run(&self, read: impl Fn() -> (Counts, Levels)) -> Infallible {
+    ///
+    /// `now` is the time since the epoch.
+    pub async fn run(&self, now: impl Fn() -> Duration, read: impl Fn() -> (Counts, Levels)) -> Infallible {
         loop {
-            sleep(until_boundary(wall_clock())).await;
+            sleep(until_boundary(now())).await;
             let (counts, levels) = read();
-            self.end(wall_clock(), counts, levels);
+            self.end(now(), counts, levels);
         }
     }
 
@@ -189,7 +191,7 @@ fn until_boundary(now: Duration) -> Duration {
 
 /// Time since the epoch.
 #[expect(clippy::disallowed_methods, reason = "windows of all nodes end together, by the wall clock")]
-fn wall_clock() -> Duration {
+pub fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -238,7 +240,7 @@ mod tests {
     async fn windows_end_without_traffic_too() {
         let windows = Windows::default();
         tokio::select! {
-            never = windows.run(|| (counts(1, 0), Levels::default())) => match never {},
+            never = windows.run(wall_clock, || (counts(1, 0), Levels::default())) => match never {},
             () = sleep(3 * WINDOW) => {}
         }
         assert!(windows.told().window.is_some());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod addresses;
+mod canaries;
 mod cli;
 mod compat_0_9_2;
 mod config;
@@ -15,7 +16,9 @@ mod keys;
 mod kubernetes;
 mod limits;
 mod localnet;
+mod logs;
 mod manual;
+mod matching;
 mod metadata;
 mod netns;
 mod operator;
@@ -28,5 +31,6 @@ mod recovery;
 mod sphinx_oracle;
 mod support;
 mod tidy;
+mod unsafe_traces;
 mod upgrade;
 mod waiting;

@@ -66,11 +66,15 @@ async fn due_packets_leave_in_due_order_whatever_connection_they_came_by() {
                 .map(|(framing, key_rotation)| framed(framing, size, key_rotation))
         })
         .collect();
+    // Sent in descending order of their delays, so that all are in the pool before the first is due; made before, for
+    // that takes time.
+    let packets = headers.iter().zip(0u32..20).rev().map(|(header, number)| {
+        let delay = 2 * SECOND + SECOND / 5 * number;
+        packet_via(&node.hop(), sink.address, delay, *header)
+    });
     let mut connections = Vec::new();
-    // Sent in descending order of their delays, so that all are in the pool before the first is due.
-    for (header, number) in headers.iter().zip(0u32..20).rev() {
-        let delay = 2 * SECOND + SECOND / 20 * number;
-        connections.push(send(node.address, &[packet_via(&node.hop(), sink.address, delay, *header)]).await);
+    for packet in packets.collect::<Vec<_>>() {
+        connections.push(send(node.address, &[packet]).await);
     }
     let left: Vec<_> = sink.take(headers.len()).await.into_iter().map(|(header, _, _)| header).collect();
     assert_eq!(left, headers);

@@ -1,0 +1,47 @@
+//! The settings of the log, put into effect at the start and again at each SIGHUP.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::load;
+use super::{Exit, Failure};
+use crate::config::{LogConfig, NodeHome, NodeId, Values};
+use crate::telemetry::log::{self, LogFilter};
+
+/// Where the settings of a node's log come from.
+pub(super) struct LogSettings {
+    pub(super) home: NodeHome,
+    pub(super) id: NodeId,
+    pub(super) overrides: Values,
+}
+
+impl LogSettings {
+    /// Reads the settings anew and puts them into effect; gives the filter.
+    pub(super) fn apply(&self) -> Result<LogFilter, Failure> {
+        let (layers, _) = load::layers(&self.home, &self.id, &self.overrides);
+        let config = LogConfig::from_values(&layers.check_places()?)?;
+        let rust_log = log::filter_of_environment().map_err(|error| Failure::new(Exit::CONFIG, error))?;
+        let filter = config.filter(rust_log);
+        log::set(config.format, &filter);
+        Ok(filter)
+    }
+
+    /// Applies them again at each SIGHUP. What is wrong is told, and then all stays as it was.
+    pub(super) async fn follow(&self) -> Infallible {
+        // Whoever else waits for the signal tells when it cannot be received.
+        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return pending().await };
+        loop {
+            hangups.recv().await;
+            match self.apply() {
+                Ok(filter) => tracing::info!("SIGHUP: the log's filter is {filter}"),
+                Err(failure) => {
+                    for line in failure.lines() {
+                        tracing::warn!("SIGHUP: the log stays as it was: {line}");
+                    }
+                }
+            }
+        }
+    }
+}

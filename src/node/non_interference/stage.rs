@@ -1,0 +1,315 @@
+//! A node without sockets, on a clock of its own, and everything that it tells in a world.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep_until};
+use tower::ServiceExt;
+use tracing::subscriber::DefaultGuard;
+
+use super::super::operator::View;
+use super::super::state::Shared;
+use super::super::worker::Doors;
+use super::super::{PROTOCOL_VERSION, policy, registration, worker_settings};
+use super::world::{CONNECTIONS, END, Fate, World, next_hops};
+use crate::address::Announcing;
+use crate::api::{MixMetric, MixRegistration, RegisteredMix, Topology};
+use crate::config::{Config, Source, Values, settings};
+use crate::directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
+use crate::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
+use crate::listener::{ConnectionLimits, Intake};
+use crate::packet::{FrameDecoder, Scheduled};
+use crate::shutdown::phases;
+use crate::telemetry::http;
+use crate::telemetry::log::Captured;
+use crate::telemetry::per_packet::{PacketTrace, PerPacket};
+use crate::telemetry::window::WINDOW;
+use crate::unwrap::Engine;
+
+const WORKERS: usize = 2;
+/// A window begins here, by the wall clock.
+const BEGINNING: Duration = Duration::from_secs(1_588_694_460);
+/// Somebody asks as often as this.
+const ASKED_EVERY_SECONDS: u64 = 7;
+
+/// The packets of a connection and the times at which they come, in milliseconds.
+type Packets = Vec<(u64, Vec<u8>)>;
+
+/// Something told: when, where, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) at_ms: u128,
+    pub(super) by: &'static str,
+    pub(super) what: String,
+}
+
+/// A world as it was seen from outside.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Time, next hop and size of all that left, in order.
+    pub(super) wire: Vec<(u128, SocketAddr, usize)>,
+    pub(super) said: Vec<Said>,
+    /// Of the window that has not ended, by bucket.
+    delays: BTreeMap<u128, u64>,
+}
+
+/// What is told of single packets when a test wants to be caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leak {
+    None,
+    /// A histogram of delays, as many nodes export it: buckets of 10 ms, by the window.
+    DelayHistogram,
+    /// A span for each packet.
+    PerPacket,
+}
+
+/// What all worlds share: a node's keys and settings, and the packets made so far.
+pub(super) struct Stage {
+    config: Config,
+    keys: NodeKeys,
+    frames: HashMap<(usize, Fate), Vec<u8>>,
+    log: Captured,
+    _logging: DefaultGuard,
+}
+
+/// What leaves, and what is told, while the world goes on.
+struct Notes {
+    start: Instant,
+    leak: Leak,
+    seen: RefCell<Seen>,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let mut values = Values::default();
+        let mut set = |about, text: &str| values.set(about, text, &Source::Program);
+        set(&settings::NODE_ID.about, "under-test");
+        set(&settings::NODE_LAYER.about, "1");
+        set(&settings::LISTEN_ADDRESSES.about, "192.0.2.99");
+        set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
+        let identity_public = IdentityKeyPair::generate().unwrap().public_base58();
+        let log = Captured::default();
+        Self {
+            config: Config::from_values(&values).unwrap(),
+            keys: NodeKeys { identity_public, sphinx: SphinxKeyPair::generate().unwrap() },
+            frames: HashMap::new(),
+            _logging: tracing::subscriber::set_default(log.subscriber()),
+            log,
+        }
+    }
+
+    /// Runs a world from its beginning to its end, in virtual time.
+    pub(super) fn play(&mut self, world: &World, leak: Leak) -> Seen {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let connections = (0..CONNECTIONS).map(|connection| self.packets(world, connection)).collect();
+        runtime.block_on(self.run(connections, leak))
+    }
+
+    /// What comes by a connection, and when.
+    fn packets(&mut self, world: &World, connection: usize) -> Packets {
+        let key = *self.keys.sphinx.public();
+        let numbers = world.of_connection(connection).into_iter();
+        let frame = |number: usize| {
+            let (arrival, fate) = (world.arrivals[number], world.fate(number));
+            let frame = self.frames.entry((number, fate)).or_insert_with(|| arrival.frame(fate, key));
+            (arrival.at_ms, frame.clone())
+        };
+        numbers.map(frame).collect()
+    }
+
+    async fn run(&self, connections: Vec<Packets>, leak: Leak) -> Seen {
+        let config = &self.config;
+        let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
+        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy(config.forward.policy));
+        let (_control, phase) = phases();
+        let engine = || Engine::with_replay_filter(self.keys.sphinx.private(), Arc::clone(&shared.replay));
+        let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let traces = PerPacket::new();
+        let is_leaking = leak == Leak::PerPacket;
+        if is_leaking {
+            shared.trace_by(Some(&traces));
+        }
+        let notes = Rc::new(Notes { start: Instant::now(), leak, seen: RefCell::default() });
+        let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
+        let posts = Arc::clone(&directory.posts);
+        let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), HeartbeatSettings::default());
+        let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), None));
+        let view = Arc::new(View::new(config, &self.keys, &shared, heartbeat.state(), announcing));
+
+        let local = LocalSet::new();
+        for worker in workers {
+            let mine: Vec<_> = connections.iter().skip(worker.number).step_by(WORKERS).cloned().collect();
+            let (shared, notes) = (Arc::clone(&shared), Rc::clone(&notes));
+            local.spawn_local(async move {
+                let start = notes.start;
+                let release = |scheduled: Scheduled| {
+                    // As a connection to the next hop does once the kernel has taken the packet.
+                    shared.forwarder.sent(&scheduled);
+                    shared.trace(&scheduled);
+                    notes.departure(&scheduled);
+                };
+                let number = worker.number;
+                let arrive = |_, intake, _| arrive(start, mine, intake);
+                shared.pulses.accompany(number, worker.mix(arrive, release)).await;
+            });
+        }
+        let start = notes.start;
+        let everything = async {
+            tokio::select! {
+                never = view.keep_windows(move || BEGINNING + start.elapsed()) => match never {},
+                ended = heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology)) => {
+                    panic!("the heartbeat ended: {ended:?}")
+                }
+                problem = traces.watch(|trace| notes.say("span", in_virtual_time(trace))), if is_leaking => {
+                    panic!("{problem}")
+                }
+                () = ask(&view, &notes) => {}
+            }
+        };
+        local.run_until(everything).await;
+        let mut seen = notes.seen.take();
+        seen.said.extend(self.log.take().into_iter().map(|(at, line)| notes.said_at(at, "log", line)));
+        seen.said.extend(posts.lock().unwrap().drain(..).map(|(at, what)| notes.said_at(at, "directory post", what)));
+        seen.wire.sort();
+        seen
+    }
+}
+
+/// Brings the packets of some connections in, each at its time.
+async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
+    let mut decoders: Vec<_> = connections.iter().map(|_| FrameDecoder::default()).collect();
+    let numbered = connections.into_iter().enumerate();
+    let mut packets: Vec<_> =
+        numbered.flat_map(|(number, packets)| packets.into_iter().map(move |packet| (packet, number))).collect();
+    packets.sort_by_key(|((at_ms, _), number)| (*at_ms, *number));
+    for ((at_ms, frame), number) in packets {
+        sleep_until(start + Duration::from_millis(at_ms)).await;
+        let mut received = Vec::new();
+        intake.decode(&mut decoders[number], &frame, &mut received).unwrap();
+        assert!(intake.hand_over(received).await);
+    }
+}
+
+/// Asks at intervals, as a scraper does, and reads exact counts where windows end.
+async fn ask(view: &Arc<View>, notes: &Notes) {
+    let router = http::router(Arc::clone(view) as Arc<dyn http::Subject>);
+    let seconds = |count: u64| notes.start + Duration::from_secs(count);
+    for second in 1..=END.as_secs() {
+        sleep_until(seconds(second)).await;
+        if second % WINDOW.as_secs() == 0 {
+            // Not told to anybody: rounding must not be what makes worlds equal.
+            notes.say("exact counts", format!("{:?}", view.count()));
+            notes.end_window();
+        }
+        if second % ASKED_EVERY_SECONDS == 0 {
+            for path in ["/status", "/livez", "/readyz"] {
+                notes.say(path, get(&router, path).await);
+            }
+        }
+    }
+    // Whatever else happens on the last second has its turn.
+    sleep_until(seconds(END.as_secs()) + Duration::from_millis(500)).await;
+}
+
+async fn get(router: &Router, path: &str) -> String {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    format!("{head:?}\n{}", body.replace(&registered_at(&body), ""))
+}
+
+/// The one thing that the real clock says: when the directory took the registration.
+fn registered_at(status: &str) -> String {
+    let text = status.split_once("\"registered_at\":").map(|(_, rest)| rest);
+    text.map_or_else(|| "\0".to_owned(), |rest| rest.chars().take_while(char::is_ascii_digit).collect())
+}
+
+impl Notes {
+    fn say(&self, by: &'static str, what: String) {
+        let said = self.said_at(Instant::now(), by, what);
+        self.seen.borrow_mut().said.push(said);
+    }
+
+    fn said_at(&self, at: Instant, by: &'static str, what: String) -> Said {
+        Said { at_ms: (at - self.start).as_millis(), by, what }
+    }
+
+    fn departure(&self, packet: &Scheduled) {
+        let now = Instant::now();
+        let at_ms = (now - self.start).as_millis();
+        self.seen.borrow_mut().wire.push((at_ms, packet.next_hop, packet.packet.frame().len()));
+        let delay_ms = (now - packet.received_at).as_millis();
+        *self.seen.borrow_mut().delays.entry(delay_ms / 10).or_default() += 1;
+    }
+
+    fn end_window(&self) {
+        if self.leak == Leak::DelayHistogram {
+            let delays = std::mem::take(&mut self.seen.borrow_mut().delays);
+            self.say("histogram", format!("{delays:?}"));
+        }
+    }
+}
+
+/// A trace without its date, which is the real clock's.
+fn in_virtual_time(trace: &PacketTrace) -> String {
+    let PacketTrace { held, lag, next_hop, bytes, .. } = trace;
+    format!("{bytes} bytes to {next_hop} after {held:?}, {lag:?} late")
+}
+
+/// What was posted, and when.
+type Posts = Arc<Mutex<Vec<(Instant, String)>>>;
+
+/// A directory that lists us and the next hops, and writes down what we tell it.
+struct Notebook {
+    posts: Posts,
+    listed: Mutex<Option<MixRegistration>>,
+}
+
+impl Directory for Notebook {
+    fn location(&self) -> &'static str {
+        "http://d/"
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+        self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
+        *self.listed.lock().unwrap() = Some(mix.clone());
+        Ok(())
+    }
+
+    async fn unregister(&self, _: &str) -> Result<Unregistered, DirectoryError> {
+        Ok(Unregistered::NotListed)
+    }
+
+    async fn topology(&self) -> Result<Topology, DirectoryError> {
+        let next_hop = |address: SocketAddr| MixRegistration {
+            mix_host: address.to_string(),
+            mix_hosts: Vec::new(),
+            identity_key: address.to_string(),
+            sphinx_key: String::new(),
+            version: PROTOCOL_VERSION.to_owned(),
+            location: String::new(),
+            incentives_address: String::new(),
+            layer: 2,
+        };
+        let ourselves = self.listed.lock().unwrap().clone();
+        let all = next_hops().into_iter().map(next_hop).chain(ourselves);
+        let listed = |registration| RegisteredMix { registration, registration_time: 0, reputation: 0 };
+        Ok(Topology { mix_nodes: all.map(listed).collect(), ..Topology::default() })
+    }
+
+    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
+        self.posts.lock().unwrap().push((Instant::now(), format!("{metric:?}")));
+        // As often as a node lets itself be asked.
+        Ok(Duration::ZERO)
+    }
+}

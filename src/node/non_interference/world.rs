@@ -1,0 +1,169 @@
+//! What happens on the wire, and which arrival belongs to which departure.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sphinx_packet::SphinxPacketBuilder;
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+
+use crate::packet::{FrameHeader, PacketMode, PacketSize, encode_next_hop};
+use crate::telemetry::window::WINDOW;
+
+/// Packets of a world.
+const PACKETS: usize = 96;
+/// As in the default configuration.
+const DELAY_MAX_MS: u64 = 10_000;
+/// After this, in virtual time, everything has left.
+pub(super) const END: Duration = Duration::from_secs(200);
+/// Arrivals lie around the ends of the windows that begin here, on both sides of them.
+const WINDOW_ENDS_MS: [u64; 2] = [60_000, 120_000];
+
+/// Connections that packets come by.
+pub(super) const CONNECTIONS: usize = 6;
+
+/// All that an observer of the wire sees, and behind it the secret: which fate each arrival has.
+///
+/// Events lie on whole milliseconds, the grid of the runtime's timers, so that swapping fates moves none of them. None
+/// lies on a whole second: that is when windows end and somebody asks.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) arrivals: Vec<Arrival>,
+    fates: Vec<Fate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) at_ms: u64,
+    pub(super) connection: usize,
+    header: FrameHeader,
+}
+
+/// What becomes of a packet. What does not leave is given up as soon as it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Fate {
+    Leaves { at_ms: u64, next_hop: SocketAddr },
+    BadMac,
+    DelayTooLong,
+    NextHopRefused,
+}
+
+/// The next hops that the directory lists.
+pub(super) fn next_hops() -> Vec<SocketAddr> {
+    (1..=6).map(|host| SocketAddr::from(([192, 0, 2, host], 1789))).collect()
+}
+
+impl World {
+    pub(super) fn random(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let next_hops = next_hops();
+        let mut arrivals: Vec<_> = (0..PACKETS)
+            .map(|number| {
+                let end = WINDOW_ENDS_MS[number % WINDOW_ENDS_MS.len()];
+                let size = if number % 8 == 0 { PacketSize::Regular } else { PacketSize::Ack };
+                Arrival {
+                    at_ms: off_the_second(end - 12_000 + rng.random_range(0..24_000)),
+                    connection: rng.random_range(0..CONNECTIONS),
+                    header: FrameHeader::v0_9(size, PacketMode::Mix),
+                }
+            })
+            .collect();
+        arrivals.sort_by_key(|arrival| arrival.at_ms);
+        let fates = arrivals.iter().map(|arrival| match rng.random_range(0..20) {
+            0 => Fate::BadMac,
+            1 => Fate::DelayTooLong,
+            2 => Fate::NextHopRefused,
+            _ => Fate::Leaves {
+                at_ms: off_the_second(arrival.at_ms + rng.random_range(0..DELAY_MAX_MS - 1_000)),
+                next_hop: next_hops[rng.random_range(0..next_hops.len())],
+            },
+        });
+        let fates = fates.collect();
+        Self { arrivals, fates }
+    }
+
+    /// This world with the fates of `swaps` pairs of arrivals swapped one after another; the wire stays as it is.
+    pub(super) fn swapped(&self, swaps: usize, rng: &mut StdRng) -> Self {
+        let mut world = self.clone();
+        let mut done = 0;
+        while done < swaps {
+            let (first, second) = (rng.random_range(0..PACKETS), rng.random_range(0..PACKETS));
+            if world.may_swap(first, second) {
+                world.fates.swap(first, second);
+                done += 1;
+            }
+        }
+        world
+    }
+
+    fn may_swap(&self, first: usize, second: usize) -> bool {
+        let arrival = |number: usize| self.arrivals[number];
+        let (one, other) = (self.fates[first], self.fates[second]);
+        let leaves = |fate| matches!(fate, Fate::Leaves { .. });
+        // The wire shows sizes, and telemetry the window in which packets were given up.
+        one != other
+            && arrival(first).header == arrival(second).header
+            && (leaves(one) && leaves(other) || arrival(first).window() == arrival(second).window())
+            && arrival(first).may_have(other)
+            && arrival(second).may_have(one)
+    }
+
+    /// The packets that come by a connection, as numbers of arrivals.
+    pub(super) fn of_connection(&self, connection: usize) -> Vec<usize> {
+        (0..PACKETS).filter(|number| self.arrivals[*number].connection == connection).collect()
+    }
+
+    pub(super) fn fate(&self, number: usize) -> Fate {
+        self.fates[number]
+    }
+
+    /// How many fates are others than in `base`.
+    pub(super) fn differences(&self, base: &Self) -> usize {
+        self.fates.iter().zip(&base.fates).filter(|(one, other)| one != other).count()
+    }
+}
+
+impl Arrival {
+    fn window(&self) -> u64 {
+        self.at_ms / u64::try_from(WINDOW.as_millis()).unwrap()
+    }
+
+    fn may_have(&self, fate: Fate) -> bool {
+        match fate {
+            Fate::Leaves { at_ms, .. } => at_ms.checked_sub(self.at_ms).is_some_and(|delay| delay <= DELAY_MAX_MS),
+            _ => true,
+        }
+    }
+
+    /// A packet that came at this time and has this fate, for the node with this key.
+    pub(super) fn frame(&self, fate: Fate, sphinx_key: [u8; 32]) -> Vec<u8> {
+        let refused = SocketAddr::from(([198, 51, 100, 1], 1789));
+        let (next_hop, delay_ms) = match fate {
+            Fate::Leaves { at_ms, next_hop } => (next_hop, at_ms - self.at_ms),
+            Fate::DelayTooLong => (next_hops()[0], DELAY_MAX_MS + 1),
+            Fate::BadMac | Fate::NextHopRefused => (refused, 0),
+        };
+        let node =
+            |address, key: [u8; 32]| Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), key.into());
+        let route = [node(refused, sphinx_key), node(next_hop, [9; 32])];
+        let delays = [Delay::new_from_nanos(delay_ms * 1_000_000), Delay::new_from_nanos(0)];
+        let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);
+        let packet = SphinxPacketBuilder::new()
+            .with_payload_size(self.header.size.payload_len())
+            .build_packet([3; 16], &route, &destination, &delays)
+            .unwrap();
+        let mut frame = Vec::new();
+        self.header.encode(&mut frame);
+        frame.extend(packet.to_bytes());
+        if fate == Fate::BadMac {
+            frame[40] ^= 1;
+        }
+        frame
+    }
+}
+
+fn off_the_second(ms: u64) -> u64 {
+    if ms.is_multiple_of(1000) { ms + 1 } else { ms }
+}

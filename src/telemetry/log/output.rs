@@ -1,0 +1,199 @@
+//! The way of lines to standard error. Whoever logs never waits for whoever reads.
+//!
+//! Lines wait in a bounded queue that a thread of its own empties. While standard error takes nothing (a pipe that
+//! nobody reads, a terminal that is stopped) the queue fills, and then new lines are lost and counted.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{Level, Metadata};
+
+use super::record::{Form, Record};
+use super::repeats::Repeats;
+
+/// What lines that wait may take together.
+const WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// The lines on their way, and what is known of those before.
+#[derive(Debug)]
+pub(super) struct Output {
+    form: Arc<Form>,
+    state: Mutex<State>,
+    changed: Condvar,
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// Lines lost since the last one that went in.
+    lost: u64,
+    /// The thread has lines in its hands.
+    writing: bool,
+    repeats: Repeats,
+}
+
+impl Output {
+    /// Starts the thread that writes.
+    pub(super) fn start(form: Arc<Form>, stream: impl Write + Send + 'static) -> io::Result<Arc<Self>> {
+        let output = Arc::new(Self { form, state: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) });
+        let writer = Arc::clone(&output);
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all(stream))?;
+        Ok(output)
+    }
+
+    /// Takes a record. From INFO up, what its place has just said already is only counted.
+    pub(super) fn take(&self, metadata: &'static Metadata<'static>, record: &Record) {
+        if *metadata.level() <= Level::INFO {
+            let text = record.text();
+            if !self.state().repeats.admit(metadata, &text, Instant::now()) {
+                return;
+            }
+        }
+        self.push(self.form.line(record));
+    }
+
+    /// Takes a line as it is.
+    pub(super) fn push(&self, line: String) {
+        let mut state = self.state();
+        if state.bytes + line.len() > WAITING_BYTES_MAX {
+            state.lost += 1;
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if state.lost > 0 {
+            let notice = format!("… {} lines lost here: standard error took no more", state.lost);
+            let notice = self.form.line(&Record::new(Level::WARN, super::TARGET, notice));
+            state.lost = 0;
+            state.add(notice);
+        }
+        state.add(line);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Lines lost since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all lines are written, but no longer than `limit`.
+    pub(super) fn flush(&self, limit: Duration) {
+        let on_their_way = |state: &mut State| state.writing || !state.lines.is_empty();
+        // Whether they are, or the limit has passed, there is nothing else to do.
+        drop(self.changed.wait_timeout_while(self.state(), limit, on_their_way));
+    }
+
+    fn write_all(&self, mut stream: impl Write) {
+        loop {
+            let mut text = String::new();
+            for line in self.next_lines() {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            // A reader who has gone is no reason to stop counting.
+            stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).ok();
+        }
+    }
+
+    /// The lines that wait, as soon as there are any.
+    fn next_lines(&self) -> VecDeque<String> {
+        let mut state = self.state();
+        state.writing = false;
+        self.changed.notify_all();
+        loop {
+            let now = Instant::now();
+            let counts = state.repeats.over(now);
+            for record in &counts {
+                state.add(self.form.line(record));
+            }
+            if !state.lines.is_empty() {
+                state.bytes = 0;
+                state.writing = true;
+                return std::mem::take(&mut state.lines);
+            }
+            state = match state.repeats.next() {
+                Some(next) => {
+                    let wait = self.changed.wait_timeout(state, next.saturating_duration_since(now));
+                    wait.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing between lock and unlock can fail half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, pipe};
+    use std::time::UNIX_EPOCH;
+
+    fn start(stream: impl Write + Send + 'static) -> Arc<Output> {
+        Output::start(Arc::new(Form::new(false, || UNIX_EPOCH)), stream).unwrap()
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_who_does_not_read_and_the_gap_is_told() {
+        let (reader, writer) = pipe().unwrap();
+        let output = start(writer);
+        let line = "x".repeat(1000);
+        let written = 2000;
+        for _ in 0..written {
+            // Would block for ever, had the pipe to take it.
+            output.push(line.clone());
+        }
+        let lost = output.lost();
+        assert!(lost > 0 && lost < written, "{lost}");
+        output.flush(Duration::from_millis(1));
+
+        let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+        for _ in 0..written - lost {
+            assert_eq!(lines.next().unwrap(), line);
+        }
+        output.push("again".to_owned());
+        let notice = lines.next().unwrap();
+        assert!(notice.contains(&format!("WARN  nym_mixnode::log > … {lost} lines lost here")), "{notice}");
+        assert_eq!(lines.next().unwrap(), "again");
+    }
+
+    #[test]
+    fn a_flush_waits_for_the_lines() {
+        let (reader, writer) = pipe().unwrap();
+        let output = start(writer);
+        output.push("one".to_owned());
+        output.push("two".to_owned());
+        output.flush(Duration::from_secs(60));
+        let lines: Vec<_> = BufReader::new(reader).lines().take(2).map(Result::unwrap).collect();
+        assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_stops_nobody() {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let output = start(writer);
+        for _ in 0..10 {
+            output.push("anybody?".to_owned());
+            output.flush(Duration::from_secs(60));
+        }
+        assert_eq!(output.lost(), 0);
+    }
+}
