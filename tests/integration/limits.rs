@@ -140,21 +140,22 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
 /// Lines of a file that give a number of open files, and are not the default.
 fn other_limits(text: &str) -> Vec<String> {
     const DEFAULT: u64 = 65_535;
-    /// What a small network takes, a container's user, what containerd gives, and the most that a module and the setting
-    /// allow.
-    const NO_DEFAULTS: [u64; 5] = [2048, 65_532, 524_288, 1 << 20, 1 << 30];
+    /// What a small network takes, what containerd gives, and the most that a module and the setting allow.
+    const NO_DEFAULTS: [u64; 4] = [2048, 524_288, 1 << 20, 1 << 30];
     let lines: Vec<&str> = text.lines().collect();
     let mut others = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        // The word and its number stand on one line, or the number in the lines below, with a word of its own.
-        let names = |line: &str| line.to_ascii_lowercase().contains("nofile");
+        // The number stands behind the word, or in the lines below, with a word of its own; before it stands prose.
+        let name = |line: &str| line.to_ascii_lowercase().find("nofile");
         let above = &lines[index.saturating_sub(5)..index];
         let key = line.trim_start().trim_start_matches(['#', '-', ' ', '"']);
         let is_part = ["soft", "hard", "default", "target"].iter().any(|word| key.starts_with(word));
-        if !(names(line) || is_part && above.iter().any(|line| names(line))) {
-            continue;
-        }
-        let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
+        let told = match name(line) {
+            Some(at) => line.get(at..).unwrap_or_default(),
+            None if is_part && above.iter().any(|line| name(line).is_some()) => line,
+            None => continue,
+        };
+        let numbers = told.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<u64>().ok());
         // Small ones count something else: a port, a mode, a version.
         if numbers.clone().any(|number| number >= 1024 && number != DEFAULT && !NO_DEFAULTS.contains(&number)) {
             others.push(format!("{}: {line}", index + 1));
