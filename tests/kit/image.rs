@@ -125,6 +125,10 @@ fn vendor(home: &Path) {
     let configuration = "[source.crates-io]\nreplace-with = \"vendored\"\n\n\
         [source.vendored]\ndirectory = \"/usr/local/cargo/vendor\"\n\n[net]\noffline = true\n";
     fs::write(home.join("config.toml"), configuration).expect("a configuration of cargo");
+    // Build scripts run again for files that are younger than their last run: these never are.
+    let touched =
+        output(Command::new("find").arg(home).args(["-exec", "touch", "--no-dereference", "--date=@1", "{}", "+"]));
+    assert!(touched.status.success(), "{}", said(&touched));
 }
 
 fn hash(bytes: &[u8]) -> u64 {
