@@ -31,11 +31,11 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs chart-docs bench localnet release \
-	static archive deb deb-tools sbom checksums release-notes dist clean
+.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs chart-docs terraform-docs bench localnet \
+	release static archive deb deb-tools sbom checksums release-notes dist clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: tools fmt lint deny unit fuzz-build kit ## All checks and tests; what CI runs
 
@@ -82,6 +82,10 @@ chart-docs: ## Make the chart's README anew, and what it copies of the rest
 	cp deploy/collector/config.yaml helm/nym-mixnode/files/collector.yaml
 	cp deploy/prometheus/rules/mixnode.yml helm/nym-mixnode/files/rules.yml
 	cp deploy/grafana/dashboards/*.json helm/nym-mixnode/files/dashboards/
+
+terraform-docs: ## Make the tables of inputs and outputs of the Terraform modules anew
+	program="$$(tests/kit/parts/terraform-docs)"; \
+	for module in bootstrap aws aws/network gcp gcp/network; do "$$program" --config $(CURDIR)/terraform/.terraform-docs.yml terraform/$$module; done
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked

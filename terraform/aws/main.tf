@@ -128,7 +128,9 @@ resource "aws_volume_attachment" "keys" {
 resource "aws_eip" "node" {
   #checkov:skip=CKV2_AWS_19:it is associated by aws_eip_association, so that it outlives the machine
   for_each = local.nodes
-  tags     = merge(local.tags, { Name = each.value.name })
+
+  domain = "vpc"
+  tags   = merge(local.tags, { Name = each.value.name })
 }
 
 resource "aws_eip_association" "node" {
@@ -138,16 +140,16 @@ resource "aws_eip_association" "node" {
   instance_id   = aws_instance.node[each.key].id
 }
 
+# associate_public_ip_address is left out: once the fixed address is associated, AWS says true, and a false would ask for
+# another machine at each plan.
 resource "aws_instance" "node" {
   #checkov:skip=CKV_AWS_126:the node has metrics of its own, every minute and finer
-  #checkov:skip=CKV_AWS_88:the only public address is the fixed one
   for_each = local.nodes
 
-  ami                         = local.ami_id
-  instance_type               = var.instance_type
-  subnet_id                   = each.value.subnet_id
-  vpc_security_group_ids      = [aws_security_group.node.id]
-  associate_public_ip_address = false
+  ami                    = local.ami_id
+  instance_type          = var.instance_type
+  subnet_id              = each.value.subnet_id
+  vpc_security_group_ids = [aws_security_group.node.id]
   # By the name, not by chance: the next machine has the same address.
   ipv6_addresses              = [cidrhost(each.value.ipv6_subnet, parseint(substr(sha256(each.value.name), 0, 12), 16))]
   iam_instance_profile        = aws_iam_instance_profile.node.name

@@ -230,10 +230,15 @@ variable "boot_image" {
   default     = "projects/cos-cloud/global/images/family/cos-stable"
 }
 
-variable "subnetwork" {
-  description = "A dual-stack subnetwork with external IPv6 to use, by its self link. A network is made when there is none."
-  type        = string
-  default     = null
+variable "subnet_ids" {
+  description = "The self link of a dual-stack subnetwork with external IPv6 to use, as a list of one. A network is made when there is none."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.subnet_ids) <= 1
+    error_message = "subnet_ids has ${length(var.subnet_ids)} subnetworks: a subnetwork covers all zones of its region, name one."
+  }
 }
 
 variable "subnet_cidr" {

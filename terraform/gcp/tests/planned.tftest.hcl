@@ -58,7 +58,7 @@ run "only_1789_is_open_on_both_families" {
   }
 
   assert {
-    condition     = google_compute_instance.node["1"].metadata["enable-oslogin"] == "TRUE" && google_compute_instance.node["1"].metadata["block-project-ssh-keys"] == "TRUE"
+    condition     = google_compute_instance.node["1"].metadata["enable-oslogin"] == "TRUE" && google_compute_instance.node["1"].metadata["block-project-ssh-keys"] == "true"
     error_message = "keys of the project open the machine"
   }
 

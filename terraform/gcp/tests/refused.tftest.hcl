@@ -417,3 +417,13 @@ run "zone_of_another_region" {
 
   expect_failures = [google_compute_instance.node["1"]]
 }
+
+run "two_subnetworks" {
+  command = plan
+
+  variables {
+    subnet_ids = ["https://example/a", "https://example/b"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}

@@ -4,29 +4,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::netns::NetNs;
 use crate::part::{part, root};
-
-/// What the modules' README files are made with, beside the format and the file.
-pub(crate) const DOCS: [&str; 7] =
-    ["--output-mode", "inject", "--lockfile=false", "--hide", "providers,modules", "--sort-by", "required"];
 
 /// What stands behind `hashicorp/aws` and `hashicorp/google`.
 #[derive(Clone, Copy)]
 pub(crate) enum Provider {
     /// The schemas of the current versions.
     Schemas,
+    /// The newest real provider of AWS that is to be had.
+    RealAws,
 }
 
-/// A copy of `terraform/`, removed at the end.
+/// Terraform in a copy of `terraform/`, removed at the end, and in a network that has nothing but loopback.
 pub(crate) struct Terraform {
     folder: PathBuf,
     program: PathBuf,
+    network: NetNs,
 }
 
 impl Terraform {
     pub(crate) fn new(provider: Provider) -> Self {
         let mirror = part("terraform-providers").join(match provider {
             Provider::Schemas => "schemas",
+            Provider::RealAws => "real",
         });
         let folder =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("terraform-{:08x}", rand::random::<u32>()));
@@ -37,7 +38,7 @@ impl Terraform {
             mirror.to_str().unwrap()
         );
         fs::write(folder.join("settings"), settings).unwrap();
-        Self { folder, program: part("terraform") }
+        Self { folder, program: part("terraform"), network: NetNs::new("terraform") }
     }
 
     /// The copy of `terraform/<module>`.
@@ -55,9 +56,14 @@ impl Terraform {
         passes(self.command(module, arguments).arg("-no-color"))
     }
 
-    /// A call of it that needs no network but loopback.
+    /// Another program in its network.
+    pub(super) fn inside(&self, program: &Path) -> Command {
+        self.network.command(program.to_str().unwrap())
+    }
+
+    /// A call of it.
     pub(crate) fn command(&self, module: &str, arguments: &[&str]) -> Command {
-        let mut command = isolated(&self.program);
+        let mut command = self.inside(&self.program);
         command
             .env("TF_CLI_CONFIG_FILE", self.folder.join("settings"))
             .envs([("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0")])

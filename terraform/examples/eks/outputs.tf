@@ -1,0 +1,21 @@
+output "kubeconfig" {
+  description = "Makes kubectl and helm talk to the cluster."
+  value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name}"
+}
+
+output "helm_install" {
+  description = "Installs the mixnodes, each with the address of its machine. Run it at the top of the repository."
+  value = join(" ", [
+    "helm install mixnodes helm/nym-mixnode",
+    "--set replicaCount=${var.node_count}",
+    "--set directory.url=${var.directory_url}",
+    "--set network.mode=hostNetwork",
+    "--set network.hostNetwork.cloud=aws",
+    "--set-string nodeSelector.nym-mixnode=true",
+  ])
+}
+
+output "does_it_mix" {
+  description = "How to see that they mix, from any machine that they can reach."
+  value       = "nym-mixnode probe --directory ${var.directory_url}"
+}

@@ -1,0 +1,31 @@
+variable "directory_url" {
+  description = "The directory of the network to join."
+  type        = string
+}
+
+variable "admin_cidr" {
+  description = "From where the API of the cluster is reached, such as the address of your office with /32."
+  type        = string
+
+  validation {
+    condition     = can(cidrhost(var.admin_cidr, 0)) && !endswith(var.admin_cidr, "/0")
+    error_message = "admin_cidr = \"${var.admin_cidr}\" is no range, or the whole internet: give the address that you administer from, such as 198.51.100.7/32."
+  }
+}
+
+variable "node_count" {
+  description = "Mixnodes, each on a machine of its own."
+  type        = number
+  default     = 3
+
+  validation {
+    condition     = var.node_count >= 1 && var.node_count <= 64 && floor(var.node_count) == var.node_count
+    error_message = "node_count = ${var.node_count}: choose from 1 to 64."
+  }
+}
+
+variable "region" {
+  description = "The AWS region."
+  type        = string
+  default     = "eu-central-1"
+}

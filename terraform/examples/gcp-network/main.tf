@@ -1,0 +1,43 @@
+# A mix network of your own on Google Cloud: a directory with a collector beside it, and three layers of nodes.
+
+provider "google" {
+  project = var.project
+  region  = var.region
+}
+
+module "network" {
+  source = "../../gcp/network"
+
+  name   = "mixnet"
+  region = var.region
+}
+
+module "registry" {
+  source = "../../gcp"
+
+  role           = "registry"
+  node_id        = "registry"
+  image          = var.image
+  region         = var.region
+  subnet_ids     = [module.network.subnetwork]
+  collector_from = module.network.cidr
+
+  collector = {
+    image         = var.collector_image
+    configuration = file("${path.module}/collector.yaml")
+  }
+}
+
+module "layer" {
+  source   = "../../gcp"
+  for_each = toset(["1", "2", "3"])
+
+  node_id       = "mix${each.key}"
+  node_count    = var.nodes_per_layer
+  layer         = tonumber(each.key)
+  image         = var.image
+  directory_url = module.registry.directory_url
+  otlp_endpoint = "http://${module.registry.private_ipv4["registry"]}:4317"
+  region        = var.region
+  subnet_ids    = [module.network.subnetwork]
+}

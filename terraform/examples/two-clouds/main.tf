@@ -1,0 +1,43 @@
+# One mix network across two clouds: layers 1 and 3 on AWS, where the directory is too, layer 2 on Google Cloud. Every
+# packet crosses from one provider to the other and back, so that neither of them sees all of its way.
+
+provider "aws" {
+  region = var.aws_region
+}
+
+provider "google" {
+  project = var.project
+  region  = var.gcp_region
+}
+
+module "registry" {
+  source = "../../aws"
+
+  role    = "registry"
+  node_id = "registry"
+  image   = var.image
+  region  = var.aws_region
+}
+
+module "aws" {
+  source   = "../../aws"
+  for_each = toset(["1", "3"])
+
+  node_id       = "aws-mix${each.key}"
+  node_count    = 2
+  layer         = tonumber(each.key)
+  image         = var.image
+  directory_url = module.registry.directory_url
+  region        = var.aws_region
+}
+
+module "gcp" {
+  source = "../../gcp"
+
+  node_id       = "gcp-mix2"
+  node_count    = 2
+  layer         = 2
+  image         = var.image
+  directory_url = module.registry.directory_url
+  region        = var.gcp_region
+}

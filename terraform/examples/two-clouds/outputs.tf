@@ -1,0 +1,19 @@
+output "directory_url" {
+  description = "The directory of the network."
+  value       = module.registry.directory_url
+}
+
+output "announce_ipv4" {
+  description = "The IPv4 addresses that the nodes announce."
+  value       = merge(module.gcp.announce_ipv4, [for layer in module.aws : layer.announce_ipv4]...)
+}
+
+output "announce_ipv6" {
+  description = "The IPv6 addresses that the nodes announce."
+  value       = merge(module.gcp.announce_ipv6, [for layer in module.aws : layer.announce_ipv6]...)
+}
+
+output "does_it_mix" {
+  description = "How to see that the network mixes, from any machine that the nodes can reach."
+  value       = "nym-mixnode probe --directory ${module.registry.directory_url}"
+}

@@ -1,0 +1,203 @@
+//! The rendered cloud-init configuration, run: real machines boot with it, install Docker, and serve the real image.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::machine::{DIRECTORY, Disk, Machine, Place};
+use super::tool::{Provider, Terraform, passes};
+use crate::part::part;
+
+const UNIT: &str = "nym-mixnode";
+/// How Container-Optimized OS starts.
+const FIREWALL: &str = "iptables -P INPUT DROP; iptables -A INPUT -i lo -j ACCEPT";
+
+/// The most that the tests can have: the documents' 65 535, or what this machine's own limit leaves of it.
+fn nofile() -> u64 {
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    hard.unwrap_or(u64::MAX).min(65535)
+}
+
+/// What the bootstrap module renders with these variables.
+fn rendered(variables: &[(&str, &str)]) -> String {
+    let terraform = Terraform::new(Provider::Schemas);
+    terraform.init("bootstrap");
+    let mut text = format!("node_id = \"winston\"\ndirectory_url = \"{DIRECTORY}\"\nnofile = {}\n", nofile());
+    for (name, value) in variables {
+        writeln!(text, "{name} = {value}").unwrap();
+    }
+    fs::write(terraform.folder("bootstrap").join("terraform.tfvars"), text).unwrap();
+    terraform.run("bootstrap", &["apply", "-auto-approve"]);
+    terraform.run("bootstrap", &["output", "-raw", "user_data"])
+}
+
+#[test]
+fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replacement() {
+    let place = Place::new("36.68.243.18", "2a05:d014::18");
+    let by_id = "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0";
+    let first = place.push_image("0.1.0");
+    let second = place.push_image("0.2.0");
+    let key_disks = format!("[\"/dev/disk/by-id/{by_id}\"]");
+    let wanted =
+        |image: &str| rendered(&[("cloud", "\"aws\""), ("key_disks", &key_disks), ("image", &format!("\"{image}\""))]);
+    let user_data = wanted(&first.0);
+    let disk = Disk::blank(&place, "keys");
+
+    let machine = Machine::boot(&place, "one", &user_data, (by_id, &disk));
+    let (identity, addresses) = machine.until("the directory lists the node", || place.listed());
+    assert_eq!(addresses, ["36.68.243.18:1789", "[2a05:d014::18]:1789"]);
+    serves_as_promised(&machine, &first.1);
+    assert_eq!(machine.log(UNIT).matches("making a file system").count(), 1);
+
+    // The power fails, and takes with it what had not reached the disk.
+    drop(machine);
+    let folder = place.path("one/disk/etc/nym-mixnode");
+    fs::write(folder.join("bin/key-disk"), "").unwrap();
+    fs::remove_file(folder.join("bootstrapped")).unwrap();
+    let machine = Machine::boot(&place, "one", &user_data, (by_id, &disk));
+    machine.until("the node is up again", || machine.is_ready());
+    assert_eq!(place.listed().unwrap().0, identity, "the identity is another one");
+    assert!(!machine.log(UNIT).contains("making a file system"), "the disk was formatted again");
+    assert!(machine.log(UNIT).contains(&format!("runs 127.0.0.1:5000/nym-mixnode@{}", first.1)), "another digest");
+
+    // Another tag: the old machine goes in order, the new one has the old disk.
+    machine.power_off();
+    assert_eq!(place.listed(), None, "the node did not unregister");
+    let machine = Machine::boot(&place, "two", &wanted(&second.0), (by_id, &disk));
+    let (after, addresses) = machine.until("the new machine is listed", || place.listed());
+    assert_eq!((after, addresses.len()), (identity, 2), "the identity is another one");
+    assert!(!machine.log(UNIT).contains("making a file system"), "the disk was formatted again");
+    serves_as_promised(&machine, &second.1);
+    other_disks_are_left_alone(&place, &machine, &disk);
+}
+
+#[test]
+fn a_google_machine_opens_its_own_firewall_and_runs_the_pinned_digest() {
+    let place = Place::new("34.107.11.12", "2600:1900:4000:1234::");
+    let image = place.push_image("0.1.0");
+    let pinned = format!("\"{}@{}\"", image.0, image.1);
+    let key_disks = "[\"/dev/disk/by-id/google-nym-keys\"]";
+    let user_data = rendered(&[("cloud", "\"gcp\""), ("key_disks", key_disks), ("image", &pinned)]);
+    let disk = Disk::blank(&place, "keys");
+    let machine = Machine::boot_with(&place, "one", &user_data, ("google-nym-keys", &disk), FIREWALL);
+    let (_, addresses) = machine.until("the directory lists the node", || place.listed());
+    assert_eq!(addresses, ["34.107.11.12:1789", "[2600:1900:4000:1234::]:1789"]);
+    serves_as_promised(&machine, &image.1);
+    assert_eq!(machine.run("iptables -S INPUT | grep -c 'dport 1789 -j ACCEPT'"), "1");
+}
+
+/// The limit on open files, no rights, one digest, and a unit that stands on its own.
+fn serves_as_promised(machine: &Machine, digest: &str) {
+    machine.until("the node is ready", || machine.is_ready());
+    let pid = machine.run("docker inspect --format '{{.State.Pid}}' nym-mixnode");
+    let limits = machine.run(&format!("cat /proc/{pid}/limits"));
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let files = files.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
+    assert_eq!(files, [nofile(); 2]);
+    let status = machine.run(&format!("cat /proc/{pid}/status"));
+    for line in
+        ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65532\t65532\t65532\t65532"]
+    {
+        assert!(status.contains(line), "{line} is missing: {status}");
+    }
+    let run = machine.run("docker inspect --format '{{.Config.Image}} {{.HostConfig.ReadonlyRootfs}}' nym-mixnode");
+    assert!(run.ends_with(&format!("@{digest} true")), "{run}");
+    assert_eq!(machine.run(&format!("systemctl show --property=LimitNOFILE --value {UNIT}")), nofile().to_string());
+    assert_eq!(machine.run(&format!("systemctl is-enabled {UNIT}")), "enabled");
+}
+
+/// Whatever lies on a disk stays there, unless it is the key disk's own, whole or half made.
+fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
+    let disk = Disk::blank(place, "other");
+    machine.run(&format!("systemctl stop {UNIT} && umount /mnt/disks/nym-keys"));
+    machine.run(&format!("test -b {0} || mknod {0} b 7 {1}", disk.device, disk.device.trim_start_matches("/dev/loop")));
+    machine.run(&format!(
+        "sed -i \"s#^KEY_DISKS=.*#KEY_DISKS='{}'#; s#^KEY_DISK_WAIT=.*#KEY_DISK_WAIT=1#\" \
+        /etc/nym-mixnode/bootstrap.env",
+        disk.device
+    ));
+    let foreign = [
+        ("an ext4 of somebody else", "mkfs.ext4 -q -F -L photos", "holds LABEL=photos TYPE=ext4"),
+        ("swap", "mkswap", "holds TYPE=swap"),
+        ("a partition table", "printf 'label: gpt\\n,\\n' | sfdisk -q", "holds PTTYPE=gpt"),
+        (
+            "bytes without a file system",
+            "yes nym | dd bs=4096 count=1 status=none of=",
+            "holds data without a file system",
+        ),
+    ];
+    for (what, make, told) in foreign {
+        let zero = format!("dd if=/dev/zero of={} bs=1M count=64 conv=fsync status=none", disk.device);
+        let join = if make.ends_with('=') { "" } else { " " };
+        machine.run(&format!("{zero}; {make}{join}{} >/dev/null 2>&1; sync", disk.device));
+        let before = passes(Command::new("sha256sum").arg(&disk.file));
+        let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(told) && said.contains("it is left as it is"),
+            "{what}: {said}"
+        );
+        machine.run("sync");
+        assert_eq!(passes(Command::new("sha256sum").arg(&disk.file)), before, "{what} has changed");
+    }
+    // A power cut in the middle of formatting: half of a file system, and the mark.
+    machine.run(&format!(
+        "dd if=/dev/zero of={0} bs=1M count=64 conv=fsync status=none; yes x | dd of={0} bs=4096 count=9 status=none; \
+         printf 'nym-mixnode: being formatted' | dd of={0} bs=1M seek=63 conv=fsync status=none",
+        disk.device
+    ));
+    // Two disks with one label: neither is taken by chance.
+    let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(told.contains("was interrupted") && told.contains("making a file system"), "{told}");
+    assert!(told.contains(&format!("another disk than {}", disk.device)), "{told}");
+    machine.run(&format!("rm {}", keys.device));
+    let again =
+        machine.run("bash /etc/nym-mixnode/bin/key-disk; findmnt /mnt/disks/nym-keys; umount /mnt/disks/nym-keys");
+    assert!(!again.contains("making a file system") && again.contains(&disk.device), "{again}");
+}
+
+#[test]
+fn the_configuration_and_the_units_are_valid() {
+    let cloud_init = part("cloud-init");
+    let registry = ["\"registry\"", "{ image = \"collector:1\", configuration = \"receivers: {}\" }"];
+    let key_disks = ("key_disks", "[\"/dev/sdf\"]");
+    for (role, collector) in [("\"mixnode\"", "null"), (registry[0], registry[1])] {
+        let image = ("image", "\"registry.example/nym-mixnode:0.1.0\"");
+        let user_data = rendered(&[("role", role), ("collector", collector), key_disks, image]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("user-data");
+        fs::write(&file, &user_data).unwrap();
+        passes(Command::new(&cloud_init).args(["schema", "--config-file"]).arg(&file));
+        let parsed: serde_json::Value = serde_saphyr::from_str(&user_data).unwrap();
+        // The schema takes any key at the top, and cloud-init ignores those that it does not know.
+        let keys = parsed.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(
+            keys.iter().filter(|key| !["bootcmd", "runcmd", "write_files"].contains(*key)).count(),
+            0,
+            "{keys:?}"
+        );
+        let files = parsed["write_files"].as_array().unwrap();
+        let units = files.iter().filter(|file| file["path"].as_str().unwrap().ends_with(".service"));
+        assert_eq!(units.clone().count(), if collector == "null" { 1 } else { 2 });
+        for unit in units {
+            verify(folder.path(), unit);
+        }
+    }
+}
+
+/// systemd-analyze succeeds on a misspelt key: whatever it says is an error.
+fn verify(folder: &Path, unit: &serde_json::Value) {
+    let name = Path::new(unit["path"].as_str().unwrap()).file_name().unwrap();
+    // The program that the unit starts is on the machine that it is for.
+    let text = unit["content"].as_str().unwrap().replace("/usr/bin/docker", "/bin/true");
+    fs::write(folder.join(name), text).unwrap();
+    let docker = "[Unit]\nDescription=Docker\n[Service]\nExecStart=/bin/true\n";
+    fs::write(folder.join("docker.service"), docker).unwrap();
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no", "--recursive-errors=one"]).arg(folder.join(name));
+    let output = command.output().expect("systemd-analyze (apt-get install systemd)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{}: {said}", name.display());
+}

@@ -1,0 +1,261 @@
+//! The AWS module with the newest real provider that is to be had, against a stand-in of AWS that keeps what it makes;
+//! and the values of the Google module against Google's own description of its API.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::program::pause;
+use super::tool::{Provider, Terraform};
+use crate::part::part;
+
+const LONG: Duration = Duration::from_secs(180);
+
+/// What the real provider is older than, which the copy of the module does without.
+const TOO_NEW: [&str; 3] = ["user_data_replace_on_change", "http_protocol_ipv6 ", "stop_instance_before_detaching"];
+
+/// A stand-in of AWS.
+struct Aws {
+    server: Child,
+    endpoint: String,
+}
+
+impl Aws {
+    /// In Terraform's network.
+    fn start(terraform: &Terraform) -> Self {
+        let images = terraform.folder("images.json");
+        fs::write(&images, images_of_amazon().to_string()).unwrap();
+        let mut command = terraform.inside(&part("moto"));
+        command.arg("5000").env("MOTO_AMIS_PATH", images).stdin(Stdio::null());
+        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let asks = || terraform.inside(Path::new("bash")).args(["-c", ": </dev/tcp/127.0.0.1/5000"]).output().unwrap();
+        let start = Instant::now();
+        while !asks().status.success() {
+            assert!(start.elapsed() < LONG, "the stand-in of AWS does not answer");
+            pause(Duration::from_millis(200));
+        }
+        Self { server, endpoint: "http://127.0.0.1:5000".to_owned() }
+    }
+}
+
+impl Drop for Aws {
+    fn drop(&mut self) {
+        self.server.kill().ok();
+        self.server.wait().ok();
+    }
+}
+
+fn images_of_amazon() -> Value {
+    serde_json::json!([{
+        "ami_id": "ami-0123456789abcdef0", "name": "al2023-ami-2023.9.20260101.0-kernel-6.1-x86_64",
+        "description": "Amazon Linux 2023", "owner_id": "137112412989", "public": true,
+        "virtualization_type": "hvm", "architecture": "x86_64", "state": "available", "platform": null,
+        "image_type": "machine", "hypervisor": "xen", "root_device_name": "/dev/xvda", "root_device_type": "ebs",
+        "sriov": "simple", "creation_date": "2026-01-01T00:00:00.000Z"
+    }])
+}
+
+/// A configuration that uses the AWS module with the real provider.
+fn configuration(aws: &Aws, image: &str) -> String {
+    let services = ["ec2", "iam", "cloudwatchlogs", "sts"]
+        .map(|service| format!("    {service} = \"{}\"\n", aws.endpoint))
+        .concat();
+    format!(
+        "provider \"aws\" {{\n  region = \"eu-central-1\"\n  access_key = \"test\"\n  secret_key = \"test\"\n  \
+         skip_credentials_validation = true\n  skip_metadata_api_check = true\n  endpoints {{\n{services}  }}\n}}\n\
+         module \"node\" {{\n  source = \"../aws\"\n  node_id = \"winston\"\n  image = \"{image}\"\n  \
+         directory_url = \"http://directory.example:8081\"\n  region = \"eu-central-1\"\n  \
+         ami_owner = \"137112412989\"\n}}\n\
+         output \"node\" {{\n  value = module.node\n}}\n"
+    )
+}
+
+/// Takes out of the module's copy what the provider is too old for.
+fn made_older(terraform: &Terraform) {
+    for module in ["aws", "aws/network"] {
+        for entry in fs::read_dir(terraform.folder(module)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "tf") {
+                let text = fs::read_to_string(&path).unwrap().replace("\">= 6.0, < 7.0\"", "\">= 3.39\"");
+                let text = text.replace("domain = \"vpc\"", "vpc = true");
+                let fits = |line: &&str| !TOO_NEW.iter().any(|new| line.trim_start().starts_with(new));
+                fs::write(path, text.lines().filter(fits).flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
+            }
+        }
+    }
+}
+
+/// The resource of this address in a state.
+fn resource(terraform: &Terraform, address: &str) -> Value {
+    let state: Value = serde_json::from_str(&terraform.run("apply", &["show", "-json"])).unwrap();
+    let mut modules = vec![state["values"]["root_module"].clone()];
+    while let Some(module) = modules.pop() {
+        let resources = module["resources"].as_array().cloned().unwrap_or_default();
+        if let Some(found) = resources.into_iter().find(|resource| resource["address"] == address) {
+            return found["values"].clone();
+        }
+        modules.extend(module["child_modules"].as_array().cloned().unwrap_or_default());
+    }
+    panic!("there is no {address}")
+}
+
+#[test]
+fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
+    let terraform = Terraform::new(Provider::RealAws);
+    made_older(&terraform);
+    let folder = terraform.folder("apply");
+    fs::create_dir(&folder).unwrap();
+    let aws = Aws::start(&terraform);
+    let configure = |image: &str| fs::write(folder.join("main.tf"), configuration(&aws, image)).unwrap();
+    configure("registry.example/nym-mixnode:0.1.0");
+    terraform.run("apply", &["init"]);
+    let apply = ["apply", "-auto-approve"];
+    terraform.run("apply", &apply);
+    assert!(terraform.run("apply", &["plan", "-detailed-exitcode"]).contains("No changes"), "it is never at rest");
+
+    let look = |address: &str| resource(&terraform, &format!("module.node.{address}"));
+    let (before, keys, eip) =
+        (look("aws_instance.node[\"1\"]"), look("aws_ebs_volume.keys[\"1\"]"), look("aws_eip.node[\"1\"]"));
+    assert_eq!(before["metadata_options"][0]["http_tokens"], "required");
+    assert_eq!(before["metadata_options"][0]["http_put_response_hop_limit"], 2);
+    assert_eq!(before["key_name"].as_str().unwrap_or_default(), "");
+    assert_eq!(
+        (&keys["encrypted"], &before["root_block_device"][0]["encrypted"]),
+        (&Value::Bool(true), &Value::Bool(true))
+    );
+
+    // Another version: the machine goes, its disk and its addresses stay.
+    configure("registry.example/nym-mixnode:0.2.0");
+    let told = terraform.run("apply", &apply);
+    assert!(told.contains("aws_instance.node[\"1\"]: Destruction complete"), "it was not replaced: {told}");
+    let after = look("aws_instance.node[\"1\"]");
+    assert_ne!(after["id"], before["id"]);
+    assert_eq!(after["ipv6_addresses"], before["ipv6_addresses"], "another IPv6 address");
+    assert_eq!(look("aws_ebs_volume.keys[\"1\"]")["id"], keys["id"], "another disk");
+    assert_eq!(look("aws_volume_attachment.keys[\"1\"]")["instance_id"], after["id"], "the disk is not attached");
+    assert_eq!(look("aws_eip.node[\"1\"]")["public_ip"], eip["public_ip"], "another IPv4 address");
+    assert_eq!(look("aws_eip_association.node[\"1\"]")["instance_id"], after["id"], "the address is not associated");
+
+    // The keys are not destroyed with the rest, and stay behind once they are out of the state.
+    let destroy = ["destroy", "-auto-approve"];
+    let refused = terraform.command("apply", &destroy).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("aws_ebs_volume.keys") && said.contains("prevent_destroy"),
+        "{said}"
+    );
+    terraform.run("apply", &["state", "rm", "module.node.aws_ebs_volume.keys"]);
+    let told = terraform.run("apply", &destroy);
+    assert!(told.contains("Destroy complete"), "{told}");
+}
+
+#[test]
+fn google_would_take_the_planned_values() {
+    let api: Value = serde_json::from_str(&fs::read_to_string(part("google-api")).unwrap()).unwrap();
+    let terraform = Terraform::new(Provider::Schemas);
+    let folder = terraform.folder("plan");
+    fs::create_dir(&folder).unwrap();
+    let text = "provider \"google\" {\n  project = \"p\"\n}\nmodule \"node\" {\n  source = \"../gcp\"\n  node_id = \
+                \"Winston_Smith\"\n  image = \"registry.example/nym-mixnode:0.1.0\"\n  directory_url = \
+                \"http://directory.example:8081\"\n  region = \"europe-west3\"\n  node_count = 2\n  zones = \
+                [\"europe-west3-a\", \"europe-west3-b\"]\n  \
+                collector = { image = \"c:1\", configuration = \"{}\" }\n}\n";
+    fs::write(folder.join("main.tf"), text).unwrap();
+    terraform.run("plan", &["init"]);
+    terraform.run("plan", &["plan", "-out=planned"]);
+    let plan: Value = serde_json::from_str(&terraform.run("plan", &["show", "-json", "planned"])).unwrap();
+    let mut check = Check { schemas: &api["schemas"], checked: 0, wrong: Vec::new() };
+    let mut modules = vec![&plan["planned_values"]["root_module"]];
+    while let Some(module) = modules.pop() {
+        module["resources"].as_array().into_iter().flatten().for_each(|resource| check.resource(resource));
+        modules.extend(module["child_modules"].as_array().into_iter().flatten());
+    }
+    assert_eq!(check.wrong, Vec::<String>::new());
+    assert!(check.checked > 60, "only {} values were checked", check.checked);
+}
+
+/// Compares values with the enumerations and patterns of Google's description.
+struct Check<'a> {
+    schemas: &'a Value,
+    checked: usize,
+    wrong: Vec<String>,
+}
+
+impl Check<'_> {
+    fn resource(&mut self, resource: &Value) {
+        let Some(kind) = resource["type"].as_str().unwrap().strip_prefix("google_compute_") else { return };
+        let schema = &self.schemas[camel(&format!("_{kind}"))];
+        if schema.is_object() {
+            self.value(resource["address"].as_str().unwrap(), schema, &resource["values"]);
+        }
+    }
+
+    fn value(&mut self, path: &str, schema: &Value, value: &Value) {
+        let schema = schema["$ref"].as_str().map_or(schema, |name| &self.schemas[name]).clone();
+        match value {
+            Value::Object(fields) if schema["properties"].is_object() => {
+                for (name, field) in fields {
+                    if let Some(property) = property(&schema, name) {
+                        self.value(&format!("{path}.{name}"), &property, field);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let schema = if schema["items"].is_object() { schema["items"].clone() } else { schema };
+                for item in items {
+                    self.value(path, &schema, item);
+                }
+            }
+            Value::String(text) => self.text(path, &schema, text),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, path: &str, schema: &Value, text: &str) {
+        self.checked += 1;
+        if let Some(allowed) = schema["enum"].as_array()
+            && !allowed.iter().any(|one| one == text)
+        {
+            self.wrong.push(format!("{path} = {text:?} is none of {allowed:?}"));
+        }
+        if let Some(pattern) = schema["pattern"].as_str()
+            && !matches(pattern, text)
+        {
+            self.wrong.push(format!("{path} = {text:?} does not match {pattern}"));
+        }
+    }
+}
+
+/// The API's name of an argument: the provider has lists in the singular, and a few names of its own.
+fn property(schema: &Value, name: &str) -> Option<Value> {
+    let own = match name {
+        "allow" => "allowed",
+        "protocol" => "IPProtocol",
+        "nat_ip" => "natIP",
+        "boot_disk" | "attached_disk" => "disks",
+        "service_account" => "serviceAccounts",
+        "image" => "sourceImage",
+        _ => "",
+    };
+    let plain = if own.is_empty() { camel(name) } else { own.to_owned() };
+    let names = [plain.clone(), format!("{plain}s"), format!("{plain}es")];
+    names.iter().map(|name| &schema["properties"][name]).find(|property| property.is_object()).cloned()
+}
+
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |made, word| {
+        let (head, tail) = word.split_at(word.len().min(1));
+        made + &head.to_uppercase() + tail
+    })
+}
+
+/// Whether the whole text matches.
+fn matches(pattern: &str, text: &str) -> bool {
+    let script = "import re, sys; sys.exit(not re.fullmatch(sys.argv[1], sys.argv[2]))";
+    Command::new("python3").args(["-c", script, pattern, text]).status().unwrap().success()
+}

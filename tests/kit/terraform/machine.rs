@@ -1,0 +1,267 @@
+//! A machine as a cloud gives it: Debian with systemd as process 1, cloud-init, and disks, in a network of its own that
+//! has the cloud's metadata service, a directory, and a registry of container images.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nym_mixnode::api::Topology;
+
+use super::netns::NetNs;
+use super::program::pause;
+use super::tool::passes;
+use crate::metadata::{Answers, Metadata};
+use crate::part::{part, root};
+
+/// For what takes a moment on an idle machine; tests only wait this long when they fail.
+const LONG: Duration = Duration::from_secs(180);
+/// The registry of images, by the name that Docker takes without TLS.
+const REGISTRY: &str = "127.0.0.1:5000";
+/// The directory, as the machines know it.
+pub(super) const DIRECTORY: &str = "http://127.0.0.1:8081";
+
+/// A network in which machines are booted, one at a time.
+pub(super) struct Place {
+    netns: NetNs,
+    servers: Vec<Child>,
+    scratch: tempfile::TempDir,
+    _metadata: Metadata,
+}
+
+impl Place {
+    /// In a cloud that says `v4` and `v6` are the machine's outer addresses.
+    pub(super) fn new(v4: &'static str, v6: &'static str) -> Self {
+        let netns = NetNs::new("cloud");
+        for address in ["169.254.169.254/32", "fd00:ec2::254/128", "10.126.5.7/24"] {
+            netns.ip(&format!("address add {address} dev lo"));
+        }
+        let answers = Answers { public_v4: Some(v4), public_v6: Some(v6), token_uses: 1000, ..Answers::default() };
+        let metadata =
+            Metadata::serve(|address| netns.listen(address), &["169.254.169.254:80", "[fd00:ec2::254]:80"], answers);
+        let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut place = Self { netns, servers: Vec::new(), scratch, _metadata: metadata };
+        place.serve(place.netns.command(part("crane").to_str().unwrap()).args([
+            "registry",
+            "serve",
+            "--address",
+            REGISTRY,
+        ]));
+        let store = place.scratch.path().join("registry.sqlite");
+        let registry = ["registry", "--listen", "127.0.0.1:8081", "--data", store.to_str().unwrap()];
+        place.serve(place.netns.command(env!("CARGO_BIN_EXE_nym-mixnode")).args(registry));
+        place
+    }
+
+    fn serve(&mut self, command: &mut Command) {
+        self.servers.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    }
+
+    /// Pushes the image with this tag; its reference, and its digest.
+    pub(super) fn push_image(&self, tag: &str) -> (String, String) {
+        let reference = format!("{REGISTRY}/nym-mixnode:{tag}");
+        let layer = self.path("layer.tar");
+        let files = self.path("layer");
+        fs::create_dir_all(&files).unwrap();
+        let libraries = passes(Command::new("ldd").arg(env!("CARGO_BIN_EXE_nym-mixnode")));
+        for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+            passes(Command::new("cp").args(["--parents", "-L", library]).arg(&files));
+        }
+        let program = files.join("nym-mixnode");
+        passes(Command::new("strip").arg("-o").arg(&program).arg(env!("CARGO_BIN_EXE_nym-mixnode")));
+        passes(Command::new("tar").arg("-C").arg(&files).arg("-cf").arg(&layer).arg("."));
+        let crane = |arguments: &[&str]| {
+            let mut command = self.netns.command(part("crane").to_str().unwrap());
+            command.args(arguments).output().unwrap()
+        };
+        let layer = layer.to_str().unwrap();
+        let append = ["append", "--insecure", "--oci-empty-base", "--new_layer", layer, "--new_tag", &reference];
+        until("the registry takes the image", || crane(&append).status.success());
+        let version = format!("version={tag}");
+        let mutate = [
+            "mutate",
+            "--insecure",
+            &reference,
+            "--entrypoint",
+            "/nym-mixnode",
+            "--cmd",
+            "run",
+            "--label",
+            &version,
+            "--set-platform",
+            "linux/amd64",
+            "--tag",
+            &reference,
+        ];
+        let output = crane(&mutate);
+        let digest = String::from_utf8(output.stdout).unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        let digest = digest.trim().rsplit_once('@').unwrap_or_else(|| panic!("{error}")).1.to_owned();
+        (reference, digest)
+    }
+
+    /// The node that the directory lists: its identity key, and the addresses that it announces.
+    pub(super) fn listed(&self) -> Option<(String, Vec<String>)> {
+        let topology = self.netns.inside(|| get("127.0.0.1:8081", "/api/mixmining/topology"))?;
+        let mut topology: Topology = serde_json::from_str(&topology).unwrap();
+        assert!(topology.mix_nodes.len() < 2, "several nodes: {topology:?}");
+        let node = topology.mix_nodes.pop()?.registration;
+        let addresses = node.announced_addresses().iter().map(ToString::to_string).collect();
+        Some((node.identity_key, addresses))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            server.kill().ok();
+            server.wait().ok();
+        }
+    }
+}
+
+/// A disk: a loop device on a file.
+pub(super) struct Disk {
+    pub(super) device: String,
+    pub(super) file: PathBuf,
+}
+
+impl Disk {
+    /// One of zeros.
+    pub(super) fn blank(place: &Place, name: &str) -> Self {
+        let file = place.path(name);
+        fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
+        let device = passes(Command::new("losetup").args(["--find", "--show"]).arg(&file));
+        Self { device: device.trim().to_owned(), file }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Command::new("losetup").args(["--detach", &self.device]).status().ok();
+    }
+}
+
+/// A machine, whose power is cut when this is dropped. What it wrote stays in its folder, for the next boot.
+pub(super) struct Machine {
+    boot: Child,
+    alive: Option<ChildStdin>,
+    folder: PathBuf,
+    init: String,
+}
+
+impl Machine {
+    /// Boots the machine of this name, with the configuration that its cloud has for it.
+    pub(super) fn boot(place: &Place, name: &str, user_data: &str, disk: (&str, &Disk)) -> Self {
+        Self::boot_with(place, name, user_data, disk, "true")
+    }
+
+    /// The same, with a command that the machine's network is prepared with.
+    pub(super) fn boot_with(place: &Place, name: &str, user_data: &str, disk: (&str, &Disk), prepare: &str) -> Self {
+        place.netns.sh(prepare);
+        let folder = place.path(name);
+        let seed = folder.join("disk/var/lib/cloud/seed/nocloud");
+        fs::create_dir_all(&seed).unwrap();
+        fs::write(seed.join("user-data"), user_data).unwrap();
+        fs::write(seed.join("meta-data"), format!("instance-id: {name}\n")).unwrap();
+        fs::create_dir_all(folder.join("devices")).unwrap();
+        let link = folder.join("devices").join(disk.0);
+        fs::remove_file(&link).ok();
+        std::os::unix::fs::symlink(&disk.1.device, link).unwrap();
+        fs::remove_file(folder.join("init")).ok();
+
+        let program = root().join("tests/kit/terraform/boot");
+        let mut command = place.netns.command(program.to_str().unwrap());
+        let mut boot = command.arg(part("cloud-machine")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let alive = boot.stdin.take();
+        let init = folder.join("init");
+        until("systemd runs", || init.exists());
+        let init = fs::read_to_string(init).unwrap().trim().to_owned();
+        Self { boot, alive, folder, init }
+    }
+
+    /// Runs a script as root, whatever comes of it.
+    pub(super) fn try_run(&self, script: &str) -> Output {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]);
+        command.args(["--wd", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "PAGER=cat"]);
+        command.args(["bash", "-c", script]).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a script as root that has to succeed; what it says.
+    #[track_caller]
+    pub(super) fn run(&self, script: &str) -> String {
+        let output = self.try_run(script);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{script}: {}\n{out}{err}\n{}", output.status, self.story());
+        out.trim_end().to_owned()
+    }
+
+    /// Waits until the condition holds, and tells the machine's story if it never does.
+    #[track_caller]
+    pub(super) fn until<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(start.elapsed() < LONG, "waited in vain until {what}\n{}", self.story());
+            pause(Duration::from_millis(200));
+        }
+    }
+
+    /// Whether the node says that it mixes and is listed.
+    pub(super) fn is_ready(&self) -> Option<()> {
+        self.try_run("docker exec nym-mixnode /nym-mixnode health").status.success().then_some(())
+    }
+
+    /// What the unit has said since it was started.
+    pub(super) fn log(&self, unit: &str) -> String {
+        // Machines of one kernel share the id of their boots.
+        let invocation = self.run(&format!("systemctl show --property=InvocationID --value {unit}"));
+        self.run(&format!("journalctl --sync; journalctl --quiet --output=cat _SYSTEMD_INVOCATION_ID={invocation}"))
+    }
+
+    /// Switches it off in order.
+    pub(super) fn power_off(mut self) {
+        self.try_run("systemctl poweroff");
+        until("the machine is off", || self.boot.try_wait().unwrap().is_some());
+    }
+
+    fn story(&self) -> String {
+        let console = fs::read_to_string(self.folder.join("console")).unwrap_or_default();
+        let journal = self.try_run("cloud-init status --long; journalctl --quiet --lines=80 --no-pager 2>&1").stdout;
+        format!("{console}\n{}", String::from_utf8_lossy(&journal))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        self.boot.wait().ok();
+    }
+}
+
+/// The body of what a server answers, if it is there.
+fn get(server: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(server).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LONG, "waited in vain until {what}");
+        pause(Duration::from_millis(100));
+    }
+}
