@@ -81,7 +81,8 @@ control_plane() {
     local component
     for component in kube-controller-manager kube-scheduler; do
         local flags=(--leader-elect=false --bind-address=127.0.0.1 --kubeconfig="${pki}/${component}.conf"
-            --authentication-kubeconfig="${pki}/${component}.conf" --authorization-kubeconfig="${pki}/${component}.conf")
+            --authentication-kubeconfig="${pki}/${component}.conf"
+            --authorization-kubeconfig="${pki}/${component}.conf")
         [[ ${component} == kube-controller-manager ]] && flags+=(--use-service-account-credentials
             --service-account-private-key-file="${pki}/sa.key" --root-ca-file="${pki}/ca.crt"
             --cluster-signing-cert-file="${pki}/ca.crt" --cluster-signing-key-file="${pki}/ca.key")
@@ -107,7 +108,8 @@ node_services() {
 cloud_controller() {
     until "${kubectl[@]}" get node "${NODE}" >/dev/null 2>&1; do sleep 0.3; done
     "${kubectl[@]}" patch node "${NODE}" --subresource=status --type=merge -p "{\"status\": {\"addresses\": [
-        {\"type\": \"InternalIP\", \"address\": \"${NODE_V4}\"}, {\"type\": \"InternalIP\", \"address\": \"${NODE_V6}\"},
+        {\"type\": \"InternalIP\", \"address\": \"${NODE_V4}\"},
+        {\"type\": \"InternalIP\", \"address\": \"${NODE_V6}\"},
         {\"type\": \"Hostname\", \"address\": \"${NODE}\"}]}}"
     "${kubectl[@]}" taint node "${NODE}" node.cloudprovider.kubernetes.io/uninitialized-
 }
