@@ -47,6 +47,7 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 
 lint: ## Clippy, without a single warning
 	$(CARGO) clippy --locked --all-targets --test kit -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --features unsafe-per-packet-traces -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
 deny: ## Check the dependencies' licences, sources and duplicates

@@ -65,6 +65,10 @@ impl PerPacket {
     ///
     /// # Errors
     /// In a program that was built without it.
+    #[cfg_attr(
+        feature = "unsafe-per-packet-traces",
+        expect(clippy::unnecessary_wraps, reason = "without the feature it always fails")
+    )]
     pub fn by_flag() -> Result<Self, NotBuilt> {
         #[cfg(feature = "unsafe-per-packet-traces")]
         return Ok(Self::new());
