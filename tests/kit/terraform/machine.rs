@@ -59,46 +59,21 @@ impl Place {
         self.servers.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     }
 
-    /// Pushes the image with this tag; its reference, and its digest.
+    /// Pushes the image with this tag, and a label that tells it from others; its reference, and its digest.
     pub(super) fn push_image(&self, tag: &str) -> (String, String) {
         let reference = format!("{REGISTRY}/nym-mixnode:{tag}");
-        let layer = self.path("layer.tar");
-        let files = self.path("layer");
-        fs::create_dir_all(&files).unwrap();
-        let libraries = passes(Command::new("ldd").arg(env!("CARGO_BIN_EXE_nym-mixnode")));
-        for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-            passes(Command::new("cp").args(["--parents", "-L", library]).arg(&files));
-        }
-        let program = files.join("nym-mixnode");
-        passes(Command::new("strip").arg("-o").arg(&program).arg(env!("CARGO_BIN_EXE_nym-mixnode")));
-        passes(Command::new("tar").arg("-C").arg(&files).arg("-cf").arg(&layer).arg("."));
         let crane = |arguments: &[&str]| {
             let mut command = self.netns.command(part("crane").to_str().unwrap());
             command.args(arguments).output().unwrap()
         };
-        let layer = layer.to_str().unwrap();
-        let append = ["append", "--insecure", "--oci-empty-base", "--new_layer", layer, "--new_tag", &reference];
-        until("the registry takes the image", || crane(&append).status.success());
-        let version = format!("version={tag}");
-        let mutate = [
-            "mutate",
-            "--insecure",
-            &reference,
-            "--entrypoint",
-            "/nym-mixnode",
-            "--cmd",
-            "run",
-            "--label",
-            &version,
-            "--set-platform",
-            "linux/amd64",
-            "--tag",
-            &reference,
-        ];
-        let output = crane(&mutate);
-        let digest = String::from_utf8(output.stdout).unwrap();
+        let archive = crate::image::archive();
+        let push = ["push", "--insecure", archive.to_str().unwrap(), &reference];
+        until("the registry takes the image", || crane(&push).status.success());
+        let output =
+            crane(&["mutate", "--insecure", &reference, "--label", &format!("tag={tag}"), "--tag", &reference]);
         let error = String::from_utf8_lossy(&output.stderr);
-        let digest = digest.trim().rsplit_once('@').unwrap_or_else(|| panic!("{error}")).1.to_owned();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let digest = told.trim().rsplit_once('@').unwrap_or_else(|| panic!("{error}")).1.to_owned();
         (reference, digest)
     }
 
