@@ -2,6 +2,7 @@
 //!
 //! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
 //! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
+//! `cargo bench --bench pipeline -- telemetry` compares a node that exports its telemetry with one that doesn't.
 
 #![allow(
     clippy::print_stdout,
@@ -22,6 +23,8 @@ mod node;
 #[path = "pipeline/sink.rs"]
 mod sink;
 mod support;
+#[path = "pipeline/telemetry.rs"]
+mod telemetry;
 
 use std::env;
 use std::path::Path;
@@ -43,6 +46,7 @@ fn main() {
         Some("generator") => generator::main(&args[2..]),
         Some("node") => node::main(&args[2..]),
         Some("sink") => sink::main(&args[2..]),
+        _ if args.iter().any(|arg| arg == "telemetry") => telemetry::compare(),
         _ => orchestrate(),
     }
 }

@@ -56,6 +56,7 @@ pub struct Config {
     pub connections: ConnectionsConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     pub shutdown: ShutdownConfig,
     pub limits: LimitsConfig,
 }
@@ -172,6 +173,38 @@ pub struct LogConfig {
     is_of_file: bool,
 }
 
+/// What is counted over which time, and where it is exported to.
+#[derive(Clone, PartialEq)]
+pub struct TelemetryConfig {
+    /// Length of the windows that packets are counted over.
+    pub window: Duration,
+    /// The collector, unless the standard variables name one.
+    pub otlp_endpoint: Option<Url>,
+    /// How it is spoken to, unless the standard variables say so.
+    pub otlp_protocol: OtlpProtocol,
+}
+
+/// The ways to speak OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    Grpc,
+    Http,
+}
+
+impl OtlpProtocol {
+    /// All words for it.
+    pub(crate) const NAMES: [&str; 2] = ["http/protobuf", "grpc"];
+
+    /// The word of the standard variables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http/protobuf",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
     /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
@@ -196,6 +229,16 @@ impl fmt::Debug for DirectoryConfig {
             .field("metrics_url", &redacted(&self.metrics_url))
             .field("topology_refresh", &self.topology_refresh)
             .field("take_over", &self.take_over)
+            .finish()
+    }
+}
+
+impl fmt::Debug for TelemetryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryConfig")
+            .field("window", &self.window)
+            .field("otlp_endpoint", &self.otlp_endpoint.as_ref().map(redacted))
+            .field("otlp_protocol", &self.otlp_protocol)
             .finish()
     }
 }
@@ -245,6 +288,7 @@ impl Config {
             connections: connections(values)?,
             http: http(values)?,
             log: log(values)?,
+            telemetry: telemetry(values)?,
             shutdown: shutdown(values)?,
             limits: limits(values)?,
         })
@@ -396,6 +440,14 @@ fn log(values: &Values) -> Result<LogConfig, ConfigError> {
     Ok(LogConfig { format, filter, is_of_file })
 }
 
+fn telemetry(values: &Values) -> Result<TelemetryConfig, ConfigError> {
+    Ok(TelemetryConfig {
+        window: values.parse(&s::TELEMETRY_WINDOW)?,
+        otlp_endpoint: values.parse_if_set(&s::TELEMETRY_OTLP_ENDPOINT)?,
+        otlp_protocol: values.parse(&s::TELEMETRY_OTLP_PROTOCOL)?,
+    })
+}
+
 fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
     Ok(ShutdownConfig {
         linger: values.parse(&s::SHUTDOWN_LINGER)?,
@@ -433,6 +485,7 @@ defaults_from_table! {
     ConnectionsConfig: connections;
     HttpConfig: http;
     LogConfig: log;
+    TelemetryConfig: telemetry;
     ShutdownConfig: shutdown;
     LimitsConfig: limits;
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::packet::{DropCounters, DropReason, Scheduled};
 use crate::shutdown::PhaseSignal;
@@ -37,24 +38,44 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
+/// The upper bounds of the counts of late packets, in milliseconds.
+pub const LAG_BOUNDS_MS: [u64; 6] = [1, 2, 5, 10, 50, 250];
+
 /// What the forwarders of all workers count.
 #[derive(Debug, Default)]
 pub struct Counters {
     forwarded: AtomicU64,
+    queued: AtomicUsize,
+    lag: [AtomicU64; LAG_BOUNDS_MS.len() + 1],
     connections: AtomicUsize,
     connect_failures: AtomicU64,
 }
 
 impl Counters {
-    /// Counts a packet that was handed whole to the network.
-    pub(crate) fn sent(&self, _packet: &Scheduled) {
-        self.forwarded.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Packets handed whole to the network.
     #[must_use]
     pub fn forwarded(&self) -> u64 {
         self.forwarded.load(Ordering::Relaxed)
+    }
+
+    /// Packets that wait for their next hops.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// How many packets went out by each of [`LAG_BOUNDS_MS`] after their time, and how many even later.
+    #[must_use]
+    pub fn lag(&self) -> [u64; LAG_BOUNDS_MS.len() + 1] {
+        std::array::from_fn(|bucket| self.lag[bucket].load(Ordering::Relaxed))
+    }
+
+    /// Counts a packet that was handed whole to the network, `now`.
+    pub(crate) fn sent(&self, scheduled: &Scheduled, now: Instant) {
+        let late = now.saturating_duration_since(scheduled.due);
+        let bucket = LAG_BOUNDS_MS.iter().position(|bound| late <= Duration::from_millis(*bound));
+        self.lag[bucket.unwrap_or(LAG_BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
+        self.forwarded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Open outgoing connections.
@@ -125,7 +146,7 @@ impl Forwarder {
         if self.peers.len() >= self.settings.next_hops_max {
             return Err(DropReason::TooManyNextHops);
         }
-        let queue = Rc::new(PeerQueue::new(self.settings.queue_packets_max));
+        let queue = Rc::new(PeerQueue::new(self.settings.queue_packets_max, Arc::clone(&self.counters)));
         self.peers.insert(next_hop, Rc::clone(&queue));
         let peer = peer::Peer::new(
             next_hop,

@@ -6,6 +6,7 @@ mod non_interference;
 mod operator;
 mod pulse;
 mod state;
+mod traced;
 mod worker;
 
 use std::convert::Infallible;
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, watch};
+use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, watch};
 use crate::api::{MixRegistration, Topology};
 use crate::config::{Config, ForwardPolicy};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
@@ -33,11 +34,13 @@ use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
 use crate::shutdown::{Phase, PhaseControl, phases};
 use crate::systemd::ServiceManager;
 use crate::telemetry::http;
+use crate::telemetry::otel::Telemetry;
 use crate::telemetry::per_packet::{self, NotLoopback, PerPacket};
 use crate::unwrap::{Engine, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
 use state::Shared;
+use traced::Traced;
 use worker::{Doors, Settings};
 
 pub use state::NodeStatus;
@@ -84,6 +87,8 @@ pub struct RunOptions {
     pub announce: Option<AnnounceWatch>,
     /// Traces of single packets, for development on loopback.
     pub per_packet: Option<PerPacket>,
+    /// The way out for spans and metrics.
+    pub telemetry: Telemetry,
 }
 
 /// Why a node could not start or go on.
@@ -154,6 +159,8 @@ pub async fn run(
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
+    let telemetry = options.telemetry.clone();
+    let client = Traced::new(client, telemetry.clone());
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     let allow = |topology: &Topology| {
         // A topology that must not be used ends the node below.
@@ -166,11 +173,8 @@ pub async fn run(
     }
     info!("Starting presence notifier...");
     info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
-    let operator = Operator::start(
-        View::new(&config, &keys, &node.shared, heartbeat.state(), Arc::clone(&announcing)),
-        http,
-        manager,
-    );
+    let view = View::new(&config, &keys, &node.shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
+    let operator = Operator::start(view, http, manager);
     let is_registered = || heartbeat.state().registered();
     report(SupervisorEvent::Ready { status: node.shared.status(is_registered()), http: operator.address() });
 
@@ -181,13 +185,14 @@ pub async fn run(
             announcing.begun().await;
             heartbeat.run(|| shared.listener.received(), allow).await
         };
+        let detect = async |detector: &Detector| telemetry.detect(detector.detect()).await;
         tokio::select! {
             biased;
             () = stop => Ok(()),
             worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
             problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
-            never = watch(announce, &announcing, &shared.announce_changes, |addresses| {
+            never = watch(announce, &announcing, &shared.announce_changes, detect, |addresses| {
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
             }) => match never {},
             never = node.shared.tick(|| {
@@ -203,6 +208,7 @@ pub async fn run(
         sleep(config.shutdown.linger).await;
     }
     let (shared, drained) = node.drain(config.shutdown.drain_deadline).await;
+    telemetry.stop(operator.readings()).await;
     report(SupervisorEvent::Stopped { status: shared.status(false) });
     ended.and(drained)
 }

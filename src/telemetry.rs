@@ -4,10 +4,15 @@
 //! from local state that does not depend on which incoming packet became which outgoing one. So counts are of closed
 //! windows and rounded up, and nothing tells of a single packet or a peer.
 
+pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod instruments;
 pub mod log;
+pub mod losses;
+pub mod otel;
 pub mod per_packet;
+pub mod process;
+pub mod readings;
 pub mod reference;
 pub mod window;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nym_mixnode::config::{Config, Source, Values, settings};
 use nym_mixnode::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, RunOptions};
+use nym_mixnode::telemetry::otel::{self, Telemetry};
 
 use crate::NODE_CORE;
 use crate::support::pin_to_core;
@@ -27,6 +28,7 @@ pub(crate) fn main(args: &[String]) {
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::MIX_WORKERS.about, "1");
     set(&settings::HTTP_LISTEN.about, "off");
+    set(&settings::TELEMETRY_WINDOW.about, "10s");
     let config = Config::from_values(&values).expect("a configuration");
     let mut private = [0; 32];
     bs58::decode(key).onto(&mut private).expect("32 bytes in base58");
@@ -39,7 +41,11 @@ pub(crate) fn main(args: &[String]) {
         let wait = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(tokio::task::spawn_blocking(wait).await);
     };
-    runtime.block_on(node::run(config, keys, RunOptions::default(), stop, |_| {})).expect("the node runs");
+    // Without an endpoint in the environment nothing is exported.
+    let exports = otel::Settings::of_process(&config.telemetry).expect("allowed variables");
+    let telemetry = exports.map(|exports| Telemetry::start(&exports, None).expect("exporters")).unwrap_or_default();
+    let options = RunOptions { telemetry, ..RunOptions::default() };
+    runtime.block_on(node::run(config, keys, options, stop, |_| {})).expect("the node runs");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a program without a runtime")]

@@ -1,7 +1,7 @@
 //! Finding the addresses that others reach this machine at, in a fixed order.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -87,6 +87,18 @@ pub struct DetectionConfig {
     pub allow_private: bool,
     /// Time between two looks.
     pub recheck: Duration,
+}
+
+impl DetectionConfig {
+    /// The cloud that the machine stands in, as far as that is known without asking anybody.
+    #[must_use]
+    pub fn known_cloud(&self) -> Option<&'static str> {
+        match self.cloud {
+            CloudChoice::None => None,
+            CloudChoice::Is(cloud) => Some(cloud.name()),
+            CloudChoice::Auto => dmi::cloud(Path::new(dmi::DMI_DIR)).ok().map(|(cloud, _)| cloud.name()),
+        }
+    }
 }
 
 impl fmt::Debug for DetectionConfig {

@@ -83,12 +83,13 @@ impl Announcing {
     }
 }
 
-/// Looks again at intervals and on SIGHUP; `on_change` gets the new addresses, before `announcing` tells them. Without
-/// a watch SIGHUP is only answered.
+/// Looks again at intervals and on SIGHUP, with `detect`; `on_change` gets the new addresses, before `announcing` tells
+/// them. Without a watch SIGHUP is only answered.
 pub async fn watch(
     watch: Option<AnnounceWatch>,
     announcing: &Announcing,
     changes: &AtomicU64,
+    detect: impl AsyncFn(&Detector) -> Detection,
     on_change: impl Fn(&[AnnounceAddr]),
 ) -> Infallible {
     let mut hangups = signal(SignalKind::hangup())
@@ -108,7 +109,7 @@ pub async fn watch(
             () = sleep(pause) => {}
             () = hangup(hangups.as_mut()) => info!("SIGHUP: looking again for the announced addresses"),
         }
-        let found = detector.detect().await;
+        let found = detect(&detector).await;
         if before.is_empty() && found.announce.is_empty() {
             if announcing.lack(found.tried()) {
                 warn!("still no address to announce: {}", found.tried());

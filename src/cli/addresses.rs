@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::address::{AnnounceAddr, Announced, Detection, Detector};
 use crate::config::settings as s;
 use crate::config::{Config, Source, Values};
+use crate::telemetry::otel::Telemetry;
 
 use super::Failure;
 use super::output::say;
@@ -47,12 +48,12 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// When nothing is found, and nothing comes by itself.
-pub(super) async fn find_missing(config: &Config) -> Result<Option<Found>, Failure> {
+pub(super) async fn find_missing(config: &Config, telemetry: &Telemetry) -> Result<Option<Found>, Failure> {
     if !config.announce.addresses.is_empty() {
         return Ok(None);
     }
     let detector = Detector::new(config.announce.detection.clone(), config.announce.port);
-    let detection = detector.detect().await;
+    let detection = telemetry.detect(detector.detect()).await;
     let detection = if detection.is_awaited { detection } else { detection.found()? };
     for step in detection.steps.iter().filter(|step| step.failed) {
         tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);
@@ -67,7 +68,7 @@ pub(super) async fn find_missing(config: &Config) -> Result<Option<Found>, Failu
 /// # Errors
 /// When a setting isn't allowed, or nothing is configured and nothing found.
 pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
-    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(values)?).await? {
+    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(values)?, &Telemetry::default()).await? {
         for line in announcing(&detection) {
             say(&mut *out, line)?;
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::doctor::{self, Finding, Level, Patient};
+use crate::telemetry::otel::Telemetry;
 
 use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 
 /// Completes the configuration as `run` does; what is lacking is a finding of the examination itself.
 async fn find_announced(config: &mut Config) -> Option<Finding> {
-    match find_missing(config).await {
+    match find_missing(config, &Telemetry::default()).await {
         Ok(Some(Found { detection, .. })) if detection.is_awaited => {
             let fix = "wait for the load balancer: the node registers by itself once it has an address";
             Some(Finding::warning("announce", format!("no address yet: {}", detection.tried()), fix))

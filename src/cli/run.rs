@@ -20,6 +20,7 @@ use crate::node::{self, NodeError, PROTOCOL_VERSION, RunOptions, SupervisorEvent
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
 use crate::telemetry::log::{self, LogFormat};
+use crate::telemetry::otel::{self, StartError, Telemetry};
 use crate::telemetry::per_packet::PerPacket;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
@@ -99,6 +100,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let keys = load_keys(&home, &config)?;
     limits::raise_nofile(&config.limits)?;
+    let telemetry = start_telemetry(&config)?;
     let (stop, mut stopped) = oneshot::channel();
     let report = move |event| {
         if args.supervised {
@@ -109,7 +111,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let found = tokio::select! {
             // Configured addresses take no time, and a node that has them starts and stops in order.
             biased;
-            found = find_missing(&config) => found?,
+            found = find_missing(&config, &telemetry) => found?,
             // Asked to stop before anything has begun.
             _ = &mut stopped => return Ok(()),
         };
@@ -123,6 +125,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             service_manager: ServiceManager::from_environment().map(Arc::new),
             announce,
             per_packet,
+            telemetry,
         };
         let stopped = async { drop(stopped.await) };
         Ok(node::run(config, keys, options, stopped, report).await?)
@@ -155,6 +158,18 @@ fn overrides(args: &Args) -> Values {
         overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
     }
     overrides
+}
+
+/// Starts the export of telemetry, if there is to be any.
+fn start_telemetry(config: &Config) -> Result<Telemetry, Failure> {
+    let settings =
+        otel::Settings::of_process(&config.telemetry).map_err(|problems| Failure::all(Exit::CONFIG, problems))?;
+    let Some(settings) = settings else { return Ok(Telemetry::default()) };
+    let cloud = config.announce.detection.known_cloud();
+    Telemetry::start(&settings, cloud).map_err(|error| match error {
+        StartError::Exporter { .. } => Failure::new(Exit::CONFIG, error),
+        StartError::Thread(_) => Failure::new(Exit::NO_RESOURCES, error),
+    })
 }
 
 fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::address::Host;
 use super::home::NodeId;
-use super::{ForwardPolicy, parse};
+use super::{ForwardPolicy, OtlpProtocol, parse};
 use crate::address::{AnnounceSource, CloudChoice};
 use crate::telemetry::log::{LogFilter, LogFormat};
 
@@ -68,6 +68,7 @@ kinds! {
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);
     LogFormat: Kind::Choice(&LogFormat::NAMES);
     LogFilter: Kind::Text;
+    OtlpProtocol: Kind::Choice(&OtlpProtocol::NAMES);
 }
 
 impl Kind {

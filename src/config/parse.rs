@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::ForwardPolicy;
 use super::home::NodeId;
+use super::{ForwardPolicy, OtlpProtocol};
 
 const TEXT_CHARS_MAX: usize = 128;
 
@@ -42,6 +42,15 @@ pub(super) fn count<N: FromStr + PartialOrd>(text: &str, allowed: RangeInclusive
 
 pub(super) fn duration(text: &str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| allowed.contains(duration))
+}
+
+/// A duration without a part of a second.
+pub(super) fn seconds(text: &str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
+    duration(text, allowed).filter(|duration| duration.subsec_nanos() == 0)
+}
+
+pub(super) fn otlp_protocol(text: &str) -> Option<OtlpProtocol> {
+    [OtlpProtocol::Http, OtlpProtocol::Grpc].into_iter().find(|protocol| protocol.name() == text)
 }
 
 pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> {

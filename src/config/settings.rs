@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::ForwardPolicy;
 use super::address::Host;
 use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
-use super::parse::{address_or_off, count, duration, id, path, policy, service, size, switch, text, url};
+use super::parse::{
+    address_or_off, count, duration, id, otlp_protocol, path, policy, seconds, service, size, switch, text, url,
+};
+use super::{ForwardPolicy, OtlpProtocol};
 use crate::address::{AnnounceSource, CloudChoice};
 use crate::telemetry::log::{LogFilter, LogFormat};
 
@@ -226,7 +228,7 @@ settings! {
 
     HTTP_LISTEN: Option<SocketAddr> = "http.listen", Value("127.0.0.1:8000"), address_or_off,
         "an IP address with its port, such as 127.0.0.1:8000, or off",
-        "Where the node tells its operator how it is, by HTTP: /livez, /readyz and /status.\n\
+        "Where the node tells its operator how it is, by HTTP: /livez, /readyz, /status and /metrics.\n\
          Leave it on loopback, or where only you can reach it.";
 
     LOG_FORMAT: LogFormat = "log.format", Value("text"), |t| t.parse().ok(),
@@ -237,6 +239,17 @@ settings! {
         "a log filter such as info or warn,nym_mixnode::directory=debug",
         "What is logged. The variable `RUST_LOG` wins over this file, and a flag or variable of this setting\n\
          over that.";
+
+    TELEMETRY_WINDOW: Duration = "telemetry.window", Value("1m"), |t| seconds(t, SEC(10)..=SEC(3600)),
+        "a duration of whole seconds from 10s to 1h, such as 1m",
+        "Packets are counted over windows of this length, which end at multiples of it. Longer ones tell less.";
+    TELEMETRY_OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint",
+        Follows("OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is exported"), url,
+        "an http:// or https:// URL without query or fragment",
+        "The OpenTelemetry collector that spans and metrics are exported to. The standard OTEL_ variables win over it.";
+    TELEMETRY_OTLP_PROTOCOL: OtlpProtocol = "telemetry.otlp_protocol", Value("http/protobuf"), otlp_protocol,
+        "http/protobuf or grpc",
+        "How the collector is spoken to: http/protobuf (its port is 4318, mostly) or grpc (4317).";
 
     SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 5s",

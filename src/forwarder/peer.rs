@@ -28,11 +28,12 @@ pub(super) struct PeerQueue {
     packets_max: usize,
     changed: Notify,
     closed: Cell<bool>,
+    counters: Arc<Counters>,
 }
 
 impl PeerQueue {
-    pub(super) fn new(packets_max: usize) -> Self {
-        Self { packets: RefCell::default(), packets_max, changed: Notify::new(), closed: Cell::new(false) }
+    pub(super) fn new(packets_max: usize, counters: Arc<Counters>) -> Self {
+        Self { packets: RefCell::default(), packets_max, changed: Notify::new(), closed: Cell::new(false), counters }
     }
 
     pub(super) fn push(&self, scheduled: Scheduled) -> Result<(), DropReason> {
@@ -41,6 +42,7 @@ impl PeerQueue {
             return Err(DropReason::NextHopQueueFull);
         }
         packets.push_back(scheduled);
+        self.counters.queued.fetch_add(1, Ordering::Relaxed);
         self.changed.notify_one();
         Ok(())
     }
@@ -99,6 +101,7 @@ impl Peer {
         }
         self.queue.closed.set(true);
         for _ in self.queue.packets.borrow_mut().drain(..) {
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.drops.count(DropReason::Shutdown);
         }
     }
@@ -176,6 +179,7 @@ impl Peer {
         let mut packets = self.queue.packets.borrow_mut();
         while packets.front().is_some_and(|first| first.due + self.settings.stale_after <= now) {
             packets.pop_front();
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.drops.count(DropReason::NextHopUnreachable);
         }
     }
@@ -202,13 +206,15 @@ impl Peer {
             Err(error) => return Err(error),
         };
         connection.offset += written;
+        let now = Instant::now();
         while let Some(first) = packets.front() {
             let len = first.packet.frame().len();
             if connection.offset < len {
                 break;
             }
             connection.offset -= len;
-            self.counters.sent(first);
+            self.counters.sent(first, now);
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             packets.pop_front();
         }
         Ok(())

@@ -22,7 +22,13 @@ use crate::systemd::{Notice, ServiceManager};
 use crate::telemetry::http::{
     Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, Status, Subject, TopologyStatus,
 };
-use crate::telemetry::window::{Counts, Levels, Windows, wall_clock};
+use crate::telemetry::instruments as i;
+use crate::telemetry::log::lost_lines;
+use crate::telemetry::losses::Losses;
+use crate::telemetry::otel::Telemetry;
+use crate::telemetry::process::descriptors_max;
+use crate::telemetry::readings::{self, Reading};
+use crate::telemetry::window::{Sample, Told, Windows, wall_clock};
 
 /// How often systemd's line on the node is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -55,6 +61,7 @@ impl Operator {
         let view = Arc::new(view);
         let mut tasks = JoinSet::new();
         let windows = Arc::clone(&view);
+        windows.windows.begin(windows.shared.effort());
         tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
@@ -71,6 +78,11 @@ impl Operator {
     /// Where it answers by HTTP.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// The metrics now.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        self.view.readings()
     }
 
     /// From now on the node is not ready: the first step of its stop.
@@ -112,6 +124,10 @@ pub(super) struct View {
     windows: Windows,
     stopping: AtomicBool,
     started: Instant,
+    /// By the wall clock.
+    started_at: Duration,
+    telemetry: Telemetry,
+    losses: Arc<Losses>,
     facts: Facts,
 }
 
@@ -133,6 +149,7 @@ impl View {
         shared: &Arc<Shared>,
         heartbeat: HeartbeatState,
         announcing: Arc<Announcing>,
+        telemetry: Telemetry,
     ) -> Self {
         let facts = Facts {
             identity_key: keys.identity_public.clone(),
@@ -143,29 +160,64 @@ impl View {
             memory_bytes: config.mix.memory_bytes,
             connections_max: config.connections.total_max,
         };
-        let (windows, started) = (Windows::default(), Instant::now());
-        let stopping = AtomicBool::new(false);
-        Self { shared: Arc::clone(shared), heartbeat, announcing, windows, stopping, started, facts }
+        Self {
+            shared: Arc::clone(shared),
+            heartbeat,
+            announcing,
+            windows: Windows::new(config.telemetry.window),
+            stopping: AtomicBool::new(false),
+            started: Instant::now(),
+            started_at: wall_clock(),
+            losses: telemetry.losses(),
+            telemetry,
+            facts,
+        }
     }
 
     /// Ends windows by this clock, for as long as it is polled.
     pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
-        self.windows.run(now, || self.count()).await
+        self.windows.run(now, || self.count(), |told| self.export(told)).await
     }
 
     /// What is counted, exactly: for the windows, which round it.
-    pub(super) fn count(&self) -> (Counts, Levels) {
-        let exact = self.shared.status(false);
-        let levels =
-            Levels { pool: exact.pool, connections_in: exact.connections_in, connections_out: exact.connections_out };
-        let counts = Counts {
-            received: exact.received,
-            forwarded: exact.forwarded,
-            final_hop: exact.final_hop,
-            dropped: exact.dropped,
-            bad_frames: exact.bad_frames,
-        };
-        (counts, levels)
+    pub(super) fn count(&self) -> Sample {
+        self.shared.sample()
+    }
+
+    /// Hands a window that has ended to the exporters.
+    fn export(&self, told: &Told) {
+        if let Some(window) = &told.packets.window {
+            self.telemetry.window_ended(window, self.readings());
+        }
+    }
+
+    fn of_node(&self) -> Vec<Reading> {
+        let is = |verdict: bool| u64::from(verdict);
+        let up = self.heartbeat.registered() && self.heartbeat.last_error().is_none();
+        let failures = self.heartbeat.failures();
+        let mut all = vec![
+            Reading::whole(&i::READY, is(self.readiness().is_ok())),
+            Reading::whole(&i::LIVE, is(self.liveness().is_ok())),
+            Reading::whole(&i::BUILD_INFO, 1)
+                .with("version", env!("CARGO_PKG_VERSION"))
+                .with("protocol", PROTOCOL_VERSION),
+            Reading::whole(&i::WORKERS, self.shared.pools.len() as u64),
+            Reading::time(&i::WINDOW, self.windows.length()),
+            Reading::whole(&i::ANNOUNCE_CHANGES, self.shared.announce_changes.load(Ordering::Relaxed)),
+            Reading::whole(&i::DIRECTORY_UP, is(up)),
+            Reading::whole(&i::DIRECTORY_FAILURES, failures.register).with("call", "register"),
+            Reading::whole(&i::DIRECTORY_FAILURES, failures.topology).with("call", "topology"),
+            Reading::whole(&i::DIRECTORY_FAILURES, failures.metrics).with("call", "metrics"),
+            Reading::time(&i::PROCESS_START, self.started_at),
+            Reading::time(&i::PROCESS_UPTIME, self.started.elapsed()),
+        ];
+        all.extend(descriptors_max().map(|limit| Reading::whole(&i::PROCESS_MAX_FDS, limit)));
+        if let Some(facts) = self.heartbeat.topology() {
+            all.push(Reading::whole(&i::TOPOLOGY_NODES, facts.mixes as u64).with("kind", "mix"));
+            all.push(Reading::whole(&i::TOPOLOGY_NODES, facts.gateways as u64).with("kind", "gateway"));
+            all.extend(facts.fetched_at.map(|at| Reading::time(&i::TOPOLOGY_AGE, at.elapsed())));
+        }
+        all
     }
 
     /// One line.
@@ -245,6 +297,14 @@ impl Subject for View {
             },
             packets: self.windows.told(),
         }
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        let mut all = readings::of_windows(&self.windows.all_told());
+        all.extend(self.of_node());
+        all.extend(readings::of_losses(&self.losses));
+        all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));
+        all
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the parts of a node share: buffers, counters, the forwarding policy; and its status, read from them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Handle, RuntimeMetrics};
 
 use super::pulse::Pulses;
 use crate::forwarder::{self, Policy};
@@ -13,6 +15,8 @@ use crate::listener::{self, ConnectionLimits};
 use crate::mix::PoolGauge;
 use crate::packet::{BufferPool, DropCounters, DropReason};
 use crate::telemetry::per_packet::PerPacket;
+use crate::telemetry::process::Usage;
+use crate::telemetry::window::{Counts, Effort, Levels, Sample};
 use crate::unwrap::ReplayFilter;
 
 /// Lent to every worker, and read by the status.
@@ -33,7 +37,12 @@ pub(super) struct Shared {
     /// Where each packet is traced, if this node does that.
     #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
     pub(super) recorder: std::sync::OnceLock<Arc<crate::telemetry::per_packet::Recorder>>,
+    /// Of the control runtime and of every worker's.
+    pub(super) runtimes: Mutex<Vec<RuntimeMetrics>>,
     final_hop: AtomicU64,
+    unwrapped: AtomicU64,
+    unwrap_cpu_ns: AtomicU64,
+    delayed: AtomicU64,
 }
 
 /// What a node counts, exactly. For its own supervisor on the same machine (localnet) and for tests, never exported.
@@ -85,7 +94,12 @@ impl Shared {
             announce_changes: AtomicU64::new(0),
             #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
             recorder: std::sync::OnceLock::new(),
+            // The control runtime, on which a node starts; each worker adds its own.
+            runtimes: Mutex::new(Handle::try_current().map(|control| control.metrics()).into_iter().collect()),
             final_hop: AtomicU64::new(0),
+            unwrapped: AtomicU64::new(0),
+            unwrap_cpu_ns: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
         })
     }
 
@@ -109,6 +123,63 @@ impl Shared {
 
     pub(super) fn count_final(&self) {
         self.final_hop.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a batch that was unwrapped in this CPU time.
+    pub(super) fn count_unwrapped(&self, packets: usize, cpu: Duration) {
+        self.unwrapped.fetch_add(packets as u64, Ordering::Relaxed);
+        self.unwrap_cpu_ns.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Counts a packet whose delay has passed.
+    pub(super) fn count_delayed(&self) {
+        self.delayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Everything that telemetry may round and tell. It is told of the whole node, and never of one worker.
+    pub(super) fn sample(&self) -> Sample {
+        let NodeStatus { received, forwarded, final_hop, dropped, in_flight, pool, bad_frames, .. } =
+            self.status(false);
+        let queue_forward = self.forwarder.queued() as u64;
+        Sample {
+            counts: Counts {
+                received,
+                unwrapped: self.unwrapped.load(Ordering::Relaxed),
+                delayed: self.delayed.load(Ordering::Relaxed),
+                forwarded,
+                final_hop,
+                dropped,
+                bad_frames,
+                refusals: self.listener.refused(),
+                timeouts: self.listener.timeouts(),
+                failures: self.forwarder.connect_failures(),
+            },
+            levels: Levels {
+                pool,
+                queue_unwrap: in_flight.saturating_sub(pool + queue_forward),
+                queue_forward,
+                connections_in: self.connections.open() as u64,
+                connections_out: self.forwarder.connections() as u64,
+            },
+            lag: self.forwarder.lag(),
+            effort: self.effort(),
+        }
+    }
+
+    /// What the work takes.
+    pub(super) fn effort(&self) -> Effort {
+        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let usage = Usage::now();
+        Effort {
+            unwrap_cpu: Duration::from_nanos(self.unwrap_cpu_ns.load(Ordering::Relaxed)),
+            process_cpu: usage.cpu,
+            busy: runtimes.iter().map(|runtime| runtime.worker_total_busy_duration(0)).sum(),
+            tasks: runtimes.iter().map(|runtime| runtime.num_alive_tasks() as u64).sum(),
+            memory: usage.memory,
+            memory_virtual: usage.memory_virtual,
+            descriptors: usage.descriptors,
+            threads: usage.threads,
+        }
     }
 
     pub(super) fn status(&self, registered: bool) -> NodeStatus {

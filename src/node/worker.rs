@@ -6,7 +6,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ use crate::listener::{self, Admitted, Deadlines, Intake};
 use crate::mix;
 use crate::packet::{DropReason, PacketBuf, Received, Scheduled};
 use crate::shutdown::PhaseSignal;
+use crate::telemetry::process::cpu_of_thread;
 use crate::unwrap::{Engine, Outcome};
 
 /// Packets unwrapped at one go: enough for engines that work side by side, and short enough (some 1.5 ms on the
@@ -112,6 +113,7 @@ impl Worker {
             .event_interval(4)
             .build()?;
         let (number, shared) = (self.number, Arc::clone(&self.shared));
+        shared.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.metrics());
         LocalSet::new().block_on(&runtime, shared.pulses.accompany(number, self.serve()));
         Ok(())
     }
@@ -136,11 +138,15 @@ impl Worker {
     pub(super) async fn mix<A: Future<Output = ()>>(
         self,
         arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
-        release: impl FnMut(Scheduled),
+        mut release: impl FnMut(Scheduled),
     ) {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
+        let release = |scheduled| {
+            shared.count_delayed();
+            release(scheduled);
+        };
         let pool = mix::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
         let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared);
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
@@ -190,7 +196,9 @@ async fn unwrap_all(
             packets.push(packet);
             arrivals.push(at);
         }
+        let cpu_before = cpu_of_thread();
         engine.unwrap_batch(&mut packets, &mut outcomes);
+        shared.count_unwrapped(packets.len(), cpu_of_thread().saturating_sub(cpu_before));
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
                 Outcome::Forward { next_hop, delay } => {

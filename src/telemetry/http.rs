@@ -1,4 +1,4 @@
-//! The node's answers by HTTP, for its operator: `/livez`, `/readyz` and `/status`.
+//! The node's answers by HTTP, for its operator: `/livez`, `/readyz`, `/status` and `/metrics`.
 //!
 //! Everything is answered from memory, at once. A request has no body that is read, and no effect.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL};
+use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,6 +16,8 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::exposition::{self, Format};
+use super::readings::Reading;
 use super::window::Packets;
 use crate::address::ToldAddress;
 use crate::http::{Limits, ListenError, Server};
@@ -36,6 +38,8 @@ pub trait Subject: Send + Sync + 'static {
     fn readiness(&self) -> Result<(), Problem>;
     /// Everything else.
     fn status(&self) -> Status;
+    /// The metrics.
+    fn readings(&self) -> Vec<Reading>;
 }
 
 /// Why the answer is no.
@@ -196,7 +200,8 @@ pub(crate) fn router(subject: Arc<dyn Subject>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
-        .fallback(move || refuse(StatusCode::NOT_FOUND, "here are /livez, /readyz and /status\n"))
+        .route("/metrics", get(metrics))
+        .fallback(move || refuse(StatusCode::NOT_FOUND, "here are /livez, /readyz, /status and /metrics\n"))
         .method_not_allowed_fallback(method)
         .with_state(subject)
 }
@@ -211,6 +216,13 @@ async fn readyz(State(subject): State<Arc<dyn Subject>>, headers: HeaderMap) -> 
 
 async fn status(State(subject): State<Arc<dyn Subject>>) -> Response {
     uncached(Json(subject.status()))
+}
+
+async fn metrics(State(subject): State<Arc<dyn Subject>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = Format::of_accept(accept);
+    let content_type = [(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
+    uncached((content_type, exposition::text(&subject.readings(), format)))
 }
 
 /// One line for people; JSON for who asks for it.

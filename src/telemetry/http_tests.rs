@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
+use crate::telemetry::instruments::READY;
 
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,6 +56,10 @@ impl Subject for Scripted {
             },
             packets: Packets::default(),
         }
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        vec![Reading::whole(&READY, 0)]
     }
 }
 

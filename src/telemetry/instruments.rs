@@ -207,9 +207,9 @@ metrics! {
         "Time since the node started", NO_PACKETS;
 
     TOKIO_BUSY = "tokio.busy", "tokio_busy_seconds_total", "s", Seconds, [],
-        "Time that the runtimes of all workers were at work", TICK_CPU;
+        "Time that all runtimes, the workers' and the control's, were at work", TICK_CPU;
     TOKIO_TASKS = "tokio.tasks", "tokio_tasks", "{task}", Gauge, [],
-        "Tasks of the runtimes of all workers, about one for each connection", TICK_4;
+        "Tasks of all runtimes, without those that serve one packet connection", TICK_4;
 
     EXPORTED = "telemetry.exported", "telemetry_exported_total", "{item}", Counter, ["signal": Words(SIGNALS)],
         "Spans, and sets of metrics, that a collector took", NO_PACKETS;
@@ -282,6 +282,12 @@ const fn directory_span(name: &'static str, help: &'static str) -> Span {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_lag_is_told_in_the_buckets_that_it_is_counted_in() {
+        let counted = crate::forwarder::LAG_BOUNDS_MS.map(|ms| std::time::Duration::from_millis(ms).as_secs_f64());
+        assert_eq!(LAG_BOUNDS, counted);
+    }
 
     #[test]
     fn no_two_metrics_share_a_name() {

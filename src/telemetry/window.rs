@@ -2,6 +2,9 @@
 //!
 //! Exact counts at times of the asker's choosing would tell which packets were dropped or still wait, and so narrow
 //! down which incoming packet an outgoing one can be.
+//!
+//! A test drives the windows without a clock: [`Windows::end`] takes the time and the exact [`Sample`], and gives what
+//! may be told from then on.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,24 +14,36 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-/// Windows end on multiples of this, by the wall clock.
-pub const WINDOW: Duration = Duration::from_mins(1);
+use super::instruments::LAG_BOUNDS;
 
-/// No window is shorter, at the start of the node or after a step of the clock: the next boundary ends it instead.
-const WINDOW_MIN: Duration = Duration::from_secs(30);
+/// Windows end on multiples of this by the wall clock, unless the configuration says otherwise.
+pub const WINDOW: Duration = Duration::from_mins(1);
 
 /// Packets are told in multiples of this.
 const PACKETS: u64 = 64;
 /// Drops and bad frames are rarer, and told in multiples of this.
 const DROPS: u64 = 8;
-/// Connections are told in multiples of this.
-const CONNECTIONS: u64 = 4;
+/// Connections, descriptors, threads and tasks are told in multiples of this.
+const FEW: u64 = 4;
+/// Memory is told in multiples of this.
+const MEMORY: u64 = 1 << 20;
+/// CPU time is told in multiples of this.
+const CPU_MS: u64 = 10;
+/// The lag of fewer packets than these is held back, until there are so many.
+const LAG_PACKETS_MIN: u64 = 256;
+
+/// How many packets were late by how much: one count for each of [`LAG_BOUNDS`], and one for all that were later.
+pub type Lag = [u64; LAG_BOUNDS.len() + 1];
 
 /// What is counted, since the start of the node or over one window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Whole frames taken from the network.
     pub received: u64,
+    /// Packets that were unwrapped, whatever came of them.
+    pub unwrapped: u64,
+    /// Packets whose delay has passed.
+    pub delayed: u64,
     /// Packets handed whole to the network.
     pub forwarded: u64,
     /// Packets that ended here.
@@ -38,6 +53,12 @@ pub struct Counts {
     pub dropped: BTreeMap<String, u64>,
     /// Frames that were none and closed their connection.
     pub bad_frames: u64,
+    /// Connections closed at once, for there were too many.
+    pub refusals: u64,
+    /// Connections closed because they took too long.
+    pub timeouts: u64,
+    /// Connections to next hops that failed or broke.
+    pub failures: u64,
 }
 
 /// What goes up and down, at the end of a window.
@@ -45,19 +66,67 @@ pub struct Counts {
 pub struct Levels {
     /// Packets that wait for their delay to pass.
     pub pool: u64,
+    /// Packets that wait to be unwrapped, or for their place in the pool.
+    pub queue_unwrap: u64,
+    /// Packets that wait for their next hop.
+    pub queue_forward: u64,
     /// Incoming connections.
     pub connections_in: u64,
     /// Outgoing connections.
     pub connections_out: u64,
 }
 
+/// What the work takes, since the start of the node or now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// CPU time of unwrapping.
+    pub unwrap_cpu: Duration,
+    /// CPU time of the process.
+    pub process_cpu: Duration,
+    /// Time that the runtimes were at work.
+    pub busy: Duration,
+    /// Tasks of the runtimes.
+    pub tasks: u64,
+    /// Resident memory, in bytes.
+    pub memory: u64,
+    /// Virtual memory, in bytes.
+    pub memory_virtual: u64,
+    /// Open file descriptors.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+/// Everything that is counted or measured, exactly, at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sample {
+    pub counts: Counts,
+    pub levels: Levels,
+    pub lag: Lag,
+    pub effort: Effort,
+}
+
+/// Everything that may be told of a [`Sample`] and those before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    pub packets: Packets,
+    /// Since the start of the node.
+    pub lag: Lag,
+    pub effort: Effort,
+}
+
 /// A window that is over, rounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// When it ended, in seconds since the epoch.
+    /// The multiple of a window's length at which it began, in seconds since the epoch.
+    pub started_at: u64,
+    /// The multiple of a window's length at which it ended, in seconds since the epoch.
     pub ended_at: u64,
-    /// How long it was, in seconds.
+    /// How long it was, in seconds; less than from the one to the other where the node started in between.
     pub seconds: u64,
+    /// CPU time of unwrapping in it, in milliseconds; for the spans.
+    #[serde(skip)]
+    pub unwrap_cpu_ms: u64,
     /// What was counted in it.
     #[serde(flatten)]
     pub counts: Counts,
@@ -77,14 +146,21 @@ pub struct Packets {
 
 /// The windows of one run of a node.
 #[derive(Debug)]
-pub struct Windows(Mutex<State>);
+pub struct Windows {
+    length: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
     /// The exact counts at the end of the last window.
     exact: Counts,
+    /// The exact lag that has been told.
+    lag: Lag,
+    /// The exact CPU time of unwrapping at the end of the last window.
+    unwrap_cpu: Duration,
     since: Instant,
-    told: Packets,
+    told: Told,
 }
 
 impl Counts {
@@ -93,10 +169,15 @@ impl Counts {
         let dropped = self.dropped.iter().map(|(reason, count)| (reason.clone(), count.saturating_sub(before(reason))));
         Self {
             received: self.received.saturating_sub(earlier.received),
+            unwrapped: self.unwrapped.saturating_sub(earlier.unwrapped),
+            delayed: self.delayed.saturating_sub(earlier.delayed),
             forwarded: self.forwarded.saturating_sub(earlier.forwarded),
             final_hop: self.final_hop.saturating_sub(earlier.final_hop),
             dropped: dropped.collect(),
             bad_frames: self.bad_frames.saturating_sub(earlier.bad_frames),
+            refusals: self.refusals.saturating_sub(earlier.refusals),
+            timeouts: self.timeouts.saturating_sub(earlier.timeouts),
+            failures: self.failures.saturating_sub(earlier.failures),
         }
     }
 
@@ -104,18 +185,28 @@ impl Counts {
         let dropped = self.dropped.into_iter().map(|(reason, count)| (reason, round_up(count, DROPS)));
         Self {
             received: round_up(self.received, PACKETS),
+            unwrapped: round_up(self.unwrapped, PACKETS),
+            delayed: round_up(self.delayed, PACKETS),
             forwarded: round_up(self.forwarded, PACKETS),
             final_hop: round_up(self.final_hop, PACKETS),
             dropped: dropped.filter(|(_, count)| *count > 0).collect(),
             bad_frames: round_up(self.bad_frames, DROPS),
+            refusals: round_up(self.refusals, DROPS),
+            timeouts: round_up(self.timeouts, DROPS),
+            failures: round_up(self.failures, DROPS),
         }
     }
 
     fn add(&mut self, window: &Self) {
         self.received += window.received;
+        self.unwrapped += window.unwrapped;
+        self.delayed += window.delayed;
         self.forwarded += window.forwarded;
         self.final_hop += window.final_hop;
         self.bad_frames += window.bad_frames;
+        self.refusals += window.refusals;
+        self.timeouts += window.timeouts;
+        self.failures += window.failures;
         for (reason, count) in &window.dropped {
             *self.dropped.entry(reason.clone()).or_default() += count;
         }
@@ -126,56 +217,133 @@ impl Levels {
     fn rounded_up(self) -> Self {
         Self {
             pool: round_up(self.pool, PACKETS),
-            connections_in: round_up(self.connections_in, CONNECTIONS),
-            connections_out: round_up(self.connections_out, CONNECTIONS),
+            queue_unwrap: round_up(self.queue_unwrap, PACKETS),
+            queue_forward: round_up(self.queue_forward, PACKETS),
+            connections_in: round_up(self.connections_in, FEW),
+            connections_out: round_up(self.connections_out, FEW),
+        }
+    }
+}
+
+impl Effort {
+    fn rounded_up(self) -> Self {
+        Self {
+            unwrap_cpu: round_up_time(self.unwrap_cpu),
+            process_cpu: round_up_time(self.process_cpu),
+            busy: round_up_time(self.busy),
+            tasks: round_up(self.tasks, FEW),
+            memory: round_up(self.memory, MEMORY),
+            memory_virtual: round_up(self.memory_virtual, MEMORY),
+            descriptors: round_up(self.descriptors, FEW),
+            threads: round_up(self.threads, FEW),
         }
     }
 }
 
 impl Default for Windows {
     fn default() -> Self {
-        let told = Packets::default();
-        Self(Mutex::new(State { exact: Counts::default(), since: Instant::now(), told }))
+        Self::new(WINDOW)
     }
 }
 
 impl Windows {
+    /// Windows of this length.
+    #[must_use]
+    pub fn new(length: Duration) -> Self {
+        let state = State {
+            exact: Counts::default(),
+            lag: Lag::default(),
+            unwrap_cpu: Duration::ZERO,
+            since: Instant::now(),
+            told: Told::default(),
+        };
+        Self { length, state: Mutex::new(state) }
+    }
+
+    /// How long a window is.
+    #[must_use]
+    pub const fn length(&self) -> Duration {
+        self.length
+    }
+
     /// Ends windows by the clock, whatever the traffic, for as long as it is polled.
+    /// `on_end` gets what may be told then.
     ///
     /// `now` is the time since the epoch.
-    pub async fn run(&self, now: impl Fn() -> Duration, read: impl Fn() -> (Counts, Levels)) -> Infallible {
+    pub async fn run(
+        &self,
+        now: impl Fn() -> Duration,
+        read: impl Fn() -> Sample,
+        on_end: impl Fn(&Told),
+    ) -> Infallible {
         loop {
-            sleep(until_boundary(now())).await;
-            let (counts, levels) = read();
-            self.end(now(), counts, levels);
+            sleep(until_boundary(now(), self.length)).await;
+            if let Some(told) = self.end(now(), read()) {
+                on_end(&told);
+            }
         }
     }
 
-    /// What may be told: the same from one end of a window to the next.
+    /// What may be told of packets: the same from one end of a window to the next.
     pub fn told(&self) -> Packets {
+        self.lock().told.packets.clone()
+    }
+
+    /// All that may be told: the same from one end of a window to the next.
+    pub fn all_told(&self) -> Told {
         self.lock().told.clone()
     }
 
-    fn end(&self, at: Duration, counts: Counts, levels: Levels) {
+    /// What is taken as told before the first window ends: the work that a start takes, of which no packet is part.
+    pub fn begin(&self, effort: Effort) {
+        self.lock().told.effort = effort.rounded_up();
+    }
+
+    /// Ends the window, unless it is shorter than half of one: at the start of the node, or after a step of the clock.
+    /// The next boundary ends it instead. `at` is the time since the epoch.
+    pub fn end(&self, at: Duration, sample: Sample) -> Option<Told> {
         let mut state = self.lock();
         let length = state.since.elapsed();
-        if length < WINDOW_MIN {
-            return;
+        if length < self.length / 2 {
+            return None;
         }
-        let window = counts.since(&state.exact).rounded_up();
-        state.told.total.add(&window);
-        let seconds = length.as_secs_f64().round();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of seconds")]
-        let seconds = seconds as u64;
-        state.told.window =
-            Some(Window { ended_at: at.as_secs(), seconds, counts: window, levels: levels.rounded_up() });
-        state.exact = counts;
+        let window = sample.counts.since(&state.exact).rounded_up();
+        state.told.packets.total.add(&window);
+        state.tell_lag(&sample.lag);
+        let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.unwrap_cpu));
+        state.told.effort = sample.effort.rounded_up();
+        let ended_at = nearest_multiple(at, self.length).as_secs();
+        let windows = nearest_multiple(length, self.length).max(self.length);
+        state.told.packets.window = Some(Window {
+            started_at: ended_at.saturating_sub(windows.as_secs()),
+            ended_at,
+            seconds: (length + Duration::from_millis(500)).as_secs(),
+            unwrap_cpu_ms: u64::try_from(unwrap_cpu.as_millis()).unwrap_or(u64::MAX),
+            counts: window,
+            levels: sample.levels.rounded_up(),
+        });
+        state.exact = sample.counts;
+        state.unwrap_cpu = sample.effort.unwrap_cpu;
         state.since = Instant::now();
+        Some(state.told.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing between lock and unlock can fail half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell_lag(&mut self, exact: &Lag) {
+        let new: Lag = std::array::from_fn(|bucket| exact[bucket].saturating_sub(self.lag[bucket]));
+        if new.iter().sum::<u64>() < LAG_PACKETS_MIN {
+            return;
+        }
+        for (told, new) in self.told.lag.iter_mut().zip(new) {
+            *told += round_up(new, DROPS);
+        }
+        self.lag = *exact;
     }
 }
 
@@ -183,10 +351,20 @@ fn round_up(count: u64, multiple: u64) -> u64 {
     count.checked_next_multiple_of(multiple).unwrap_or(u64::MAX)
 }
 
-fn until_boundary(now: Duration) -> Duration {
-    let window_ns = WINDOW.as_nanos();
+fn round_up_time(time: Duration) -> Duration {
+    let millis = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Duration::from_millis(round_up(millis, CPU_MS))
+}
+
+fn nearest_multiple(time: Duration, of: Duration) -> Duration {
+    let (time, of) = (time.as_millis(), of.as_millis().max(1));
+    u64::try_from((time + of / 2) / of * of).map_or(Duration::MAX, Duration::from_millis)
+}
+
+fn until_boundary(now: Duration, window: Duration) -> Duration {
+    let window_ns = window.as_nanos().max(1);
     let left_ns = window_ns - now.as_nanos() % window_ns;
-    u64::try_from(left_ns).map_or(WINDOW, Duration::from_nanos)
+    u64::try_from(left_ns).map_or(window, Duration::from_nanos)
 }
 
 /// Time since the epoch.
@@ -202,7 +380,11 @@ mod tests {
 
     fn counts(received: u64, replays: u64) -> Counts {
         let dropped = if replays > 0 { [("replay".to_owned(), replays)].into() } else { BTreeMap::new() };
-        Counts { received, forwarded: received, final_hop: 0, dropped, bad_frames: 0 }
+        Counts { received, forwarded: received, dropped, ..Counts::default() }
+    }
+
+    fn sample(received: u64, replays: u64, levels: Levels) -> Sample {
+        Sample { counts: counts(received, replays), levels, ..Sample::default() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,16 +392,19 @@ mod tests {
         let windows = Windows::default();
         assert_eq!(windows.told(), Packets::default());
         advance(WINDOW).await;
-        windows.end(Duration::from_secs(120), counts(65, 1), Levels { pool: 1, connections_in: 5, connections_out: 4 });
+        let levels = Levels { pool: 1, connections_in: 5, connections_out: 4, ..Levels::default() };
+        windows.end(Duration::from_millis(120_003), sample(65, 1, levels)).unwrap();
         let told = windows.told();
         assert_eq!(told.total, counts(128, 8));
         let window = told.window.unwrap();
-        assert_eq!((window.ended_at, window.seconds, window.counts), (120, 60, counts(128, 8)));
-        assert_eq!(window.levels, Levels { pool: 64, connections_in: 8, connections_out: 4 });
+        assert_eq!((window.started_at, window.ended_at, window.seconds), (60, 120, 60));
+        assert_eq!(window.counts, counts(128, 8));
+        let rounded = Levels { pool: 64, connections_in: 8, connections_out: 4, ..Levels::default() };
+        assert_eq!(window.levels, rounded);
 
         // A quiet window: nothing is added, and what was dropped before is not told again.
         advance(WINDOW).await;
-        windows.end(Duration::from_secs(180), counts(65, 1), Levels::default());
+        windows.end(Duration::from_secs(180), sample(65, 1, Levels::default())).unwrap();
         assert_eq!(windows.told().total, counts(128, 8));
         assert_eq!(windows.told().window.unwrap().counts, counts(0, 0));
     }
@@ -227,28 +412,59 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_short_window_is_merged_into_the_next() {
         let windows = Windows::default();
-        advance(WINDOW_MIN - Duration::from_millis(1)).await;
-        windows.end(Duration::from_secs(60), counts(1, 0), Levels::default());
+        advance(WINDOW / 2 - Duration::from_millis(1)).await;
+        assert_eq!(windows.end(Duration::from_secs(60), sample(1, 0, Levels::default())), None);
         assert_eq!(windows.told(), Packets::default());
         advance(WINDOW).await;
-        windows.end(Duration::from_secs(120), counts(2, 0), Levels::default());
+        windows.end(Duration::from_secs(120), sample(2, 0, Levels::default())).unwrap();
         let window = windows.told().window.unwrap();
-        assert_eq!((window.seconds, window.counts.received), (90, 64));
+        assert_eq!((window.started_at, window.seconds, window.counts.received), (60, 90, 64));
     }
 
     #[tokio::test(start_paused = true)]
     async fn windows_end_without_traffic_too() {
-        let windows = Windows::default();
+        let windows = Windows::new(Duration::from_secs(10));
+        let ends = std::cell::Cell::new(0);
         tokio::select! {
-            never = windows.run(wall_clock, || (counts(1, 0), Levels::default())) => match never {},
-            () = sleep(3 * WINDOW) => {}
+            never = windows.run(wall_clock, || sample(1, 0, Levels::default()), |_| ends.set(ends.get() + 1)) => {
+                match never {}
+            }
+            () = sleep(Duration::from_secs(100)) => {}
         }
         assert!(windows.told().window.is_some());
+        assert!(ends.get() >= 2, "{}", ends.get());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lag_of_a_few_packets_is_held_back_until_there_are_many() {
+        let windows = Windows::default();
+        let lag = |on_time: u64, late: u64| Sample { lag: [on_time, 0, 0, 0, 0, 0, late], ..Sample::default() };
+        advance(WINDOW).await;
+        assert_eq!(windows.end(WINDOW, lag(254, 1)).unwrap().lag, Lag::default());
+        advance(WINDOW).await;
+        assert_eq!(windows.end(2 * WINDOW, lag(255, 1)).unwrap().lag, [256, 0, 0, 0, 0, 0, 8]);
+        advance(WINDOW).await;
+        assert_eq!(windows.end(3 * WINDOW, lag(300, 9)).unwrap().lag, [256, 0, 0, 0, 0, 0, 8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_work_takes_is_rounded_up() {
+        let windows = Windows::default();
+        advance(WINDOW).await;
+        let effort = Effort { unwrap_cpu: Duration::from_micros(1), memory: 1, descriptors: 5, ..Effort::default() };
+        let told = windows.end(WINDOW, Sample { effort, ..Sample::default() }).unwrap();
+        let expected =
+            Effort { unwrap_cpu: Duration::from_millis(10), memory: 1 << 20, descriptors: 8, ..Effort::default() };
+        assert_eq!(told.effort, expected);
+        assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 10);
+        advance(WINDOW).await;
+        let told = windows.end(2 * WINDOW, Sample { effort, ..Sample::default() }).unwrap();
+        assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 0);
     }
 
     #[test]
     fn windows_end_on_whole_minutes() {
-        let at = |ms| until_boundary(Duration::from_millis(ms));
+        let at = |ms| until_boundary(Duration::from_millis(ms), WINDOW);
         assert_eq!(at(0), WINDOW);
         assert_eq!(at(59_999), Duration::from_millis(1));
         assert_eq!(at(1_588_694_467_802), Duration::from_millis(52_198));

@@ -30,6 +30,8 @@ mod program;
 mod recovery;
 mod sphinx_oracle;
 mod support;
+mod telemetry_export;
+mod telemetry_metrics;
 mod tidy;
 mod unsafe_traces;
 mod upgrade;

@@ -43,7 +43,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         command.env_remove(variable);
     }
     for (variable, _) in std::env::vars_os() {
-        if variable.to_string_lossy().starts_with("NYM_") {
+        if variable.to_string_lossy().starts_with("NYM_") || variable.to_string_lossy().starts_with("OTEL_") {
             command.env_remove(variable);
         }
     }

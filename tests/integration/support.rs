@@ -9,6 +9,7 @@ use nym_mixnode::config::{Config, Source, Values, settings};
 use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
 use nym_mixnode::packet::{FrameDecoder, FrameHeader};
+use nym_mixnode::telemetry::otel::Telemetry;
 use sphinx_packet::route::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +65,11 @@ impl RunningNode {
 
     /// Starts a node with changed settings and waits until it listens.
     pub(crate) async fn with(change: impl FnOnce(&mut Values)) -> Self {
+        Self::with_telemetry(Telemetry::default(), change).await
+    }
+
+    /// The same with a way out for its telemetry.
+    pub(crate) async fn with_telemetry(telemetry: Telemetry, change: impl FnOnce(&mut Values)) -> Self {
         let port = free_port();
         let mut values = loopback_settings(port);
         change(&mut values);
@@ -88,7 +94,13 @@ impl RunningNode {
                 };
                 let stop = async { drop(stopped.await) };
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(node::run(config, keys, RunOptions::default(), stop, report))
+                runtime.block_on(node::run(
+                    config,
+                    keys,
+                    RunOptions { telemetry, ..RunOptions::default() },
+                    stop,
+                    report,
+                ))
             }
         });
         timeout(PATIENCE, is_ready).await.unwrap().expect("the node starts");

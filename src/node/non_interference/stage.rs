@@ -143,7 +143,8 @@ impl Stage {
         let posts = Arc::clone(&directory.posts);
         let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), HeartbeatSettings::default());
         let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), None));
-        let view = Arc::new(View::new(config, &self.keys, &shared, heartbeat.state(), announcing));
+        let view =
+            Arc::new(View::new(config, &self.keys, &shared, heartbeat.state(), announcing, Telemetry::default()));
 
         let local = LocalSet::new();
         for worker in workers {
@@ -153,7 +154,7 @@ impl Stage {
                 let start = notes.start;
                 let release = |scheduled: Scheduled| {
                     // As a connection to the next hop does once the kernel has taken the packet.
-                    shared.forwarder.sent(&scheduled);
+                    shared.forwarder.sent(&scheduled, Instant::now());
                     shared.trace(&scheduled);
                     notes.departure(&scheduled);
                 };
@@ -207,7 +208,8 @@ async fn ask(view: &Arc<View>, notes: &Notes) {
         sleep_until(seconds(second)).await;
         if second % WINDOW.as_secs() == 0 {
             // Not told to anybody: rounding must not be what makes worlds equal.
-            notes.say("exact counts", format!("{:?}", view.count()));
+            let Sample { counts, levels, lag, .. } = view.count();
+            notes.say("exact counts", format!("{:?}", (counts, levels, lag)));
             notes.end_window();
         }
         if second % ASKED_EVERY_SECONDS == 0 {

@@ -1,0 +1,107 @@
+//! What the standard variables say, and what is said about them.
+
+use super::*;
+
+fn parse(variables: &[(&str, &str)]) -> Result<Option<Settings>, Vec<String>> {
+    parse_over(&TelemetryConfig::default(), variables)
+}
+
+fn parse_over(config: &TelemetryConfig, variables: &[(&str, &str)]) -> Result<Option<Settings>, Vec<String>> {
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Settings::parse(variables, config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+const COLLECTOR: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+fn endpoints(variables: &[(&str, &str)]) -> (Option<String>, Option<String>) {
+    let settings = parse(variables).unwrap();
+    let url = |signal: &Option<SignalSettings>| signal.as_ref().map(|signal| signal.endpoint.to_string());
+    settings.map_or((None, None), |settings| (url(&settings.traces), url(&settings.metrics)))
+}
+
+fn both(traces: &str, metrics: &str) -> (Option<String>, Option<String>) {
+    (Some(traces.to_owned()), Some(metrics.to_owned()))
+}
+
+#[test]
+fn nothing_is_exported_until_an_endpoint_is_set() {
+    assert!(parse(&[]).unwrap().is_none());
+    assert!(parse(&[("OTEL_SERVICE_NAME", "mix")]).unwrap().is_none());
+    assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", "true")]).unwrap().is_none());
+    assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", "yes")]).unwrap().is_some());
+    assert!(
+        parse(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "none")]).unwrap().is_none()
+    );
+}
+
+#[test]
+fn endpoints_get_the_signals_paths_and_own_ones_stay_as_they_are() {
+    assert_eq!(endpoints(&[COLLECTOR]), both("http://collector:4318/v1/traces", "http://collector:4318/v1/metrics"));
+    let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://other/here");
+    assert_eq!(endpoints(&[COLLECTOR, own]), both("https://other/here", "http://collector:4318/v1/metrics"));
+    assert_eq!(endpoints(&[own]), (Some("https://other/here".to_owned()), None));
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    assert_eq!(endpoints(&[COLLECTOR, grpc]), both("http://collector:4318/", "http://collector:4318/"));
+    let bare = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
+    assert_eq!(endpoints(&[bare, grpc]), both("https://collector:4317/", "https://collector:4317/"));
+    let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
+    assert_eq!(endpoints(&[bare, grpc, insecure]), both("http://collector:4317/", "http://collector:4317/"));
+}
+
+#[test]
+fn the_variables_win_over_the_settings() {
+    let config = TelemetryConfig { otlp_endpoint: "http://file:1/".parse().ok(), ..TelemetryConfig::default() };
+    let endpoint = |variables: &[_]| parse_over(&config, variables).unwrap().unwrap().traces.unwrap().endpoint;
+    assert_eq!(endpoint(&[]).as_str(), "http://file:1/v1/traces");
+    assert_eq!(endpoint(&[COLLECTOR]).as_str(), "http://collector:4318/v1/traces");
+}
+
+#[test]
+fn values_are_those_of_the_specification() {
+    let variables = [
+        COLLECTOR,
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "3000"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "cloud.region=eu%2C1, host.name=a"),
+        ("OTEL_SERVICE_NAME", "mix"),
+    ];
+    let settings = parse(&variables).unwrap().unwrap();
+    let (traces, metrics) = (settings.traces.unwrap(), settings.metrics.unwrap());
+    assert_eq!((traces.timeout.as_secs(), metrics.timeout.as_secs(), traces.gzip), (2, 3, true));
+    assert_eq!(format!("{:?}", settings.sampler), "ParentBased(TraceIdRatioBased(0.25))");
+    assert_eq!((settings.batches.queue_max, settings.batches.batch_max), (10, 10));
+    assert_eq!(settings.metric_interval.as_secs(), 15);
+    assert_eq!(settings.temporality, Temporality::Delta);
+    let expected = [("cloud.region", "eu,1"), ("host.name", "a"), ("service.name", "mix")];
+    assert_eq!(settings.resource, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
+    let problems = parse(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "me:secret@collector"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a,secret"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+    ])
+    .unwrap_err();
+    // The traces' exporter is none of ours, so the rest is told for the metrics.
+    assert_eq!(problems.len(), 10, "{problems:#?}");
+    assert!(
+        problems.iter().all(|problem| problem.starts_with("OTEL_") && !problem.contains("secret")),
+        "{problems:#?}"
+    );
+    assert!(problems.contains(&"OTEL_EXPORTER_OTLP_HEADERS: header 2 is not KEY=VALUE".to_owned()), "{problems:#?}");
+}

@@ -1,0 +1,331 @@
+//! The export of telemetry by the real program, to collectors that work and to those that don't.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::process::{NodeFiles, NodeProcess, eventually};
+use super::support::PATIENCE;
+
+/// Nothing listens there, so each call of a node to it is a span soon.
+const NO_DIRECTORY: &str = "http://127.0.0.1:9";
+/// Far more than a node takes that has no packets, and far less than a collector without an end can send.
+const RESIDENT_KIB_MAX: u64 = 128 << 10;
+
+/// What a collector does with a connection.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// Answers each request with success.
+    Works,
+    /// Reads nothing and says nothing.
+    BlackHole,
+    Unavailable,
+    /// One byte of its answer a second.
+    Slow,
+    Garbage,
+    /// An answer without an end.
+    Huge,
+}
+
+/// A request of OTLP over HTTP.
+struct Request {
+    head: String,
+    body: Vec<u8>,
+}
+
+/// A collector on a real socket.
+struct Collector {
+    address: SocketAddr,
+    requests: mpsc::Receiver<Request>,
+    _tasks: JoinSet<()>,
+}
+
+impl Collector {
+    async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = mpsc::channel(1000);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, manner, sender.clone()));
+            }
+        });
+        Self { address, requests, _tasks: tasks }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The next request to this path.
+    async fn request(&mut self, path: &str) -> Request {
+        let wanted = async {
+            loop {
+                let request = self.requests.recv().await.unwrap();
+                if request.head.starts_with(&format!("POST {path} ")) {
+                    return request;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wanted).await.expect("a request")
+    }
+}
+
+async fn serve(mut stream: TcpStream, manner: Manner, requests: mpsc::Sender<Request>) {
+    if matches!(manner, Manner::BlackHole) {
+        return std::future::pending().await;
+    }
+    while let Some(request) = read_request(&mut stream).await {
+        requests.try_send(request).ok();
+        let written = match manner {
+            Manner::Works => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
+            Manner::Unavailable => {
+                stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await
+            }
+            Manner::Garbage => stream.write_all(&[0xfe; 4096]).await,
+            Manner::Slow => drip(&mut stream).await,
+            Manner::Huge => flood(&mut stream).await,
+            Manner::BlackHole => return,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
+    for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".iter().chain(&[0; 1000]) {
+        stream.write_all(&[*byte]).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n").await?;
+    loop {
+        stream.write_all(&[b'x'; 1 << 16]).await?;
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let length =
+                head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let whole = end + 4 + length.unwrap_or(0_usize);
+            while bytes.len() < whole {
+                (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
+            }
+            return Some(Request { head, body: bytes[end + 4..whole].to_vec() });
+        }
+        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
+    }
+}
+
+async fn files() -> NodeFiles {
+    NodeFiles::init(&Url::parse(NO_DIRECTORY).unwrap()).await
+}
+
+fn run(files: &NodeFiles, variables: &[(&str, &str)]) -> NodeProcess {
+    NodeProcess::spawn(files, &[], |command| {
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "50").envs(variables.iter().copied());
+    })
+}
+
+async fn metrics(http: SocketAddr) -> Option<String> {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    client.get(format!("http://{http}/metrics")).send().await.ok()?.text().await.ok()
+}
+
+/// The sum of all samples that begin so.
+fn sum(text: &str, beginning: &str) -> u64 {
+    let samples = text.lines().filter(|line| line.starts_with(beginning));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+fn resident_kib(node: &NodeProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id().unwrap())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A node loses its telemetry to such a collector, counts it, and lives, and stops in order.
+async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
+    let files = files().await;
+    let mut node = run(
+        &files,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", timeout_ms),
+        ],
+    );
+    let http = node.http().await;
+    let text = eventually("losses are counted", async || {
+        metrics(http).await.filter(|text| sum(text, "telemetry_lost_total{signal=\"traces\"") > 0)
+    })
+    .await;
+    assert_eq!(sum(&text, "mixnode_live"), 1, "{text}");
+    assert_eq!(sum(&text, "telemetry_exported_total"), 0, "{text}");
+    let log = node.log();
+    assert_eq!(log.matches("traces cannot be exported and are lost").count(), 1, "{log}");
+    assert!(resident_kib(&node) < RESIDENT_KIB_MAX, "{} KiB", resident_kib(&node));
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_costs_only_telemetry() {
+    survives("http://127.0.0.1:9", "http/protobuf", "10000").await;
+    survives("http://127.0.0.1:9", "grpc", "10000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_answers_503_costs_only_telemetry() {
+    let collector = Collector::start(Manner::Unavailable).await;
+    survives(&collector.endpoint(), "http/protobuf", "10000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_answers_garbage_costs_only_telemetry() {
+    let collector = Collector::start(Manner::Garbage).await;
+    survives(&collector.endpoint(), "http/protobuf", "10000").await;
+    survives(&collector.endpoint(), "grpc", "2000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_answers_a_byte_a_second_costs_only_telemetry() {
+    let collector = Collector::start(Manner::Slow).await;
+    survives(&collector.endpoint(), "http/protobuf", "1000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_answers_without_an_end_costs_only_telemetry_and_no_memory() {
+    let collector = Collector::start(Manner::Huge).await;
+    survives(&collector.endpoint(), "http/protobuf", "10000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_says_nothing_costs_only_telemetry() {
+    let collector = Collector::start(Manner::BlackHole).await;
+    survives(&collector.endpoint(), "http/protobuf", "1000").await;
+    survives(&collector.endpoint(), "grpc", "1000").await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_collector_that_may_take_an_hour() {
+    let collector = Collector::start(Manner::BlackHole).await;
+    let files = files().await;
+    let endpoint = collector.endpoint();
+    let hour = "3600000";
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", hour),
+        ("OTEL_BSP_EXPORT_TIMEOUT", hour),
+    ];
+    let mut node = run(&files, &variables);
+    node.http().await;
+    let log = node.log();
+    assert!(log.contains("Exporting traces to http://127.0.0.1:"), "{log}");
+    // Which waits for a minute at most.
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_collector_gets_spans_and_metrics_with_headers_and_the_resource_over_http() {
+    let mut collector = Collector::start(Manner::Works).await;
+    let files = files().await;
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s%20ecret,x-tenant=mix"),
+        ("OTEL_SERVICE_NAME", "under-test"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=ci"),
+    ];
+    let mut node = run(&files, &variables);
+    let http = node.http().await;
+    let request = collector.request("/v1/traces").await;
+    let head = request.head.to_lowercase();
+    assert!(head.contains("api-key: s ecret") && head.contains("x-tenant: mix"), "{head}");
+    assert!(!head.contains("traceparent"), "{head}");
+    let spans = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
+    let resource = format!("{:?}", spans.resource_spans[0].resource);
+    for part in ["under-test", "deployment.environment.name", "service.instance.id", "host.name"] {
+        assert!(resource.contains(part), "{part} is not in {resource}");
+    }
+    assert!(!resource.contains(&files.identity()) && !resource.contains("process."), "{resource}");
+    let span = &spans.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(span.name, "directory.topology");
+    assert!(format!("{:?}", span.attributes).contains("unreachable"), "{span:?}");
+    eventually("exports are counted", async || {
+        metrics(http).await.filter(|text| sum(text, "telemetry_exported_total{signal=\"traces\"") > 0)
+    })
+    .await;
+    // The metrics come at the ends of windows, and at the end.
+    assert!(node.stop().await.success());
+    let request = collector.request("/v1/metrics").await;
+    let metrics = ExportMetricsServiceRequest::decode(request.body.as_slice()).unwrap();
+    let names: Vec<_> = metrics.resource_metrics[0].scope_metrics[0].metrics.iter().map(|m| m.name.as_str()).collect();
+    assert!(names.contains(&"mix.packets") && names.contains(&"process.memory.usage"), "{names:?}");
+}
+
+#[tokio::test]
+async fn requests_are_compressed_where_that_is_asked_for() {
+    let mut collector = Collector::start(Manner::Works).await;
+    let files = files().await;
+    let endpoint = format!("{}/mine", collector.endpoint());
+    let variables =
+        [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")];
+    let mut node = run(&files, &variables);
+    node.http().await;
+    let request = collector.request("/mine").await;
+    assert!(request.head.to_lowercase().contains("content-encoding: gzip"), "{}", request.head);
+    assert_eq!(request.body[..2], [0x1f, 0x8b]);
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_variable_that_is_not_allowed_stops_the_start() {
+    let files = files().await;
+    for (variable, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
+        ("OTEL_TRACES_SAMPLER_ARG", "half"),
+    ] {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        let node = run(&files, &[endpoint, (variable, value), ("OTEL_TRACES_SAMPLER", "traceidratio")]);
+        let (code, line) = node.end().await;
+        assert_eq!(code, Some(78), "{line}");
+        assert!(line.starts_with(&format!("nym-mixnode: {variable}: ")) && line.contains(value), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_exported_without_an_endpoint_or_with_the_sdk_disabled() {
+    let collector = Collector::start(Manner::Works).await;
+    let files = files().await;
+    let endpoint = collector.endpoint();
+    for variables in [
+        vec![("OTEL_SERVICE_NAME", "mix")],
+        vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_SDK_DISABLED", "true")],
+    ] {
+        let mut node = run(&files, &variables);
+        node.http().await;
+        let log = node.log();
+        assert!(node.stop().await.success());
+        assert!(!log.contains("Exporting"), "{log}");
+    }
+    assert!(collector.requests.is_empty());
+}
