@@ -114,7 +114,7 @@ async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
 async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n").await?;
     loop {
-        stream.write_all(&[b'x'; 1 << 16]).await?;
+        stream.write_all(&[b'x'; 1 << 12]).await?;
     }
 }
 

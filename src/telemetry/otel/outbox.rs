@@ -26,14 +26,14 @@ use crate::telemetry::readings::Reading;
 /// Where spans go.
 #[derive(Debug)]
 pub(super) enum SpanSink {
-    Otlp(SpanExporter, Route),
+    Otlp(Box<SpanExporter>, Route),
     Capture(Capture),
 }
 
 /// Where metrics go.
 #[derive(Debug)]
 pub(super) enum MetricSink {
-    Otlp(MetricExporter, Route),
+    Otlp(Box<MetricExporter>, Route),
     Capture(Capture),
 }
 
@@ -79,7 +79,7 @@ impl Route {
 impl SpanSink {
     pub(super) fn otlp(settings: &SignalSettings) -> Result<Self, Problem> {
         let route = Route::new(settings);
-        Ok(Self::Otlp(transport::spans(settings, &route.last_error)?, route))
+        Ok(Self::Otlp(Box::new(transport::spans(settings, &route.last_error)?), route))
     }
 
     pub(super) fn set_resource(&mut self, resource: &Resource) {
@@ -106,7 +106,7 @@ impl SpanSink {
 impl MetricSink {
     pub(super) fn otlp(settings: &SignalSettings, temporality: Temporality) -> Result<Self, Problem> {
         let route = Route::new(settings);
-        Ok(Self::Otlp(transport::metrics(settings, temporality, &route.last_error)?, route))
+        Ok(Self::Otlp(Box::new(transport::metrics(settings, temporality, &route.last_error)?), route))
     }
 
     async fn send(&self, metrics: &ResourceMetrics, losses: &Losses) {
