@@ -31,8 +31,9 @@ use crate::packet::{FrameDecoder, Scheduled};
 use crate::shutdown::phases;
 use crate::telemetry::http;
 use crate::telemetry::log::Captured;
+use crate::telemetry::otel::Telemetry;
 use crate::telemetry::per_packet::{PacketTrace, PerPacket};
-use crate::telemetry::window::WINDOW;
+use crate::telemetry::window::{Sample, WINDOW};
 use crate::unwrap::Engine;
 
 const WORKERS: usize = 2;
