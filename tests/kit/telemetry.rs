@@ -1,4 +1,11 @@
-//! What watches a network: the files of `deploy/`, and the servers that run by them.
+//! What watches a network, as the real thing: an OpenTelemetry collector, a trace store, Prometheus, Alertmanager; and
+//! the files of `deploy/` that they run by.
 
+mod certificates;
 mod checking;
+mod collecting;
+mod network;
+mod process;
+mod received;
 mod shipped;
+mod watching;

@@ -51,10 +51,10 @@ fn each_alert_links_to_what_to_do() {
         let (file, anchor) = alert.runbook.split_once('#').expect("a section");
         assert_eq!(anchor, alert.name.to_lowercase());
         let text = fs::read_to_string(root().join(file)).unwrap();
-        let heading = format!("### {}", alert.name);
-        let section = text.split_once(&heading).unwrap_or_else(|| panic!("{file} has no section {heading}")).1;
+        let heading = format!("### {}\n", alert.name);
+        let section = text.split_once(&heading).unwrap_or_else(|| panic!("{file} has no section {}", alert.name)).1;
         let section = section.split("\n### ").next().unwrap_or_default();
-        assert!(section.trim().len() > 100, "{heading} says too little");
+        assert!(section.trim().len() > 100, "the section {} of {file} says too little", alert.name);
     }
 }
 

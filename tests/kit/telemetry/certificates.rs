@@ -1,0 +1,44 @@
+//! A certificate authority of one's own, and a certificate for this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::part::part;
+
+/// Paths of PEM files.
+pub(super) struct Certificates {
+    /// Of the authority.
+    pub(super) authority: PathBuf,
+    /// For `localhost`, signed by it.
+    pub(super) certificate: PathBuf,
+    /// Of that.
+    pub(super) key: PathBuf,
+}
+
+const NEW_KEY: [&str; 6] = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+impl Certificates {
+    /// Makes them in `folder`, with names that begin with `name`.
+    pub(super) fn make(folder: &Path, name: &str) -> Self {
+        let file = |ending: &str| folder.join(format!("{name}{ending}"));
+        let of = |path: &PathBuf| path.to_str().unwrap().to_owned();
+        let (authority, authority_key) = (file("-ca.pem"), file("-ca.key"));
+        let (certificate, key, request, extensions) = (file(".pem"), file(".key"), file(".csr"), file(".ext"));
+        let subject = format!("/CN={name} authority");
+        let days = ["-days", "2"];
+        let out = ["-x509", "-keyout", &of(&authority_key), "-out", &of(&authority), "-subj", &subject];
+        openssl(&[&NEW_KEY[..], &out, &days].concat());
+        openssl(&[&NEW_KEY[..], &["-keyout", &of(&key), "-out", &of(&request), "-subj", "/CN=localhost"]].concat());
+        fs::write(&extensions, "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
+        let signer = ["-CA", &of(&authority), "-CAkey", &of(&authority_key), "-CAcreateserial"];
+        let asked = ["x509", "-req", "-in", &of(&request), "-out", &of(&certificate), "-extfile", &of(&extensions)];
+        openssl(&[&asked[..], &signer, &days].concat());
+        Self { authority, certificate, key }
+    }
+}
+
+fn openssl(arguments: &[&str]) {
+    let output = Command::new(part("openssl")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,86 @@
+//! A registry, a node in each layer, and packets through them: all of them processes of the program itself.
+
+use std::path::{Path, PathBuf};
+
+use super::process::{Process, free_port, get, post};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
+
+const LAYERS: usize = 3;
+
+/// A network under `folder`, and what passes through it.
+pub(super) struct Network {
+    /// In layers 1, 2, 3, 1 and so on.
+    pub(super) nodes: Vec<Node>,
+    /// The registry's URL.
+    pub(super) directory: String,
+    traffic: Option<Process>,
+    _registry: Process,
+    folder: PathBuf,
+}
+
+/// A node of the network.
+pub(super) struct Node {
+    pub(super) process: Process,
+    /// Where it serves HTTP.
+    pub(super) http: String,
+    /// Its public identity key.
+    pub(super) identity: String,
+}
+
+impl Network {
+    /// Starts the registry, and a node for each element of `environments`, which it adds to its own.
+    pub(super) fn start(folder: &Path, environments: &[Vec<(&str, String)>]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let directory = format!("http://{address}");
+        let mut registry = Process::start("registry", Path::new(PROGRAM), folder, |command| {
+            command.args(["registry", "--listen", &address, "--data"]).arg(folder.join("registry.sqlite"));
+        });
+        registry.wait_for(&format!("{directory}/healthz"));
+        let nodes = environments.iter().enumerate();
+        let nodes = nodes.map(|(index, variables)| Node::start(folder, index, &directory, variables)).collect();
+        let mut network = Self { nodes, directory, traffic: None, _registry: registry, folder: folder.to_owned() };
+        for node in &mut network.nodes {
+            node.process.wait_for(&format!("{}/readyz", node.http));
+        }
+        network
+    }
+
+    /// Sends some 40 packets a second through each node, over IPv4 and IPv6, until it is stopped.
+    pub(super) fn send_packets(&mut self) {
+        let directory = self.directory.clone();
+        self.traffic = Some(Process::start("traffic", Path::new(PROGRAM), &self.folder, |command| {
+            command.args(["probe", "--directory", &directory, "--packets", "100000"]);
+            command.args(["--host", "127.0.0.1", "::1", "--announce-host", "127.0.0.1", "::1"]);
+        }));
+    }
+
+    /// Tells the registry what a monitor would: whether test packets came back over both families.
+    pub(super) fn tell_measurement(&self, node: &Node, up: bool) {
+        for ip_version in ["4", "6"] {
+            let status = serde_json::json!({"pubKey": node.identity, "ipVersion": ip_version, "up": up});
+            post(&format!("{}/api/mixmining", self.directory), &status).expect("the registry takes measurements");
+        }
+    }
+}
+
+impl Node {
+    fn start(folder: &Path, index: usize, directory: &str, variables: &[(&str, String)]) -> Self {
+        let http = format!("127.0.0.1:{}", free_port());
+        let port = free_port();
+        let (name, layer) = (format!("node{index}"), index % LAYERS + 1);
+        let home = folder.join(&name);
+        let mut process = Process::start(&name, Path::new(PROGRAM), folder, |command| {
+            command.args(["run", "--init-if-missing", "--allow-private", "--topology-refresh", "1s"]);
+            command.args(["--host", "127.0.0.1", "--host", "::1", "--port", &port.to_string()]);
+            command.args(["--layer", &layer.to_string(), "--validator", directory, "--http-listen", &http]);
+            command.args(["--telemetry-window", "10s", "--shutdown-linger", "0s"]);
+            command.env("NYM_MIXNODE_HOME", home).envs(variables.iter().map(|(name, value)| (name, value)));
+        });
+        let http = format!("http://{http}");
+        process.wait_for(&format!("{http}/livez"));
+        let status = get(&format!("{http}/status")).expect("a status");
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        Self { process, http, identity: status["identity_key"].as_str().unwrap().to_owned() }
+    }
+}

@@ -1,0 +1,171 @@
+//! Servers that a test starts, and asks by HTTP.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a busy machine; what waits for it has failed.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A process that ends with its handle, or with the test's process, however that ends.
+pub(super) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program` with its output in `folder/name.log`.
+    pub(super) fn start(name: &str, program: &Path, folder: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let output = File::create(&log).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        // What the caller's environment says of telemetry or of a node is not meant for these.
+        for (variable, _) in std::env::vars_os() {
+            let text = variable.to_string_lossy();
+            if ["NYM_", "OTEL_", "COLLECTOR_", "RUST_LOG"].iter().any(|own| text.starts_with(own)) {
+                command.env_remove(&variable);
+            }
+        }
+        prepare(&mut command);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self { child, log }
+    }
+
+    /// What it has said until now.
+    pub(super) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(super) fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        wait_until("the process ends", || self.child.try_wait().unwrap().is_some());
+    }
+
+    /// Waits for an answer at `url`.
+    pub(super) fn wait_for(&mut self, url: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while get(url).is_none() {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{url}: {ended:?}\n{}", self.log());
+            pause(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits, on a thread that may.
+#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
+pub(super) fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+#[track_caller]
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        pause(Duration::from_millis(200));
+    }
+}
+
+/// A port of the loopback that was free a moment ago, on IPv4 and IPv6.
+pub(super) fn free_port() -> u16 {
+    loop {
+        let v4 = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        if TcpListener::bind(("::1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The body of a successful answer.
+pub(super) fn get(url: &str) -> Option<String> {
+    request(url, None)
+}
+
+/// The body of a successful answer to a JSON body.
+pub(super) fn post(url: &str, body: &serde_json::Value) -> Option<String> {
+    request(url, Some(body.to_string()))
+}
+
+fn request(url: &str, body: Option<String>) -> Option<String> {
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let request = match body {
+        Some(body) => client.post(url).header("content-type", "application/json").body(body),
+        None => client.get(url),
+    };
+    let answer = async { request.send().await?.error_for_status()?.text().await };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(answer).ok()
+}
+
+/// Somebody who is told of alerts: takes every POST, and keeps its body.
+pub(super) struct Receiver {
+    pub(super) url: String,
+    bodies: Arc<Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bodies);
+        thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                if let Some(body) = take_request(connection) {
+                    kept.lock().unwrap().push(body);
+                }
+            }
+        });
+        Self { url, bodies }
+    }
+
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().unwrap().clone()
+    }
+}
+
+/// One request with a `Content-Length`, answered with 200.
+fn take_request(mut connection: TcpStream) -> Option<String> {
+    connection.set_read_timeout(Some(PATIENCE)).ok()?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+            })?;
+            if body.len() >= length {
+                connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
+                return Some(body.to_owned());
+            }
+        }
+        match connection.read(&mut buffer) {
+            Ok(count @ 1..) => bytes.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}

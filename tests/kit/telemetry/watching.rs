@@ -1,0 +1,151 @@
+//! Prometheus, the alert rules and the dashboards, with nodes that run and one that dies.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::checking::{assert_known, assert_sound};
+use super::network::Network;
+use super::process::{PATIENCE, Process, Receiver, free_port, get, pause, wait_until};
+use super::shipped::{self, Query};
+use crate::part::part;
+
+/// A running Prometheus and Alertmanager, with the files of the kit, hurried up.
+struct Watch {
+    prometheus: Process,
+    url: String,
+    told: Receiver,
+    _alertmanager: Process,
+}
+
+impl Watch {
+    fn start(folder: &Path, network: &Network) -> Self {
+        let files = hurried_copy(folder);
+        let told = Receiver::start();
+        let alertmanager = start_alertmanager(folder, &files, &told.url);
+        let nodes: Vec<&str> = network.nodes.iter().map(|node| without_scheme(&node.http)).collect();
+        write_targets(&files, "mixnodes", &nodes);
+        write_targets(&files, "registries", &[without_scheme(&network.directory)]);
+        write_targets(&files, "alertmanagers", &[&alertmanager.1]);
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut prometheus = Process::start("prometheus", &part("prometheus"), folder, |command| {
+            command.arg(format!("--config.file={}", files.join("prometheus.yml").display()));
+            command.arg(format!("--storage.tsdb.path={}", folder.join("series").display()));
+            command.arg(format!("--web.listen-address={address}"));
+        });
+        let url = format!("http://{address}");
+        prometheus.wait_for(&format!("{url}/-/ready"));
+        Self { prometheus, url, told, _alertmanager: alertmanager.0 }
+    }
+
+    /// The values that the query has now.
+    fn query(&self, query: &Query) -> Vec<Value> {
+        let mut url = url::Url::parse(&format!("{}/api/v1/query", self.url)).unwrap();
+        url.query_pairs_mut().append_pair("query", &query.expr);
+        let body = get(url.as_str()).unwrap_or_else(|| panic!("Prometheus refuses {query:?}"));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        body["data"]["result"].as_array().expect("a vector").clone()
+    }
+
+    fn firing(&self) -> Vec<(String, String)> {
+        let body: Value = serde_json::from_str(&get(&format!("{}/api/v1/alerts", self.url)).unwrap()).unwrap();
+        let alerts = body["data"]["alerts"].as_array().unwrap().iter().filter(|alert| alert["state"] == "firing");
+        let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+        alerts.map(|alert| (label(alert, "alertname"), label(alert, "instance"))).collect()
+    }
+}
+
+fn without_scheme(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
+
+/// The kit's files, but everything is looked at once a second, and a node is down after five.
+fn hurried_copy(folder: &Path) -> PathBuf {
+    let copy = folder.join("prometheus");
+    for part in ["", "rules", "targets"] {
+        fs::create_dir_all(copy.join(part)).unwrap();
+        for file in shipped::files(&shipped::folder("prometheus").join(part), "yml") {
+            fs::copy(&file, copy.join(part).join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    change(&copy.join("prometheus.yml"), "interval: 15s", "interval: 1s");
+    change(&copy.join("rules/mixnode.yml"), "for: 2m", "for: 5s");
+    change(&copy.join("alertmanager.yml"), "group_wait: 30s", "group_wait: 1s");
+    copy
+}
+
+fn change(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "no {from} in {}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
+fn write_targets(files: &Path, name: &str, targets: &[&str]) {
+    let text = serde_json::json!([{ "targets": targets }]).to_string();
+    let file = files.join("targets").join(format!("{name}.yml"));
+    assert!(file.exists(), "the kit has no {}", file.display());
+    fs::write(file, text).unwrap();
+}
+
+fn start_alertmanager(folder: &Path, files: &Path, tell: &str) -> (Process, String) {
+    let config = files.join("alertmanager.yml");
+    change(&config, "- name: operator", &format!("- name: operator\n    webhook_configs: [{{url: \"{tell}\"}}]"));
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut process = Process::start("alertmanager", &part("alertmanager"), folder, |command| {
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.path={}", folder.join("alerts").display()));
+        command.arg(format!("--web.listen-address={address}")).arg("--cluster.listen-address=");
+    });
+    process.wait_for(&format!("http://{address}/-/ready"));
+    (process, address)
+}
+
+/// Names of all series in a text of metrics.
+fn exported(text: &str) -> BTreeSet<String> {
+    let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    samples.map(|line| line.split(['{', ' ']).next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn prometheus_reads_all_that_rules_and_panels_ask_for_and_tells_of_a_node_that_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = Network::start(folder.path(), &[vec![], vec![], vec![]]);
+    network.send_packets();
+    for node in &network.nodes {
+        network.tell_measurement(node, true);
+    }
+    let watch = Watch::start(folder.path(), &network);
+
+    every_panel_shows_something(&watch);
+    let of_node = get(&format!("{}/metrics", network.nodes[0].http)).expect("metrics of a node");
+    let of_registry = get(&format!("{}/metrics", network.directory)).expect("metrics of the registry");
+    for text in [&of_node, &of_registry] {
+        assert_sound("promtool", &["check", "metrics"], text);
+    }
+    let mut names = exported(&of_node);
+    names.extend(exported(&of_registry));
+    assert_known(&names);
+    let early = watch.firing();
+    assert!(early.is_empty(), "alerts although all is well: {early:?}");
+
+    let victim = without_scheme(&network.nodes[2].http).to_owned();
+    network.nodes[2].process.kill();
+    let down = ("MixnodeDown".to_owned(), victim.clone());
+    wait_until("the alert fires", || watch.firing().contains(&down));
+    let told = |body: &String| body.contains("\"MixnodeDown\"") && body.contains(&victim) && body.contains("firing");
+    wait_until("the operator is told", || watch.told.bodies().iter().any(told));
+    assert!(!watch.prometheus.log().contains("level=error"), "{}", watch.prometheus.log());
+}
+
+fn every_panel_shows_something(watch: &Watch) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut empty = [shipped::panel_queries(), shipped::variable_queries()].concat();
+    while !empty.is_empty() {
+        assert!(Instant::now() < deadline, "nothing to show in {empty:#?}");
+        pause(Duration::from_millis(500));
+        empty.retain(|query| watch.query(query).iter().all(|value| value["value"][1] == "NaN"));
+    }
+}
