@@ -12,7 +12,7 @@ variable "nodes_per_layer" {
 variable "collector_image" {
   description = "An image of the OpenTelemetry collector, with tag or digest."
   type        = string
-  default     = "docker.io/otel/opentelemetry-collector-contrib:0.155.0"
+  default     = "otel/opentelemetry-collector-contrib:0.155.0"
 }
 
 variable "region" {
