@@ -33,7 +33,7 @@ by OTLP once an endpoint is set; the numbers are the same. Counts of packets are
 and rounded up, so that they cannot tell which packet that left is which packet that came; a counter is the sum of such
 windows. Nothing else is exported, and nothing by peer. `nym-mixnode telemetry reference --json` is for programs.
 
-| Prometheus | OpenTelemetry | type | unit | attributes | meaning | safe because it is or |
+| Prometheus | OpenTelemetry | type | unit | attributes | meaning | why it is safe |
 |---|---|---|---|---|---|---|
 ";
 
