@@ -126,13 +126,13 @@ variable "nofile" {
 }
 
 variable "otlp_endpoint" {
-  description = "Where telemetry goes over OTLP, such as `http://collector.internal:4317`; nowhere when empty."
+  description = "Where telemetry goes over OTLP, such as `http://collector.internal:4318`; nowhere when empty."
   type        = string
   default     = ""
 
   validation {
     condition     = var.otlp_endpoint == "" || can(regex("^https?://[^/?#@\\s]+(/[^?#@\\s]*)?$", var.otlp_endpoint))
-    error_message = "otlp_endpoint = \"${var.otlp_endpoint}\" is no endpoint: write http://host:4317, or https:// with TLS, without user and query."
+    error_message = "otlp_endpoint = \"${var.otlp_endpoint}\" is no endpoint: write http://host:4318, or https:// with TLS, without user and query."
   }
 }
 

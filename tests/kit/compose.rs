@@ -242,6 +242,10 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
         (nodes.len() == NODES.len() && nodes.iter().all(up)).then_some(())
     });
     prometheus_sees_all(&stack);
+    wait_for("trace of the pipeline at the collector", 2 * PATIENCE, || {
+        let written = fs::read_to_string(stack.telemetry.path().join("telemetry.jsonl")).ok()?;
+        ["mix.window", "mix.unwrap", "mix1-1", "mix3-2"].iter().all(|word| written.contains(word)).then_some(())
+    });
 }
 
 fn prometheus_sees_all(stack: &Stack) {
@@ -249,9 +253,16 @@ fn prometheus_sees_all(stack: &Stack) {
         let answer = stack.prometheus(&format!("query?query={query}"))?;
         answer["result"][0]["value"][1].as_str()?.parse::<u32>().ok()
     };
-    for (query, expected) in [("count(up{job=\"registry\"}==1)", 1), ("count(up{job=\"collector\"}==1)", 1)] {
+    for (query, expected) in [
+        ("count(up{job=\"mixnode\"}==1)", 6),
+        ("count(up{job=\"registry\"}==1)", 1),
+        ("count(up{job=\"collector\"}==1)", 1),
+    ] {
         wait_for(query, PATIENCE, || (count(query)? == expected).then_some(()));
     }
+    wait_for("mix_packets_total of six nodes", 2 * PATIENCE, || {
+        (count("count(count by (instance) (mix_packets_total))")? == 6).then_some(())
+    });
     let groups = stack.prometheus("rules").expect("rules");
     let rules: Vec<&Value> = groups["groups"]
         .as_array()

@@ -46,7 +46,7 @@ module "layer" {
   layer         = tonumber(each.key)
   image         = var.image
   directory_url = module.registry.directory_url
-  otlp_endpoint = "http://${module.registry.private_ipv4["registry"]}:4317"
+  otlp_endpoint = "http://${module.registry.private_ipv4["registry"]}:4318"
   region        = var.region
   subnet_ids    = module.network.subnet_ids
 }

@@ -301,7 +301,7 @@ run "otlp_without_a_scheme" {
   command = plan
 
   variables {
-    otlp_endpoint = "collector.example:4317"
+    otlp_endpoint = "collector.example:4318"
   }
 
   expect_failures = [var.otlp_endpoint]
