@@ -12,14 +12,11 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::docker_archive;
 use crate::part::{part, root};
+use crate::{docker_archive, image};
 
 /// Waiting never decides a test: on an idle machine everything takes a fraction of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The image of the node, in the cluster's store.
-pub(crate) const IMAGE: (&str, &str) = ("localhost/nym-mixnode", "kit");
 
 /// This process, as seen from the cluster.
 pub(crate) const OUTSIDE: [&str; 2] = ["10.99.0.1", "fd99::1"];
@@ -65,7 +62,7 @@ impl Cluster {
         let mut keeper = Command::new("bash")
             .arg(root().join("tests/kit/cluster/keeper.sh"))
             .args([&dir, &programs])
-            .args([docker_archive::pause(&dir), docker_archive::mixnode(&dir), docker_archive::collector(&dir)])
+            .args([docker_archive::pause(&dir), image::archive(), docker_archive::collector(&dir)])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -19,17 +19,6 @@ pub(crate) fn pause(dir: &Path) -> PathBuf {
     archive(dir, "localhost/pause:1", &[(&program, "pause")], &["/pause"])
 }
 
-/// The node, with the libraries that it needs.
-pub(crate) fn mixnode(dir: &Path) -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_nym-mixnode"));
-    let needed = Command::new("ldd").arg(program).output().expect("ldd");
-    let needed = String::from_utf8(needed.stdout).expect("text");
-    let libraries: Vec<&str> = needed.split_whitespace().filter(|word| word.starts_with('/')).collect();
-    let mut files = vec![(program, "nym-mixnode")];
-    files.extend(libraries.iter().map(|path| (Path::new(*path), path.trim_start_matches('/'))));
-    archive(dir, "localhost/nym-mixnode:kit", &files, &["/nym-mixnode"])
-}
-
 /// The collector of telemetry.
 pub(crate) fn collector(dir: &Path) -> PathBuf {
     archive(dir, "localhost/otelcol:kit", &[(&part("otelcol"), "otelcol")], &["/otelcol"])

@@ -16,7 +16,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::cluster::{IMAGE, helm_program};
+use crate::cluster::helm_program;
+use crate::image;
 use crate::part::root;
 
 /// The chart as it stands here.
@@ -47,9 +48,11 @@ fn template(flags: &[&str]) -> Result<String, String> {
 
 /// Flags for a small and busy machine: the image that is there, few resources, short waits.
 fn here() -> Vec<String> {
+    let image = image::tag();
+    let (repository, tag) = image.split_once(':').expect("a tag");
     let values = [
-        format!("image.repository={}", IMAGE.0),
-        format!("image.tag={}", IMAGE.1),
+        format!("image.repository={repository}"),
+        format!("image.tag={tag}"),
         "resources.requests.cpu=10m".to_owned(),
         "resources.requests.memory=32Mi".to_owned(),
         "probes.periodSeconds=1".to_owned(),
