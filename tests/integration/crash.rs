@@ -43,6 +43,15 @@ struct Case {
     check: Box<dyn Fn(&Home)>,
 }
 
+/// Which of the command's threads strace looks at.
+#[derive(Clone, Copy)]
+enum Threads {
+    All,
+    /// The one that works on files. strace counts the calls of each thread by themselves: a failure of this one's first
+    /// write would otherwise be one of the first line of the log as well, which is to tell of it.
+    Main,
+}
+
 enum End {
     Killed,
     Exited { code: i32, injected: bool, stderr: String },
@@ -77,19 +86,22 @@ impl Case {
     }
 
     /// The command under strace, and what strace has written down.
-    fn trace(&self, options: &[&str]) -> (Output, String) {
+    fn trace(&self, threads: Threads, options: &[&str]) -> (Output, String) {
         let trace = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-o"]).arg(trace.path()).args(options);
+        if let Threads::All = threads {
+            command.arg("-f");
+        }
+        command.args(["-qq", "-o"]).arg(trace.path()).args(options);
         command.arg(env!("CARGO_BIN_EXE_nym-mixnode")).args(&self.args).env("HOME", self.home.0.path());
         let output = command.env_remove("RUST_LOG").stdin(Stdio::null()).output().expect("strace runs");
         (output, fs::read_to_string(trace.path()).unwrap())
     }
 
     /// Every call that changes files, as its name and its count among those of that name.
-    fn points(&self) -> Vec<(String, usize)> {
+    fn points(&self, threads: Threads) -> Vec<(String, usize)> {
         self.reset();
-        let (output, trace) = self.trace(&["-e", &format!("trace={CALLS}")]);
+        let (output, trace) = self.trace(threads, &["-e", &format!("trace={CALLS}")]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!((self.is_done)(&self.home));
         let mut counts = HashMap::<String, usize>::new();
@@ -106,8 +118,9 @@ impl Case {
         points
     }
 
-    fn run_with(&self, call: &str, what: &str) -> End {
-        let (output, trace) = self.trace(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{what}")]);
+    fn run_with(&self, threads: Threads, call: &str, what: &str) -> End {
+        let options = [format!("trace={call}"), format!("inject={call}:{what}")];
+        let (output, trace) = self.trace(threads, &["-e", &options[0], "-e", &options[1]]);
         match output.status.code() {
             None => End::Killed,
             Some(code) => {
@@ -136,10 +149,10 @@ impl Case {
 
     /// Kills the command at every call; says how often.
     fn kill_everywhere(&self) -> usize {
-        let points = self.points();
+        let points = self.points(Threads::All);
         for (call, count) in &points {
             self.reset();
-            let end = self.run_with(call, &format!("signal=KILL:when={count}"));
+            let end = self.run_with(Threads::All, call, &format!("signal=KILL:when={count}"));
             assert!(matches!(end, End::Killed), "{call} {count}");
             self.assert_whole(&format!("killed at {call} {count}"));
         }
@@ -149,13 +162,13 @@ impl Case {
     /// Lets every call fail once; says how often.
     fn fail_everywhere(&self) -> usize {
         let error_of = |call: &str| FAILURES.iter().find(|(name, _)| *name == call).map(|(_, error)| *error);
-        let points = self.points();
+        let points = self.points(Threads::Main);
         let failing = points.iter().filter_map(|(call, count)| Some((call, count, error_of(call)?)));
         let mut failures = 0;
         for (call, count, error) in failing {
             self.reset();
             let at = format!("{error} at {call} {count}");
-            let end = self.run_with(call, &format!("error={error}:when={count}"));
+            let end = self.run_with(Threads::Main, call, &format!("error={error}:when={count}"));
             let End::Exited { code, injected: true, stderr } = end else { panic!("{at}: it did not fail") };
             assert!([73, 74].contains(&code) && stderr.lines().count() == 1, "{at}: {code}: {stderr}");
             assert_eq!(leftovers(&self.home), [""; 0], "{at}");
@@ -276,7 +289,7 @@ fn a_disk_that_is_full_read_only_or_broken_leaves_what_was_there() {
 #[test]
 fn a_file_system_that_knows_only_links_will_do() {
     for case in [init(), upgrade(), restore()] {
-        let End::Exited { code, injected, stderr } = case.run_with("renameat2", "error=EINVAL") else {
+        let End::Exited { code, injected, stderr } = case.run_with(Threads::All, "renameat2", "error=EINVAL") else {
             panic!("killed")
         };
         assert!(injected && code == 0, "{stderr}");
