@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let keys = load_keys(&home, &config)?;
     limits::raise_nofile(&config.limits)?;
-    let telemetry = start_telemetry(&config)?;
+    let telemetry = start_telemetry(&config, per_packet.is_some())?;
     let (stop, mut stopped) = oneshot::channel();
     let report = move |event| {
         if args.supervised {
@@ -161,10 +161,13 @@ fn overrides(args: &Args) -> Values {
 }
 
 /// Starts the export of telemetry, if there is to be any.
-fn start_telemetry(config: &Config) -> Result<Telemetry, Failure> {
+fn start_telemetry(config: &Config, is_unsafe: bool) -> Result<Telemetry, Failure> {
     let settings =
         otel::Settings::of_process(&config.telemetry).map_err(|problems| Failure::all(Exit::CONFIG, problems))?;
-    let Some(settings) = settings else { return Ok(Telemetry::default()) };
+    let Some(mut settings) = settings else { return Ok(Telemetry::default()) };
+    if is_unsafe {
+        settings.mark_unsafe();
+    }
     let cloud = config.announce.detection.known_cloud();
     Telemetry::start(&settings, cloud).map_err(|error| match error {
         StartError::Exporter { .. } => Failure::new(Exit::CONFIG, error),

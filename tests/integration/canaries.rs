@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use nym_mixnode::node::NodeStatus;
 use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::packet::builder::SphinxPacketBuilder;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::process::{NodeFiles, RegistryProcess};
+use super::collector::{Collector, Manner};
+use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually};
 use super::support::{ACK, hop, packet_via};
 
 /// Addresses that nobody else on this machine has.
@@ -101,6 +105,27 @@ fn assert_no_mark(place: &str, said: &[u8]) {
     }
 }
 
+/// Everything that the collector got, as its bytes and as people read it.
+#[track_caller]
+fn assert_exported_without_marks(collector: &mut Collector) {
+    let mut all = String::new();
+    while let Ok(request) = collector.requests.try_recv() {
+        assert_no_mark("a request to the collector", &request.body);
+        assert_no_mark("the head of one", request.head.as_bytes());
+        let body = request.body.as_slice();
+        let text = if request.head.starts_with("POST /v1/traces ") {
+            format!("{:?}", ExportTraceServiceRequest::decode(body).unwrap())
+        } else {
+            format!("{:?}", ExportMetricsServiceRequest::decode(body).unwrap())
+        };
+        assert_no_mark("a request to the collector", text.as_bytes());
+        all += &text;
+    }
+    for part in ["mix.window", "mix.dropped.replay", "directory.register", "mix.bad_frames", "mix.pool.size"] {
+        assert!(all.contains(part), "{part} was not exported: {all}");
+    }
+}
+
 #[tokio::test]
 async fn no_mark_of_a_peer_or_a_payload_comes_out() {
     let home = tempfile::tempdir().unwrap();
@@ -111,7 +136,11 @@ async fn no_mark_of_a_peer_or_a_payload_comes_out() {
     let few = ["--forward-queue-packets-max", "2", "--forward-next-hops-max", "4", "--mix-workers", "1"];
     // More than the rule asks for, which allows peers below INFO.
     let log = ["--log-filter", "nym_mixnode=trace,info"];
-    let mut node = files.run(&[&limits[..], &forward, &few, &log].concat());
+    let window = ["--telemetry-window", "10s"];
+    let mut collector = Collector::start(Manner::Works).await;
+    let mut node = NodeProcess::spawn(&files, &[&limits[..], &forward, &few, &log, &window].concat(), |command| {
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint());
+    });
     let operator = node.http().await;
     node.registered().await;
     let first_hop = hop(files.address, *files.keys().sphinx.public());
@@ -124,12 +153,22 @@ async fn no_mark_of_a_peer_or_a_payload_comes_out() {
     };
     node.reports("every kind of trouble", happened).await;
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let get =
+        async |path: &str| client.get(format!("http://{operator}{path}")).send().await.unwrap().bytes().await.unwrap();
+    // What happened is told once its window is over.
+    eventually("the trouble is told", async || {
+        let text = String::from_utf8(get("/metrics").await.to_vec()).unwrap();
+        text.contains("reason=\"replay\"").then_some(())?;
+        (!text.contains("reason=\"replay\"} 0")).then_some(())
+    })
+    .await;
     for path in ["/status", "/livez", "/readyz", "/metrics", "/"] {
-        let said = client.get(format!("http://{operator}{path}")).send().await.unwrap().bytes().await.unwrap();
+        let said = get(path).await;
         assert!(!said.is_empty());
         assert_no_mark(path, &said);
     }
     assert!(node.stop().await.success());
+    assert_exported_without_marks(&mut collector);
     let log = fs::read(Path::new(files.root()).join("log")).unwrap();
     assert!(String::from_utf8_lossy(&log).contains("closed a connection"), "it logs what peers do");
     assert_no_mark("the log", &log);

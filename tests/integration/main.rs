@@ -5,6 +5,7 @@
 mod addresses;
 mod canaries;
 mod cli;
+mod collector;
 mod compat_0_9_2;
 mod config;
 mod crash;

@@ -1,139 +1,19 @@
 //! The export of telemetry by the real program, to collectors that work and to those that don't.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use url::Url;
 
+use super::collector::{Collector, Manner};
 use super::process::{NodeFiles, NodeProcess, eventually};
-use super::support::PATIENCE;
 
 /// Nothing listens there, so each call of a node to it is a span soon.
 const NO_DIRECTORY: &str = "http://127.0.0.1:9";
 /// Far more than a node takes that has no packets, and far less than a collector without an end can send.
 const RESIDENT_KIB_MAX: u64 = 128 << 10;
-
-/// What a collector does with a connection.
-#[derive(Debug, Clone, Copy)]
-enum Manner {
-    /// Answers each request with success.
-    Works,
-    /// Reads nothing and says nothing.
-    BlackHole,
-    Unavailable,
-    /// One byte of its answer a second.
-    Slow,
-    Garbage,
-    /// An answer without an end.
-    Huge,
-}
-
-/// A request of OTLP over HTTP.
-struct Request {
-    head: String,
-    body: Vec<u8>,
-}
-
-/// A collector on a real socket.
-struct Collector {
-    address: SocketAddr,
-    requests: mpsc::Receiver<Request>,
-    _tasks: JoinSet<()>,
-}
-
-impl Collector {
-    async fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, requests) = mpsc::channel(1000);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, manner, sender.clone()));
-            }
-        });
-        Self { address, requests, _tasks: tasks }
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The next request to this path.
-    async fn request(&mut self, path: &str) -> Request {
-        let wanted = async {
-            loop {
-                let request = self.requests.recv().await.unwrap();
-                if request.head.starts_with(&format!("POST {path} ")) {
-                    return request;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, wanted).await.expect("a request")
-    }
-}
-
-async fn serve(mut stream: TcpStream, manner: Manner, requests: mpsc::Sender<Request>) {
-    if matches!(manner, Manner::BlackHole) {
-        return std::future::pending().await;
-    }
-    while let Some(request) = read_request(&mut stream).await {
-        requests.try_send(request).ok();
-        let written = match manner {
-            Manner::Works => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
-            Manner::Unavailable => {
-                stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await
-            }
-            Manner::Garbage => stream.write_all(&[0xfe; 4096]).await,
-            Manner::Slow => drip(&mut stream).await,
-            Manner::Huge => flood(&mut stream).await,
-            Manner::BlackHole => return,
-        };
-        if written.is_err() {
-            return;
-        }
-    }
-}
-
-async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
-    for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".iter().chain(&[0; 1000]) {
-        stream.write_all(&[*byte]).await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(())
-}
-
-async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n").await?;
-    loop {
-        stream.write_all(&[b'x'; 1 << 12]).await?;
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<Request> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            let length =
-                head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            let whole = end + 4 + length.unwrap_or(0_usize);
-            while bytes.len() < whole {
-                (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
-            }
-            return Some(Request { head, body: bytes[end + 4..whole].to_vec() });
-        }
-        (stream.read_buf(&mut bytes).await.ok()? > 0).then_some(())?;
-    }
-}
 
 async fn files() -> NodeFiles {
     NodeFiles::init(&Url::parse(NO_DIRECTORY).unwrap()).await

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use axum::http::header::{ACCEPT, CONTENT_LENGTH};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
@@ -18,8 +19,10 @@ use tracing::subscriber::DefaultGuard;
 
 use super::super::operator::View;
 use super::super::state::Shared;
+use super::super::traced::Traced;
 use super::super::worker::Doors;
 use super::super::{PROTOCOL_VERSION, policy, registration, worker_settings};
+use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops};
 use crate::address::Announcing;
 use crate::api::{MixMetric, MixRegistration, RegisteredMix, Topology};
@@ -31,7 +34,7 @@ use crate::packet::{FrameDecoder, Scheduled};
 use crate::shutdown::phases;
 use crate::telemetry::http;
 use crate::telemetry::log::Captured;
-use crate::telemetry::otel::Telemetry;
+use crate::telemetry::otel::{self, Capture, Telemetry};
 use crate::telemetry::per_packet::{PacketTrace, PerPacket};
 use crate::telemetry::window::{Sample, WINDOW};
 use crate::unwrap::Engine;
@@ -39,6 +42,8 @@ use crate::unwrap::Engine;
 const WORKERS: usize = 2;
 /// A window begins here, by the wall clock.
 const BEGINNING: Duration = Duration::from_secs(1_588_694_460);
+/// Never at the moment in which a window ends or somebody asks: which comes first is chance then, and shows in its age.
+const TOPOLOGY_REFRESH: Duration = Duration::from_secs(31);
 /// Somebody asks as often as this.
 const ASKED_EVERY_SECONDS: u64 = 7;
 
@@ -53,12 +58,22 @@ pub(super) struct Said {
     pub(super) what: String,
 }
 
+impl Said {
+    /// The same with a part of its text, for people.
+    pub(super) fn cut(&self, from: usize) -> Self {
+        let what = self.what.chars().skip(from).take(300).collect();
+        Self { what, ..self.clone() }
+    }
+}
+
 /// A world as it was seen from outside.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Time, next hop and size of all that left, in order.
     pub(super) wire: Vec<(u128, SocketAddr, usize)>,
     pub(super) said: Vec<Said>,
+    /// What collectors would have got.
+    pub(super) exported: Vec<otel::Captured>,
     /// Of the window that has not ended, by bucket.
     delays: BTreeMap<u128, u64>,
 }
@@ -142,10 +157,13 @@ impl Stage {
         let notes = Rc::new(Notes { start: Instant::now(), leak, seen: RefCell::default() });
         let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
         let posts = Arc::clone(&directory.posts);
-        let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), HeartbeatSettings::default());
+        let capture = Capture::default();
+        let telemetry = Telemetry::captured(&capture).unwrap();
+        let directory = Traced::new(directory, telemetry.clone());
+        let settings = HeartbeatSettings { topology_refresh: TOPOLOGY_REFRESH, ..HeartbeatSettings::default() };
+        let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), settings);
         let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), None));
-        let view =
-            Arc::new(View::new(config, &self.keys, &shared, heartbeat.state(), announcing, Telemetry::default()));
+        let view = Arc::new(View::new(config, &self.keys, &shared, heartbeat.state(), announcing, telemetry.clone()));
 
         let local = LocalSet::new();
         for worker in workers {
@@ -178,7 +196,14 @@ impl Stage {
             }
         };
         local.run_until(everything).await;
+        let last_readings = http::Subject::readings(&*view);
+        let ended_at = Instant::now();
+        // The thread that exports is on the real clock, and the stop waits for it.
+        tokio::time::resume();
+        telemetry.stop(last_readings).await;
         let mut seen = notes.seen.take();
+        seen.exported = capture.take();
+        seen.said.extend(exported::said(&seen.exported).map(|(by, what)| notes.said_at(ended_at, by, what)));
         seen.said.extend(self.log.take().into_iter().map(|(at, line)| notes.said_at(at, "log", line)));
         seen.said.extend(posts.lock().unwrap().drain(..).map(|(at, what)| notes.said_at(at, "directory post", what)));
         seen.wire.sort();
@@ -215,19 +240,30 @@ async fn ask(view: &Arc<View>, notes: &Notes) {
         }
         if second % ASKED_EVERY_SECONDS == 0 {
             for path in ["/status", "/livez", "/readyz"] {
-                notes.say(path, get(&router, path).await);
+                notes.say(path, get(&router, path, "*/*").await);
             }
+            // In turn: the same numbers, and a lot of text.
+            let (by, accept) = match second / ASKED_EVERY_SECONDS % 2 {
+                0 => ("/metrics", "text/plain"),
+                _ => ("/metrics, OpenMetrics", "application/openmetrics-text"),
+            };
+            notes.say(by, get(&router, "/metrics", accept).await);
         }
     }
     // Whatever else happens on the last second has its turn.
     sleep_until(seconds(END.as_secs()) + Duration::from_millis(500)).await;
 }
 
-async fn get(router: &Router, path: &str) -> String {
-    let request = Request::get(path).body(Body::empty()).unwrap();
+async fn get(router: &Router, path: &str, accept: &str) -> String {
+    let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    if path == "/metrics" {
+        // The numbers of the machine have more digits or fewer.
+        head.headers.remove(CONTENT_LENGTH);
+        return format!("{head:?}\n{}", exported::without_the_machine(&body));
+    }
     format!("{head:?}\n{}", body.replace(&registered_at(&body), ""))
 }
 

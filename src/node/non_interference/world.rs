@@ -12,8 +12,8 @@ use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddre
 use crate::packet::{FrameHeader, PacketMode, PacketSize, encode_next_hop};
 use crate::telemetry::window::WINDOW;
 
-/// Packets of a world.
-const PACKETS: usize = 96;
+/// Packets of a world, usually.
+pub(super) const PACKETS: usize = 96;
 /// As in the default configuration.
 const DELAY_MAX_MS: u64 = 10_000;
 /// After this, in virtual time, everything has left.
@@ -56,10 +56,10 @@ pub(super) fn next_hops() -> Vec<SocketAddr> {
 }
 
 impl World {
-    pub(super) fn random(seed: u64) -> Self {
+    pub(super) fn random(seed: u64, packets: usize) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let next_hops = next_hops();
-        let mut arrivals: Vec<_> = (0..PACKETS)
+        let mut arrivals: Vec<_> = (0..packets)
             .map(|number| {
                 let end = WINDOW_ENDS_MS[number % WINDOW_ENDS_MS.len()];
                 let size = if number % 8 == 0 { PacketSize::Regular } else { PacketSize::Ack };
@@ -89,7 +89,8 @@ impl World {
         let mut world = self.clone();
         let mut done = 0;
         while done < swaps {
-            let (first, second) = (rng.random_range(0..PACKETS), rng.random_range(0..PACKETS));
+            let mut any = || rng.random_range(0..world.arrivals.len());
+            let (first, second) = (any(), any());
             if world.may_swap(first, second) {
                 world.fates.swap(first, second);
                 done += 1;
@@ -112,7 +113,7 @@ impl World {
 
     /// The packets that come by a connection, as numbers of arrivals.
     pub(super) fn of_connection(&self, connection: usize) -> Vec<usize> {
-        (0..PACKETS).filter(|number| self.arrivals[*number].connection == connection).collect()
+        (0..self.arrivals.len()).filter(|number| self.arrivals[*number].connection == connection).collect()
     }
 
     pub(super) fn fate(&self, number: usize) -> Fate {

@@ -18,6 +18,9 @@ use url::Url;
 use super::super::losses::Signal;
 use crate::config::{ConfigError, OtlpProtocol, TelemetryConfig, redacted};
 
+/// The attribute of the resource of a node that traces single packets.
+pub(super) const UNSAFE: &str = "mixnode.telemetry.unsafe";
+
 /// How everything is exported.
 #[derive(Debug)]
 pub struct Settings {
@@ -81,6 +84,11 @@ impl Settings {
         Self::parse(env::vars_os(), config)
     }
 
+    /// Says of all that is exported that its node also traces single packets. Nothing that is given unsays it.
+    pub fn mark_unsafe(&mut self) {
+        self.resource.push((UNSAFE.to_owned(), "true".to_owned()));
+    }
+
     /// Everything is kept and nothing waits.
     pub(super) fn for_capture() -> Self {
         let batches = Batches {
@@ -94,7 +102,8 @@ impl Settings {
             metrics: None,
             sampler: Sampler::AlwaysOn,
             batches,
-            metric_interval: Duration::from_millis(1),
+            // However quickly windows follow each other.
+            metric_interval: Duration::ZERO,
             temporality: Temporality::Cumulative,
             resource: Vec::new(),
         }

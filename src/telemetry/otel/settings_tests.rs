@@ -105,3 +105,15 @@ fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
     );
     assert!(problems.contains(&"OTEL_EXPORTER_OTLP_HEADERS: header 2 is not KEY=VALUE".to_owned()), "{problems:#?}");
 }
+
+#[test]
+fn a_node_that_traces_single_packets_says_so_whatever_is_given() {
+    let given = ("OTEL_RESOURCE_ATTRIBUTES", "mixnode.telemetry.unsafe=false");
+    let mut settings = parse(&[COLLECTOR, given]).unwrap().unwrap();
+    settings.mark_unsafe();
+    let resource = crate::telemetry::otel::resource::resource(None, &settings.resource);
+    let value = resource.get(&opentelemetry::Key::from_static_str(UNSAFE));
+    assert_eq!(value.map(|value| value.to_string()).as_deref(), Some("true"));
+    let usual = parse(&[COLLECTOR]).unwrap().unwrap();
+    assert!(usual.resource.iter().all(|(key, _)| key != UNSAFE));
+}
