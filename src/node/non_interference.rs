@@ -20,8 +20,8 @@
 //!   must be none: a worker is woken when a packet *arrives* whose next hop it owns.
 //! - *The machine.* CPU time, memory and descriptors are those of the whole test process. A packet costs what it costs
 //!   whatever becomes of it; what is told of it is of windows and rounded. `exported::MACHINE` names the metrics.
-//! - *Keys, ids, dates.* One node has one identity, and the clock is the test's; random ids of spans and of the run, and
-//!   what the real clock gives (when the node registered, started, called the directory, exported) are taken out.
+//! - *Keys, ids, dates.* One node has one identity, and the clock is the test's; random ids of spans and of the run,
+//!   and what the real clock gives (when the node registered, started, called the directory, exported) are taken out.
 //!
 //! Also compared are the exact counts where windows end, which nobody is told, so that it is not the rounding that
 //! makes worlds equal.

@@ -13,8 +13,8 @@ use crate::telemetry::otel::Captured;
 
 /// Metrics whose numbers are not compared, only that they are there.
 pub(super) static MACHINE: &[&i::Metric] = &[
-    // Of the whole test process, in which other tests run: none follows from packets but by the work they make, which is
-    // the same work in all worlds.
+    // Of the whole test process, in which other tests run: none follows from packets but by the work they make,
+    // which is the same work in all worlds.
     &i::UNWRAP_CPU,
     &i::PROCESS_CPU,
     &i::PROCESS_MEMORY,
