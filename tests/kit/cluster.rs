@@ -9,10 +9,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::part::{part, root};
+use crate::pause::pause;
 use crate::{docker_archive, image};
 
 /// Waiting never decides a test: on an idle machine everything takes a fraction of it.
@@ -113,12 +113,6 @@ impl Cluster {
     }
 }
 
-/// Waits, which is all that these tests do while others work.
-#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
-pub(crate) fn sleep(duration: Duration) {
-    thread::sleep(duration);
-}
-
 fn await_ready(dir: &Path, keeper: &mut Child) {
     let began = Instant::now();
     while !dir.join("ready").exists() {
@@ -128,7 +122,7 @@ fn await_ready(dir: &Path, keeper: &mut Child) {
             let logs = String::from_utf8_lossy(&logs.stdout).into_owned();
             panic!("no cluster after {:?} ({ended:?}):\n{logs}", began.elapsed());
         }
-        sleep(Duration::from_millis(200));
+        pause(Duration::from_millis(200));
     }
 }
 
@@ -153,7 +147,7 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
             return seen;
         }
         assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        sleep(Duration::from_millis(200));
+        pause(Duration::from_millis(200));
     }
 }
 
@@ -170,7 +164,7 @@ mod tests {
         if let Some(file) = env::var_os(VICTIM) {
             let dir = cluster().dir();
             fs::write(file, dir.display().to_string()).expect("a file");
-            sleep(PATIENCE);
+            pause(PATIENCE);
         }
         let told = tempfile::tempdir().expect("a directory");
         let file = told.path().join("dir");

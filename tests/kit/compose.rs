@@ -14,9 +14,10 @@ use url::Url;
 
 use crate::container::topology;
 use crate::docker::{Container, PATIENCE, Subnet, nofile};
-use crate::engine::{docker, engine, output, pause, said, wait_for};
+use crate::engine::{docker, engine, output, said, wait_for};
 use crate::image;
 use crate::part::part;
+use crate::pause::pause;
 
 const NODES: [&str; 6] = ["mix1-1", "mix1-2", "mix2-1", "mix2-2", "mix3-1", "mix3-2"];
 

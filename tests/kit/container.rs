@@ -15,10 +15,11 @@ use nym_mixnode::directory::{Client, Directory};
 use url::Url;
 
 use crate::docker::{Container, Network, PATIENCE, Volume};
-use crate::engine::{docker, engine, output, pause, said, wait_for};
+use crate::engine::{docker, engine, output, said, wait_for};
 use crate::image;
 use crate::metadata::{Answers, Metadata};
 use crate::packets::{ACK, hop, packet_via};
+use crate::pause::pause;
 
 /// A directory in a container, and the network of it.
 pub(crate) struct Place {

@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::part::{part, root};
+use crate::pause::pause;
 
 /// How long the engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,12 +74,6 @@ pub(crate) fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() 
         assert!(begin.elapsed() < patience, "no {what} in {patience:?}");
         pause(Duration::from_millis(100));
     }
-}
-
-/// Waits, on a thread that may.
-#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
-pub(crate) fn pause(duration: Duration) {
-    thread::sleep(duration);
 }
 
 impl Engine {

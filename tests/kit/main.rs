@@ -18,6 +18,7 @@ mod metadata;
 #[path = "../integration/packets.rs"]
 mod packets;
 mod part;
+mod pause;
 mod release;
 mod scripts;
 mod systemd;

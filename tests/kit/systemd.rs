@@ -5,11 +5,11 @@ mod machine;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::pause::pause;
 use machine::{ADDRESS, Machine, package};
 
 /// What `LimitNOFILE` of the units says.
@@ -155,7 +155,7 @@ fn a_node_that_hangs_is_restarted_and_one_that_lives_is_not() {
     drop_in(&machine, "watchdog", "WatchdogSec=2\nRestartSec=100ms");
     machine.run("systemctl start nym-mixnode");
     let (pid, key) = (machine.show("nym-mixnode", "MainPID"), identity(&machine, "mixnode"));
-    sleep(Duration::from_secs(5));
+    pause(Duration::from_secs(5));
     assert_eq!(machine.show("nym-mixnode", "MainPID"), pid, "more than two times the watchdog, and it was fed");
     machine.run("systemctl kill --signal=STOP nym-mixnode");
     let is_back =
@@ -213,7 +213,7 @@ fn what_waits_for_a_hand_is_said_once_and_not_tried_again() {
         machine.run(prepare);
         let seen = machine.said_by(unit).len();
         assert!(!machine.try_run(&format!("systemctl start {unit}")).status.success());
-        sleep(Duration::from_secs(1));
+        pause(Duration::from_secs(1));
         assert_eq!(machine.show(unit, "ActiveState"), "failed");
         assert_eq!(machine.show(unit, "ExecMainStatus"), code);
         assert_eq!(machine.show(unit, "NRestarts"), "0");

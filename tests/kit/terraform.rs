@@ -8,7 +8,6 @@ mod machine;
 #[path = "../integration/netns.rs"]
 #[allow(dead_code, reason = "the tests of addresses have more use for it")]
 mod netns;
-mod program;
 mod tool;
 
 use std::fs;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::private_network::{listed, network};
 use super::release::said;
 use super::traffic::Traffic;
-use crate::cluster::{cluster, eventually, sleep};
+use crate::cluster::{cluster, eventually};
+use crate::pause::pause;
 
 /// The six nodes of the private network.
 fn identities() -> Vec<String> {
@@ -94,7 +95,7 @@ impl Watch {
                 let now = ours.iter().filter(|identity| listed.contains_key(*identity)).count();
                 seen.fewest_listed = seen.fewest_listed.min(now);
                 seen.most_processes = seen.most_processes.max(most_processes());
-                sleep(Duration::from_millis(200));
+                pause(Duration::from_millis(200));
             }
             seen
         });

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::part::{part, root};
+use crate::pause::pause;
 
 /// For what takes a moment on an idle machine; tests only wait this long when they fail.
 pub(super) const LONG: Duration = Duration::from_secs(120);
@@ -101,7 +101,7 @@ impl Machine {
         let start = Instant::now();
         while !condition() {
             assert!(start.elapsed() < LONG, "waited in vain until {what}\n{}", self.journal());
-            sleep(Duration::from_millis(100));
+            pause(Duration::from_millis(100));
         }
     }
 

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::pause::pause;
+
 /// Longer than anything here takes on a busy machine; what waits for it has failed.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -71,12 +73,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Waits, on a thread that may.
-#[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
-pub(super) fn pause(duration: Duration) {
-    thread::sleep(duration);
 }
 
 #[track_caller]

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::checking::{assert_known, assert_sound};
 use super::network::Network;
-use super::process::{PATIENCE, Process, Receiver, free_port, get, pause, wait_until};
+use super::process::{PATIENCE, Process, Receiver, free_port, get, wait_until};
 use super::shipped::{self, Query};
 use crate::part::part;
+use crate::pause::pause;
 
 /// A running Prometheus and Alertmanager, with the files of the kit, hurried up.
 struct Watch {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::program::pause;
 use super::tool::{Provider, Terraform};
 use crate::part::part;
+use crate::pause::pause;
 
 const LONG: Duration = Duration::from_secs(180);
 

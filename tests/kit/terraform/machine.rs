@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use nym_mixnode::api::Topology;
 
 use super::netns::NetNs;
-use super::program::pause;
 use super::tool::passes;
 use crate::metadata::{Answers, Metadata};
 use crate::part::{part, root};
+use crate::pause::pause;
 
 /// For what takes a moment on an idle machine; tests only wait this long when they fail.
 const LONG: Duration = Duration::from_secs(180);
