@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -19,10 +18,11 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::socket;
+
 /// A request's head is no longer than this.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-const LISTEN_BACKLOG: i32 = 1024;
 const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);
 const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
@@ -65,7 +65,9 @@ impl Server {
         let v6_only = addresses.iter().any(SocketAddr::is_ipv4);
         let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits };
         for &address in addresses {
-            let listener = listen(address, v6_only).map_err(|source| ListenError { address, source })?;
+            let listener = socket::listen(address, v6_only)
+                .and_then(TcpListener::from_std)
+                .map_err(|source| ListenError { address, source })?;
             server.addresses.push(listener.local_addr().unwrap_or(address));
             server.listeners.push(listener);
         }
@@ -97,18 +99,6 @@ struct Service {
     router: Router,
     limits: Limits,
     stopped: watch::Receiver<bool>,
-}
-
-fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(v6_only)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Accepts until it is told to stop, then waits for its connections.

@@ -9,18 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use crate::address::BindAddr;
 use crate::packet::FrameError;
+use crate::socket;
 
 pub use accept::{Admitted, accept};
 pub use connection::{Intake, serve};
 pub use limits::{ConnectionLimits, Permit};
 
-/// Connections that the kernel completes before they are accepted.
-const BACKLOG: i32 = 1024;
 /// When the node drains, how long a connection or bytes that are already on their way may take to show. A sender's
 /// kernel holds back the rest of what it was given until our acknowledgement, which may be delayed by 40 ms.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -107,10 +105,10 @@ pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<std::net::TcpListe
     let v4_everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     let v4_elsewhere = others.contains(&BindAddr::new(v4_everywhere));
     let v6_only = address.is_ipv6() && (v4_elsewhere || !address.ip().is_unspecified());
-    let opened = match open_socket(address, v6_only) {
+    let opened = match socket::listen(address, v6_only) {
         Err(error) if has_no_ipv6(&error) && address.ip().is_unspecified() && !v4_elsewhere => {
             tracing::info!("This machine has no IPv6: listening on {v4_everywhere} in place of {address}");
-            open_socket(v4_everywhere, false)
+            socket::listen(v4_everywhere, false)
         }
         opened => opened,
     };
@@ -127,19 +125,6 @@ pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<std::net::TcpListe
 fn has_no_ipv6(error: &io::Error) -> bool {
     use rustix::io::Errno;
     Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
-}
-
-fn open_socket(address: SocketAddr, v6_only: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(v6_only)?;
-    }
-    // A restarted node must not wait for its predecessor's connections to time out.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

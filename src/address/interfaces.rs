@@ -8,8 +8,16 @@ use super::inquiry::{Found, Public, Step};
 
 /// IPv6 addresses with their flags, on Linux; under `self`, for in a sandbox /proc may have nothing but processes.
 const IF_INET6: &str = "/proc/self/net/if_inet6";
+/// Flags of the kernel: the link is still being asked whether somebody else has the address.
+const TENTATIVE: u32 = 0x40;
 /// Temporary (RFC 8981), found to be a duplicate, deprecated, tentative: a peer that is told such an address loses us.
-const NOT_TO_BE_TOLD: u32 = 0x01 | 0x08 | 0x20 | 0x40;
+const NOT_TO_BE_TOLD: u32 = 0x01 | 0x08 | 0x20 | TENTATIVE;
+
+/// Whether this machine is about to have the address, and cannot bind it yet.
+pub(crate) fn is_tentative(ip: IpAddr) -> bool {
+    let IpAddr::V6(ip) = ip else { return false };
+    flagged(&fs::read_to_string(IF_INET6).unwrap_or_default(), TENTATIVE).contains(&ip)
+}
 
 /// The addresses that others can reach; in a closed network (`allow_private`) private ones where there is no better.
 pub(super) fn look_up(allow_private: bool, steps: &mut Vec<Step>) -> Public {
@@ -21,7 +29,7 @@ pub(super) fn look_up(allow_private: bool, steps: &mut Vec<Step>) -> Public {
             return Public::default();
         }
     };
-    let fleeting = fleeting(&fs::read_to_string(IF_INET6).unwrap_or_default());
+    let fleeting = flagged(&fs::read_to_string(IF_INET6).unwrap_or_default(), NOT_TO_BE_TOLD);
     let addresses: Vec<(IpAddr, String)> = interfaces
         .into_iter()
         .map(|interface| (interface.ip(), interface.name))
@@ -58,14 +66,14 @@ fn described(ip: IpAddr, name: &str) -> String {
     }
 }
 
-/// Addresses that will not last.
-fn fleeting(if_inet6: &str) -> Vec<Ipv6Addr> {
+/// Addresses that have one of these flags.
+fn flagged(if_inet6: &str, any_of: u32) -> Vec<Ipv6Addr> {
     let of_line = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let [address, _, _, _, flags, ..] = fields[..] else { return None };
         let address = u128::from_str_radix(address, 16).ok()?;
         let flags = u32::from_str_radix(flags, 16).ok()?;
-        (flags & NOT_TO_BE_TOLD != 0).then(|| Ipv6Addr::from(address))
+        (flags & any_of != 0).then(|| Ipv6Addr::from(address))
     };
     if_inet6.lines().filter_map(of_line).collect()
 }
@@ -100,6 +108,7 @@ mod tests {
                      26000000000000000000000000000003 02 40 00 c0     eth0\n\
                      garbage\n";
         let left_out: Vec<Ipv6Addr> = ["2600::2", "2600::3"].map(|ip| ip.parse().unwrap()).into();
-        assert_eq!(fleeting(table), left_out);
+        assert_eq!(flagged(table, NOT_TO_BE_TOLD), left_out);
+        assert_eq!(flagged(table, TENTATIVE), left_out[1..]);
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use sphinx_packet::{ProcessedPacketData, SphinxPacket};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
@@ -17,8 +16,8 @@ use zeroize::Zeroizing;
 
 use super::packets::{Tag, tag_of};
 use crate::packet::FrameDecoder;
+use crate::socket;
 
-const LISTEN_BACKLOG: i32 = 1024;
 /// Connections at one time, over all listeners; further ones wait in the backlog.
 const CONNECTIONS_MAX: usize = 1024;
 /// A connection that brings nothing for this long is closed.
@@ -65,7 +64,8 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         for &address in addresses {
             let fail = |reason| BindError { address, reason };
-            let listener = listen(address).map_err(fail)?;
+            // `[::]` must leave IPv4 to `0.0.0.0`: the families are tested apart.
+            let listener = socket::listen(address, true).and_then(TcpListener::from_std).map_err(fail)?;
             bound.push(listener.local_addr().map_err(fail)?);
             let connection = Connection { private: private.clone(), arrivals: sender.clone() };
             tasks.spawn(accept_all(listener, Arc::clone(&permits), connection));
@@ -86,19 +86,6 @@ impl Receiver {
             None => std::future::pending().await,
         }
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // `[::]` must leave IPv4 to `0.0.0.0`: the families are tested apart.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Accepts until it is aborted; the connections it owns end with it.

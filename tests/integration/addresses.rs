@@ -205,6 +205,22 @@ fn the_public_address_cannot_be_bound_and_the_private_one_not_announced() {
 }
 
 #[test]
+fn an_address_that_the_machine_is_about_to_have_is_bound() {
+    let place = Place::new();
+    // Asks the link about a new address for longer than this test takes.
+    place.machine.sh("sysctl -qw net.ipv6.conf.eth0.accept_dad=1 net.ipv6.conf.eth0.dad_transmits=600");
+    place.machine.ip(&format!("address add {PUBLIC_V6}/64 dev eth0"));
+    let home = tempfile::tempdir().unwrap();
+    let mut command = place.machine.command(PROGRAM);
+    command.args(["registry", "--listen", &format!("[{PUBLIC_V6}]:8081"), "--supervised", "--data"]);
+    let registry = Process::spawn(command.arg(home.path().join("registry.sqlite")));
+    registry.wait_for("the registry starts", |event| event["event"] == "ready");
+    let tentative = place.machine.command("ip").args(["-6", "address", "show", "tentative"]).output().unwrap();
+    let tentative = String::from_utf8(tentative.stdout).unwrap();
+    assert!(tentative.contains(PUBLIC_V6), "the address came too soon to test anything: {tentative}");
+}
+
+#[test]
 fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
     let place = Place::new().with_v4();
     let metadata = Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());

@@ -22,7 +22,9 @@ pub(crate) fn archive() -> PathBuf {
     let id = docker(&["image", "inspect", "--format", "{{.Id}}", built()]);
     let folder = cache().join("images");
     fs::create_dir_all(&folder).expect("a folder in the cache");
-    let archive = folder.join(format!("{}.tar", id.trim_start_matches("sha256:")));
+    // The tag is in the archive, too: work trees with the same sources have one image, and an archive each.
+    let name = format!("{}-{}", built().replace(':', "-"), id.trim_start_matches("sha256:"));
+    let archive = folder.join(format!("{name}.tar"));
     if !archive.exists() {
         forget_old(&folder);
         let new = archive.with_extension(format!("{}.new", std::process::id()));
@@ -184,6 +186,13 @@ fn trivy(arguments: &[&str]) -> Value {
     let output = output(&mut trivy);
     assert!(output.status.success(), "trivy {}: {}", arguments.join(" "), said(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_archive_names_the_image_as_this_work_tree_does() {
+    let tags = Command::new("tar").arg("-xOf").arg(archive()).arg("manifest.json").output().expect("tar");
+    let manifest: Value = serde_json::from_slice(&tags.stdout).expect("a manifest");
+    assert_eq!(manifest[0]["RepoTags"], serde_json::json!([tag()]), "another work tree's archive: {manifest}");
 }
 
 #[test]
