@@ -46,7 +46,8 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 	$(CARGO) fmt --all --check
 
 lint: ## Clippy, without a single warning
-	$(CARGO) clippy --locked --all-targets --test kit -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test kit -- -D warnings
 	$(CARGO) clippy --locked --lib --bins --features unsafe-per-packet-traces -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.

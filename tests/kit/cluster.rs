@@ -12,11 +12,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::part::{part, root};
-use crate::pause::pause;
+use crate::waiting::{PATIENCE, pause};
 use crate::{docker_archive, image};
-
-/// Waiting never decides a test: on an idle machine everything takes a fraction of it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// This process, as seen from the cluster.
 pub(crate) const OUTSIDE: [&str; 2] = ["10.99.0.1", "fd99::1"];
@@ -139,21 +136,10 @@ pub(crate) fn succeeded(program: &str, arguments: &[&str], output: &Output) -> S
     text
 }
 
-/// What there is to see once there is something.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        pause(Duration::from_millis(200));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiting::eventually;
     use std::env;
 
     /// Tells the process that this test starts that it is the one that is killed.

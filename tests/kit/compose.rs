@@ -13,11 +13,12 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::container::topology;
-use crate::docker::{Container, PATIENCE, Subnet, nofile};
-use crate::engine::{docker, engine, output, said, wait_for};
+use crate::docker::{Container, Subnet, nofile};
+use crate::engine::{docker, engine, output, said};
+use crate::http;
 use crate::image;
 use crate::part::part;
-use crate::pause::pause;
+use crate::waiting::{eventually, pause};
 
 const NODES: [&str; 6] = ["mix1-1", "mix1-2", "mix2-1", "mix2-2", "mix3-1", "mix3-2"];
 
@@ -94,7 +95,7 @@ impl Stack {
         let number = NODES.iter().position(|name| *name == service).expect("a node");
         let host = [11, 12, 21, 22, 31, 32][number];
         let address = (self.subnet.v4(host), 1789).into();
-        wait_for(&format!("registration of {service}"), PATIENCE, || {
+        eventually(&format!("{service} is registered"), || {
             let listed = topology(&self.directory())?.mix_nodes;
             let mix = listed.into_iter().find(|mix| mix.announced_addresses().contains(&address))?;
             Some(mix.registration.identity_key)
@@ -124,7 +125,7 @@ impl Stack {
 
     /// Asks again and again until everybody mixes.
     fn wait_all_mixing(&self, all: &BTreeSet<String>) {
-        wait_for("network in which all nodes mix", PATIENCE, || (self.mixing(&[]) == *all).then_some(()));
+        eventually("all nodes mix", || (self.mixing(&[]) == *all).then_some(()));
     }
 
     /// What Prometheus answers to a query of its API.
@@ -150,10 +151,7 @@ fn named(name: String) -> ManuallyDrop<Container> {
 
 /// JSON from the engine's host.
 fn get(url: &str) -> Option<Value> {
-    engine().on_host(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async { reqwest::get(url).await.ok()?.json().await.ok() })
-    })
+    engine().on_host(|| serde_json::from_str(&http::get(url)?).ok())
 }
 
 /// Makes an image of a part for the tests, which reach no registry of images.
@@ -237,13 +235,13 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
     every_container_is_harmless(&stack);
     // What the prober inside has told the registry.
     let up = |node: &Value| node["mostRecentIPV4"] == true && node["mostRecentIPV6"] == true;
-    wait_for("six nodes that the prober found up", PATIENCE, || {
+    eventually("the prober finds six nodes up", || {
         let reports = get(stack.directory().join("api/mixmining/fullreport").ok()?.as_str())?;
         let nodes = reports["report"].as_array()?;
         (nodes.len() == NODES.len() && nodes.iter().all(up)).then_some(())
     });
     prometheus_sees_all(&stack);
-    wait_for("trace of the pipeline at the collector", 2 * PATIENCE, || {
+    eventually("the collector has a trace of the pipeline", || {
         let written = fs::read_to_string(stack.telemetry.path().join("telemetry.jsonl")).ok()?;
         ["mix.window", "mix.unwrap", "mix1-1", "mix3-2"].iter().all(|word| written.contains(word)).then_some(())
     });
@@ -259,9 +257,9 @@ fn prometheus_sees_all(stack: &Stack) {
         ("count(up{job=\"registry\"}==1)", 1),
         ("count(up{job=\"collector\"}==1)", 1),
     ] {
-        wait_for(query, PATIENCE, || (count(query)? == expected).then_some(()));
+        eventually(query, || (count(query)? == expected).then_some(()));
     }
-    wait_for("mix_packets_total of six nodes", 2 * PATIENCE, || {
+    eventually("Prometheus has mix_packets_total of six nodes", || {
         (count("count(count by (instance) (mix_packets_total))")? == 6).then_some(())
     });
     let groups = stack.prometheus("rules").expect("rules");
@@ -346,7 +344,7 @@ fn twenty_nodes_fit_on_one_machine() {
     up.args(["--profile", "extra", "up", "--build", "--detach", "--wait"]).args(NODES).arg("extra");
     let output = output(&mut up);
     assert!(output.status.success(), "{}", said(&output));
-    let listed = wait_for("twenty nodes", PATIENCE, || {
+    let listed = eventually("twenty nodes are listed", || {
         let listed = topology(&stack.directory())?.mix_nodes;
         (listed.len() == 20).then_some(listed)
     });

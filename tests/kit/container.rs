@@ -14,12 +14,12 @@ use nym_mixnode::api::{RegisteredMix, Topology};
 use nym_mixnode::directory::{Client, Directory};
 use url::Url;
 
-use crate::docker::{Container, Network, PATIENCE, Volume};
-use crate::engine::{docker, engine, output, said, wait_for};
+use crate::docker::{Container, Network, Volume};
+use crate::engine::{docker, engine, output, said};
 use crate::image;
 use crate::metadata::{Answers, Metadata};
 use crate::packets::{ACK, hop, packet_via};
-use crate::pause::pause;
+use crate::waiting::{eventually, pause};
 
 /// A directory in a container, and the network of it.
 pub(crate) struct Place {
@@ -38,7 +38,7 @@ impl Place {
             Container::run("registry", &[&["--network", network.name()], options, &health[2..]].concat(), &data);
         let directory = Url::parse(&format!("http://{}", SocketAddr::new(address, 8081))).expect("a URL");
         let place = Self { registry, network, directory };
-        wait_for("registry", PATIENCE, || place.topology());
+        eventually("the registry answers", || place.topology());
         place
     }
 
@@ -61,7 +61,7 @@ impl Place {
 
     /// The one node that is listed.
     fn listed(&self) -> RegisteredMix {
-        wait_for("listed node", PATIENCE, || self.topology()?.mix_nodes.pop())
+        eventually("the node is listed", || self.topology()?.mix_nodes.pop())
     }
 
     /// A node with a directory, and whatever else the options say.
@@ -208,7 +208,7 @@ fn docker_stop_waits_until_the_last_packet_has_left_and_the_node_exits_with_0() 
     assert_eq!(arrived.load(Ordering::SeqCst), 0, "all 100 packets are in the pool after {:?}", sent.elapsed());
     node.docker(&["stop", "--time", "60"]);
     assert_eq!(node.wait_exit(), 0, "{}", node.log());
-    wait_for("100 packets", PATIENCE, || (arrived.load(Ordering::SeqCst) == 100).then_some(()));
+    eventually("100 packets arrive", || (arrived.load(Ordering::SeqCst) == 100).then_some(()));
     assert!(place.topology().expect("the registry").mix_nodes.is_empty(), "it has unregistered");
 }
 
@@ -275,7 +275,7 @@ fn a_network_without_ipv4_is_enough() {
     let options = [&["--network", &network, "--env", &url][..], &PRIVATE].concat();
     let node = Container::run("node", &options, &[]);
     node.wait_healthy();
-    let listed = wait_for("listed node", PATIENCE, || topology(&directory)?.mix_nodes.pop());
+    let listed = eventually("the node is listed", || topology(&directory)?.mix_nodes.pop());
     assert_eq!(listed.announced_addresses(), [SocketAddr::new(v6(2), 1789)]);
     let told = probe(&directory, &["--host", &v6(1).to_string()]);
     assert!(told.contains("The node mixes over IPv6."), "{told}");
@@ -336,7 +336,7 @@ fn a_node_whose_directory_is_missing_stays_and_says_so() {
     let options = [&["--network", network.name(), "--env", &url, "--restart", "on-failure:2"][..], &PRIVATE].concat();
     let node = Container::run("lonely", &options, &[]);
     let unhealthy = |log: &serde_json::Value| log["Output"].as_str().is_some_and(|said| said.contains(":8081"));
-    wait_for("health check that names the directory", PATIENCE, || {
+    eventually("the health check names the directory", || {
         let state = node.inspect()["State"].clone();
         assert_eq!(state["Running"], true, "{}", node.log());
         state["Health"]["Log"].as_array()?.iter().any(unhealthy).then_some(())

@@ -3,16 +3,13 @@
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use serde_json::Value;
 
-use crate::engine::{docker, engine, output, said, wait_for};
+use crate::engine::{docker, engine, output, said};
 use crate::image;
-
-/// Longer than anything here takes on a busy machine; what waits for it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+use crate::waiting::eventually;
 
 /// How every document says that a node is to be run.
 const HARDENED: [&str; 5] = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -34,7 +31,7 @@ pub(crate) struct Network {
     pub(crate) subnet: Subnet,
 }
 
-/// The addresses of a network: 10.x.y.0/24, and fd00:a:x:y::/64 if it has IPv6.
+/// The addresses of a network: `10.x.y.0/24`, and `fd00:a:x:y::/64` if it has IPv6.
 #[derive(Clone, Copy)]
 pub(crate) struct Subnet(u8, u8);
 
@@ -77,7 +74,7 @@ impl Network {
     fn create(subnet: Subnet, addresses: &[&str]) -> Self {
         let name = unique("network");
         // Whoever else tests on this engine may have just these addresses now.
-        wait_for("network of one's own", PATIENCE, || {
+        eventually("there is a network of one's own", || {
             let mut create = engine().docker();
             let output = output(create.args(["network", "create", "--internal"]).args(addresses).arg(&name));
             let overlaps = said(&output).contains("overlaps");
@@ -166,7 +163,7 @@ impl Container {
     }
 
     pub(crate) fn wait_healthy(&self) {
-        wait_for(&format!("health of {}", self.name), PATIENCE, || {
+        eventually(&format!("{} is healthy", self.name), || {
             let state = self.inspect()["State"].clone();
             assert_ne!(state["Status"], "exited", "{state}\n{}", self.log());
             (state["Health"]["Status"] == "healthy").then_some(())
@@ -175,7 +172,7 @@ impl Container {
 
     /// Waits until it has exited and is not started again, and gives its exit code.
     pub(crate) fn wait_exit(&self) -> i64 {
-        wait_for(&format!("end of {}", self.name), PATIENCE, || {
+        eventually(&format!("{} has ended", self.name), || {
             let state = self.inspect()["State"].clone();
             let is_over = state["Status"] == "exited" || state["Status"] == "created" && state["ExitCode"] != 0;
             is_over.then(|| state["ExitCode"].as_i64().expect("an exit code"))

@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::part::{part, root};
-use crate::pause::pause;
-
-/// How long the engine may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::waiting::eventually;
 
 /// A running engine. It ends with the last process that holds one.
 pub(crate) struct Engine {
@@ -61,21 +57,6 @@ pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Asks again and again until there is an answer.
-///
-/// # Panics
-/// When none came in `patience`.
-pub(crate) fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(begin.elapsed() < patience, "no {what} in {patience:?}");
-        pause(Duration::from_millis(100));
-    }
-}
-
 impl Engine {
     fn start() -> Self {
         let dockerd = part("dockerd");
@@ -94,7 +75,7 @@ impl Engine {
         let was_running = UnixStream::connect(&socket).is_ok();
         if !was_running {
             spawn(&dockerd, &folder);
-            wait_for("Docker engine", PATIENCE, || UnixStream::connect(&socket).ok());
+            eventually("the engine answers", || UnixStream::connect(&socket).ok());
         }
         let pid = fs::read_to_string(folder.join("pid")).expect("the engine's process id");
         let network = File::open(format!("/proc/{}/ns/net", pid.trim())).expect("the engine's network namespace");
@@ -168,6 +149,8 @@ fn put_plugins(folder: &Path) {
     }
 }
 
+/// It outlives this process if another one uses it, so nobody waits for it.
+#[expect(clippy::zombie_processes, reason = "the shell that is started ends with the engine, not before this process")]
 fn spawn(dockerd: &Path, folder: &Path) {
     let mut engine = Command::new("setsid");
     engine.arg(root().join("tests/kit/engine.sh")).arg(dockerd).arg(folder);

@@ -3,6 +3,7 @@
 //! They need root, and take minutes; `tests/kit/parts/` says what they bring along.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test tells what it measured, and what containers said when it failed")]
 
 mod cluster;
 mod compose;
@@ -11,6 +12,7 @@ mod docker;
 mod docker_archive;
 mod engine;
 mod helm;
+mod http;
 mod image;
 #[path = "../integration/metadata.rs"]
 #[allow(dead_code, reason = "other tests have more use for it")]
@@ -18,9 +20,9 @@ mod metadata;
 #[path = "../integration/packets.rs"]
 mod packets;
 mod part;
-mod pause;
 mod release;
 mod scripts;
 mod systemd;
 mod telemetry;
 mod terraform;
+mod waiting;

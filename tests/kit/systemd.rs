@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::pause::pause;
+use crate::waiting::pause;
 use machine::{ADDRESS, Machine, package};
 
 /// What `LimitNOFILE` of the units says.

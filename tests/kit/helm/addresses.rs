@@ -4,7 +4,8 @@ use std::process::Command;
 
 use super::private_network::{directory_inside, listed, probe};
 use super::release::{Release, the_cluster};
-use crate::cluster::{NODE_V4, NODE_V6, eventually, succeeded};
+use crate::cluster::{NODE_V4, NODE_V6, succeeded};
+use crate::waiting::eventually;
 
 /// Addresses of a cloud's load balancers and of its machine, which the world would reach.
 const BALANCER_V4: &str = "36.68.243.18";

@@ -10,6 +10,7 @@ use super::release::{Release, said, the_cluster};
 use super::{chart, examples};
 use crate::cluster::succeeded;
 use crate::part::part;
+use crate::waiting::eventually;
 
 /// Those that need a part of a cloud are installed with it in `addresses`, and the network in `private_network`.
 const ELSEWHERE: [&str; 4] = ["host-network", "load-balancer", "node-port", "private-network"];
@@ -117,7 +118,7 @@ fn a_node_that_may_open_too_few_files_fails_the_test_and_strictly_does_not_start
     let strict = ["--reuse-values", "--set", "nofile.target=1048576,nofile.strict=true"];
     let upgrade = the_cluster().try_helm(&[&["upgrade", "few", &chart(), "-n", "few"], &strict[..]].concat());
     assert!(upgrade.status.success(), "{}", said(&upgrade));
-    let log = crate::cluster::eventually("the node says why it does not start", || {
+    let log = eventually("the node says why it does not start", || {
         let log = said(&few.try_kubectl(&["logs", &few.pod(0)]));
         log.contains("limits.nofile_strict").then_some(log)
     });

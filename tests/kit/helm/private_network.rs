@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::release::Release;
 use crate::cluster::{OUTSIDE, succeeded};
+use crate::http;
 use crate::part::root;
+use crate::waiting::eventually;
 
 /// The private network of this run, which the first caller installs.
 pub(super) fn network() -> &'static Release {
@@ -18,15 +20,9 @@ pub(super) fn network() -> &'static Release {
         let values = root().join("helm/nym-mixnode/ci/private-network-values.yaml").display().to_string();
         let began = Instant::now();
         let release = Release::install("net", "restricted", &["-f", &values]);
-        measured(&format!("helm install to Ready, registry and six nodes: {:.1} s", began.elapsed().as_secs_f64()));
+        eprintln!("helm install to Ready, registry and six nodes: {:.1} s", began.elapsed().as_secs_f64());
         release
     })
-}
-
-/// What a run took, for those who read it.
-#[expect(clippy::print_stderr, reason = "a test's output")]
-fn measured(text: &str) {
-    eprintln!("{text}");
 }
 
 /// Its directory, as pods call it.
@@ -44,8 +40,7 @@ pub(super) fn directory() -> String {
 /// The nodes that the directory lists, by identity.
 pub(super) fn listed() -> BTreeMap<String, Value> {
     let url = format!("{}/api/mixmining/topology", directory());
-    let output = Command::new("curl").args(["-sSf", "--noproxy", "*", &url]).output().expect("curl");
-    let topology: Value = serde_json::from_str(&succeeded("curl", &[&url], &output)).expect("JSON");
+    let topology: Value = serde_json::from_str(&http::get(&url).expect("the registry answers")).expect("JSON");
     let nodes = topology["mixNodes"].as_array().cloned().unwrap_or_default();
     nodes.into_iter().map(|node| (node["identityKey"].as_str().unwrap_or_default().to_owned(), node)).collect()
 }
@@ -78,10 +73,10 @@ fn scaling_registers_and_unregisters() {
     let network = network();
     let last = network.identity(5);
     network.upgrade(&["--reuse-values", "--set", "replicaCount=5"]);
-    crate::cluster::eventually("the sixth node is listed no more", || (!listed().contains_key(&last)).then_some(()));
+    eventually("the sixth node is listed no more", || (!listed().contains_key(&last)).then_some(()));
     let others: Vec<_> = (0..5).map(|number| network.uid(number)).collect();
     network.upgrade(&["--reuse-values", "--set", "replicaCount=6"]);
-    crate::cluster::eventually("the sixth node is listed again", || listed().contains_key(&last).then_some(()));
+    eventually("the sixth node is listed again", || listed().contains_key(&last).then_some(()));
     assert_eq!(network.identity(5), last, "its keys have stayed on their volume");
     let now: Vec<_> = (0..5).map(|number| network.uid(number)).collect();
     assert_eq!(others, now, "the others were started anew");

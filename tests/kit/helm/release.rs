@@ -4,6 +4,7 @@ use std::process::Output;
 
 use super::{chart, here};
 use crate::cluster::{Cluster, cluster, succeeded};
+use crate::waiting::eventually;
 
 /// A release, in a namespace of its own by the same name. It stays; the cluster goes.
 pub(super) struct Release {
@@ -72,7 +73,7 @@ impl Release {
     /// Waits until the pod with this number is ready.
     pub(super) fn await_ready(&self, number: usize) {
         let pod = format!("pod/{}", self.pod(number));
-        crate::cluster::eventually(&format!("{pod} is ready"), || {
+        eventually(&format!("{pod} is ready"), || {
             let output = self.try_kubectl(&["wait", "--for=condition=Ready", &pod, "--timeout=10s"]);
             output.status.success().then_some(())
         });

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::private_network::{listed, network};
 use super::release::said;
 use super::traffic::Traffic;
-use crate::cluster::{cluster, eventually};
-use crate::pause::pause;
+use crate::cluster::cluster;
+use crate::waiting::{eventually, pause};
 
 /// The six nodes of the private network.
 fn identities() -> Vec<String> {

@@ -12,7 +12,8 @@ use nym_mixnode::probe::{Endpoint, IpFamily, Prober, Registration};
 use tokio::time::{Instant, timeout};
 
 use super::private_network::directory;
-use crate::cluster::{OUTSIDE, PATIENCE};
+use crate::cluster::OUTSIDE;
+use crate::waiting::{PATIENCE, eventually};
 
 /// Long enough that every node holds packets at any time.
 const MEAN_DELAY: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ impl Traffic {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(flow(&url, &through, &flowing, &stopped))
         });
-        crate::cluster::eventually("traffic", || {
+        eventually("traffic", || {
             assert!(!client.is_finished() || flows.load(Ordering::Relaxed), "the client has ended");
             flows.load(Ordering::Relaxed).then_some(())
         });

@@ -4,15 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::part::{part, root};
-use crate::pause::pause;
-
-/// For what takes a moment on an idle machine; tests only wait this long when they fail.
-pub(super) const LONG: Duration = Duration::from_secs(120);
+use crate::waiting::eventually_or;
 
 /// The machine's address, which a node may announce.
 pub(super) const ADDRESS: &str = "10.9.0.1";
@@ -41,7 +37,7 @@ impl Machine {
         let mut machine = Self { boot, alive, init: String::new(), scratch };
         let init = machine.scratch.path().join("init");
         machine.until("systemd runs", || init.exists());
-        machine.init = fs::read_to_string(init).unwrap().trim().to_owned();
+        fs::read_to_string(init).unwrap().trim().clone_into(&mut machine.init);
         machine.until("its bus answers", || machine.try_run("systemctl is-system-running --wait").status.success());
         machine
     }
@@ -98,11 +94,7 @@ impl Machine {
 
     /// Waits until the condition holds.
     pub(super) fn until(&self, what: &str, condition: impl Fn() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < LONG, "waited in vain until {what}\n{}", self.journal());
-            pause(Duration::from_millis(100));
-        }
+        eventually_or(what, || condition().then_some(()), || self.journal());
     }
 
     fn enter(&self) -> Command {

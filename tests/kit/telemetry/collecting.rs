@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use super::certificates::Certificates;
 use super::network::Network;
-use super::process::{Process, free_port, get, wait_until};
+use super::process::{Process, free_port};
 use super::received::Received;
 use super::shipped;
+use crate::http::get;
 use crate::part::{part, root};
+use crate::waiting::eventually;
 
 /// A running collector with the kit's configuration.
 struct Collector {
@@ -110,9 +112,9 @@ fn a_collector_gets_windows_and_numbers_by_grpc_and_http_and_tls_and_nothing_tha
     network.send_packets();
     let nodes = [("by-grpc", &plain), ("by-http", &plain), ("by-grpc-tls", &secure), ("by-http-tls", &secure)];
     for (node, collector) in nodes {
-        wait_until(&format!("the collector has two busy windows and the lag of the node {node}"), || {
+        eventually(&format!("the collector has two busy windows and the lag of the node {node}"), || {
             let received = collector.received(node);
-            received.busy_windows() >= 2 && received.metric_names().contains("mix.forward.lag")
+            (received.busy_windows() >= 2 && received.metric_names().contains("mix.forward.lag")).then_some(())
         });
     }
     let scraped = get(&format!("http://127.0.0.1:{}/metrics", plain.prometheus)).expect("metrics of the collector");
@@ -123,9 +125,9 @@ fn a_collector_gets_windows_and_numbers_by_grpc_and_http_and_tls_and_nothing_tha
     }
 
     for (node, collector) in nodes {
-        wait_until(&format!("the last words of the node {node}"), || {
+        eventually(&format!("the collector has the last words of the node {node}"), || {
             let received = collector.received(node);
-            OF_EVERY_RUN.iter().all(|name| received.spans_named(name).next().is_some())
+            OF_EVERY_RUN.iter().all(|name| received.spans_named(name).next().is_some()).then_some(())
         });
         let received = collector.received(node);
         received.assert_allowed();
@@ -161,12 +163,10 @@ fn assert_same_names_behind_the_collector(scraped: &str) {
 
 fn assert_the_store_shows_windows(url: &str) {
     let query = format!("{url}/api/traces?service=mixnode-of-the-test&operation=mix.window&limit=50");
-    let mut windows = Vec::new();
-    wait_until("the trace store shows windows", || {
+    let windows = eventually("the trace store shows windows", || {
         let answer = get(&query).expect("an answer of the trace store");
         let answer: Value = serde_json::from_str(&answer).unwrap();
-        windows = answer["data"].as_array().cloned().unwrap_or_default();
-        windows.len() >= 4
+        answer["data"].as_array().filter(|windows| windows.len() >= 4).cloned()
     });
     for window in windows {
         let spans = window["spans"].as_array().unwrap().iter();

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::process::{Process, free_port, get, post};
+use super::process::{Process, free_port};
+use crate::http::{get, post};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 

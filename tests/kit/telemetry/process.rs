@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::pause::pause;
-
-/// Longer than anything here takes on a busy machine; what waits for it has failed.
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+use crate::http::get;
+use crate::waiting::{PATIENCE, eventually, eventually_or};
 
 /// A process that ends with its handle, or with the test's process, however that ends.
 pub(super) struct Process {
@@ -42,7 +39,7 @@ impl Process {
 
     /// What it has said until now.
     pub(super) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+        read(&self.log)
     }
 
     /// Ends it at once, as a crash would.
@@ -55,17 +52,18 @@ impl Process {
     pub(super) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
-        wait_until("the process ends", || self.child.try_wait().unwrap().is_some());
+        eventually("the process ends", || self.child.try_wait().unwrap());
     }
 
     /// Waits for an answer at `url`.
     pub(super) fn wait_for(&mut self, url: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while get(url).is_none() {
+        let log = self.log.clone();
+        let answers = || {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "{url}: {ended:?}\n{}", self.log());
-            pause(Duration::from_millis(100));
-        }
+            assert!(ended.is_none(), "{url}: {ended:?}\n{}", read(&log));
+            get(url).map(drop)
+        };
+        eventually_or(&format!("{url} answers"), answers, || read(&log));
     }
 }
 
@@ -75,13 +73,8 @@ impl Drop for Process {
     }
 }
 
-#[track_caller]
-pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        pause(Duration::from_millis(200));
-    }
+fn read(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
 /// A port of the loopback that was free a moment ago, on IPv4 and IPv6.
@@ -93,26 +86,6 @@ pub(super) fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// The body of a successful answer.
-pub(super) fn get(url: &str) -> Option<String> {
-    request(url, None)
-}
-
-/// The body of a successful answer to a JSON body.
-pub(super) fn post(url: &str, body: &serde_json::Value) -> Option<String> {
-    request(url, Some(body.to_string()))
-}
-
-fn request(url: &str, body: Option<String>) -> Option<String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-    let request = match body {
-        Some(body) => client.post(url).header("content-type", "application/json").body(body),
-        None => client.get(url),
-    };
-    let answer = async { request.send().await?.error_for_status()?.text().await };
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(answer).ok()
 }
 
 /// Somebody who is told of alerts: takes every POST, and keeps its body.

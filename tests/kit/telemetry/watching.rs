@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::checking::{assert_known, assert_sound};
 use super::network::Network;
-use super::process::{PATIENCE, Process, Receiver, free_port, get, wait_until};
+use super::process::{Process, Receiver, free_port};
 use super::shipped::{self, Query};
+use crate::http::get;
 use crate::part::part;
-use crate::pause::pause;
+use crate::waiting::eventually;
 
 /// A running Prometheus and Alertmanager, with the files of the kit, hurried up.
 struct Watch {
@@ -135,18 +135,16 @@ fn prometheus_reads_all_that_rules_and_panels_ask_for_and_tells_of_a_node_that_d
     let victim = without_scheme(&network.nodes[2].http).to_owned();
     network.nodes[2].process.kill();
     let down = ("MixnodeDown".to_owned(), victim.clone());
-    wait_until("the alert fires", || watch.firing().contains(&down));
+    eventually("the alert fires", || watch.firing().contains(&down).then_some(()));
     let told = |body: &String| body.contains("\"MixnodeDown\"") && body.contains(&victim) && body.contains("firing");
-    wait_until("the operator is told", || watch.told.bodies().iter().any(told));
+    eventually("the operator is told", || watch.told.bodies().iter().any(told).then_some(()));
     assert!(!watch.prometheus.log().contains("level=error"), "{}", watch.prometheus.log());
 }
 
 fn every_panel_shows_something(watch: &Watch) {
-    let deadline = Instant::now() + PATIENCE;
-    let mut empty = [shipped::panel_queries(), shipped::variable_queries()].concat();
-    while !empty.is_empty() {
-        assert!(Instant::now() < deadline, "nothing to show in {empty:#?}");
-        pause(Duration::from_millis(500));
-        empty.retain(|query| watch.query(query).iter().all(|value| value["value"][1] == "NaN"));
+    for query in [shipped::panel_queries(), shipped::variable_queries()].concat() {
+        eventually(&format!("{query:#?} has something to show"), || {
+            watch.query(&query).iter().any(|value| value["value"][1] != "NaN").then_some(())
+        });
     }
 }

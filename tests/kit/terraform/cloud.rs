@@ -4,15 +4,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::tool::{Provider, Terraform};
 use crate::part::part;
-use crate::pause::pause;
-
-const LONG: Duration = Duration::from_secs(180);
+use crate::waiting::eventually;
 
 /// What the real provider is older than, which the copy of the module does without.
 const TOO_NEW: [&str; 3] = ["user_data_replace_on_change", "http_protocol_ipv6 ", "stop_instance_before_detaching"];
@@ -32,11 +29,7 @@ impl Aws {
         command.arg("5000").env("MOTO_AMIS_PATH", images).stdin(Stdio::null());
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let asks = || terraform.inside(Path::new("bash")).args(["-c", ": </dev/tcp/127.0.0.1/5000"]).output().unwrap();
-        let start = Instant::now();
-        while !asks().status.success() {
-            assert!(start.elapsed() < LONG, "the stand-in of AWS does not answer");
-            pause(Duration::from_millis(200));
-        }
+        eventually("the stand-in of AWS answers", || asks().status.success().then_some(()));
         Self { server, endpoint: "http://127.0.0.1:5000".to_owned() }
     }
 }

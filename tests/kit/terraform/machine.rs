@@ -2,22 +2,18 @@
 //! has the cloud's metadata service, a directory, and a registry of container images.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use nym_mixnode::api::Topology;
 
 use super::netns::NetNs;
 use super::tool::passes;
+use crate::http;
 use crate::metadata::{Answers, Metadata};
 use crate::part::{part, root};
-use crate::pause::pause;
+use crate::waiting::{eventually, eventually_or};
 
-/// For what takes a moment on an idle machine; tests only wait this long when they fail.
-const LONG: Duration = Duration::from_secs(180);
 /// The registry of images, by the name that Docker takes without TLS.
 const REGISTRY: &str = "127.0.0.1:5000";
 /// The directory, as the machines know it.
@@ -68,7 +64,7 @@ impl Place {
         };
         let archive = crate::image::archive();
         let push = ["push", "--insecure", archive.to_str().unwrap(), &reference];
-        until("the registry takes the image", || crane(&push).status.success());
+        eventually("the registry takes the image", || crane(&push).status.success().then_some(()));
         let output =
             crane(&["mutate", "--insecure", &reference, "--label", &format!("tag={tag}"), "--tag", &reference]);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -79,7 +75,7 @@ impl Place {
 
     /// The node that the directory lists: its identity key, and the addresses that it announces.
     pub(super) fn listed(&self) -> Option<(String, Vec<String>)> {
-        let topology = self.netns.inside(|| get("127.0.0.1:8081", "/api/mixmining/topology"))?;
+        let topology = self.netns.inside(|| http::get("http://127.0.0.1:8081/api/mixmining/topology"))?;
         let mut topology: Topology = serde_json::from_str(&topology).unwrap();
         assert!(topology.mix_nodes.len() < 2, "several nodes: {topology:?}");
         let node = topology.mix_nodes.pop()?.registration;
@@ -156,7 +152,7 @@ impl Machine {
         let mut boot = command.arg(part("cloud-machine")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
         let alive = boot.stdin.take();
         let init = folder.join("init");
-        until("systemd runs", || init.exists());
+        eventually("systemd runs", || init.exists().then_some(()));
         let init = fs::read_to_string(init).unwrap().trim().to_owned();
         Self { boot, alive, folder, init }
     }
@@ -181,14 +177,7 @@ impl Machine {
     /// Waits until the condition holds, and tells the machine's story if it never does.
     #[track_caller]
     pub(super) fn until<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            assert!(start.elapsed() < LONG, "waited in vain until {what}\n{}", self.story());
-            pause(Duration::from_millis(200));
-        }
+        eventually_or(what, ask, || self.story())
     }
 
     /// Whether the node says that it mixes and is listed.
@@ -206,7 +195,7 @@ impl Machine {
     /// Switches it off in order.
     pub(super) fn power_off(mut self) {
         self.try_run("systemctl poweroff");
-        until("the machine is off", || self.boot.try_wait().unwrap().is_some());
+        eventually("the machine is off", || self.boot.try_wait().unwrap());
     }
 
     fn story(&self) -> String {
@@ -220,23 +209,5 @@ impl Drop for Machine {
     fn drop(&mut self) {
         drop(self.alive.take());
         self.boot.wait().ok();
-    }
-}
-
-/// The body of what a server answers, if it is there.
-fn get(server: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(server).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
-}
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "waited in vain until {what}");
-        pause(Duration::from_millis(100));
     }
 }
