@@ -141,8 +141,8 @@ pub enum DirectoryError {
     },
     /// Another identity is registered on an address that we announce.
     #[error(
-        "{address} is registered by another node, {holder}; announce another address, or unregister that node first \
-         (nym-mixnode unregister) if it is an old one of yours"
+        "{address} is registered by another node, {holder}; announce another address or, if that node is not there any \
+         more, unregister it (nym-mixnode unregister) or pass --force to take its place"
     )]
     AddressTaken {
         /// The address.

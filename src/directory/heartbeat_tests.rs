@@ -280,6 +280,20 @@ async fn another_identity_on_our_address_is_fatal_before_we_are_registered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_identity_on_our_address_gives_way_by_force() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
+    let mut heartbeat = heartbeat(&directory);
+    heartbeat.settings.force = true;
+    run_for(&heartbeat, 30).await;
+    assert!(heartbeat.state().registered());
+    let identities = |script: &mut Script| -> Vec<String> {
+        script.topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.clone()).collect()
+    };
+    assert_eq!(directory.with(identities), [IDENTITY]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_registration_is_fatal_at_first_and_only_noted_later() {
     for status in [400, 409] {
         let directory = Scripted::default();

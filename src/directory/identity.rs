@@ -1,6 +1,6 @@
 //! Before the first registration: is our address, or our identity, somebody's already?
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -16,24 +16,40 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A node announces one or two addresses; a directory's list is not trusted to be short.
 const ADDRESSES_TRIED_MAX: usize = 4;
 
+/// What has to go before we can be registered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum InTheWay {
+    Nothing,
+    /// The entry of a node that is not at our address any more.
+    Leftover {
+        /// Ours.
+        address: SocketAddr,
+        /// The node's identity.
+        holder: String,
+    },
+}
+
 /// Checks that no other node would suffer from our registration.
 ///
-/// `listen` are our own bound addresses: after a change of the announced address, the listed one may still lead to
-/// ourselves.
+/// `listen` are our own bound addresses. Who is listed at an address that leads to ourselves cannot be there: addresses of
+/// pods, say, are given to others when the pods come back. With `force` that is taken for granted of any address of ours.
 pub(super) async fn check(
     topology: &Topology,
     ours: &MixRegistration,
     listen: &[SocketAddr],
     force: bool,
-) -> Result<(), DirectoryError> {
+) -> Result<InTheWay, DirectoryError> {
     let announced = ours.announced_addresses();
     if let Some((address, holder)) = other_holder(topology, &ours.identity_key, &announced) {
+        if force || is_ourselves(address, listen) {
+            return Ok(InTheWay::Leftover { address, holder });
+        }
         return Err(DirectoryError::AddressTaken { address, holder });
     }
-    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(()) };
+    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(InTheWay::Nothing) };
     let registered = entry.announced_addresses();
     if registered.iter().any(|address| announced.contains(address)) {
-        return Ok(());
+        return Ok(InTheWay::Nothing);
     }
     if !force {
         for &address in registered.iter().take(ADDRESSES_TRIED_MAX) {
@@ -44,7 +60,7 @@ pub(super) async fn check(
     }
     warn!(listed_host = %entry.registration.mix_host, our_host = %ours.mix_host, forced = force,
         "our identity was registered at another address; replacing that registration");
-    Ok(())
+    Ok(InTheWay::Nothing)
 }
 
 /// The first of these addresses that a node with another identity has registered, and that identity.
@@ -58,18 +74,20 @@ fn other_holder(topology: &Topology, identity: &str, addresses: &[SocketAddr]) -
     })
 }
 
+/// Whether another node answers there.
 async fn answers(address: SocketAddr, listen: &[SocketAddr]) -> bool {
-    match timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Ok(connection)) => !leads_to_ourselves(&connection, listen),
-        Ok(Err(_)) | Err(_) => false,
-    }
+    !is_ourselves(address, listen) && matches!(timeout(ANSWER_TIMEOUT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
-/// A connection with the same address at both ends stayed on this machine; with a port that we listen on, it is us.
-fn leads_to_ourselves(connection: &TcpStream, listen: &[SocketAddr]) -> bool {
-    let (Ok(from), Ok(to)) = (connection.local_addr(), connection.peer_addr()) else { return false };
-    let is_ours = |own: &SocketAddr| own.port() == to.port() && (own.ip().is_unspecified() || own.ip() == to.ip());
-    from.ip() == to.ip() && listen.iter().any(is_ours)
+/// Whether the address is this machine's, with a port that we listen on. Behind a translation of addresses it never is.
+fn is_ourselves(address: SocketAddr, listen: &[SocketAddr]) -> bool {
+    let takes = |own: &SocketAddr| own.ip() == address.ip() || own.ip().is_unspecified() && is_local(address.ip());
+    listen.iter().any(|own| own.port() == address.port() && takes(own))
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    let of_an_interface = || if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|interface| interface.ip() == ip));
+    ip.is_loopback() || of_an_interface()
 }
 
 #[cfg(test)]
@@ -106,22 +124,36 @@ mod tests {
     async fn an_unknown_identity_and_our_own_entry_pass() {
         let ours = mix("me", "192.0.2.1:1789");
         for topology in [Topology::default(), listing("me", "192.0.2.1:1789"), listing("other", "192.0.2.1:1790")] {
-            check(&topology, &ours, &[], false).await.unwrap();
+            assert_eq!(check(&topology, &ours, &[], false).await.unwrap(), InTheWay::Nothing);
         }
     }
 
     #[tokio::test]
-    async fn another_identity_on_any_of_our_addresses_is_an_error_even_when_forced() {
+    async fn another_identity_on_any_of_our_addresses_is_an_error_unless_forced() {
         let mut ours = mix("me", "192.0.2.1:1789");
-        ours.mix_hosts = vec!["192.0.2.1:1789".into(), "[2001:db8::1]:1789".into()];
-        for force in [false, true] {
-            let error = check(&listing("other", "[2001:db8::1]:1789"), &ours, &[], force).await.unwrap_err();
-            assert!(
-                matches!(&error, DirectoryError::AddressTaken { holder, address }
-                    if holder == "other" && address.to_string() == "[2001:db8::1]:1789"),
-                "{error}"
-            );
-        }
+        let taken: SocketAddr = "[2001:db8::1]:1789".parse().unwrap();
+        ours.mix_hosts = vec!["192.0.2.1:1789".into(), taken.to_string()];
+        let topology = listing("other", &taken.to_string());
+        let error = check(&topology, &ours, &[], false).await.unwrap_err();
+        assert!(
+            matches!(&error, DirectoryError::AddressTaken { holder, address } if holder == "other" && *address == taken),
+            "{error}"
+        );
+        let leftover = InTheWay::Leftover { address: taken, holder: "other".into() };
+        assert_eq!(check(&topology, &ours, &[], true).await.unwrap(), leftover);
+    }
+
+    #[tokio::test]
+    async fn another_identity_at_an_address_that_leads_to_ourselves_is_a_leftover() {
+        let (_listener, address) = listening("127.0.0.1").await;
+        let ours = mix("me", &address.to_string());
+        let topology = listing("other", &address.to_string());
+        let leftover = InTheWay::Leftover { address, holder: "other".into() };
+        assert_eq!(check(&topology, &ours, &[address], false).await.unwrap(), leftover);
+        // Whoever answers there is somebody else if we listen elsewhere.
+        let elsewhere = SocketAddr::new(address.ip(), 1);
+        let error = check(&topology, &ours, &[elsewhere], false).await.unwrap_err();
+        assert!(matches!(error, DirectoryError::AddressTaken { .. }), "{error}");
     }
 
     #[tokio::test]

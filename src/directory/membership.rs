@@ -1,6 +1,7 @@
 //! Being listed: the first registration, and staying listed while the topology is followed.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::heartbeat::Heartbeat;
+use super::identity::{self, InTheWay};
 use super::state::Failed;
-use super::{Directory, DirectoryError, identity};
+use super::{Directory, DirectoryError};
 use crate::api::{MixRegistration, Topology};
 use crate::backoff::Backoff;
 
@@ -75,12 +77,42 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     }
 
     async fn try_join(&mut self) -> Result<(), DirectoryError> {
-        let Heartbeat { settings, state, .. } = self.heartbeat;
         let topology = self.fetch().await?;
-        identity::check(&topology, &self.heartbeat.registration(), &settings.listen, settings.force)
-            .await
-            .inspect_err(|error| state.count_failure(Failed::Register, error))?;
+        let state = &self.heartbeat.state;
+        let topology =
+            self.make_room(topology).await.inspect_err(|error| state.count_failure(Failed::Register, error))?;
         self.register(&topology).await
+    }
+
+    /// Makes sure that nobody suffers from our registration; the topology in which that is so.
+    async fn make_room(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
+        let settings = &self.heartbeat.settings;
+        let ours = self.heartbeat.registration();
+        // Each of our addresses may have been another node's.
+        for _ in 0..=ours.announced_addresses().len() {
+            match identity::check(&topology, &ours, &settings.listen, settings.force).await? {
+                InTheWay::Nothing => break,
+                // Rare, so the node's future need not hold room for it.
+                InTheWay::Leftover { address, holder } => topology = Box::pin(self.displace(address, holder)).await?,
+            }
+        }
+        Ok(topology)
+    }
+
+    /// Removes the entry that a node without our address has left there; the topology without it.
+    ///
+    /// A directory lets only the host of an entry remove it, which we are if the address is ours. If it refuses, the
+    /// node may have moved its entry meanwhile.
+    async fn displace(&mut self, address: SocketAddr, holder: String) -> Result<Topology, DirectoryError> {
+        warn!(%holder, "another node is listed at our address, and not there any more; removing its registration");
+        let removed = self.heartbeat.directory.unregister(&holder).await;
+        let topology = self.fetch().await?;
+        let is_there = topology.mix(&holder).is_some_and(|mix| mix.announced_addresses().contains(&address));
+        match removed {
+            Err(error) if error.is_transient() => Err(error),
+            _ if is_there => Err(DirectoryError::AddressTaken { address, holder }),
+            _ => Ok(topology),
+        }
     }
 
     /// Every failure is transient here: the node mixes, and a directory's mood must not stop it.

@@ -81,7 +81,7 @@ async fn the_same_identity_may_move_once_the_old_place_is_silent() {
 }
 
 #[tokio::test]
-async fn an_address_that_another_identity_holds_is_an_error() {
+async fn an_address_that_another_identity_holds_is_an_error_unless_it_is_forced() {
     let (_home, store) = store();
     let registry = RegistryProcess::start(&store).await;
     let holder = NodeFiles::init(&registry.url()).await;
@@ -90,16 +90,41 @@ async fn an_address_that_another_identity_holds_is_an_error() {
     running.registered().await;
 
     let announced = holder.address.to_string();
-    for flags in [&["--announce-host", &announced][..], &["--announce-host", &announced, "--force"]] {
-        let (code, line) = other.run_to_its_end(flags).await;
-        assert_eq!(code, Some(78), "{line}");
-        for word in [&announced, &holder.identity(), "announce another address"] {
-            assert!(line.contains(word), "{word:?} is not in: {line}");
-        }
+    let (code, line) = other.run_to_its_end(&["--announce-host", &announced]).await;
+    assert_eq!(code, Some(78), "{line}");
+    for word in [&announced, &holder.identity(), "announce another address", "--force"] {
+        assert!(line.contains(word), "{word:?} is not in: {line}");
     }
-    assert_eq!(registry.listed(&holder.identity()).await, Some(announced));
+    assert_eq!(registry.listed(&holder.identity()).await, Some(announced.clone()), "the running node is untouched");
     assert_eq!(registry.listed(&other.identity()).await, None);
-    assert!(running.stop().await.success());
+
+    let mut forced = other.run(&["--announce-host", &announced, "--force"]);
+    forced.registered().await;
+    assert_eq!(registry.listed(&other.identity()).await, Some(announced));
+    running.reports("no longer registered", |status| !status.registered).await;
+}
+
+#[tokio::test]
+async fn nodes_that_come_back_at_each_others_addresses_register_by_themselves() {
+    let (_home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let (one, two) = (NodeFiles::init(&registry.url()).await, NodeFiles::init(&registry.url()).await);
+    for files in [&one, &two] {
+        let mut node = files.run(&[]);
+        node.registered().await;
+        node.kill().await;
+    }
+
+    // One after the other, so that the first finds the second's entry in its way and its own where nobody is yet.
+    let (of_one, of_two) = (one.address.to_string(), two.address.to_string());
+    let mut first = one.run(&["--host", &of_two, "--announce-host", &of_two]);
+    first.registered().await;
+    assert_eq!(registry.listed(&two.identity()).await, None, "what it left behind is gone");
+    let mut second = two.run(&["--host", &of_one, "--announce-host", &of_one]);
+    second.registered().await;
+    assert_eq!(registry.listed(&one.identity()).await, Some(of_two));
+    assert_eq!(registry.listed(&two.identity()).await, Some(of_one));
+    assert!(first.stop().await.success() && second.stop().await.success());
 }
 
 #[tokio::test]
