@@ -48,7 +48,7 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 lint: ## Clippy, without a single warning
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test kit -- -D warnings
-	$(CARGO) clippy --locked --lib --bins --features unsafe-per-packet-traces -- -D warnings
+	$(CARGO) clippy --locked --lib --bins --test unsafe-build --features unsafe-per-packet-traces -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
 deny: ## Check the dependencies' licences, sources and duplicates
@@ -59,6 +59,7 @@ audit: ## Check the dependencies for known vulnerabilities (fetches the advisory
 
 unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked
+	$(CARGO) test --locked --features unsafe-per-packet-traces --test unsafe-build
 
 kit: ## Tests of the kit with the real parts (needs root); KIT=helm runs one subject
 	$(CARGO) test --locked --test kit -- --test-threads=1 $(KIT)

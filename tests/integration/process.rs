@@ -37,7 +37,12 @@ pub(crate) fn own_address() -> SocketAddr {
 
 /// The program with these arguments, deaf to the settings of whoever runs the tests.
 pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    program_at(env!("CARGO_BIN_EXE_nym-mixnode"), arguments)
+}
+
+/// The same, of another build.
+pub(crate) fn program_at(path: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command.args(arguments).kill_on_drop(true);
     for variable in ["RUST_LOG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
         command.env_remove(variable);
@@ -199,10 +204,19 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// `change` may add to the command, such as variables of the environment.
     pub(crate) fn spawn(files: &NodeFiles, flags: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        Self::of(program(&[]), files, flags, change)
+    }
+
+    /// The same, of another build.
+    pub(crate) fn of(
+        mut command: Command,
+        files: &NodeFiles,
+        flags: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let log = files.home.path().join("log");
-        let node = ["run", "--home", files.root(), "--id", "mix", "--supervised"];
-        let quick = ["--topology-refresh", "100ms", "--shutdown-linger", "0s"];
-        let mut command = program(&[&node[..], &quick, flags].concat());
+        command.args(["run", "--home", files.root(), "--id", "mix", "--supervised"]);
+        command.args(["--topology-refresh", "100ms", "--shutdown-linger", "0s"]).args(flags);
         command.stdin(Stdio::piped()).stderr(File::create(&log).unwrap());
         change(&mut command);
         let set = |(name, value): (&OsStr, Option<&OsStr>)| name == "NYM_MIXNODE_HTTP_LISTEN" && value.is_some();

@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use nym_mixnode::api::GatewayRegistration;
-
 use super::process::{NodeFiles, RegistryProcess, eventually, own_address};
 use super::support::{ACK, Sink, hop, packet_via, send};
 
@@ -156,7 +154,7 @@ async fn a_node_serves_from_its_last_topology_while_the_directory_is_down() {
     let directory = registry.address;
     let files = NodeFiles::init(&registry.url()).await;
     let mut sink = Sink::start().await;
-    registry.client().register_gateway(&gateway(&sink)).await.unwrap();
+    registry.client().register_gateway(&sink.as_gateway()).await.unwrap();
     let mut node = files.run(&[]);
     node.reports("knows itself and the sink", |status| status.registered && status.next_hops_allowed == 2).await;
     assert!(node.stop().await.success());
@@ -174,20 +172,6 @@ async fn a_node_serves_from_its_last_topology_while_the_directory_is_down() {
     node.registered().await;
     assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
     assert!(node.stop().await.success());
-}
-
-fn gateway(sink: &Sink) -> GatewayRegistration {
-    GatewayRegistration {
-        mix_host: sink.address.to_string(),
-        mix_hosts: Vec::new(),
-        clients_host: "ws://127.0.0.1:9000".into(),
-        identity_key: bs58::encode([7; 32]).into_string(),
-        sphinx_key: bs58::encode([8; 32]).into_string(),
-        version: "0.9.2".into(),
-        location: String::new(),
-        incentives_address: String::new(),
-        expires_in: None,
-    }
 }
 
 #[tokio::test]

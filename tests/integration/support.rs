@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nym_mixnode::api::GatewayRegistration;
 use nym_mixnode::config::{Config, Source, Values, settings};
 use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
@@ -165,6 +166,21 @@ impl Sink {
             }
         });
         Self { address, frames }
+    }
+
+    /// What lists it in a directory, so that nodes forward to it.
+    pub(crate) fn as_gateway(&self) -> GatewayRegistration {
+        GatewayRegistration {
+            mix_host: self.address.to_string(),
+            mix_hosts: Vec::new(),
+            clients_host: "ws://127.0.0.1:9000".into(),
+            identity_key: bs58::encode([7; 32]).into_string(),
+            sphinx_key: bs58::encode([8; 32]).into_string(),
+            version: "0.9.2".into(),
+            location: String::new(),
+            incentives_address: String::new(),
+            expires_in: None,
+        }
     }
 
     pub(crate) async fn next(&mut self) -> (FrameHeader, Vec<u8>, Instant) {
