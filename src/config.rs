@@ -90,8 +90,8 @@ pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
     pub topology_refresh: Duration,
-    /// Replace a registration of the same identity at another host, and one of another identity at ours (`run --force`; no
-    /// setting of the file).
+    /// Replace a registration of the same identity at another host, and one of another identity at ours (`run
+    /// --force`; no setting of the file).
     pub take_over: bool,
 }
 

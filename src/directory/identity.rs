@@ -31,8 +31,9 @@ pub(super) enum InTheWay {
 
 /// Checks that no other node would suffer from our registration.
 ///
-/// `listen` are our own bound addresses. Who is listed at an address that leads to ourselves cannot be there: addresses of
-/// pods, say, are given to others when the pods come back. With `force` that is taken for granted of any address of ours.
+/// `listen` are our own bound addresses. Who is listed at an address that leads to ourselves cannot be there: addresses
+/// of pods, say, are given to others when the pods come back. With `force` that is taken for granted of any address of
+/// ours.
 pub(super) async fn check(
     topology: &Topology,
     ours: &MixRegistration,
@@ -135,8 +136,9 @@ mod tests {
         ours.mix_hosts = vec!["192.0.2.1:1789".into(), taken.to_string()];
         let topology = listing("other", &taken.to_string());
         let error = check(&topology, &ours, &[], false).await.unwrap_err();
+        let told = format!("{taken} is registered by another node, other;");
         assert!(
-            matches!(&error, DirectoryError::AddressTaken { holder, address } if holder == "other" && *address == taken),
+            matches!(error, DirectoryError::AddressTaken { .. }) && error.to_string().starts_with(&told),
             "{error}"
         );
         let leftover = InTheWay::Leftover { address: taken, holder: "other".into() };

@@ -1,5 +1,6 @@
 //! The rules of the house that no linter knows.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,4 +69,37 @@ fn no_line_is_too_long() {
 #[test]
 fn nothing_is_left_unfinished() {
     assert_none(&line_complaints(|line| UNFINISHED.iter().any(|mark| line.contains(mark))));
+}
+
+/// The map names folders as `room/{file,file}` or `room/file`, and single files with their ending.
+fn names_on_the_map(map: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for word in map.split_whitespace() {
+        match word.split_once("/{") {
+            Some((folder, files)) => {
+                names.extend(files.trim_end_matches('}').split(',').map(|file| format!("{folder}/{file}.rs")))
+            }
+            None if word.ends_with(".rs") => drop(names.insert(word.to_owned())),
+            None if word.contains('/') && !word.ends_with('/') => drop(names.insert(format!("{word}.rs"))),
+            None => {}
+        }
+    }
+    names
+}
+
+#[test]
+fn the_map_has_every_room_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let map = document.split_once("```\nsrc/\n").unwrap().1.split_once("\ntests/").unwrap().0;
+    let named = names_on_the_map(map);
+    let files = rust_files(&root.join("src"));
+    let there: BTreeSet<String> = files
+        .iter()
+        .map(|file| file.strip_prefix(root.join("src")).unwrap().display().to_string())
+        // Tests, and what is inside of a folder inside of a room, is that folder's own affair.
+        .filter(|file| !file.ends_with("tests.rs") && (file.matches('/').count() < 2 || named.contains(file)))
+        .collect();
+    assert!(named.is_subset(&there), "not there: {:?}", named.difference(&there));
+    assert!(there.is_subset(&named), "not on the map: {:?}", there.difference(&named));
 }
