@@ -18,8 +18,10 @@
 //!   which is the wire's side of the matching: the queue of a next hop knows no arrivals.
 //! - *Threads.* Here all workers share one thread, and so there is no count of wake-ups, by worker or in sum. There
 //!   must be none: a worker is woken when a packet *arrives* whose next hop it owns.
-//! - *The machine.* CPU time, memory and descriptors are those of the whole test process. A packet costs what it costs
-//!   whatever becomes of it; what is told of it is of windows and rounded. `exported::MACHINE` names the metrics.
+//! - *The machine.* CPU time, memory and descriptors are those of the whole test process. Of these CPU time does depend
+//!   on the matching: a packet that crosses between two workers costs a wake-up more than one that does not. It is told
+//!   so coarsely (by the window, 5 % of the workers' time) that this drowns, and that no test here can show; with one
+//!   worker there is none of it. `exported::MACHINE` names the metrics, docs/telemetry.md what remains.
 //! - *Keys, ids, dates.* One node has one identity, and the clock is the test's; random ids of spans and of the run,
 //!   and what the real clock gives (when the node registered, started, called the directory, exported) are taken out.
 //!

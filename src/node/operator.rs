@@ -164,7 +164,7 @@ impl View {
             shared: Arc::clone(shared),
             heartbeat,
             announcing,
-            windows: Windows::new(config.telemetry.window),
+            windows: Windows::new(config.telemetry.window, shared.pools.len()),
             stopping: AtomicBool::new(false),
             started: Instant::now(),
             started_at: wall_clock(),

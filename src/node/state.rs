@@ -173,7 +173,6 @@ impl Shared {
         Effort {
             unwrap_cpu: Duration::from_nanos(self.unwrap_cpu_ns.load(Ordering::Relaxed)),
             process_cpu: usage.cpu,
-            busy: runtimes.iter().map(|runtime| runtime.worker_total_busy_duration(0)).sum(),
             tasks: runtimes.iter().map(|runtime| runtime.num_alive_tasks() as u64).sum(),
             memory: usage.memory,
             memory_virtual: usage.memory_virtual,

@@ -3,6 +3,8 @@
 //! `/metrics`, OTLP, `docs/metrics.md` and the tests all come from these tables; what is not in them is not told.
 //! What stands last for a metric says why it cannot unmix: how it is rounded, or that it is not about packets.
 //! Nothing is told by worker: a worker owns next hops, so its work says how many packets of a window leave to which.
+//! Nor is it told how often workers were woken or how long they were at work: a packet that crosses between two makes
+//! more of both than one that does not.
 
 use crate::packet::DropReason;
 
@@ -114,7 +116,10 @@ const WINDOW_64: &str = "of closed windows, each rounded up to 64";
 const WINDOW_8: &str = "of closed windows, each rounded up to 8";
 const TICK_64: &str = "sampled at the end of a window, rounded up to 64";
 const TICK_4: &str = "sampled at the end of a window, rounded up to 4";
-const TICK_CPU: &str = "sampled at the end of a window, rounded up to 10 ms; the same work whichever packet is which";
+const UNWRAPPING: &str = "sampled at the end of a window, rounded up to 10 ms; the work before it is known where a \
+    packet goes";
+const PROCESS: &str = "of closed windows, each rounded up to 1 s, or to 5 % of the workers' time where that is more: \
+    packets that cross between workers cost more, see telemetry.md";
 const TICK_MEMORY: &str = "sampled at the end of a window, rounded up to 1 MiB";
 const NO_PACKETS: &str = "tells nothing of packets";
 
@@ -156,7 +161,7 @@ metrics! {
         "How long after its time a packet was handed to the network; the sum is made of the buckets' bounds",
         "of closed windows, each bucket rounded up to 8; held back until there are 256 packets; no delays in it";
     UNWRAP_CPU = "mix.unwrap.cpu", "mix_unwrap_cpu_seconds_total", "s", Seconds, [],
-        "CPU time of unwrapping", TICK_CPU;
+        "CPU time of unwrapping", UNWRAPPING;
     CONNECTIONS = "mix.connections", "mix_connections", "{connection}", Gauge, ["direction": Words(DIRECTIONS)],
         "Open connections", TICK_4;
     CONNECTION_REFUSALS = "mix.connection.refusals", "mix_connection_refusals_total", "{connection}", Counter, [],
@@ -190,7 +195,7 @@ metrics! {
         "Time since the topology was fetched; absent until it was", NO_PACKETS;
 
     PROCESS_CPU = "process.cpu.time", "process_cpu_seconds_total", "s", Seconds, [],
-        "CPU time of the process", TICK_CPU;
+        "CPU time of the process, rounded up by the window", PROCESS;
     PROCESS_MEMORY = "process.memory.usage", "process_resident_memory_bytes", "By", Gauge, [],
         "Resident memory of the process", TICK_MEMORY;
     PROCESS_VIRTUAL = "process.memory.virtual", "process_virtual_memory_bytes", "By", Gauge, [],
@@ -206,8 +211,6 @@ metrics! {
     PROCESS_UPTIME = "process.uptime", "process_uptime_seconds", "s", Gauge, [],
         "Time since the node started", NO_PACKETS;
 
-    TOKIO_BUSY = "tokio.busy", "tokio_busy_seconds_total", "s", Seconds, [],
-        "Time that all runtimes, the workers' and the control's, were at work", TICK_CPU;
     TOKIO_TASKS = "tokio.tasks", "tokio_tasks", "{task}", Gauge, [],
         "Tasks of all runtimes, without those that serve one packet connection", TICK_4;
 

@@ -71,7 +71,6 @@ pub fn of_windows(told: &Told) -> Vec<Reading> {
         Reading::whole(&i::PROCESS_VIRTUAL, effort.memory_virtual),
         Reading::whole(&i::PROCESS_OPEN_FDS, effort.descriptors),
         Reading::whole(&i::PROCESS_THREADS, effort.threads),
-        Reading::time(&i::TOKIO_BUSY, effort.busy),
         Reading::whole(&i::TOKIO_TASKS, effort.tasks),
     ]);
     all

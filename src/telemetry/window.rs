@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::instruments::LAG_BOUNDS;
 
@@ -27,8 +28,14 @@ const DROPS: u64 = 8;
 const FEW: u64 = 4;
 /// Memory is told in multiples of this.
 const MEMORY: u64 = 1 << 20;
-/// CPU time is told in multiples of this.
+/// CPU time of unwrapping is told in multiples of this.
 const CPU_MS: u64 = 10;
+/// CPU time of the process is told, by the window, in multiples of one part in so many of the workers' time, and of
+/// whole seconds. A packet that crosses from one worker to another costs a wake-up more than one that does not, and
+/// which do is part of the matching: what all of a busy window's cost has to be less than this.
+const PROCESS_CPU_PARTS: u32 = 20;
+/// Timers and the wall clock may disagree by this where a window ends.
+const SLACK: Duration = Duration::from_secs(1);
 /// The lag of fewer packets than these is held back, until there are so many.
 const LAG_PACKETS_MIN: u64 = 256;
 
@@ -83,8 +90,6 @@ pub struct Effort {
     pub unwrap_cpu: Duration,
     /// CPU time of the process.
     pub process_cpu: Duration,
-    /// Time that the runtimes were at work.
-    pub busy: Duration,
     /// Tasks of the runtimes.
     pub tasks: u64,
     /// Resident memory, in bytes.
@@ -148,6 +153,8 @@ pub struct Packets {
 #[derive(Debug)]
 pub struct Windows {
     length: Duration,
+    /// What the process's CPU time of a window is rounded up to.
+    process_cpu_step: Duration,
     state: Mutex<State>,
 }
 
@@ -157,9 +164,11 @@ struct State {
     exact: Counts,
     /// The exact lag that has been told.
     lag: Lag,
-    /// The exact CPU time of unwrapping at the end of the last window.
-    unwrap_cpu: Duration,
+    /// The exact effort at the end of the last window.
+    effort: Effort,
     since: Instant,
+    /// Where the last window ended, by the wall clock.
+    ended_at: Option<Duration>,
     told: Told,
 }
 
@@ -226,11 +235,12 @@ impl Levels {
 }
 
 impl Effort {
-    fn rounded_up(self) -> Self {
+    /// Rounded; to the CPU time of the process, of which `told` was told so far, comes what there was since `earlier`.
+    fn rounded_up(self, earlier: &Self, told: &Self, process_cpu_step: Duration) -> Self {
+        let process_cpu = self.process_cpu.saturating_sub(earlier.process_cpu);
         Self {
             unwrap_cpu: round_up_time(self.unwrap_cpu),
-            process_cpu: round_up_time(self.process_cpu),
-            busy: round_up_time(self.busy),
+            process_cpu: told.process_cpu + next_multiple(process_cpu, process_cpu_step),
             tasks: round_up(self.tasks, FEW),
             memory: round_up(self.memory, MEMORY),
             memory_virtual: round_up(self.memory_virtual, MEMORY),
@@ -242,22 +252,25 @@ impl Effort {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self::new(WINDOW)
+        Self::new(WINDOW, 1)
     }
 }
 
 impl Windows {
-    /// Windows of this length.
+    /// Windows of this length, of a node with so many workers.
     #[must_use]
-    pub fn new(length: Duration) -> Self {
+    pub fn new(length: Duration, workers: usize) -> Self {
         let state = State {
             exact: Counts::default(),
             lag: Lag::default(),
-            unwrap_cpu: Duration::ZERO,
+            effort: Effort::default(),
             since: Instant::now(),
+            ended_at: None,
             told: Told::default(),
         };
-        Self { length, state: Mutex::new(state) }
+        let workers_time = length * u32::try_from(workers).unwrap_or(u32::MAX);
+        let process_cpu_step = next_multiple(workers_time / PROCESS_CPU_PARTS, Duration::from_secs(1));
+        Self { length, process_cpu_step, state: Mutex::new(state) }
     }
 
     /// How long a window is.
@@ -296,35 +309,37 @@ impl Windows {
 
     /// What is taken as told before the first window ends: the work that a start takes, of which no packet is part.
     pub fn begin(&self, effort: Effort) {
-        self.lock().told.effort = effort.rounded_up();
+        self.lock().tell_effort(effort, self.process_cpu_step);
     }
 
-    /// Ends the window, unless it is shorter than half of one: at the start of the node, or after a step of the clock.
-    /// The next boundary ends it instead. `at` is the time since the epoch.
+    /// Ends the window at the boundary that has just passed, unless it is shorter than half of one, as at the start of
+    /// the node, or the boundary is not behind the last one, as after a step of the clock: no two windows overlap. A
+    /// later boundary ends it instead. `at` is the time since the epoch.
     pub fn end(&self, at: Duration, sample: Sample) -> Option<Told> {
         let mut state = self.lock();
         let length = state.since.elapsed();
-        if length < self.length / 2 {
+        let ended_at = boundary_before(at + SLACK, self.length);
+        if length < self.length / 2 || !state.is_next(ended_at) {
             return None;
         }
         let window = sample.counts.since(&state.exact).rounded_up();
         state.told.packets.total.add(&window);
         state.tell_lag(&sample.lag);
-        let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.unwrap_cpu));
-        state.told.effort = sample.effort.rounded_up();
-        let ended_at = nearest_multiple(at, self.length).as_secs();
+        let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.effort.unwrap_cpu));
+        state.tell_effort(sample.effort, self.process_cpu_step);
         let windows = nearest_multiple(length, self.length).max(self.length);
+        let started_at = ended_at.saturating_sub(windows).max(state.ended_at.unwrap_or_default());
         state.told.packets.window = Some(Window {
-            started_at: ended_at.saturating_sub(windows.as_secs()),
-            ended_at,
+            started_at: started_at.as_secs(),
+            ended_at: ended_at.as_secs(),
             seconds: (length + Duration::from_millis(500)).as_secs(),
             unwrap_cpu_ms: u64::try_from(unwrap_cpu.as_millis()).unwrap_or(u64::MAX),
             counts: window,
             levels: sample.levels.rounded_up(),
         });
         state.exact = sample.counts;
-        state.unwrap_cpu = sample.effort.unwrap_cpu;
         state.since = Instant::now();
+        state.ended_at = Some(ended_at);
         Some(state.told.clone())
     }
 
@@ -335,6 +350,21 @@ impl Windows {
 }
 
 impl State {
+    /// Whether a window that ends there comes after all others. After a step back of the clock none does for a while.
+    fn is_next(&self, ended_at: Duration) -> bool {
+        let Some(last) = self.ended_at.filter(|last| *last >= ended_at) else { return true };
+        if last > ended_at {
+            let back = humantime::format_duration(last - ended_at);
+            warn!("The clock went back: nothing is counted anew for {back}, until it is where it was; a restart helps");
+        }
+        false
+    }
+
+    fn tell_effort(&mut self, effort: Effort, process_cpu_step: Duration) {
+        self.told.effort = effort.rounded_up(&self.effort, &self.told.effort, process_cpu_step);
+        self.effort = effort;
+    }
+
     fn tell_lag(&mut self, exact: &Lag) {
         let new: Lag = std::array::from_fn(|bucket| exact[bucket].saturating_sub(self.lag[bucket]));
         if new.iter().sum::<u64>() < LAG_PACKETS_MIN {
@@ -354,6 +384,16 @@ fn round_up(count: u64, multiple: u64) -> u64 {
 fn round_up_time(time: Duration) -> Duration {
     let millis = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Duration::from_millis(round_up(millis, CPU_MS))
+}
+
+fn next_multiple(time: Duration, of: Duration) -> Duration {
+    let (time, of) = (time.as_nanos(), of.as_nanos().max(1));
+    u64::try_from(time.next_multiple_of(of)).map_or(Duration::MAX, Duration::from_nanos)
+}
+
+fn boundary_before(time: Duration, window: Duration) -> Duration {
+    let ms = time.as_millis() / window.as_millis().max(1) * window.as_millis();
+    u64::try_from(ms).map_or(Duration::MAX, Duration::from_millis)
 }
 
 fn nearest_multiple(time: Duration, of: Duration) -> Duration {
@@ -423,16 +463,72 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn windows_end_without_traffic_too() {
-        let windows = Windows::new(Duration::from_secs(10));
+        let windows = Windows::new(Duration::from_secs(10), 1);
         let ends = std::cell::Cell::new(0);
+        let start = Instant::now();
+        let now = || Duration::from_millis(1_588_694_467_802) + start.elapsed();
         tokio::select! {
-            never = windows.run(wall_clock, || sample(1, 0, Levels::default()), |_| ends.set(ends.get() + 1)) => {
+            never = windows.run(now, || sample(1, 0, Levels::default()), |_| ends.set(ends.get() + 1)) => {
                 match never {}
             }
             () = sleep(Duration::from_secs(100)) => {}
         }
         assert!(windows.told().window.is_some());
-        assert!(ends.get() >= 2, "{}", ends.get());
+        assert_eq!(ends.get(), 9);
+    }
+
+    /// Starts and ends of the windows of a node whose clock makes this step, in seconds, after two minutes and a half.
+    async fn windows_around(step: i64) -> Vec<(u64, u64)> {
+        let windows = Windows::default();
+        let start = Instant::now();
+        let now = || {
+            let since = i64::try_from(start.elapsed().as_millis()).unwrap();
+            let step = if since < 150_000 { 0 } else { step * 1000 };
+            Duration::from_millis(u64::try_from(1_200_000 + since + step).unwrap())
+        };
+        let ends = std::cell::RefCell::new(Vec::new());
+        let end = |told: &Told| {
+            let window = told.packets.window.clone().unwrap();
+            ends.borrow_mut().push((window.started_at, window.ended_at));
+        };
+        tokio::select! {
+            never = windows.run(now, || sample(1, 0, Levels::default()), end) => match never {},
+            () = sleep(Duration::from_mins(10)) => {}
+        }
+        ends.take()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_two_windows_overlap_or_lie_in_the_future_whatever_step_the_clock_makes() {
+        for step in [-500, -100, -90, -60, -40, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 90, 3600] {
+            let windows = windows_around(step).await;
+            assert!(windows.iter().all(|(start, end)| start < end && end % 60 == 0), "{step}: {windows:?}");
+            assert!(windows.windows(2).all(|two| two[0].1 <= two[1].0), "{step}: {windows:?}");
+            let latest = u64::try_from(1_200 + 600 + step.max(0)).unwrap();
+            assert!(windows.iter().all(|(_, end)| *end <= latest), "{step}: {windows:?}");
+            // No more time passes without a window than the clock went back, and some.
+            assert!(windows.len() >= 8 || step <= -60, "{step}: {windows:?}");
+        }
+        assert_eq!(windows_around(-40).await[1..3], [(1_260, 1_320), (1_320, 1_380)]);
+        assert_eq!(windows_around(40).await[1..4], [(1_260, 1_320), (1_320, 1_380), (1_440, 1_500)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cpu_time_of_the_process_is_rounded_up_by_the_window_and_the_more_the_more_workers_it_has() {
+        for (workers, step) in [(1, 3), (2, 6), (7, 21)] {
+            let windows = Windows::new(WINDOW, workers);
+            let effort = |ms| Effort { process_cpu: Duration::from_millis(ms), ..Effort::default() };
+            windows.begin(effort(20));
+            let mut told = vec![windows.all_told().effort.process_cpu.as_secs()];
+            for (minute, ms) in (1..).zip([30, 40, 40, step * 1000 + 40, step * 2000 + 41]) {
+                advance(WINDOW).await;
+                let told_then = windows.end(WINDOW * minute, Sample { effort: effort(ms), ..Sample::default() });
+                told.push(told_then.unwrap().effort.process_cpu.as_secs());
+            }
+            assert_eq!(told, [1, 2, 3, 3, 4, 6].map(|steps| steps * step), "{workers}");
+        }
+        let short = Windows::new(Duration::from_secs(10), 1);
+        assert_eq!(short.process_cpu_step, Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

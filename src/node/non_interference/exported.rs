@@ -13,15 +13,14 @@ use crate::telemetry::otel::Captured;
 
 /// Metrics whose numbers are not compared, only that they are there.
 pub(super) static MACHINE: &[&i::Metric] = &[
-    // Of the whole test process, in which other tests run: none follows from packets but by the work they make,
-    // which is the same work in all worlds.
+    // Of the whole test process, in which other tests run. They follow from packets by the work that these make, which
+    // is nearly the same in all worlds: the parent module says what is not.
     &i::UNWRAP_CPU,
     &i::PROCESS_CPU,
     &i::PROCESS_MEMORY,
     &i::PROCESS_VIRTUAL,
     &i::PROCESS_OPEN_FDS,
     &i::PROCESS_THREADS,
-    &i::TOKIO_BUSY,
     // The date, by the real clock.
     &i::PROCESS_START,
     // How far the thread that exports has come, which goes by the real clock while a world's is virtual. What it has
