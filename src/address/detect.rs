@@ -132,7 +132,7 @@ pub struct Detection {
     pub announce: Vec<Announced>,
     /// In the order of asking.
     pub steps: Vec<Step>,
-    /// Nothing is there yet, and it comes by itself: a load balancer is being made.
+    /// Nothing is there yet, and it may come by itself: a load balancer is being made.
     pub is_awaited: bool,
 }
 

@@ -81,30 +81,33 @@ pub(super) async fn look_up(
         return (Public::default(), false);
     };
     match of {
-        Of::Node => (node(&access, &mut inquiry).await, false),
+        Of::Node => node(&access, &mut inquiry).await,
         Of::Service(name) => service(&access, name, &mut inquiry).await,
     }
 }
 
-async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> Public {
+/// Some clouds give a machine its public address only when it runs already.
+async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     let mut public = Public::default();
     if !is_name(&access.node) {
         inquiry.fail("Node", "NODE_NAME is not in the environment: set it from spec.nodeName with the downward API");
-        return public;
+        return (public, false);
     }
-    let Some(node) = get(access, inquiry, "Node", &format!("/api/v1/nodes/{}", access.node)).await else {
-        return public;
+    let node = match get(access, inquiry, "Node", &format!("/api/v1/nodes/{}", access.node)).await {
+        Ok(node) => node,
+        Err(may_come) => return (public, may_come),
     };
     let addresses = node["status"]["addresses"].as_array().into_iter().flatten();
     let external = addresses.filter(|address| address["type"] == "ExternalIP");
     let external: Vec<_> = external.filter_map(|address| address["address"].as_str()).collect();
-    if external.is_empty() {
-        inquiry.note("Node ExternalIP", "nothing");
+    let may_come = external.is_empty();
+    if may_come {
+        inquiry.note("Node ExternalIP", "nothing yet: the Node has no such address");
     }
     for text in external {
         public.add(inquiry.address("Node ExternalIP", text));
     }
-    public
+    (public, may_come)
 }
 
 /// A load balancer takes minutes to come, and its name may be there before its addresses.
@@ -112,7 +115,10 @@ async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Pub
     const WHAT: &str = "Service ingress";
     let (mut public, mut may_come) = (Public::default(), false);
     let path = format!("/api/v1/namespaces/{}/services/{name}", access.namespace);
-    let Some(service) = get(access, inquiry, "Service", &path).await else { return (public, may_come) };
+    let service = match get(access, inquiry, "Service", &path).await {
+        Ok(service) => service,
+        Err(may_come) => return (public, may_come),
+    };
     let ingress: Vec<&Value> = service["status"]["loadBalancer"]["ingress"].as_array().into_iter().flatten().collect();
     if ingress.is_empty() {
         inquiry.note(WHAT, "nothing yet: the load balancer has no address");
@@ -153,14 +159,20 @@ async fn resolve(host: &str, inquiry: &mut Inquiry<'_>) -> Vec<IpAddr> {
     }
 }
 
-async fn get(access: &Access, inquiry: &mut Inquiry<'_>, what: &str, path: &str) -> Option<Value> {
+/// The object, or whether it may still come: an API server that does not answer will, and one that refuses will not.
+async fn get(access: &Access, inquiry: &mut Inquiry<'_>, what: &str, path: &str) -> Result<Value, bool> {
     let bearer = format!("Bearer {}", access.token);
     let url = format!("{}{path}", access.base);
     let answer = inquiry.json(what, &url, &[("Authorization", &bearer), ("Accept", "application/json")]).await;
-    if let Err(Unanswered::Status(status @ (401 | 403))) = answer {
-        inquiry.fail(what, &format!("HTTP {status}: the service account may not get it; grant it with RBAC"));
+    match answer {
+        Ok(object) => object.ok_or(false),
+        Err(Unanswered::Status(status @ (401 | 403))) => {
+            inquiry.fail(what, &format!("HTTP {status}: the service account may not get it; grant it with RBAC"));
+            Err(false)
+        }
+        Err(Unanswered::Status(status)) => Err(MANNERS.retry_on.contains(&status)),
+        Err(Unanswered::TimedOut | Unanswered::Failed) => Err(true),
     }
-    answer.ok().flatten()
 }
 
 /// Whether this can be the name of an object, and so a part of a path.
@@ -171,17 +183,21 @@ pub(super) fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cloud::stand_in::paths;
+    use super::super::cloud::stand_in::{StandIn, paths};
     use super::*;
 
-    async fn look_up_at(of: Of, data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
-        let access = Access {
-            base: paths(Some(("Authorization", "Bearer secret")), data).url(),
+    fn access(base: String) -> Access {
+        Access {
+            base,
             token: "secret".to_owned(),
             namespace: "nym".to_owned(),
             ca: Vec::new(),
             node: "worker-1".to_owned(),
-        };
+        }
+    }
+
+    async fn look_up_at(of: Of, data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
+        let access = access(paths(Some(("Authorization", "Bearer secret")), data).url());
         let mut steps = Vec::new();
         let (public, may_come) = look_up(Ok(access), &of, true, &mut steps).await;
         let is_awaited = may_come && public == Public::default();
@@ -228,6 +244,29 @@ mod tests {
         assert_eq!(public.v4.expect("an IPv4 address").source, "kubernetes: Service ingress localhost", "{steps:?}");
         let (public, steps) = look_up_at(of(), &[(PATH, NONE_YET)]).await;
         assert_eq!((public, steps.len()), (Public::default(), 1), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_without_external_addresses_may_get_some() {
+        const INSIDE: &str = r#"{"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.4"}]}}"#;
+        let (public, steps) = look_up_at(Of::Node, &[("/api/v1/nodes/worker-1", INSIDE)]).await;
+        assert_eq!((public, steps.len()), (Public::default(), 1), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_does_not_answer_may_come_and_one_that_refuses_will_not() {
+        for (status, is_awaited) in [(503, true), (403, false), (400, false)] {
+            let server = StandIn::start(move |_| (status, String::new()));
+            let mut steps = Vec::new();
+            let (_, may_come) = look_up(Ok(access(server.url())), &Of::Node, true, &mut steps).await;
+            assert_eq!(may_come, is_awaited, "{status}: {steps:?}");
+            assert!(steps.iter().any(|step| step.failed), "{status}: {steps:?}");
+        }
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let (_, may_come) = look_up(Ok(access(url)), &Of::Node, true, &mut Vec::new()).await;
+        assert!(may_come);
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 async fn find_announced(config: &mut Config) -> Option<Finding> {
     match find_missing(config, &Telemetry::default()).await {
         Ok(Some(Found { detection, .. })) if detection.is_awaited => {
-            let fix = "wait for the load balancer: the node registers by itself once it has an address";
+            let fix = "wait for the cloud: the node registers by itself once it has an address";
             Some(Finding::warning("announce", format!("no address yet: {}", detection.tried()), fix))
         }
         Ok(found) => {
