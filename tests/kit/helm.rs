@@ -8,6 +8,7 @@ mod installed;
 mod private_network;
 mod refusals;
 mod release;
+mod rendered;
 mod stops;
 mod traffic;
 mod upgrades;
@@ -41,7 +42,12 @@ fn examples() -> Vec<(String, PathBuf)> {
 
 /// What the chart makes of these flags, or why it refuses them; without a cluster.
 fn template(flags: &[&str]) -> Result<String, String> {
-    let output = Command::new(helm_program()).args(["template", "mix", &chart()]).args(flags).output().expect("helm");
+    template_of(&chart(), flags)
+}
+
+/// The same of another chart.
+fn template_of(chart: &str, flags: &[&str]) -> Result<String, String> {
+    let output = Command::new(helm_program()).args(["template", "mix", chart]).args(flags).output().expect("helm");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

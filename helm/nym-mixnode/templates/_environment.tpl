@@ -42,6 +42,17 @@
 {{- end }}
 {{- end }}
 
+{{/* What a node reads when it starts, as far as the release decides it: all but which nodes there are. */}}
+{{- define "nym-mixnode.configuration" -}}
+{{- include "nym-mixnode.environment" . }}
+{{- if include "nym-mixnode.dealsLayers" . }}
+layers: {{ .Values.node.layers }}
+{{- end }}
+{{- if eq .Values.network.mode "nodePort" }}
+first port: {{ .Values.network.nodePort.first }}
+{{- end }}
+{{- end }}
+
 {{/* The environment of a container: what all nodes share, and what tells this one from the others. */}}
 {{- define "nym-mixnode.containerEnvironment" -}}
 envFrom:

@@ -31,6 +31,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The same with others, which win. */}}
+{{- define "nym-mixnode.labelsWith" -}}
+{{- $labels := include "nym-mixnode.labels" (index . 0) | fromYaml }}
+{{- mergeOverwrite $labels (index . 1) | toYaml }}
+{{- end }}
+
+{{/* Of pods: nothing that tells the chart's version, since a pod with another label is started anew. */}}
+{{- define "nym-mixnode.podLabels" -}}
+{{- $labels := include "nym-mixnode.selector" . | fromYaml }}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "nym-mixnode" }}
+{{- mergeOverwrite $labels .Values.commonLabels | toYaml }}
+{{- end }}
+
+{{- define "nym-mixnode.nodePodLabels" -}}
+{{- $labels := include "nym-mixnode.podLabels" . | fromYaml }}
+{{- mergeOverwrite $labels .Values.podLabels | toYaml }}
+{{- end }}
+
 {{- define "nym-mixnode.serviceAccount" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "nym-mixnode.fullname" .) .Values.serviceAccount.name }}
@@ -120,6 +138,22 @@ checkov.io/skip3: CKV_K8S_43=image.digest pins the image; the chart cannot know 
 {{ include "nym-mixnode.scannerExceptions" . }}
 checkov.io/skip4: CKV_K8S_8=it ends by itself
 checkov.io/skip5: CKV_K8S_9=nothing is sent to it
+{{- end }}
+
+{{/*
+Numbers of the pods with a Service of their own, as JSON. A pod that this upgrade takes away still mixes what was sent to
+it: its Service goes with the next upgrade, when the pod is gone.
+*/}}
+{{- define "nym-mixnode.entrances" -}}
+{{- $fullname := include "nym-mixnode.fullname" . }}
+{{- $numbers := until (int .Values.replicaCount) }}
+{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname }}
+{{- range $number := untilStep (int .Values.replicaCount) (int (dig "spec" "replicas" 0 $installed)) 1 }}
+{{- if lookup "v1" "Service" $.Release.Namespace (printf "%s-%v" $fullname $number) }}
+{{- $numbers = append $numbers $number }}
+{{- end }}
+{{- end }}
+{{- toJson $numbers }}
 {{- end }}
 
 {{/* On the host's network other programs may want the usual one. */}}

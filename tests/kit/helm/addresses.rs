@@ -1,9 +1,11 @@
 //! Where the announce address comes from in each mode, asked of the real API server with the chart's own rights.
 
+use std::net::{IpAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use super::private_network::{directory_inside, listed, probe};
-use super::release::{Release, the_cluster};
+use super::release::{Release, said, the_cluster};
 use crate::cluster::{NODE_V4, NODE_V6, succeeded};
 use crate::waiting::eventually;
 
@@ -60,11 +62,7 @@ fn hosts(identity: &str) -> Vec<String> {
 fn load_balancers_tell_the_address_when_they_have_one() {
     let release = install_without_wait("balanced", "load-balancer");
     // The cloud takes its time: the pods wait, and say what for.
-    let waiting = eventually("a pod waits for its address", || {
-        let output = release.try_kubectl(&["logs", &release.pod(0), "-c", "address"]);
-        let log = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        log.contains("no announce address yet").then_some(log)
-    });
+    let waiting = eventually("a pod waits for its address", || waits(&release, 0, "the load balancer has no address"));
     eprintln!("{waiting}");
     let (v4, v6) = (BALANCER_V4, BALANCER_V6);
     give_ingress(&release, 0, &format!("[{{\"ip\": \"{v4}\"}}, {{\"ip\": \"{v6}\"}}]"));
@@ -79,6 +77,7 @@ fn load_balancers_tell_the_address_when_they_have_one() {
     assert_eq!(hosts(&release.identity(1)), ["36.68.243.19:1789"]);
     probe(Some(&release.identity(0)));
     probe(Some(&release.identity(1)));
+    never_restarted(&release, 2);
     release.test();
     // The cloud has made another one.
     give_ingress(&release, 0, &format!("[{{\"ip\": \"{OTHER_BALANCER}\"}}]"));
@@ -89,6 +88,22 @@ fn load_balancers_tell_the_address_when_they_have_one() {
     });
     probe(Some(&identity));
     may_only(&release, &["services [] [balanced-nym-mixnode-0] [get]", "services [] [balanced-nym-mixnode-1] [get]"]);
+}
+
+/// The log of a node that waits for an address, for this reason.
+fn waits(release: &Release, number: usize, reason: &str) -> Option<String> {
+    let log = said(&release.try_kubectl(&["logs", &release.pod(number)]));
+    let mut lines = log.lines().filter(|line| line.starts_with("Waiting for an address to announce: "));
+    lines.any(|line| line.contains(reason)).then_some(log)
+}
+
+/// Waiting is no failure.
+fn never_restarted(release: &Release, nodes: usize) {
+    let path = "jsonpath={.status.containerStatuses[0].restartCount}";
+    for number in 0..nodes {
+        let restarts = release.kubectl(&["get", "pod", &release.pod(number), "-o", path]);
+        assert_eq!(restarts, "0", "{}", release.pod(number));
+    }
 }
 
 /// A name for an address, and the address led to the second node, both as the provider of a load balancer would.
@@ -109,8 +124,9 @@ fn named_balancer(release: &Release) {
 
 #[test]
 fn the_machines_external_address_is_announced() {
-    give_external_address();
     let ports = install_without_wait("ports", "node-port");
+    eventually("a pod waits for its address", || waits(&ports, 0, "the Node has no such address"));
+    give_external_address();
     the_cluster().namespace("host", "privileged");
     let values = format!("{}/ci/host-network-values.yaml", super::chart());
     let directory = format!("directory.url={}", directory_inside());
@@ -129,6 +145,44 @@ fn the_machines_external_address_is_announced() {
     host.test();
     may_only(&ports, &["nodes [] [] [get]"]);
     may_only(&host, &["nodes [] [] [get]"]);
+    never_restarted(&ports, 2);
+    other_ports_are_announced(&ports);
+    a_node_that_goes_is_reached_until_it_is_gone(&ports);
+}
+
+/// What is said in an upgrade beside what has been said before.
+fn reuse(values: &str) -> [&str; 3] {
+    ["--reuse-values", "--set", values]
+}
+
+/// And the nodes have a minute from now on, for what comes next.
+fn other_ports_are_announced(ports: &Release) {
+    let overlapping = ports.helm("upgrade", &super::chart(), &reuse("network.nodePort.first=31790"));
+    let reason = "network.nodePort.first: the ports from 31790 on overlap with those from 31789 on";
+    assert!(!overlapping.status.success() && said(&overlapping).contains(reason), "{}", said(&overlapping));
+    ports.upgrade(&reuse("network.nodePort.first=31800,shutdown.lingerSeconds=60"));
+    assert_eq!(hosts(&ports.identity(0)), ["36.68.243.20:31800", "[2600:1f18::20]:31800"]);
+    assert_eq!(hosts(&ports.identity(1)), ["36.68.243.20:31801", "[2600:1f18::20]:31801"]);
+    probe(Some(&ports.identity(1)));
+}
+
+fn a_node_that_goes_is_reached_until_it_is_gone(ports: &Release) {
+    let (chart, last) = (super::chart(), ports.identity(1));
+    let upgrade =
+        |values: &str| the_cluster().helm(&[&["upgrade", "ports", &chart, "-n", "ports"], &reuse(values)[..]].concat());
+    let notes = upgrade("replicaCount=1");
+    assert!(notes.contains("The next helm upgrade removes\n ports-nym-mixnode-1."), "{notes}");
+    eventually("the second node is listed no more", || (!listed().contains_key(&last)).then_some(()));
+    // It mixes on for a minute: whoever still has the old list connects.
+    for ip in [MACHINE_V4, MACHINE_V6] {
+        let address = (ip.parse::<IpAddr>().expect("an address"), 31801).into();
+        TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{ip}: {error}"));
+    }
+    let goes = ports.kubectl(&["get", "pod", &ports.pod(1), "-o", "jsonpath={.metadata.deletionTimestamp}"]);
+    assert!(!goes.is_empty(), "the pod is not to go");
+    upgrade("replicaCount=1");
+    let gone = ports.try_kubectl(&["get", "service", &ports.pod(1)]);
+    assert!(said(&gone).contains("NotFound"), "{}", said(&gone));
 }
 
 /// What a cloud's controller writes of a machine with public addresses; the machine has them itself here.

@@ -113,3 +113,34 @@ fn policy_scanners_find_nothing() {
     let told = said(&checkov);
     assert!(told.contains("Failed checks: 0") && !told.contains("Passed checks: 0"), "{told}");
 }
+
+/// The commands of a document that begin like this, each on one line.
+fn commands(text: &str, start: &str) -> Vec<String> {
+    let whole = text.replace("\\\n", "");
+    let commands = whole.lines().filter(|line| line.starts_with(start));
+    commands.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// What a document says to install is made of the image that it says to build.
+#[test]
+fn the_commands_of_the_documents_are_taken() {
+    let version = fs::read_to_string(root().join("helm/nym-mixnode/Chart.yaml")).expect("Chart.yaml");
+    let version = version.lines().find_map(|line| line.strip_prefix("appVersion: ")).expect("a version").to_owned();
+    for document in ["README.md", "docs/kubernetes.md", "helm/nym-mixnode/README.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a document");
+        let installs = commands(&text, "helm install ");
+        assert!(installs.len() >= 2, "{document}: {installs:?}");
+        let builds = commands(&text, "docker build -t ");
+        for install in installs {
+            let words: Vec<_> = install.split(' ').skip(2).collect();
+            let render = Command::new(helm_program()).arg("template").args(words).current_dir(root()).output();
+            let render = render.expect("helm");
+            assert!(render.status.success(), "{document}: {install}: {}", said(&render));
+            let rendered = said(&render);
+            let image = rendered.lines().find_map(|line| line.trim().strip_prefix("image: ")).expect("an image");
+            assert!(image.ends_with(&version), "{document}: {image}");
+            let is_built = builds.iter().any(|build| build.split(' ').any(|word| word == image));
+            assert!(is_built, "{document}: {image} is not built: {builds:?}");
+        }
+    }
+}

@@ -97,13 +97,16 @@ fn add_operators_kinds() {
 }
 
 #[test]
-fn a_secret_without_a_key_is_refused() {
+fn a_secret_that_is_not_there_or_lacks_a_key_is_refused() {
     the_cluster().namespace("half", "restricted");
+    let refused = |reason: &str| {
+        let flags = ["--set", "directory.url=http://directory,keys.existingSecret=node-keys,network.mode=clusterOnly"];
+        let refused = Release::named("half").helm("install", &chart(), &flags);
+        assert!(!refused.status.success() && said(&refused).contains(reason), "{}", said(&refused));
+    };
+    refused("there is no Secret node-keys in the namespace half: make it first");
     make_secret("half", &KEY_FILES[..3]);
-    let flags = ["--set", "directory.url=http://directory,keys.existingSecret=node-keys,network.mode=clusterOnly"];
-    let refused = Release::named("half").helm("install", &chart(), &flags);
-    let said = said(&refused);
-    assert!(!refused.status.success() && said.contains("the Secret node-keys has no key public_sphinx.pem"), "{said}");
+    refused("the Secret node-keys has no key public_sphinx.pem");
 }
 
 #[test]

@@ -10,6 +10,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set replicaCount=101", "/replicaCount"),
     ("--set image.name=x", "additional properties 'name'"),
     ("--set image.repository=Nym", "/image/repository"),
+    ("--set image.repository=", "image.repository is missing: build the image"),
     ("--set-string image.tag=a:b", "/image/tag"),
     ("--set image.digest=sha256:12", "/image/digest"),
     ("--set image.pullPolicy=Sometimes", "/image/pullPolicy"),
@@ -46,6 +47,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set network.mode=nodePort,network.nodePort.first=32767,replicaCount=2", "network.nodePort.first is too high"),
     ("--set network.hostNetwork.source=metadata", "/network/hostNetwork/source"),
     ("--set network.hostNetwork.cloud=alibaba", "/network/hostNetwork/cloud"),
+    ("--set network.mode=hostNetwork,network.port=8000", "network.port and network.hostNetwork.httpPort are both 8000"),
     ("--set keys.existingSecret=Bad_Name", "/keys/existingSecret"),
     ("--set keys.existingSecret=keys,replicaCount=2", "keys.existingSecret holds one identity"),
     ("--set persistence.size=64", "/persistence/size"),
@@ -66,6 +68,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set resources.limits.memory=lots", "/resources/limits/memory"),
     ("--set probes.periodSeconds=0", "/probes/periodSeconds"),
     ("--set podLabels.a=1", "/podLabels/a"),
+    ("--set podLabels.app\\.kubernetes\\.io/component=x", "podLabels: app.kubernetes.io/component is the chart's own"),
+    ("--set commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels: app.kubernetes.io/name is the chart's own"),
+    ("--set commonLabels.helm\\.sh/chart=x", "commonLabels: helm.sh/chart is the chart's own"),
+    ("--set podAnnotations.checksum/config=x", "podAnnotations: checksum/config is the chart's own"),
     ("--set tolerations[0].operator=Is", "/tolerations/0/operator"),
     ("--set-json affinity.podAfinity={}", "additional properties 'podAfinity'"),
     ("--set topologySpreadConstraints[0].maxSkew=1", "/topologySpreadConstraints/0"),
@@ -75,13 +81,26 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set networkPolicy.monitoring[0].from=x", "/networkPolicy/monitoring/0"),
     ("--set metrics.serviceMonitor.interval=30", "/metrics/serviceMonitor/interval"),
     ("--set metrics.prometheus.enabled=true", "additional properties 'prometheus'"),
+    (
+        "--set metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true",
+        "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled exclude each other",
+    ),
+    (
+        "--set network.mode=hostNetwork,metrics.serviceMonitor.enabled=true",
+        "metrics.serviceMonitor.enabled: on the host's network",
+    ),
+    ("--set network.mode=hostNetwork,metrics.podMonitor.enabled=true", "set it to false and collector.enabled=true"),
+    (
+        "--set metrics.dashboard.labels.app\\.kubernetes\\.io/instance=x",
+        "metrics.dashboard.labels: app.kubernetes.io/instance is the chart's own",
+    ),
     ("--set tests.packets=0", "/tests/packets"),
     ("--set collector.image.tag=", "/collector/image/tag"),
     ("--set-string collector.env.TRACES_TO=x", "additional properties 'TRACES_TO'"),
 ];
 
-/// A directory that nobody asks.
-const GOOD: [&str; 2] = ["--set", "directory.url=http://directory"];
+/// A directory that nobody asks, and an image that nobody pulls.
+const GOOD: [&str; 2] = ["--set", "directory.url=http://directory,image.repository=localhost/nym-mixnode"];
 
 #[test]
 fn values_that_make_no_sense_are_refused_by_name() {

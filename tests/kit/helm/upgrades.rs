@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::chart;
-use super::private_network::{directory_inside, probe};
+use super::private_network::{directory_inside, network, probe};
 use super::release::{Release, said, the_cluster};
 use crate::cluster::succeeded;
 use crate::part::root;
@@ -27,6 +27,8 @@ fn every_earlier_version_is_upgraded_and_rolled_back_with_its_identity() {
         the_cluster().namespace(&name, "restricted");
         let release = Release::named(&name);
         let directory = format!("directory.url={},network.mode=clusterOnly,node.layer=1", directory_inside());
+        // What a later version does not need any more is still taken.
+        let directory = format!("{directory},network.waitForAddress=5m");
         let flags = ["--set", &directory];
         let earlier = earlier.display().to_string();
         succeeded("helm install", &[&earlier], &release.helm("install", &earlier, &flags));
@@ -37,18 +39,66 @@ fn every_earlier_version_is_upgraded_and_rolled_back_with_its_identity() {
         release.await_ready(0);
         assert_eq!(release.identity(0), identity, "{earlier}");
         probe(Some(&identity));
-        refuses_other_keys(&release, &directory);
+        refuses(&release, &flags, OTHER_NODES);
+        refuses(&release, &flags, OTHER_VOLUMES);
     }
 }
 
 /// Other keys would be another node.
-fn refuses_other_keys(release: &Release, directory: &str) {
-    release.kubectl(&["create", "secret", "generic", "other", "--from-literal=private_identity.pem=x"]);
-    for (change, reason) in [
-        ("keys.existingSecret=elsewhere", "the keys of this release come from volume"),
-        ("persistence.size=1Gi", "persistence.size: the volumes of this release have 64Mi"),
-    ] {
-        let refused = release.helm("upgrade", &chart(), &["--set", directory, "--set", change]);
+const OTHER_NODES: &[(&str, &str)] = &[
+    ("keys.existingSecret=elsewhere", "the keys of this release come from volume"),
+    ("nameOverride=other", "-nym-mixnode, and would now be named old-"),
+    ("fullnameOverride=other", "-nym-mixnode, and would now be named other: they would make new keys"),
+];
+
+/// The API server would refuse it, in its own words.
+const OTHER_VOLUMES: &[(&str, &str)] = &[
+    ("persistence.size=1Gi", "persistence.size: the volumes of this release have 64Mi"),
+    ("persistence.storageClass=other", "persistence.storageClass: the volumes of this release have none"),
+    (
+        "persistence.accessMode=ReadWriteOncePod",
+        "persistence.accessMode: the volumes of this release have ReadWriteOnce.",
+    ),
+    ("persistence.annotations.a=b", "persistence.annotations: the volumes of this release have {}."),
+];
+
+fn refuses(release: &Release, flags: &[&str], changes: &[(&str, &str)]) {
+    for (change, reason) in changes {
+        let refused = release.helm("upgrade", &chart(), &[flags, &["--set", change]].concat());
         assert!(!refused.status.success() && said(&refused).contains(reason), "{change}: {}", said(&refused));
     }
+}
+
+#[test]
+fn a_registrys_volume_stays_as_it_is() {
+    let changes = [
+        ("registry.persistence.enabled=false", "registry.persistence.enabled is false, and was not"),
+        ("registry.persistence.size=1Gi", "registry.persistence.size: the volumes of this release have 256Mi"),
+    ];
+    refuses(network(), &["--reuse-values"], &changes);
+}
+
+/// The API server writes the size in its own way, and the refusal says how to change what cannot be changed.
+#[test]
+fn volumes_may_be_written_in_another_way_and_changed_by_the_remedy() {
+    let directory = format!("directory.url={},network.mode=clusterOnly,node.layer=1", directory_inside());
+    let set = ["--set", &directory, "--set", "persistence.size=0.0625Gi,fullnameOverride=volumes-nym-mixnode"];
+    let release = Release::install("volumes", "restricted", &set);
+    let identity = release.identity(0);
+    release.upgrade(&set);
+    release.upgrade(&[&set[..], &["--set", "persistence.size=65536Ki"]].concat());
+    refuses(
+        &release,
+        &set,
+        &[("nameOverride=other", "nameOverride: the pods of this release have the name nym-mixnode")],
+    );
+    let other = [&set[..], &["--set", "persistence.annotations.a=b"]].concat();
+    let refused = said(&release.helm("upgrade", &chart(), &other));
+    let (_, rest) = refused.split_once("(kubectl ").expect("a remedy");
+    let (remedy, _) = rest.split_once(')').expect("its end");
+    the_cluster().kubectl(&remedy.split(' ').collect::<Vec<_>>());
+    release.upgrade(&other);
+    assert_eq!(release.identity(0), identity, "another node");
+    let path = "jsonpath={.spec.volumeClaimTemplates[0].metadata.annotations.a}";
+    assert_eq!(release.kubectl(&["get", "statefulset", "volumes-nym-mixnode", "-o", path]), "b");
 }

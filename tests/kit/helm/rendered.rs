@@ -1,0 +1,115 @@
+//! What the chart makes of values, seen without a cluster.
+
+use std::fs;
+use std::process::Command;
+
+use super::release::said;
+use super::{chart, examples, template};
+
+/// The least that has to be said.
+const GOOD: &str = "directory.url=http://directory,image.repository=localhost/nym-mixnode,image.tag=kit";
+
+/// The objects that the chart makes of these values.
+fn objects(values: &str) -> Vec<String> {
+    let rendered = template(&["--set", GOOD, "--set", values]).unwrap_or_else(|error| panic!("{values}: {error}"));
+    split(&rendered)
+}
+
+fn split(rendered: &str) -> Vec<String> {
+    rendered.split("\n---\n").map(str::to_owned).collect()
+}
+
+/// How the pods of a `StatefulSet` or a `Deployment` are made: whatever differs here starts them anew.
+fn pods(objects: &[String]) -> Vec<String> {
+    let makers =
+        objects.iter().filter(|object| object.contains("\nkind: StatefulSet") || object.contains("\nkind: Deployment"));
+    let template = |object: &String| {
+        let (_, template) = object.split_once("\n  template:\n").expect("a template of pods");
+        template.split("\n  persistentVolumeClaim").next().unwrap_or_default().to_owned()
+    };
+    makers.map(template).collect()
+}
+
+/// The objects of a kind.
+fn of_kind(objects: &[String], kind: &str) -> Vec<String> {
+    let kind = format!("\nkind: {kind}\n");
+    objects.iter().filter(|object| object.contains(&kind)).cloned().collect()
+}
+
+#[test]
+fn pods_are_started_anew_when_what_they_read_at_their_start_changes_and_only_then() {
+    const LAYERS: &str = "directory.url=,registry.enabled=true,network.mode=clusterOnly";
+    for (before, after, is_new) in [
+        ("network.mode=nodePort", "network.nodePort.first=31800", true),
+        ("network.mode=clusterOnly", "network.nodePort.first=31800", false),
+        ("network.mode=nodePort", "replicaCount=4", false),
+        (LAYERS, "node.layers=4", true),
+        (LAYERS, "replicaCount=4", false),
+        ("network.mode=clusterOnly", "node.layers=4", false),
+        ("network.mode=clusterOnly", "logLevel=debug", true),
+    ] {
+        let (before, after) = (pods(&objects(before)), pods(&objects(&format!("{before},{after}"))));
+        assert!(!before.is_empty() && before.len() == after.len());
+        assert_eq!(before != after, is_new, "{after:?}");
+    }
+}
+
+#[test]
+fn another_version_of_the_chart_starts_no_pod_anew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let next = dir.path().join("nym-mixnode");
+    let copied = Command::new("cp").arg("-r").args([&chart().into(), &next]).output().expect("cp");
+    assert!(copied.status.success(), "{}", said(&copied));
+    let about = next.join("Chart.yaml");
+    let text = fs::read_to_string(&about).expect("Chart.yaml");
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some((key @ ("version" | "appVersion"), _)) => format!("{key}: 9.9.9"),
+        _ => line.to_owned(),
+    });
+    fs::write(&about, lines.collect::<Vec<_>>().join("\n")).expect("Chart.yaml");
+    let values = "directory.url=,registry.enabled=true,collector.enabled=true,network.mode=clusterOnly";
+    let flags = ["--set", GOOD, "--set", values];
+    let rendered = super::template_of(&next.display().to_string(), &flags).expect("the next version");
+    assert!(rendered.contains("helm.sh/chart: nym-mixnode-9.9.9"), "{rendered}");
+    let before = pods(&objects(values));
+    assert_eq!(before.len(), 3, "nodes, registry and collector");
+    assert_eq!(before, pods(&split(&rendered)));
+}
+
+#[test]
+fn nobody_waits_in_an_init_container() {
+    for (name, values) in examples() {
+        let rendered = template(&["-f", &values.display().to_string()]).expect("an example");
+        assert!(!rendered.contains("initContainers"), "{name}");
+    }
+}
+
+#[test]
+fn no_two_releases_have_one_cluster_role() {
+    let roles = |namespace: &str, name: &str| {
+        let values = format!("network.mode=nodePort,fullnameOverride={name}");
+        let rendered = template(&["-n", namespace, "--set", GOOD, "--set", &values]).expect("a release");
+        let roles = of_kind(&split(&rendered), "ClusterRole");
+        let name = roles.first().and_then(|role| role.lines().find_map(|line| line.strip_prefix("  name: ")));
+        name.expect("a ClusterRole with a name").to_owned()
+    };
+    assert_ne!(roles("a-b", "c"), roles("a", "b-c"));
+}
+
+#[test]
+fn a_release_without_nodes_may_read_no_service() {
+    assert_eq!(of_kind(&objects("replicaCount=1"), "Role").len(), 1);
+    assert_eq!(of_kind(&objects("replicaCount=0"), "Role").len(), 0);
+}
+
+#[test]
+fn a_label_that_is_given_twice_is_there_once_and_the_nearer_one() {
+    let values = "network.mode=clusterOnly,commonLabels.team=all,podLabels.team=pods,metrics.serviceMonitor.enabled=true,\
+                  metrics.serviceMonitor.labels.team=monitors";
+    let objects = objects(values);
+    let pods = pods(&objects);
+    let monitors = of_kind(&objects, "ServiceMonitor");
+    for (object, team) in [(&pods[0], "team: pods"), (&monitors[0], "team: monitors")] {
+        assert!(object.contains(team) && object.matches("team: ").count() == 1, "{object}");
+    }
+}
