@@ -75,13 +75,13 @@ fn nothing_is_left_unfinished() {
 fn names_on_the_map(map: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for word in map.split_whitespace() {
-        match word.split_once("/{") {
-            Some((folder, files)) => {
-                names.extend(files.trim_end_matches('}').split(',').map(|file| format!("{folder}/{file}.rs")))
-            }
-            None if word.ends_with(".rs") => drop(names.insert(word.to_owned())),
-            None if word.contains('/') && !word.ends_with('/') => drop(names.insert(format!("{word}.rs"))),
-            None => {}
+        let is_file = Path::new(word).extension().is_some_and(|extension| extension == "rs");
+        if let Some((folder, files)) = word.split_once("/{") {
+            names.extend(files.trim_end_matches('}').split(',').map(|file| format!("{folder}/{file}.rs")));
+        } else if is_file {
+            names.insert(word.to_owned());
+        } else if word.contains('/') && !word.ends_with('/') {
+            names.insert(format!("{word}.rs"));
         }
     }
     names
