@@ -7,6 +7,8 @@ output "helm_install" {
   description = "Installs the mixnodes, each with the address of its machine. Run it at the top of the repository."
   value = join(" ", [
     "helm install mixnodes helm/nym-mixnode",
+    "--set image.repository=${regex("^(.*):[^:]*$", var.image)[0]}",
+    "--set-string image.tag=${regex("[^:]*$", var.image)}",
     "--set replicaCount=${var.node_count}",
     "--set directory.url=${var.directory_url}",
     "--set network.mode=hostNetwork",

@@ -3,6 +3,16 @@ variable "directory_url" {
   type        = string
 }
 
+variable "image" {
+  description = "The image with its tag, where the cluster can pull it from, such as registry.example/nym-mixnode:0.1.0."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
+    error_message = "image = \"${var.image}\" has no tag: write registry/name:0.1.0."
+  }
+}
+
 variable "admin_cidr" {
   description = "From where the API of the cluster is reached, such as the address of your office with /32."
   type        = string

@@ -1,8 +1,10 @@
 //! The examples: each can be planned, and its README shows the plan's summary.
 
 use std::fs;
+use std::process::Command;
 
 use super::tool::{Provider, Terraform};
+use crate::cluster::helm_program;
 use crate::part::root;
 
 /// What the clouds would say, as far as a plan depends on it.
@@ -67,7 +69,23 @@ fn each_example_can_be_planned_and_shows_the_summary() {
         let told = terraform.run(&module, &["test", "-verbose"]);
         let summary =
             told.lines().map(str::trim).find(|line| line.starts_with("Plan: ")).unwrap_or_else(|| panic!("{told}"));
+        let installs = charts_taken(&told);
+        assert_eq!(installs, usize::from(["eks", "gke"].contains(&example)), "{example}: {told}");
         let readme = fs::read_to_string(root().join("terraform").join(&module).join("README.md")).unwrap_or_default();
         assert!(readme.contains(summary), "{example}: the README does not show `{summary}`");
     }
+}
+
+/// How often an output says to install the chart, which has to take it.
+fn charts_taken(told: &str) -> usize {
+    let said = told.lines().filter_map(|line| line.split_once("\"helm install "));
+    let commands: Vec<_> = said.filter_map(|(_, rest)| rest.split('"').next()).collect();
+    for command in &commands {
+        let words = command.split_whitespace();
+        let rendered = Command::new(helm_program()).arg("template").args(words).current_dir(root()).output();
+        let rendered = rendered.expect("helm");
+        let (objects, error) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
+        assert!(objects.contains("image: registry.example/nym-mixnode:0.1.0\n"), "{command}: {error}{objects}");
+    }
+    commands.len()
 }
