@@ -240,9 +240,10 @@ settings! {
         "What is logged. The variable `RUST_LOG` wins over this file, and a flag or variable of this setting\n\
          over that.";
 
-    TELEMETRY_WINDOW: Duration = "telemetry.window", Value("1m"), |t| seconds(t, SEC(10)..=SEC(3600)),
-        "a duration of whole seconds from 10s to 1h, such as 1m",
-        "Packets are counted over windows of this length, which end at multiples of it. Longer ones tell less.";
+    TELEMETRY_WINDOW: Duration = "telemetry.window", Value("1m"), |t| seconds(t, SEC(10)..=SEC(300)),
+        "a duration of whole seconds from 10s to 5m, such as 1m",
+        "Packets are counted over windows of this length, which end at multiples of it. Longer ones tell less, and\n\
+         are as long as the alert rules and dashboards that come with this program can bear.";
     TELEMETRY_OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint",
         Follows("OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is exported"), url,
         "an http:// or https:// URL without query or fragment",

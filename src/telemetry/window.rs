@@ -24,6 +24,8 @@ pub const WINDOW: Duration = Duration::from_mins(1);
 const PACKETS: u64 = 64;
 /// Drops and bad frames are rarer, and told in multiples of this.
 const DROPS: u64 = 8;
+/// What rounding adds to a count of drops that is told, at the most.
+pub(super) const ROUNDED_UP_MAX: u64 = DROPS - 1;
 /// Connections, descriptors, threads and tasks are told in multiples of this.
 const FEW: u64 = 4;
 /// Memory is told in multiples of this.

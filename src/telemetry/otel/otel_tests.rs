@@ -85,6 +85,28 @@ async fn a_window_is_a_root_and_four_stages_with_its_own_start_and_end() {
 }
 
 #[tokio::test]
+async fn a_stage_is_in_error_only_for_what_it_gave_up_for_certain() {
+    let status = async |received, dropped: &[(&str, u64)]| {
+        let capture = Capture::default();
+        let telemetry = Telemetry::captured(&capture).unwrap();
+        let (mut window, told) = told();
+        window.counts = Counts { received, unwrapped: received, ..Counts::default() };
+        window.counts.dropped = dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        telemetry.window_ended(&window, of_windows(&told));
+        telemetry.stop(Vec::new()).await;
+        let captured = capture.take();
+        let unwrap = spans(&captured).into_iter().find(|span| span.name == "mix.unwrap").unwrap();
+        unwrap.status.as_ref().map(|status| status.message.clone()).filter(|message| !message.is_empty())
+    };
+    // One of more than a hundred, told as 8; two of two hundred, by two reasons.
+    assert_eq!(status(128, &[("replay", 8)]).await, None);
+    assert_eq!(status(256, &[("replay", 8), ("bad_mac", 8)]).await, None);
+    assert_eq!(status(64, &[("replay", 8)]).await.as_deref(), Some("replay"));
+    assert_eq!(status(832, &[("replay", 16)]).await.as_deref(), Some("replay"));
+    assert_eq!(status(64_000, &[("replay", 640), ("bad_mac", 8)]).await, None);
+}
+
+#[tokio::test]
 async fn metrics_are_those_of_the_table_with_the_numbers_of_the_readings() {
     let captured = captured().await;
     let request = captured.iter().rev().find_map(|request| match request {

@@ -9,9 +9,9 @@ use opentelemetry_sdk::trace::SdkTracer;
 use crate::address::Detection;
 use crate::packet::DropReason;
 use crate::telemetry::instruments::{MESSAGE_COUNT, MIX_WINDOW};
-use crate::telemetry::window::Window;
+use crate::telemetry::window::{ROUNDED_UP_MAX, Window};
 
-/// A stage that gives up one packet in so many is in error.
+/// A stage that gives up one packet in so many is in error; what rounding may have added does not count.
 const ERROR_SHARE: u64 = 100;
 
 /// The drops that happen on the way to the next hop; all others belong to unwrapping.
@@ -110,9 +110,9 @@ impl Stage {
         all
     }
 
-    /// The commonest reason, when too much was given up.
+    /// The commonest reason, when too much was given up for certain.
     fn error(&self) -> Option<DropReason> {
-        let sum: u64 = self.dropped.iter().map(|(_, count)| count).sum();
+        let sum: u64 = self.dropped.iter().map(|(_, count)| count.saturating_sub(ROUNDED_UP_MAX)).sum();
         let is_error = sum > 0 && sum * ERROR_SHARE >= self.messages;
         self.dropped.iter().max_by_key(|(_, count)| *count).filter(|_| is_error).map(|(reason, _)| *reason)
     }
