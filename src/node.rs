@@ -36,7 +36,7 @@ use crate::systemd::ServiceManager;
 use crate::telemetry::http;
 use crate::telemetry::otel::Telemetry;
 use crate::telemetry::per_packet::{self, NotLoopback, PerPacket};
-use crate::unwrap::{Engine, ReplayFilter, SelfCheckError, self_check};
+use crate::unwrap::{Aging, Engine, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
 use state::Shared;
@@ -51,6 +51,10 @@ pub const PROTOCOL_VERSION: &str = "0.9.2";
 /// Memory of the replay filter: two generations of 5.6 million packets each.
 const REPLAY_FILTER_BYTES: usize = 32 << 20;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How often the age of the replay filter's generation is looked at.
+const AGING_EVERY: Duration = Duration::from_mins(1);
+/// How long workers may take to drop what they hold. It takes some milliseconds, unless one hangs.
+const ABORT_MAX: Duration = Duration::from_secs(2);
 
 /// A line on the standard output of a node that runs under `--supervised`: JSON, one event a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +117,11 @@ pub enum NodeError {
     #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
     Worker(#[source] io::Error),
     /// A worker panicked. The node stops: it must not go on with a part of itself.
-    #[error("worker {0} failed; this is a bug, its message is in the log above: please report it")]
-    WorkerFailed(usize),
+    #[error("a worker failed; this is a bug, its message is in the log above: please report it")]
+    WorkerFailed,
+    /// A worker has not ended long after it had to drop all that it held.
+    #[error("a worker hangs, and what it held is lost; this is a bug: please report it")]
+    WorkerHangs,
 }
 
 impl NodeError {
@@ -122,7 +129,7 @@ impl NodeError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::SelfCheck(_) | Self::WorkerFailed(_) => 70,
+            Self::SelfCheck(_) | Self::WorkerFailed | Self::WorkerHangs => 70,
             Self::Bind(BindError::Forbidden(_)) => 77,
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::Bind(_) | Self::Http(_) => 69,
@@ -153,7 +160,8 @@ pub async fn run(
         PerPacket::check(&config)?;
     }
     let mut node = Node::start(&config, &keys)?;
-    node.shared.trace_by(per_packet.as_ref());
+    let shared = Arc::clone(&node.shared);
+    shared.trace_by(per_packet.as_ref());
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
@@ -165,7 +173,7 @@ pub async fn run(
     let allow = |topology: &Topology| {
         // A topology that must not be used ends the node below.
         if per_packet.as_ref().is_none_or(|traces| traces.check_topology(topology).is_ok()) {
-            node.shared.allow(topology);
+            shared.allow(topology);
         }
     };
     if let Some(topology) = heartbeat.load_last_good() {
@@ -173,44 +181,46 @@ pub async fn run(
     }
     info!("Starting presence notifier...");
     info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
-    let view = View::new(&config, &keys, &node.shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
+    let view = View::new(&config, &keys, &shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
     let operator = Operator::start(view, http, manager);
     let is_registered = || heartbeat.state().registered();
-    report(SupervisorEvent::Ready { status: node.shared.status(is_registered()), http: operator.address() });
+    report(SupervisorEvent::Ready { status: shared.status(is_registered()), http: operator.address() });
 
-    let ended = {
-        let shared = Arc::clone(&node.shared);
+    let life = async {
         let beat = async {
             // A node that nobody can reach is none that the directory should list.
             announcing.begun().await;
             heartbeat.run(|| shared.listener.received(), allow).await
         };
         let detect = async |detector: &Detector| telemetry.detect(detector.detect()).await;
-        tokio::select! {
+        let mut ended = tokio::select! {
             biased;
             () = stop => Ok(()),
-            worker = node.crew.next_end() => Err(NodeError::WorkerFailed(worker)),
+            () = node.crew.next_end() => Err(NodeError::WorkerFailed),
             problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = watch(announce, &announcing, &shared.announce_changes, detect, |addresses| {
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
             }) => match never {},
-            never = node.shared.tick(|| {
-                report(SupervisorEvent::Status { status: node.shared.status(is_registered()) });
-            }) => match never {},
+        };
+        operator.stopping();
+        // Also a node that failed takes itself out, but only one that is whole mixes on.
+        let clients_were_told = heartbeat.unregister().await;
+        if clients_were_told && ended.is_ok() {
+            ended = node.linger(config.shutdown.linger).await;
         }
+        let drained = node.drain(config.shutdown.drain_deadline).await;
+        telemetry.stop(operator.readings()).await;
+        ended.and(drained)
     };
-    operator.stopping();
-    // Also a node that failed takes itself out, but only one that is whole mixes on.
-    let clients_were_told = heartbeat.unregister().await;
-    if clients_were_told && ended.is_ok() {
-        info!(seconds = config.shutdown.linger.as_secs_f64(), "mixing on while clients still hold the old topology");
-        sleep(config.shutdown.linger).await;
-    }
-    let (shared, drained) = node.drain(config.shutdown.drain_deadline).await;
-    telemetry.stop(operator.readings()).await;
+    let tell = || report(SupervisorEvent::Status { status: shared.status(is_registered()) });
+    let ended = tokio::select! {
+        biased;
+        ended = Box::pin(life) => ended,
+        never = shared.tick(tell) => match never {},
+    };
     report(SupervisorEvent::Stopped { status: shared.status(false) });
-    ended.and(drained)
+    ended
 }
 
 /// Completes when single packets must be traced no more.
@@ -243,7 +253,8 @@ impl Node {
         info!("Starting packet forwarder...");
         let engine = || Engine::with_replay_filter(keys.sphinx.private(), Arc::clone(&shared.replay));
         let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
-        let crew = Crew::start(workers).map_err(NodeError::Worker)?;
+        let works = workers.into_iter().map(|worker| move || worker.run()).collect();
+        let crew = Crew::start(works).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
         let mut acceptors = JoinSet::new();
         for socket in sockets {
@@ -255,20 +266,37 @@ impl Node {
         Ok(Self { shared, crew, acceptors, control })
     }
 
+    /// Mixes on for clients that still hold the old topology, for as long as all workers do.
+    async fn linger(&mut self, linger: Duration) -> Result<(), NodeError> {
+        info!(seconds = linger.as_secs_f64(), "mixing on while clients still hold the old topology");
+        tokio::select! {
+            biased;
+            // Also one that has failed since the stop began.
+            () = self.crew.next_end() => Err(NodeError::WorkerFailed),
+            () = sleep(linger) => Ok(()),
+        }
+    }
+
     /// Stops accepting, lets pooled packets leave at their times, and drops what the deadline leaves.
-    async fn drain(mut self, deadline: Duration) -> (Arc<Shared>, Result<(), NodeError>) {
+    async fn drain(mut self, deadline: Duration) -> Result<(), NodeError> {
         info!("draining: packets in the pool leave at their times");
         self.control.enter(Phase::Draining);
-        // Without acceptors the workers' doors close, and the stages end one after another.
-        while self.acceptors.join_next().await.is_some() {}
-        if timeout(deadline, self.crew.all_ended()).await.is_err() {
+        if timeout(deadline, self.all_ended()).await.is_err() {
             warn!(seconds = deadline.as_secs_f64(), "the drain took too long: dropping what is left");
             self.control.enter(Phase::Aborting);
-            self.crew.all_ended().await;
+            if timeout(ABORT_MAX, self.all_ended()).await.is_err() {
+                return Err(NodeError::WorkerHangs);
+            }
         }
-        let result = self.crew.join().map_err(NodeError::WorkerFailed);
+        let all_well = self.crew.join();
         info!("stopped");
-        (self.shared, result)
+        if all_well { Ok(()) } else { Err(NodeError::WorkerFailed) }
+    }
+
+    /// Without acceptors the workers' doors close, and the stages end one after another.
+    async fn all_ended(&mut self) {
+        while self.acceptors.join_next().await.is_some() {}
+        self.crew.all_ended().await;
     }
 }
 
@@ -341,17 +369,21 @@ impl Shared {
         self.descriptors.check(topology.announced_addresses().count());
     }
 
-    /// What has to be done by the clock while the node runs.
+    /// What has to be done by the clock from the start to the last packet.
     async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
         let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let age = ReplayFilter::GENERATION_AGE;
-        let mut rotation = interval_at(Instant::now() + age, age);
+        let mut look = interval_at(Instant::now() + AGING_EVERY, AGING_EVERY);
+        let mut aging = Aging::new(&self.replay, Instant::now());
         loop {
             tokio::select! {
                 _ = second.tick() => each_second(),
-                _ = rotation.tick() => self.replay.rotate(),
+                _ = look.tick() => aging.look(&self.replay, Instant::now()),
             }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "node/stop_tests.rs"]
+mod stop_tests;

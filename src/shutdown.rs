@@ -51,6 +51,12 @@ impl PhaseSignal {
         // An error means that the control was dropped, which happens only after the last phase.
         drop(self.0.wait_for(|now| *now >= phase).await);
     }
+
+    /// Whether the node is in `phase` or beyond.
+    #[must_use]
+    pub fn has_reached(&self, phase: Phase) -> bool {
+        *self.0.borrow() >= phase
+    }
 }
 
 #[cfg(test)]
@@ -60,8 +66,10 @@ mod tests {
     #[tokio::test]
     async fn phases_only_advance() {
         let (control, mut signal) = phases();
+        assert!(!signal.has_reached(Phase::Draining));
         control.enter(Phase::Aborting);
         control.enter(Phase::Draining);
+        assert!(signal.has_reached(Phase::Draining) && signal.has_reached(Phase::Aborting));
         signal.reached(Phase::Draining).await;
         signal.reached(Phase::Aborting).await;
     }

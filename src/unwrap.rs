@@ -20,7 +20,7 @@ use crate::packet::DropReason;
 
 pub use engine::Engine;
 pub use payload::plaintext;
-pub use replay::ReplayFilter;
+pub use replay::{Aging, ReplayFilter};
 pub use self_check::{SelfCheckError, self_check};
 
 /// What became of one packet of a batch.

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::limits::{ConnectionLimits, Permit};
 use super::{Counters, LAST_CALL};
@@ -18,6 +19,8 @@ use crate::shutdown::{Phase, PhaseSignal};
 const PAUSE_INITIAL: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 const LOG_EVERY: Duration = Duration::from_secs(1);
+/// When the node drains, how long connections that are already on their way are taken, whoever else comes.
+const LAST_CALLS_MAX: Duration = Duration::from_millis(500);
 
 /// A connection within the caps, not yet tied to a runtime.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ pub struct Admitted {
 
 /// Accepts until the node drains, and deals connections out to the workers in turn.
 ///
-/// The last act is to accept what the kernel has completed already: its packets were handed over like any others.
+/// The last act is to accept what the kernel has completed already: its packets were handed over like any others. It
+/// ends by the clock, however many go on to connect. A node that aborts does not wait for any of this.
 /// Where a connection goes has no bearing on where its packets leave: that is for the owner of each next hop.
 pub async fn accept(
     listener: TcpListener,
@@ -39,32 +43,58 @@ pub async fn accept(
     counters: Arc<Counters>,
     mut phase: PhaseSignal,
 ) {
-    let mut turn = workers.iter().cycle();
-    let mut shortage = Shortage::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = phase.reached(Phase::Draining) => match timeout(LAST_CALL, listener.accept()).await {
-                Ok(accepted) => accepted,
+    let draining = phase.clone();
+    let acceptor = Acceptor { listener, limits, workers, counters, turn: 0, shortage: Shortage::new() };
+    tokio::select! {
+        biased;
+        () = phase.reached(Phase::Aborting) => {}
+        () = acceptor.run(draining) => {}
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    limits: Arc<ConnectionLimits>,
+    workers: Vec<mpsc::Sender<Admitted>>,
+    counters: Arc<Counters>,
+    /// Connections dealt out.
+    turn: usize,
+    shortage: Shortage,
+}
+
+impl Acceptor {
+    async fn run(mut self, mut draining: PhaseSignal) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = draining.reached(Phase::Draining) => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            self.deal(accepted).await;
+        }
+        let until = Instant::now() + LAST_CALLS_MAX;
+        while Instant::now() < until {
+            match timeout_at(until.min(Instant::now() + LAST_CALL), self.listener.accept()).await {
+                Ok(accepted) => self.deal(accepted).await,
                 Err(_) => return,
-            },
-        };
+            }
+        }
+    }
+
+    async fn deal(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) => {
-                shortage.relieve(&listener, &error).await;
-                continue;
-            }
+            Err(error) => return self.shortage.relieve(&self.listener, &error).await,
         };
-        shortage.is_over();
-        let Some(admitted) = admit(stream, &limits) else {
-            counters.refused.fetch_add(1, Ordering::Relaxed);
-            continue;
-        };
-        let Some(worker) = turn.next() else { return };
-        if worker.send(admitted).await.is_err() {
+        self.shortage.is_over();
+        let Some(admitted) = admit(stream, &self.limits) else {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
             return;
-        }
+        };
+        let worker = &self.workers[self.turn % self.workers.len()];
+        self.turn += 1;
+        // Refused only by a worker that has failed, and with it the node.
+        drop(worker.send(admitted).await);
     }
 }
 

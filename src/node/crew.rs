@@ -5,38 +5,38 @@ use std::thread::{Builder, JoinHandle};
 
 use tokio::sync::mpsc;
 
-use super::worker::Worker;
-
 /// The threads of all workers.
 pub(super) struct Crew {
     threads: Vec<JoinHandle<io::Result<()>>>,
-    ends: mpsc::Receiver<usize>,
+    ends: mpsc::Receiver<()>,
     ended: usize,
 }
 
 impl Crew {
-    pub(super) fn start(workers: Vec<Worker>) -> io::Result<Self> {
-        let (announce, ends) = mpsc::channel(workers.len().max(1));
-        let threads = workers
+    /// Gives each worker's work a thread.
+    pub(super) fn start<W>(works: Vec<W>) -> io::Result<Self>
+    where
+        W: FnOnce() -> io::Result<()> + Send + 'static,
+    {
+        let (announce, ends) = mpsc::channel(works.len().max(1));
+        let threads = works
             .into_iter()
-            .map(|worker| {
-                let end = EndNotice { number: worker.number, announce: announce.clone() };
-                Builder::new().name(format!("mix-worker-{}", worker.number)).spawn(move || {
+            .enumerate()
+            .map(|(number, work)| {
+                let end = EndNotice(announce.clone());
+                Builder::new().name(format!("mix-worker-{number}")).spawn(move || {
                     let _notice_when_this_thread_ends = end;
-                    worker.run()
+                    work()
                 })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self { threads, ends, ended: 0 })
     }
 
-    /// The number of the next worker that ends, for whatever reason.
-    pub(super) async fn next_end(&mut self) -> usize {
+    /// Completes when one more worker has ended, for whatever reason.
+    pub(super) async fn next_end(&mut self) {
         match self.ends.recv().await {
-            Some(number) => {
-                self.ended += 1;
-                number
-            }
+            Some(()) => self.ended += 1,
             None => std::future::pending().await,
         }
     }
@@ -48,30 +48,19 @@ impl Crew {
         }
     }
 
-    /// Joins the threads, which have all ended.
-    ///
-    /// # Errors
-    /// The number of a worker that panicked or had no runtime.
-    pub(super) fn join(self) -> Result<(), usize> {
-        let mut result = Ok(());
-        for (number, thread) in self.threads.into_iter().enumerate() {
-            if !matches!(thread.join(), Ok(Ok(()))) {
-                result = Err(number);
-            }
-        }
-        result
+    /// Joins the threads, which have all ended; `false` when one of them panicked or had no runtime.
+    pub(super) fn join(self) -> bool {
+        let results: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        results.iter().all(|result| matches!(result, Ok(Ok(()))))
     }
 }
 
 /// Tells the crew when it is dropped, also by a panic.
-struct EndNotice {
-    number: usize,
-    announce: mpsc::Sender<usize>,
-}
+struct EndNotice(mpsc::Sender<()>);
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
         // The channel has room for every worker; the crew may be gone, and then nobody listens.
-        self.announce.try_send(self.number).ok();
+        self.0.try_send(()).ok();
     }
 }

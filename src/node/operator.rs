@@ -247,10 +247,10 @@ impl View {
 
 impl Subject for View {
     fn liveness(&self) -> Result<(), Problem> {
-        match self.shared.pulses.stalled() {
-            None => Ok(()),
-            Some(worker) => Err(problem(Reason::WorkerStalled, format!("worker {worker} hangs; restart the node"))),
+        if self.shared.pulses.is_stalled() {
+            return Err(problem(Reason::WorkerStalled, "a worker hangs; restart the node"));
         }
+        Ok(())
     }
 
     fn readiness(&self) -> Result<(), Problem> {

@@ -18,7 +18,7 @@ use crate::forwarder::{Forwarder, Policy};
 use crate::listener::{self, Admitted, Deadlines, Intake};
 use crate::mix;
 use crate::packet::{DropReason, PacketBuf, Received, Scheduled};
-use crate::shutdown::PhaseSignal;
+use crate::shutdown::{Phase, PhaseSignal};
 use crate::telemetry::process::cpu_of_thread;
 use crate::unwrap::{Engine, Outcome};
 
@@ -148,7 +148,7 @@ impl Worker {
             release(scheduled);
         };
         let pool = mix::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
-        let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared);
+        let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
 }
@@ -186,12 +186,17 @@ async fn unwrap_all(
     owners: Owners,
     delay_max: Duration,
     shared: &Shared,
+    phase: PhaseSignal,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut packets = Vec::with_capacity(BATCH_MAX);
     let mut arrivals = Vec::with_capacity(BATCH_MAX);
     let mut outcomes = Vec::with_capacity(BATCH_MAX);
     while received.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        if phase.has_reached(Phase::Aborting) {
+            batch.drain(..).for_each(|_| shared.drops.count(DropReason::Shutdown));
+            continue;
+        }
         for Received { packet, at } in batch.drain(..) {
             packets.push(packet);
             arrivals.push(at);

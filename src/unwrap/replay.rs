@@ -1,15 +1,17 @@
 //! Which packets were seen before: two generations of a Bloom filter over replay tags.
 //!
 //! A generation lasts until it is full or old, then the older one is forgotten, so a replay is caught for at least one
-//! generation and at most two. Tags are outputs of HKDF and thus uniform: their bytes serve as hashes. Nothing is kept
-//! across a restart. Closing the window for good takes key rotation (docs/architecture.md, "Replays").
+//! generation and at most two. The age is each generation's own: what has just begun does not end by somebody's clock.
+//! Tags are outputs of HKDF and thus uniform: their bytes serve as hashes. Nothing is kept across a restart. Closing
+//! the window for good takes key rotation (docs/architecture.md, "Replays").
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 /// Bits set per tag. With 24 bits of memory per tag the false positive rate is about 1e-5.
 const PROBES: usize = 16;
@@ -19,9 +21,12 @@ const BITS_PER_TAG: usize = 24;
 pub struct ReplayFilter {
     generations: ArcSwap<Generations>,
     tags_max: usize,
+    is_rotating: AtomicBool,
 }
 
 struct Generations {
+    /// Of the current one.
+    number: u64,
     current: Arc<BloomFilter>,
     previous: Arc<BloomFilter>,
 }
@@ -36,8 +41,9 @@ impl ReplayFilter {
         let words = 1 << (memory_bytes / 2 / size_of::<u64>()).max(1).ilog2();
         let fresh = || Arc::new(BloomFilter::new(words));
         Self {
-            generations: ArcSwap::from_pointee(Generations { current: fresh(), previous: fresh() }),
+            generations: ArcSwap::from_pointee(Generations { number: 0, current: fresh(), previous: fresh() }),
             tags_max: words * 64 / BITS_PER_TAG,
+            is_rotating: AtomicBool::new(false),
         }
     }
 
@@ -46,27 +52,56 @@ impl ReplayFilter {
         let generations = self.generations.load();
         let is_new = !generations.previous.contains(tag) && generations.current.insert(tag);
         if is_new && generations.current.tags.load(Ordering::Relaxed) >= self.tags_max {
-            self.rotate_from(&generations.current);
+            self.rotate(generations.number);
         }
         is_new
     }
 
-    /// Starts a new generation, because the current one is [`ReplayFilter::GENERATION_AGE`] old.
-    pub fn rotate(&self) {
-        let current = Arc::clone(&self.generations.load().current);
-        self.rotate_from(&current);
+    /// Which generation is the current one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generations.load().number
     }
 
-    /// Rotates unless another worker has just done so.
-    fn rotate_from(&self, full: &Arc<BloomFilter>) {
-        let fresh = Arc::new(BloomFilter::new(full.words.len()));
-        self.generations.rcu(|now| {
-            if Arc::ptr_eq(&now.current, full) {
-                Arc::new(Generations { current: Arc::clone(&fresh), previous: Arc::clone(&now.current) })
-            } else {
-                Arc::clone(now)
+    /// Ends this generation, because it is full or [`ReplayFilter::GENERATION_AGE`] old, unless it has ended already.
+    ///
+    /// One thread clears memory for the next one; the others go on with this one meanwhile.
+    pub fn rotate(&self, generation: u64) {
+        if self.is_rotating.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let now = self.generations.load();
+        if now.number == generation {
+            let current = Arc::new(BloomFilter::new(now.current.words.len()));
+            let previous = Arc::clone(&now.current);
+            self.generations.store(Arc::new(Generations { number: generation + 1, current, previous }));
+        }
+        self.is_rotating.store(false, Ordering::Release);
+    }
+}
+
+/// Ends generations by their age. The time is passed in, often.
+pub struct Aging {
+    generation: u64,
+    since: Instant,
+}
+
+impl Aging {
+    /// The current generation has just begun.
+    #[must_use]
+    pub fn new(filter: &ReplayFilter, now: Instant) -> Self {
+        Self { generation: filter.generation(), since: now }
+    }
+
+    /// Ends the current generation if it was the current one [`ReplayFilter::GENERATION_AGE`] ago.
+    pub fn look(&mut self, filter: &ReplayFilter, now: Instant) {
+        if filter.generation() == self.generation {
+            if now.saturating_duration_since(self.since) < ReplayFilter::GENERATION_AGE {
+                return;
             }
-        });
+            filter.rotate(self.generation);
+        }
+        *self = Self::new(filter, now);
     }
 }
 
@@ -148,9 +183,53 @@ mod tests {
     fn a_rotation_keeps_one_generation() {
         let filter = ReplayFilter::new(1 << 16);
         assert!(filter.insert(&tag(1)));
-        filter.rotate();
+        filter.rotate(filter.generation());
         assert!(!filter.insert(&tag(1)));
-        filter.rotate();
+        filter.rotate(filter.generation());
         assert!(filter.insert(&tag(1)), "two rotations on it is forgotten");
+    }
+
+    #[test]
+    fn a_generation_that_has_ended_does_not_end_its_successor() {
+        let filter = ReplayFilter::new(1 << 16);
+        assert!(filter.insert(&tag(1)));
+        filter.rotate(0);
+        filter.rotate(0);
+        assert_eq!(filter.generation(), 1);
+        assert!(!filter.insert(&tag(1)));
+    }
+
+    #[test]
+    fn threads_that_fill_a_generation_together_end_it_once_and_lose_no_tag() {
+        let filter = ReplayFilter::new(1 << 18);
+        let share = filter.tags_max as u64 * 19 / 40;
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let filter = &filter;
+                scope.spawn(move || (0..share).for_each(|n| _ = filter.insert(&tag(4 * n + thread))));
+            }
+        });
+        assert_eq!(filter.generation(), 1);
+        assert!((0..4 * share).all(|n| !filter.insert(&tag(n))));
+    }
+
+    #[test]
+    fn each_generation_ends_by_its_own_age() {
+        const MINUTE: Duration = Duration::from_mins(1);
+        let filter = ReplayFilter::new(1 << 16);
+        let start = Instant::now();
+        let mut aging = Aging::new(&filter, start);
+        let mut look = |minute: u32| {
+            aging.look(&filter, start + MINUTE * minute);
+            filter.generation()
+        };
+        assert_eq!(look(30), 0);
+        // It is full after 59 minutes, so the next one lasts until an hour after that.
+        assert_eq!(look(58), 0);
+        filter.rotate(0);
+        let filled: Vec<_> = (59..=118).map(&mut look).collect();
+        assert!(filled.iter().all(|generation| *generation == 1), "{filled:?}");
+        assert_eq!(look(119), 2);
+        assert_eq!((look(178), look(179)), (2, 3));
     }
 }

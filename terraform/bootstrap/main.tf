@@ -9,7 +9,8 @@ locals {
   uid       = 65532
   port      = coalesce(var.port, var.role == "registry" ? 8081 : 1789)
 
-  # The longest stop in order: 5 s for unregistering, 5 s for senders with the old list, 15 s for what is still inside.
+  # The longest stop in order: 5 s for unregistering, 5 s for senders with the old list, 15 s for what is still inside,
+  # 5 s for telemetry; and some room.
   stop_seconds = 60
 
   node_environment = merge(

@@ -30,6 +30,7 @@ mod process;
 mod program;
 mod recovery;
 mod sphinx_oracle;
+mod stop;
 mod support;
 mod telemetry_export;
 mod telemetry_metrics;

@@ -166,7 +166,7 @@ fn without_a_volume_it_mixes_and_says_that_the_identity_will_not_last() {
         node.wait_healthy();
         assert!(node.log().contains(warning) && node.log().contains("-v mix:/var/lib/nym-mixnode"), "{}", node.log());
         place.probe(&[]);
-        node.docker(&["stop", "--time", "30"]);
+        node.docker(&["stop", "--time", "40"]);
     }
 }
 

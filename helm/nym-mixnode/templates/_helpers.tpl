@@ -92,7 +92,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.registry.enabled (eq (toString .Values.node.layer) "auto") }}true{{ end }}
 {{- end }}
 
-{{/* Unregistering has 5 s, and the rest some room. */}}
+{{/* Unregistering and telemetry have 5 s each, and the rest is some room. */}}
 {{- define "nym-mixnode.gracePeriod" -}}
 {{- add .Values.shutdown.lingerSeconds .Values.shutdown.drainSeconds 15 }}
 {{- end }}

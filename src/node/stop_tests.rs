@@ -1,0 +1,48 @@
+//! Stops that do not go as planned: workers here do what no real one should.
+
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::forwarder::Policy;
+
+type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// A node of these workers that listens nowhere.
+fn node_of(works: Vec<Work>) -> (Node, crate::shutdown::PhaseSignal) {
+    let shared = Shared::new(works.len(), 1 << 20, ConnectionLimits::new(8, 8), Policy::Any);
+    let (control, phase) = phases();
+    let crew = Crew::start(works).unwrap();
+    (Node { shared, crew, acceptors: JoinSet::new(), control }, phase)
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_does_not_hold_up_the_stop() {
+    let (release, released) = channel::<()>();
+    let hangs = Box::new(move || {
+        released.recv().ok();
+        Ok(())
+    });
+    let (node, phase) = node_of(vec![Box::new(|| Ok(())), hangs]);
+    let result = node.drain(Duration::from_millis(1)).await;
+    assert!(matches!(result, Err(NodeError::WorkerHangs)), "{result:?}");
+    assert!(phase.has_reached(Phase::Aborting));
+    assert_eq!(NodeError::WorkerHangs.exit_code(), 70);
+    drop(release);
+}
+
+#[tokio::test]
+async fn an_acceptor_that_does_not_end_is_no_longer_waited_for_than_the_deadline() {
+    let (mut node, mut phase) = node_of(vec![Box::new(|| Ok(()))]);
+    node.acceptors.spawn(async move { phase.reached(Phase::Aborting).await });
+    node.drain(Duration::from_millis(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_after_the_signal_ends_the_linger() {
+    let fails: Work = Box::new(|| Err(io::Error::other("by the test")));
+    let (mut node, _) = node_of(vec![fails]);
+    let result = node.linger(Duration::from_hours(1)).await;
+    assert!(matches!(result, Err(NodeError::WorkerFailed)), "{result:?}");
+    let result = node.drain(Duration::from_hours(1)).await;
+    assert!(matches!(result, Err(NodeError::WorkerFailed)), "{result:?}");
+}
