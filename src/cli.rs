@@ -78,6 +78,7 @@ enum Command {
 
 /// Runs the command that `args` (the program's name first) ask for.
 pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
+    crate::names::use_built_in_sources();
     let command = match Cli::try_parse_from(args) {
         Ok(cli) => cli.command,
         Err(error) => return answer_without_command(&error),

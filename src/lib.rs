@@ -11,6 +11,7 @@ pub mod packet;
 
 mod backoff;
 mod http;
+mod names;
 mod socket;
 
 pub mod limits;

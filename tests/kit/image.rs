@@ -155,21 +155,60 @@ fn the_image_holds_one_program_and_runs_as_nobody() {
     for label in ["title", "description", "licenses", "version", "revision"] {
         assert!(config["Labels"][format!("org.opencontainers.image.{label}")].is_string(), "{config}");
     }
+    assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"), "ARG VERSION");
     assert_eq!(image["RootFS"]["Layers"].as_array().expect("layers").len(), 2, "{}", image["RootFS"]);
+}
+
+/// Takes the program out of the image.
+fn copy_program(folder: &Path) -> PathBuf {
+    let name = format!("nym-mixnode-kit-copy-{}", std::process::id());
+    docker(&["create", "--name", &name, built()]);
+    let program = folder.join("nym-mixnode");
+    let copied = output(engine().docker().args(["cp", &format!("{name}:/nym-mixnode")]).arg(&program));
+    docker(&["rm", "--volumes", &name]);
+    assert!(copied.status.success(), "{}", said(&copied));
+    program
 }
 
 #[test]
 fn the_program_needs_no_library() {
-    let name = format!("nym-mixnode-kit-copy-{}", std::process::id());
-    docker(&["create", "--name", &name, built()]);
     let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("nym-mixnode");
-    let copied = output(engine().docker().args(["cp", &format!("{name}:/nym-mixnode")]).arg(&program));
-    docker(&["rm", "--volumes", &name]);
-    assert!(copied.status.success(), "{}", said(&copied));
+    let program = copy_program(folder.path());
     let headers = output(Command::new("readelf").args(["--wide", "--segments"]).arg(&program));
     let headers = said(&headers);
     assert!(headers.contains("LOAD") && !headers.contains("INTERP"), "{headers}");
+}
+
+/// glibc's own lookups load what `/etc/nsswitch.conf` names, and with it the machine's libc, which is another version.
+#[test]
+fn the_program_looks_names_up_without_the_machines_modules() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = copy_program(folder.path());
+    for (name, text) in [
+        ("nsswitch.conf", "passwd: systemd files\nhosts: mymachines resolve hesiod myhostname files dns\n"),
+        ("hosts", "127.0.0.1 directory.mix.example\n"),
+        ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"),
+    ] {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let script = "for file in nsswitch.conf hosts resolv.conf; do mount --bind $file /etc/$file; done; ip link set lo up; \
+        for name in directory nowhere; do strace -f -qq -E HOME -e trace=openat,open,connect -o $name.trace \
+        $0 probe --directory http://$name.mix.example:9 2>&1 || test $? = 69; done";
+    let mut probe = Command::new("unshare");
+    probe.args(["--mount", "--net", "--", "sh", "-ec", script]).arg(&program).current_dir(folder.path());
+    let probed = output(&mut probe);
+    assert!(
+        probed.status.success() && said(&probed).matches("cannot get the topology").count() == 2,
+        "{}",
+        said(&probed)
+    );
+    let trace = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a trace");
+    let (listed, nowhere) = (trace("directory.trace"), trace("nowhere.trace"));
+    assert!(listed.contains("sin_port=htons(9)"), "the name of /etc/hosts is found: {listed}");
+    assert!(nowhere.contains("sin_port=htons(53)"), "the other one is asked for by DNS: {nowhere}");
+    for line in listed.lines().chain(nowhere.lines()) {
+        assert!(!line.contains(".so"), "it opens a library of the machine: {line}");
+    }
 }
 
 #[test]
