@@ -39,6 +39,7 @@ fn machine() -> Machine {
          NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE=true\n\
          NYM_MIXNODE_SHUTDOWN_LINGER=500ms\n\
          NYM_MIXNODE_NODE_LAYER=1\n\
+         NYM_MIXNODE_NODE_LOCATION=New York & Berlin\n\
          NYM_MIXNODE_LISTEN_ADDRESSES={ADDRESS}:1789\n"
     );
     // The package's file stays as it is: the tests of the upgrade see whether theirs does.
@@ -129,8 +130,18 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
     }
     let identities: BTreeSet<_> = units.iter().map(|(_, id)| identity(&machine, id)).collect();
     assert_eq!(identities.len(), units.len(), "each has its own");
-    let of_user = "runuser -u nym-mixnode -- sh -c 'set -a; . /etc/default/nym-mixnode; nym-mixnode health'";
-    assert_eq!(machine.run(of_user), "ready");
+    // With the settings of the unit, also such as a shell would take apart.
+    let of_user = "systemd-run --quiet --pipe --wait --collect --uid=nym-mixnode \
+        -p EnvironmentFile=/etc/default/nym-mixnode";
+    let of_two = format!("{of_user} -p EnvironmentFile=/etc/default/nym-mixnode-two");
+    for (run, id) in [(of_user, "mixnode"), (of_two.as_str(), "two")] {
+        assert_eq!(machine.run(&format!("{run} nym-mixnode health --id {id}")), "ready");
+        let shown = machine.run(&format!("{run} nym-mixnode config show --id {id}"));
+        assert!(shown.contains("New York & Berlin"), "{shown}");
+    }
+    let backup = "keys backup /root/mixnode.age --id mixnode --home /var/lib/nym-mixnode --passphrase-file /root/words";
+    machine.run(&format!("echo a passphrase of six plain words >/root/words && nym-mixnode {backup}"));
+    machine.run("test -s /root/mixnode.age");
     machine.run(&format!("nym-mixnode probe --directory http://{ADDRESS}:8081 --host {ADDRESS} --packets 10"));
 
     machine.run("systemctl reload nym-mixnode");
@@ -272,7 +283,14 @@ fn removal_stops_the_nodes_and_not_even_purge_destroys_an_identity() {
     machine.install(&packages()[0]);
     machine.run("systemctl start nym-mixnode@two");
     assert_eq!(identity(&machine, "two"), key, "it finds its keys again");
-    machine.run("dpkg --remove nym-mixnode && rm -r /var/lib/nym-mixnode/mixnodes/* && dpkg --purge nym-mixnode");
+    // A backup may be all that is left of an identity.
+    machine.run("dpkg --remove nym-mixnode && rm -r /var/lib/nym-mixnode/mixnodes/*");
+    machine.write("/var/lib/nym-mixnode/two.age", "keys");
+    let said = machine.run("dpkg --purge nym-mixnode 2>&1");
+    assert!(said.contains("  /var/lib/nym-mixnode/two.age\n") && said.contains("rm -r"), "{said}");
+    assert_eq!(machine.run("cat /var/lib/nym-mixnode/two.age"), "keys");
+    machine.install(&packages()[0]);
+    machine.run("rm /var/lib/nym-mixnode/two.age && dpkg --purge nym-mixnode");
     machine.run("! test -e /var/lib/nym-mixnode");
 }
 
