@@ -4,7 +4,7 @@
 #
 # BUILDER_IMAGE is any image with glibc's static libraries, a C compiler and Rust 1.94 or later; the tests make one
 # without a registry. It builds for the architecture that it runs on: amd64 or arm64.
-ARG BUILDER_IMAGE=rust:1.95-bookworm
+ARG BUILDER_IMAGE=rust:1.95.0-bookworm
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${BUILDER_IMAGE} AS build

@@ -32,7 +32,7 @@ FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs chart-docs terraform-docs bench localnet \
-	release static archive deb deb-tools sbom checksums release-notes dist clean
+	release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ checksums: ## Write the checksums of everything in DIST
 
 release-notes: ## Print what the changelog says of VERSION
 	@deploy/package/notes $(VERSION)
+
+image-name: ## Print what a release calls its image, for REGISTRY (a host) and REPOSITORY (owner/name)
+	@deploy/package/image-name "$(REGISTRY)" "$(REPOSITORY)"
 
 dist: deb-tools archive deb sbom checksums ## Everything of a release that one machine makes, into DIST
 

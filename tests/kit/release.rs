@@ -62,6 +62,116 @@ fn workflows_take_no_moving_action_and_no_right_that_they_do_not_need() {
 }
 
 #[test]
+fn everybody_builds_with_the_compiler_of_the_image() {
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).expect("the Dockerfile");
+    let image = dockerfile.lines().find_map(|line| line.strip_prefix("ARG BUILDER_IMAGE=rust:"));
+    let (version, _) = image.and_then(|tag| tag.split_once('-')).expect("a version of Rust");
+    assert_eq!(version.split('.').count(), 3, "{version} is not one release");
+    let mut installed = 0;
+    for (name, text) in workflows() {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        for pair in words.windows(2).filter(|pair| pair[0] == "--default-toolchain" || pair[0] == "default") {
+            assert_eq!(pair[1], version, "{name}");
+            installed += 1;
+        }
+        assert!(!text.contains("toolchain install stable"), "{name}: each release of Rust would be another compiler");
+    }
+    assert!(installed >= 3, "{installed}");
+    let compose = fs::read_to_string(root().join("docker-compose.yml")).expect("the compose file");
+    assert!(compose.contains(&format!("BUILDER_IMAGE:-rust:{version}-")));
+}
+
+/// The part of a workflow that is a job.
+fn job<'a>(workflow: &'a str, name: &str) -> &'a str {
+    let (_, rest) = workflow.split_once(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no job {name}"));
+    let end = rest.match_indices("\n  ").map(|(at, _)| at).find(|at| !rest[at + 3..].starts_with([' ', '#']));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+#[test]
+fn a_release_waits_for_the_audit_and_its_images_are_named_and_dated() {
+    let text = fs::read_to_string(root().join(".github/workflows/release.yml")).expect("the workflow");
+    for name in ["publish-image", "publish"] {
+        let needs = job(&text, name).lines().find_map(|line| line.trim().strip_prefix("needs: ")).expect("needs");
+        assert!(needs.contains("test") && needs.contains("audit"), "{name}: {needs}");
+    }
+    let audit = fs::read_to_string(root().join(".github/workflows/audit.yml")).expect("the audit");
+    assert!(audit.contains("run: make audit\n") && audit.contains("schedule:") && audit.contains("workflow_call:"));
+    let images = job(&text, "images");
+    for words in ["VERSION=${{ env.VERSION }}", "REVISION=${{ github.sha }}", "SOURCE_DATE_EPOCH=$(git log"] {
+        assert!(images.contains(words), "{words}: {images}");
+    }
+    // A token of the repository is for nobody else.
+    assert!(!text.contains("GITHUB_TOKEN") && text.matches("github.token").count() == 1);
+    assert_eq!(text.matches("password: ${{ secrets.IMAGE_REGISTRY_PASSWORD }}").count(), 2);
+}
+
+#[test]
+fn the_image_is_named_after_the_registry_and_the_repository() {
+    let name = |registry: &str, repository: &str| {
+        let made = make(&["image-name", &format!("REGISTRY={registry}"), &format!("REPOSITORY={repository}")]);
+        let said = if made.status.success() { made.stdout } else { made.stderr };
+        (made.status.success(), String::from_utf8(said).expect("text").lines().next().unwrap_or_default().to_owned())
+    };
+    for (registry, expected) in [
+        ("registry.example.org", "registry.example.org/owner/my.mix-node"),
+        ("registry.example.org:5000/team", "registry.example.org:5000/team/owner/my.mix-node"),
+    ] {
+        assert_eq!(name(registry, "Owner/My.Mix-Node"), (true, expected.to_owned()));
+    }
+    for registry in ["", "https://registry.example.org", "team", "registry.example.org/", "a b.example"] {
+        let (is_named, problem) = name(registry, "owner/name");
+        assert!(!is_named && problem.contains("IMAGE_REGISTRY"), "{registry:?}: {problem}");
+    }
+    let (is_named, problem) = name("registry.example.org", "name");
+    assert!(!is_named && problem.contains("OWNER/NAME"), "{problem}");
+}
+
+#[test]
+fn documented_checks_of_a_signature_take_only_this_repositorys() {
+    let ours = "https://github.com/OWNER/REPOSITORY/.github/workflows/release.yml@refs/tags/v1.0.0";
+    for document in ["docs/systemd.md", "docs/containers.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a document");
+        let option = text.split_once("--certificate-identity-regexp").map(|(_, rest)| rest.splitn(3, '\''));
+        let pattern = option.and_then(|mut parts| parts.nth(1));
+        let pattern = pattern.unwrap_or_else(|| panic!("{document} checks no identity"));
+        let fits = |identity: &str| {
+            let mut grep = Command::new("sh");
+            grep.args(["-c", "echo \"$0\" | grep -qE \"$1\"", identity, pattern]).status().expect("grep").success()
+        };
+        assert!(fits(ours), "{document}: {pattern}");
+        for other in [
+            ours.replace("OWNER", "somebody"),
+            ours.replace("REPOSITORY", "REPOSITORY2"),
+            format!("https://example.org/?{ours}"),
+            ours.replace("release.yml", "release2yml"),
+            ours.replace("tags", "heads"),
+        ] {
+            assert!(!fits(&other), "{document}: {pattern} takes {other}");
+        }
+    }
+}
+
+#[test]
+fn a_candidate_comes_before_its_release() {
+    part("debhelper");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let dist = format!("DIST={}", scratch.path().display());
+    let made = Command::new("make")
+        .args(["--silent", "deb", "VERSION=1.0.0-rc.1", &binary(scratch.path()), &dist])
+        .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
+        .current_dir(root())
+        .output()
+        .expect("make");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // The name has no tilde, which a page of releases would change.
+    let version = sh("dpkg-deb --field nym-mixnode_1.0.0-rc.1-1_*.deb Version", scratch.path());
+    assert_eq!(version.trim(), "1.0.0~rc.1-1");
+    sh(&format!("dpkg --compare-versions {} lt 1.0.0-1", version.trim()), scratch.path());
+    sh(&format!("dpkg --compare-versions {} gt 0.9.0-1", version.trim()), scratch.path());
+}
+
+#[test]
 fn what_workflows_make_are_targets() {
     let makefile = fs::read_to_string(root().join("Makefile")).expect("the Makefile");
     let mut made = 0;
