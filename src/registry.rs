@@ -11,7 +11,7 @@ mod http;
 mod store;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,8 @@ pub struct RegistrySettings {
     pub listen: Vec<SocketAddr>,
     /// The store's file; it and its folder are created when missing.
     pub store: PathBuf,
+    /// Addresses whose measurements it believes, beside this machine's own.
+    pub monitors: Vec<IpAddr>,
 }
 
 /// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
@@ -116,6 +118,7 @@ impl RegistryError {
 pub struct Registry {
     server: Server,
     store: Store,
+    monitors: Vec<IpAddr>,
 }
 
 impl Registry {
@@ -131,7 +134,7 @@ impl Registry {
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
         let store = Store::open(&settings.store).await?;
-        Ok(Self { server, store })
+        Ok(Self { server, store, monitors: settings.monitors.clone() })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that port 0 became.
@@ -141,7 +144,7 @@ impl Registry {
 
     /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let router = http::router(self.store.clone());
+        let router = http::router(self.store.clone(), &self.monitors);
         tokio::select! {
             () = self.server.serve(router, stop) => {}
             () = purge_regularly(&self.store) => {}
@@ -200,7 +203,8 @@ mod tests {
     use super::*;
 
     fn settings(listen: &[&str], store: &Path) -> RegistrySettings {
-        RegistrySettings { listen: listen.iter().map(|a| a.parse().unwrap()).collect(), store: store.to_owned() }
+        let listen = listen.iter().map(|a| a.parse().unwrap()).collect();
+        RegistrySettings { listen, store: store.to_owned(), monitors: Vec::new() }
     }
 
     #[tokio::test]

@@ -59,7 +59,8 @@ pub struct ProbeArgs {
     /// Test again and again, one line in the log for each round, until ctrl-c or SIGTERM.
     #[arg(long, value_name = "TIME", value_parser = parse_pause)]
     pub every: Option<Duration>,
-    /// Tell the directory after each round which nodes are up; it believes that of its own machine only.
+    /// Tell the directory after each round which nodes are up; it believes that of its own machine, and
+    /// of those that its --monitor names.
     #[arg(long, requires = "every")]
     pub report: bool,
 }

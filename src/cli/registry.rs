@@ -1,7 +1,7 @@
 //! `nym-mixnode registry`: serves a directory.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -23,6 +23,10 @@ pub struct RegistryArgs {
     /// The store: a file, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// Address of a monitor (`probe --report`) whose measurements are believed, beside those of this machine; may be
+    /// given several times or as a comma-separated list.
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub monitor: Vec<IpAddr>,
     /// Report to a parent process: one JSON line on standard output when serving; stop when standard input ends.
     #[arg(long, hide = true)]
     pub supervised: bool,
@@ -70,7 +74,7 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     }
     let mut signals =
         StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
-    let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)? };
+    let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)?, monitors: args.monitor };
     let registry = Registry::bind(&settings).await?;
     announce(&mut io::stdout(), registry.local_addrs(), args.supervised)
         .map_err(|source| RegistryCommandError::Io { action: "write to standard output", source })?;
@@ -146,6 +150,8 @@ mod tests {
         let two: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
         assert_eq!(parse("registry --listen 127.0.0.1:0,[::1]:0").unwrap().listen, two);
         assert_eq!(parse("registry --listen 127.0.0.1:0 --listen [::1]:0").unwrap().listen, two);
+        assert_eq!(parse("registry --monitor 192.0.2.1,2001:db8::1 --monitor 192.0.2.2").unwrap().monitor.len(), 3);
+        assert!(parse("registry --monitor mix.example").is_err());
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");
     }

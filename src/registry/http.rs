@@ -6,6 +6,7 @@ mod extract;
 mod measurements;
 mod nodes;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
@@ -13,12 +14,13 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::time::timeout;
 
 use super::store::Store;
 use crate::api::Accepted;
 use error::ApiError;
+use extract::Monitors;
 
 /// A registration has under 1 KiB.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -31,8 +33,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OK: Json<Accepted> = Json(Accepted { ok: true });
 
-/// All paths of the registry. Requests must carry a [`crate::http::Peer`].
-pub(super) fn router(store: Store) -> Router {
+/// All paths of the registry, which believes measurements of these monitors. Requests must carry a
+/// [`crate::http::Peer`].
+pub(super) fn router(store: Store, monitors: &[IpAddr]) -> Router {
     Router::new()
         .route("/api/mixmining", post(measurements::add))
         .route("/api/mixmining/batch", post(measurements::add_batch).layer(DefaultBodyLimit::max(BATCH_BYTES_MAX)))
@@ -53,6 +56,7 @@ pub(super) fn router(store: Store) -> Router {
         .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(in_time))
+        .layer(Extension(Monitors::new(monitors)))
         .with_state(store)
 }
 

@@ -37,7 +37,7 @@ impl RunningRegistry {
     }
 
     async fn start_at(address: SocketAddr, store: &Path) -> Self {
-        let settings = RegistrySettings { listen: vec![address], store: store.to_owned() };
+        let settings = RegistrySettings { listen: vec![address], store: store.to_owned(), monitors: Vec::new() };
         let registry = Registry::bind(&settings).await.unwrap();
         let address = registry.local_addrs()[0];
         let (stop, stopped) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! What handlers take from a request, refused in JSON when it is not there.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
@@ -41,6 +42,34 @@ impl<S: Sync> FromRequestParts<S> for Local {
         match Caller::from_request_parts(parts, state).await? {
             Caller(Some(ip)) if ip.is_loopback() => Ok(Self),
             Caller(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "only from the machine that the registry runs on")),
+        }
+    }
+}
+
+/// Addresses whose measurements are believed.
+#[derive(Debug, Clone)]
+pub(super) struct Monitors(Arc<[IpAddr]>);
+
+impl Monitors {
+    pub(super) fn new(addresses: &[IpAddr]) -> Self {
+        Self(addresses.iter().map(IpAddr::to_canonical).collect())
+    }
+}
+
+/// Proof that the request came from a monitor: this machine, or an address that the operator named.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Monitor;
+
+impl<S: Sync> FromRequestParts<S> for Monitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Caller(caller) = Caller::from_request_parts(parts, state).await?;
+        let monitors = parts.extensions.get::<Monitors>();
+        let is_monitor = |ip: IpAddr| ip.is_loopback() || monitors.is_some_and(|monitors| monitors.0.contains(&ip));
+        match caller {
+            Some(ip) if is_monitor(ip) => Ok(Self),
+            _ => Err(ApiError::new(StatusCode::FORBIDDEN, "only from the registry's machine or one of its monitors")),
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::extract::{Body, Identity, Local};
+use super::extract::{Body, Identity, Local, Monitor};
 use super::{ApiError, OK};
 use crate::api::{
     Accepted, BatchMixStatus, BatchMixStatusReport, MixMetric, MixStatus, MixStatusReport, NextReport,
@@ -30,7 +30,7 @@ pub(super) struct NewReputation {
 }
 
 pub(super) async fn add(
-    _local: Local,
+    _monitor: Monitor,
     State(store): State<Store>,
     Body(status): Body<MixStatus>,
 ) -> Result<Created, ApiError> {
@@ -39,7 +39,7 @@ pub(super) async fn add(
 }
 
 pub(super) async fn add_batch(
-    _local: Local,
+    _monitor: Monitor,
     State(store): State<Store>,
     Body(batch): Body<BatchMixStatus>,
 ) -> Result<Created, ApiError> {

@@ -13,6 +13,7 @@ use crate::http::Peer;
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";
 const STRANGER: &str = "203.0.113.9";
+const MONITOR: &str = "198.51.100.7";
 
 struct Api {
     router: Router,
@@ -24,7 +25,8 @@ impl Api {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
-        Self { router: router(store.clone()), store, _folder: folder }
+        let monitors = [MONITOR.parse().unwrap()];
+        Self { router: router(store.clone(), &monitors), store, _folder: folder }
     }
 
     async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {
@@ -208,6 +210,23 @@ async fn measurements_and_reputation_are_for_this_machine_only() {
     let (_, active) = api.get("/api/mixmining/topology/active").await;
     assert_eq!(active["mixNodes"][0]["identityKey"], json!(key(1)));
     assert_eq!(api.get("/api/mixmining/topology/removed").await.1["mixNodes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_monitor_measures_and_does_nothing_else() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let status = json!({"pubKey": key(1), "ipVersion": "4", "up": true});
+    assert_eq!(api.post(MONITOR, "/api/mixmining", &status).await.0, 201);
+    assert_eq!(api.post(MONITOR, "/api/mixmining/batch", &json!({"status": [status]})).await.0, 201);
+    assert_eq!(api.get("/api/mixmining/topology").await.1["mixNodes"][0]["reputation"], json!(6));
+    // What a proxy passes on is the proxy's word.
+    let proxied = Request::post("/api/mixmining").header("x-forwarded-for", MONITOR);
+    let proxied = proxied.header("content-type", "application/json");
+    assert_eq!(api.send(MONITOR, proxied, status.to_string()).await.0, 403);
+    let patch = Request::patch(format!("/api/mixmining/reputation/{}?reputation=100", key(1)));
+    assert_eq!(api.send(MONITOR, patch, Body::empty()).await.0, 403);
+    assert_eq!(api.delete(MONITOR, &key(1)).await, 403);
 }
 
 #[tokio::test]
