@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -128,6 +128,14 @@ impl Stack {
         eventually("all nodes mix", || (self.mixing(&[]) == *all).then_some(()));
     }
 
+    /// When the latest measurement of each node and family arrived, in seconds of the epoch.
+    fn measured(&self) -> Vec<f64> {
+        let url = self.directory().join("metrics").expect("a URL");
+        let metrics = engine().on_host(|| http::get(url.as_str())).unwrap_or_default();
+        let samples = metrics.lines().filter(|line| line.starts_with("mix_registry_node_measured_timestamp_seconds{"));
+        samples.map(|line| line.rsplit(' ').next().expect("a value").parse().expect("a time")).collect()
+    }
+
     /// What Prometheus answers to a query of its API.
     fn prometheus(&self, path: &str) -> Option<Value> {
         let answer = get(&format!("http://127.0.0.1:{}/api/v1/{path}", self.prometheus_port))?;
@@ -245,6 +253,21 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
         let written = fs::read_to_string(stack.telemetry.path().join("telemetry.jsonl")).ok()?;
         ["mix.window", "mix.unwrap", "mix1-1", "mix3-2"].iter().all(|word| written.contains(word)).then_some(())
     });
+    measurements_go_on_after_a_crash_of_the_registry(&stack);
+}
+
+fn measurements_go_on_after_a_crash_of_the_registry(stack: &Stack) {
+    let registry = stack.container("registry");
+    output(engine().among_processes("kill").args(["-9", &registry.pid()]));
+    let before = eventually("the engine has started the registry again", || {
+        let restarted = registry.inspect()["RestartCount"] == 1;
+        restarted.then(|| stack.measured()).filter(|times| times.len() == 2 * NODES.len())
+    });
+    let last = before.into_iter().fold(0.0, f64::max);
+    eventually("the prober's measurements arrive again", || {
+        let now = stack.measured();
+        (now.len() == 2 * NODES.len() && now.iter().all(|time| *time > last)).then_some(())
+    });
 }
 
 fn prometheus_sees_all(stack: &Stack) {
@@ -327,8 +350,9 @@ fn a_node_that_is_killed_cut_off_or_paused_costs_the_others_nothing_and_comes_ba
     let rest = others("mix3-2");
     let paused = format!("{}-mix3-2-1", stack.project);
     docker(&["pause", &paused]);
+    let begin = Instant::now();
     assert_eq!(stack.mixing(&impatient), rest);
-    pause(Duration::from_secs(15));
+    pause(Duration::from_secs(30).saturating_sub(begin.elapsed()));
     docker(&["unpause", &paused]);
     stack.wait_all_mixing(&all);
     for service in NODES {
