@@ -209,8 +209,9 @@ pub async fn run(
         if clients_were_told && ended.is_ok() {
             ended = node.linger(config.shutdown.linger).await;
         }
+        operator.draining();
         let drained = node.drain(config.shutdown.drain_deadline).await;
-        telemetry.stop(operator.readings()).await;
+        telemetry.stop(operator.drained()).await;
         ended.and(drained)
     };
     let tell = || report(SupervisorEvent::Status { status: shared.status(is_registered()) });

@@ -80,8 +80,14 @@ impl Operator {
         self.http
     }
 
-    /// The metrics now.
-    pub(super) fn readings(&self) -> Vec<Reading> {
+    /// From now on the node drains: no window ends before that is done.
+    pub(super) fn draining(&self) {
+        self.view.begin_last_window(wall_clock());
+    }
+
+    /// Ends the last window, once the node is empty; the metrics then.
+    pub(super) fn drained(&self) -> Vec<Reading> {
+        self.view.end_last_window();
         self.view.readings()
     }
 
@@ -177,6 +183,18 @@ impl View {
     /// Ends windows by this clock, for as long as it is polled.
     pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
         self.windows.run(now, || self.count(), |told| self.export(told)).await
+    }
+
+    /// No window ends but by [`View::end_last_window`]; `now` is the time since the epoch.
+    pub(super) fn begin_last_window(&self, now: Duration) {
+        self.windows.begin_last(now);
+    }
+
+    /// Ends the last window, with what the drain has counted.
+    pub(super) fn end_last_window(&self) {
+        if let Some(told) = self.windows.end_last(self.count()) {
+            self.export(&told);
+        }
     }
 
     /// What is counted, exactly: for the windows, which round it.

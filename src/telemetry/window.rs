@@ -171,7 +171,18 @@ struct State {
     since: Instant,
     /// Where the last window ended, by the wall clock.
     ended_at: Option<Duration>,
+    /// Set once the window that is open is the last.
+    last: Option<Last>,
     told: Told,
+}
+
+/// What was known of the last window before the node drained.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    /// The boundary that it is told to end at.
+    ended_at: Duration,
+    length: Duration,
+    may_be_told: bool,
 }
 
 impl Counts {
@@ -268,6 +279,7 @@ impl Windows {
             effort: Effort::default(),
             since: Instant::now(),
             ended_at: None,
+            last: None,
             told: Told::default(),
         };
         let workers_time = length * u32::try_from(workers).unwrap_or(u32::MAX);
@@ -321,9 +333,32 @@ impl Windows {
         let mut state = self.lock();
         let length = state.since.elapsed();
         let ended_at = boundary_before(at + SLACK, self.length);
-        if length < self.length / 2 || !state.is_next(ended_at) {
+        if state.last.is_some() || length < self.length / 2 || !state.is_next(ended_at) {
             return None;
         }
+        Some(self.tell(&mut state, ended_at, length, sample))
+    }
+
+    /// The window that is open now is the last: no boundary ends it any more. `at` is the time since the epoch.
+    ///
+    /// Whether it will be told, and as of when, is decided here, before the drain: as long as any, if it is half of one
+    /// now. How long the drain then takes depends on what becomes of the packets that wait.
+    pub fn begin_last(&self, at: Duration) {
+        let mut state = self.lock();
+        let length = state.since.elapsed();
+        let ended_at = nearest_multiple(at, self.length);
+        let may_be_told = length >= self.length / 2 && state.is_next(ended_at);
+        state.last = Some(Last { ended_at, length, may_be_told });
+    }
+
+    /// Ends the last window, once the node is empty; what a short one has counted is never told.
+    pub fn end_last(&self, sample: Sample) -> Option<Told> {
+        let mut state = self.lock();
+        let Last { ended_at, length, .. } = state.last.filter(|last| last.may_be_told)?;
+        Some(self.tell(&mut state, ended_at, length, sample))
+    }
+
+    fn tell(&self, state: &mut State, ended_at: Duration, length: Duration, sample: Sample) -> Told {
         let window = sample.counts.since(&state.exact).rounded_up();
         state.told.packets.total.add(&window);
         state.tell_lag(&sample.lag);
@@ -342,7 +377,7 @@ impl Windows {
         state.exact = sample.counts;
         state.since = Instant::now();
         state.ended_at = Some(ended_at);
-        Some(state.told.clone())
+        state.told.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -416,155 +451,5 @@ pub fn wall_clock() -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::time::advance;
-
-    fn counts(received: u64, replays: u64) -> Counts {
-        let dropped = if replays > 0 { [("replay".to_owned(), replays)].into() } else { BTreeMap::new() };
-        Counts { received, forwarded: received, dropped, ..Counts::default() }
-    }
-
-    fn sample(received: u64, replays: u64, levels: Levels) -> Sample {
-        Sample { counts: counts(received, replays), levels, ..Sample::default() }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_told_before_a_window_is_over_and_then_only_rounded() {
-        let windows = Windows::default();
-        assert_eq!(windows.told(), Packets::default());
-        advance(WINDOW).await;
-        let levels = Levels { pool: 1, connections_in: 5, connections_out: 4, ..Levels::default() };
-        windows.end(Duration::from_millis(120_003), sample(65, 1, levels)).unwrap();
-        let told = windows.told();
-        assert_eq!(told.total, counts(128, 8));
-        let window = told.window.unwrap();
-        assert_eq!((window.started_at, window.ended_at, window.seconds), (60, 120, 60));
-        assert_eq!(window.counts, counts(128, 8));
-        let rounded = Levels { pool: 64, connections_in: 8, connections_out: 4, ..Levels::default() };
-        assert_eq!(window.levels, rounded);
-
-        // A quiet window: nothing is added, and what was dropped before is not told again.
-        advance(WINDOW).await;
-        windows.end(Duration::from_secs(180), sample(65, 1, Levels::default())).unwrap();
-        assert_eq!(windows.told().total, counts(128, 8));
-        assert_eq!(windows.told().window.unwrap().counts, counts(0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_short_window_is_merged_into_the_next() {
-        let windows = Windows::default();
-        advance(WINDOW / 2 - Duration::from_millis(1)).await;
-        assert_eq!(windows.end(Duration::from_secs(60), sample(1, 0, Levels::default())), None);
-        assert_eq!(windows.told(), Packets::default());
-        advance(WINDOW).await;
-        windows.end(Duration::from_secs(120), sample(2, 0, Levels::default())).unwrap();
-        let window = windows.told().window.unwrap();
-        assert_eq!((window.started_at, window.seconds, window.counts.received), (60, 90, 64));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn windows_end_without_traffic_too() {
-        let windows = Windows::new(Duration::from_secs(10), 1);
-        let ends = std::cell::Cell::new(0);
-        let start = Instant::now();
-        let now = || Duration::from_millis(1_588_694_467_802) + start.elapsed();
-        tokio::select! {
-            never = windows.run(now, || sample(1, 0, Levels::default()), |_| ends.set(ends.get() + 1)) => {
-                match never {}
-            }
-            () = sleep(Duration::from_secs(100)) => {}
-        }
-        assert!(windows.told().window.is_some());
-        assert_eq!(ends.get(), 9);
-    }
-
-    /// Starts and ends of the windows of a node whose clock makes this step, in seconds, after two minutes and a half.
-    async fn windows_around(step: i64) -> Vec<(u64, u64)> {
-        let windows = Windows::default();
-        let start = Instant::now();
-        let now = || {
-            let since = i64::try_from(start.elapsed().as_millis()).unwrap();
-            let step = if since < 150_000 { 0 } else { step * 1000 };
-            Duration::from_millis(u64::try_from(1_200_000 + since + step).unwrap())
-        };
-        let ends = std::cell::RefCell::new(Vec::new());
-        let end = |told: &Told| {
-            let window = told.packets.window.clone().unwrap();
-            ends.borrow_mut().push((window.started_at, window.ended_at));
-        };
-        tokio::select! {
-            never = windows.run(now, || sample(1, 0, Levels::default()), end) => match never {},
-            () = sleep(Duration::from_mins(10)) => {}
-        }
-        ends.take()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_two_windows_overlap_or_lie_in_the_future_whatever_step_the_clock_makes() {
-        for step in [-500, -100, -90, -60, -40, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 90, 3600] {
-            let windows = windows_around(step).await;
-            assert!(windows.iter().all(|(start, end)| start < end && end % 60 == 0), "{step}: {windows:?}");
-            assert!(windows.windows(2).all(|two| two[0].1 <= two[1].0), "{step}: {windows:?}");
-            let latest = u64::try_from(1_200 + 600 + step.max(0)).unwrap();
-            assert!(windows.iter().all(|(_, end)| *end <= latest), "{step}: {windows:?}");
-            // No more time passes without a window than the clock went back, and some.
-            assert!(windows.len() >= 8 || step <= -60, "{step}: {windows:?}");
-        }
-        assert_eq!(windows_around(-40).await[1..3], [(1_260, 1_320), (1_320, 1_380)]);
-        assert_eq!(windows_around(40).await[1..4], [(1_260, 1_320), (1_320, 1_380), (1_440, 1_500)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn cpu_time_of_the_process_is_rounded_up_by_the_window_and_the_more_the_more_workers_it_has() {
-        for (workers, step) in [(1, 3), (2, 6), (7, 21)] {
-            let windows = Windows::new(WINDOW, workers);
-            let effort = |ms| Effort { process_cpu: Duration::from_millis(ms), ..Effort::default() };
-            windows.begin(effort(20));
-            let mut told = vec![windows.all_told().effort.process_cpu.as_secs()];
-            for (minute, ms) in (1..).zip([30, 40, 40, step * 1000 + 40, step * 2000 + 41]) {
-                advance(WINDOW).await;
-                let told_then = windows.end(WINDOW * minute, Sample { effort: effort(ms), ..Sample::default() });
-                told.push(told_then.unwrap().effort.process_cpu.as_secs());
-            }
-            assert_eq!(told, [1, 2, 3, 3, 4, 6].map(|steps| steps * step), "{workers}");
-        }
-        let short = Windows::new(Duration::from_secs(10), 1);
-        assert_eq!(short.process_cpu_step, Duration::from_secs(1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_lag_of_a_few_packets_is_held_back_until_there_are_many() {
-        let windows = Windows::default();
-        let lag = |on_time: u64, late: u64| Sample { lag: [on_time, 0, 0, 0, 0, 0, late], ..Sample::default() };
-        advance(WINDOW).await;
-        assert_eq!(windows.end(WINDOW, lag(254, 1)).unwrap().lag, Lag::default());
-        advance(WINDOW).await;
-        assert_eq!(windows.end(2 * WINDOW, lag(255, 1)).unwrap().lag, [256, 0, 0, 0, 0, 0, 8]);
-        advance(WINDOW).await;
-        assert_eq!(windows.end(3 * WINDOW, lag(300, 9)).unwrap().lag, [256, 0, 0, 0, 0, 0, 8]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_work_takes_is_rounded_up() {
-        let windows = Windows::default();
-        advance(WINDOW).await;
-        let effort = Effort { unwrap_cpu: Duration::from_micros(1), memory: 1, descriptors: 5, ..Effort::default() };
-        let told = windows.end(WINDOW, Sample { effort, ..Sample::default() }).unwrap();
-        let expected =
-            Effort { unwrap_cpu: Duration::from_millis(10), memory: 1 << 20, descriptors: 8, ..Effort::default() };
-        assert_eq!(told.effort, expected);
-        assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 10);
-        advance(WINDOW).await;
-        let told = windows.end(2 * WINDOW, Sample { effort, ..Sample::default() }).unwrap();
-        assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 0);
-    }
-
-    #[test]
-    fn windows_end_on_whole_minutes() {
-        let at = |ms| until_boundary(Duration::from_millis(ms), WINDOW);
-        assert_eq!(at(0), WINDOW);
-        assert_eq!(at(59_999), Duration::from_millis(1));
-        assert_eq!(at(1_588_694_467_802), Duration::from_millis(52_198));
-    }
-}
+#[path = "window_tests.rs"]
+mod tests;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nym_mixnode::config::{Source, settings};
+use nym_mixnode::telemetry::otel::{Capture, Captured, Telemetry};
+use nym_mixnode::telemetry::window::wall_clock;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -31,6 +33,50 @@ async fn a_stop_ends_while_somebody_connects_again_and_again() {
     is_over.store(true, Ordering::Relaxed);
     connecting.await.unwrap();
     assert!(stopped.is_ok(), "the node waits for the last stranger");
+}
+
+/// Waits until a window of ten seconds is open for six.
+async fn late_in_a_window() -> u64 {
+    loop {
+        let now = wall_clock();
+        if now.as_secs() % 10 == 6 {
+            return now.as_secs() / 10;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_gets_what_the_drain_has_dropped() {
+    loop {
+        let capture = Capture::default();
+        let node = RunningNode::with_telemetry(Telemetry::captured(&capture).unwrap(), |values| {
+            values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "0s", &Source::Program);
+            values.set(&settings::TELEMETRY_WINDOW.about, "10s", &Source::Program);
+        })
+        .await;
+        let sink = Sink::start().await;
+        // The node itself has to be older than half a window.
+        sleep(Duration::from_secs(5)).await;
+        let window = late_in_a_window().await;
+        let frame = packet_via(&node.hop(), sink.address, Duration::from_secs(9), ACK);
+        let _connection = send(node.address, &[frame]).await;
+        node.wait_for("a packet in the pool", |status| status.pool == 1).await;
+        assert_eq!(node.stop().await.dropped["shutdown"], 1);
+        let now = wall_clock();
+        if now.as_secs() / 10 > window {
+            // The machine is busy: the boundary came before the drain, perhaps.
+            continue;
+        }
+        let captured = capture.take();
+        let last = captured.iter().rfind(|request| matches!(request, Captured::Metrics(_)));
+        let told = format!("{last:?}");
+        assert!(told.contains("\"shutdown\""), "{told}");
+        let spans =
+            format!("{:?}", captured.iter().filter(|one| matches!(one, Captured::Traces(_))).collect::<Vec<_>>());
+        assert!(spans.contains("mix.window"), "{spans}");
+        return;
+    }
 }
 
 #[tokio::test]

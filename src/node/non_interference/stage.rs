@@ -196,6 +196,10 @@ impl Stage {
             }
         };
         local.run_until(everything).await;
+        view.begin_last_window(BEGINNING + start.elapsed());
+        view.end_last_window();
+        let last = http::Subject::status(&*view).packets.window.map(|window| window.ended_at);
+        assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is told, too");
         let last_readings = http::Subject::readings(&*view);
         let ended_at = Instant::now();
         // The thread that exports is on the real clock, and the stop waits for it.

@@ -16,8 +16,8 @@ use crate::telemetry::window::WINDOW;
 pub(super) const PACKETS: usize = 96;
 /// As in the default configuration.
 const DELAY_MAX_MS: u64 = 10_000;
-/// After this, in virtual time, everything has left.
-pub(super) const END: Duration = Duration::from_secs(200);
+/// When the node stops, in virtual time. Everything has left, and the third window is over half of its time.
+pub(super) const END: Duration = Duration::from_secs(155);
 /// Arrivals lie around the ends of the windows that begin here, on both sides of them.
 const WINDOW_ENDS_MS: [u64; 2] = [60_000, 120_000];
 
