@@ -42,8 +42,9 @@ const SPANS_HEAD: &str = "
 
 The spans of the mix are made by the clock and not by packets: each window ends at a multiple of its length by the
 wall clock and gives one `mix.window` with its four children, all with the same start and end, whatever the traffic. A
-span of a stage has the status error when the stage gave up 1 % of its packets or more for certain, without what rounding may
-have added (7 for each reason); `error.type` is then the commonest reason. Spans of the directory and of address detection are real requests; no trace context goes with them.
+span of a stage has the status error when the stage gave up 1 % of its packets or more for certain, without what
+rounding may have added (7 for each reason); `error.type` is then the commonest reason. Spans of the directory and of
+address detection are real requests; no trace context goes with them.
 
 | span | child of | attributes | meaning |
 |---|---|---|---|
