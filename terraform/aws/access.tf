@@ -15,7 +15,7 @@ resource "aws_security_group_rule" "packets" {
 
   security_group_id = aws_security_group.node.id
   type              = "ingress"
-  description       = var.role == "mixnode" ? "Mix packets" : "The directory's API"
+  description       = var.role == "mixnode" ? "Mix packets" : "API of the directory"
   protocol          = "tcp"
   from_port         = module.bootstrap["1"].port
   to_port           = module.bootstrap["1"].port

@@ -10,7 +10,7 @@ resource "google_compute_firewall" "packets" {
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   name          = "${local.tag}-${each.key}"
-  description   = var.role == "mixnode" ? "Mix packets" : "The directory's API"
+  description   = var.role == "mixnode" ? "Mix packets" : "API of the directory"
   network       = data.google_compute_subnetwork.this.network
   direction     = "INGRESS"
   source_ranges = [each.value]

@@ -51,29 +51,35 @@ fn images_of_amazon() -> Value {
     }])
 }
 
-/// A configuration that uses the AWS module with the real provider.
-fn configuration(aws: &Aws, image: &str) -> String {
+/// The real provider, which asks the stand-in.
+fn provider(aws: &Aws) -> String {
     let services = ["ec2", "iam", "cloudwatchlogs", "sts"]
         .map(|service| format!("    {service} = \"{}\"\n", aws.endpoint))
         .concat();
     format!(
         "provider \"aws\" {{\n  region = \"eu-central-1\"\n  access_key = \"test\"\n  secret_key = \"test\"\n  \
-         skip_credentials_validation = true\n  skip_metadata_api_check = true\n  endpoints {{\n{services}  }}\n}}\n\
-         module \"node\" {{\n  source = \"../aws\"\n  node_id = \"winston\"\n  image = \"{image}\"\n  \
-         directory_url = \"http://directory.example:8081\"\n  region = \"eu-central-1\"\n  \
-         ami_owner = \"137112412989\"\n}}\n\
-         output \"node\" {{\n  value = module.node\n}}\n"
+         skip_credentials_validation = true\n  skip_metadata_api_check = true\n  endpoints {{\n{services}  }}\n}}\n"
     )
 }
 
-/// Takes out of the module's copy what the provider is too old for.
+/// A configuration that uses the AWS module with the real provider.
+fn configuration(aws: &Aws, image: &str) -> String {
+    format!(
+        "{}module \"node\" {{\n  source = \"../aws\"\n  node_id = \"winston\"\n  image = \"{image}\"\n  \
+         directory_url = \"http://directory.example:8081\"\n  region = \"eu-central-1\"\n}}\n\
+         output \"node\" {{\n  value = module.node\n}}\n",
+        provider(aws)
+    )
+}
+
+/// Takes out of the modules' copies what the provider is too old for. The stand-in knows accounts by their numbers alone.
 fn made_older(terraform: &Terraform) {
-    for module in ["aws", "aws/network"] {
+    for module in ["aws", "aws/network", "examples/aws-network"] {
         for entry in fs::read_dir(terraform.folder(module)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "tf") {
                 let text = fs::read_to_string(&path).unwrap().replace("\">= 6.0, < 7.0\"", "\">= 3.39\"");
-                let text = text.replace("domain = \"vpc\"", "vpc = true");
+                let text = text.replace("domain = \"vpc\"", "vpc = true").replace("\"amazon\"", "\"137112412989\"");
                 let fits = |line: &&str| !TOO_NEW.iter().any(|new| line.trim_start().starts_with(new));
                 fs::write(path, text.lines().filter(fits).flat_map(|line| [line, "\n"]).collect::<String>()).unwrap();
             }
@@ -143,6 +149,28 @@ fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
     terraform.run("apply", &["state", "rm", "module.node.aws_ebs_volume.keys"]);
     let told = terraform.run("apply", &destroy);
     assert!(told.contains("Destroy complete"), "{told}");
+}
+
+#[test]
+fn aws_makes_a_network_with_its_directory() {
+    let terraform = Terraform::new(Provider::RealAws);
+    made_older(&terraform);
+    let aws = Aws::start(&terraform);
+    let example = "examples/aws-network";
+    let main = terraform.folder(example).join("main.tf");
+    let text = fs::read_to_string(&main).unwrap();
+    let own = "provider \"aws\" {\n  region = var.region\n}\n";
+    assert!(text.contains(own), "{text}");
+    fs::write(main, text.replace(own, &provider(&aws))).unwrap();
+    terraform.init(example);
+    let image = ["-var", "image=registry.example/nym-mixnode:0.1.0"];
+    terraform.run(example, &[["apply", "-auto-approve"], image].concat());
+    let told = terraform.run(example, &[["plan", "-detailed-exitcode"], image].concat());
+    assert!(told.contains("No changes"), "it is never at rest: {told}");
+    let probe = terraform.run(example, &["output", "-raw", "does_it_mix"]);
+    let directory = terraform.run(example, &["output", "-raw", "directory_url"]);
+    assert!(directory.starts_with("http://") && directory.ends_with(":8081"), "{directory}");
+    assert_eq!(probe, format!("nym-mixnode probe --directory {directory}"));
 }
 
 #[test]
