@@ -221,9 +221,10 @@ async fn topology(directory: &DirectoryConfig) -> Result<Topology, DirectoryErro
     Client::with_limits(&directory.url, &directory.metrics_url, limits)?.topology().await
 }
 
+/// A layer with the fewest nodes. Nodes that start at one moment see the same topology, so it is any of several.
 fn emptiest_layer(topology: &Topology) -> u64 {
-    let nodes_in = |layer: &u64| topology.mix_nodes.iter().filter(|mix| mix.registration.layer == *layer).count();
-    (1..=LAYERS).min_by_key(nodes_in).unwrap_or(1)
+    let nodes_in = |layer: u64| topology.mix_nodes.iter().filter(|mix| mix.registration.layer == layer).count();
+    (1..=LAYERS).min_by_key(|layer| (nodes_in(*layer), rand::random::<u64>())).unwrap_or(1)
 }
 
 pub(super) fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
@@ -241,6 +242,8 @@ pub(super) fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::api::{MixRegistration, RegisteredMix};
 
@@ -264,9 +267,16 @@ mod tests {
 
     #[test]
     fn a_new_node_joins_the_layer_with_the_fewest_nodes() {
-        assert_eq!(emptiest_layer(&topology(&[])), 1);
         assert_eq!(emptiest_layer(&topology(&[1, 1, 2, 3])), 2);
         assert_eq!(emptiest_layer(&topology(&[1, 2, 2, 9, 0])), 3);
         assert_eq!(emptiest_layer(&topology(&[2, 3])), 1);
+    }
+
+    #[test]
+    fn nodes_that_start_together_spread_over_layers_that_are_alike() {
+        let chosen = |layers: &[u64]| -> BTreeSet<u64> { (0..200).map(|_| emptiest_layer(&topology(layers))).collect() };
+        assert_eq!(chosen(&[]), BTreeSet::from([1, 2, 3]));
+        assert_eq!(chosen(&[2, 2, 1]), BTreeSet::from([3]));
+        assert_eq!(chosen(&[1]), BTreeSet::from([2, 3]));
     }
 }

@@ -180,7 +180,7 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
         let missing = matches!(error, KeyError::Missing(_));
         let failure = Failure::from(error);
         if missing {
-            failure.with_advice("restore it from your backup, or make a new node with `init`")
+            failure.with_advice("restore it from your backup or, to make a new node, move the rest of its files away and run `init`")
         } else {
             failure
         }

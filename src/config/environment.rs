@@ -168,6 +168,15 @@ mod tests {
                 "NYM_MIXNODE_MIX_WORKER is not a variable of this program, did you mean NYM_MIXNODE_MIX_WORKERS?",
             ]
         );
+        for (flag, variable) in [
+            ("HOST", "LISTEN_ADDRESSES"),
+            ("ANNOUNCE_HOST", "ANNOUNCE_ADDRESSES"),
+            ("VALIDATOR", "DIRECTORY_URL"),
+            ("LAYER", "NODE_LAYER"),
+        ] {
+            let [problem] = &problems(&[(&format!("NYM_MIXNODE_{flag}"), "1")])[..] else { panic!("{flag}") };
+            assert!(problem.ends_with(&format!("did you mean NYM_MIXNODE_{variable}?")), "{problem}");
+        }
     }
 
     #[test]

@@ -77,6 +77,19 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
+/// The manual's flags, for those who look for variables by the same names.
+const OF_FLAGS: [(&str, &settings::About); 9] = [
+    ("HOST", &settings::LISTEN_ADDRESSES.about),
+    ("PORT", &settings::LISTEN_ADDRESSES.about),
+    ("LISTEN", &settings::LISTEN_ADDRESSES.about),
+    ("ANNOUNCE_HOST", &settings::ANNOUNCE_ADDRESSES.about),
+    ("LAYER", &settings::NODE_LAYER.about),
+    ("LOCATION", &settings::NODE_LOCATION.about),
+    ("DIRECTORY", &settings::DIRECTORY_URL.about),
+    ("VALIDATOR", &settings::DIRECTORY_URL.about),
+    ("METRICS_SERVER", &settings::DIRECTORY_METRICS_URL.about),
+];
+
 impl ConfigError {
     pub(crate) fn unset(about: &'static settings::About) -> Self {
         Self::Unset { key: about.key, variable: about.variable(), flag: about.flag() }
@@ -85,8 +98,12 @@ impl ConfigError {
     /// A variable with this program's prefix that means nothing to it.
     pub(super) fn unknown_variable(name: &str) -> Self {
         let settings = settings::ALL.iter().map(|about| about.variable());
-        let nearest = super::nearest::to(name, settings.chain(super::environment::SWITCHES));
-        debug_assert!(name.starts_with(VARIABLE_PREFIX));
+        let variables = settings.chain(super::environment::SWITCHES);
+        // The prefix is alike in all of them.
+        let own = |name: &'static str| (name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), name);
+        let flags = OF_FLAGS.iter().map(|(flag, about)| (*flag, about.variable()));
+        let meant = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
+        let nearest = super::nearest::by_name(meant, variables.map(own).chain(flags)).unwrap_or_default();
         Self::UnknownVariable { name: name.to_owned(), nearest: nearest.to_owned() }
     }
 }

@@ -69,7 +69,9 @@ impl NodeHome {
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
         let given_root = root.map(Path::to_owned);
         let root = match &given_root {
-            Some(root) => root.clone(),
+            // Files are named in messages, in the configuration and to child processes, wherever those run. It fails for
+            // an empty path, which no file will be found in either.
+            Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
             None => default_root()?,
         };
         Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
@@ -141,5 +143,12 @@ mod tests {
         let home = NodeHome::new(Some(Path::new("/srv/nym")), &"mix090".parse().unwrap()).unwrap();
         assert_eq!(home.dir(), Path::new("/srv/nym/mixnodes/mix090"));
         assert_eq!(home.config_file(), Path::new("/srv/nym/mixnodes/mix090/config/config.yaml"));
+    }
+
+    #[test]
+    fn a_relative_root_is_that_of_where_the_program_was_started() {
+        let home = NodeHome::new(Some(Path::new("nym")), &"mix090".parse().unwrap()).unwrap();
+        assert_eq!(home.dir(), env::current_dir().unwrap().join("nym/mixnodes/mix090"));
+        assert_eq!(home.given_root(), Some(Path::new("nym")));
     }
 }

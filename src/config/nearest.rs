@@ -2,8 +2,13 @@
 
 /// The one of `names` that comes nearest to `meant`.
 pub(crate) fn to<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> &'a str {
+    by_name(meant, names.map(|name| (name, name))).unwrap_or_default()
+}
+
+/// The thing whose name comes nearest to `meant`.
+pub(crate) fn by_name<'a, T>(meant: &str, things: impl Iterator<Item = (&'a str, T)>) -> Option<T> {
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(meant, name);
-    names.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
+    things.max_by(|(a, _), (b, _)| likeness(a).total_cmp(&likeness(b))).map(|(_, thing)| thing)
 }
 
 #[cfg(test)]
