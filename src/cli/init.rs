@@ -267,14 +267,15 @@ mod tests {
 
     #[test]
     fn a_new_node_joins_the_layer_with_the_fewest_nodes() {
-        assert_eq!(emptiest_layer(&topology(&[1, 1, 2, 3])), 2);
+        assert_eq!(emptiest_layer(&topology(&[1, 1, 2, 3, 3])), 2);
         assert_eq!(emptiest_layer(&topology(&[1, 2, 2, 9, 0])), 3);
         assert_eq!(emptiest_layer(&topology(&[2, 3])), 1);
     }
 
     #[test]
     fn nodes_that_start_together_spread_over_layers_that_are_alike() {
-        let chosen = |layers: &[u64]| -> BTreeSet<u64> { (0..200).map(|_| emptiest_layer(&topology(layers))).collect() };
+        let chosen =
+            |layers: &[u64]| -> BTreeSet<u64> { (0..200).map(|_| emptiest_layer(&topology(layers))).collect() };
         assert_eq!(chosen(&[]), BTreeSet::from([1, 2, 3]));
         assert_eq!(chosen(&[2, 2, 1]), BTreeSet::from([3]));
         assert_eq!(chosen(&[1]), BTreeSet::from([2, 3]));

@@ -180,7 +180,10 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
         let missing = matches!(error, KeyError::Missing(_));
         let failure = Failure::from(error);
         if missing {
-            failure.with_advice("restore it from your backup or, to make a new node, move the rest of its files away and run `init`")
+            let dir = home.dir().display();
+            failure.with_advice(format_args!(
+                "restore it from your backup or, to make a new node, move {dir} away and run `init`"
+            ))
         } else {
             failure
         }

@@ -173,10 +173,13 @@ mod tests {
             ("ANNOUNCE_HOST", "ANNOUNCE_ADDRESSES"),
             ("VALIDATOR", "DIRECTORY_URL"),
             ("LAYER", "NODE_LAYER"),
+            ("LISTN", "LISTEN_ADDRESSES"),
         ] {
             let [problem] = &problems(&[(&format!("NYM_MIXNODE_{flag}"), "1")])[..] else { panic!("{flag}") };
             assert!(problem.ends_with(&format!("did you mean NYM_MIXNODE_{variable}?")), "{problem}");
         }
+        let strange = problems(&[("NYM_MIXNODE_COLOUR", "red")]);
+        assert!(strange[0].ends_with("a variable of this program: `nym-mixnode config reference` lists them all"));
     }
 
     #[test]

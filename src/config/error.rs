@@ -22,8 +22,8 @@ pub enum ConfigError {
     Syntax { path: PathBuf, line: u64, problem: String },
     #[error("{}:{line}: {key} is not a setting, did you mean {nearest}? Here stand {known}", path.display())]
     UnknownKey { path: PathBuf, line: u64, key: String, nearest: &'static str, known: String },
-    #[error("{name} is not a variable of this program, did you mean {nearest}?")]
-    UnknownVariable { name: String, nearest: String },
+    #[error("{name} is not a variable of this program{}", meant_variable(*nearest))]
+    UnknownVariable { name: String, nearest: Option<&'static str> },
     #[error("{variable}: {problem}")]
     Variable { variable: String, problem: String },
     #[error("{key} is not set and has no default: set {key} in the file, {variable}, or {flag}")]
@@ -103,8 +103,15 @@ impl ConfigError {
         let own = |name: &'static str| (name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), name);
         let flags = OF_FLAGS.iter().map(|(flag, about)| (*flag, about.variable()));
         let meant = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
-        let nearest = super::nearest::by_name(meant, variables.map(own).chain(flags)).unwrap_or_default();
-        Self::UnknownVariable { name: name.to_owned(), nearest: nearest.to_owned() }
+        let nearest = super::nearest::by_name(meant, variables.map(own).chain(flags));
+        Self::UnknownVariable { name: name.to_owned(), nearest }
+    }
+}
+
+fn meant_variable(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!(", did you mean {nearest}?"),
+        None => ": `nym-mixnode config reference` lists them all".to_owned(),
     }
 }
 

@@ -69,8 +69,8 @@ impl NodeHome {
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
         let given_root = root.map(Path::to_owned);
         let root = match &given_root {
-            // Files are named in messages, in the configuration and to child processes, wherever those run. It fails for
-            // an empty path, which no file will be found in either.
+            // Files are named in messages, in the configuration and to child processes, wherever those run. An empty
+            // path is left as it is: no file will be found there either.
             Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
             None => default_root()?,
         };

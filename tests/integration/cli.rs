@@ -262,6 +262,25 @@ fn another_home_can_be_given() {
 }
 
 #[test]
+fn a_relative_home_is_as_good_as_any() {
+    let home = Home::new();
+    let program = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        command.args(args).current_dir(home.0.path()).env_remove("HOME").env_remove("RUST_LOG");
+        outcome(command.envs(variables.iter().copied()).stdin(Stdio::null())).ok()
+    };
+    let init = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
+    let said = program(&[&init[..], &["--home", "by-flag"]].concat(), &[]);
+    assert!(said.stdout.contains("nym-mixnode run --id mix --home by-flag"), "{}", said.stdout);
+    program(&["keys", "show", "--id", "mix", "--home", "./by-flag"], &[]);
+    program(&init, &[("NYM_MIXNODE_HOME", "by-variable")]);
+    for root in ["by-flag", "by-variable"] {
+        let node = home.0.path().join(root).join("mixnodes/mix");
+        assert!(node.join("config/config.yaml").exists() && node.join("data/public_sphinx.pem").exists());
+    }
+}
+
+#[test]
 fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
     let home = Home::with_node();
     let before = home.snapshot();
