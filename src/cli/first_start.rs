@@ -11,7 +11,7 @@ use crate::keys::store::{self, KeyFiles};
 
 use super::addresses::settle_announced;
 use super::init::{choose_layer, create_node, summary, testnet};
-use super::node_files::KeyState;
+use super::node_files::{self, KeyState};
 use super::output::say;
 use super::{Exit, Failure, load, volume};
 
@@ -22,7 +22,14 @@ pub(super) async fn make_if_missing(
     flags: &Values,
     mut out: impl Write,
 ) -> Result<(), Failure> {
-    let (given, has_file) = load::layers(home, id, flags);
+    let (mut given, mut has_file) = load::layers(home, id, flags);
+    if node_files::finish(home, given.so_far())? {
+        (given, has_file) = load::layers(home, id, flags);
+        say(
+            &mut out,
+            format_args!("Finished what an earlier start that was cut off had begun in {}", home.dir().display()),
+        )?;
+    }
     if has_file || home.older_config_file().is_some() {
         return Ok(());
     }
@@ -56,7 +63,8 @@ pub(super) async fn make_if_missing(
     Ok(())
 }
 
-const MOUNT: &str = "mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME";
+const MOUNT: &str = "mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME, for keys \
+    with NYM_MIXNODE_KEYS_DIR";
 
 /// How a volume becomes this user's.
 fn give_volume() -> String {

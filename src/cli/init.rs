@@ -9,18 +9,19 @@ use crate::address::BindAddr;
 use crate::api::Topology;
 use crate::config::address::Host;
 use crate::config::home::CONFIG_FILE;
-use crate::config::staging::{self, StagedDir};
+use crate::config::staging::{self, Placed, StagedDir};
 use crate::config::{
     self, Config, CreateError, CreateFileError, DirectoryConfig, Environment, Layers, NodeHome, Source, Values,
     redacted, settings as s,
 };
 use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
-use crate::keys::store;
+use crate::keys::store::{self, KeyFiles};
 use crate::keys::{KeyError, NodeKeys};
 
 use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
-use super::node_files::KeyState;
+use super::load::load_config;
+use super::node_files::{self, KeyState};
 use super::output::say;
 use super::{Exit, Failure, upgrade};
 
@@ -70,6 +71,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     upgrade::refuse_older(&home, &args.node.id)?;
     let id = &args.node.id;
     let mut values = settings(&args)?;
+    if node_files::finish(&home, &values)? && home.config_file().exists() {
+        return finished(&home, &args.node);
+    }
     refuse_existing(&home, &values)?;
     say(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
     if values.of(&s::NODE_LAYER.about).is_empty() {
@@ -80,6 +84,19 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let (_, keys) = create_node(&home, &values)?;
     say(io::stdout(), summary(&home, &keys))?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {}", args.node))
+}
+
+/// An earlier `init` was cut off when all had been made and only had to be put in its place.
+fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
+    let config = load_config(home, &node.id, &node.values())?;
+    let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
+    let id = &node.id;
+    say(
+        io::stdout(),
+        format_args!("Finished mixnode {id}, whose making was cut off; its settings are those that were given then"),
+    )?;
+    say(io::stdout(), summary(home, &keys))?;
+    say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
 }
 
 /// The settings of the new node: the testnet's, over them the environment's, over those the flags'.
@@ -121,25 +138,25 @@ fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError>
     let staged = StagedDir::begin(home.dir())?;
     staging::create_private_dirs(&staged.path().join("config"))?;
     config::create_file(&staged.path().join(CONFIG_FILE), values)?;
-    // The last list of nodes is kept there, too, wherever the keys are.
-    let make_data = || staging::create_private_dirs(&staged.path().join("data"));
-    let keys = match KeyState::of(home, values) {
-        KeyState::All { files } => store::load(&files)?,
+    let (keys, made) = match KeyState::of(home, values) {
+        KeyState::All { files } => (store::load(&files)?, None),
         KeyState::Elsewhere { missing } | KeyState::Half { missing, .. } => {
             return Err(KeyError::Missing(missing).into());
         }
         KeyState::None { dir } => {
-            let Ok(inside) = dir.strip_prefix(home.dir()) else {
-                // They come last: nothing can fail any more that would leave them without a node.
-                make_data()?;
-                staged.commit()?;
-                return Ok(store::create(&dir)?);
-            };
-            store::create(&staged.path().join(inside))?
+            let inside = dir.strip_prefix(home.dir()).map(|inside| staged.path().join(inside));
+            let (made, keys) = store::stage(inside.as_ref().unwrap_or(&dir))?;
+            (keys, Some(made))
         }
     };
-    make_data()?;
-    staged.commit()?;
+    // Keys without a node are what the next attempt takes; a node without its keys would be none.
+    let placed = made.map(StagedDir::commit).transpose()?;
+    // The last list of nodes is kept there, too, wherever the keys are.
+    let whole = staging::create_private_dirs(&staged.path().join("data")).and_then(|()| staged.commit());
+    if let Err(error) = whole {
+        placed.into_iter().for_each(Placed::undo);
+        return Err(error.into());
+    }
     Ok(keys)
 }
 

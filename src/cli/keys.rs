@@ -108,13 +108,16 @@ fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result
 
 fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
     let home = node.home()?;
+    staging::finish(home.dir())?;
     let files = if home.config_file().exists() {
         key_files(&home, node)?
     } else {
         upgrade::refuse_older(&home, &node.id)?;
         KeyFiles::new(home.dir(), &KeysConfig::default())
     };
-    install::refuse_complete(&files).map_err(refusal)?;
+    if !install::finish(&files)? {
+        install::refuse_complete(&files).map_err(refusal)?;
+    }
     let sealed = read(file)?;
     let pairs = archive::open(&sealed, file, passphrase.read_known(file)?)?;
     install::install(&files, &pairs).map_err(refusal)?;

@@ -2,10 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::config::{KeysConfig, NodeHome, Values};
+use crate::config::{KeysConfig, NodeHome, Values, staging};
+use crate::keys::install;
 use crate::keys::store::KeyFiles;
 
 use super::{Exit, Failure};
+
+/// Completes what a command that was killed had begun to put in its place; whether there was such a thing.
+pub(super) fn finish(home: &NodeHome, values: &Values) -> Result<bool, Failure> {
+    let config = KeysConfig::from_values(values).unwrap_or_default();
+    Ok(staging::finish(home.dir())? | install::finish(&KeyFiles::new(home.dir(), &config))?)
+}
 
 /// How much of a node's keys is there.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use crate::address::{AnnounceWatch, Detection};
 use crate::config::address::Host;
 use crate::config::environment::{self, Environment};
 use crate::config::settings as s;
-use crate::config::{Config, NodeHome, Source, Values, redacted};
-use crate::keys::NodeKeys;
+use crate::config::{Config, NodeHome, Source, Values, redacted, staging};
 use crate::keys::store::{self, KeyError, KeyFiles};
+use crate::keys::{NodeKeys, install};
 use crate::limits;
 use crate::node::{self, NodeError, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
@@ -92,6 +92,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.init_if_missing || Environment::of_process().parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
         let out: &mut dyn Write = if args.supervised { &mut io::stderr() } else { &mut io::stdout() };
         first_start::make_if_missing(&home, &args.node.id, &overrides(&args), out).await?;
+    }
+    if staging::finish(home.dir())? {
+        tracing::info!("Finished the node in {}, whose making was cut off", home.dir().display());
     }
     let mut config = configure(&home, &args)?;
     log.apply()?;
@@ -176,7 +179,9 @@ fn start_telemetry(config: &Config, is_unsafe: bool) -> Result<Telemetry, Failur
 }
 
 fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
-    store::load(&KeyFiles::new(home.dir(), &config.keys)).map_err(|error| {
+    let files = KeyFiles::new(home.dir(), &config.keys);
+    install::finish(&files)?;
+    store::load(&files).map_err(|error| {
         let missing = matches!(error, KeyError::Missing(_));
         let failure = Failure::from(error);
         if missing {

@@ -97,6 +97,7 @@ fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
         ));
     }
     let files = KeyFiles::new(home.dir(), &config.keys);
+    install::finish(&files)?;
     check_keys(&files, older.release)?;
 
     tell(format_args!("Upgrading mixnode {} from {}...", args.node.id, older.release))?;

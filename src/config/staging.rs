@@ -1,7 +1,9 @@
 //! Files that appear whole or not at all, and never in the place of others.
 
+mod dir;
+
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -10,25 +12,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// A directory that is filled under another name and gets its own in one step.
-///
-/// Where the target is there already, empty, it may be a mount point, which nothing can be renamed to: then the entries
-/// move into it one by one, in the order of their names.
-///
-/// Dropped without [`StagedDir::commit`], it takes everything in it away again. What a killed process left is removed
-/// by the next one.
-#[derive(Debug)]
-pub(crate) struct StagedDir {
-    staged: PathBuf,
-    /// Tells whoever finds the directory that its maker is still at work.
-    _at_work: File,
-    target: PathBuf,
-    into_target: bool,
-    committed: bool,
-}
+pub(crate) use dir::{Placed, StagedDir, finish};
 
-/// What a file system itself keeps at its root.
-const LOST_AND_FOUND: &str = "lost+found";
+/// How the names of what is not yet whole end.
+const NEW: &str = ".new";
 
 /// Something could not be created. Nothing was changed.
 #[derive(Debug, Error)]
@@ -39,84 +26,6 @@ pub enum CreateError {
     Busy(PathBuf),
     #[error("{} cannot be created: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-}
-
-impl StagedDir {
-    /// Begins a directory that is to become `target`, which must not exist, or be empty.
-    pub(crate) fn begin(target: &Path) -> Result<Self, CreateError> {
-        let into_target = is_empty_dir(target)?;
-        let (parent, name) = parent_and_name(target)?;
-        let place = if into_target { target } else { parent };
-        create_private_dirs(place)?;
-        if let Some(busy) = remove_leftovers(place, &name)?.pop() {
-            return Err(CreateError::Busy(busy));
-        }
-        let staged = staged_path(place, &name);
-        let create = || {
-            DirBuilder::new().mode(0o700).create(&staged)?;
-            File::open(&staged).inspect(mark_at_work).inspect_err(|_| {
-                // Still empty; nobody is left to tell about a second failure.
-                fs::remove_dir(&staged).ok();
-            })
-        };
-        let at_work = create().map_err(|source| at(&staged, source))?;
-        Ok(Self { staged, _at_work: at_work, target: target.to_owned(), into_target, committed: false })
-    }
-
-    /// Where the directory is until it is committed.
-    pub(crate) fn path(&self) -> &Path {
-        &self.staged
-    }
-
-    /// Gives the directory its name, and makes that durable.
-    pub(crate) fn commit(mut self) -> Result<(), CreateError> {
-        sync_dir(&self.staged)?;
-        if self.into_target {
-            self.move_entries()?;
-        } else {
-            self.rename()?;
-        }
-        self.committed = !self.into_target;
-        let (parent, _) = parent_and_name(&self.target)?;
-        sync_dir(if self.into_target { &self.target } else { parent })
-    }
-
-    fn rename(&self) -> Result<(), CreateError> {
-        // Fails when somebody else has filled the target in the meantime: a directory replaces only an empty one.
-        fs::rename(&self.staged, &self.target).map_err(|source| match source.kind() {
-            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                CreateError::Exists(self.target.clone())
-            }
-            _ => at(&self.target, source),
-        })
-    }
-
-    fn move_entries(&self) -> Result<(), CreateError> {
-        if !is_empty_dir(&self.target)? {
-            return Err(CreateError::Exists(self.target.clone()));
-        }
-        let mut moved: Vec<OsString> = Vec::new();
-        for name in names_in(&self.staged)? {
-            if let Err(source) = fs::rename(self.staged.join(&name), self.target.join(&name)) {
-                for name in moved {
-                    // Back to what is removed when this is dropped; more cannot be done on a disk that fails.
-                    fs::rename(self.target.join(&name), self.staged.join(&name)).ok();
-                }
-                return Err(at(&self.target.join(&name), source));
-            }
-            moved.push(name);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for StagedDir {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nobody is left to tell about a failure here, and the next attempt begins by removing it.
-            fs::remove_dir_all(&self.staged).ok();
-        }
-    }
 }
 
 /// Creates a file that must not exist, with this mode whatever the umask: whole and durable, or not at all.
@@ -181,21 +90,6 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), CreateError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| at(path, source))
 }
 
-/// Whether there is such a directory; an error when there is something in it, or something else in its place.
-fn is_empty_dir(target: &Path) -> Result<bool, CreateError> {
-    let (_, own_name) = parent_and_name(target)?;
-    let is_kept = |name: &OsString| name != LOST_AND_FOUND && !is_staged(name, &own_name);
-    match names_in(target) {
-        Ok(names) if names.iter().any(is_kept) => Err(CreateError::Exists(target.to_owned())),
-        Ok(_) => Ok(true),
-        Err(CreateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(CreateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
-            Err(CreateError::Exists(target.to_owned()))
-        }
-        Err(error) => Err(error),
-    }
-}
-
 fn names_in(dir: &Path) -> Result<Vec<OsString>, CreateError> {
     let names = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     let mut names: Vec<_> = names.map_err(|source| at(dir, source))?;
@@ -205,14 +99,14 @@ fn names_in(dir: &Path) -> Result<Vec<OsString>, CreateError> {
 
 /// In the same file system, for a rename cannot leave it; dotted, for no node's id can begin so.
 fn staged_path(place: &Path, name: &str) -> PathBuf {
-    place.join(format!(".{name}.{}.new", std::process::id()))
+    place.join(format!(".{name}.{}{NEW}", std::process::id()))
 }
 
-/// Whether `entry` is what some process stages, or has staged, as `name`.
-fn is_staged(entry: &OsString, name: &str) -> bool {
+/// Whether `entry` is what some process stages, or has staged, as `name`: with the `end` that says how far it is.
+fn is_staged(entry: &OsString, name: &str, end: &str) -> bool {
     let entry = entry.to_string_lossy();
     let rest = entry.strip_prefix('.').and_then(|rest| rest.strip_prefix(name)).and_then(|rest| rest.strip_prefix('.'));
-    rest.and_then(|rest| rest.strip_suffix(".new")).is_some_and(|process| process.parse::<u32>().is_ok())
+    rest.and_then(|rest| rest.strip_suffix(end)).is_some_and(|process| process.parse::<u32>().is_ok())
 }
 
 /// Locks what is staged, which the end of its maker undoes.
@@ -222,11 +116,9 @@ fn mark_at_work(staged: &File) {
 }
 
 /// Takes away what killed processes left of earlier attempts at `name`; gives what a living one is still at work on.
-///
-/// That one holds a lock; a process id would say nothing between two containers.
 fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateError> {
     let mut at_work = Vec::new();
-    for entry in names_in(place)?.into_iter().filter(|entry| is_staged(entry, name)) {
+    for entry in names_in(place)?.into_iter().filter(|entry| is_staged(entry, name, NEW)) {
         let path = place.join(entry);
         if !remove_unless_locked(&path).map_err(|source| at(&path, source))? {
             at_work.push(path);
@@ -237,13 +129,22 @@ fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateErro
 
 /// `false` when somebody holds its lock.
 fn remove_unless_locked(path: &Path) -> io::Result<bool> {
-    let removed = File::open(path).and_then(|leftover| match leftover.try_lock() {
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(false),
-        Ok(()) if leftover.metadata()?.is_dir() => fs::remove_dir_all(path).map(|()| true),
-        Ok(()) => fs::remove_file(path).map(|()| true),
+    let removed = lock_of_the_dead(path).and_then(|lock| match lock {
+        None => Ok(false),
+        Some(leftover) if leftover.metadata()?.is_dir() => fs::remove_dir_all(path).map(|()| true),
+        Some(_) => fs::remove_file(path).map(|()| true),
     });
     // Its maker has just finished, or somebody else was faster.
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(true) } else { Err(error) })
+}
+
+/// The lock on what a process has left behind; none while that one is at work.
+///
+/// A process id would say nothing between two containers.
+fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
+    let leftover = File::open(path)?;
+    let is_free = leftover.try_lock().is_ok();
+    Ok(is_free.then_some(leftover))
 }
 
 fn parent_and_name(path: &Path) -> Result<(&Path, String), CreateError> {
@@ -265,76 +166,6 @@ fn at(path: &Path, source: io::Error) -> CreateError {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_staged_directory_appears_at_once_or_never() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("deep/node");
-
-        let abandoned = StagedDir::begin(&target).unwrap();
-        create_file(&abandoned.path().join("a"), 0o600, b"a").unwrap();
-        assert!(!target.exists());
-        drop(abandoned);
-        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 0);
-
-        let staged = StagedDir::begin(&target).unwrap();
-        create_file(&staged.path().join("a"), 0o600, b"a").unwrap();
-        staged.commit().unwrap();
-        assert_eq!(fs::read(target.join("a")).unwrap(), b"a");
-        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_exists_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("node");
-        fs::create_dir(&target).unwrap();
-        let staged = StagedDir::begin(&target).unwrap();
-        fs::write(target.join("key"), "precious").unwrap();
-        assert!(matches!(staged.commit(), Err(CreateError::Exists(path)) if path == target));
-        assert!(matches!(StagedDir::begin(&target), Err(CreateError::Exists(path)) if path == target));
-        assert!(matches!(create_file(&target.join("key"), 0o600, b"other"), Err(CreateError::Exists(_))));
-        assert_eq!(fs::read(target.join("key")).unwrap(), b"precious");
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_directory_that_is_there_and_empty_is_filled() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("node");
-        fs::create_dir_all(target.join(LOST_AND_FOUND)).unwrap();
-        let staged = StagedDir::begin(&target).unwrap();
-        for name in ["config", "data"] {
-            fs::create_dir(staged.path().join(name)).unwrap();
-        }
-        staged.commit().unwrap();
-        assert_eq!(names_in(&target).unwrap(), ["config", "data", LOST_AND_FOUND]);
-        assert_eq!(names_in(root.path()).unwrap(), ["node"]);
-    }
-
-    #[test]
-    fn what_a_killed_process_left_is_removed_and_what_another_makes_is_not() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("node");
-        let leftover = root.path().join(".node.4000000.new");
-        fs::create_dir(&leftover).unwrap();
-        fs::write(leftover.join("key"), "half").unwrap();
-        drop(StagedDir::begin(&target).unwrap());
-        assert!(!leftover.exists());
-
-        fs::create_dir(&leftover).unwrap();
-        let lock = File::open(&leftover).unwrap();
-        lock.lock().unwrap();
-        assert!(matches!(StagedDir::begin(&target), Err(CreateError::Busy(path)) if path == leftover));
-        assert!(leftover.exists());
-        // One of another node, and what only looks like one.
-        for other in [".node2.1.new", ".node.backup.new"] {
-            fs::create_dir(root.path().join(other)).unwrap();
-        }
-        drop(lock);
-        drop(StagedDir::begin(&target).unwrap());
-        assert_eq!(names_in(root.path()).unwrap(), [".node.backup.new", ".node2.1.new"]);
-    }
 
     #[test]
     fn leftovers_of_the_dead_are_removed_and_those_at_work_are_left_alone() {

@@ -1,24 +1,25 @@
 //! Puts keys where a node keeps them: beside what is there, and never over another key.
 //!
-//! The private half of a pair comes first, and the public one follows from it. Whoever is killed between the two has
-//! lost nothing: doing the same again completes it.
+//! What is new in one directory appears there whole or not at all. Key files that the configuration puts into several
+//! directories appear in one after the other; whoever is killed between two has lost nothing, for doing the same again
+//! completes it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use super::IdentityKeyPair;
 use super::store::{self, KeyError, KeyFiles, KeyPairs, KeyText};
 use crate::config::CreateError;
-use crate::config::staging;
+use crate::config::staging::{self, Placed, StagedDir};
 
 /// Stores both pairs in `files`, none of which may hold another key.
 ///
-/// Those that hold the same key already, of an attempt that was cut off, are left as they are.
+/// Those that hold the same key already are left as they are.
 ///
 /// # Errors
-/// When all the files exist, or one with another key in it, or one cannot be created; then no file is new.
+/// When there is a file with another key in it, or one cannot be created; then no file is new.
 pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
-    refuse_complete(files)?;
     let paths = files.paths();
     let texts = KeyText::of_pairs(pairs);
     for (path, text) in paths.iter().zip(&texts) {
@@ -68,19 +69,45 @@ pub enum Identity {
     Created { public: String },
 }
 
-/// Creates every file, or takes away again those that it created.
+/// Completes what a process that was killed had begun to put in the place of these files; whether there was such a
+/// thing.
+///
+/// # Errors
+/// When that process is still at work, or the disk fails.
+pub fn finish(files: &KeyFiles) -> Result<bool, CreateError> {
+    let mut finished = false;
+    for dir in files.paths().into_iter().filter_map(Path::parent).collect::<BTreeSet<_>>() {
+        finished |= staging::finish(dir)?;
+    }
+    Ok(finished)
+}
+
+/// Creates every file, or none.
 fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Result<(), CreateError> {
-    let mut created = Vec::new();
+    let mut by_dir = BTreeMap::<&Path, Vec<_>>::new();
     for (path, text) in files {
-        let outcome = path.parent().map_or(Ok(()), staging::create_private_dirs).and_then(|()| text.create(path));
-        if let Err(error) = outcome {
-            for path in created.into_iter().rev() {
-                // What remains is completed the next time.
-                fs::remove_file(path).ok();
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        by_dir.entry(dir).or_default().push((name, text));
+    }
+    if by_dir.len() > 1 {
+        // One may lie in another, which then cannot be new.
+        by_dir.keys().try_for_each(|dir| staging::create_private_dirs(dir))?;
+    }
+    let mut staged = Vec::new();
+    for (dir, files) in by_dir {
+        let new = StagedDir::begin_in(dir)?;
+        files.into_iter().try_for_each(|(name, text)| text.create(&new.path().join(name)))?;
+        staged.push(new);
+    }
+    let mut placed: Vec<Placed> = Vec::new();
+    for new in staged {
+        match new.commit() {
+            Ok(new) => placed.push(new),
+            Err(error) => {
+                placed.into_iter().rev().for_each(Placed::undo);
+                return Err(error);
             }
-            return Err(error);
         }
-        created.push(path);
     }
     Ok(())
 }

@@ -158,18 +158,24 @@ impl KeyText {
     }
 }
 
-/// Makes both key pairs and stores them in a new directory: all four files, or none.
+/// Makes both key pairs and stores them in a directory: all four files, or none.
 ///
 /// # Errors
-/// When the directory exists and isn't empty, or cannot be created.
+/// When one of the files exists, or cannot be created.
 pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
+    let (staged, keys) = stage(dir)?;
+    staged.commit()?;
+    Ok(keys)
+}
+
+/// Makes both key pairs for `dir`, where they are once that is committed.
+pub(crate) fn stage(dir: &Path) -> Result<(StagedDir, NodeKeys), KeyError> {
     let pairs = KeyPairs::generate()?;
-    let staged = StagedDir::begin(dir)?;
+    let staged = StagedDir::begin_in(dir)?;
     for file in KeyText::of_pairs(&pairs) {
         file.create(&staged.path().join(file.name))?;
     }
-    staged.commit()?;
-    Ok(pairs.into_node_keys())
+    Ok((staged, pairs.into_node_keys()))
 }
 
 /// Loads both key pairs, as a running node needs them.

@@ -18,8 +18,9 @@ const CALLS: &str =
     "openat,write,fsync,fchmod,renameat2,?rename,?mkdir,mkdirat,?unlink,unlinkat,linkat,?chmod,fchmodat";
 
 /// What a full disk, a read-only one and a broken one answer.
-const FAILURES: [(&str, &str); 6] = [
+const FAILURES: [(&str, &str); 7] = [
     ("write", "ENOSPC"),
+    ("rename", "EIO"),
     ("fsync", "EIO"),
     ("renameat2", "EROFS"),
     ("mkdir", "ENOSPC"),
@@ -36,11 +37,15 @@ type Snapshot = Vec<(PathBuf, u32, Vec<u8>)>;
 struct Case {
     home: Home,
     before: Snapshot,
+    /// Which of these are directories.
+    dirs: Vec<PathBuf>,
     args: Vec<String>,
     /// The new state is there as a whole.
     is_done: Box<dyn Fn(&Home) -> bool>,
     /// Nothing that was there before has suffered.
     check: Box<dyn Fn(&Home)>,
+    /// What a failure leaves is what was there before, and nothing else.
+    undoes: bool,
 }
 
 /// Which of the command's threads strace looks at.
@@ -65,7 +70,9 @@ impl Case {
         check: impl Fn(&Home) + 'static,
     ) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { before: home.snapshot(), home, args, is_done: Box::new(is_done), check: Box::new(check) }
+        let before = home.snapshot();
+        let dirs = before.iter().map(|(path, ..)| path.clone()).filter(|path| path.is_dir()).collect();
+        Self { before, dirs, home, args, is_done: Box::new(is_done), check: Box::new(check), undoes: true }
     }
 
     /// The files as they were before the command.
@@ -74,9 +81,8 @@ impl Case {
             let path = entry.unwrap().path();
             if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
         }
-        let is_dir = |path: &Path| self.before.iter().any(|(other, ..)| other.parent() == Some(path));
         for (path, mode, contents) in &self.before {
-            if is_dir(path) {
+            if self.dirs.contains(path) {
                 fs::create_dir_all(path).unwrap();
             } else {
                 fs::write(path, contents).unwrap();
@@ -172,6 +178,8 @@ impl Case {
             let End::Exited { code, injected: true, stderr } = end else { panic!("{at}: it did not fail") };
             assert!([73, 74].contains(&code) && stderr.lines().count() == 1, "{at}: {code}: {stderr}");
             assert_eq!(leftovers(&self.home), [""; 0], "{at}");
+            let undone = self.home.snapshot() == self.before;
+            assert!(undone || !self.undoes || (self.is_done)(&self.home), "{at}: not undone: {stderr}");
             self.assert_whole(&at);
             failures += 1;
         }
@@ -179,17 +187,28 @@ impl Case {
     }
 }
 
-/// Files and directories that were being made.
+/// Files and directories that were being made, or put in their place.
 fn leftovers(home: &Home) -> Vec<String> {
-    let is_new = |path: &Path| path.extension().is_some_and(|end| end == "new");
+    let is_new = |path: &Path| path.extension().is_some_and(|end| end == "new" || end == "moving");
     let paths = home.snapshot().into_iter().map(|(path, ..)| path);
     paths.filter(|path| is_new(path)).map(|path| path.display().to_string()).collect()
+}
+
+/// What is whole is on its way to its place, where the next start puts it.
+fn is_moving(home: &Home) -> bool {
+    leftovers(home).iter().any(|path| path.ends_with(".moving"))
+}
+
+/// All four, or none.
+fn check_all_or_none(home: &Home, dir: &Path) {
+    let there = KEY_FILES.iter().filter(|name| dir.join(name).exists()).count();
+    assert!(there == 0 || there == KEY_FILES.len() || is_moving(home), "{there} of the keys");
 }
 
 /// No public half is without its private one, and every file is whole.
 fn check_keys(home: &Home) {
     for (private, public) in [(KEY_FILES[0], KEY_FILES[1]), (KEY_FILES[2], KEY_FILES[3])] {
-        assert!(!home.key(public).exists() || home.key(private).exists(), "{public} is alone");
+        assert!(!home.key(public).exists() || home.key(private).exists() || is_moving(home), "{public} is alone");
     }
     for contents in key_contents(home).into_iter().flatten() {
         pem::parse(contents).unwrap();
@@ -200,12 +219,42 @@ fn is_node(home: &Home) -> bool {
     home.config().exists() && home.run(&["keys", "show", "--id", "mix"]).code == 0
 }
 
+const INIT: [&str; 7] = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
+
 fn init() -> Case {
-    let home = Home::new();
-    let args = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
     // The directory appears at once, with everything in it.
     let check = |home: &Home| assert!(!home.node().exists() || is_node(home));
-    Case::new(home, &args, is_node, check)
+    Case::new(Home::new(), &INIT, is_node, check)
+}
+
+/// A volume is mounted at the node's directory.
+fn init_on_volume() -> Case {
+    let home = Home::new();
+    fs::create_dir_all(home.node().join("lost+found")).unwrap();
+    let check = |home: &Home| {
+        let (configured, data) = (home.config().exists(), home.node().join("data").exists());
+        assert!(is_moving(home) || if configured { is_node(home) } else { !data });
+    };
+    Case::new(home, &INIT, is_node, check)
+}
+
+/// The keys are to be in a directory of their own, and in `volume`s nothing can be renamed to either directory.
+fn init_with_keys_elsewhere(volumes: bool) -> Case {
+    let home = Home::new();
+    let keys = home.0.path().join("secret/keys");
+    if volumes {
+        fs::create_dir_all(home.node()).unwrap();
+        fs::create_dir_all(&keys).unwrap();
+        fs::write(keys.join("another"), "stays").unwrap();
+    }
+    let setting = format!("keys.dir={}", keys.display());
+    let check = move |home: &Home| {
+        check_all_or_none(home, &keys);
+        // Keys that are there already are those of the next attempt; a configuration would be in its way.
+        assert!(!home.config().exists() || is_node(home));
+        assert!(!volumes || keys.join("another").exists());
+    };
+    Case::new(home, &[&INIT[..], &["--set", &setting]].concat(), is_node, check)
 }
 
 fn upgrade() -> Case {
@@ -218,10 +267,14 @@ fn upgrade() -> Case {
         assert_eq!(key_contents(home)[2], sphinx, "the old key is another one");
         let kept = fs::read(toml(home)).ok().or_else(|| backup(home));
         assert_eq!(kept.as_ref(), Some(&old), "the old configuration is lost");
+        let identity = KEY_FILES[..2].iter().filter(|name| home.key(name).exists()).count();
+        assert!(identity != 1 || is_moving(home), "half an identity");
         // What says that the node is upgraded comes last.
         assert!(!home.config().exists() || is_node(home));
     };
-    Case::new(home, &["upgrade", "--id", "mix", "--current-version", "0.8.1"], is_done, check)
+    let case = Case::new(home, &["upgrade", "--id", "mix", "--current-version", "0.8.1"], is_done, check);
+    // Keys that were closed to others stay so, and a new identity is for the next attempt.
+    Case { undoes: false, ..case }
 }
 
 fn backup() -> Case {
@@ -239,19 +292,25 @@ fn backup() -> Case {
     Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
 }
 
-fn restore() -> Case {
+/// Into a directory that has yet to be made, or has the last list of nodes in it.
+fn restore(beside_list: bool) -> Case {
     let home = Home::with_node();
     let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
     fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
     let keys = key_contents(&home);
     fs::remove_dir_all(home.node().join("data")).unwrap();
+    if beside_list {
+        fs::create_dir(home.node().join("data")).unwrap();
+        fs::write(home.key("topology.json"), "{}").unwrap();
+    }
     let args = ["keys", "restore", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
     let is_done = {
         let keys = keys.clone();
         move |home: &Home| key_contents(home) == keys
     };
     let check = move |home: &Home| {
-        check_keys(home);
+        check_all_or_none(home, &home.node().join("data"));
+        assert!(beside_list || !is_moving(home));
         for (found, right) in key_contents(home).iter().zip(&keys) {
             assert!(found.is_none() || found == right);
         }
@@ -265,6 +324,18 @@ fn init_is_all_or_nothing_wherever_it_is_killed() {
 }
 
 #[test]
+fn init_on_a_volume_is_all_or_nothing_wherever_it_is_killed() {
+    assert!(init_on_volume().kill_everywhere() > 20);
+}
+
+#[test]
+fn init_with_keys_elsewhere_is_all_or_nothing_wherever_it_is_killed() {
+    for volumes in [false, true] {
+        assert!(init_with_keys_elsewhere(volumes).kill_everywhere() > 20);
+    }
+}
+
+#[test]
 fn upgrade_is_the_old_node_or_the_new_one_wherever_it_is_killed() {
     assert!(upgrade().kill_everywhere() > 20);
 }
@@ -275,20 +346,23 @@ fn a_backup_is_whole_or_absent_wherever_it_is_killed() {
 }
 
 #[test]
-fn a_restore_goes_on_wherever_it_was_killed() {
-    assert!(restore().kill_everywhere() > 20);
+fn a_restore_is_all_or_nothing_wherever_it_is_killed() {
+    for beside_list in [false, true] {
+        assert!(restore(beside_list).kill_everywhere() > 20);
+    }
 }
 
 #[test]
 fn a_disk_that_is_full_read_only_or_broken_leaves_what_was_there() {
-    for case in [init(), upgrade(), restore()] {
+    let inits = [init(), init_on_volume(), init_with_keys_elsewhere(false), init_with_keys_elsewhere(true)];
+    for case in inits.into_iter().chain([upgrade(), restore(false), restore(true)]) {
         assert!(case.fail_everywhere() > 10);
     }
 }
 
 #[test]
 fn a_file_system_that_knows_only_links_will_do() {
-    for case in [init(), upgrade(), restore()] {
+    for case in [init(), init_with_keys_elsewhere(true), upgrade(), restore(true)] {
         let End::Exited { code, injected, stderr } = case.run_with(Threads::All, "renameat2", "error=EINVAL") else {
             panic!("killed")
         };

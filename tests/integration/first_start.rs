@@ -159,6 +159,53 @@ fn what_a_killed_start_left_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_start_that_was_cut_off_on_a_volume_is_finished_by_the_next() {
+    let container = Container::new();
+    fs::create_dir_all(container.node()).unwrap();
+    let first = identity(&container.start(&[]).ok());
+    let node = container.node();
+    let cut_off = |dir: &Path, entry: &str| {
+        let name = dir.file_name().unwrap().to_str().unwrap();
+        let moving = dir.join(format!(".{name}.4000000.moving"));
+        fs::create_dir(&moving).unwrap();
+        fs::rename(dir.join(entry), moving.join(entry)).unwrap();
+        moving
+    };
+    let moving = cut_off(&node, "config");
+    let second = container.start(&[]).ok();
+    assert!(second.stderr.contains("Finished what an earlier start that was cut off had begun"), "{}", second.stderr);
+    assert!(identity(&second) == first && node.join("config/config.yaml").exists() && !moving.exists());
+
+    // No less by a start that makes nothing, and for keys that were being restored.
+    let moved = [cut_off(&node, "config"), cut_off(&node.join("data"), "public_sphinx.pem")];
+    let third = container.start(&[("NYM_MIXNODE_INIT_IF_MISSING", ""), ("NYM_MIXNODE_ID", "mixnode")]).ok();
+    assert!(identity(&third) == first && !moved.iter().any(|moving| moving.exists()));
+
+    let moving = cut_off(&node, "config");
+    let lock = fs::File::open(&moving).unwrap();
+    lock.lock().unwrap();
+    container.start(&[]).fails(75, &["another process is at work on", ".mixnode.4000000.moving"]);
+}
+
+#[test]
+fn keys_on_a_volume_that_comes_later_are_made_then() {
+    let container = Container::new();
+    let volume = container.home.0.path().join("keys");
+    fs::write(&volume, "a file where a directory will be mounted").unwrap();
+    let keys = volume.join("of-the-node");
+    let keys_dir = ("NYM_MIXNODE_KEYS_DIR", keys.to_str().unwrap());
+    for _ in 0..2 {
+        let said = container.start(&[keys_dir, ("NYM_MIXNODE_NODE_LAYER", "1")]);
+        said.fails(73, &["keys cannot be created", "NYM_MIXNODE_KEYS_DIR"]);
+        assert!(!Path::new(&container.volume()).exists());
+    }
+    fs::remove_file(&volume).unwrap();
+    let first = identity(&container.start(&[keys_dir]).ok());
+    assert!(keys.join("private_sphinx.pem").exists() && container.node().join("config/config.yaml").exists());
+    assert_eq!(identity(&container.start(&[keys_dir]).ok()), first);
+}
+
+#[test]
 fn a_read_only_root_with_one_volume_is_enough() {
     let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
     let has_namespaces =
