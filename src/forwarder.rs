@@ -2,6 +2,7 @@
 
 mod peer;
 mod policy;
+mod queue;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::packet::{DropCounters, DropReason, Scheduled};
 use crate::shutdown::PhaseSignal;
-use peer::PeerQueue;
+use queue::PeerQueue;
 
 pub use policy::{NextHops, Policy};
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// Packets queued for one next hop.
     pub queue_packets_max: usize,
+    /// What all packets in the node may take; the queues have shares of it.
+    pub budget_bytes: usize,
     /// Next hops of one worker that have a queue at one time.
     pub next_hops_max: usize,
     /// A connection without packets is closed after this.
@@ -46,6 +49,7 @@ pub const LAG_BOUNDS_MS: [u64; 6] = [1, 2, 5, 10, 50, 250];
 pub struct Counters {
     forwarded: AtomicU64,
     queued: AtomicUsize,
+    queued_bytes: AtomicUsize,
     lag: [AtomicU64; LAG_BOUNDS_MS.len() + 1],
     connections: AtomicUsize,
     connect_failures: AtomicU64,
@@ -146,7 +150,7 @@ impl Forwarder {
         if self.peers.len() >= self.settings.next_hops_max {
             return Err(DropReason::TooManyNextHops);
         }
-        let queue = Rc::new(PeerQueue::new(self.settings.queue_packets_max, Arc::clone(&self.counters)));
+        let queue = Rc::new(PeerQueue::new(&self.settings, Arc::clone(&self.counters)));
         self.peers.insert(next_hop, Rc::clone(&queue));
         let peer = peer::Peer::new(
             next_hop,

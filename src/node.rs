@@ -323,6 +323,7 @@ fn worker_settings(config: &Config) -> Settings {
             backoff_max: forward.backoff_max,
             stale_after: forward.stale_after,
             queue_packets_max: forward.queue_packets_max,
+            budget_bytes: config.mix.memory_bytes,
             next_hops_max: forward.next_hops_max,
             idle_timeout: forward.idle_timeout,
         },

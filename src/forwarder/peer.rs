@@ -1,18 +1,16 @@
-//! One next hop: its queue, its connection, and the task that moves packets from the one to the other.
+//! The task of one next hop, which moves packets from its queue to its connection.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::queue::PeerQueue;
 use super::{Counters, Settings};
 use crate::backoff::Backoff;
 use crate::packet::{DropCounters, DropReason, Scheduled};
@@ -20,47 +18,6 @@ use crate::shutdown::{Phase, PhaseSignal};
 
 /// Frames given to the kernel in one call.
 const WRITE_FRAMES_MAX: usize = 64;
-
-/// Packets that are due for one next hop, oldest first. Shared by the forwarder and the peer's task on one thread.
-#[derive(Debug)]
-pub(super) struct PeerQueue {
-    packets: RefCell<VecDeque<Scheduled>>,
-    packets_max: usize,
-    changed: Notify,
-    closed: Cell<bool>,
-    counters: Arc<Counters>,
-}
-
-impl PeerQueue {
-    pub(super) fn new(packets_max: usize, counters: Arc<Counters>) -> Self {
-        Self { packets: RefCell::default(), packets_max, changed: Notify::new(), closed: Cell::new(false), counters }
-    }
-
-    pub(super) fn push(&self, scheduled: Scheduled) -> Result<(), DropReason> {
-        let mut packets = self.packets.borrow_mut();
-        if packets.len() >= self.packets_max {
-            return Err(DropReason::NextHopQueueFull);
-        }
-        packets.push_back(scheduled);
-        self.counters.queued.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
-        Ok(())
-    }
-
-    /// No more packets come; the peer's task ends when the queue is empty.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
-        self.changed.notify_one();
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.get()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.packets.borrow().is_empty()
-    }
-}
 
 /// The task's side of a next hop.
 pub(super) struct Peer {
@@ -77,6 +34,8 @@ struct Connection {
     stream: TcpStream,
     /// Bytes of the queue's first frame that are written already.
     offset: usize,
+    /// Since when the next hop owes us the beginning of the first frame, or the rest of it.
+    waiting_since: Option<Instant>,
     counters: Arc<Counters>,
 }
 
@@ -99,9 +58,8 @@ impl Peer {
             () = phase.reached(Phase::Aborting) => {}
             () = self.serve() => {}
         }
-        self.queue.closed.set(true);
-        for _ in self.queue.packets.borrow_mut().drain(..) {
-            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        self.queue.close();
+        while self.queue.pop().is_some() {
             self.drops.count(DropReason::Shutdown);
         }
     }
@@ -115,11 +73,13 @@ impl Peer {
                     break;
                 }
             } else if let Some(open) = &mut connection {
-                if self.write_some(open).await.is_ok() {
-                    self.backoff.reset();
-                } else {
-                    connection = None;
-                    self.pause_after_failure().await;
+                match self.write_some(open).await {
+                    Ok(written) if written > 0 => self.backoff.reset(),
+                    Ok(_) => {}
+                    Err(_) => {
+                        connection = None;
+                        self.pause_after_failure().await;
+                    }
                 }
             } else {
                 match self.connect().await {
@@ -140,8 +100,8 @@ impl Peer {
             let idle_until = idle_since + self.settings.idle_timeout;
             tokio::select! {
                 biased;
-                () = self.queue.changed.notified() => return true,
-                () = closed_by_peer(connection) => *connection = None,
+                () = self.queue.changed() => return true,
+                () = is_over(connection.as_ref()) => *connection = None,
                 () = sleep_until(idle_until) => return false,
             }
         }
@@ -152,7 +112,7 @@ impl Peer {
         // Frames go out when they are due, not when a segment is full.
         stream.set_nodelay(true)?;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(Connection { stream, offset: 0, counters: Arc::clone(&self.counters) })
+        Ok(Connection { stream, offset: 0, waiting_since: None, counters: Arc::clone(&self.counters) })
     }
 
     /// Waits before the next attempt, and meanwhile drops packets that have become stale.
@@ -160,90 +120,115 @@ impl Peer {
         self.counters.connect_failures.fetch_add(1, Ordering::Relaxed);
         let retry_at = Instant::now() + self.backoff.wait();
         loop {
-            self.drop_stale();
-            let now = Instant::now();
-            if now >= retry_at || (self.queue.is_empty() && self.queue.is_closed()) {
+            self.drop_stale(false);
+            if Instant::now() >= retry_at || (self.queue.is_empty() && self.queue.is_closed()) {
                 return;
             }
-            let stale_at =
-                self.queue.packets.borrow().front().map_or(retry_at, |first| first.due + self.settings.stale_after);
+            let stale_at = self.queue.stale_at(false, self.settings.stale_after).unwrap_or(retry_at);
             tokio::select! {
                 () = sleep_until(retry_at.min(stale_at)) => {}
-                () = self.queue.changed.notified() => {}
+                () = self.queue.changed() => {}
             }
         }
     }
 
-    fn drop_stale(&self) {
-        let now = Instant::now();
-        let mut packets = self.queue.packets.borrow_mut();
-        while packets.front().is_some_and(|first| first.due + self.settings.stale_after <= now) {
-            packets.pop_front();
-            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+    /// Drops what has waited too long; a packet of which the next hop has the beginning is left.
+    fn drop_stale(&self, has_begun: bool) {
+        while self.queue.pop_stale(has_begun, self.settings.stale_after).is_some() {
             self.drops.count(DropReason::NextHopUnreachable);
         }
     }
 
-    /// Writes what the kernel takes of the first frames, and lets go of those that are out.
-    async fn write_some(&self, connection: &mut Connection) -> io::Result<()> {
-        timeout(self.settings.stale_after, connection.stream.writable()).await??;
-        if connection.is_closed_by_peer() {
+    /// Waits until the kernel takes more, and meanwhile drops packets that have become stale: a next hop that takes
+    /// little or nothing keeps no more than one that cannot be reached. `false` when that left none.
+    async fn wait_for_room(&self, connection: &mut Connection) -> io::Result<bool> {
+        let stale_after = self.settings.stale_after;
+        let has_begun = connection.offset > 0;
+        let give_up_at = *connection.waiting_since.get_or_insert_with(Instant::now) + stale_after;
+        loop {
+            self.drop_stale(has_begun);
+            if self.queue.is_empty() {
+                return Ok(false);
+            }
+            let stale_at = self.queue.stale_at(has_begun, stale_after).unwrap_or(give_up_at);
+            tokio::select! {
+                biased;
+                writable = connection.stream.writable() => return writable.map(|()| true),
+                () = sleep_until(give_up_at) => return Err(io::ErrorKind::TimedOut.into()),
+                () = sleep_until(stale_at) => {}
+            }
+        }
+    }
+
+    /// Writes what the kernel takes of the first frames, and lets go of those that are out. Gives the bytes written.
+    async fn write_some(&self, connection: &mut Connection) -> io::Result<usize> {
+        if !self.wait_for_room(connection).await? {
+            return Ok(0);
+        }
+        if connection.is_over() {
             // The kernel would still take a first packet, and lose it.
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        let mut packets = self.queue.packets.borrow_mut();
-        let mut slices = [IoSlice::new(&[]); WRITE_FRAMES_MAX];
-        let mut count = 0;
-        for (slice, scheduled) in slices.iter_mut().zip(packets.iter()) {
-            let skip = if count == 0 { connection.offset } else { 0 };
-            *slice = IoSlice::new(&scheduled.packet.frame()[skip..]);
-            count += 1;
-        }
-        let written = match connection.stream.try_write_vectored(&slices[..count]) {
+        let written = match connection.write(&self.queue) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         };
-        connection.offset += written;
         let now = Instant::now();
-        while let Some(first) = packets.front() {
-            let len = first.packet.frame().len();
-            if connection.offset < len {
-                break;
-            }
-            connection.offset -= len;
-            self.counters.sent(first, now);
-            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-            packets.pop_front();
+        while let Some(sent) = connection.finish_first(&self.queue) {
+            self.counters.sent(&sent, now);
         }
-        Ok(())
+        Ok(written)
     }
 }
 
 impl Connection {
-    /// Whether the end of the stream, or an error, has arrived already. Asks the kernel only when something has.
-    fn is_closed_by_peer(&self) -> bool {
-        let mut answer = [0; 64];
-        loop {
-            match self.stream.try_read(&mut answer) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Ok(0) | Err(_) => return true,
-            }
+    fn write(&mut self, queue: &PeerQueue) -> io::Result<usize> {
+        let packets = queue.packets();
+        let mut slices = [IoSlice::new(&[]); WRITE_FRAMES_MAX];
+        let mut count = 0;
+        for (slice, scheduled) in slices.iter_mut().zip(packets.iter()) {
+            let skip = if count == 0 { self.offset } else { 0 };
+            *slice = IoSlice::new(&scheduled.packet.frame()[skip..]);
+            count += 1;
         }
+        let written = self.stream.try_write_vectored(&slices[..count])?;
+        if self.offset == 0 {
+            self.waiting_since = None;
+        }
+        self.offset += written;
+        Ok(written)
     }
+
+    /// Takes the first frame out of the queue if all of it is written.
+    fn finish_first(&mut self, queue: &PeerQueue) -> Option<Scheduled> {
+        let len = queue.packets().front()?.packet.frame().len();
+        if self.offset < len {
+            return None;
+        }
+        self.offset -= len;
+        self.waiting_since = None;
+        queue.pop()
+    }
+
+    /// Whether the other side has closed the connection, or has sent something: a mix never answers, so whoever does is
+    /// none, and reading on would be work at his pace. Asks the kernel once, and only when something has arrived.
+    fn is_over(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+}
+
+/// Completes when a connection [is over](Connection::is_over).
+async fn is_over(connection: Option<&Connection>) {
+    let Some(connection) = connection else { return std::future::pending().await };
+    while connection.stream.readable().await.is_ok() && !connection.is_over() {}
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Completes when the other side has closed the connection. A mix never answers, so what it sends is thrown away.
-async fn closed_by_peer(connection: &mut Option<Connection>) {
-    let Some(connection) = connection else { return std::future::pending().await };
-    let mut answer = [0; 64];
-    while matches!(connection.stream.read(&mut answer).await, Ok(1..)) {}
 }

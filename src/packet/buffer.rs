@@ -16,6 +16,10 @@ const OVERHEAD_BYTES: usize = 160;
 const SPARE_REGULAR_MAX: usize = 4096;
 const SPARE_OTHER_MAX: usize = 64;
 
+const fn charge(frame_len: usize) -> usize {
+    frame_len + OVERHEAD_BYTES
+}
+
 /// The buffers of all packets in the node, and the byte budget that bounds them.
 ///
 /// Readers wait in [`BufferPool::room`] before they take more from the network, so that TCP pushes back on senders.
@@ -56,7 +60,7 @@ impl BufferPool {
         let mut bytes = self.spare[header.size as usize - 1].pop().unwrap_or_default();
         bytes.clear();
         bytes.extend_from_slice(frame);
-        self.used_bytes.fetch_add(frame.len() + OVERHEAD_BYTES, Ordering::Relaxed);
+        self.used_bytes.fetch_add(charge(frame.len()), Ordering::Relaxed);
         self.packets.fetch_add(1, Ordering::Relaxed);
         PacketBuf { bytes, header, pool: Arc::clone(self) }
     }
@@ -93,7 +97,7 @@ impl BufferPool {
     }
 
     fn release(&self, size: PacketSize, bytes: Vec<u8>) {
-        let charged = bytes.len() + OVERHEAD_BYTES;
+        let charged = charge(bytes.len());
         // A full spare queue frees the buffer.
         drop(self.spare[size as usize - 1].push(bytes));
         let before = self.used_bytes.fetch_sub(charged, Ordering::SeqCst);
@@ -126,6 +130,12 @@ impl PacketBuf {
     #[must_use]
     pub fn header(&self) -> FrameHeader {
         self.header
+    }
+
+    /// What it takes of the budget.
+    #[must_use]
+    pub fn charged_bytes(&self) -> usize {
+        charge(self.bytes.len())
     }
 
     /// The whole frame, as it goes to the network.

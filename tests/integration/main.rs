@@ -22,6 +22,7 @@ mod manual;
 mod matching;
 mod metadata;
 mod netns;
+mod next_hops;
 mod operator;
 mod packets;
 mod pipeline;

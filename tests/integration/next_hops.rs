@@ -1,0 +1,127 @@
+//! Next hops that do harm: they lose their own packets, and nobody else's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nym_mixnode::config::{Source, settings};
+use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{ACK, PATIENCE, RunningNode, Sink, packet_via, send};
+
+const LARGE: FrameHeader = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
+/// Of 33 KB each: more than the kernels' buffers and a queue hold.
+const LARGE_COUNT: u64 = 120;
+
+/// Sends until the other side hangs up; gives the bytes that were sent.
+async fn talk(mut stream: TcpStream) -> usize {
+    let junk = [b'x'; 1 << 14];
+    let mut sent = 0;
+    while let Ok(written) = stream.write(&junk).await {
+        sent += written;
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_next_hop_that_talks_is_hung_up_on() {
+    let node = RunningNode::with(|values| {
+        values.set(&settings::MIX_WORKERS.about, "1", &Source::Program);
+        values.set(&settings::FORWARD_BACKOFF_INITIAL.about, "10ms", &Source::Program);
+    })
+    .await;
+    let talker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = talker.local_addr().unwrap();
+    let mut bystander = Sink::start().await;
+    for _ in 0..3 {
+        let frames = [address, bystander.address].map(|next| packet_via(&node.hop(), next, Duration::ZERO, ACK));
+        let _connection = send(node.address, &frames).await;
+        let (stream, _) = timeout(PATIENCE, talker.accept()).await.expect("the node calls again").unwrap();
+        // For as long as anybody takes it.
+        timeout(PATIENCE, talk(stream)).await.expect("the node hangs up");
+        bystander.next().await;
+    }
+    // And while there is always a packet for it, too.
+    let frames: Vec<_> = (0..200).map(|_| packet_via(&node.hop(), address, Duration::ZERO, ACK)).collect();
+    let _connection = send(node.address, &frames).await;
+    let (stream, _) = timeout(PATIENCE, talker.accept()).await.expect("the node calls again").unwrap();
+    timeout(PATIENCE, talk(stream)).await.expect("the node hangs up");
+    drop(talker);
+    let last = packet_via(&node.hop(), bystander.address, Duration::ZERO, ACK);
+    let _connection = send(node.address, &[last]).await;
+    bystander.next().await;
+}
+
+/// A next hop with small buffers.
+fn narrow_listener() -> (TcpListener, SocketAddr) {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(1 << 15).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(16).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let listener = TcpListener::from_std(socket.into()).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+async fn send_large(node: &RunningNode, next_hop: SocketAddr) -> TcpStream {
+    let frames: Vec<_> =
+        (0..LARGE_COUNT).map(|_| packet_via(&node.hop(), next_hop, Duration::ZERO, LARGE)).collect();
+    send(node.address, &frames).await
+}
+
+#[tokio::test]
+async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more() {
+    const MEMORY: u64 = 16 << 20;
+    let node = RunningNode::with(|values| {
+        values.set(&settings::MIX_MEMORY.about, "16MiB", &Source::Program);
+        values.set(&settings::FORWARD_STALE_AFTER.about, "1h", &Source::Program);
+        values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "100ms", &Source::Program);
+    })
+    .await;
+    let (_deaf, address) = narrow_listener();
+    let _connection = send_large(&node, address).await;
+    let all_settled = |status: &nym_mixnode::node::NodeStatus| {
+        let dropped: u64 = status.dropped.values().sum();
+        status.received == LARGE_COUNT && status.forwarded + dropped + MEMORY / 16 / 33_000 + 1 >= LARGE_COUNT
+    };
+    let status = node.wait_for("what is over the share is dropped", all_settled).await;
+    assert!(status.dropped["next_hop_queue_full"] > LARGE_COUNT / 2, "{status:?}");
+    let mut bystander = Sink::start().await;
+    let other = packet_via(&node.hop(), bystander.address, Duration::ZERO, ACK);
+    let _connection = send(node.address, &[other]).await;
+    bystander.next().await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_next_hop_that_trickles_keeps_nothing_past_its_time() {
+    let node = RunningNode::with(|values| {
+        values.set(&settings::FORWARD_STALE_AFTER.about, "2s", &Source::Program);
+    })
+    .await;
+    let (listener, address) = narrow_listener();
+    let trickle = tokio::spawn(async move {
+        let mut taken = 0;
+        let mut buffer = vec![0; 1 << 12];
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                taken += count;
+                assert!(taken < LARGE_COUNT as usize * LARGE.frame_len() / 2, "so slow that it cannot get them all");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
+    let _connection = send_large(&node, address).await;
+    let status = node
+        .wait_for("nothing is kept", |status| status.received == LARGE_COUNT && status.in_flight <= 1)
+        .await;
+    assert!(status.dropped["next_hop_unreachable"] > 0, "{status:?}");
+    assert!(!trickle.is_finished(), "it takes more all the while");
+    trickle.abort();
+    node.stop().await;
+}
