@@ -218,7 +218,6 @@ impl Connection {
         let read = self.stream.try_read(&mut [0]);
         !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
-
 }
 
 /// Completes when a connection [is over](Connection::is_over).

@@ -12,13 +12,26 @@ use tokio::time::Instant;
 use super::{Counters, Settings};
 use crate::packet::{DropReason, Scheduled};
 
-/// A queue holds at most this share of the node's byte budget: no next hop takes the room of the others.
-const SHARE_OF_ONE: usize = 16;
-/// Where the queues together hold more than this share of it, though, only short ones take more: however many next hops
-/// are slow at one time, the others lose nothing to them.
-const SHARE_OF_ALL: usize = 2;
-/// The share that a short queue holds at most.
-const SHARE_OF_SHORT: usize = 256;
+/// How much of the node's byte budget queues may hold, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    /// One queue: no next hop takes the room of the others.
+    one: usize,
+    /// All queues of the node together. Where they hold more, only short ones take more: however many next hops are slow
+    /// at one time, the others lose nothing to them.
+    all: usize,
+    /// A short queue.
+    short: usize,
+}
+
+impl Shares {
+    /// Of a small budget the shares are larger: packets that become due at one time need a place as well.
+    fn of(budget_bytes: usize) -> Self {
+        let all = budget_bytes / 2;
+        let one = (budget_bytes / 16).max(4 << 20).min(all);
+        Self { one, all, short: (budget_bytes / 256).max(256 << 10).min(one / 2) }
+    }
+}
 
 /// Packets that are due for one next hop, oldest first. Shared by the forwarder and the peer's task on one thread.
 #[derive(Debug)]
@@ -26,7 +39,7 @@ pub(super) struct PeerQueue {
     packets: RefCell<VecDeque<Scheduled>>,
     bytes: Cell<usize>,
     packets_max: usize,
-    budget_bytes: usize,
+    shares: Shares,
     changed: Notify,
     closed: Cell<bool>,
     counters: Arc<Counters>,
@@ -38,7 +51,7 @@ impl PeerQueue {
             packets: RefCell::default(),
             bytes: Cell::new(0),
             packets_max: settings.queue_packets_max,
-            budget_bytes: settings.budget_bytes,
+            shares: Shares::of(settings.budget_bytes),
             changed: Notify::new(),
             closed: Cell::new(false),
             counters,
@@ -60,11 +73,9 @@ impl PeerQueue {
 
     /// Whatever comes next: a small packet has no better chance than a large one.
     fn is_full(&self) -> bool {
-        let held = self.bytes.get();
         let all = self.counters.queued_bytes.load(Ordering::Relaxed);
-        let share = if all < self.budget_bytes / SHARE_OF_ALL { SHARE_OF_ONE } else { SHARE_OF_SHORT };
-        // An empty queue takes a packet, also under a budget whose share is less than one.
-        held > 0 && (held >= self.budget_bytes / share || self.packets.borrow().len() >= self.packets_max)
+        let share = if all < self.shares.all { self.shares.one } else { self.shares.short };
+        self.bytes.get() >= share || self.packets.borrow().len() >= self.packets_max
     }
 
     /// The packets, to be written.
@@ -132,7 +143,7 @@ mod tests {
     use super::*;
     use crate::packet::{BufferPool, FrameHeader, PacketMode, PacketSize};
 
-    const BUDGET: usize = 4 << 20;
+    const BUDGET: usize = 64 << 20;
 
     fn queue(counters: &Arc<Counters>) -> PeerQueue {
         let duration = Duration::from_secs(1);
@@ -167,20 +178,32 @@ mod tests {
         let pool = BufferPool::new(BUDGET);
         let counters = Arc::new(Counters::default());
         let queues: Vec<_> = (0..64).map(|_| queue(&counters)).collect();
+        let shares = Shares::of(BUDGET);
         let frame = PacketSize::Extended32.packet_len() + 1000;
         let first = fill(&queues[0], &pool, PacketSize::Extended32);
-        assert!((BUDGET / SHARE_OF_ONE..BUDGET / SHARE_OF_ONE + frame).contains(&first), "{first}");
+        assert!((shares.one..shares.one + frame).contains(&first), "{first}");
         for slow in &queues[1..32] {
             fill(slow, &pool, PacketSize::Extended32);
         }
         let all = pool.bytes_in_flight();
-        assert!((BUDGET / SHARE_OF_ALL..BUDGET / SHARE_OF_ALL + 32 * frame).contains(&all), "{all}");
+        assert!((shares.all..shares.all + 32 * (shares.short + frame)).contains(&all), "{all}");
         assert_eq!(counters.queued_bytes.load(Ordering::Relaxed), all);
         for other in &queues[32..] {
-            assert!(fill(other, &pool, PacketSize::Regular) >= BUDGET / SHARE_OF_SHORT);
+            assert!(fill(other, &pool, PacketSize::Regular) >= shares.short);
         }
-        queues.iter().for_each(|queue| while queue.pop().is_some() {});
+        for queue in &queues {
+            while queue.pop().is_some() {}
+        }
         assert_eq!((pool.bytes_in_flight(), counters.queued_bytes.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn shares_of_every_budget_leave_something_to_others() {
+        for budget in [1 << 20, 8 << 20, 64 << 20, 256 << 20, 1 << 40] {
+            let Shares { one, all, short } = Shares::of(budget);
+            assert!(short > 0 && short < one && one <= all && all < budget, "{budget}: {one}, {all}, {short}");
+        }
+        assert_eq!(Shares::of(256 << 20).one, 16 << 20);
     }
 
     #[test]

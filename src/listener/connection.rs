@@ -13,11 +13,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Counters, Deadlines, LAST_CALL, Permit};
-use crate::packet::{BufferPool, FrameDecoder, FrameError, Received};
+use crate::packet::{BufferPool, FrameDecoder, FrameError, FrameHeader, FrameSink, Received, Room};
 use crate::shutdown::{Phase, PhaseSignal};
 
 /// Bytes read at one go.
 const READ_BYTES: usize = 64 * 1024;
+/// Empty lists of packets that a worker keeps for the next reads; as many connections may wait to hand packets over
+/// without one of them being made anew.
+const SPARE_LISTS_MAX: usize = 64;
 /// After the node has begun to drain, how long a peer has to finish the frame it is sending.
 const LAST_FRAME_GRACE: Duration = Duration::from_millis(500);
 
@@ -30,6 +33,29 @@ pub struct Intake {
     counters: Arc<Counters>,
     /// Read into by whichever connection has bytes; no connection keeps a buffer of its own.
     scratch: Rc<RefCell<Box<[u8]>>>,
+    /// Empty, for the packets of the next reads.
+    spare: Rc<RefCell<Vec<Vec<Received>>>>,
+}
+
+/// Makes the frames of one read packets.
+struct Stamp<'a> {
+    pool: &'a Arc<BufferPool>,
+    at: Instant,
+    packets: &'a mut Vec<Received>,
+}
+
+impl FrameSink for Stamp<'_> {
+    fn buffer(&mut self, header: FrameHeader) -> Vec<u8> {
+        self.pool.buffer(header.size)
+    }
+
+    fn whole(&mut self, header: FrameHeader, frame: &[u8]) {
+        self.packets.push(Received { packet: self.pool.take(header, frame), at: self.at });
+    }
+
+    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>) {
+        self.packets.push(Received { packet: self.pool.adopt(header, frame), at: self.at });
+    }
 }
 
 impl Intake {
@@ -42,7 +68,7 @@ impl Intake {
         counters: Arc<Counters>,
     ) -> Self {
         let scratch = Rc::new(RefCell::new(vec![0; READ_BYTES].into_boxed_slice()));
-        Self { pool, packets, deadlines, counters, scratch }
+        Self { pool, packets, deadlines, counters, scratch, spare: Rc::default() }
     }
 
     /// Cuts the next bytes of a connection into packets, which are stamped and counted.
@@ -52,22 +78,28 @@ impl Intake {
         bytes: &[u8],
         packets: &mut Vec<Received>,
     ) -> Result<(), FrameError> {
-        let at = Instant::now();
-        let result = decoder.feed(bytes, |header, frame| {
-            packets.push(Received { packet: self.pool.take(header, frame), at });
-        });
+        let result = decoder.feed_into(bytes, &mut Stamp { pool: &self.pool, at: Instant::now(), packets });
         self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
         result
     }
 
     /// Hands packets over to be unwrapped; `false` when the node takes no more.
-    pub(crate) async fn hand_over(&self, packets: Vec<Received>) -> bool {
-        for packet in packets {
+    pub(crate) async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
+        for packet in packets.drain(..) {
             if self.packets.send(packet).await.is_err() {
                 return false;
             }
         }
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_LISTS_MAX {
+            spare.push(packets);
+        }
         true
+    }
+
+    /// For the packets of a read.
+    fn empty_list(&self) -> Vec<Received> {
+        self.spare.borrow_mut().pop().unwrap_or_default()
     }
 
     pub(crate) fn count_bad_frame(&self, error: FrameError) {
@@ -121,7 +153,7 @@ struct Connection<'a> {
     frame_began: Option<Instant>,
 }
 
-impl Connection<'_> {
+impl<'a> Connection<'a> {
     async fn run(mut self) -> End {
         loop {
             match self.read_once().await {
@@ -134,18 +166,13 @@ impl Connection<'_> {
 
     async fn read_once(&mut self) -> Result<(), End> {
         self.wait_for_bytes().await?;
-        self.take_available().await?;
+        let room = self.wait_for_room().await?;
+        self.take_available(room).await?;
         Ok(())
     }
 
-    /// The one place where a connection is interrupted: no packet is in its hands here.
+    /// With [`Self::wait_for_room`] where a connection is interrupted: no packet is in its hands here.
     async fn wait_for_bytes(&mut self) -> Result<(), End> {
-        tokio::select! {
-            biased;
-            () = self.phase.reached(Phase::Draining) => return Err(End::Stopping),
-            // Reading stops while the budget is spent, so that TCP tells the sender.
-            () = self.intake.pool.room() => {}
-        }
         let deadline = match self.frame_began {
             Some(began) => began + self.intake.deadlines.frame,
             None => Instant::now() + self.intake.deadlines.idle,
@@ -157,11 +184,23 @@ impl Connection<'_> {
         }
     }
 
-    /// Takes what has arrived already and the rest of a frame that has begun: nothing that a peer handed over is lost.
+    /// Reading stops while the budget is spent, so that TCP tells the sender. Only who has bytes to read asks: room
+    /// granted to a connection without would be gone by the time it has some.
+    async fn wait_for_room(&mut self) -> Result<Room<'a>, End> {
+        tokio::select! {
+            biased;
+            () = self.phase.reached(Phase::Draining) => Err(End::Stopping),
+            room = self.intake.pool.room() => Ok(room),
+        }
+    }
+
+    /// Takes what has arrived already and the rest of a frame that has begun: nothing that a peer handed over is lost,
+    /// as far as there is room for it.
     async fn read_out(mut self) -> End {
         let until = Instant::now() + LAST_FRAME_GRACE;
         loop {
-            match self.take_available().await {
+            let Ok(room) = timeout_at(until, self.intake.pool.room()).await else { return End::Stopping };
+            match self.take_available(room).await {
                 Ok(true) if Instant::now() < until => {}
                 Ok(true) => return End::Stopping,
                 Ok(false) => {
@@ -176,23 +215,25 @@ impl Connection<'_> {
     }
 
     /// Reads once without waiting and passes the completed packets on; `false` when there was nothing to read.
-    async fn take_available(&mut self) -> Result<bool, End> {
-        let mut packets = Vec::new();
-        let read = {
-            let mut scratch = self.intake.scratch.borrow_mut();
-            match self.stream.try_read(&mut scratch) {
-                Ok(0) => return Err(End::Closed),
-                Ok(count) => self.decode(&scratch[..count], &mut packets),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-        };
+    async fn take_available(&mut self, room: Room<'_>) -> Result<bool, End> {
+        let mut packets = self.intake.empty_list();
+        let read = self.read(&mut packets);
+        drop(room);
         // Packets before a bad frame are good ones.
         if !self.intake.hand_over(packets).await {
             return Err(End::Stopping);
         }
-        read?;
-        Ok(true)
+        read
+    }
+
+    fn read(&mut self, packets: &mut Vec<Received>) -> Result<bool, End> {
+        let mut scratch = self.intake.scratch.borrow_mut();
+        match self.stream.try_read(&mut scratch) {
+            Ok(0) => Err(End::Closed),
+            Ok(count) => Ok(self.decode(&scratch[..count], packets).map(|()| true)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn decode(&mut self, bytes: &[u8], packets: &mut Vec<Received>) -> Result<(), FrameError> {
@@ -203,5 +244,126 @@ impl Connection<'_> {
             (true, _) => Some(Instant::now()),
         };
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream as Client};
+
+    use tokio::task::{JoinSet, LocalSet};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::listener::ConnectionLimits;
+    use crate::packet::{MAX_FRAME_LEN, PacketMode, PacketSize};
+    use crate::shutdown::{PhaseControl, phases};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const CONNECTIONS: usize = 200;
+    const BUDGET: usize = 256 << 10;
+    const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+    /// What one connection brings at one go, in packets.
+    const BURST: usize = READ_BYTES / HEADER.frame_len();
+
+    /// Connections of one worker, the other ends of them, and the inbox.
+    struct Scene {
+        pool: Arc<BufferPool>,
+        clients: Vec<Client>,
+        inbox: mpsc::Receiver<Received>,
+        _serving: JoinSet<()>,
+        control: PhaseControl,
+    }
+
+    impl Scene {
+        fn open() -> Self {
+            let pool = BufferPool::new(BUDGET);
+            let (packets, inbox) = mpsc::channel(128);
+            let deadlines = Deadlines { frame: PATIENCE, idle: PATIENCE };
+            let intake = Intake::new(Arc::clone(&pool), packets, deadlines, Arc::default());
+            let limits = ConnectionLimits::new(CONNECTIONS, CONNECTIONS);
+            let (control, phase) = phases();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let (mut clients, mut serving) = (Vec::new(), JoinSet::new());
+            for _ in 0..CONNECTIONS {
+                clients.push(Client::connect(listener.local_addr().unwrap()).unwrap());
+                let (stream, from) = listener.accept().unwrap();
+                stream.set_nonblocking(true).unwrap();
+                let permit = limits.admit(from.ip()).unwrap();
+                serving.spawn_local(serve(stream, permit, intake.clone(), phase.clone()));
+            }
+            Self { pool, clients, inbox, _serving: serving, control }
+        }
+
+        /// All of them fill at once, after all of them were idle.
+        async fn fill(&mut self) {
+            sleep(Duration::from_millis(20)).await;
+            let mut burst = Vec::new();
+            for _ in 0..BURST {
+                let end = burst.len() + HEADER.frame_len();
+                HEADER.encode(&mut burst);
+                burst.resize(end, 0);
+            }
+            self.clients.iter_mut().for_each(|client| client.write_all(&burst).unwrap());
+        }
+
+        /// The budget, and one read beyond it.
+        fn assert_bounded(&self) {
+            let charge = HEADER.frame_len() + 160;
+            let bound = BUDGET + (READ_BYTES + MAX_FRAME_LEN) / HEADER.frame_len() * charge;
+            assert!(self.pool.bytes_in_flight() <= bound, "{:?}, more than {bound}", self.pool);
+        }
+
+        /// Takes packets until the budget is spent, and keeps them.
+        async fn spend(&mut self) -> Vec<Received> {
+            let mut kept = Vec::new();
+            while self.pool.bytes_in_flight() < BUDGET || !self.inbox.is_empty() {
+                kept.push(timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap());
+                self.assert_bounded();
+            }
+            kept
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_fill_at_once_stay_within_the_budget_and_all_get_their_turn() {
+        let local = LocalSet::new();
+        let all = async {
+            let mut scene = Scene::open();
+            scene.fill().await;
+            let kept = scene.spend().await;
+            // Whoever would read on has the time to.
+            sleep(Duration::from_millis(100)).await;
+            scene.assert_bounded();
+            assert!(kept.len() < CONNECTIONS * BURST / 10, "most is still with the kernel");
+            let mut taken = kept.len();
+            drop(kept);
+            while taken < CONNECTIONS * BURST {
+                drop(timeout(PATIENCE, scene.inbox.recv()).await.expect("nobody is forgotten"));
+                scene.assert_bounded();
+                taken += 1;
+            }
+            assert_eq!((scene.pool.packets_in_flight(), scene.inbox.len()), (0, 0));
+        };
+        local.run_until(all).await;
+    }
+
+    #[tokio::test]
+    async fn the_budget_holds_while_connections_are_read_out_too() {
+        let local = LocalSet::new();
+        let all = async {
+            let mut scene = Scene::open();
+            scene.fill().await;
+            let mut kept = scene.spend().await;
+            scene.control.enter(Phase::Draining);
+            // It closes when the last connection has ended.
+            while let Some(packet) = timeout(PATIENCE, scene.inbox.recv()).await.expect("the connections end") {
+                kept.push(packet);
+            }
+            scene.assert_bounded();
+            assert!(scene.pool.bytes_in_flight() >= BUDGET);
+        };
+        local.run_until(all).await;
     }
 }

@@ -22,7 +22,8 @@ const fn charge(frame_len: usize) -> usize {
 
 /// The buffers of all packets in the node, and the byte budget that bounds them.
 ///
-/// Readers wait in [`BufferPool::room`] before they take more from the network, so that TCP pushes back on senders.
+/// Who has something to read waits in [`BufferPool::room`] before he takes it from the network, so that TCP pushes back
+/// on senders.
 pub struct BufferPool {
     budget_bytes: usize,
     used_bytes: AtomicUsize,
@@ -50,17 +51,31 @@ impl BufferPool {
         })
     }
 
+    /// An empty buffer for a packet of this size, with room for it if it had one before. Not charged yet.
+    #[must_use]
+    pub fn buffer(&self, size: PacketSize) -> Vec<u8> {
+        let mut bytes = self.spare[size as usize - 1].pop().unwrap_or_default();
+        bytes.clear();
+        bytes
+    }
+
     /// Copies a frame of the network into a buffer. `frame` is the header's bytes and the packet's.
-    ///
-    /// Always succeeds: whoever reads from the network asks for [`BufferPool::room`] first, so the budget is overdrawn
-    /// by one read per worker at the most.
     #[must_use]
     pub fn take(self: &Arc<Self>, header: FrameHeader, frame: &[u8]) -> PacketBuf {
-        debug_assert_eq!(frame.len(), header.frame_len());
-        let mut bytes = self.spare[header.size as usize - 1].pop().unwrap_or_default();
-        bytes.clear();
+        let mut bytes = self.buffer(header.size);
+        bytes.reserve_exact(frame.len());
         bytes.extend_from_slice(frame);
-        self.used_bytes.fetch_add(charge(frame.len()), Ordering::Relaxed);
+        self.adopt(header, bytes)
+    }
+
+    /// Makes a packet of a frame that lies in a buffer already.
+    ///
+    /// Always succeeds: whoever reads from the network asks for [`BufferPool::room`] right before each read, so the
+    /// budget is overdrawn by one read per worker at the most.
+    #[must_use]
+    pub fn adopt(self: &Arc<Self>, header: FrameHeader, bytes: Vec<u8>) -> PacketBuf {
+        debug_assert_eq!(bytes.len(), header.frame_len());
+        self.used_bytes.fetch_add(charge(bytes.len()), Ordering::Relaxed);
         self.packets.fetch_add(1, Ordering::Relaxed);
         PacketBuf { bytes, header, pool: Arc::clone(self) }
     }
@@ -77,18 +92,31 @@ impl BufferPool {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits until the budget has room.
-    pub async fn room(&self) {
-        while !self.has_room() {
-            self.waiting.fetch_add(1, Ordering::SeqCst);
+    /// Waits until the budget has room for a read, in turn with the others that wait.
+    ///
+    /// What it gives is to be held during that one read, and no longer: while it is held nothing may be waited for.
+    pub async fn room(&self) -> Room<'_> {
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.has_room() {
+            return Room(self);
+        }
+        let _waiting = Waiting::begin(&self.waiting);
+        loop {
             let notified = self.room.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            // Between the first look and `enable` the last packet may have left: look again.
-            if !self.has_room() {
-                notified.await;
+            // The last packet may have left before we stood in line. Then it is the turn of who stands there longest.
+            self.call_next();
+            notified.await;
+            if self.has_room() {
+                return Room(self);
             }
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Wakes one of those who wait, if there is room for it. It wakes the next one when it has read.
+    fn call_next(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
+            self.room.notify_one();
         }
     }
 
@@ -100,11 +128,9 @@ impl BufferPool {
         let charged = charge(bytes.len());
         // A full spare queue frees the buffer.
         drop(self.spare[size as usize - 1].push(bytes));
-        let before = self.used_bytes.fetch_sub(charged, Ordering::SeqCst);
+        self.used_bytes.fetch_sub(charged, Ordering::SeqCst);
         self.packets.fetch_sub(1, Ordering::Relaxed);
-        if before - charged < self.budget_bytes && self.waiting.load(Ordering::SeqCst) > 0 {
-            self.room.notify_waiters();
-        }
+        self.call_next();
     }
 }
 
@@ -115,6 +141,32 @@ impl fmt::Debug for BufferPool {
             .field("bytes_in_flight", &self.bytes_in_flight())
             .field("packets_in_flight", &self.packets_in_flight())
             .finish_non_exhaustive()
+    }
+}
+
+/// The right to read once from the network. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Room<'a>(&'a BufferPool);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.call_next();
+    }
+}
+
+/// Counts somebody who waits, for as long as he does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -200,16 +252,57 @@ mod tests {
     async fn readers_wait_while_the_budget_is_spent() {
         let (header, frame) = ack_frame();
         let pool = BufferPool::new(frame.len());
-        pool.room().await;
+        drop(pool.room().await);
         let packet = pool.take(header, &frame);
         let waiter = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.room().await }
+            async move { drop(pool.room().await) }
         });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
         drop(packet);
         waiter.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_let_in_lets_in_the_next_and_who_gives_up_holds_nobody_up() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(1);
+        let packet = pool.take(header, &frame);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let waiters: Vec<_> = (0..10)
+            .map(|number| {
+                let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let room = pool.room().await;
+                    order.lock().unwrap().push(number);
+                    drop(room);
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(order.lock().unwrap().is_empty());
+        drop(packet);
+        // Called already, and gone before he could hear it.
+        waiters[0].abort();
+        waiters[4].abort();
+        for waiter in waiters {
+            waiter.await.ok();
+        }
+        assert_eq!(*order.lock().unwrap(), [1, 2, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(pool.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_comes_back_serves_every_framing_without_growing_beyond_its_frame() {
+        use crate::packet::Framing;
+        let pool = BufferPool::new(1 << 20);
+        for framing in [Framing::V0_9, Framing::V2025_12, Framing::V1_1, Framing::V2025_12] {
+            let header = FrameHeader { framing, size: PacketSize::Regular, mode: PacketMode::Mix, key_rotation: 0 };
+            let longest = Framing::V2025_12.header_len() + PacketSize::Regular.packet_len();
+            let packet = pool.take(header, &vec![0; header.frame_len()]);
+            assert!(packet.bytes.capacity() <= longest, "{}", packet.bytes.capacity());
+        }
     }
 
     #[test]

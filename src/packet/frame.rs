@@ -152,61 +152,145 @@ impl FrameHeader {
     }
 }
 
+/// Takes the frames that a [`FrameDecoder`] cuts.
+pub trait FrameSink {
+    /// An empty buffer for a frame that comes in pieces; any capacity will do.
+    fn buffer(&mut self, header: FrameHeader) -> Vec<u8>;
+    /// A frame that lies whole in what was fed.
+    fn whole(&mut self, header: FrameHeader, frame: &[u8]);
+    /// A frame that came in pieces, in the buffer that was given for it.
+    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>);
+}
+
+/// A sink that looks at each frame and keeps none.
+struct Look<F>(F);
+
+impl<F: FnMut(FrameHeader, &[u8])> FrameSink for Look<F> {
+    fn buffer(&mut self, _: FrameHeader) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn whole(&mut self, header: FrameHeader, frame: &[u8]) {
+        (self.0)(header, frame);
+    }
+
+    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>) {
+        (self.0)(header, &frame);
+    }
+}
+
 /// Cuts a byte stream into frames, whatever the pieces it arrives in.
 ///
-/// Holds at most one unfinished frame; its buffer grows only as bytes arrive, so a peer that sends a header and then
-/// nothing costs a few bytes.
+/// Holds at most one unfinished frame, in a buffer of the sink's that leaves with the frame: between two frames it has
+/// none. That buffer grows only as bytes arrive, so a peer that sends a header and then nothing costs a few bytes.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
-    partial: Vec<u8>,
+    stand: Stand,
+}
+
+/// Where in a frame the stream stands.
+#[derive(Debug, Default)]
+enum Stand {
+    #[default]
+    Between,
+    InHeader {
+        bytes: [u8; MAX_HEADER_LEN],
+        len: usize,
+    },
+    InPacket {
+        header: FrameHeader,
+        frame: Vec<u8>,
+    },
 }
 
 impl FrameDecoder {
-    /// Takes the next bytes of the stream and hands each completed frame (header and packet) to `sink`, in order.
+    /// Takes the next bytes of the stream and shows each completed frame (header and packet) to `look`, in order.
     ///
     /// # Errors
     /// At a bad frame header. The frames before it have been handed over; the decoder is of no further use.
-    pub fn feed(&mut self, input: &[u8], mut sink: impl FnMut(FrameHeader, &[u8])) -> Result<(), FrameError> {
-        let mut rest = self.complete_partial(input, &mut sink)?;
-        while let Some(header) = FrameHeader::decode(rest)? {
-            let Some((frame, after)) = rest.split_at_checked(header.frame_len()) else { break };
-            sink(header, frame);
-            rest = after;
+    pub fn feed(&mut self, input: &[u8], look: impl FnMut(FrameHeader, &[u8])) -> Result<(), FrameError> {
+        self.feed_into(input, &mut Look(look))
+    }
+
+    /// The same for a sink that keeps frames, and gives buffers for them.
+    ///
+    /// # Errors
+    /// As [`FrameDecoder::feed`].
+    pub fn feed_into(&mut self, mut input: &[u8], sink: &mut impl FrameSink) -> Result<(), FrameError> {
+        while !input.is_empty() {
+            input = match &mut self.stand {
+                Stand::Between => self.begin(input, sink)?,
+                Stand::InHeader { .. } => self.complete_header(input, sink)?,
+                Stand::InPacket { .. } => self.complete_packet(input, sink),
+            };
         }
-        self.partial.extend_from_slice(rest);
         Ok(())
     }
 
     /// Whether the stream stands in the middle of a frame.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        !self.partial.is_empty()
+        !matches!(self.stand, Stand::Between)
     }
 
-    /// Fills up the unfinished frame first; returns what of the input lies behind it.
-    fn complete_partial<'a>(
-        &mut self,
-        mut input: &'a [u8],
-        sink: &mut impl FnMut(FrameHeader, &[u8]),
-    ) -> Result<&'a [u8], FrameError> {
-        while self.is_mid_frame() && !input.is_empty() {
-            let header = FrameHeader::decode(&self.partial)?;
-            let wanted = header.map_or(self.partial.len() + 1, FrameHeader::frame_len);
-            let (now, later) = input.split_at(input.len().min(wanted - self.partial.len()));
-            self.partial.extend_from_slice(now);
-            input = later;
-            if let Some(header) = header
-                && self.partial.len() == header.frame_len()
-            {
-                sink(header, &self.partial);
-                // An idle connection keeps no buffer.
-                self.partial = Vec::new();
-            }
+    /// Takes whole frames as they lie there, and what is left as the beginning of one.
+    fn begin<'a>(&mut self, mut input: &'a [u8], sink: &mut impl FrameSink) -> Result<&'a [u8], FrameError> {
+        while let Some(header) = FrameHeader::decode(input)? {
+            let Some((frame, after)) = input.split_at_checked(header.frame_len()) else {
+                return Ok(self.begin_packet(header, input, sink));
+            };
+            sink.whole(header, frame);
+            input = after;
         }
-        // A header of which the last byte has just come may be a bad one.
-        FrameHeader::decode(&self.partial)?;
-        Ok(input)
+        if !input.is_empty() {
+            let mut bytes = [0; MAX_HEADER_LEN];
+            bytes[..input.len()].copy_from_slice(input);
+            self.stand = Stand::InHeader { bytes, len: input.len() };
+        }
+        Ok(&[])
     }
+
+    /// Adds one byte, which may be a bad one.
+    fn complete_header<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> Result<&'a [u8], FrameError> {
+        let (Stand::InHeader { bytes, len }, Some((next, after))) = (&mut self.stand, input.split_first()) else {
+            return Ok(input);
+        };
+        bytes[*len] = *next;
+        *len += 1;
+        let (bytes, len) = (*bytes, *len);
+        if let Some(header) = FrameHeader::decode(&bytes[..len])? {
+            self.begin_packet(header, &bytes[..len], sink);
+        }
+        Ok(after)
+    }
+
+    fn begin_packet<'a>(&mut self, header: FrameHeader, input: &[u8], sink: &mut impl FrameSink) -> &'a [u8] {
+        let mut frame = sink.buffer(header);
+        frame.clear();
+        append(&mut frame, input, header);
+        self.stand = Stand::InPacket { header, frame };
+        &[]
+    }
+
+    fn complete_packet<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
+        let Stand::InPacket { header, frame } = &mut self.stand else { return input };
+        let (now, after) = input.split_at(input.len().min(header.frame_len() - frame.len()));
+        append(frame, now, *header);
+        if frame.len() == header.frame_len() {
+            sink.assembled(*header, std::mem::take(frame));
+            self.stand = Stand::Between;
+        }
+        after
+    }
+}
+
+/// Grows by doubling, as vectors do, but never beyond the frame.
+fn append(frame: &mut Vec<u8>, bytes: &[u8], header: FrameHeader) {
+    let len = frame.len() + bytes.len();
+    if len > frame.capacity() {
+        frame.reserve_exact((2 * len).min(header.frame_len()) - frame.len());
+    }
+    frame.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -273,6 +357,64 @@ mod tests {
             prop_assert_eq!(result, at_once);
             prop_assert_eq!(pieces, whole);
         }
+    }
+
+    /// Keeps frames, and gives each buffer that comes back out again.
+    #[derive(Default)]
+    struct Keeper {
+        spare: Vec<Vec<u8>>,
+        given: usize,
+        assembled: Vec<Vec<u8>>,
+        whole: usize,
+    }
+
+    impl FrameSink for Keeper {
+        fn buffer(&mut self, _: FrameHeader) -> Vec<u8> {
+            self.given += 1;
+            self.spare.pop().unwrap_or_default()
+        }
+
+        fn whole(&mut self, _: FrameHeader, _: &[u8]) {
+            self.whole += 1;
+        }
+
+        fn assembled(&mut self, _: FrameHeader, frame: Vec<u8>) {
+            self.assembled.push(frame);
+        }
+    }
+
+    #[test]
+    fn a_split_frame_lies_in_a_buffer_of_the_sink_and_takes_it_along() {
+        let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+        let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
+        let old = Vec::with_capacity(header.frame_len());
+        let place = old.as_ptr();
+        sink.spare.push(old);
+        let bytes = frame(header, 5);
+        let cut = [frame(header, 3), bytes[..1].to_vec()].concat();
+        decoder.feed_into(&cut, &mut sink).unwrap();
+        assert_eq!((sink.whole, sink.given), (1, 0), "a byte of a header needs no buffer");
+        for piece in bytes[1..].chunks(700) {
+            assert!(decoder.is_mid_frame());
+            decoder.feed_into(piece, &mut sink).unwrap();
+        }
+        assert!(!decoder.is_mid_frame());
+        assert_eq!((sink.whole, sink.given, sink.assembled.len()), (1, 1, 1));
+        assert_eq!(sink.assembled[0], bytes);
+        assert_eq!(sink.assembled[0].as_ptr(), place, "neither copied nor allocated anew");
+    }
+
+    #[test]
+    fn a_buffer_grows_with_what_arrives_and_never_beyond_its_frame() {
+        let header = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
+        let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
+        for (fed, piece) in (1..).zip(frame(header, 0).chunks(100)) {
+            decoder.feed_into(piece, &mut sink).unwrap();
+            if let Stand::InPacket { frame, .. } = &decoder.stand {
+                assert!(frame.capacity() <= 2 * 100 * fed, "{} for {fed} pieces", frame.capacity());
+            }
+        }
+        assert_eq!(sink.assembled[0].capacity(), header.frame_len());
     }
 
     #[test]

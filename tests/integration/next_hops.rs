@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use nym_mixnode::config::{Source, settings};
+use nym_mixnode::node::NodeStatus;
 use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,12 +13,10 @@ use tokio::time::{sleep, timeout};
 use crate::support::{ACK, PATIENCE, RunningNode, Sink, packet_via, send};
 
 const LARGE: FrameHeader = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
-/// Of 33 KB each: more than the kernels' buffers and a queue hold.
-const LARGE_COUNT: u64 = 120;
 
 /// Sends until the other side hangs up; gives the bytes that were sent.
 async fn talk(mut stream: TcpStream) -> usize {
-    let junk = [b'x'; 1 << 14];
+    let junk = vec![b'x'; 1 << 14];
     let mut sent = 0;
     while let Ok(written) = stream.write(&junk).await {
         sent += written;
@@ -67,29 +66,31 @@ fn narrow_listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-async fn send_large(node: &RunningNode, next_hop: SocketAddr) -> TcpStream {
-    let frames: Vec<_> =
-        (0..LARGE_COUNT).map(|_| packet_via(&node.hop(), next_hop, Duration::ZERO, LARGE)).collect();
+async fn send_large(node: &RunningNode, next_hop: SocketAddr, count: u64) -> TcpStream {
+    let frames: Vec<_> = (0..count).map(|_| packet_via(&node.hop(), next_hop, Duration::ZERO, LARGE)).collect();
     send(node.address, &frames).await
 }
 
 #[tokio::test]
 async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more() {
-    const MEMORY: u64 = 16 << 20;
+    /// More than the kernels' buffers and the share hold.
+    const COUNT: u64 = 220;
+    /// Half of so small a budget, and one packet beyond it.
+    const SHARE: u64 = (2 << 20) + 33_500;
     let node = RunningNode::with(|values| {
-        values.set(&settings::MIX_MEMORY.about, "16MiB", &Source::Program);
+        values.set(&settings::MIX_MEMORY.about, "4MiB", &Source::Program);
         values.set(&settings::FORWARD_STALE_AFTER.about, "1h", &Source::Program);
-        values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "100ms", &Source::Program);
+        values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "1s", &Source::Program);
     })
     .await;
     let (_deaf, address) = narrow_listener();
-    let _connection = send_large(&node, address).await;
-    let all_settled = |status: &nym_mixnode::node::NodeStatus| {
+    let _connection = send_large(&node, address, COUNT).await;
+    let settled = |status: &NodeStatus| {
         let dropped: u64 = status.dropped.values().sum();
-        status.received == LARGE_COUNT && status.forwarded + dropped + MEMORY / 16 / 33_000 + 1 >= LARGE_COUNT
+        status.received == COUNT && status.in_flight * LARGE.frame_len() as u64 <= SHARE && dropped > 0
     };
-    let status = node.wait_for("what is over the share is dropped", all_settled).await;
-    assert!(status.dropped["next_hop_queue_full"] > LARGE_COUNT / 2, "{status:?}");
+    let status = node.wait_for("what is over the share is dropped", settled).await;
+    assert_eq!(status.dropped.keys().collect::<Vec<_>>(), ["next_hop_queue_full"], "{status:?}");
     let mut bystander = Sink::start().await;
     let other = packet_via(&node.hop(), bystander.address, Duration::ZERO, ACK);
     let _connection = send(node.address, &[other]).await;
@@ -99,6 +100,7 @@ async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more
 
 #[tokio::test]
 async fn a_next_hop_that_trickles_keeps_nothing_past_its_time() {
+    const COUNT: u64 = 120;
     let node = RunningNode::with(|values| {
         values.set(&settings::FORWARD_STALE_AFTER.about, "2s", &Source::Program);
     })
@@ -110,16 +112,14 @@ async fn a_next_hop_that_trickles_keeps_nothing_past_its_time() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                taken += count;
-                assert!(taken < LARGE_COUNT as usize * LARGE.frame_len() / 2, "so slow that it cannot get them all");
+                taken += count as u64;
+                assert!(taken < COUNT * LARGE.frame_len() as u64 / 2, "so slow that it cannot get them all");
                 sleep(Duration::from_millis(20)).await;
             }
         }
     });
-    let _connection = send_large(&node, address).await;
-    let status = node
-        .wait_for("nothing is kept", |status| status.received == LARGE_COUNT && status.in_flight <= 1)
-        .await;
+    let _connection = send_large(&node, address, COUNT).await;
+    let status = node.wait_for("nothing is kept", |status| status.received == COUNT && status.in_flight <= 1).await;
     assert!(status.dropped["next_hop_unreachable"] > 0, "{status:?}");
     assert!(!trickle.is_finished(), "it takes more all the while");
     trickle.abort();
