@@ -1,9 +1,8 @@
 //! The settings of the log, put into effect at the start and again at each SIGHUP.
 
 use std::convert::Infallible;
-use std::future::pending;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use super::load;
 use super::{Exit, Failure};
@@ -29,9 +28,7 @@ impl LogSettings {
     }
 
     /// Applies them again at each SIGHUP. What is wrong is told, and then all stays as it was.
-    pub(super) async fn follow(&self) -> Infallible {
-        // Whoever else waits for the signal tells when it cannot be received.
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return pending().await };
+    pub(super) async fn follow(&self, mut hangups: Signal) -> Infallible {
         loop {
             hangups.recv().await;
             match self.apply() {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use url::Url;
 
@@ -83,7 +84,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let per_packet = args.unsafe_per_packet_traces.then(PerPacket::by_flag).transpose();
     let per_packet = per_packet.map_err(|error| Failure::new(Exit::USAGE, error))?;
-    // Before anything else that takes time: no stop is to be missed.
+    // Before anything else that takes time: no stop is to be missed, and no SIGHUP is to end the node.
+    let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
     let log = LogSettings { home: home.clone(), id: args.node.id.clone(), overrides: overrides(&args) };
@@ -136,7 +138,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     tokio::select! {
         ended = node => ended,
         failure = stops.watch(stop) => Err(failure),
-        never = log.follow() => match never {},
+        never = log.follow(hangups) => match never {},
     }
 }
 
@@ -258,8 +260,7 @@ struct Stops {
 
 impl Stops {
     fn install(supervised: bool) -> Result<Self, Failure> {
-        let signals = StopSignals::new()
-            .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))?;
+        let signals = StopSignals::new().map_err(|error| no_signals(&error))?;
         Ok(Self { signals, supervisor_gone: supervised.then(end_of_standard_input) })
     }
 
@@ -280,6 +281,10 @@ impl Stops {
         let second = self.signals.next().await;
         Failure::new(exit_of(second), format_args!("stopped at once by a second signal, {second:?}"))
     }
+}
+
+fn no_signals(error: &io::Error) -> Failure {
+    Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}"))
 }
 
 async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {

@@ -17,8 +17,8 @@ use crate::packet::{DropReason, Scheduled};
 struct Shares {
     /// One queue: no next hop takes the room of the others.
     one: usize,
-    /// All queues of the node together. Where they hold more, only short ones take more: however many next hops are slow
-    /// at one time, the others lose nothing to them.
+    /// All queues of the node together. Where they hold more, only short ones take more: however many next hops are
+    /// slow at one time, the others lose nothing to them.
     all: usize,
     /// A short queue.
     short: usize,

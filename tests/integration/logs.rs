@@ -82,6 +82,26 @@ async fn a_running_node_takes_another_filter_and_refuses_a_bad_one_in_one_line()
 }
 
 #[tokio::test]
+async fn a_node_that_can_be_stopped_in_order_is_not_ended_by_a_hang_up() {
+    let files = without_directory().await;
+    let mut node = files.run(&[]);
+    let status = format!("/proc/{}/status", node.child.id().unwrap());
+    let caught = |signal: Signal, status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+    };
+    let status = eventually("stop signals are caught", async || {
+        fs::read_to_string(&status).ok().filter(|status| caught(Signal::TERM, status))
+    })
+    .await;
+    assert!(caught(Signal::HUP, &status), "{status}");
+    hang_up(&node);
+    node.http().await;
+    eventually("the hang-up is answered", async || node.log().contains("SIGHUP: the log's filter").then_some(())).await;
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
 async fn bad_filters_are_refused_in_one_line_wherever_they_come_from() {
     let files = without_directory().await;
     let refused = [
