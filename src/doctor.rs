@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::config::{Config, NodeHome, redacted};
 use crate::directory::{Client, Directory};
 use crate::keys::store::KeyFiles;
-use crate::limits::Remedy;
 
 /// How long a connection may take that is made to see whether it can be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,7 +85,7 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     let Patient { home, config, lacking } = patient;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys));
     tell(keys);
-    let running = local::running(config, identity.as_deref()).await;
+    let (running, files) = local::running(config, identity.as_deref()).await;
     local::bind(config, running).into_iter().for_each(&mut tell);
     for finding in network::announce(config, running, lacking.as_ref()).await {
         tell(finding);
@@ -99,7 +98,10 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
         Err(error) => (None, Err(error)),
     };
     let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
-    tell(local::descriptors(local::nofile(), &config.limits, next_hops, Remedy::here()));
+    tell(match files {
+        Some(files) => local::descriptors_of_node(&files, &config.limits, next_hops),
+        None => local::descriptors(&local::files_here(), &config.limits, next_hops),
+    });
     let targets = network::targets(config, topology.as_ref().ok()).await;
     for finding in network::egress(&targets).await {
         tell(finding);

@@ -10,7 +10,6 @@ use url::Url;
 use crate::config::NodeId;
 use crate::directory::{Client, ClientLimits, Directory};
 use crate::keys::store::{self, KeyFiles};
-use crate::limits::Remedy;
 use crate::telemetry::health::{self, AskError};
 
 use super::flags::NodeFlags;
@@ -70,10 +69,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             return Err(unhealthy(problem.message));
         }
     }
-    if let (Some(min), Some(nofile)) = (args.nofile_min, health.nofile)
+    if let (Some(min), Some(nofile)) = (args.nofile_min, health.limits.soft)
         && nofile < min
     {
-        let remedy = Remedy::here();
+        let remedy = health.limits.remedy;
         return Err(unhealthy(format_args!("the node may open {nofile} files at a time, fewer than {min}: {remedy}")));
     }
     say(io::stdout(), "ready")

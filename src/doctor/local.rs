@@ -8,7 +8,7 @@ use crate::config::{Config, LimitsConfig};
 use crate::keys::store::{self, KeyFiles};
 use crate::limits::{self, Remedy};
 use crate::listener::{self, BindError};
-use crate::telemetry::health;
+use crate::telemetry::health::{self, FileLimits};
 
 /// Whether the node runs now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,12 @@ pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
     }
 }
 
-pub(super) async fn running(config: &Config, identity: Option<&str>) -> Running {
-    let Some(url) = config.http.listen.and_then(health::url_of) else { return Running::Unknown };
+/// Whether the node runs, and how many files it may open if it does.
+pub(super) async fn running(config: &Config, identity: Option<&str>) -> (Running, Option<FileLimits>) {
+    let Some(url) = config.http.listen.and_then(health::url_of) else { return (Running::Unknown, None) };
     match health::ask(&url).await {
-        Ok(health) if Some(health.identity_key.as_str()) == identity => Running::Yes,
-        _ => Running::No,
+        Ok(health) if Some(health.identity_key.as_str()) == identity => (Running::Yes, Some(health.limits)),
+        _ => (Running::No, None),
     }
 }
 
@@ -61,20 +62,55 @@ pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     addresses.iter().map(check).collect()
 }
 
-pub(super) fn nofile() -> Rlimit {
-    getrlimit(Resource::Nofile)
+/// How many files a node may open that is started from here.
+pub(super) fn files_here() -> FileLimits {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let remedy = match Remedy::here() {
+        // Nobody knows from a shell who is going to start the node.
+        remedy @ Remedy::Shell => format!("{remedy}; for a unit of systemd, {}", Remedy::Systemd),
+        remedy => remedy.to_string(),
+    };
+    FileLimits { soft: current, hard: maximum, remedy }
 }
 
-/// Whether enough files can be open, which every connection is one of: as many as the node wants to raise its limit
-/// to, and as many as a network with this many announced addresses takes.
-pub(super) fn descriptors(limit: Rlimit, config: &LimitsConfig, next_hops: Option<usize>, remedy: Remedy) -> Finding {
-    let words = |limit: Option<u64>| limit.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
+/// Whether a node that is started with these limits can open enough files, which every connection is one of: as many as
+/// it wants to raise its limit to, and as many as a network with this many announced addresses takes.
+pub(super) fn descriptors(files: &FileLimits, config: &LimitsConfig, next_hops: Option<usize>) -> Finding {
+    let whose = "a node that is started from here may open";
+    judge(Judged { whose, may_have: files.hard, files, config, next_hops })
+}
+
+/// The same for a node that runs, which has raised its limit already.
+pub(super) fn descriptors_of_node(files: &FileLimits, config: &LimitsConfig, next_hops: Option<usize>) -> Finding {
+    let finding = judge(Judged { whose: "the node may open", may_have: files.soft, files, config, next_hops });
+    let could_have = files.hard.is_none_or(|hard| hard >= config.nofile);
+    match finding.level {
+        Level::Ok => finding,
+        _ if could_have && files.soft.is_some_and(|soft| soft < config.nofile) => {
+            finding.with_fix(format!("restart it: it then raises its limit to limits.nofile, {}", config.nofile))
+        }
+        _ => finding,
+    }
+}
+
+struct Judged<'a> {
+    whose: &'static str,
+    /// What the process has or can give itself.
+    may_have: Option<u64>,
+    files: &'a FileLimits,
+    config: &'a LimitsConfig,
+    next_hops: Option<usize>,
+}
+
+fn judge(Judged { whose, may_have, files, config, next_hops }: Judged<'_>) -> Finding {
+    let any = |limit: Option<u64>, none: &str| limit.map_or_else(|| none.to_owned(), |limit| limit.to_string());
+    let (soft, hard) = (any(files.soft, "any number of"), any(files.hard, "none"));
     let needed = next_hops.map(limits::descriptors_needed);
     let network = needed.map(|needed| format!("; this network takes about {needed}")).unwrap_or_default();
-    let message = format!("{} open files, and {} at most{network}", words(limit.current), words(limit.maximum));
-    let hard = limit.maximum.unwrap_or(u64::MAX);
-    if hard < config.nofile {
-        let finding = Finding::warning("descriptors", message, format!("the node wants {}: {remedy}", config.nofile));
+    let message = format!("{whose} {soft} files (hard limit {hard}){network}");
+    if may_have.is_some_and(|limit| limit < config.nofile) {
+        let fix = format!("the node wants {}: {}", config.nofile, files.remedy);
+        let finding = Finding::warning("descriptors", message, fix);
         return if config.nofile_strict { Finding { level: Level::Failed, ..finding } } else { finding };
     }
     match needed {
@@ -123,16 +159,24 @@ mod tests {
         assert!(foreign.level == Level::Failed && foreign.message.contains("--announce-host"), "{foreign:?}");
     }
 
+    fn limits(soft: Option<u64>, hard: Option<u64>) -> FileLimits {
+        FileLimits { soft, hard, remedy: Remedy::Docker.to_string() }
+    }
+
+    fn words(finding: &Finding) -> String {
+        format!("{}; {}", finding.message, finding.fix.clone().unwrap_or_default())
+    }
+
     #[test]
     fn too_few_descriptors_come_with_the_fix_for_the_place() {
-        let found = |maximum, nofile_strict, next_hops| {
-            let limit = Rlimit { current: Some(1024), maximum };
+        let found = |hard, nofile_strict, next_hops| {
             let config = LimitsConfig { nofile: 65_535, nofile_strict };
-            let finding = descriptors(limit, &config, next_hops, Remedy::Docker);
-            (finding.level, format!("{}; {}", finding.message, finding.fix.unwrap_or_default()))
+            let finding = descriptors(&limits(Some(1024), hard), &config, next_hops);
+            (finding.level, words(&finding))
         };
         for enough in [None, Some(65_535), Some(524_288)] {
-            assert_eq!(found(enough, true, Some(100)).0, Level::Ok, "{enough:?}");
+            let (level, words) = found(enough, true, Some(100));
+            assert!(level == Level::Ok && words.starts_with("a node that is started from here "), "{words}");
         }
         let (level, words) = found(Some(65_534), false, None);
         assert!(level == Level::Warning && words.contains("--ulimit nofile=65535:65535"), "{words}");
@@ -140,5 +184,20 @@ mod tests {
         let (level, words) = found(Some(524_288), false, Some(50_000));
         assert!(level == Level::Warning && words.contains("about 150128"), "{words}");
         assert!(words.contains("raise limits.nofile from 65535 to 150128"), "{words}");
+    }
+
+    #[test]
+    fn a_node_that_runs_has_what_it_has() {
+        let config = LimitsConfig { nofile: 65_535, nofile_strict: false };
+        let found = |soft, hard| descriptors_of_node(&limits(soft, hard), &config, Some(100));
+        for enough in [(None, None), (Some(65_535), Some(65_535)), (Some(70_000), None)] {
+            let finding = found(enough.0, enough.1);
+            assert!(finding.level == Level::Ok && finding.message.starts_with("the node may open "), "{finding:?}");
+        }
+        let low = found(Some(600), Some(600));
+        assert!(low.level == Level::Warning && words(&low).contains("--ulimit nofile=65535:65535"), "{low:?}");
+        assert!(low.message.starts_with("the node may open 600 files (hard limit 600)"), "{low:?}");
+        let older = found(Some(1024), Some(65_535));
+        assert!(older.level == Level::Warning && words(&older).contains("restart it"), "{older:?}");
     }
 }

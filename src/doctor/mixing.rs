@@ -1,5 +1,6 @@
 //! The proof: packets through the node and back.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::api::MixRegistration;
 use crate::directory::Client;
 use crate::probe::check::{self, FamilyReport, Label, Plan, Target};
 use crate::probe::own_address::{self, OwnAddressRequest};
-use crate::probe::{Prober, Registration};
+use crate::probe::{IpFamily, Prober, Registration};
 
 const MEAN_DELAY: Duration = Duration::from_millis(50);
 
@@ -25,7 +26,11 @@ pub(super) async fn probe(client: Client, entry: &MixRegistration, targets: &Tar
             return vec![Finding::warning("mixing", format!("cannot be tried from here: {reason}"), fix)];
         }
     };
-    vec![verdict("mixing IPv4", &report.ipv4), verdict("mixing IPv6", &report.ipv6)]
+    let announced = &report.target.addresses;
+    vec![
+        verdict("mixing IPv4", IpFamily::V4, &report.ipv4, announced),
+        verdict("mixing IPv6", IpFamily::V6, &report.ipv6, announced),
+    ]
 }
 
 async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Result<check::NodeReport, String> {
@@ -42,7 +47,7 @@ async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Res
     report.ok_or_else(|| "nothing was sent".to_owned())
 }
 
-fn verdict(check: &'static str, report: &FamilyReport) -> Finding {
+fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announced: &[SocketAddr]) -> Finding {
     match report {
         FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tried: {reason}")),
         FamilyReport::NotReached { after_s, reason } => {
@@ -51,11 +56,24 @@ fn verdict(check: &'static str, report: &FamilyReport) -> Finding {
                 .with_fix("check that the node's port is open from outside, and that packets may leave")
         }
         FamilyReport::Tested { counts, .. } if counts.is_lossless() => {
-            Finding::ok(check, format!("all {} packets came back", counts.sent))
+            Finding::ok(check, format!("all {} packets came back{}", counts.sent, way(family, announced)))
         }
         FamilyReport::Tested { counts, .. } => {
-            Finding::warning(check, format!("{} of {} packets lost", counts.lost, counts.sent), "look at its log")
+            let message = format!("{} of {} packets lost{}", counts.lost, counts.sent, way(family, announced));
+            Finding::warning(check, message, "look at its log")
         }
+    }
+}
+
+/// Which way the packets went, if that isn't told by the family alone: a node that has no address of a family can send
+/// over it nevertheless.
+fn way(family: IpFamily, announced: &[SocketAddr]) -> String {
+    let other = announced.iter().map(|address| IpFamily::of(address.ip()));
+    match other.reduce(|first, next| if next == family { next } else { first }) {
+        Some(other) if other != family => {
+            format!(": sent to it over {other}, for it announces no {family} address, and by it over {family}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -100,8 +118,21 @@ mod tests {
             (not_reached, Level::Failed, "refused"),
             (not_tested, Level::Ok, "no IPv6 here"),
         ] {
-            let finding = verdict("mixing", &report);
+            let finding = verdict("mixing", IpFamily::V6, &report, &["[2001:db8::1]:1789".parse().unwrap()]);
             assert!(finding.level == level && finding.message.contains(words), "{finding:?}");
+            assert!(!finding.message.contains("sent to it over"), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_family_that_only_leads_out_of_the_node_is_told() {
+        let (v4, v6): (SocketAddr, SocketAddr) = ("192.0.2.1:1".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap());
+        assert_eq!(
+            way(IpFamily::V6, &[v4]),
+            ": sent to it over IPv4, for it announces no IPv6 address, and by it over IPv6"
+        );
+        for announced in [&[v4, v6][..], &[v6, v4], &[v6]] {
+            assert_eq!(way(IpFamily::V6, announced), "");
         }
     }
 }

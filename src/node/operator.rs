@@ -18,6 +18,7 @@ use crate::config::{Config, HttpConfig, redacted};
 use crate::directory::HeartbeatState;
 use crate::forwarder::Policy;
 use crate::keys::NodeKeys;
+use crate::limits::Remedy;
 use crate::systemd::{Notice, ServiceManager};
 use crate::telemetry::http::{
     Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, Status, Subject, TopologyStatus,
@@ -310,6 +311,7 @@ impl Subject for View {
             limits: LimitsStatus {
                 nofile_soft: nofile.current,
                 nofile_hard: nofile.maximum,
+                nofile_remedy: Remedy::here().to_string(),
                 memory_bytes: self.facts.memory_bytes,
                 connections_max: self.facts.connections_max,
             },

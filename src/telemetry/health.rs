@@ -29,8 +29,22 @@ pub struct Health {
     pub ready: Answer,
     /// Its public identity key.
     pub identity_key: String,
-    /// Files that it may open at a time; none where there is no limit.
-    pub nofile: Option<u64>,
+    /// How many files it may open.
+    pub limits: FileLimits,
+}
+
+/// How many files a process may open at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FileLimits {
+    /// The limit that counts; none where there is none.
+    #[serde(rename = "nofile_soft")]
+    pub soft: Option<u64>,
+    /// What that can be raised to; none where there is none.
+    #[serde(rename = "nofile_hard")]
+    pub hard: Option<u64>,
+    /// How that is raised where the process runs.
+    #[serde(rename = "nofile_remedy")]
+    pub remedy: String,
 }
 
 /// Nobody told how the node is.
@@ -58,12 +72,7 @@ pub enum AskError {
 #[derive(Deserialize)]
 struct Facts {
     identity_key: String,
-    limits: Limits,
-}
-
-#[derive(Deserialize)]
-struct Limits {
-    nofile_soft: Option<u64>,
+    limits: FileLimits,
 }
 
 /// Asks the node that serves HTTP at `base`, within [`TIME_LIMIT`].
@@ -76,7 +85,7 @@ pub async fn ask(base: &Url) -> Result<Health, AskError> {
         let live = get(&client, base, "livez").await?;
         let ready = get(&client, base, "readyz").await?;
         let Facts { identity_key, limits } = get(&client, base, "status").await?;
-        Ok(Health { live, ready, identity_key, nofile: limits.nofile_soft })
+        Ok(Health { live, ready, identity_key, limits })
     };
     let too_late =
         || AskError::NoAnswer { url: base.clone(), reason: format!("not within {} s", TIME_LIMIT.as_secs()) };

@@ -145,6 +145,8 @@ pub struct LimitsStatus {
     pub nofile_soft: Option<u64>,
     /// Open files: what the soft limit can be raised to. None is no limit.
     pub nofile_hard: Option<u64>,
+    /// How the hard limit is raised where the node runs.
+    pub nofile_remedy: String,
     /// Bytes that all packets in the node may take together.
     pub memory_bytes: usize,
     /// Incoming connections in all.

@@ -51,6 +51,7 @@ impl Subject for Scripted {
             limits: LimitsStatus {
                 nofile_soft: Some(1024),
                 nofile_hard: None,
+                nofile_remedy: "raise it".to_owned(),
                 memory_bytes: 1 << 20,
                 connections_max: 16,
             },

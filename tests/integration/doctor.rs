@@ -4,9 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
+use tokio::process::Command;
 use url::Url;
 
-use super::process::{NodeFiles, RegistryProcess, own_address, program};
+use super::process::{NodeFiles, NodeProcess, RegistryProcess, own_address, program, program_at};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
 struct Examination {
     code: Option<i32>,
@@ -64,6 +67,29 @@ async fn a_node_that_runs_and_is_listed_mixes() {
     registry.freeze();
     let found = doctor(&files, &["--no-probe"]).await;
     assert_eq!((found.code, found.levels("directory")), (Some(1), vec!["failed"]), "{:#}", found.report);
+}
+
+#[tokio::test]
+async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    let http = own_address().to_string();
+    files.configure(&format!("http:\n  listen: \"{http}\""));
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert!(found.words("descriptors").contains("a node that is started from here may open"), "{:#}", found.report);
+
+    let limited = program_at("sh", &["-c", "ulimit -n 600; exec \"$@\"", "sh", PROGRAM]);
+    // Only the node is in a pod, as far as it can tell.
+    let in_a_pod = |command: &mut Command| _ = command.env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    let mut node = NodeProcess::of(limited, &files, &["--http-listen", &http], in_a_pod);
+    node.registered().await;
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert_eq!(found.levels("descriptors"), ["warning"], "{:#}", found.report);
+    for words in ["the node may open 600 files (hard limit 600)", "takes about 2048", "a pod cannot do it itself"] {
+        assert!(found.words("descriptors").contains(words), "{words}: {:#}", found.report);
+    }
+    assert!(!found.words("descriptors").contains("ulimit"), "{:#}", found.report);
 }
 
 #[tokio::test]
