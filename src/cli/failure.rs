@@ -75,6 +75,13 @@ impl Failure {
         self
     }
 
+    /// The same failure with other problems told before it.
+    #[must_use]
+    pub fn after(mut self, messages: impl IntoIterator<Item: fmt::Display>) -> Self {
+        self.lines.splice(0..0, messages.into_iter().map(one_line));
+        self
+    }
+
     /// The problems, each in one line.
     pub fn lines(&self) -> &[String] {
         &self.lines

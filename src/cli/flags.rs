@@ -159,8 +159,11 @@ pub(super) struct SettingFlags {
     #[arg(aliases = ["incentives--address", "incentives"])]
     incentives_address: Option<String>,
     /// URL of the directory server, which lists the nodes
-    #[arg(long, value_name = "URL", alias = "directory", help_heading = "Network")]
+    #[arg(long, value_name = "URL", help_heading = "Network")]
     validator: Option<String>,
+    /// The same, by its name in all other commands
+    #[arg(long, value_name = "URL", conflicts_with = "validator", help_heading = "Network", hide_short_help = true)]
+    directory: Option<String>,
     /// URL of the metrics server, if it isn't the directory's
     #[arg(long, value_name = "URL", help_heading = "Network")]
     metrics_server: Option<String>,
@@ -194,11 +197,12 @@ impl SettingFlags {
             let addresses = self.announce_host.iter().map(Host::to_string);
             values.set_list(&s::ANNOUNCE_ADDRESSES.about, addresses, &Source::Flag("--announce-host"));
         }
-        let flags: [(&'static About, _, _); 8] = [
+        let flags: [(&'static About, _, _); 9] = [
             (&s::NODE_LAYER.about, "--layer", &self.layer),
             (&s::NODE_LOCATION.about, "--location", &self.location),
             (&s::NODE_INCENTIVES_ADDRESS.about, "--incentives-address", &self.incentives_address),
             (&s::DIRECTORY_URL.about, "--validator", &self.validator),
+            (&s::DIRECTORY_URL.about, "--directory", &self.directory),
             (&s::DIRECTORY_METRICS_URL.about, "--metrics-server", &self.metrics_server),
             (&s::FORWARD_POLICY.about, "--forward-policy", &self.forward_policy),
             (&s::DIRECTORY_TOPOLOGY_REFRESH.about, "--topology-refresh", &self.topology_refresh),

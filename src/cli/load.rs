@@ -17,7 +17,8 @@ pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> R
 pub(super) fn load(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<(Values, Config), Failure> {
     let (layers, has_file) = layers(home, id, overrides);
     if !has_file && !layers.is_complete() {
-        return Err(without_file(home, id, layers.so_far()));
+        let missing = without_file(home, id, layers.so_far());
+        return Err(missing.after(layers.problems()));
     }
     Ok(layers.finish()?)
 }

@@ -67,6 +67,13 @@ impl Layers {
         if self.problems.is_empty() { Ok(self.values) } else { Err(ConfigErrors(self.problems)) }
     }
 
+    /// Everything that is wrong in any place, but for what is not set at all.
+    #[must_use]
+    pub fn problems(self) -> Vec<ConfigError> {
+        let all = self.finish().err().map(|errors| errors.0).unwrap_or_default();
+        all.into_iter().filter(|problem| !matches!(problem, ConfigError::Unset { .. })).collect()
+    }
+
     /// Parses and checks the settings.
     ///
     /// # Errors

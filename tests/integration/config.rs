@@ -137,6 +137,13 @@ fn everything_that_is_wrong_is_told_at_once_with_its_place() {
     for line in &expected {
         assert!(lines.iter().any(|told| told == line), "{line} is not in:\n{}", told.stderr);
     }
+    // Also where there is no file at all.
+    let bare = Home::new().run_with(&variables, &["config", "show", "--id", "mix"]);
+    let lines: Vec<_> = bare.stderr.lines().collect();
+    assert_eq!((bare.code, lines.len()), (78, 3), "{}", bare.stderr);
+    assert!([&expected[0], &expected[3]].iter().all(|line| bare.stderr.contains(*line)));
+    assert!(lines[2].contains("config.yaml does not exist") && lines[2].contains("init --id mix"), "{}", bare.stderr);
+
     let fixed = home_with(&settings::MIX_WORKERS.about, "2");
     let said = fixed.run(&["config", "check", "--id", "mix"]).ok().stdout;
     assert!(said.starts_with("ok: ") && said.contains(" 4 of them set "), "{said}");
@@ -166,6 +173,12 @@ fn a_password_comes_from_a_file_and_is_shown_nowhere() {
     home.run_with(&variables, &init).ok();
     let config = fs::read_to_string(home.0.path().join(".nym/mixnodes/other/config/config.yaml")).unwrap();
     assert!(!config.contains("s3cret") && config.contains("  #url: "), "{config}");
+    let typed = ["init", "--id", "third", "--host", "36.68.243.1", "--layer", "1"];
+    for flag in ["--directory", "--validator", "--directory-url"] {
+        let refused = home.run(&[&typed[..], &[flag, "http://me:s3cret@127.0.0.1:9/"]].concat());
+        refused.fails(64, &[&format!("{flag}: directory.url"), "***"]);
+        assert!(!refused.stderr.contains("s3cret"), "{}", refused.stderr);
+    }
     let exposed = [("NYM_MIXNODE_DIRECTORY_URL", "http://me:s3cret@127.0.0.1:9/")];
     let refused = home.run_with(&exposed, &["config", "check", "--id", "mix"]);
     refused.fails(78, &["***", "NYM_MIXNODE_DIRECTORY_URL_FILE"]);
