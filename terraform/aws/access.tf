@@ -2,7 +2,7 @@
 
 resource "aws_security_group" "node" {
   #checkov:skip=CKV2_AWS_5:it is attached to the instances
-  name        = "${var.node_id}-nym-${var.role}"
+  name        = "nym-${var.role}-${var.node_id}"
   description = "Mix packets in, nothing else; no SSH, Session Manager is the way in"
   vpc_id      = local.vpc_id
   tags        = merge(local.tags, { Name = var.node_id })

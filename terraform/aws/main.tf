@@ -39,6 +39,13 @@ data "aws_ami" "this" {
 data "aws_subnet" "given" {
   for_each = { for index, id in var.subnet_ids : tostring(index) => id }
   id       = each.value
+
+  lifecycle {
+    postcondition {
+      condition     = can(cidrhost(self.ipv6_cidr_block, 0))
+      error_message = "subnet_ids: ${self.id} has no IPv6 range, and nodes have an address of each family: give it one, or name a dual-stack subnet."
+    }
+  }
 }
 
 module "network" {
@@ -71,6 +78,14 @@ locals {
   ami_id   = var.ami_id == null ? one(data.aws_ami.this[*].id) : var.ami_id
   location = var.location == "" ? var.region : var.location
   log_name = "/nym-mixnode/${var.node_id}"
+
+  # What EC2 takes, which counts bytes, where `length` counts characters: four of base64 are three bytes.
+  user_data_limit = 16384
+  user_data_bytes = { for key, made in module.bootstrap : key => floor(length(replace(base64encode(made.user_data), "=", "")) * 3 / 4) }
+  # Packed only where it has to be, as with a collector: another version of Terraform might pack it otherwise, which
+  # would be another machine.
+  packed       = { for key, made in module.bootstrap : key => base64gzip(made.user_data) if local.user_data_bytes[key] > local.user_data_limit }
+  packed_bytes = { for key, packed in local.packed : key => floor(length(replace(packed, "=", "")) * 3 / 4) }
 }
 
 module "bootstrap" {
@@ -154,7 +169,8 @@ resource "aws_instance" "node" {
   ipv6_addresses              = [cidrhost(each.value.ipv6_subnet, parseint(substr(sha256(each.value.name), 0, 12), 16))]
   iam_instance_profile        = aws_iam_instance_profile.node.name
   ebs_optimized               = true
-  user_data                   = module.bootstrap[each.key].user_data
+  user_data                   = contains(keys(local.packed), each.key) ? null : module.bootstrap[each.key].user_data
+  user_data_base64            = lookup(local.packed, each.key, null)
   user_data_replace_on_change = true
   tags                        = merge(local.tags, { Name = each.value.name })
 
@@ -185,8 +201,8 @@ resource "aws_instance" "node" {
     }
 
     precondition {
-      condition     = length(module.bootstrap[each.key].user_data) <= 16384
-      error_message = "The user data has ${length(module.bootstrap[each.key].user_data)} bytes, EC2 takes 16384: shorten the collector's configuration or environment."
+      condition     = lookup(local.packed_bytes, each.key, 0) <= local.user_data_limit
+      error_message = "The user data has ${lookup(local.packed_bytes, each.key, 0)} bytes, although packed, and EC2 takes ${local.user_data_limit}: shorten the collector's configuration or environment."
     }
   }
 }

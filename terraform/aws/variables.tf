@@ -156,8 +156,18 @@ variable "collector" {
   default = null
 
   validation {
-    condition     = var.collector == null || can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.collector.image))
-    error_message = "collector.image has neither a tag nor a digest: write registry/name:version."
+    condition     = var.collector == null || can(regex("^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:[0-9a-f]{64}$|^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.collector.image))
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" has neither a tag nor a digest, or is no image: write registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || !endswith(try(var.collector.image, ""), ":latest")
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" is another image tomorrow: name a version, such as registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || can(keys(yamldecode(var.collector.configuration)))
+    error_message = "collector.configuration is no YAML of receivers, processors and exporters: read it from a file, such as file(\"collector.yaml\")."
   }
 }
 
@@ -249,18 +259,38 @@ variable "subnet_ids" {
   description = "Public dual-stack subnets to use, all of one VPC. A network is made when there are none."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-z]{8,32}$", id))])
+    error_message = "subnet_ids = ${jsonencode(var.subnet_ids)}: a subnet looks like subnet-0123456789abcdef0. Leave it empty to have a network made."
+  }
 }
 
 variable "vpc_cidr" {
-  description = "The private IPv4 range of the network that is made."
+  description = "The private IPv4 range of the network that is made, a /16 to /20."
   type        = string
   default     = "10.89.0.0/16"
+
+  validation {
+    condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.).*/(1[6-9]|20)$", var.vpc_cidr)) && can(cidrhost(var.vpc_cidr, 0))
+    error_message = "vpc_cidr = \"${var.vpc_cidr}\": give a private range from /16 to /20, such as 10.89.0.0/16."
+  }
 }
 
 variable "zones" {
   description = "The availability zones to use in the network that is made; up to three of the region's own when empty."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for zone in var.zones : startswith(zone, var.region) && can(regex("^[a-z-]+[0-9]+[a-z]$", zone))])
+    error_message = "zones = ${jsonencode(var.zones)} are not all availability zones of region = \"${var.region}\": they look like ${var.region}a. Leave zones empty to have up to three of them."
+  }
+
+  validation {
+    condition     = length(var.zones) == 0 || length(var.subnet_ids) == 0
+    error_message = "zones and subnet_ids are both set: the subnets say in which zones the nodes are. Leave one of the two out."
+  }
 }
 
 variable "root_volume_gib" {
@@ -278,6 +308,11 @@ variable "kms_key_id" {
   description = "The ARN of the KMS key for disks and logs; the account's and the service's own keys when null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.kms_key_id == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_id))
+    error_message = "kms_key_id = \"${coalesce(var.kms_key_id, "-")}\" is no ARN of a key: it looks like arn:aws:kms:eu-central-1:123456789012:key/…; an alias would ask for new disks at each plan."
+  }
 }
 
 variable "session_manager" {
@@ -307,4 +342,14 @@ variable "tags" {
   description = "Tags of all that is made."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.tags : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value)) && !startswith(lower(name), "aws:")])
+    error_message = "tags = ${jsonencode(var.tags)}: a name has 1 to 128 and a value up to 256 letters, digits, spaces and _ . : / = + - @, and names with aws: are Amazon's own."
+  }
+
+  validation {
+    condition     = length(var.tags) <= 45
+    error_message = "tags has ${length(var.tags)} tags: AWS takes 50, of which this module has some itself. Leave it at 45."
+  }
 }

@@ -194,6 +194,16 @@ variable "log_options" {
   description = "Options of the log driver, such as `awslogs-group`."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.log_options : can(regex("^[a-z][a-z0-9-]*$", name)) && can(regex("^[A-Za-z0-9._/:@=,+-]+$", value))])
+    error_message = "log_options = ${jsonencode(var.log_options)}: a name consists of small letters, digits and -, and a value of letters, digits and . _ / : @ = , + -, such as awslogs-group = \"/nym-mixnode/winston\"."
+  }
+
+  validation {
+    condition     = var.log_driver != "none" || length(var.log_options) == 0
+    error_message = "log_options = ${jsonencode(var.log_options)}, but log_driver is \"none\", which takes no options: name the driver, or leave the options out."
+  }
 }
 
 variable "collector" {
@@ -205,7 +215,17 @@ variable "collector" {
   default = null
 
   validation {
-    condition     = var.collector == null || can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.collector.image))
-    error_message = "collector.image has neither a tag nor a digest: write registry/name:version."
+    condition     = var.collector == null || can(regex("^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:[0-9a-f]{64}$|^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.collector.image))
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" has neither a tag nor a digest, or is no image: write registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || !endswith(try(var.collector.image, ""), ":latest")
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" is another image tomorrow: name a version, such as registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || can(keys(yamldecode(var.collector.configuration)))
+    error_message = "collector.configuration is no YAML of receivers, processors and exporters: read it from a file, such as file(\"collector.yaml\")."
   }
 }

@@ -39,9 +39,33 @@ resource "google_compute_firewall" "telemetry" {
   }
 }
 
+# The way in where one is asked for: from Google's proxy alone, which lets in whom the project's roles name.
+resource "google_compute_firewall" "iap_ssh" {
+  count = var.iap_ssh ? 1 : 0
+
+  name          = "${local.tag}-ssh"
+  description   = "SSH by Identity-Aware Proxy"
+  network       = data.google_compute_subnetwork.this.network
+  direction     = "INGRESS"
+  source_ranges = ["35.235.240.0/20"]
+  target_tags   = [local.tag]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["22"]
+  }
+}
+
 # The network that a subnetwork belongs to, given or made.
 data "google_compute_subnetwork" "this" {
   self_link = local.subnetwork
+
+  lifecycle {
+    postcondition {
+      condition     = length(var.subnet_ids) == 0 || (self.stack_type == "IPV4_IPV6" && self.ipv6_access_type == "EXTERNAL")
+      error_message = "subnet_ids: ${local.subnetwork} has no external IPv6 addresses, and nodes have an address of each family: `gcloud compute networks subnets update` with --stack-type IPV4_IPV6 --ipv6-access-type EXTERNAL gives it some."
+    }
+  }
 }
 
 resource "google_service_account" "node" {

@@ -1,3 +1,12 @@
+locals {
+  shell = {
+    for key, node in local.nodes : key => join("", [
+      "gcloud compute ssh ${node.resource} --zone ${node.zone} --project ${google_service_account.node.project} --tunnel-through-iap",
+      var.iap_ssh ? "" : "   # only with iap_ssh = true, which opens port 22 to that proxy",
+    ])
+  }
+}
+
 output "announce_ipv4" {
   description = "The public IPv4 addresses, by node. They outlive the machines."
   value       = { for key, node in local.nodes : node.name => google_compute_address.ipv4[key].address }
@@ -24,16 +33,16 @@ output "zones" {
 }
 
 output "shell" {
-  description = "How to get a shell on a machine, by node. There is no rule for SSH: make one for Google's proxy (35.235.240.0/20) while you need it."
-  value       = { for node in local.nodes : node.name => "gcloud compute ssh ${node.resource} --zone ${node.zone} --tunnel-through-iap" }
+  description = "How to get a shell on a machine, by node. It needs `iap_ssh = true`, without which no port is open for it."
+  value       = { for key, node in local.nodes : node.name => local.shell[key] }
 }
 
 output "logs" {
   description = "How to look at the logs, by node; on the machine it is `journalctl -u nym-mixnode`."
   value = {
     for key, node in local.nodes : node.name => var.cloud_logging ?
-    "gcloud logging read 'logName:gcplogs-docker-driver AND jsonPayload.instance.name=\"${node.resource}\"' --freshness 1h" :
-    "gcloud compute ssh ${node.resource} --zone ${node.zone} --tunnel-through-iap --command 'sudo journalctl -fu ${module.bootstrap[key].unit}'"
+    "gcloud logging read 'logName:gcplogs-docker-driver AND jsonPayload.instance.name=\"${node.resource}\"' --freshness 1h --project ${google_service_account.node.project}" :
+    "${local.shell[key]}   # then: sudo journalctl -fu ${module.bootstrap[key].unit}"
   }
 }
 

@@ -6,6 +6,12 @@ variable "node_id" {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", var.node_id))
     error_message = "node_id = \"${var.node_id}\" is no node id: use 1 to 63 letters, digits, - and _, the first a letter or a digit, such as \"winston-smithnode\"."
   }
+
+  # Google's names begin with a letter, do not end in -, and have 63 characters, of which the parts of a node need 18.
+  validation {
+    condition     = can(regex("^[A-Za-z]([A-Za-z0-9_-]{0,43}[A-Za-z0-9])?$", var.node_id))
+    error_message = "node_id = \"${var.node_id}\" gives no names that Google takes: use at most 45 characters, the first a letter, the last a letter or a digit."
+  }
 }
 
 variable "image" {
@@ -156,8 +162,18 @@ variable "collector" {
   default = null
 
   validation {
-    condition     = var.collector == null || can(regex("(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.collector.image))
-    error_message = "collector.image has neither a tag nor a digest: write registry/name:version."
+    condition     = var.collector == null || can(regex("^[a-z0-9][a-z0-9._:/-]*[a-z0-9](:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:[0-9a-f]{64}$|^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.collector.image))
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" has neither a tag nor a digest, or is no image: write registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || !endswith(try(var.collector.image, ""), ":latest")
+    error_message = "collector.image = \"${try(var.collector.image, "")}\" is another image tomorrow: name a version, such as registry/name:0.155.0."
+  }
+
+  validation {
+    condition     = var.collector == null || can(keys(yamldecode(var.collector.configuration)))
+    error_message = "collector.configuration is no YAML of receivers, processors and exporters: read it from a file, such as file(\"collector.yaml\")."
   }
 }
 
@@ -189,7 +205,7 @@ variable "node_count" {
 }
 
 variable "region" {
-  description = "The region, such as `europe-west3`; the provider has to work in the same."
+  description = "The region, such as `europe-west3`."
   type        = string
 
   validation {
@@ -239,12 +255,22 @@ variable "subnet_ids" {
     condition     = length(var.subnet_ids) <= 1
     error_message = "subnet_ids has ${length(var.subnet_ids)} subnetworks: a subnetwork covers all zones of its region, name one."
   }
+
+  validation {
+    condition     = alltrue([for link in var.subnet_ids : strcontains(link, "/regions/${var.region}/subnetworks/")])
+    error_message = "subnet_ids = ${jsonencode(var.subnet_ids)} is no self link of a subnetwork in region = \"${var.region}\": it ends in /projects/PROJECT/regions/${var.region}/subnetworks/NAME."
+  }
 }
 
 variable "subnet_cidr" {
   description = "The private IPv4 range of the network that is made."
   type        = string
   default     = "10.89.0.0/20"
+
+  validation {
+    condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.).*/(8|9|1[0-9]|2[0-9])$", var.subnet_cidr)) && can(cidrhost(var.subnet_cidr, 0))
+    error_message = "subnet_cidr = \"${var.subnet_cidr}\": give a private range of at least a /29, such as 10.89.0.0/20."
+  }
 }
 
 variable "zones" {
@@ -265,7 +291,7 @@ variable "root_disk_gib" {
 }
 
 variable "disk_type" {
-  description = "The type of the disks; C4 and N4 machines need `hyperdisk-balanced`."
+  description = "The type of the disks; N4, C4 and C4D machines need `hyperdisk-balanced`."
   type        = string
   default     = "pd-balanced"
 
@@ -273,12 +299,28 @@ variable "disk_type" {
     condition     = contains(["pd-balanced", "pd-ssd", "hyperdisk-balanced"], var.disk_type)
     error_message = "disk_type = \"${var.disk_type}\": choose pd-balanced, pd-ssd or hyperdisk-balanced."
   }
+
+  validation {
+    condition     = can(regex("^(n4|c4|c4d)-", var.machine_type)) ? startswith(var.disk_type, "hyperdisk-") : !(startswith(var.machine_type, "n2-") && startswith(var.disk_type, "hyperdisk-"))
+    error_message = "disk_type = \"${var.disk_type}\" does not fit machine_type = \"${var.machine_type}\": n4, c4 and c4d take hyperdisk-balanced alone, n2 takes pd-balanced or pd-ssd."
+  }
 }
 
 variable "kms_key_id" {
   description = "The Cloud KMS key for disks; Google's own key when null."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.kms_key_id == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key_id))
+    error_message = "kms_key_id = \"${coalesce(var.kms_key_id, "-")}\" is no key: it looks like projects/PROJECT/locations/europe-west3/keyRings/RING/cryptoKeys/KEY."
+  }
+}
+
+variable "iap_ssh" {
+  description = "Let Identity-Aware Proxy, and nobody else, reach port 22, for `terraform output shell`. Who logs in needs `roles/iap.tunnelResourceAccessor`, `roles/compute.osAdminLogin`, and `roles/iam.serviceAccountUser` on the nodes' account."
+  type        = bool
+  default     = false
 }
 
 variable "cloud_logging" {
@@ -288,7 +330,17 @@ variable "cloud_logging" {
 }
 
 variable "labels" {
-  description = "Labels of all that is made."
+  description = "Labels of the machines, disks and addresses."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.labels : can(regex("^[\\p{Ll}\\p{Lo}][\\p{Ll}\\p{Lo}\\p{N}_-]{0,62}$", name)) && can(regex("^[\\p{Ll}\\p{Lo}\\p{N}_-]{0,63}$", value))])
+    error_message = "labels = ${jsonencode(var.labels)}: names and values have up to 63 small letters, digits, _ and -, and a name begins with a letter."
+  }
+
+  validation {
+    condition     = length(var.labels) <= 60
+    error_message = "labels has ${length(var.labels)} labels: Google takes 64, of which this module has some itself. Leave it at 60."
+  }
 }

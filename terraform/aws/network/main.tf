@@ -23,13 +23,15 @@ resource "aws_internet_gateway" "this" {
 }
 
 resource "aws_subnet" "this" {
+  #checkov:skip=CKV_AWS_130:off unless asked for, and mixnodes are reached from everywhere
   for_each = { for index, zone in var.zones : zone => index }
 
-  vpc_id            = aws_vpc.this.id
-  availability_zone = each.key
-  cidr_block        = cidrsubnet(var.cidr, 8, each.value)
-  ipv6_cidr_block   = cidrsubnet(aws_vpc.this.ipv6_cidr_block, 8, each.value)
-  tags              = merge(var.tags, { Name = "${var.name}-${each.key}" })
+  vpc_id                  = aws_vpc.this.id
+  availability_zone       = each.key
+  cidr_block              = cidrsubnet(var.cidr, 8, each.value)
+  ipv6_cidr_block         = cidrsubnet(aws_vpc.this.ipv6_cidr_block, 8, each.value)
+  map_public_ip_on_launch = var.public_ipv4
+  tags                    = merge(var.tags, { Name = "${var.name}-${each.key}" })
 }
 
 resource "aws_route_table" "this" {
@@ -50,8 +52,9 @@ resource "aws_route" "ipv6" {
 }
 
 resource "aws_route_table_association" "this" {
-  for_each = aws_subnet.this
+  # Not by the subnets, which nothing is known of when a disk of keys is imported into an empty state.
+  for_each = toset(var.zones)
 
-  subnet_id      = each.value.id
+  subnet_id      = aws_subnet.this[each.key].id
   route_table_id = aws_route_table.this.id
 }

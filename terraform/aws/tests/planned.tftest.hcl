@@ -204,3 +204,88 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
     error_message = "telemetry is taken from elsewhere"
   }
 }
+
+run "user_data_that_fits_is_plain" {
+  command = plan
+
+  variables {
+    location = "Zürich, 2. Stock"
+  }
+
+  assert {
+    condition     = strcontains(aws_instance.node["1"].user_data, "Zürich, 2. Stock")
+    error_message = "nobody can read it"
+  }
+
+  assert {
+    condition     = length(local.packed) == 0
+    error_message = "it is packed without need"
+  }
+}
+
+# EC2 counts bytes: each é is one character, and two of them.
+run "user_data_is_counted_in_bytes_and_packed_where_it_has_to_be" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = join("", concat(["receivers: {} # "], [for i in range(500) : "éééééééééé"])) }
+  }
+
+  assert {
+    condition     = local.user_data_bytes["1"] == length(module.bootstrap["1"].user_data) + 5000
+    error_message = "${local.user_data_bytes["1"]} bytes are counted in ${length(module.bootstrap["1"].user_data)} characters"
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].user_data_base64 == base64gzip(module.bootstrap["1"].user_data)
+    error_message = "EC2 would refuse it"
+  }
+}
+
+run "nodes_go_around_the_given_subnets" {
+  command = plan
+
+  variables {
+    node_count = 3
+    subnet_ids = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+  }
+
+  override_data {
+    target = data.aws_subnet.given["0"]
+    values = { id = "subnet-0123456789abcdef0", ipv6_cidr_block = "2a05:d014:1234:5600::/64", vpc_id = "vpc-0123456789abcdef0", availability_zone = "eu-central-1a" }
+  }
+
+  override_data {
+    target = data.aws_subnet.given["1"]
+    values = { id = "subnet-0123456789abcdef1", ipv6_cidr_block = "2a05:d014:1234:5601::/64", vpc_id = "vpc-0123456789abcdef0", availability_zone = "eu-central-1b" }
+  }
+
+  assert {
+    condition     = [for node in aws_instance.node : node.subnet_id] == ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1", "subnet-0123456789abcdef0"]
+    error_message = "they do not"
+  }
+
+  assert {
+    condition     = [for node in aws_instance.node : substr(one(node.ipv6_addresses), 0, 19)] == ["2a05:d014:1234:5600", "2a05:d014:1234:5601", "2a05:d014:1234:5600"]
+    error_message = "an address is not of its subnet"
+  }
+
+  assert {
+    condition     = length(module.network) == 0
+    error_message = "a network is made"
+  }
+}
+
+run "the_key_disk_is_in_the_zone_of_its_machine" {
+  command = plan
+
+  variables {
+    node_count = 2
+    zones      = ["eu-central-1b", "eu-central-1c"]
+  }
+
+  assert {
+    condition     = [for disk in aws_ebs_volume.keys : disk.availability_zone] == ["eu-central-1b", "eu-central-1c"] && output.zones == { winston-smithnode = "eu-central-1b", winston-smithnode-2 = "eu-central-1c" }
+    error_message = "they cannot be attached"
+  }
+}

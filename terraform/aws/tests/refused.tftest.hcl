@@ -23,6 +23,10 @@ mock_provider "aws" {
     defaults = { id = "ami-0123456789abcdef0" }
   }
 
+  mock_data "aws_subnet" {
+    defaults = { availability_zone = "eu-central-1a", ipv6_cidr_block = "2a05:d014:1234:5600::/64" }
+  }
+
   mock_resource "aws_vpc" {
     defaults = { ipv6_cidr_block = "2a05:d014:1234:5600::/56" }
   }
@@ -454,8 +458,194 @@ run "user_data_too_large" {
   command = plan
 
   variables {
-    collector = { image = "collector:1", configuration = join("", [for i in range(1024) : "0123456789abcdef"]) }
+    collector = { image = "collector:1", configuration = join("", concat(["receivers: {} # "], [for i in range(400) : sha512(tostring(i))])) }
   }
 
   expect_failures = [aws_instance.node["1"]]
+}
+
+run "image_with_capitals" {
+  command = plan
+
+  variables {
+    image = "registry.example/Nym:0.1.0"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "collector_of_tomorrow" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:latest", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_that_is_no_image" {
+  command = plan
+
+  variables {
+    collector = { image = "my collector:1", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_port_but_no_tag" {
+  command = plan
+
+  variables {
+    collector = { image = "registry.example:5000/collector", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_without_yaml" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "receivers: [" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_path_for_its_configuration" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "collector.yaml" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "tag_of_amazon" {
+  command = plan
+
+  variables {
+    tags = { "aws:name" = "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "tag_with_a_sign" {
+  command = plan
+
+  variables {
+    tags = { "cost<center" = "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "tag_too_long" {
+  command = plan
+
+  variables {
+    tags = { cost = join("", [for i in range(257) : "x"]) }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "too_many_tags" {
+  command = plan
+
+  variables {
+    tags = { for i in range(46) : "tag${i}" => "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "zone_of_another_region" {
+  command = plan
+
+  variables {
+    zones = ["eu-west-1a"]
+  }
+
+  expect_failures = [var.zones]
+}
+
+run "region_for_a_zone" {
+  command = plan
+
+  variables {
+    zones = ["eu-central-1"]
+  }
+
+  expect_failures = [var.zones]
+}
+
+run "zones_beside_subnets" {
+  command = plan
+
+  variables {
+    zones      = ["eu-central-1a"]
+    subnet_ids = ["subnet-0123456789abcdef0"]
+  }
+
+  expect_failures = [var.zones]
+}
+
+run "subnet_by_name" {
+  command = plan
+
+  variables {
+    subnet_ids = ["public-a"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "public_range" {
+  command = plan
+
+  variables {
+    vpc_cidr = "36.68.0.0/16"
+  }
+
+  expect_failures = [var.vpc_cidr]
+}
+
+run "range_too_small" {
+  command = plan
+
+  variables {
+    vpc_cidr = "10.89.0.0/24"
+  }
+
+  expect_failures = [var.vpc_cidr]
+}
+
+run "key_by_alias" {
+  command = plan
+
+  variables {
+    kms_key_id = "alias/disks"
+  }
+
+  expect_failures = [var.kms_key_id]
+}
+
+run "subnet_without_ipv6" {
+  command = plan
+
+  variables {
+    subnet_ids = ["subnet-0123456789abcdef0"]
+  }
+
+  override_data {
+    target = data.aws_subnet.given
+    values = { ipv6_cidr_block = "", vpc_id = "vpc-0123456789abcdef0", availability_zone = "eu-central-1a" }
+  }
+
+  expect_failures = [data.aws_subnet.given["0"]]
 }

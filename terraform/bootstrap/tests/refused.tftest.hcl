@@ -366,3 +366,106 @@ run "wait_without_end" {
 
   expect_failures = [var.key_disk_wait]
 }
+
+run "image_with_capitals" {
+  command = plan
+
+  variables {
+    image = "registry.example/Nym:0.1.0"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "collector_of_tomorrow" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:latest", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_that_is_no_image" {
+  command = plan
+
+  variables {
+    collector = { image = "my collector:1", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_port_but_no_tag" {
+  command = plan
+
+  variables {
+    collector = { image = "registry.example:5000/collector", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_without_yaml" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "receivers: [" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_path_for_its_configuration" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "collector.yaml" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "log_options_without_a_driver" {
+  command = plan
+
+  variables {
+    log_options = { awslogs-group = "g" }
+  }
+
+  expect_failures = [var.log_options]
+}
+
+run "log_option_with_a_space" {
+  command = plan
+
+  variables {
+    log_driver  = "awslogs"
+    log_options = { awslogs-group = "g --privileged" }
+  }
+
+  expect_failures = [var.log_options]
+}
+
+run "log_option_that_systemd_would_fill_in" {
+  command = plan
+
+  variables {
+    log_driver  = "awslogs"
+    log_options = { awslogs-group = "%H" }
+  }
+
+  expect_failures = [var.log_options]
+}
+
+run "log_option_with_capitals" {
+  command = plan
+
+  variables {
+    log_driver  = "awslogs"
+    log_options = { Group = "g" }
+  }
+
+  expect_failures = [var.log_options]
+}

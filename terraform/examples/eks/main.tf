@@ -20,6 +20,11 @@ data "aws_availability_zones" "available" {
 locals {
   name   = "mixnet"
   policy = "arn:${data.aws_partition.current.partition}:iam::aws:policy"
+
+  addon_policies = {
+    network = "AmazonEKS_CNI_Policy"
+    volumes = "service-role/AmazonEBSCSIDriverPolicy"
+  }
 }
 
 module "network" {
@@ -27,6 +32,8 @@ module "network" {
 
   name  = local.name
   zones = slice(data.aws_availability_zones.available.names, 0, min(3, length(data.aws_availability_zones.available.names)))
+  # EKS makes no group of machines in public subnets without it.
+  public_ipv4 = true
 }
 
 resource "aws_kms_key" "secrets" {
@@ -42,6 +49,8 @@ resource "aws_eks_cluster" "this" {
   name                      = local.name
   role_arn                  = aws_iam_role.cluster.arn
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+  # All of them are add-ons, in addons.tf, which EKS keeps current.
+  bootstrap_self_managed_addons = false
 
   access_config {
     authentication_mode                         = "API"
@@ -70,7 +79,7 @@ resource "aws_eks_cluster" "this" {
 resource "aws_security_group" "packets" {
   #checkov:skip=CKV2_AWS_5:it is attached by the launch template
   name        = "${local.name}-packets"
-  description = "Mix packets in"
+  description = "Mix packets in, and out over IPv6"
   vpc_id      = module.network.vpc_id
 }
 
@@ -88,16 +97,34 @@ resource "aws_security_group_rule" "packets" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
+# The group that EKS makes for a cluster of IPv4 lets nothing out over IPv6, and next hops are any nodes of the network,
+# on any port that they announce.
+#trivy:ignore:AVD-AWS-0104
+resource "aws_security_group_rule" "egress" {
+  #checkov:skip=CKV_AWS_382:nodes announce ports of their own choosing
+  for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
+
+  security_group_id = aws_security_group.packets.id
+  type              = "egress"
+  description       = "Next hops, directory, image registry"
+  protocol          = "-1"
+  from_port         = 0
+  to_port           = 0
+  cidr_blocks       = each.key == "ipv4" ? [each.value] : null
+  ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
+}
+
 #trivy:ignore:AVD-AWS-0130
 resource "aws_launch_template" "nodes" {
-  #checkov:skip=CKV_AWS_341:the CSI driver's pods read the metadata through one hop more
   #checkov:skip=CKV_AWS_88:a mixnode is reached from everywhere
   name_prefix = "${local.name}-"
 
+  # Mixnodes have the host's network and reach the metadata, which tell their addresses. For all other pods it is one hop
+  # too far, so that none of them gets the rights of the machine.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
-    http_put_response_hop_limit = 2
+    http_put_response_hop_limit = 1
   }
 
   network_interfaces {
@@ -143,42 +170,8 @@ resource "aws_eks_node_group" "mixnodes" {
     version = aws_launch_template.nodes.latest_version
   }
 
-  depends_on = [aws_iam_role_policy_attachment.nodes]
+  # Without them, and without their rights, no machine becomes ready.
+  depends_on = [aws_eks_addon.machines, aws_iam_role_policy_attachment.nodes]
 }
 
 # For the volumes of the keys.
-resource "aws_eks_addon" "volumes" {
-  cluster_name = aws_eks_cluster.this.name
-  addon_name   = "aws-ebs-csi-driver"
-  depends_on   = [aws_eks_node_group.mixnodes]
-}
-
-resource "aws_iam_role" "cluster" {
-  name_prefix = "${local.name}-cluster-"
-
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "eks.amazonaws.com" } }]
-  })
-}
-
-resource "aws_iam_role_policy_attachment" "cluster" {
-  role       = aws_iam_role.cluster.name
-  policy_arn = "${local.policy}/AmazonEKSClusterPolicy"
-}
-
-resource "aws_iam_role" "nodes" {
-  name_prefix = "${local.name}-nodes-"
-
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.amazonaws.com" } }]
-  })
-}
-
-resource "aws_iam_role_policy_attachment" "nodes" {
-  for_each = toset(["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly", "service-role/AmazonEBSCSIDriverPolicy"])
-
-  role       = aws_iam_role.nodes.name
-  policy_arn = "${local.policy}/${each.value}"
-}

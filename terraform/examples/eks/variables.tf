@@ -1,6 +1,11 @@
 variable "directory_url" {
   description = "The directory of the network to join."
   type        = string
+
+  validation {
+    condition     = can(regex("^https?://[][A-Za-z0-9.:_-]+(/[A-Za-z0-9._~/-]*)?$", var.directory_url))
+    error_message = "directory_url = \"${var.directory_url}\" is no directory: give its URL without user, query and fragment, such as \"http://directory.example:8081\"."
+  }
 }
 
 variable "image" {
@@ -8,8 +13,13 @@ variable "image" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
+    condition     = can(regex("^[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
     error_message = "image = \"${var.image}\" has no tag: write registry/name:0.1.0."
+  }
+
+  validation {
+    condition     = !endswith(var.image, ":latest")
+    error_message = "image = \"${var.image}\" is another image tomorrow: name a version, such as registry/name:0.1.0."
   }
 }
 
@@ -38,4 +48,9 @@ variable "region" {
   description = "The AWS region."
   type        = string
   default     = "eu-central-1"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region = \"${var.region}\" is no region: it looks like eu-central-1."
+  }
 }

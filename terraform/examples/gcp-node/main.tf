@@ -12,4 +12,5 @@ module "node" {
   image         = var.image
   directory_url = var.directory_url
   region        = var.region
+  iap_ssh       = var.iap_ssh
 }

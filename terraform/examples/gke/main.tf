@@ -5,8 +5,14 @@ provider "google" {
   region  = var.region
 }
 
+data "google_compute_zones" "available" {
+  region = var.region
+  status = "UP"
+}
+
 locals {
-  name = "mixnet"
+  name  = "mixnet"
+  zones = slice(data.google_compute_zones.available.names, 0, min(3, var.node_count, length(data.google_compute_zones.available.names)))
 }
 
 resource "google_compute_network" "this" {
@@ -72,7 +78,7 @@ resource "google_container_cluster" "this" {
   # The first pool cannot be shaped, so there is none.
   remove_default_node_pool = true
   initial_node_count       = 1
-  deletion_protection      = true
+  deletion_protection      = var.deletion_protection
 
   network               = google_compute_network.this.id
   subnetwork            = google_compute_subnetwork.this.id
@@ -112,11 +118,12 @@ resource "google_container_cluster" "this" {
 # The old metadata are switched off, but not where the scanner looks for it.
 #trivy:ignore:AVD-GCP-0048
 resource "google_container_node_pool" "mixnodes" {
-  name     = "mixnodes"
-  cluster  = google_container_cluster.this.id
-  location = var.region
-  # In each of the region's zones.
-  node_count = ceil(var.node_count / 3)
+  name           = "mixnodes"
+  cluster        = google_container_cluster.this.id
+  location       = var.region
+  node_locations = local.zones
+  # In each of the zones.
+  node_count = ceil(var.node_count / max(1, length(local.zones)))
 
   management {
     auto_repair  = true
@@ -149,14 +156,23 @@ resource "google_container_node_pool" "mixnodes" {
       enable_integrity_monitoring = true
     }
 
-    # Thousands of nodes may knock at once after a restart.
+    # Thousands of nodes may knock at once after a restart: the node asks for a queue of 1024 connections. Half-open
+    # ones, for which GKE has no setting, are carried by SYN cookies.
     linux_node_config {
       sysctls = {
-        "net.core.somaxconn"           = "4096"
-        "net.ipv4.tcp_max_syn_backlog" = "4096"
+        "net.core.somaxconn" = "4096"
       }
     }
   }
+
+  lifecycle {
+    precondition {
+      condition     = length(local.zones) > 0
+      error_message = "region = \"${var.region}\" has no zones: `gcloud compute regions list` shows the regions that there are."
+    }
+  }
+
+  depends_on = [google_project_iam_member.nodes]
 }
 
 resource "google_service_account" "nodes" {

@@ -3,6 +3,11 @@ output "kubeconfig" {
   value       = "gcloud container clusters get-credentials ${google_container_cluster.this.name} --region ${var.region} --project ${var.project}"
 }
 
+output "storage_class" {
+  description = "Makes the class of the volumes that the keys lie on. Run it at the top of the repository."
+  value       = "kubectl apply -f terraform/examples/gke/storage-class.yaml"
+}
+
 output "helm_install" {
   description = "Installs the mixnodes, each with the address of its machine. Run it at the top of the repository."
   value = join(" ", [
@@ -14,6 +19,8 @@ output "helm_install" {
     "--set network.mode=hostNetwork",
     "--set network.hostNetwork.cloud=gcp",
     "--set-string nodeSelector.nym-mixnode=true",
+    "--set persistence.storageClass=nym-keys",
+    "--set persistence.accessMode=ReadWriteOncePod",
   ])
 }
 

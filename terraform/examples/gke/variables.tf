@@ -1,11 +1,21 @@
 variable "project" {
   description = "The Google Cloud project."
   type        = string
+
+  validation {
+    condition     = can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project = \"${var.project}\" is no project: give its id, as `gcloud projects list` shows it, not its name or number."
+  }
 }
 
 variable "directory_url" {
   description = "The directory of the network to join."
   type        = string
+
+  validation {
+    condition     = can(regex("^https?://[][A-Za-z0-9.:_-]+(/[A-Za-z0-9._~/-]*)?$", var.directory_url))
+    error_message = "directory_url = \"${var.directory_url}\" is no directory: give its URL without user, query and fragment, such as \"http://directory.example:8081\"."
+  }
 }
 
 variable "image" {
@@ -13,8 +23,13 @@ variable "image" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z0-9][a-z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
+    condition     = can(regex("^[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
     error_message = "image = \"${var.image}\" has no tag: write registry/name:0.1.0."
+  }
+
+  validation {
+    condition     = !endswith(var.image, ":latest")
+    error_message = "image = \"${var.image}\" is another image tomorrow: name a version, such as registry/name:0.1.0."
   }
 }
 
@@ -29,7 +44,7 @@ variable "admin_cidr" {
 }
 
 variable "node_count" {
-  description = "Mixnodes, each on a machine of its own."
+  description = "Mixnodes, each on a machine of its own. There are as many machines in each of up to three zones: a multiple of 3 leaves none idle."
   type        = number
   default     = 3
 
@@ -39,8 +54,19 @@ variable "node_count" {
   }
 }
 
+variable "deletion_protection" {
+  description = "Refuse to delete the cluster. Apply with false before `terraform destroy`."
+  type        = bool
+  default     = true
+}
+
 variable "region" {
   description = "The region."
   type        = string
   default     = "europe-west3"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region = \"${var.region}\" is no region: it looks like europe-west3."
+  }
 }

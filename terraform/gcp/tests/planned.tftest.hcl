@@ -201,3 +201,65 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
     error_message = "telemetry is taken from elsewhere"
   }
 }
+
+run "no_port_is_open_for_a_shell" {
+  command = plan
+
+  assert {
+    condition     = length(google_compute_firewall.iap_ssh) == 0
+    error_message = "port 22 is open"
+  }
+
+  assert {
+    condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap   # only with iap_ssh = true, which opens port 22 to that proxy"
+    error_message = "the command would not work, and does not say so"
+  }
+
+  assert {
+    condition     = strcontains(output.logs["winston-smithnode"], "--project p")
+    error_message = "the logs of another project are read"
+  }
+}
+
+run "a_shell_is_let_in_from_the_proxy_alone" {
+  command = plan
+
+  variables {
+    iap_ssh = true
+  }
+
+  assert {
+    condition     = google_compute_firewall.iap_ssh[0].source_ranges == toset(["35.235.240.0/20"]) && one(google_compute_firewall.iap_ssh[0].allow).ports == tolist(["22"]) && google_compute_firewall.iap_ssh[0].target_tags == toset(google_compute_instance.node["1"].tags)
+    error_message = "it is let in from elsewhere, or not at all"
+  }
+
+  assert {
+    condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap"
+    error_message = "the command is another"
+  }
+}
+
+run "the_longest_name_still_fits" {
+  command = plan
+
+  variables {
+    node_id    = "x12345678901234567890123456789012345678901234"
+    role       = "registry"
+    node_count = 64
+    collector  = { image = "collector:1", configuration = "receivers: {}" }
+    iap_ssh    = true
+  }
+
+  assert {
+    condition = alltrue([for name in concat(
+      [for rule in google_compute_firewall.packets : rule.name],
+      [google_compute_firewall.telemetry[0].name, google_compute_firewall.iap_ssh[0].name],
+      [for disk in google_compute_disk.keys : disk.name],
+      [for address in google_compute_address.ipv4 : address.name],
+      [for address in google_compute_address.ipv6 : address.name],
+      [for node in google_compute_instance.node : node.name],
+      flatten([for node in google_compute_instance.node : node.tags]),
+    ) : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", name))])
+    error_message = "Google would refuse a name"
+  }
+}

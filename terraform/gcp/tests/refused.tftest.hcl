@@ -427,3 +427,198 @@ run "two_subnetworks" {
 
   expect_failures = [var.subnet_ids]
 }
+
+run "image_with_capitals" {
+  command = plan
+
+  variables {
+    image = "registry.example/Nym:0.1.0"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "collector_of_tomorrow" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:latest", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_that_is_no_image" {
+  command = plan
+
+  variables {
+    collector = { image = "my collector:1", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_port_but_no_tag" {
+  command = plan
+
+  variables {
+    collector = { image = "registry.example:5000/collector", configuration = "receivers: {}" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_without_yaml" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "receivers: [" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "collector_with_a_path_for_its_configuration" {
+  command = plan
+
+  variables {
+    collector = { image = "collector:1", configuration = "collector.yaml" }
+  }
+
+  expect_failures = [var.collector]
+}
+
+run "node_id_that_begins_with_a_digit" {
+  command = plan
+
+  variables {
+    node_id = "9lives"
+  }
+
+  expect_failures = [var.node_id]
+}
+
+run "node_id_that_ends_with_an_underscore" {
+  command = plan
+
+  variables {
+    node_id = "winston_"
+  }
+
+  expect_failures = [var.node_id]
+}
+
+run "node_id_too_long_for_google" {
+  command = plan
+
+  variables {
+    node_id = "x123456789012345678901234567890123456789012345"
+  }
+
+  expect_failures = [var.node_id]
+}
+
+run "label_with_capitals" {
+  command = plan
+
+  variables {
+    labels = { Owner = "x" }
+  }
+
+  expect_failures = [var.labels]
+}
+
+run "label_value_with_a_space" {
+  command = plan
+
+  variables {
+    labels = { owner = "a b" }
+  }
+
+  expect_failures = [var.labels]
+}
+
+run "too_many_labels" {
+  command = plan
+
+  variables {
+    labels = { for i in range(61) : "label${i}" => "x" }
+  }
+
+  expect_failures = [var.labels]
+}
+
+run "region_of_another_cloud" {
+  command = plan
+
+  variables {
+    region = "eu-central-1"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "subnetwork_of_another_region" {
+  command = plan
+
+  variables {
+    subnet_ids = ["https://www.googleapis.com/compute/v1/projects/p/regions/us-east1/subnetworks/s"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "public_range" {
+  command = plan
+
+  variables {
+    subnet_cidr = "36.68.0.0/20"
+  }
+
+  expect_failures = [var.subnet_cidr]
+}
+
+run "machine_that_takes_no_persistent_disk" {
+  command = plan
+
+  variables {
+    machine_type = "n4-highcpu-2"
+  }
+
+  expect_failures = [var.disk_type]
+}
+
+run "machine_that_takes_no_hyperdisk" {
+  command = plan
+
+  variables {
+    disk_type = "hyperdisk-balanced"
+  }
+
+  expect_failures = [var.disk_type]
+}
+
+run "key_by_name" {
+  command = plan
+
+  variables {
+    kms_key_id = "disks"
+  }
+
+  expect_failures = [var.kms_key_id]
+}
+
+run "subnetwork_without_ipv6" {
+  command = plan
+
+  variables {
+    subnet_ids = ["https://www.googleapis.com/compute/v1/projects/p/regions/europe-west3/subnetworks/s"]
+  }
+
+  override_data {
+    target = data.google_compute_subnetwork.this
+    values = { network = "n", stack_type = "IPV4_ONLY" }
+  }
+
+  expect_failures = [data.google_compute_subnetwork.this]
+}

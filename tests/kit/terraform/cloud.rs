@@ -1,5 +1,5 @@
 //! The AWS module with the newest real provider that is to be had, against a stand-in of AWS that keeps what it makes;
-//! and the values of the Google module against Google's own description of its API.
+//! and the values that are planned for Google against its own descriptions of its APIs.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use super::examples::{commands, made, plan};
 use super::tool::{Provider, Terraform};
 use crate::part::part;
 use crate::waiting::eventually;
@@ -146,9 +147,15 @@ fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
         !refused.status.success() && said.contains("aws_ebs_volume.keys") && said.contains("prevent_destroy"),
         "{said}"
     );
-    terraform.run("apply", &["state", "rm", "module.node.aws_ebs_volume.keys"]);
-    let told = terraform.run("apply", &destroy);
+    let told = terraform.type_in("apply", &commands("aws-node", "terraform destroy"));
     assert!(told.contains("Destroy complete"), "{told}");
+
+    // Who handed the disk over again goes on with it.
+    let id = keys["id"].as_str().unwrap();
+    terraform.type_in("apply", &commands("aws-node", "terraform import").replace("vol-0123456789abcdef0", id));
+    let told = terraform.run("apply", &["plan"]);
+    assert!(!told.contains("# module.node.aws_ebs_volume.keys"), "the disk is changed or made anew: {told}");
+    assert!(told.lines().any(|line| line.contains("volume_id ") && line.contains(id)), "another disk: {told}");
 }
 
 #[test]
@@ -162,20 +169,20 @@ fn aws_makes_a_network_with_its_directory() {
     let own = "provider \"aws\" {\n  region = var.region\n}\n";
     assert!(text.contains(own), "{text}");
     fs::write(main, text.replace(own, &provider(&aws))).unwrap();
-    terraform.init(example);
-    let image = ["-var", "image=registry.example/nym-mixnode:0.1.0"];
-    terraform.run(example, &[["apply", "-auto-approve"], image].concat());
-    let told = terraform.run(example, &[["plan", "-detailed-exitcode"], image].concat());
+    terraform.type_in(example, &commands("aws-network", "terraform init"));
+    let told = terraform.run(example, &["plan", "-detailed-exitcode"]);
     assert!(told.contains("No changes"), "it is never at rest: {told}");
     let probe = terraform.run(example, &["output", "-raw", "does_it_mix"]);
     let directory = terraform.run(example, &["output", "-raw", "directory_url"]);
     assert!(directory.starts_with("http://") && directory.ends_with(":8081"), "{directory}");
     assert_eq!(probe, format!("nym-mixnode probe --directory {directory}"));
+    let told = terraform.type_in(example, &commands("aws-network", "terraform destroy"));
+    assert!(told.contains("Destroy complete"), "{told}");
 }
 
 #[test]
 fn google_would_take_the_planned_values() {
-    let api: Value = serde_json::from_str(&fs::read_to_string(part("google-api")).unwrap()).unwrap();
+    let apis = google();
     let terraform = Terraform::new(Provider::Schemas);
     let folder = terraform.folder("plan");
     fs::create_dir(&folder).unwrap();
@@ -188,29 +195,64 @@ fn google_would_take_the_planned_values() {
     terraform.run("plan", &["init"]);
     terraform.run("plan", &["plan", "-out=planned"]);
     let plan: Value = serde_json::from_str(&terraform.run("plan", &["show", "-json", "planned"])).unwrap();
-    let mut check = Check { schemas: &api["schemas"], checked: 0, wrong: Vec::new() };
+    let mut check = Check::new(&apis);
     let mut modules = vec![&plan["planned_values"]["root_module"]];
     while let Some(module) = modules.pop() {
-        module["resources"].as_array().into_iter().flatten().for_each(|resource| check.resource(resource));
+        for resource in module["resources"].as_array().into_iter().flatten() {
+            check.resource(resource["address"].as_str().unwrap(), &resource["values"]);
+        }
         modules.extend(module["child_modules"].as_array().into_iter().flatten());
     }
     assert_eq!(check.wrong, Vec::<String>::new());
     assert!(check.checked > 60, "only {} values were checked", check.checked);
 }
 
-/// Compares values with the enumerations and patterns of Google's description.
+#[test]
+fn google_would_take_what_the_examples_plan() {
+    let apis = google();
+    for (example, least) in [("gcp-node", 30), ("gcp-network", 200), ("two-clouds", 60), ("gke", 40)] {
+        let mut check = Check::new(&apis);
+        for (address, values) in made(plan(example), "") {
+            check.resource(address, values);
+        }
+        assert_eq!(check.wrong, Vec::<String>::new(), "{example}");
+        assert!(check.checked >= least, "{example}: only {} values were checked", check.checked);
+    }
+}
+
+/// Which names of resources are whose.
+const GOOGLE: [(&str, &str); 2] = [("google_compute_", "compute.v1.json"), ("google_container_", "container.v1.json")];
+
+/// Google's descriptions of its APIs, by the resources that they make.
+fn google() -> Vec<(&'static str, Value)> {
+    let folder = part("google-api");
+    let read = |file: &str| serde_json::from_str(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+    GOOGLE.map(|(prefix, file)| (prefix, read(file))).into()
+}
+
+/// Compares values with the enumerations, patterns and lists of names in Google's descriptions.
 struct Check<'a> {
+    apis: &'a [(&'static str, Value)],
+    /// Of the API that the resource belongs to.
     schemas: &'a Value,
     checked: usize,
     wrong: Vec<String>,
 }
 
-impl Check<'_> {
-    fn resource(&mut self, resource: &Value) {
-        let Some(kind) = resource["type"].as_str().unwrap().strip_prefix("google_compute_") else { return };
-        let schema = &self.schemas[camel(&format!("_{kind}"))];
-        if schema.is_object() {
-            self.value(resource["address"].as_str().unwrap(), schema, &resource["values"]);
+impl<'a> Check<'a> {
+    fn new(apis: &'a [(&'static str, Value)]) -> Self {
+        Self { apis, schemas: &Value::Null, checked: 0, wrong: Vec::new() }
+    }
+
+    fn resource(&mut self, address: &str, values: &Value) {
+        let path = address.rsplit_once(".google_").map_or(address.to_owned(), |(_, own)| format!("google_{own}"));
+        for (prefix, api) in self.apis {
+            let Some((kind, _)) = path.strip_prefix(prefix).and_then(|own| own.split_once('.')) else { continue };
+            self.schemas = &api["schemas"];
+            let schema = &self.schemas[camel(&format!("_{kind}"))];
+            if schema.is_object() {
+                self.value(address, schema, values);
+            }
         }
     }
 
@@ -224,6 +266,7 @@ impl Check<'_> {
                     }
                 }
             }
+            Value::Object(fields) => fields.keys().for_each(|name| self.name(path, &schema, name)),
             Value::Array(items) => {
                 let schema = if schema["items"].is_object() { schema["items"].clone() } else { schema };
                 for item in items {
@@ -232,6 +275,16 @@ impl Check<'_> {
             }
             Value::String(text) => self.text(path, &schema, text),
             _ => {}
+        }
+    }
+
+    /// The names of a map, where the description lists those that there are, as for the settings of a kernel.
+    fn name(&mut self, path: &str, schema: &Value, name: &str) {
+        let described = schema["description"].as_str().unwrap_or_default();
+        let Some((_, listed)) = described.split_once("The following parameters are supported. ") else { return };
+        self.checked += 1;
+        if !listed.split_whitespace().any(|one| one == name) {
+            self.wrong.push(format!("{path}.{name} is none of {listed}"));
         }
     }
 
@@ -259,6 +312,8 @@ fn property(schema: &Value, name: &str) -> Option<Value> {
         "boot_disk" | "attached_disk" => "disks",
         "service_account" => "serviceAccounts",
         "image" => "sourceImage",
+        "node_config" => "config",
+        "node_locations" => "locations",
         _ => "",
     };
     let plain = if own.is_empty() { camel(name) } else { own.to_owned() };

@@ -1,11 +1,19 @@
-//! The examples: each can be planned, and its README shows the plan's summary.
+//! The examples: each can be planned, its README shows the plan's summary and gives up every disk of keys, and those of
+//! clusters have what the chart needs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
 
 use super::tool::{Provider, Terraform};
-use crate::cluster::helm_program;
+use crate::cluster::{cluster, helm_program};
 use crate::part::root;
+
+const EXAMPLES: [&str; 7] = ["aws-node", "gcp-node", "aws-network", "gcp-network", "two-clouds", "eks", "gke"];
 
 /// What the clouds would say, as far as a plan depends on it.
 const CLOUDS: &str = r#"
@@ -20,6 +28,9 @@ mock_provider "aws" {
   mock_data "aws_subnet" {
     defaults = { availability_zone = "eu-central-1a", ipv6_cidr_block = "2a05:d014:1234:5600::/64" }
   }
+  mock_resource "aws_subnet" {
+    defaults = { id = "subnet-0123456789abcdef0" }
+  }
   mock_resource "aws_vpc" {
     defaults = { ipv6_cidr_block = "2a05:d014:1234:5600::/56", cidr_block = "10.89.0.0/16" }
   }
@@ -27,9 +38,11 @@ mock_provider "aws" {
 "#;
 const GOOGLE: &str = r#"
 mock_provider "google" {
-  override_during = plan
   mock_data "google_compute_zones" {
     defaults = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c"] }
+  }
+  mock_data "google_compute_subnetwork" {
+    defaults = { stack_type = "IPV4_IPV6", ipv6_access_type = "EXTERNAL" }
   }
 }
 "#;
@@ -42,50 +55,124 @@ fn variables(example: &str) -> String {
         ("directory_url", "\"http://directory.example:8081\""),
         ("admin_cidr", "\"198.51.100.7/32\""),
     ];
-    let declared = fs::read_to_string(root().join("terraform/examples").join(example).join("variables.tf")).unwrap();
+    let declared = fs::read_to_string(folder(example).join("variables.tf")).unwrap();
     let asked = all.iter().filter(|(name, _)| declared.contains(&format!("variable \"{name}\"")));
     asked.flat_map(|(name, value)| ["  ", name, " = ", value, "\n"]).collect()
 }
 
+fn folder(example: &str) -> PathBuf {
+    root().join("terraform/examples").join(example)
+}
+
+fn readme(example: &str) -> String {
+    fs::read_to_string(folder(example).join("README.md")).unwrap()
+}
+
+/// The commands in the README of which this is a part.
+pub(super) fn commands(example: &str, part: &str) -> String {
+    let readme = readme(example);
+    let mut blocks = readme.split("```shell\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.find(|block| block.contains(part)).expect(part).to_owned()
+}
+
+/// What Terraform would do with the example, as it says it in JSON.
+pub(super) fn plan(example: &str) -> &'static Value {
+    static PLANS: OnceLock<BTreeMap<&str, Value>> = OnceLock::new();
+    let plans = PLANS.get_or_init(|| {
+        let terraform = Terraform::new(Provider::Schemas);
+        EXAMPLES.map(|example| (example, planned(&terraform, example))).into()
+    });
+    &plans[example]
+}
+
+fn planned(terraform: &Terraform, example: &str) -> Value {
+    let module = format!("examples/{example}");
+    let versions = fs::read_to_string(folder(example).join("versions.tf")).unwrap();
+    let mut clouds = String::new();
+    for (provider, mock) in [("hashicorp/aws", CLOUDS), ("hashicorp/google", GOOGLE)] {
+        clouds += if versions.contains(provider) { mock } else { "" };
+    }
+    if example == "two-clouds" {
+        clouds = clouds.replace("europe-west3", "europe-west4");
+    }
+    let run = format!("{clouds}\nvariables {{\n{}}}\n\nrun \"plan\" {{\n  command = plan\n}}\n", variables(example));
+    let tests = terraform.folder(&module).join("tests");
+    fs::create_dir_all(&tests).unwrap();
+    fs::write(tests.join("plan.tftest.hcl"), run).unwrap();
+    terraform.init(&module);
+    let told = terraform.run(&module, &["test", "-verbose", "-json", "-filter=tests/plan.tftest.hcl"]);
+    let said = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    said.filter(|line| line["type"] == "test_plan").map(|mut line| line["test_plan"].take()).next().expect(&told)
+}
+
+/// The addresses and values of the resources of this kind that the example makes; of all of them for an empty kind.
+pub(super) fn made<'a>(plan: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
+    let changes = plan["resource_changes"].as_array().unwrap().iter();
+    let made = changes.filter(|change| change["change"]["actions"][0] == "create");
+    let wanted = made.filter(|change| kind.is_empty() || change["type"] == kind);
+    wanted.map(|change| (change["address"].as_str().unwrap(), &change["change"]["after"])).collect()
+}
+
 #[test]
 fn each_example_can_be_planned_and_shows_the_summary() {
-    let terraform = Terraform::new(Provider::Schemas);
-    for example in ["aws-node", "gcp-node", "aws-network", "gcp-network", "two-clouds", "eks", "gke"] {
-        let module = format!("examples/{example}");
-        let versions = fs::read_to_string(terraform.folder(&module).join("versions.tf")).unwrap();
-        let mut clouds = String::new();
-        for (provider, mock) in [("hashicorp/aws", CLOUDS), ("hashicorp/google", GOOGLE)] {
-            clouds += if versions.contains(provider) { mock } else { "" };
-        }
-        if example == "two-clouds" {
-            clouds = clouds.replace("europe-west3", "europe-west4");
-        }
-        let run =
-            format!("{clouds}\nvariables {{\n{}}}\n\nrun \"plan\" {{\n  command = plan\n}}\n", variables(example));
-        let tests = terraform.folder(&module).join("tests");
-        fs::create_dir_all(&tests).unwrap();
-        fs::write(tests.join("plan.tftest.hcl"), run).unwrap();
-        terraform.init(&module);
-        let told = terraform.run(&module, &["test", "-verbose"]);
-        let summary =
-            told.lines().map(str::trim).find(|line| line.starts_with("Plan: ")).unwrap_or_else(|| panic!("{told}"));
-        let installs = charts_taken(&told);
-        assert_eq!(installs, usize::from(["eks", "gke"].contains(&example)), "{example}: {told}");
-        let readme = fs::read_to_string(root().join("terraform").join(&module).join("README.md")).unwrap_or_default();
-        assert!(readme.contains(summary), "{example}: the README does not show `{summary}`");
+    for example in EXAMPLES {
+        let summary = format!("Plan: {} to add, 0 to change, 0 to destroy.", made(plan(example), "").len());
+        assert!(readme(example).contains(&summary), "{example}: the README does not show `{summary}`");
     }
 }
 
-/// How often an output says to install the chart, which has to take it.
-fn charts_taken(told: &str) -> usize {
-    let said = told.lines().filter_map(|line| line.split_once("\"helm install "));
-    let commands: Vec<_> = said.filter_map(|(_, rest)| rest.split('"').next()).collect();
-    for command in &commands {
-        let words = command.split_whitespace();
-        let rendered = Command::new(helm_program()).arg("template").args(words).current_dir(root()).output();
-        let rendered = rendered.expect("helm");
-        let (objects, error) = (String::from_utf8_lossy(&rendered.stdout), String::from_utf8_lossy(&rendered.stderr));
-        assert!(objects.contains("image: registry.example/nym-mixnode:0.1.0\n"), "{command}: {error}{objects}");
+#[test]
+fn each_example_says_how_to_give_up_every_disk_of_keys() {
+    for example in EXAMPLES {
+        let disks = ["aws_ebs_volume", "google_compute_disk"].map(|kind| made(plan(example), kind)).concat();
+        // `terraform state rm` takes all of a resource by its address without an index.
+        let disks: BTreeSet<_> = disks.iter().map(|(address, _)| address.rsplit_once('[').unwrap().0).collect();
+        let end = commands(example, "terraform destroy");
+        let given_up: BTreeSet<_> = end.split('\'').skip(1).step_by(2).collect();
+        assert_eq!(given_up, disks, "{example}");
     }
-    commands.len()
+}
+
+/// The addresses of the machines are those of the pods, and the volumes of the keys stay.
+#[test]
+fn clusters_are_such_as_the_chart_needs() {
+    for (example, port) in [("eks", "aws_security_group_rule"), ("gke", "google_compute_firewall")] {
+        let plan = plan(example);
+        let open = made(plan, port).iter().filter(|(address, _)| address.contains(".packets[")).count();
+        assert_eq!(open, 2, "{example}: not open over both families");
+        let said = |output: &str| plan["output_changes"][output]["after"].as_str().unwrap();
+        let class = said("storage_class").strip_prefix("kubectl apply -f ").unwrap();
+        let class: Value = serde_saphyr::from_str(&fs::read_to_string(root().join(class)).unwrap()).unwrap();
+        assert_eq!(class["reclaimPolicy"], "Retain", "{example}: the keys go with their claims");
+        assert_eq!(class["volumeBindingMode"], "WaitForFirstConsumer", "{example}: the volume is in another zone");
+        let taken = chart_takes(said("helm_install"));
+        assert!(taken.contains("image: registry.example/nym-mixnode:0.1.0\n"), "{example}: {taken}");
+        assert!(taken.contains("hostNetwork: true\n"), "{example}: {taken}");
+        let name = class["metadata"]["name"].as_str().unwrap();
+        assert!(taken.contains(&format!("storageClassName: {name}\n")), "{example}: {taken}");
+    }
+    let subnets = made(plan("eks"), "aws_subnet");
+    assert_eq!(subnets.len(), 3);
+    assert!(subnets.iter().all(|(_, subnet)| subnet["map_public_ip_on_launch"] == true), "EKS refuses {subnets:?}");
+    let plain = made(plan("aws-network"), "aws_subnet");
+    assert!(plain.iter().all(|(_, subnet)| subnet["map_public_ip_on_launch"] == false), "{plain:?}");
+}
+
+#[test]
+fn a_cluster_takes_the_classes_of_the_volumes() {
+    for example in ["eks", "gke"] {
+        let class = folder(example).join("storage-class.yaml");
+        let asked = ["create", "--dry-run=server", "--validate=strict", "-f", class.to_str().unwrap()];
+        let told = cluster().kubectl(&asked);
+        assert!(told.contains("nym-keys created"), "{example}: {told}");
+    }
+}
+
+/// What the chart makes of a command that an output says.
+fn chart_takes(command: &str) -> String {
+    let words = command.strip_prefix("helm install ").unwrap().split_whitespace();
+    let rendered = Command::new(helm_program()).arg("template").args(words).current_dir(root()).output();
+    let rendered = rendered.expect("helm");
+    assert!(rendered.status.success(), "{command}: {}", String::from_utf8_lossy(&rendered.stderr));
+    String::from_utf8(rendered.stdout).unwrap()
 }

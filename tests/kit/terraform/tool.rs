@@ -1,6 +1,8 @@
 //! Terraform itself: in a copy of the modules, with providers from a folder, and without a network.
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,7 +40,9 @@ impl Terraform {
             mirror.to_str().unwrap()
         );
         fs::write(folder.join("settings"), settings).unwrap();
-        Self { folder, program: part("terraform"), network: NetNs::new("terraform") }
+        let program = folder.join("terraform");
+        symlink(part("terraform"), &program).unwrap();
+        Self { folder, program, network: NetNs::new("terraform") }
     }
 
     /// The copy of `terraform/<module>`.
@@ -64,12 +68,24 @@ impl Terraform {
     /// A call of it.
     pub(crate) fn command(&self, module: &str, arguments: &[&str]) -> Command {
         let mut command = self.inside(&self.program);
+        self.prepare(&mut command, module).args(arguments);
+        command
+    }
+
+    /// Commands as one types them in the module's folder, and says yes.
+    #[track_caller]
+    pub(crate) fn type_in(&self, module: &str, commands: &str) -> String {
+        let mut shell = self.inside(Path::new("bash"));
+        let path = format!("{}:{}", self.folder.display(), env::var("PATH").unwrap());
+        let yes = ["apply", "destroy"].map(|verb| (format!("TF_CLI_ARGS_{verb}"), "-auto-approve -no-color"));
+        passes(self.prepare(&mut shell, module).env("PATH", path).envs(yes).args(["-euc", commands]))
+    }
+
+    fn prepare<'a>(&self, command: &'a mut Command, module: &str) -> &'a mut Command {
         command
             .env("TF_CLI_CONFIG_FILE", self.folder.join("settings"))
             .envs([("TF_IN_AUTOMATION", "1"), ("TF_INPUT", "0")])
-            .args(arguments)
-            .current_dir(self.folder(module));
-        command
+            .current_dir(self.folder(module))
     }
 }
 
