@@ -2,8 +2,9 @@
 //!
 //! The rule: telemetry T is a function of arrivals, departures, and what is independent of the matching π between them,
 //! so I(π; T | wire) = 0. Here it is put to the test. Worlds with the same wire, down to the millisecond and the byte,
-//! differ only in which arrival has which delay and next hop, or in which of two arrivals of a window is given up; all
-//! that the node tells has to be the same, byte for byte and at the same times.
+//! differ only in which arrival has which delay and next hop, or in which of two arrivals of a window ends here or is
+//! given up, as damaged, refused or a replay; all that the node tells has to be the same, byte for byte and at the same
+//! times. There are 200 worlds, each 50 swaps away from the first one.
 //!
 //! What is real: frame decoding, arrival stamps and counters, the unwrap engine on real Sphinx packets with its replay
 //! filter, the forwarding policy as the directory sets it, the hand-over between workers, the pools, the windows, the
@@ -24,6 +25,9 @@
 //!   worker there is none of it. `exported::MACHINE` names the metrics, docs/telemetry.md what remains.
 //! - *Keys, ids, dates.* One node has one identity, and the clock is the test's; random ids of spans and of the run,
 //!   and what the real clock gives (when the node registered, started, called the directory, exported) are taken out.
+//!
+//! - *The stop.* A world ends in the middle of a run: the last window of a stop, with what its drain drops, is not
+//!   played. It is a window as the others are.
 //!
 //! Also compared are the exact counts where windows end, which nobody is told, so that it is not the rounding that
 //! makes worlds equal.
@@ -105,17 +109,17 @@ fn play(worlds: usize, leak: Leak) -> (Seen, Difference) {
 
 #[test]
 fn whatever_belongs_together_all_that_is_told_is_the_same() {
-    const { assert!(WORLDS * SWAPS >= 10_000) };
     let (seen, difference) = play(WORLDS, Leak::None);
-    assert_eq!(difference.bytes, 0, "bytes differ after {} swaps: {:#?}", WORLDS * SWAPS, difference.first);
+    assert_eq!(difference.bytes, 0, "bytes differ in {WORLDS} worlds of {SWAPS} swaps: {:#?}", difference.first);
 
     // It was a world in which something happened, and was told.
     assert!(seen.wire.len() > 50, "{}", seen.wire.len());
     let told = |by: &str, words: &str| seen.said.iter().any(|said| said.by == by && said.what.contains(words));
     assert!(told("/status", "\"received\":64"), "{:#?}", seen.said);
-    for reason in ["bad_mac", "delay_too_long", "next_hop_refused"] {
+    for reason in ["bad_mac", "delay_too_long", "next_hop_refused", "replay"] {
         assert!(told("/status", &format!("\"{reason}\":8")), "{reason}");
     }
+    assert!(told("/status", "\"final\":64"));
     assert!(told("/status", "\"pool\":64") && told("/readyz", "ready") && told("exact counts", "pool: "));
     assert!(told("directory post", "received: 64") && told("log", "registered with the directory"));
     assert!(told("/metrics", "mix_packets_total{stage=\"received\"} 64"));

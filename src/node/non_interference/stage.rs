@@ -135,9 +135,9 @@ impl Stage {
         let key = *self.keys.sphinx.public();
         let numbers = world.of_connection(connection).into_iter();
         let frame = |number: usize| {
-            let (arrival, fate) = (world.arrivals[number], world.fate(number));
-            let frame = self.frames.entry((number, fate)).or_insert_with(|| arrival.frame(fate, key));
-            (arrival.at_ms, frame.clone())
+            let (packet, fate) = world.packet(number);
+            let frame = self.frames.entry((packet, fate)).or_insert_with(|| world.arrivals[packet].frame(fate, key));
+            (world.arrivals[number].at_ms, frame.clone())
         };
         numbers.map(frame).collect()
     }

@@ -21,6 +21,9 @@ pub(super) const END: Duration = Duration::from_secs(155);
 /// Arrivals lie around the ends of the windows that begin here, on both sides of them.
 const WINDOW_ENDS_MS: [u64; 2] = [60_000, 120_000];
 
+/// The first arrivals, one of each size: packets that leave, which all replays are copies of.
+const ORIGINALS: [u64; 2] = [47_001, 47_003];
+
 /// Connections that packets come by.
 pub(super) const CONNECTIONS: usize = 6;
 
@@ -41,13 +44,20 @@ pub(super) struct Arrival {
     header: FrameHeader,
 }
 
-/// What becomes of a packet. What does not leave is given up as soon as it has come.
+/// What becomes of a packet. What does not leave ends here, or is given up, as soon as it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
-    Leaves { at_ms: u64, next_hop: SocketAddr },
+    Leaves {
+        at_ms: u64,
+        next_hop: SocketAddr,
+    },
+    /// It has no next hop.
+    Final,
     BadMac,
     DelayTooLong,
     NextHopRefused,
+    /// It is a copy of the original of its size. Who remembers bytes sees that on the wire; here it counts as hidden.
+    Replay,
 }
 
 /// The next hops that the directory lists.
@@ -63,18 +73,22 @@ impl World {
             .map(|number| {
                 let end = WINDOW_ENDS_MS[number % WINDOW_ENDS_MS.len()];
                 let size = if number % 8 == 0 { PacketSize::Regular } else { PacketSize::Ack };
+                let at_ms = off_the_second(end - 12_000 + rng.random_range(0..24_000));
                 Arrival {
-                    at_ms: off_the_second(end - 12_000 + rng.random_range(0..24_000)),
+                    at_ms: ORIGINALS.get(number).copied().unwrap_or(at_ms),
                     connection: rng.random_range(0..CONNECTIONS),
                     header: FrameHeader::v0_9(size, PacketMode::Mix),
                 }
             })
             .collect();
         arrivals.sort_by_key(|arrival| arrival.at_ms);
-        let fates = arrivals.iter().map(|arrival| match rng.random_range(0..20) {
-            0 => Fate::BadMac,
-            1 => Fate::DelayTooLong,
-            2 => Fate::NextHopRefused,
+        let numbered = arrivals.iter().enumerate();
+        let fates = numbered.map(|(number, arrival)| match rng.random_range(0..20) {
+            0 if !is_original(number) => Fate::BadMac,
+            1 if !is_original(number) => Fate::DelayTooLong,
+            2 if !is_original(number) => Fate::NextHopRefused,
+            3 if !is_original(number) => Fate::Replay,
+            4 if !is_original(number) => Fate::Final,
             _ => Fate::Leaves {
                 at_ms: off_the_second(arrival.at_ms + rng.random_range(0..DELAY_MAX_MS - 1_000)),
                 next_hop: next_hops[rng.random_range(0..next_hops.len())],
@@ -105,6 +119,8 @@ impl World {
         let leaves = |fate| matches!(fate, Fate::Leaves { .. });
         // The wire shows sizes, and telemetry the window in which packets were given up.
         one != other
+            && !is_original(first)
+            && !is_original(second)
             && arrival(first).header == arrival(second).header
             && (leaves(one) && leaves(other) || arrival(first).window() == arrival(second).window())
             && arrival(first).may_have(other)
@@ -116,8 +132,13 @@ impl World {
         (0..self.arrivals.len()).filter(|number| self.arrivals[*number].connection == connection).collect()
     }
 
-    pub(super) fn fate(&self, number: usize) -> Fate {
-        self.fates[number]
+    /// The arrival whose packet this one is, and its fate: itself, but for a replay.
+    pub(super) fn packet(&self, number: usize) -> (usize, Fate) {
+        let header = self.arrivals[number].header;
+        let of_its_size = |original: &usize| self.arrivals[*original].header == header;
+        let original = (0..ORIGINALS.len()).find(of_its_size).filter(|_| self.fates[number] == Fate::Replay);
+        let number = original.unwrap_or(number);
+        (number, self.fates[number])
     }
 
     /// How many fates are others than in `base`.
@@ -144,8 +165,9 @@ impl Arrival {
         let (next_hop, delay_ms) = match fate {
             Fate::Leaves { at_ms, next_hop } => (next_hop, at_ms - self.at_ms),
             Fate::DelayTooLong => (next_hops()[0], DELAY_MAX_MS + 1),
-            Fate::BadMac | Fate::NextHopRefused => (refused, 0),
+            Fate::Final | Fate::BadMac | Fate::NextHopRefused | Fate::Replay => (refused, 0),
         };
+        let hops = if fate == Fate::Final { 1 } else { 2 };
         let node =
             |address, key: [u8; 32]| Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), key.into());
         let route = [node(refused, sphinx_key), node(next_hop, [9; 32])];
@@ -153,7 +175,7 @@ impl Arrival {
         let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);
         let packet = SphinxPacketBuilder::new()
             .with_payload_size(self.header.size.payload_len())
-            .build_packet([3; 16], &route, &destination, &delays)
+            .build_packet([3; 16], &route[..hops], &destination, &delays[..hops])
             .unwrap();
         let mut frame = Vec::new();
         self.header.encode(&mut frame);
@@ -163,6 +185,10 @@ impl Arrival {
         }
         frame
     }
+}
+
+fn is_original(number: usize) -> bool {
+    number < ORIGINALS.len()
 }
 
 fn off_the_second(ms: u64) -> u64 {
