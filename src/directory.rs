@@ -49,7 +49,7 @@ use thiserror::Error;
 
 use crate::api::{MixMetric, MixRegistration, Topology};
 
-pub use client::{Client, ClientLimits, Unregistered};
+pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use last_good::LastGood;
 pub use state::{FailureCounts, HeartbeatState, TopologyFacts};

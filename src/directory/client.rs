@@ -1,5 +1,6 @@
 //! The directory over HTTP.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,20 @@ use super::{Directory, DirectoryError};
 use crate::api::{
     Accepted, BatchMixStatus, GatewayRegistration, MixMetric, MixRegistration, NextReport, Refusal, Topology,
 };
+
+tokio::task_local! {
+    /// The status of the last answer to the requests that are made within [`with_status`].
+    static LAST_STATUS: Cell<Option<u16>>;
+}
+
+/// Makes requests of a [`Client`]; the number is the status of the last answer, where there was one.
+pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16>) {
+    let requests = async {
+        let done = requests.await;
+        (done, LAST_STATUS.with(Cell::get))
+    };
+    LAST_STATUS.scope(Cell::new(None), requests).await
+}
 
 /// Longest message of a directory that we repeat, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -193,6 +208,8 @@ impl Request {
 
         let response = builder.send().await.map_err(unreachable)?;
         let status = response.status();
+        // Most ask for no status.
+        LAST_STATUS.try_with(|last| last.set(Some(status.as_u16()))).ok();
         let Some(body) = bounded_body(response, body_bytes_max).await.map_err(unreachable)? else {
             return Err(malformed(format!("the answer is longer than {body_bytes_max} bytes")));
         };

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::api::{MixMetric, MixRegistration, Topology};
-use crate::directory::{Directory, DirectoryError, Unregistered};
+use crate::directory::{Directory, DirectoryError, Unregistered, with_status};
 use crate::telemetry::otel::Telemetry;
 
 /// One thing that is asked of a directory.
@@ -45,31 +45,30 @@ impl<D: Directory> Traced<D> {
     ) -> Result<T, DirectoryError> {
         let failures = &self.failures[route.index];
         let call = self.telemetry.call(route.span, route.method, route.template, failures.load(Ordering::Relaxed));
-        let answer = request.await;
+        let (answer, status) = with_status(request).await;
         match &answer {
             Ok(_) => {
                 failures.store(0, Ordering::Relaxed);
-                call.end(Some(200), None);
+                call.end(status, None);
             }
             Err(error) => {
                 failures.fetch_add(1, Ordering::Relaxed);
-                let (status, kind) = kind(error);
-                call.end(status, Some(kind));
+                call.end(status, Some(kind(error)));
             }
         }
         answer
     }
 }
 
-/// The status of an error, if it has one, and a word for it.
-fn kind(error: &DirectoryError) -> (Option<u16>, &'static str) {
+/// A word for an error.
+fn kind(error: &DirectoryError) -> &'static str {
     match error {
-        DirectoryError::Unreachable { .. } => (None, "unreachable"),
-        DirectoryError::ServerFailed { status, .. } => (Some(*status), "server_failed"),
-        DirectoryError::TooManyRequests { .. } => (Some(429), "too_many_requests"),
-        DirectoryError::Refused { status, .. } => (Some(*status), "refused"),
-        DirectoryError::MalformedReply { .. } => (None, "malformed_reply"),
-        _ => (None, "other"),
+        DirectoryError::Unreachable { .. } => "unreachable",
+        DirectoryError::ServerFailed { .. } => "server_failed",
+        DirectoryError::TooManyRequests { .. } => "too_many_requests",
+        DirectoryError::Refused { .. } => "refused",
+        DirectoryError::MalformedReply { .. } => "malformed_reply",
+        _ => "other",
     }
 }
 
@@ -92,5 +91,77 @@ impl<D: Directory> Directory for Traced<D> {
 
     async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
         self.call(&METRICS, self.directory.post_metrics(metric)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Client;
+    use crate::telemetry::otel::{Capture, Captured};
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Answers one request after another, each with the next of these.
+    async fn answer(listener: TcpListener, answers: Vec<(&'static str, &'static str)>) {
+        for (status, body) in answers {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|four| four == b"\r\n\r\n") {
+                assert!(connection.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let text =
+                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            connection.write_all(text.as_bytes()).await.unwrap();
+        }
+    }
+
+    fn told(span: &Span, key: &str) -> Option<Value> {
+        span.attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.clone()
+    }
+
+    #[tokio::test]
+    async fn a_span_has_the_status_that_was_answered_and_none_where_nothing_was() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let answers = vec![
+            ("201 Created", "{\"nextReportIn\":5}"),
+            ("404 Not Found", "{\"error\":\"no\"}"),
+            ("302 Found", ""),
+            ("503 Service Unavailable", ""),
+        ];
+        let answered = tokio::spawn(answer(listener, answers));
+        let capture = Capture::default();
+        let telemetry = Telemetry::captured(&capture).unwrap();
+        let directory = Traced::new(Client::new(&url, &url).unwrap(), telemetry.clone());
+        let metric = MixMetric { pub_key: String::new(), received: 0, sent: std::collections::BTreeMap::new() };
+        directory.post_metrics(&metric).await.unwrap();
+        assert_eq!(directory.unregister("key").await.unwrap(), Unregistered::NotListed);
+        directory.topology().await.unwrap_err();
+        directory.topology().await.unwrap_err();
+        answered.await.unwrap();
+        directory.topology().await.unwrap_err();
+        telemetry.stop(Vec::new()).await;
+
+        let captured = capture.take();
+        let requests = captured.iter().filter_map(|request| match request {
+            Captured::Traces(request) => Some(request),
+            Captured::Metrics(_) => None,
+        });
+        let scopes = requests.flat_map(|request| &request.resource_spans).flat_map(|of| &of.scope_spans);
+        let spans: Vec<_> = scopes.flat_map(|scope| &scope.spans).collect();
+        let status = |span: &&Span| match told(span, "http.response.status_code") {
+            Some(Value::IntValue(status)) => Some(status),
+            _ => None,
+        };
+        let error = |span: &&Span| match told(span, "error.type") {
+            Some(Value::StringValue(error)) => error,
+            _ => String::new(),
+        };
+        assert_eq!(spans.iter().map(status).collect::<Vec<_>>(), [Some(201), Some(404), Some(302), Some(503), None]);
+        let errors: Vec<_> = spans.iter().map(error).collect();
+        assert_eq!(errors, ["", "", "malformed_reply", "server_failed", "unreachable"]);
     }
 }
