@@ -140,8 +140,7 @@ impl Telemetry {
         if let Some(sink) = metrics {
             let (sender, receiver) = mpsc::channel(WINDOWS_MAX);
             let meters = Meters::new(resource, settings.temporality);
-            tasks.metrics =
-                Some(outbox::MetricTask::new(receiver, meters, sink, settings.metric_interval, Arc::clone(&losses)));
+            tasks.metrics = Some(outbox::MetricTask::new(receiver, meters, sink, settings, Arc::clone(&losses)));
             windows = Some(sender);
         }
         thread::Builder::new().name("telemetry".to_owned()).spawn(move || runtime.run(tasks.run()))?;
@@ -171,8 +170,8 @@ impl Telemetry {
 
     /// Begins the span of a request to the directory, whose address is not told: `route` is its path.
     #[must_use]
-    pub fn call(&self, name: &'static str, method: &'static str, route: &'static str, resends: u32) -> Call {
-        Call::begin(self.tracer(), name, method, route, resends)
+    pub fn call(&self, name: &'static str, method: &'static str, route: &'static str, failures_before: u32) -> Call {
+        Call::begin(self.tracer(), name, method, route, failures_before)
     }
 
     /// Looks for addresses in a span.

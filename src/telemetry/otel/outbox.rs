@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Stop;
 use super::capture::Capture;
 use super::meters::Meters;
-use super::settings::{Batches, SignalSettings};
+use super::settings::{Batches, Settings, SignalSettings};
 use super::transport::{self, LastError, Problem};
 use crate::telemetry::losses::{Loss, Losses, Signal};
 use crate::telemetry::readings::Reading;
@@ -109,14 +109,14 @@ impl MetricSink {
         Ok(Self::Otlp(Box::new(transport::metrics(settings, temporality, &route.last_error)?), route))
     }
 
-    async fn send(&self, metrics: &ResourceMetrics, losses: &Losses) {
+    async fn send(&self, metrics: &ResourceMetrics, timeout_max: Duration, losses: &Losses) {
         match self {
             Self::Capture(capture) => {
                 capture.metrics(metrics);
                 losses.count_exported(Signal::Metrics, 1);
             }
             Self::Otlp(exporter, route) => {
-                route.send(Signal::Metrics, 1, Duration::MAX, exporter.export(metrics), losses).await;
+                route.send(Signal::Metrics, 1, timeout_max, exporter.export(metrics), losses).await;
             }
         }
     }
@@ -227,7 +227,10 @@ pub(super) struct MetricTask {
     windows: mpsc::Receiver<Vec<Reading>>,
     meters: Meters,
     sink: MetricSink,
+    /// Between two exports, at least.
     interval: Duration,
+    /// Of one export, at most.
+    timeout: Duration,
     losses: Arc<Losses>,
 }
 
@@ -236,10 +239,10 @@ impl MetricTask {
         windows: mpsc::Receiver<Vec<Reading>>,
         meters: Meters,
         sink: MetricSink,
-        interval: Duration,
+        settings: &Settings,
         losses: Arc<Losses>,
     ) -> Self {
-        Self { windows, meters, sink, interval, losses }
+        Self { windows, meters, sink, interval: settings.metric_interval, timeout: settings.metric_timeout, losses }
     }
 
     /// Until it is told to stop; sends the last readings then. Between two exports there are whole windows.
@@ -267,7 +270,7 @@ impl MetricTask {
 
     async fn send(&mut self, readings: Vec<Reading>) {
         match self.meters.collect(readings) {
-            Ok(metrics) => self.sink.send(&metrics, &self.losses).await,
+            Ok(metrics) => self.sink.send(&metrics, self.timeout, &self.losses).await,
             Err(error) => self.losses.count_lost(Signal::Metrics, Loss::Failed, 1, &error.to_string()),
         }
     }

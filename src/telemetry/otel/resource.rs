@@ -17,26 +17,26 @@ pub(super) fn resource(cloud: Option<&'static str>, given: &[(String, String)]) 
     let attribute = |(key, value): &(String, String)| KeyValue::new(key.clone(), value.clone());
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
-        .with_attributes(found(cloud))
+        .with_attributes(found(cloud, |variable| env::var(variable).ok().filter(|value| !value.is_empty())))
         .with_attributes(given.iter().map(attribute))
         .build()
 }
 
-fn found(cloud: Option<&'static str>) -> Vec<KeyValue> {
-    let system = uname();
-    let node = system.nodename().to_string_lossy().into_owned();
+fn found(cloud: Option<&'static str>, variable: impl Fn(&str) -> Option<String>) -> Vec<KeyValue> {
     let mut all = vec![
         KeyValue::new("service.name", "nym-mixnode"),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         // Another one at each start: it tells runs apart, and is no key of the node.
         KeyValue::new("service.instance.id", format!("{:032x}", rand::random::<u128>())),
-        KeyValue::new("host.name", node.clone()),
+        KeyValue::new("host.name", uname().nodename().to_string_lossy().into_owned()),
         KeyValue::new("host.arch", architecture(env::consts::ARCH)),
         KeyValue::new("os.type", env::consts::OS),
     ];
     all.extend(cloud.and_then(provider).map(|provider| KeyValue::new("cloud.provider", provider)));
-    if env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-        all.push(KeyValue::new("k8s.pod.name", node));
+    if variable("KUBERNETES_SERVICE_HOST").is_some() {
+        // Not the name of the host, which is another one in a pod on its host's network.
+        all.extend(variable("POD_NAME").map(|name| KeyValue::new("k8s.pod.name", name)));
+        all.extend(variable("NODE_NAME").map(|name| KeyValue::new("k8s.node.name", name)));
         let namespace = fs::read_to_string(NAMESPACE_FILE).ok();
         all.extend(namespace.map(|name| KeyValue::new("k8s.namespace.name", name.trim().to_owned())));
     }
@@ -65,6 +65,22 @@ fn provider(cloud: &'static str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use opentelemetry::Key;
+
+    #[test]
+    fn pod_and_node_are_told_by_the_names_that_kubernetes_gives_and_never_by_the_hosts() {
+        let pod = |names: &[(&str, &str)]| {
+            let variable =
+                |wanted: &str| names.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
+            let found = found(None, variable);
+            let told = |key| found.iter().find(|told| told.key.as_str() == key).map(|told| told.value.to_string());
+            (told("k8s.pod.name"), told("k8s.node.name"))
+        };
+        let inside = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+        let (name, node) = (("POD_NAME", "mix-0"), ("NODE_NAME", "machine"));
+        assert_eq!(pod(&[inside, name, node]), (Some("mix-0".to_owned()), Some("machine".to_owned())));
+        assert_eq!(pod(&[inside]), (None, None));
+        assert_eq!(pod(&[name, node]), (None, None));
+    }
 
     #[test]
     fn what_is_given_wins_and_no_argument_of_the_process_is_told() {

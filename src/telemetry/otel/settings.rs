@@ -1,7 +1,8 @@
 //! How telemetry is exported: the standard `OTEL_…` variables over the settings of the section `telemetry`.
 //!
 //! The specification would ignore a value that it doesn't allow; here that is an error as everywhere in this program,
-//! because telemetry that silently goes nowhere is found out when it is needed. Only `OTEL_SDK_DISABLED` is as
+//! because telemetry that silently goes nowhere is found out when it is needed. A node that nobody asks to export
+//! anything only warns: operators of clusters and images set such variables for all programs. `OTEL_SDK_DISABLED` is as
 //! specified: whatever is not `true` is false. Variables that are not about traces and metrics are left alone.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::header::{HeaderName, HeaderValue};
+use tracing::warn;
 use url::Url;
 
 use super::super::losses::Signal;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub(super) batches: Batches,
     /// Time between two exports of metrics, at least.
     pub(super) metric_interval: Duration,
+    /// The longest that an export of metrics takes.
+    pub(super) metric_timeout: Duration,
     pub(super) temporality: Temporality,
     /// The attributes of the resource that somebody has given.
     pub(super) resource: Vec<(String, String)>,
@@ -79,7 +83,7 @@ impl Settings {
     /// Those of this process; none when nothing is to be exported.
     ///
     /// # Errors
-    /// With every variable whose value is not allowed.
+    /// With every variable whose value is not allowed, if something is to be exported.
     pub fn of_process(config: &TelemetryConfig) -> Result<Option<Self>, Vec<ConfigError>> {
         Self::parse(env::vars_os(), config)
     }
@@ -104,6 +108,7 @@ impl Settings {
             batches,
             // However quickly windows follow each other.
             metric_interval: Duration::ZERO,
+            metric_timeout: Duration::from_secs(30),
             temporality: Temporality::Cumulative,
             resource: Vec::new(),
         }
@@ -115,7 +120,16 @@ impl Settings {
     ) -> Result<Option<Self>, Vec<ConfigError>> {
         let mut reader = Reader::new(variables);
         let settings = reader.settings(config);
-        if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
+        if reader.problems.is_empty() {
+            return Ok(settings);
+        }
+        if reader.is_asked_for(config) {
+            return Err(reader.problems);
+        }
+        for problem in reader.problems {
+            warn!("{problem}; ignored, for nothing is exported");
+        }
+        Ok(None)
     }
 }
 
@@ -147,12 +161,21 @@ impl Reader {
             sampler: self.sampler(),
             batches: self.batches(),
             metric_interval: self.millis("OTEL_METRIC_EXPORT_INTERVAL", 60_000),
+            metric_timeout: self.millis("OTEL_METRIC_EXPORT_TIMEOUT", 30_000),
             temporality: self.temporality(),
             resource: self.resource(),
             traces,
             metrics,
         };
         (settings.traces.is_some() || settings.metrics.is_some()).then_some(settings)
+    }
+
+    /// Whether something is to be exported, rightly or wrongly described.
+    fn is_asked_for(&mut self, config: &TelemetryConfig) -> bool {
+        [Signal::Traces, Signal::Metrics].into_iter().any(|signal| {
+            let has_endpoint = config.otlp_endpoint.is_some() || self.of_signal(signal, "ENDPOINT").is_some();
+            has_endpoint && self.is_exported(signal)
+        })
     }
 
     fn signal(&mut self, signal: Signal, config: &TelemetryConfig) -> Option<SignalSettings> {

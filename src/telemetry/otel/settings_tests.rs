@@ -67,6 +67,7 @@ fn values_are_those_of_the_specification() {
         ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "4000"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
         ("OTEL_RESOURCE_ATTRIBUTES", "cloud.region=eu%2C1, host.name=a"),
         ("OTEL_SERVICE_NAME", "mix"),
@@ -76,7 +77,7 @@ fn values_are_those_of_the_specification() {
     assert_eq!((traces.timeout.as_secs(), metrics.timeout.as_secs(), traces.gzip), (2, 3, true));
     assert_eq!(format!("{:?}", settings.sampler), "ParentBased(TraceIdRatioBased(0.25))");
     assert_eq!((settings.batches.queue_max, settings.batches.batch_max), (10, 10));
-    assert_eq!(settings.metric_interval.as_secs(), 15);
+    assert_eq!((settings.metric_interval.as_secs(), settings.metric_timeout.as_secs()), (15, 4));
     assert_eq!(settings.temporality, Temporality::Delta);
     let expected = [("cloud.region", "eu,1"), ("host.name", "a"), ("service.name", "mix")];
     assert_eq!(settings.resource, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
@@ -104,6 +105,26 @@ fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
         "{problems:#?}"
     );
     assert!(problems.contains(&"OTEL_EXPORTER_OTLP_HEADERS: header 2 is not KEY=VALUE".to_owned()), "{problems:#?}");
+}
+
+#[test]
+fn variables_for_others_do_not_stop_a_node_that_exports_nothing() {
+    let foreign = [
+        ("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_METRICS_EXPORTER", "console"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
+    ];
+    let nothing = |others: &[(&'static str, &'static str)]| parse(&[&foreign, others].concat()).unwrap().is_none();
+    assert!(nothing(&[]));
+    assert!(nothing(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none")]));
+    assert!(nothing(&[COLLECTOR, ("OTEL_SDK_DISABLED", "true")]));
+    // As soon as something is exported they are errors, also where the endpoint is wrong or stands in the file.
+    for endpoint in [COLLECTOR, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector")] {
+        assert!(parse(&[&foreign[..], &[endpoint]].concat()).is_err(), "{endpoint:?}");
+    }
+    let config = TelemetryConfig { otlp_endpoint: "http://file:1/".parse().ok(), ..TelemetryConfig::default() };
+    assert!(parse_over(&config, &foreign).is_err());
 }
 
 #[test]
