@@ -32,8 +32,10 @@ pub enum Kind {
     Counter,
     /// A sum that only grows, of seconds.
     Seconds,
-    /// What goes up and down.
+    /// What goes up and down, and makes no sense added up: a time, a limit, yes or no.
     Gauge,
+    /// What goes up and down, and adds up over nodes; OpenTelemetry has a kind of its own for it.
+    UpDown,
     /// Counts by size; these are the upper bounds of the buckets, and one more has no bound.
     Histogram(&'static [f64]),
 }
@@ -74,7 +76,7 @@ impl Kind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Counter | Self::Seconds => "counter",
-            Self::Gauge => "gauge",
+            Self::Gauge | Self::UpDown => "gauge",
             Self::Histogram(_) => "histogram",
         }
     }
@@ -143,7 +145,7 @@ macro_rules! metrics {
     };
 }
 
-use Kind::{Counter, Gauge, Histogram, Seconds};
+use Kind::{Counter, Gauge, Histogram, Seconds, UpDown};
 use Values::{Constant, DropReasons, Words};
 
 metrics! {
@@ -153,16 +155,16 @@ metrics! {
         "Packets that were given up, by reason", WINDOW_8;
     BAD_FRAMES = "mix.bad_frames", "mix_bad_frames_total", "{frame}", Counter, [],
         "Frames that were none and closed their connection", WINDOW_8;
-    POOL_SIZE = "mix.pool.size", "mix_pool_size", "{packet}", Gauge, [],
+    POOL_SIZE = "mix.pool.size", "mix_pool_size", "{packet}", UpDown, [],
         "Packets that wait for their delay to pass", TICK_64;
-    QUEUE_SIZE = "mix.queue.size", "mix_queue_size", "{packet}", Gauge, ["queue": Words(QUEUES)],
+    QUEUE_SIZE = "mix.queue.size", "mix_queue_size", "{packet}", UpDown, ["queue": Words(QUEUES)],
         "Packets that wait to be unwrapped, or for their next hop to take them", TICK_64;
     FORWARD_LAG = "mix.forward.lag", "mix_forward_lag_seconds", "s", Histogram(LAG_BOUNDS), [],
         "How long after its time a packet was handed to the network; the sum is made of the buckets' bounds",
         "of closed windows, each bucket rounded up to 8; held back until there are 256 packets; no delays in it";
     UNWRAP_CPU = "mix.unwrap.cpu", "mix_unwrap_cpu_seconds_total", "s", Seconds, [],
         "CPU time of unwrapping", UNWRAPPING;
-    CONNECTIONS = "mix.connections", "mix_connections", "{connection}", Gauge, ["direction": Words(DIRECTIONS)],
+    CONNECTIONS = "mix.connections", "mix_connections", "{connection}", UpDown, ["direction": Words(DIRECTIONS)],
         "Open connections", TICK_4;
     CONNECTION_REFUSALS = "mix.connection.refusals", "mix_connection_refusals_total", "{connection}", Counter, [],
         "Connections closed at once because there were too many", WINDOW_8;
@@ -196,22 +198,22 @@ metrics! {
 
     PROCESS_CPU = "process.cpu.time", "process_cpu_seconds_total", "s", Seconds, [],
         "CPU time of the process, rounded up by the window", PROCESS;
-    PROCESS_MEMORY = "process.memory.usage", "process_resident_memory_bytes", "By", Gauge, [],
+    PROCESS_MEMORY = "process.memory.usage", "process_resident_memory_bytes", "By", UpDown, [],
         "Resident memory of the process", TICK_MEMORY;
-    PROCESS_VIRTUAL = "process.memory.virtual", "process_virtual_memory_bytes", "By", Gauge, [],
+    PROCESS_VIRTUAL = "process.memory.virtual", "process_virtual_memory_bytes", "By", UpDown, [],
         "Virtual memory of the process", TICK_MEMORY;
-    PROCESS_OPEN_FDS = "process.unix.file_descriptor.count", "process_open_fds", "{file_descriptor}", Gauge, [],
+    PROCESS_OPEN_FDS = "process.unix.file_descriptor.count", "process_open_fds", "{file_descriptor}", UpDown, [],
         "Open file descriptors", TICK_4;
     PROCESS_MAX_FDS = "process.unix.file_descriptor.limit", "process_max_fds", "{file_descriptor}", Gauge, [],
         "File descriptors that the process may open", NO_PACKETS;
-    PROCESS_THREADS = "process.thread.count", "process_threads", "{thread}", Gauge, [],
+    PROCESS_THREADS = "process.thread.count", "process_threads", "{thread}", UpDown, [],
         "Threads of the process", TICK_4;
     PROCESS_START = "process.start_time", "process_start_time_seconds", "s", Gauge, [],
         "When the process started, in seconds since the epoch", NO_PACKETS;
     PROCESS_UPTIME = "process.uptime", "process_uptime_seconds", "s", Gauge, [],
         "Time since the node started", NO_PACKETS;
 
-    TOKIO_TASKS = "tokio.tasks", "tokio_tasks", "{task}", Gauge, [],
+    TOKIO_TASKS = "tokio.tasks", "tokio_tasks", "{task}", UpDown, [],
         "Tasks of all runtimes, without those that serve one packet connection", TICK_4;
 
     EXPORTED = "telemetry.exported", "telemetry_exported_total", "{item}", Counter, ["signal": Words(SIGNALS)],
@@ -223,6 +225,8 @@ metrics! {
 
 /// How many messages a stage handled in the window, rounded up to 64.
 pub const MESSAGE_COUNT: &str = "messaging.batch.message_count";
+/// How often the same call has failed in a row before this one. Each is a request of its own and none sent again.
+pub const FAILURES_BEFORE: &str = "directory.failures_before";
 /// The root of the pipeline's spans.
 pub const MIX_WINDOW: &str = "mix.window";
 
@@ -271,13 +275,8 @@ pub static SPANS: &[Span] = &[
 ];
 
 const fn directory_span(name: &'static str, help: &'static str) -> Span {
-    let attributes = &[
-        "http.request.method",
-        "url.template",
-        "http.response.status_code",
-        "http.request.resend_count",
-        "error.type",
-    ];
+    let attributes =
+        &["http.request.method", "url.template", "http.response.status_code", FAILURES_BEFORE, "error.type"];
     Span { name, parent: None, attributes, help }
 }
 

@@ -97,6 +97,14 @@ fn observe(meter: &Meter, metric: &'static Metric, current: &Current) {
             };
             builder.with_description(metric.help).with_callback(callback).build();
         }
+        (Kind::UpDown, _) => {
+            let builder = meter.i64_observable_up_down_counter(metric.name).with_unit(metric.unit);
+            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<i64>| {
+                let signed = |value: &Value| i64::try_from(whole(value)).unwrap_or(i64::MAX);
+                each(&current, metric, |value, attributes| observer.observe(signed(value), attributes));
+            };
+            builder.with_description(metric.help).with_callback(callback).build();
+        }
         (Kind::Gauge, "s") => {
             let builder = meter.f64_observable_gauge(metric.name).with_unit(metric.unit);
             let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {

@@ -128,6 +128,13 @@ async fn metrics_are_those_of_the_table_with_the_numbers_of_the_readings() {
     let metric::Data::Histogram(lag) = data("mix.forward.lag") else { panic!("a histogram") };
     assert_eq!(lag.data_points[0].bucket_counts, [256, 8, 0, 0, 0, 0, 8]);
     assert!(lag.data_points[0].exemplars.is_empty());
+    for name in
+        ["process.memory.usage", "process.thread.count", "process.unix.file_descriptor.count", "mix.connections"]
+    {
+        let metric::Data::Sum(sum) = data(name) else { panic!("{name} is no sum") };
+        // Cumulative: it is the level itself.
+        assert!(!sum.is_monotonic && sum.aggregation_temporality == 2, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -144,7 +151,7 @@ async fn requests_are_spans_and_one_that_is_given_up_is_told_as_cancelled() {
         ["directory.topology", "directory.unregister"]
     );
     assert_eq!(number(spans[0], "http.response.status_code"), Some(503));
-    assert_eq!(number(spans[0], "http.request.resend_count"), Some(2));
+    assert_eq!(number(spans[0], "directory.failures_before"), Some(2));
     assert_eq!(spans[1].status.as_ref().unwrap().message, "cancelled");
 }
 

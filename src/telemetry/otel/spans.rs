@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use crate::address::Detection;
 use crate::packet::DropReason;
-use crate::telemetry::instruments::{MESSAGE_COUNT, MIX_WINDOW};
+use crate::telemetry::instruments::{FAILURES_BEFORE, MESSAGE_COUNT, MIX_WINDOW};
 use crate::telemetry::window::{ROUNDED_UP_MAX, Window};
 
 /// A stage that gives up one packet in so many is in error; what rounding may have added does not count.
@@ -136,11 +136,11 @@ impl Call {
         name: &'static str,
         method: &'static str,
         route: &'static str,
-        resends: u32,
+        failures_before: u32,
     ) -> Self {
         let mut attributes = vec![KeyValue::new("http.request.method", method), KeyValue::new("url.template", route)];
-        if resends > 0 {
-            attributes.push(KeyValue::new("http.request.resend_count", i64::from(resends)));
+        if failures_before > 0 {
+            attributes.push(KeyValue::new(FAILURES_BEFORE, i64::from(failures_before)));
         }
         Self::start(tracer, name, attributes)
     }

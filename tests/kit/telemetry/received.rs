@@ -173,7 +173,7 @@ fn assert_metric(metric: &Value) {
     let allowed = allowed.unwrap_or_else(|| panic!("a metric that there should not be: {metric:#}"));
     assert_eq!(metric["unit"].as_str().unwrap_or_default(), allowed.unit, "{metric:#}");
     let kind = match allowed.kind {
-        Kind::Counter | Kind::Seconds => "sum",
+        Kind::Counter | Kind::Seconds | Kind::UpDown => "sum",
         Kind::Gauge => "gauge",
         Kind::Histogram(_) => "histogram",
     };
