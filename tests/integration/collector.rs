@@ -10,6 +10,9 @@ use tokio::task::JoinSet;
 
 use super::support::PATIENCE;
 
+#[path = "collector/grpc.rs"]
+mod grpc;
+
 /// What a collector does with a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner {
@@ -17,6 +20,8 @@ pub(crate) enum Manner {
     Works,
     /// Reads nothing and says nothing.
     BlackHole,
+    /// Reads requests and says nothing.
+    Silent,
     Unavailable,
     /// One byte of its answer a second.
     Slow,
@@ -40,6 +45,17 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start(manner: Manner) -> Self {
+        Self::listen(move |stream, sender| serve(stream, manner, sender)).await
+    }
+
+    /// The same by gRPC. Of its requests the path is kept.
+    pub(crate) async fn start_grpc(manner: Manner) -> Self {
+        Self::listen(move |stream, sender| async move { drop(grpc::serve(stream, manner, sender).await) }).await
+    }
+
+    async fn listen<S: Future<Output = ()> + Send>(
+        serve: impl Fn(TcpStream, mpsc::Sender<Request>) -> S + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = mpsc::channel(1000);
@@ -47,7 +63,8 @@ impl Collector {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, manner, sender.clone()));
+                let (serve, sender) = (serve.clone(), sender.clone());
+                connections.spawn(async move { serve(stream, sender).await });
             }
         });
         Self { address, requests, _tasks: tasks }
@@ -85,7 +102,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, requests: mpsc::Sender<Req
             Manner::Garbage => stream.write_all(&[0xfe; 4096]).await,
             Manner::Slow => drip(&mut stream).await,
             Manner::Huge => flood(&mut stream).await,
-            Manner::BlackHole => return,
+            Manner::Silent | Manner::BlackHole => return std::future::pending().await,
         };
         if written.is_err() {
             return;

@@ -1,17 +1,23 @@
 //! The export of telemetry by the real program, to collectors that work and to those that don't.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use nym_mixnode::telemetry::otel::STOP_TIMEOUT;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::collector::{Collector, Manner};
 use super::process::{NodeFiles, NodeProcess, eventually};
+use super::support::{ACK, PATIENCE, Sink, hop, packet_via, send};
 
 /// Nothing listens there, so each call of a node to it is a span soon.
 const NO_DIRECTORY: &str = "http://127.0.0.1:9";
+/// What is sent through a node at one time.
+const PACKETS: usize = 20;
 /// Far more than a node takes that has no packets, and far less than a collector without an end can send.
 const RESIDENT_KIB_MAX: u64 = 128 << 10;
 
@@ -20,7 +26,7 @@ async fn files() -> NodeFiles {
 }
 
 fn run(files: &NodeFiles, variables: &[(&str, &str)]) -> NodeProcess {
-    NodeProcess::spawn(files, &[], |command| {
+    NodeProcess::spawn(files, &["--forward-policy", "any"], |command| {
         command.env("OTEL_BSP_SCHEDULE_DELAY", "50").envs(variables.iter().copied());
     })
 }
@@ -42,7 +48,17 @@ fn resident_kib(node: &NodeProcess) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A node loses its telemetry to such a collector, counts it, and lives, and stops in order.
+/// Sends packets through a node, some now and some that wait a second, and waits until they are out.
+async fn packets_pass(files: &NodeFiles) {
+    let mut sink = Sink::start().await;
+    let hop = hop(files.address, *files.keys().sphinx.public());
+    let delays = [Duration::ZERO, Duration::from_secs(1)].into_iter().cycle().take(PACKETS);
+    let packets: Vec<_> = delays.map(|delay| packet_via(&hop, sink.address, delay, ACK)).collect();
+    let _connection = send(files.address, &packets).await;
+    sink.take(PACKETS).await;
+}
+
+/// A node loses its telemetry to such a collector, counts it, mixes and lives, and stops in order.
 async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
     let files = files().await;
     let mut node = run(
@@ -54,10 +70,12 @@ async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
         ],
     );
     let http = node.http().await;
+    packets_pass(&files).await;
     let text = eventually("losses are counted", async || {
         metrics(http).await.filter(|text| sum(text, "telemetry_lost_total{signal=\"traces\"") > 0)
     })
     .await;
+    packets_pass(&files).await;
     assert_eq!(sum(&text, "mixnode_live"), 1, "{text}");
     assert_eq!(sum(&text, "telemetry_exported_total"), 0, "{text}");
     let log = node.log();
@@ -66,61 +84,88 @@ async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
     assert!(node.stop().await.success());
 }
 
-#[tokio::test]
-async fn a_collector_that_is_not_there_costs_only_telemetry() {
-    survives("http://127.0.0.1:9", "http/protobuf", "10000").await;
-    survives("http://127.0.0.1:9", "grpc", "10000").await;
+const HTTP: &str = "http/protobuf";
+const GRPC: &str = "grpc";
+
+/// The same by both protocols.
+async fn survives_both(manner: Manner, timeout_ms: &str) {
+    survives(&Collector::start(manner).await.endpoint(), HTTP, timeout_ms).await;
+    survives(&Collector::start_grpc(manner).await.endpoint(), GRPC, timeout_ms).await;
 }
 
 #[tokio::test]
-async fn a_collector_that_answers_503_costs_only_telemetry() {
-    let collector = Collector::start(Manner::Unavailable).await;
-    survives(&collector.endpoint(), "http/protobuf", "10000").await;
+async fn a_collector_that_is_not_there_costs_only_telemetry() {
+    survives("http://127.0.0.1:9", HTTP, "10000").await;
+    survives("http://127.0.0.1:9", GRPC, "10000").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_unavailable_costs_only_telemetry() {
+    survives_both(Manner::Unavailable, "10000").await;
 }
 
 #[tokio::test]
 async fn a_collector_that_answers_garbage_costs_only_telemetry() {
-    let collector = Collector::start(Manner::Garbage).await;
-    survives(&collector.endpoint(), "http/protobuf", "10000").await;
-    survives(&collector.endpoint(), "grpc", "2000").await;
+    survives_both(Manner::Garbage, "10000").await;
+    // By gRPC an answer that is not even HTTP/2.
+    survives(&Collector::start(Manner::Garbage).await.endpoint(), GRPC, "2000").await;
 }
 
 #[tokio::test]
 async fn a_collector_that_answers_a_byte_a_second_costs_only_telemetry() {
-    let collector = Collector::start(Manner::Slow).await;
-    survives(&collector.endpoint(), "http/protobuf", "1000").await;
+    survives_both(Manner::Slow, "1000").await;
 }
 
 #[tokio::test]
 async fn a_collector_that_answers_without_an_end_costs_only_telemetry_and_no_memory() {
-    let collector = Collector::start(Manner::Huge).await;
-    survives(&collector.endpoint(), "http/protobuf", "10000").await;
+    survives_both(Manner::Huge, "3000").await;
 }
 
 #[tokio::test]
 async fn a_collector_that_says_nothing_costs_only_telemetry() {
-    let collector = Collector::start(Manner::BlackHole).await;
-    survives(&collector.endpoint(), "http/protobuf", "1000").await;
-    survives(&collector.endpoint(), "grpc", "1000").await;
+    survives_both(Manner::BlackHole, "1000").await;
+    // By gRPC one that does not even greet.
+    survives(&Collector::start(Manner::BlackHole).await.endpoint(), GRPC, "1000").await;
+}
+
+/// How long the stop of a node takes that has mixed.
+async fn time_of_stop(variables: &[(&str, &str)], collector: Option<&mut Collector>) -> Duration {
+    let files = files().await;
+    let mut node = run(&files, variables);
+    node.http().await;
+    packets_pass(&files).await;
+    if let Some(collector) = collector {
+        // It has the first spans, and the exporter waits for its answer.
+        timeout(PATIENCE, collector.requests.recv()).await.expect("an export").unwrap();
+    }
+    let began = Instant::now();
+    assert!(node.stop().await.success());
+    began.elapsed()
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_collector_that_may_take_an_hour() {
-    let collector = Collector::start(Manner::BlackHole).await;
-    let files = files().await;
-    let endpoint = collector.endpoint();
-    let hour = "3600000";
-    let variables = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", hour),
-        ("OTEL_BSP_EXPORT_TIMEOUT", hour),
-    ];
-    let mut node = run(&files, &variables);
-    node.http().await;
-    let log = node.log();
-    assert!(log.contains("Exporting traces to http://127.0.0.1:"), "{log}");
-    // Which waits for a minute at most.
-    assert!(node.stop().await.success());
+async fn a_stop_waits_five_seconds_and_no_more_for_a_collector_that_may_take_an_hour() {
+    // What a busy machine may add. The wait itself is a constant of five seconds.
+    const SLACK: Duration = Duration::from_secs(15);
+    let without = time_of_stop(&[], None).await;
+    for protocol in [HTTP, GRPC] {
+        let mut collector = match protocol {
+            HTTP => Collector::start(Manner::Silent).await,
+            _ => Collector::start_grpc(Manner::Silent).await,
+        };
+        let endpoint = collector.endpoint();
+        let hour = "3600000";
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", hour),
+            ("OTEL_BSP_EXPORT_TIMEOUT", hour),
+            ("OTEL_METRIC_EXPORT_TIMEOUT", hour),
+        ];
+        let with = time_of_stop(&variables, Some(&mut collector)).await;
+        assert!(with >= STOP_TIMEOUT, "{protocol}: it did not wait, {with:?}");
+        assert!(with < without + STOP_TIMEOUT + SLACK, "{protocol}: {with:?} instead of {without:?}");
+    }
 }
 
 #[tokio::test]
@@ -162,6 +207,23 @@ async fn a_collector_gets_spans_and_metrics_with_headers_and_the_resource_over_h
 }
 
 #[tokio::test]
+async fn a_collector_by_grpc_gets_spans_and_metrics() {
+    let mut collector = Collector::start_grpc(Manner::Works).await;
+    let files = files().await;
+    let endpoint = collector.endpoint();
+    let mut node = run(&files, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", GRPC)]);
+    let http = node.http().await;
+    collector.request("/opentelemetry.proto.collector.trace.v1.TraceService/Export").await;
+    let text = eventually("exports are counted", async || {
+        metrics(http).await.filter(|text| sum(text, "telemetry_exported_total{signal=\"traces\"") > 0)
+    })
+    .await;
+    assert_eq!(sum(&text, "telemetry_lost_total"), 0, "{text}");
+    assert!(node.stop().await.success());
+    collector.request("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export").await;
+}
+
+#[tokio::test]
 async fn requests_are_compressed_where_that_is_asked_for() {
     let mut collector = Collector::start(Manner::Works).await;
     let files = files().await;
@@ -190,6 +252,20 @@ async fn a_variable_that_is_not_allowed_stops_the_start() {
         assert_eq!(code, Some(78), "{line}");
         assert!(line.starts_with(&format!("nym-mixnode: {variable}: ")) && line.contains(value), "{line}");
     }
+}
+
+#[tokio::test]
+async fn variables_for_others_are_told_and_stop_no_node_that_exports_nothing() {
+    let files = files().await;
+    let foreign = [("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
+    let mut node = run(&files, &foreign);
+    node.http().await;
+    let log = node.log();
+    for (variable, value) in foreign {
+        let line = log.lines().find(|line| line.contains(variable)).unwrap_or_else(|| panic!("{variable}: {log}"));
+        assert!(line.contains("WARN") && line.contains(value) && line.ends_with("nothing is exported"), "{line}");
+    }
+    assert!(node.stop().await.success());
 }
 
 #[tokio::test]
