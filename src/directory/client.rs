@@ -22,6 +22,8 @@ tokio::task_local! {
 
 /// Makes requests of a [`Client`]; the number is the status of the last answer, where there was one.
 pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16>) {
+    // Boxed, for it is large, and each wrapping would keep a copy of its own.
+    let requests = Box::pin(requests);
     let requests = async {
         let done = requests.await;
         (done, LAST_STATUS.with(Cell::get))

@@ -31,7 +31,8 @@ const HEAD: &str = "\
 All that a node tells in numbers. The metrics are at `/metrics` on `http.listen` for Prometheus, and go to a collector
 by OTLP once an endpoint is set; the numbers are the same. Counts of packets are of closed windows (`telemetry.window`)
 and rounded up, so that they cannot tell which packet that left is which packet that came; a counter is the sum of such
-windows. An up-down counter is one in OpenTelemetry only. Nothing else is exported, and nothing by peer. `nym-mixnode telemetry reference --json` is for programs.
+windows. An up-down counter is one in OpenTelemetry only. Nothing else is exported, and nothing by peer.
+`nym-mixnode telemetry reference --json` is for programs.
 
 | Prometheus | OpenTelemetry | type | unit | attributes | meaning | why it is safe |
 |---|---|---|---|---|---|---|
