@@ -189,7 +189,7 @@ variable "node_count" {
 
   validation {
     condition     = var.node_count >= 1 && var.node_count <= 64 && floor(var.node_count) == var.node_count
-    error_message = "node_count = ${var.node_count}: choose from 1 to 64. A node that is to go for good is taken out of the state first, see the README."
+    error_message = "node_count = ${var.node_count}: choose from 1 to 64. A node that is to go is taken out of the state first, as the README shows."
   }
 
   validation {
@@ -316,7 +316,7 @@ variable "kms_key_id" {
 }
 
 variable "session_manager" {
-  description = "Let Session Manager open a shell on the machine: the way in, as there is no SSH."
+  description = "Let Session Manager open a shell on the machine: the way in, as there is no SSH. Its agent is part of Amazon Linux and Ubuntu, not of Debian."
   type        = bool
   default     = true
 }

@@ -39,8 +39,15 @@ fn modules_and_examples_are_valid_for_the_current_providers() {
 #[test]
 fn wrong_input_is_refused_and_right_input_planned_as_promised() {
     let terraform = Terraform::new(Provider::Schemas);
-    let tables =
-        [("bootstrap", 30), ("aws", 40), ("aws/network", 4), ("gcp", 40), ("examples/eks", 10), ("examples/gke", 10)];
+    let tables = [
+        ("bootstrap", 40),
+        ("aws", 70),
+        ("aws/network", 6),
+        ("gcp", 70),
+        ("gcp/network", 4),
+        ("examples/eks", 15),
+        ("examples/gke", 15),
+    ];
     for (module, least) in tables {
         terraform.init(module);
         let told = terraform.run(module, &["test"]);

@@ -42,6 +42,15 @@ resource "aws_kms_key" "secrets" {
   enable_key_rotation = true
 }
 
+# Where EKS writes to, which would be kept for ever if it made the group itself.
+#trivy:ignore:AVD-AWS-0017
+resource "aws_cloudwatch_log_group" "cluster" {
+  #checkov:skip=CKV_AWS_158:encrypted with the service's key; nothing secret is logged
+  #checkov:skip=CKV_AWS_338:an example; what is kept for a year can be asked for for a year
+  name              = "/aws/eks/${local.name}/cluster"
+  retention_in_days = 30
+}
+
 # The keys of the nodes are Secrets or volumes of the cluster.
 #trivy:ignore:AVD-AWS-0040
 resource "aws_eks_cluster" "this" {
@@ -72,7 +81,7 @@ resource "aws_eks_cluster" "this" {
     public_access_cidrs     = [var.admin_cidr]
   }
 
-  depends_on = [aws_iam_role_policy_attachment.cluster]
+  depends_on = [aws_cloudwatch_log_group.cluster, aws_iam_role_policy_attachment.cluster]
 }
 
 # Packets come to the machines themselves.

@@ -21,6 +21,7 @@ module "registry" {
   region         = var.region
   subnet_ids     = [module.network.subnetwork]
   collector_from = module.network.cidr
+  iap_ssh        = var.iap_ssh
 
   collector = {
     image         = var.collector_image
@@ -40,4 +41,5 @@ module "layer" {
   otlp_endpoint = "http://${module.registry.private_ipv4["registry"]}:4318"
   region        = var.region
   subnet_ids    = [module.network.subnetwork]
+  iap_ssh       = var.iap_ssh
 }

@@ -15,6 +15,11 @@ output "logs" {
   value       = merge(module.registry.logs, [for layer in module.layer : layer.logs]...)
 }
 
+output "shell" {
+  description = "How to get a shell on a machine."
+  value       = merge(module.registry.shell, [for layer in module.layer : layer.shell]...)
+}
+
 output "does_it_mix" {
   description = "How to see that the network mixes, from any machine that the nodes can reach."
   value       = "nym-mixnode probe --directory ${module.registry.directory_url}"

@@ -25,3 +25,9 @@ variable "region" {
   type        = string
   default     = "europe-west3"
 }
+
+variable "iap_ssh" {
+  description = "Let Google's Identity-Aware Proxy reach port 22 of the machines, for `terraform output shell`."
+  type        = bool
+  default     = false
+}

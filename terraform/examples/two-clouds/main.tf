@@ -40,4 +40,5 @@ module "gcp" {
   image         = var.image
   directory_url = module.registry.directory_url
   region        = var.gcp_region
+  iap_ssh       = var.iap_ssh
 }

@@ -13,6 +13,16 @@ output "announce_ipv6" {
   value       = merge(module.gcp.announce_ipv6, [for layer in module.aws : layer.announce_ipv6]...)
 }
 
+output "logs" {
+  description = "How to look at the logs."
+  value       = merge(module.registry.logs, module.gcp.logs, [for layer in module.aws : layer.logs]...)
+}
+
+output "shell" {
+  description = "How to get a shell on a machine."
+  value       = merge(module.registry.shell, module.gcp.shell, [for layer in module.aws : layer.shell]...)
+}
+
 output "does_it_mix" {
   description = "How to see that the network mixes, from any machine that the nodes can reach."
   value       = "nym-mixnode probe --directory ${module.registry.directory_url}"

@@ -19,3 +19,9 @@ variable "gcp_region" {
   type        = string
   default     = "europe-west4"
 }
+
+variable "iap_ssh" {
+  description = "Let Google's Identity-Aware Proxy reach port 22 of the machines, for `terraform output shell`."
+  type        = bool
+  default     = false
+}

@@ -22,4 +22,9 @@ variable "cidr" {
     condition     = can(cidrhost(var.cidr, 0)) && try(tonumber(split("/", var.cidr)[1]) <= 29, false)
     error_message = "cidr = \"${var.cidr}\": give a private range of at least a /29, such as 10.89.0.0/20."
   }
+
+  validation {
+    condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.cidr))
+    error_message = "cidr = \"${var.cidr}\" belongs to somebody on the internet: give a private range, such as 10.89.0.0/20."
+  }
 }

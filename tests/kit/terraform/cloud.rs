@@ -1,6 +1,7 @@
 //! The AWS module with the newest real provider that is to be had, against a stand-in of AWS that keeps what it makes;
 //! and the values that are planned for Google against its own descriptions of its APIs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -180,18 +181,56 @@ fn aws_makes_a_network_with_its_directory() {
     assert!(told.contains("Destroy complete"), "{told}");
 }
 
+/// A configuration that uses the Google module.
+fn google_configuration(image: &str) -> String {
+    format!(
+        "provider \"google\" {{\n  project = \"p\"\n}}\nmodule \"node\" {{\n  source = \"../gcp\"\n  node_id = \
+         \"Winston_Smith\"\n  image = \"{image}\"\n  directory_url = \"http://directory.example:8081\"\n  \
+         region = \"europe-west3\"\n  node_count = 2\n  zones = [\"europe-west3-a\", \"europe-west3-b\"]\n  \
+         collector = {{ image = \"c:1\", configuration = \"{{}}\" }}\n}}\n"
+    )
+}
+
+/// What the saved plan does, by the kind of resource.
+fn actions(terraform: &Terraform, module: &str) -> BTreeMap<String, Vec<String>> {
+    let plan: Value = serde_json::from_str(&terraform.run(module, &["show", "-json", "planned"])).unwrap();
+    let mut actions = BTreeMap::<_, Vec<_>>::new();
+    for change in plan["resource_changes"].as_array().unwrap() {
+        let kind = change["type"].as_str().unwrap().to_owned();
+        actions.entry(kind).or_default().push(change["change"]["actions"].to_string());
+    }
+    actions
+}
+
+#[test]
+fn google_gets_a_new_machine_for_a_new_version_and_keeps_disk_and_addresses() {
+    let terraform = Terraform::new(Provider::Schemas);
+    let main = terraform.folder("plan").join("main.tf");
+    fs::create_dir(terraform.folder("plan")).unwrap();
+    fs::write(&main, google_configuration("registry.example/nym-mixnode:0.1.0")).unwrap();
+    terraform.run("plan", &["init"]);
+    terraform.run("plan", &["apply", "-auto-approve"]);
+    terraform.run("plan", &["plan", "-detailed-exitcode"]);
+    fs::write(&main, google_configuration("registry.example/nym-mixnode:0.2.0")).unwrap();
+    terraform.run("plan", &["plan", "-out=planned"]);
+    let actions = actions(&terraform, "plan");
+    let both = |action: &str| vec![action.to_owned(); 2];
+    assert_eq!(actions["google_compute_instance"], both(r#"["delete","create"]"#));
+    assert_eq!(actions["google_compute_disk"], both(r#"["no-op"]"#));
+    assert_eq!(actions["google_compute_address"], [both(r#"["no-op"]"#), both(r#"["no-op"]"#)].concat());
+    let refused = terraform.command("plan", &["destroy", "-auto-approve"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("google_compute_disk.keys"), "{said}");
+    terraform.type_in("plan", &commands("gcp-node", "terraform destroy"));
+}
+
 #[test]
 fn google_would_take_the_planned_values() {
     let apis = google();
     let terraform = Terraform::new(Provider::Schemas);
     let folder = terraform.folder("plan");
     fs::create_dir(&folder).unwrap();
-    let text = "provider \"google\" {\n  project = \"p\"\n}\nmodule \"node\" {\n  source = \"../gcp\"\n  node_id = \
-                \"Winston_Smith\"\n  image = \"registry.example/nym-mixnode:0.1.0\"\n  directory_url = \
-                \"http://directory.example:8081\"\n  region = \"europe-west3\"\n  node_count = 2\n  zones = \
-                [\"europe-west3-a\", \"europe-west3-b\"]\n  \
-                collector = { image = \"c:1\", configuration = \"{}\" }\n}\n";
-    fs::write(folder.join("main.tf"), text).unwrap();
+    fs::write(folder.join("main.tf"), google_configuration("registry.example/nym-mixnode:0.1.0")).unwrap();
     terraform.run("plan", &["init"]);
     terraform.run("plan", &["plan", "-out=planned"]);
     let plan: Value = serde_json::from_str(&terraform.run("plan", &["show", "-json", "planned"])).unwrap();

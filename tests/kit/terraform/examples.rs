@@ -122,6 +122,22 @@ fn each_example_can_be_planned_and_shows_the_summary() {
 }
 
 #[test]
+fn each_example_says_what_it_costs_and_what_an_account_has_to_be_allowed() {
+    const WORDS: [&str; 8] = ["no", "one", "two", "three", "four", "five", "six", "seven"];
+    for example in EXAMPLES {
+        let (plan, readme) = (plan(example), readme(example));
+        for (kind, machine) in [("aws_instance", "c7i.large"), ("google_compute_instance", "n2-highcpu-2")] {
+            let count = made(plan, kind).len();
+            let said = format!("{} {machine}", WORDS[count]);
+            assert!(count == 0 || readme.contains(&said), "{example}: the README does not count {said}");
+        }
+        // Unless it asked for more, an account has 5 Elastic IPs in a region.
+        let more = made(plan, "aws_eip").len() > 5;
+        assert!(!more || readme.contains("L-0263D0A3"), "{example}: the README does not say how to get Elastic IPs");
+    }
+}
+
+#[test]
 fn each_example_says_how_to_give_up_every_disk_of_keys() {
     for example in EXAMPLES {
         let disks = ["aws_ebs_volume", "google_compute_disk"].map(|kind| made(plan(example), kind)).concat();
