@@ -34,7 +34,7 @@ fn rendered(variables: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replacement() {
-    let place = Place::new("36.68.243.18", "2a05:d014::18");
+    let place = Place::new("36.68.243.18", "2a05:d014::18", "cloud-machine");
     let by_id = "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0";
     let first = place.push_image("0.1.0");
     let second = place.push_image("0.2.0");
@@ -69,21 +69,37 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     assert_eq!((after, addresses.len()), (identity, 2), "the identity is another one");
     assert!(!machine.log(UNIT).contains("making a file system"), "the disk was formatted again");
     serves_as_promised(&machine, &second.1);
+    a_missing_digest_is_told(&machine, &second.0);
     other_disks_are_left_alone(&place, &machine, &disk);
 }
 
 #[test]
-fn a_google_machine_opens_its_own_firewall_and_runs_the_pinned_digest() {
-    let place = Place::new("34.107.11.12", "2600:1900:4000:1234::");
+fn a_google_machine_is_up_after_a_power_cut_while_docker_is_installed() {
+    let place = Place::new("34.107.11.12", "2600:1900:4000:1234::", "cloud-machine-trixie");
     let image = place.push_image("0.1.0");
     let pinned = format!("\"{}@{}\"", image.0, image.1);
     let key_disks = "[\"/dev/disk/by-id/google-nym-keys\"]";
     let user_data = rendered(&[("cloud", "\"gcp\""), ("key_disks", key_disks), ("image", &pinned)]);
     let disk = Disk::blank(&place, "keys");
-    let machine = Machine::boot_with(&place, "one", &user_data, ("google-nym-keys", &disk), FIREWALL);
+    let boot = || Machine::boot_with(&place, "one", &user_data, ("google-nym-keys", &disk), FIREWALL);
+
+    // The power fails when Docker is unpacked, and not configured yet.
+    let hooks = place.path("one/disk/etc/dpkg/dpkg.cfg.d");
+    fs::create_dir_all(&hooks).unwrap();
+    let hook = "post-invoke=[ $DPKG_HOOK_ACTION != unpack -o ! -e /usr/sbin/dockerd ] || { touch /cut; sleep inf; }\n";
+    fs::write(hooks.join("power"), hook).unwrap();
+    let machine = boot();
+    machine.until("Docker is unpacked", || place.path("one/disk/cut").exists().then_some(()));
+    drop(machine);
+    fs::remove_file(hooks.join("power")).unwrap();
+    let packages = fs::read_to_string(place.path("one/disk/var/lib/dpkg/status")).unwrap();
+    assert!(packages.contains("Package: docker.io\nStatus: install ok unpacked\n"), "Docker is configured");
+
+    let machine = boot();
     let (_, addresses) = machine.until("the directory lists the node", || place.listed());
     assert_eq!(addresses, ["34.107.11.12:1789", "[2600:1900:4000:1234::]:1789"]);
     serves_as_promised(&machine, &image.1);
+    assert_eq!(machine.run("dpkg --audit"), "", "packages are left half installed");
     assert_eq!(machine.run("iptables -S INPUT | grep -c 'dport 1789 -j ACCEPT'"), "1");
 }
 
@@ -107,6 +123,15 @@ fn serves_as_promised(machine: &Machine, digest: &str) {
     assert_eq!(machine.run(&format!("systemctl is-enabled {UNIT}")), "enabled");
 }
 
+/// An image under a digest that is not the wanted name's is not run, and the journal says why.
+fn a_missing_digest_is_told(machine: &Machine, image: &str) {
+    let forgets = "docker() { [[ $* == *RepoDigests* ]] || command docker \"$@\"; }; export -f docker";
+    let output = machine.try_run(&format!("{forgets}; bash /etc/nym-mixnode/bin/image other {image}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = format!("the registry gave no digest for {image}");
+    assert!(!output.status.success() && said.contains(&told), "{}: {said}", output.status);
+}
+
 /// Whatever lies on a disk stays there, unless it is the key disk's own, whole or half made.
 fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
     let disk = Disk::blank(place, "other");
@@ -124,6 +149,11 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
         (
             "bytes without a file system",
             "yes nym | dd bs=4096 count=1 status=none of=",
+            "holds data without a file system",
+        ),
+        (
+            "one word in the middle",
+            "printf nym | dd bs=1M seek=20 conv=notrunc,fsync status=none of=",
             "holds data without a file system",
         ),
     ];

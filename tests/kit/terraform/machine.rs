@@ -24,12 +24,13 @@ pub(super) struct Place {
     netns: NetNs,
     servers: Vec<Child>,
     scratch: tempfile::TempDir,
+    system: PathBuf,
     _metadata: Metadata,
 }
 
 impl Place {
-    /// In a cloud that says `v4` and `v6` are the machine's outer addresses.
-    pub(super) fn new(v4: &'static str, v6: &'static str) -> Self {
+    /// In a cloud that says `v4` and `v6` are the machine's outer addresses, and boots the system image `system`.
+    pub(super) fn new(v4: &'static str, v6: &'static str, system: &str) -> Self {
         let netns = NetNs::new("cloud");
         for address in ["169.254.169.254/32", "fd00:ec2::254/128", "10.126.5.7/24"] {
             netns.ip(&format!("address add {address} dev lo"));
@@ -38,7 +39,7 @@ impl Place {
         let metadata =
             Metadata::serve(|address| netns.listen(address), &["169.254.169.254:80", "[fd00:ec2::254]:80"], answers);
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut place = Self { netns, servers: Vec::new(), scratch, _metadata: metadata };
+        let mut place = Self { netns, servers: Vec::new(), scratch, system: part(system), _metadata: metadata };
         place.serve(place.netns.command(part("crane").to_str().unwrap()).args([
             "registry",
             "serve",
@@ -149,7 +150,7 @@ impl Machine {
 
         let program = root().join("tests/kit/terraform/boot");
         let mut command = place.netns.command(program.to_str().unwrap());
-        let mut boot = command.arg(part("cloud-machine")).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let mut boot = command.arg(&place.system).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
         let alive = boot.stdin.take();
         let init = folder.join("init");
         eventually("systemd runs", || init.exists().then_some(()));
