@@ -107,9 +107,16 @@ module "bootstrap" {
   collector          = var.collector
   cloud              = "aws"
   # The volume's own name comes first, so that no other disk is ever taken for it.
-  key_disks   = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}", "/dev/sdf", "/dev/xvdf"]
-  log_driver  = var.cloud_logging ? "awslogs" : "none"
-  log_options = var.cloud_logging ? { awslogs-region = var.region, awslogs-group = local.log_name, awslogs-stream = each.value.name } : {}
+  key_disks  = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}", "/dev/sdf", "/dev/xvdf"]
+  log_driver = var.cloud_logging ? "awslogs" : "none"
+  # A node that waits for CloudWatch would keep its packets waiting: lines are dropped instead, of this copy alone.
+  log_options = !var.cloud_logging ? {} : {
+    awslogs-region  = var.region
+    awslogs-group   = local.log_name
+    awslogs-stream  = each.value.name
+    mode            = "non-blocking"
+    max-buffer-size = "4m"
+  }
 }
 
 # The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it

@@ -55,6 +55,8 @@ module "bootstrap" {
   cloud              = "gcp"
   key_disks          = ["/dev/disk/by-id/google-nym-keys"]
   log_driver         = var.cloud_logging ? "gcplogs" : "none"
+  # A node that waits for Cloud Logging would keep its packets waiting: lines are dropped instead, of this copy alone.
+  log_options = var.cloud_logging ? { mode = "non-blocking", max-buffer-size = "4m" } : {}
 }
 
 # The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it

@@ -289,3 +289,25 @@ run "the_key_disk_is_in_the_zone_of_its_machine" {
     error_message = "they cannot be attached"
   }
 }
+
+run "a_log_that_is_not_taken_does_not_hold_up_the_node" {
+  command = plan
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver awslogs") && strcontains(module.bootstrap["1"].user_data, "--log-opt mode=non-blocking")
+    error_message = "the node waits for the log"
+  }
+}
+
+run "without_the_clouds_log_there_are_no_options_for_it" {
+  command = plan
+
+  variables {
+    cloud_logging = false
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver none") && !strcontains(module.bootstrap["1"].user_data, "--log-opt")
+    error_message = "Docker would refuse them"
+  }
+}

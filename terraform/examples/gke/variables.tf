@@ -38,8 +38,8 @@ variable "admin_cidr" {
   type        = string
 
   validation {
-    condition     = can(cidrhost(var.admin_cidr, 0)) && !endswith(var.admin_cidr, "/0")
-    error_message = "admin_cidr = \"${var.admin_cidr}\" is no range, or the whole internet: give the address that you administer from, such as 198.51.100.7/32."
+    condition     = can(cidrnetmask(var.admin_cidr)) && !endswith(var.admin_cidr, "/0")
+    error_message = "admin_cidr = \"${var.admin_cidr}\" is no IPv4 range, or the whole internet: give the address that you administer from, such as 198.51.100.7/32."
   }
 }
 

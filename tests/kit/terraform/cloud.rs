@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::examples::{commands, made, plan};
-use super::tool::{Provider, Terraform};
+use super::tool::{Provider, Terraform, passes};
 use crate::part::part;
 use crate::waiting::eventually;
 
@@ -157,6 +157,29 @@ fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
     let told = terraform.run("apply", &["plan"]);
     assert!(!told.contains("# module.node.aws_ebs_volume.keys"), "the disk is changed or made anew: {told}");
     assert!(told.lines().any(|line| line.contains("volume_id ") && line.contains(id)), "another disk: {told}");
+}
+
+/// As the AWS module packs what EC2 would not take otherwise.
+#[test]
+fn cloud_init_unpacks_user_data_that_had_to_be_packed() {
+    part("cloud-init");
+    let terraform = Terraform::new(Provider::Schemas);
+    let folder = terraform.folder("packed");
+    fs::create_dir(&folder).unwrap();
+    let text = "module \"node\" {\n  source = \"../bootstrap\"\n  node_id = \"winston\"\n  location = \"Zürich\"\n  \
+                image = \"registry.example/nym-mixnode:0.1.0\"\n  directory_url = \"http://directory.example:8081\"\n  \
+                key_disks = [\"/dev/sdf\"]\n}\noutput \"plain\" {\n  value = module.node.user_data\n}\n\
+                output \"packed\" {\n  value = base64gzip(module.node.user_data)\n}\n";
+    fs::write(folder.join("main.tf"), text).unwrap();
+    terraform.run("packed", &["init"]);
+    terraform.run("packed", &["apply", "-auto-approve"]);
+    let [plain, packed] = ["plain", "packed"].map(|name| terraform.run("packed", &["output", "-raw", name]));
+    let script = "import base64, sys\nfrom cloudinit.user_data import convert_string\n\
+                  sys.stdout.buffer.write(convert_string(base64.b64decode(sys.argv[1])).get_payload(decode=True))";
+    // The package is Debian's, so is the Python that finds it.
+    let unpacked = passes(Command::new("/usr/bin/python3").args(["-c", script, &packed]));
+    assert!(plain.contains("Zürich") && packed.len() < plain.len(), "{} of {}", packed.len(), plain.len());
+    assert_eq!(unpacked, plain);
 }
 
 #[test]

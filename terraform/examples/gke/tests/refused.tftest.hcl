@@ -95,6 +95,16 @@ run "administered_from_an_address_without_a_range" {
   expect_failures = [var.admin_cidr]
 }
 
+run "administered_over_ipv6" {
+  command = plan
+
+  variables {
+    admin_cidr = "2001:db8::/48"
+  }
+
+  expect_failures = [var.admin_cidr]
+}
+
 run "no_nodes" {
   command = plan
 
