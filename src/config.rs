@@ -34,6 +34,7 @@ pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
 pub use home::{NodeHome, NodeId};
 pub use kind::Bytes;
 pub use layers::Layers;
+pub(crate) use parse::http_url;
 pub use redact::redacted;
 pub use staging::CreateError;
 pub use values::{Source, Values};

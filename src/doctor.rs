@@ -115,7 +115,10 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     };
     tell(Finding::ok(
         "directory",
-        format!("{} lists {} mixnodes", redacted(&config.directory.url), topology.mix_nodes.len()),
+        match topology.mix_nodes.len() {
+            1 => format!("{} lists 1 mixnode", redacted(&config.directory.url)),
+            count => format!("{} lists {count} mixnodes", redacted(&config.directory.url)),
+        },
     ));
     tell(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };

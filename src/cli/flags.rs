@@ -128,6 +128,12 @@ impl fmt::Display for NodeFlags {
     }
 }
 
+/// The flags that name this node, for a command that somebody is told to run.
+pub(super) fn naming(home: &NodeHome, id: &NodeId) -> String {
+    let home = home.given_root().map(|root| format!(" --home {}", quoted(&root.to_string_lossy()))).unwrap_or_default();
+    format!("--id {}{home}", quoted(id.as_str()))
+}
+
 /// A word that a shell takes as it is.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::NodeId;
+use crate::config::{NodeId, http_url};
 use crate::directory::{Client, ClientLimits, Directory};
 use crate::keys::store::{self, KeyFiles};
 use crate::telemetry::health::{self, AskError};
@@ -26,7 +26,7 @@ use super::{Exit, Failure};
     environment alone\ncounts, and without a word there the default address.")]
 pub(super) struct Args {
     /// Where the node serves HTTP: what stands before /livez
-    #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "id"])]
+    #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["listen", "id"])]
     url: Option<Url>,
     /// The same as an address, as in the setting http.listen
     #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
     home: Option<PathBuf>,
     /// Ask this directory server instead of a node: whether it lists the nodes of its network
-    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "listen", "id", "home"])]
+    #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
     /// Count the node as unwell also if it may open fewer files than this
     #[arg(long, value_name = "N")]

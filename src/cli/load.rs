@@ -5,6 +5,7 @@ use crate::config::{
     Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values,
 };
 
+use super::flags::naming;
 use super::node_files::KeyState;
 use super::{Failure, upgrade};
 
@@ -63,6 +64,6 @@ fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     if let Some(failure) = KeyState::of(home, values).without_file(home) {
         return failure;
     }
-    let advice = format!("make the node first with `nym-mixnode init --id {id}`");
+    let advice = format!("make the node first with `nym-mixnode init {}`", naming(home, id));
     Failure::from(ConfigError::NotFound(path)).with_advice(advice)
 }

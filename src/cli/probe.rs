@@ -15,6 +15,7 @@ use url::{Host, Url};
 
 use self::output::Verdict;
 use self::progress::ProgressLine;
+use crate::config::http_url;
 use crate::directory::{Client, Directory};
 use crate::probe::check::{self, Label, Plan, Target};
 use crate::probe::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
@@ -33,7 +34,7 @@ const MEAN_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Args)]
 pub struct ProbeArgs {
     /// The directory that lists the nodes.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub directory: Url,
     /// Test this node only: its identity key or Sphinx key, base58.
     #[arg(long, value_name = "KEY")]

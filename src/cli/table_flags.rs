@@ -38,7 +38,10 @@ impl FromStr for Assignment {
         }
         match settings::find(key) {
             Some(about) => Ok(Self { about, text: text.to_owned() }),
-            None => Err(format!("{key} is not a setting, did you mean {}?", settings::nearest(key))),
+            None => Err(match settings::nearest(key) {
+                Some(nearest) => format!("{key} is not a setting, did you mean {nearest}?"),
+                None => format!("{key} is not a setting: `nym-mixnode config reference` lists them all"),
+            }),
         }
     }
 }

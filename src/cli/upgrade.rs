@@ -17,7 +17,7 @@ use crate::config::{self, Config, CreateError, NodeHome, NodeId, Source, Values}
 use crate::keys::install::{self, Identity};
 use crate::keys::store::{self, KeyError, KeyFiles, PrivateAccess};
 
-use super::flags::{NodeFlags, quoted};
+use super::flags::{NodeFlags, naming};
 use super::output::say;
 use super::{Exit, Failure, load};
 
@@ -75,8 +75,7 @@ pub(super) fn refuse_older(home: &NodeHome, id: &NodeId) -> Result<(), Failure> 
 
 /// The command that upgrades this node.
 fn command(home: &NodeHome, id: &NodeId, release: Release) -> String {
-    let home = home.given_root().map(|root| format!(" --home {}", quoted(&root.to_string_lossy()))).unwrap_or_default();
-    format!("nym-mixnode upgrade --id {}{home} --current-version {release}", quoted(id.as_str()))
+    format!("nym-mixnode upgrade {} --current-version {release}", naming(home, id))
 }
 
 fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {

@@ -20,8 +20,8 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}: {problem}", path.display())]
     Syntax { path: PathBuf, line: u64, problem: String },
-    #[error("{}:{line}: {key} is not a setting, did you mean {nearest}? Here stand {known}", path.display())]
-    UnknownKey { path: PathBuf, line: u64, key: String, nearest: &'static str, known: String },
+    #[error("{}:{line}: {key} is not a setting{} {known}", path.display(), meant_key(*nearest))]
+    UnknownKey { path: PathBuf, line: u64, key: String, nearest: Option<&'static str>, known: String },
     #[error("{name} is not a variable of this program{}", meant_variable(*nearest))]
     UnknownVariable { name: String, nearest: Option<&'static str> },
     #[error("{variable}: {problem}")]
@@ -106,6 +106,10 @@ impl ConfigError {
         let nearest = super::nearest::by_name(meant, variables.map(own).chain(flags));
         Self::UnknownVariable { name: name.to_owned(), nearest }
     }
+}
+
+fn meant_key(nearest: Option<&str>) -> String {
+    nearest.map_or_else(|| ": here stand".to_owned(), |nearest| format!(", did you mean {nearest}? Here stand"))
 }
 
 fn meant_variable(nearest: Option<&str>) -> String {

@@ -41,7 +41,7 @@ pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
 }
 
 /// The key or section that `key` was meant to be.
-fn nearest(key: &str) -> &'static str {
+fn nearest(key: &str) -> Option<&'static str> {
     if key.contains('.') { settings::nearest(key) } else { super::nearest::to(key, settings::sections().into_iter()) }
 }
 
@@ -201,6 +201,7 @@ mod tests {
                 "mixnode: {}\n",
                 ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, ",
             ),
+            ("colours: {}\n", ":1: colours is not a setting: here stand node, listen, announce, address, "),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
             ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),

@@ -84,6 +84,11 @@ pub(super) fn address_or_off(text: &str) -> Option<Option<SocketAddr>> {
     if text == "off" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
+/// What a flag says that is no setting.
+pub(crate) fn http_url(text: &str) -> Result<Url, &'static str> {
+    url(text).ok_or("not an http:// or https:// URL without query or fragment")
+}
+
 pub(super) fn url(text: &str) -> Option<Url> {
     let url: Url = text.parse().ok()?;
     let plain = url.query().is_none() && url.fragment().is_none();

@@ -272,8 +272,8 @@ pub(crate) fn find(key: &str) -> Option<&'static About> {
     ALL.iter().copied().find(|about| about.key == key)
 }
 
-/// The setting whose key comes nearest to `key`, which is none.
-pub(crate) fn nearest(key: &str) -> &'static str {
+/// The setting that `key`, which is none, may be meant for.
+pub(crate) fn nearest(key: &str) -> Option<&'static str> {
     super::nearest::to(key, ALL.iter().map(|about| about.key))
 }
 

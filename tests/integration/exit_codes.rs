@@ -1,11 +1,36 @@
 //! Every exit code that an operator's scripts may count on, from a real command line.
 
 use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::cli::{Home, directory};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::{Home, directory, outcome};
+
+#[test]
+fn every_code_is_in_the_manual() {
+    let manual = include_str!("../../docs/operating.md").split_once("## Exit codes").unwrap().1;
+    let failures = include_str!("../../src/cli/failure.rs");
+    let codes = failures.lines().filter_map(|line| line.split_once("Self = Self(")?.1.strip_suffix(");"));
+    let codes: Vec<_> = codes.collect();
+    assert!(codes.contains(&"64") && codes.contains(&"143"), "{codes:?}");
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let told: Vec<_> = rows.flat_map(|(codes, _)| codes.split(", ")).collect();
+    for code in codes {
+        assert!(told.contains(&code), "{code} is not in docs/operating.md");
+    }
+}
+
+#[test]
+fn code_1_is_a_node_that_is_not_as_it_should_be() {
+    let home = Home::with_node();
+    home.run(&["health", "--id", "mix", "--home", home.0.path().join(".nym").to_str().unwrap()])
+        .fails(1, &["no answer"]);
+    assert_eq!(home.run(&["doctor", "--id", "mix"]).code, 1);
+}
 
 #[test]
 fn zero_is_success() {
@@ -18,8 +43,15 @@ fn zero_is_success() {
 #[test]
 fn code_64_is_a_bad_command_line() {
     let home = Home::with_node();
-    for line in ["start", "init --host 10.0.0.1", "run --id mix --layer 0", "upgrade --id mix", "keys backup --id mix"]
-    {
+    for line in [
+        "start",
+        "init --host 10.0.0.1",
+        "run --id mix --layer 0",
+        "upgrade --id mix",
+        "keys backup --id mix",
+        "probe --directory 127.0.0.1:8081",
+        "health --url ftp://127.0.0.1",
+    ] {
         home.run(&line.split(' ').collect::<Vec<_>>()).fails(64, &[]);
     }
 }
@@ -43,6 +75,16 @@ fn code_69_is_a_service_that_is_not_there() {
     let listener = TcpListener::bind(taken).unwrap();
     let ran = home.run(&["run", "--id", "mix", "--host", &listener.local_addr().unwrap().to_string()]);
     assert_eq!(ran.code, 69, "{}", ran.stderr);
+}
+
+#[test]
+fn code_71_is_a_limit_that_is_too_low() {
+    let home = Home::with_node();
+    let line = "ulimit -n 128; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, "sh", env!("CARGO_BIN_EXE_nym-mixnode"), "run", "--id", "mix"]);
+    command.args(["--limits-nofile-strict", "true"]).env("HOME", home.0.path()).env_remove("RUST_LOG");
+    outcome(command.stdin(Stdio::null())).fails(71, &["cannot be raised to 65535", "128"]);
 }
 
 #[test]
@@ -76,6 +118,30 @@ fn code_75_is_worth_another_try() {
     home.edit_config("url: \"http://127.0.0.1:9\"", &format!("url: \"{url}\""));
     home.run(&["unregister", "--id", "mix"]).fails(75, &[]);
     asked.join().unwrap();
+
+    let busy = home.node().join(".mix.4000000.moving");
+    fs::create_dir(&busy).unwrap();
+    let lock = fs::File::open(&busy).unwrap();
+    lock.lock().unwrap();
+    home.run(&["run", "--id", "mix"]).fails(75, &["another process is at work"]);
+}
+
+#[test]
+fn a_second_signal_is_told_by_128_and_its_number() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let home = Home::with_node();
+        home.edit_config("linger: 0s", "linger: 1h");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG").stdin(Stdio::null());
+        let mut node = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(node.stderr.take().unwrap()).lines();
+        for words in ["Finished nym mixnode startup", "Stopping on"] {
+            assert!(log.any(|line| line.unwrap().contains(words)), "it never says {words:?}");
+            kill_process(Pid::from_child(&node), signal).unwrap();
+        }
+        assert_eq!(node.wait().unwrap().code(), Some(code));
+        assert!(log.any(|line| line.unwrap().contains("stopped at once by a second signal")));
+    }
 }
 
 #[test]
@@ -83,6 +149,11 @@ fn code_77_is_a_permission_that_is_wrong() {
     let home = Home::with_node();
     fs::set_permissions(home.key("private_sphinx.pem"), PermissionsExt::from_mode(0o644)).unwrap();
     home.run(&["run", "--id", "mix"]).fails(77, &["chmod 600"]);
+    let (url, asked) = directory("403 Forbidden", r#"{"error":"not yours"}"#);
+    let home = Home::with_node();
+    home.edit_config("url: \"http://127.0.0.1:9\"", &format!("url: \"{url}\""));
+    home.run(&["unregister", "--id", "mix"]).fails(77, &["not yours"]);
+    asked.join().unwrap();
 }
 
 #[test]
