@@ -71,7 +71,6 @@ resource "google_container_cluster" "this" {
   #checkov:skip=CKV_GCP_64:the machines of mixnodes have public addresses, that is what they are for
   #checkov:skip=CKV_GCP_65:groups are an organisation's own
   #checkov:skip=CKV_GCP_66:which images may run is an organisation's own
-  #checkov:skip=CKV_GCP_69:of the node pool, which has it
   name     = local.name
   location = var.region
 
@@ -113,6 +112,28 @@ resource "google_container_cluster" "this" {
   workload_identity_config {
     workload_pool = "${var.project}.svc.id.goog"
   }
+
+  # Of the first pool, for the minutes that it lives: it would have the project's own account, which may edit everything,
+  # or may not be there.
+  node_config {
+    service_account = google_service_account.nodes.email
+    oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
+
+    workload_metadata_config {
+      mode = "GKE_METADATA"
+    }
+
+    shielded_instance_config {
+      enable_secure_boot          = true
+      enable_integrity_monitoring = true
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [node_config]
+  }
+
+  depends_on = [google_project_iam_member.nodes]
 }
 
 # The old metadata are switched off, but not where the scanner looks for it.

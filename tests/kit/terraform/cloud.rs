@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -103,8 +104,16 @@ fn resource(terraform: &Terraform, address: &str) -> Value {
     panic!("there is no {address}")
 }
 
+/// The provider spends its time with waiting, so both at once.
 #[test]
 fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
+    thread::scope(|both| {
+        both.spawn(a_network_with_its_directory);
+        a_node_is_changed_replaced_and_destroyed_and_its_keys_stay();
+    });
+}
+
+fn a_node_is_changed_replaced_and_destroyed_and_its_keys_stay() {
     let terraform = Terraform::new(Provider::RealAws);
     made_older(&terraform);
     let folder = terraform.folder("apply");
@@ -182,8 +191,7 @@ fn cloud_init_unpacks_user_data_that_had_to_be_packed() {
     assert_eq!(unpacked, plain);
 }
 
-#[test]
-fn aws_makes_a_network_with_its_directory() {
+fn a_network_with_its_directory() {
     let terraform = Terraform::new(Provider::RealAws);
     made_older(&terraform);
     let aws = Aws::start(&terraform);

@@ -6,6 +6,10 @@ mock_provider "google" {
   mock_data "google_compute_zones" {
     defaults = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c", "europe-west3-d"] }
   }
+
+  mock_resource "google_service_account" {
+    defaults = { email = "mixnet-nodes@my-project.iam.gserviceaccount.com" }
+  }
 }
 
 variables {
@@ -45,6 +49,11 @@ run "only_pods_on_the_machines_network_reach_the_metadata" {
 
 run "rights_are_few" {
   command = plan
+
+  assert {
+    condition     = toset([google_container_cluster.this.node_config[0].service_account, google_container_node_pool.mixnodes.node_config[0].service_account]) == toset(["mixnet-nodes@my-project.iam.gserviceaccount.com"])
+    error_message = "a machine has the rights of the whole project"
+  }
 
   assert {
     condition     = google_project_iam_member.nodes.role == "roles/container.defaultNodeServiceAccount"

@@ -6,6 +6,10 @@ mock_provider "google" {
   mock_data "google_compute_zones" {
     defaults = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c", "europe-west3-d"] }
   }
+
+  mock_resource "google_service_account" {
+    defaults = { email = "mixnet-nodes@my-project.iam.gserviceaccount.com" }
+  }
 }
 
 variables {
