@@ -1,5 +1,5 @@
 //! The AWS module with the newest real provider that is to be had, against a stand-in of AWS that keeps what it makes;
-//! and the values that are planned for Google against its own descriptions of its APIs.
+//! and the values that are planned against the clouds' own descriptions of their APIs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -290,19 +290,53 @@ fn google_would_take_what_the_examples_plan() {
     }
 }
 
-/// Which names of resources are whose.
-const GOOGLE: [(&str, &str); 2] = [("google_compute_", "compute.v1.json"), ("google_container_", "container.v1.json")];
-
-/// Google's descriptions of its APIs, by the resources that they make.
-fn google() -> Vec<(&'static str, Value)> {
-    let folder = part("google-api");
-    let read = |file: &str| serde_json::from_str(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
-    GOOGLE.map(|(prefix, file)| (prefix, read(file))).into()
+#[test]
+fn amazon_would_take_what_the_examples_plan() {
+    let apis = amazon();
+    for (example, least) in [("aws-node", 5), ("aws-network", 35), ("eks", 10)] {
+        let mut check = Check::new(&apis);
+        for (address, values) in made(plan(example), "") {
+            check.resource(address, values);
+        }
+        assert_eq!(check.wrong, Vec::<String>::new(), "{example}");
+        assert!(check.checked >= least, "{example}: only {} values were checked", check.checked);
+    }
 }
 
-/// Compares values with the enumerations, patterns and lists of names in Google's descriptions.
+/// A cloud's descriptions of its APIs, by what the names of the resources begin with that they make.
+type Apis = Vec<(&'static str, Value)>;
+
+fn described(part_name: &str, files: &[(&'static str, &str)]) -> Apis {
+    let folder = part(part_name);
+    let read = |file: &str| serde_json::from_str(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+    files.iter().map(|(prefix, file)| (*prefix, read(file))).collect()
+}
+
+fn google() -> Apis {
+    described("google-api", &[("google_compute_", "compute.v1.json"), ("google_container_", "container.v1.json")])
+}
+
+fn amazon() -> Apis {
+    described("amazon-api", &[("aws_eks_", "eks.json"), ("aws_", "ec2.json")])
+}
+
+/// The name of what describes this kind of resource. Google's have the resources' names, Amazon's those of requests.
+fn schema_name(prefix: &str, kind: &str) -> String {
+    match (prefix, kind) {
+        ("aws_eks_", "cluster") => "CreateClusterRequest".to_owned(),
+        ("aws_eks_", "node_group") => "CreateNodegroupRequest".to_owned(),
+        ("aws_eks_", "addon") => "CreateAddonRequest".to_owned(),
+        ("aws_", "ebs_volume") => "CreateVolumeRequest".to_owned(),
+        ("aws_", "eip") => "AllocateAddressRequest".to_owned(),
+        ("aws_", "instance") => "RunInstancesRequest".to_owned(),
+        ("aws_", "launch_template") => "RequestLaunchTemplateData".to_owned(),
+        _ => camel(&format!("_{kind}")),
+    }
+}
+
+/// Compares values with the enumerations, patterns and lists of names in a cloud's descriptions.
 struct Check<'a> {
-    apis: &'a [(&'static str, Value)],
+    apis: &'a Apis,
     /// Of the API that the resource belongs to.
     schemas: &'a Value,
     checked: usize,
@@ -310,19 +344,20 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(apis: &'a [(&'static str, Value)]) -> Self {
+    fn new(apis: &'a Apis) -> Self {
         Self { apis, schemas: &Value::Null, checked: 0, wrong: Vec::new() }
     }
 
     fn resource(&mut self, address: &str, values: &Value) {
-        let path = address.rsplit_once(".google_").map_or(address.to_owned(), |(_, own)| format!("google_{own}"));
-        for (prefix, api) in self.apis {
-            let Some((kind, _)) = path.strip_prefix(prefix).and_then(|own| own.split_once('.')) else { continue };
-            self.schemas = &api["schemas"];
-            let schema = &self.schemas[camel(&format!("_{kind}"))];
-            if schema.is_object() {
-                self.value(address, schema, values);
-            }
+        let start = [".google_", ".aws_"].iter().filter_map(|own| address.rfind(own)).max().map_or(0, |dot| dot + 1);
+        let described = self.apis.iter().find_map(|(prefix, api)| {
+            let (kind, _) = address[start..].strip_prefix(prefix)?.split_once('.')?;
+            Some((&api["schemas"], schema_name(prefix, kind)))
+        });
+        let Some((schemas, name)) = described else { return };
+        self.schemas = schemas;
+        if schemas[&name].is_object() {
+            self.value(address, &schemas[&name], values);
         }
     }
 
@@ -387,7 +422,8 @@ fn property(schema: &Value, name: &str) -> Option<Value> {
         _ => "",
     };
     let plain = if own.is_empty() { camel(name) } else { own.to_owned() };
-    let names = [plain.clone(), format!("{plain}s"), format!("{plain}es")];
+    let volume = format!("volume{}", camel(&format!("_{name}")));
+    let names = [plain.clone(), format!("{plain}s"), format!("{plain}es"), volume];
     names.iter().map(|name| &schema["properties"][name]).find(|property| property.is_object()).cloned()
 }
 

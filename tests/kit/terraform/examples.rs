@@ -18,7 +18,6 @@ const EXAMPLES: [&str; 7] = ["aws-node", "gcp-node", "aws-network", "gcp-network
 /// What the clouds would say, as far as a plan depends on it.
 const CLOUDS: &str = r#"
 mock_provider "aws" {
-  override_during = plan
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
   }
