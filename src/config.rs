@@ -19,6 +19,7 @@ pub(crate) mod reference;
 pub(crate) mod schema;
 pub mod settings;
 pub(crate) mod staging;
+pub(crate) mod text;
 mod values;
 
 use std::fmt;

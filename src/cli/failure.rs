@@ -225,7 +225,7 @@ impl From<ArchiveError> for Failure {
 
 pub(super) fn read_exit(error: &io::Error) -> Exit {
     match error.kind() {
-        io::ErrorKind::InvalidData => Exit::DATA,
+        io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => Exit::DATA,
         _ if is_denied(error) => Exit::PERMISSION,
         _ => Exit::IO,
     }

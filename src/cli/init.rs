@@ -81,7 +81,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
     settle_announced(&values, &mut io::stdout()).await?;
-    let (_, keys) = create_node(&home, &values)?;
+    let (_, keys) = create_node(&home, &values).map_err(|failure| match failure.exit {
+        Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
+        _ => failure,
+    })?;
     say(io::stdout(), summary(&home, &keys))?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {}", args.node))
 }

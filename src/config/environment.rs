@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::ConfigError;
 use super::settings::{self, About, VARIABLE_PREFIX};
+use super::text;
 use super::values::{Source, Values};
 
 /// Which node, as `--id`.
@@ -94,9 +93,9 @@ impl Environment {
             return Err(ConfigError::Variable { variable: name.to_owned(), problem });
         }
         let path: Arc<Path> = Path::new(value).into();
-        let text = read_file(&path).map_err(|error| ConfigError::Variable {
+        let text = text::read(&path, FILE_BYTES_MAX).map_err(|error| ConfigError::Variable {
             variable: name.to_owned(),
-            problem: format!("{} cannot be read: {error}", path.display()),
+            problem: format!("{} cannot be read: {error}{}", path.display(), text::remedy(&error)),
         })?;
         let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         set(values, about, text, &Source::VariableFile { variable: about.variable(), path });
@@ -123,15 +122,6 @@ fn text_of<'a>(variable: &str, value: &'a OsString) -> Result<&'a str, ConfigErr
         variable: variable.to_owned(),
         problem: format!("{} is not valid UTF-8", value.display()),
     })
-}
-
-fn read_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if read as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 KiB"));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

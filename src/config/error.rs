@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::CreateError;
 use super::redact::{HIDDEN, redacted_text};
 use super::settings::{self, VARIABLE_PREFIX};
+use super::text::remedy;
 use super::values::Source;
 
 /// One thing that is wrong with the configuration.
@@ -16,7 +17,7 @@ use super::values::Source;
 pub enum ConfigError {
     #[error("{} does not exist", .0.display())]
     NotFound(PathBuf),
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}{}", path.display(), remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{line}: {problem}", path.display())]
     Syntax { path: PathBuf, line: u64, problem: String },

@@ -1,6 +1,5 @@
 //! The configuration file: YAML sections of settings. Written for people, read strictly.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +7,12 @@ use std::sync::Arc;
 use super::document::{Broken, Document, Known, Text};
 use super::error::ConfigError;
 use super::settings::{self, About, WhenUnset};
+use super::text;
 use super::values::{Source, Value, Values};
 
 /// Reads the settings' texts from a file, and what is wrong with the keys in it.
 pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+    let text = text::read(path, text::CONFIG_BYTES_MAX).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::NotFound(path.to_owned()),
         _ => ConfigError::Read { path: path.to_owned(), source },
     })?;

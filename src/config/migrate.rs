@@ -3,7 +3,6 @@
 pub mod older;
 mod table;
 
-use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::settings::{self as s, About};
+use super::text;
 use super::values::{Source, Values};
 
 pub use older::{Entry, Older, OlderError, Release};
@@ -29,7 +29,7 @@ pub struct Migration {
 /// The older configuration cannot be taken over.
 #[derive(Debug, Error)]
 pub enum MigrateError {
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}{}", path.display(), text::remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{}: {problem}", path.display(), problem.line())]
     Older { path: PathBuf, problem: OlderError },
@@ -40,7 +40,8 @@ pub enum MigrateError {
 /// # Errors
 /// When it cannot be read, or no release that can be taken over has written it.
 pub fn read(path: &Path) -> Result<Older, MigrateError> {
-    let text = fs::read_to_string(path).map_err(|source| MigrateError::Read { path: path.to_owned(), source })?;
+    let text = text::read(path, text::CONFIG_BYTES_MAX);
+    let text = text.map_err(|source| MigrateError::Read { path: path.to_owned(), source })?;
     Older::parse(&text).map_err(|problem| MigrateError::Older { path: path.to_owned(), problem })
 }
 
@@ -130,6 +131,7 @@ mod tests {
     use super::super::Config;
     use super::*;
     use crate::address::BindAddr;
+    use std::fs;
 
     fn translated(text: &str) -> Migration {
         let dir = Path::new("/srv/nym/mixnodes/mix");

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{IdentityKeyPair, KEY_LEN, KeyGenerationError, NodeKeys, SphinxKeyPair};
 use crate::config::staging::{self, StagedDir};
+use crate::config::text::remedy;
 use crate::config::{CreateError, KeysConfig};
 
 const PRIVATE_IDENTITY: &str = "ED25519 PRIVATE KEY";
@@ -55,7 +56,7 @@ pub struct KeyPairs {
 pub enum KeyError {
     #[error("key file {} does not exist", .0.display())]
     Missing(PathBuf),
-    #[error("key file {} cannot be read: {source}", path.display())]
+    #[error("key file {} cannot be read: {source}{}", path.display(), remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error(
         "key file {0} can be read by others (mode {mode:04o}): run `chmod 600 {0}`, and make new keys if others \

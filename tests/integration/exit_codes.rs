@@ -63,6 +63,10 @@ fn code_65_is_bad_data() {
     for line in ["run --id mix", "unregister --id mix", "keys show --id mix"] {
         home.run(&line.split(' ').collect::<Vec<_>>()).fails(65, &["public_identity.pem is not a PEM file"]);
     }
+    for (contents, problem) in [(&[0xff; 3][..], "not text in UTF-8"), (&vec![b'#'; 2 << 20], "longer than 1024 KiB")] {
+        fs::write(home.config(), contents).unwrap();
+        home.run(&["config", "check", "--id", "mix"]).fails(65, &["config.yaml cannot be read", problem]);
+    }
 }
 
 #[test]
@@ -149,6 +153,18 @@ fn code_77_is_a_permission_that_is_wrong() {
     let home = Home::with_node();
     fs::set_permissions(home.key("private_sphinx.pem"), PermissionsExt::from_mode(0o644)).unwrap();
     home.run(&["run", "--id", "mix"]).fails(77, &["chmod 600"]);
+
+    let home = Home::with_node();
+    fs::set_permissions(home.config(), PermissionsExt::from_mode(0o000)).unwrap();
+    // Without the right of root to read everything.
+    let powerless = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
+    let program = [env!("CARGO_BIN_EXE_nym-mixnode"), "config", "check", "--id", "mix"];
+    let line =
+        if rustix::process::geteuid().is_root() { [&powerless[..], &program].concat() } else { program.to_vec() };
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).env("HOME", home.0.path()).env_remove("RUST_LOG").stdin(Stdio::null());
+    outcome(&mut command).fails(77, &["config.yaml cannot be read: Permission denied", "owner of the node's files"]);
+
     let (url, asked) = directory("403 Forbidden", r#"{"error":"not yours"}"#);
     let home = Home::with_node();
     home.edit_config("url: \"http://127.0.0.1:9\"", &format!("url: \"{url}\""));
