@@ -152,7 +152,8 @@ resource "google_container_node_pool" "mixnodes" {
   }
 
   node_config {
-    machine_type     = "n2-highcpu-2"
+    # Two threads are enough for a node, but the pods of GKE itself want more memory than a highcpu machine has left.
+    machine_type     = "n2-standard-2"
     min_cpu_platform = "Intel Ice Lake"
     image_type       = "COS_CONTAINERD"
     disk_type        = "pd-balanced"
