@@ -35,7 +35,8 @@ fuzz_target!(|text: &str| {
         assert!(texts.iter().all(|text| is_line(text.line)), "{texts:?} of {breaks} lines");
     }
     for (key, line) in &document.unknown {
-        assert!(!KEYS.contains(&key.as_str()) && is_line(*line), "{key} in line {line} of {breaks}");
+        // Its whole name may be that of a setting: `mix.workers:` in the place of a section is none.
+        assert!(is_line(*line), "{key} in line {line} of {breaks}");
     }
     if let Some(broken) = &document.broken {
         assert!(!broken.problem.is_empty() && is_line(broken.line), "{broken:?} of {breaks} lines");

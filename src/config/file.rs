@@ -23,13 +23,7 @@ pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigErro
 pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
     let document = Document::<Table>::read(text);
     let broken = document.broken.map(|broken| syntax_error(path, broken));
-    let unknown = document.unknown.into_iter().map(|(key, line)| ConfigError::UnknownKey {
-        path: path.to_owned(),
-        line,
-        nearest: nearest(&key),
-        known: known_beside(&key),
-        key,
-    });
+    let unknown = document.unknown.into_iter().map(|(key, line)| unknown(path, line, key));
     let problems = unknown.chain(broken).collect();
     let path: Arc<Path> = path.into();
     let mut values = Values::default();
@@ -38,6 +32,17 @@ pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
         values.set_values(about, texts.into_iter().map(value).collect());
     }
     (values, problems)
+}
+
+fn unknown(path: &Path, line: u64, key: String) -> ConfigError {
+    let path = path.to_owned();
+    if let Some(about) = settings::find(&key) {
+        // Whoever sets it as a flag does writes it so.
+        let (section, name) = about.section_and_name();
+        let problem = format!("{key} has to stand as `{name}:` below a line `{section}:`");
+        return ConfigError::Syntax { path, line, problem };
+    }
+    ConfigError::UnknownKey { path, line, nearest: nearest(&key), known: known_beside(&key), key }
 }
 
 /// The key or section that `key` was meant to be.
@@ -201,6 +206,7 @@ mod tests {
                 "mixnode: {}\n",
                 ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, ",
             ),
+            ("mix.workers: 2\n", ":1: mix.workers has to stand as `workers:` below a line `mix:`"),
             ("colours: {}\n", ":1: colours is not a setting: here stand node, listen, announce, address, "),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
