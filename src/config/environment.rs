@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Environment {
             return Ok(());
         }
         let Some(about) = name.strip_suffix(FILE_SUFFIX).and_then(by_variable) else {
-            return Err(ConfigError::unknown_variable(name));
+            return if is_service_link(name, value) { Ok(()) } else { Err(ConfigError::unknown_variable(name)) };
         };
         if self.0.contains_key(about.variable()) {
             let problem = format!("{} is set too: unset one of the two", about.variable());
@@ -115,6 +115,21 @@ pub(crate) fn set(values: &mut Values, about: &'static About, text: &str, source
 /// The setting that a variable sets. The node's id is known before any settings are read.
 fn by_variable(name: &str) -> Option<&'static About> {
     settings::ALL.iter().copied().find(|about| about.variable() == name && name != ID)
+}
+
+/// Whether Kubernetes sets this variable in each pod beside a Service that is called nym-mixnode, or nym-mixnode-more:
+/// nobody has misspelt it.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let is_port = |after: &str| {
+        let (port, protocol) = after.split_once('_').unwrap_or((after, ""));
+        port.parse::<u16>().is_ok() && ["TCP", "UDP", "SCTP"].iter().any(|known| protocol.starts_with(known))
+    };
+    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT") && is_address
+        || name.split("_PORT_").skip(1).any(is_port)
 }
 
 fn text_of<'a>(variable: &str, value: &'a OsString) -> Result<&'a str, ConfigError> {
@@ -170,6 +185,26 @@ mod tests {
         }
         let strange = problems(&[("NYM_MIXNODE_COLOUR", "red")]);
         assert!(strange[0].ends_with("a variable of this program: `nym-mixnode config reference` lists them all"));
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_is_nobodys_typing_error() {
+        let links = [
+            ("NYM_MIXNODE_SERVICE_HOST", "10.0.0.7"),
+            ("NYM_MIXNODE_SERVICE_PORT", "1789"),
+            ("NYM_MIXNODE_SERVICE_PORT_MIX", "1789"),
+            ("NYM_MIXNODE_PORT", "tcp://10.0.0.7:1789"),
+            ("NYM_MIXNODE_PORT_1789_TCP", "tcp://10.0.0.7:1789"),
+            ("NYM_MIXNODE_PORT_1789_TCP_ADDR", "10.0.0.7"),
+            ("NYM_MIXNODE_METRICS_SERVICE_HOST", "10.0.0.8"),
+            ("NYM_MIXNODE_METRICS_PORT_8000_TCP_PROTO", "tcp"),
+        ];
+        assert_eq!(problems(&links), [""; 0]);
+        assert_eq!(environment(&links).read().0, Values::default());
+        for own in ["NYM_MIXNODE_PORT", "NYM_MIXNODE_SERVICE", "NYM_MIXNODE_ANNOUNCE_PORT_1789", "NYM_MIXNODE_PORT_OF"]
+        {
+            assert_eq!(problems(&[(own, "1789")]).len(), 1, "{own}");
+        }
     }
 
     #[test]
