@@ -318,6 +318,40 @@ fn restore(beside_list: bool) -> Case {
     Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check)
 }
 
+/// The configuration puts the private keys into another directory than the public ones.
+fn restore_into_two() -> Case {
+    let home = Home::with_node();
+    let (file, passphrase) = (home.0.path().join("keys.age"), passphrase(&home, "correct horse"));
+    fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
+    let keys = key_contents(&home);
+    for name in ["private_identity", "private_sphinx"] {
+        home.edit_config(&format!("#{name}:"), &format!("{name}: private/{name}.pem"));
+    }
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    let found = |home: &Home| {
+        let dir = |name: &str| home.node().join(if name.starts_with("private") { "private" } else { "data" });
+        KEY_FILES.map(|name| fs::read(dir(name).join(name)).ok())
+    };
+    let is_done = {
+        let keys = keys.clone();
+        move |home: &Home| found(home).as_slice() == keys
+    };
+    let check = move |home: &Home| {
+        for (found, right) in found(home).iter().zip(&keys) {
+            assert!(found.is_none() || found == right);
+        }
+        for dir in ["private", "data"] {
+            let there = fs::read_dir(home.node().join(dir)).into_iter().flatten();
+            let keys = there.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "pem"));
+            assert!([0, 2].contains(&keys.count()) || is_moving(home), "half of {dir}");
+        }
+    };
+    let args = ["keys", "restore", file.to_str().unwrap(), "--id", "mix", "--passphrase-file"];
+    let case = Case::new(home, &[&args[..], &[passphrase.to_str().unwrap()]].concat(), is_done, check);
+    // The directories, which may be empty.
+    Case { undoes: false, ..case }
+}
+
 #[test]
 fn init_is_all_or_nothing_wherever_it_is_killed() {
     assert!(init().kill_everywhere() > 20);
@@ -350,6 +384,12 @@ fn a_restore_is_all_or_nothing_wherever_it_is_killed() {
     for beside_list in [false, true] {
         assert!(restore(beside_list).kill_everywhere() > 20);
     }
+}
+
+#[test]
+fn a_restore_into_two_directories_goes_on_wherever_it_was_killed() {
+    assert!(restore_into_two().kill_everywhere() > 20);
+    assert!(restore_into_two().fail_everywhere() > 10);
 }
 
 #[test]
