@@ -13,6 +13,7 @@ use url::Url;
 
 use super::http::Answer;
 use crate::config::redacted;
+use crate::limits::Remedy;
 
 /// For all answers together.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3);
@@ -43,8 +44,13 @@ pub struct FileLimits {
     #[serde(rename = "nofile_hard")]
     pub hard: Option<u64>,
     /// How that is raised where the process runs.
-    #[serde(rename = "nofile_remedy")]
+    #[serde(rename = "nofile_remedy", default = "remedy_here")]
     pub remedy: String,
+}
+
+/// For a node that runs since before its program said this itself.
+fn remedy_here() -> String {
+    Remedy::here().to_string()
 }
 
 /// Nobody told how the node is.
@@ -168,6 +174,13 @@ mod tests {
             assert!(matches!(&error, AskError::NoNode { .. }), "{error}");
             assert!(error.to_string().contains(url.as_str()), "{error}");
         }
+    }
+
+    #[test]
+    fn a_status_without_the_remedy_is_a_nodes_too() {
+        let facts: Facts =
+            serde_json::from_str(r#"{"identity_key":"a","limits":{"nofile_soft":1,"nofile_hard":null}}"#).unwrap();
+        assert_eq!((facts.limits.soft, facts.limits.hard, facts.limits.remedy), (Some(1), None, remedy_here()));
     }
 
     #[tokio::test]
