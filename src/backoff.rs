@@ -15,6 +15,11 @@ impl Backoff {
         Self { initial, max, next: initial.min(max) }
     }
 
+    /// For a loop that accepts connections: what it lacks, most often descriptors, may be back in milliseconds.
+    pub(crate) fn for_accepting() -> Self {
+        Self::new(Duration::from_millis(5), Duration::from_secs(1))
+    }
+
     /// The next waiting time: between half of the current step and all of it, so that a thousand nodes that lost the
     /// directory at one moment do not come back at one moment.
     pub(crate) fn wait(&mut self) -> Duration {

@@ -165,7 +165,7 @@ fn report(failure: &Failure) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::PROTOCOL_VERSION;
+    use crate::api::PROTOCOL_VERSION;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -25,7 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, watch};
-use crate::api::{MixRegistration, Topology};
+use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use crate::config::{Config, ForwardPolicy};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
 use crate::forwarder::{self, Policy};
@@ -44,9 +44,6 @@ use traced::Traced;
 use worker::{Doors, Settings};
 
 pub use state::NodeStatus;
-
-/// The protocol version that a node registers with, whatever its own.
-pub const PROTOCOL_VERSION: &str = "0.9.2";
 
 /// Memory of the replay filter: two generations of 5.6 million packets each.
 const REPLAY_FILTER_BYTES: usize = 32 << 20;

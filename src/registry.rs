@@ -5,6 +5,7 @@
 //!
 //! Who asks is known by the address of the connection. A request that came through a proxy therefore counts as
 //! nobody's: it can read and register, but neither unregister nor measure, even when the proxy runs on this machine.
+//! One address has a quarter of the connections at the most, so none alone can keep everybody else out.
 
 mod check;
 mod http;
@@ -29,6 +30,9 @@ const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 /// Clients and nodes are many, and some of them slow.
 const LIMITS: Limits = Limits {
     connections_max: 1024,
+    // A proxy in front of the registry, or a translator in front of many nodes, is one address: it needs a place for
+    // each request at the same moment and for each connection that has been idle for less than `head_timeout`.
+    connections_per_place_max: 256,
     head_timeout: Duration::from_secs(10),
     lifetime: Duration::from_mins(2),
     grace: Duration::from_secs(5),

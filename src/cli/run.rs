@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use crate::address::{AnnounceWatch, Detection};
+use crate::api::PROTOCOL_VERSION;
 use crate::config::address::Host;
 use crate::config::environment::{self, Environment};
 use crate::config::settings as s;
@@ -17,7 +18,7 @@ use crate::config::{Config, NodeHome, Source, Values, redacted, staging};
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::keys::{NodeKeys, install};
 use crate::limits;
-use crate::node::{self, NodeError, PROTOCOL_VERSION, RunOptions, SupervisorEvent};
+use crate::node::{self, NodeError, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
 use crate::telemetry::log::{self, LogFormat};

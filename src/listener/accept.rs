@@ -13,11 +13,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::limits::{ConnectionLimits, Permit};
 use super::{Counters, LAST_CALL};
+use crate::backoff::Backoff;
 use crate::limits::{self, Remedy};
 use crate::shutdown::{Phase, PhaseSignal};
 
-const PAUSE_INITIAL: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 const LOG_EVERY: Duration = Duration::from_secs(1);
 /// When the node drains, how long connections that are already on their way are taken, whoever else comes.
 const LAST_CALLS_MAX: Duration = Duration::from_millis(500);
@@ -105,7 +104,7 @@ fn admit(stream: TcpStream, limits: &Arc<ConnectionLimits>) -> Option<Admitted> 
 
 /// What to do while `accept` fails, most likely for want of file descriptors.
 struct Shortage {
-    pause: Duration,
+    pause: Backoff,
     logged_at: Option<Instant>,
     failures: u64,
     explained: bool,
@@ -115,7 +114,7 @@ struct Shortage {
 
 impl Shortage {
     fn new() -> Self {
-        Self { pause: PAUSE_INITIAL, logged_at: None, failures: 0, explained: false, spare: open_spare() }
+        Self { pause: Backoff::for_accepting(), logged_at: None, failures: 0, explained: false, spare: open_spare() }
     }
 
     async fn relieve(&mut self, listener: &TcpListener, error: &io::Error) {
@@ -125,12 +124,11 @@ impl Shortage {
             drop(timeout(Duration::ZERO, listener.accept()).await);
             self.spare = open_spare();
         }
-        sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        sleep(self.pause.wait()).await;
     }
 
     fn is_over(&mut self) {
-        self.pause = PAUSE_INITIAL;
+        self.pause.reset();
         if self.spare.is_none() {
             self.spare = open_spare();
         }

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,6 +19,7 @@ use super::view::View;
 use crate::api::Topology;
 use crate::node::{NodeStatus, SupervisorEvent};
 use crate::probe::IpFamily;
+use crate::registry::RegistryEvent;
 
 /// From the start of the last process until every node knows every other.
 const READY_LIMIT: Duration = Duration::from_mins(1);
@@ -210,13 +210,6 @@ fn run_arguments(id: &str, home: &Path) -> Vec<OsString> {
     // They report to this process, and one port is not enough for all of them.
     arguments.extend(["--http-listen", "off"].map(OsString::from));
     arguments
-}
-
-/// The first line that a registry under supervision prints.
-#[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum RegistryEvent {
-    Ready { addresses: Vec<SocketAddr> },
 }
 
 async fn start_registry(port: u16, home: &Path, readers: &mut JoinSet<()>) -> Result<(Child, Url), LocalnetError> {

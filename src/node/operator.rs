@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::PROTOCOL_VERSION;
 use super::state::Shared;
 use crate::address::{Announcing, ToldAddress};
+use crate::api::PROTOCOL_VERSION;
 use crate::config::{Config, HttpConfig, redacted};
 use crate::directory::HeartbeatState;
 use crate::forwarder::Policy;

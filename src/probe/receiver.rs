@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::packets::{Tag, tag_of};
+use crate::backoff::Backoff;
 use crate::packet::FrameDecoder;
 use crate::socket;
 
@@ -25,8 +26,6 @@ const IDLE_LIMIT: Duration = Duration::from_mins(10);
 const READ_BUFFER_BYTES: usize = 32 * 1024;
 /// Packets that have come back and wait to be counted; a full queue makes the senders wait.
 const ARRIVALS_MAX: usize = 1024;
-const ACCEPT_BACKOFF_MIN: Duration = Duration::from_millis(5);
-const ACCEPT_BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// A packet for this prober, unwrapped.
 #[derive(Debug, Clone, Copy)]
@@ -91,12 +90,12 @@ impl Receiver {
 /// Accepts until it is aborted; the connections it owns end with it.
 async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: Connection) {
     let mut connections = JoinSet::new();
-    let mut backoff = ACCEPT_BACKOFF_MIN;
+    let mut backoff = Backoff::for_accepting();
     // The semaphore is never closed.
     while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                backoff = ACCEPT_BACKOFF_MIN;
+                backoff.reset();
                 let connection = connection.clone();
                 connections.spawn(async move {
                     connection.serve(stream).await;
@@ -105,8 +104,7 @@ async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: 
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(ACCEPT_BACKOFF_MAX);
+                sleep(backoff.wait()).await;
             }
         }
         while connections.try_join_next().is_some() {}

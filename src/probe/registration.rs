@@ -8,15 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::prober::Prober;
-use crate::api::GatewayRegistration;
+use crate::api::{GatewayRegistration, PROTOCOL_VERSION};
 use crate::directory::{Client, Directory};
 
 /// The directory forgets a prober that was killed after this long.
 const EXPIRES_AFTER: Duration = Duration::from_secs(90);
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The protocol version that nodes and gateways of this network register with.
-const PROTOCOL_VERSION: &str = "0.9.2";
 
 /// The directory did not do what was asked.
 #[derive(Debug, Error)]

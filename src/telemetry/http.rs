@@ -24,7 +24,10 @@ use crate::http::{Limits, ListenError, Server};
 
 /// An operator, an orchestrator and a collector or two.
 const LIMITS: Limits = Limits {
-    connections_max: 32,
+    connections_max: 64,
+    // More than a browser, a collector and a health check on one machine open together, and few enough that whoever
+    // else reaches the port leaves room for the orchestrator's probe, on which the node's life depends.
+    connections_per_place_max: 16,
     head_timeout: Duration::from_secs(5),
     lifetime: Duration::from_secs(60),
     grace: Duration::from_secs(1),

@@ -1,9 +1,10 @@
 //! Tests of the node's answers by HTTP, over real connections.
 
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
@@ -166,8 +167,12 @@ async fn a_body_is_not_waited_for() {
 async fn half_a_request_does_not_keep_its_place() {
     let served = serve();
     let mut held = Vec::new();
-    for _ in 0..LIMITS.connections_max {
-        let mut connection = TcpStream::connect(served.address).await.unwrap();
+    for nth in 0..LIMITS.connections_max {
+        // Each address has its share only, so it takes several to fill the server.
+        let from = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + nth / LIMITS.connections_per_place_max).unwrap());
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut connection = socket.connect(served.address).await.unwrap();
         connection.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
         held.push(connection);
     }
