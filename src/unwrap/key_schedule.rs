@@ -1,6 +1,10 @@
 //! The keys of one hop, expanded from its shared secret with HKDF-SHA256.
 //!
 //! Labels and salt are protocol constants; they come from the sphinx-packet crate, so that they stand in one place.
+//!
+//! What is named here as wiped is the value itself. Copies that moves and the libraries of hashes and curves leave on
+//! the stack of a worker are not: the next packets overwrite them, and a process whose memory may not be dumped keeps
+//! them to itself.
 
 use hkdf::Hkdf;
 use sha2::Sha256;
