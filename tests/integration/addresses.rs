@@ -234,7 +234,7 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
     place.wait_until_listed("36.68.243.19:1789", &[]);
     node.wait_for("the change is counted", |event| event["status"]["announce_changes"] == 1);
     let told = "36.68.243.18:1789 (aws metadata: public-ipv4) → 36.68.243.19:1789 (aws metadata: public-ipv4)";
-    assert!(node.log().iter().any(|line| line.contains(told)), "{:#?}", node.log());
+    node.log_with(told);
 
     for mood in [Mood::Html, Mood::Hangs] {
         metadata.change(|answers| answers.mood = mood);

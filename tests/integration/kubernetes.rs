@@ -191,7 +191,7 @@ fn a_load_balancer_that_comes_late_and_as_a_name_is_waited_for_and_announced_ove
     let (code, words) = pod.get(HTTP, "/readyz");
     assert_eq!(code, "HTTP/1.1 503 Service Unavailable", "{words}");
     assert_eq!(words, format!("not ready: no address to announce yet: {waiting}\n"));
-    assert!(node.log().iter().any(|line| line.contains(&format!("Waiting for an address to announce: {waiting}"))));
+    node.log_with(&format!("Waiting for an address to announce: {waiting}"));
     assert_eq!(pod.listed(), [] as [Value; 0], "nobody could reach it");
     let doctor =
         pod.command(&["doctor", "--no-probe", "--home", home.to_str().unwrap(), "--id", "mix"]).output().unwrap();

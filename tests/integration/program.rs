@@ -48,6 +48,20 @@ impl Process {
         self.err.lock().unwrap().clone()
     }
 
+    /// The log once a line contains these words: what is told on another way may be read before it.
+    #[track_caller]
+    pub(crate) fn log_with(&self, words: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if log.iter().any(|line| line.contains(words)) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "{words:?} is not in the log:\n{}", log.join("\n"));
+            pause(Duration::from_millis(20));
+        }
+    }
+
     /// The last event of a supervised node.
     pub(crate) fn event(&self) -> serde_json::Value {
         let out = self.out.lock().unwrap();

@@ -262,9 +262,11 @@ async fn variables_for_others_are_told_and_stop_no_node_that_exports_nothing() {
     let foreign = [("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let mut node = run(&files, &foreign);
     node.http().await;
-    let log = node.log();
     for (variable, value) in foreign {
-        let line = log.lines().find(|line| line.contains(variable)).unwrap_or_else(|| panic!("{variable}: {log}"));
+        let line = eventually("the variable is named", async || {
+            node.log().lines().find(|line| line.contains(variable)).map(str::to_owned)
+        })
+        .await;
         assert!(line.contains("WARN") && line.contains(value) && line.ends_with("nothing is exported"), "{line}");
     }
     assert!(node.stop().await.success());
