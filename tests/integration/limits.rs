@@ -1,4 +1,4 @@
-//! A node that runs out of file descriptors.
+//! A node that runs out of file descriptors, and one that has very many connections.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nym_mixnode::packet::FrameHeader;
+use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::program::{PROGRAM, Process, pause, sphinx_key};
@@ -18,7 +18,7 @@ const FLOWS: usize = 4;
 const PACKETS_PER_FLOW: usize = 40;
 
 /// A node `mix` on loopback that forwards anywhere, and may have few descriptors.
-fn node(home: &std::path::Path, limit: u32) -> (Process, SocketAddr) {
+fn node(home: &std::path::Path, limit: u32, settings: &[&str]) -> (Process, SocketAddr) {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let home = home.to_str().unwrap();
     let host = address.to_string();
@@ -28,7 +28,7 @@ fn node(home: &std::path::Path, limit: u32) -> (Process, SocketAddr) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let line = format!("ulimit -n {limit}; exec \"$@\"");
     let run = [PROGRAM, "run", "--home", home, "--id", "mix", "--workers", "1", "--supervised"];
-    let node = Process::spawn(Command::new("sh").args(["-c", &line, "sh"]).args(run));
+    let node = Process::spawn(Command::new("sh").args(["-c", &line, "sh"]).args(run).args(settings));
     node.wait_for("the node starts", |event| event["event"] == "status");
     (node, address)
 }
@@ -44,10 +44,9 @@ fn cpu_time(pid: u32) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
-    let own = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, maximum: own.maximum }).unwrap();
+    take_all_descriptors();
     let home = tempfile::tempdir().unwrap();
-    let (node, address) = node(home.path(), DESCRIPTORS);
+    let (node, address) = node(home.path(), DESCRIPTORS, &[]);
     let mut sink = Sink::start().await;
     let first = hop(address, sphinx_key(home.path()));
     let header: FrameHeader = ACK;
@@ -97,10 +96,57 @@ async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
     drop(flows);
 }
 
+fn take_all_descriptors() {
+    let own = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, maximum: own.maximum }).unwrap();
+}
+
+/// Memory of a process that is in RAM now.
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_packets_that_never_become_whole_cost_little_memory() {
+    const HALF_OPEN: usize = 10_000;
+    const MORE_KIB_MAX: u64 = 100_000;
+    let regular = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+    take_all_descriptors();
+    let home = tempfile::tempdir().unwrap();
+    let (node, address) =
+        node(home.path(), 12_000, &["--connections-per-address-max", "12000", "--connections-frame-deadline", "10m"]);
+    let mut sink = Sink::start().await;
+    let whole = packet_via(&hop(address, sphinx_key(home.path())), sink.address, Duration::ZERO, regular);
+    let before = resident_kib(node.id());
+
+    let mut half_open = Vec::new();
+    for _ in 0..HALF_OPEN {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&whole[..whole.len() / 2]).unwrap();
+        half_open.push(stream);
+    }
+    node.wait_for("all are connected", |event| event["status"]["connections_in"].as_u64() >= Some(HALF_OPEN as u64));
+    // What came before on the only worker was read before this.
+    let mut honest = TcpStream::connect(address).unwrap();
+    honest.write_all(&whole).unwrap();
+    sink.next().await;
+    let more = resident_kib(node.id()).saturating_sub(before);
+    assert!(more < MORE_KIB_MAX, "{more} KiB more for {HALF_OPEN} half packets");
+
+    // None was given up meanwhile: the other half of one is still a packet (a replay, which goes no further).
+    let mut last = half_open.pop().unwrap();
+    last.write_all(&whole[whole.len() / 2..]).unwrap();
+    node.wait_for("the half packet became whole", |event| event["status"]["received"] == 2);
+    // It closes first, and so it is not the ports of this side that stay taken for a minute.
+    drop(node);
+}
+
 #[test]
 fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     let home = tempfile::tempdir().unwrap();
-    let (node, _) = node(home.path(), 128);
+    let (node, _) = node(home.path(), 128, &[]);
     let warning = "the hard limit on open files is 128, less than limits.nofile (65535): ";
     let log = node.log_with(warning);
     assert!(log.iter().any(|line| line.contains("open files: 128 → 128 (hard limit 128)")), "{log:#?}");
