@@ -2,7 +2,8 @@
 //!
 //! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
 //! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
-//! `cargo bench --bench pipeline -- telemetry` compares a node that exports its telemetry with one that doesn't.
+//! `cargo bench --bench pipeline -- telemetry` compares a node that exports its telemetry, to collectors that work and
+//! to others that don't, with one that exports nothing; eight minutes.
 
 #![allow(
     clippy::print_stdout,
@@ -14,6 +15,9 @@
     reason = "a benchmark prints figures, and stops at the first thing that goes wrong"
 )]
 
+#[path = "../tests/integration/collector.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests' own, of which a part is used")]
+mod collector;
 #[path = "pipeline/generator.rs"]
 mod generator;
 #[path = "pipeline/load.rs"]

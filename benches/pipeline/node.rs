@@ -1,8 +1,8 @@
 //! The node of a run, on one core with one worker, and what it used.
 
-use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
+use std::{env, fs};
 
 use nym_mixnode::config::{Config, Source, Values, settings};
 use nym_mixnode::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
@@ -14,6 +14,9 @@ use crate::support::pin_to_core;
 
 /// Kernel ticks per second, in which /proc counts CPU time.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The variable that sets the length of windows in milliseconds, shorter than the configuration allows.
+pub(crate) const WINDOW_MS: &str = "BENCH_WINDOW_MS";
 
 pub(crate) fn main(args: &[String]) {
     let [key, port] = args else { panic!("node: two arguments") };
@@ -28,8 +31,10 @@ pub(crate) fn main(args: &[String]) {
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::MIX_WORKERS.about, "1");
     set(&settings::HTTP_LISTEN.about, "off");
-    set(&settings::TELEMETRY_WINDOW.about, "10s");
-    let config = Config::from_values(&values).expect("a configuration");
+    let mut config = Config::from_values(&values).expect("a configuration");
+    if let Ok(window) = env::var(WINDOW_MS) {
+        config.telemetry.window = Duration::from_millis(window.parse().expect("a number"));
+    }
     let mut private = [0; 32];
     bs58::decode(key).onto(&mut private).expect("32 bytes in base58");
     let identity = IdentityKeyPair::generate().expect("an identity");

@@ -1,19 +1,70 @@
-//! What telemetry costs: the same load through nodes that export nothing, that export everything, and that export to a
-//! collector which never answers, in turns. The counting itself goes on in all of them.
+//! What telemetry costs, and what a collector that does wrong costs: the same load through nodes that export nothing, that
+//! export everything, and whose collector is of one of the bad kinds, in turns. The counting goes on in all of them.
+//!
+//! Windows end twice a second, and all is exported as often: a hundred and twenty times as often as by a node that is
+//! told nothing else, so that what little an export costs is seen at all. A node that is meant to export is held to it:
+//! the collector counts.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fmt;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 
+use tokio::runtime::Runtime;
+
+use crate::collector::{Collector, Manner};
 use crate::load::{self, Load, SINK_PORTS};
 use crate::node::{self, NodeUsage};
 use crate::sink::Arrivals;
-use crate::support::{TestNode, median};
-use crate::{finish, spawn};
+use crate::support::{TestNode, cpu_name, median};
+use crate::{finish, leave_the_node_alone, spawn};
 
 const PACKETS: usize = 100_000;
 const ROUNDS: usize = 5;
+/// Of each signal that must have reached a working collector while packets passed.
+const EXPORTS_MIN: usize = 3;
+
+/// For the exporters: as often as windows end.
+const TWICE_A_SECOND: [(&str, &str); 4] = [
+    (node::WINDOW_MS, "500"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "500"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+];
+
+/// Where a node exports to.
+enum Target {
+    Nowhere,
+    /// Nobody listens there.
+    Absent,
+    Http(Manner),
+    Grpc(Manner),
+}
+
+const TARGETS: [Target; 11] = [
+    Target::Nowhere,
+    Target::Http(Manner::Works),
+    Target::Grpc(Manner::Works),
+    Target::Absent,
+    Target::Http(Manner::BlackHole),
+    Target::Http(Manner::Unavailable),
+    Target::Http(Manner::Slow),
+    Target::Http(Manner::Garbage),
+    Target::Http(Manner::Huge),
+    Target::Grpc(Manner::BlackHole),
+    Target::Grpc(Manner::Huge),
+];
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, manner) = match self {
+            Self::Nowhere => return f.pad("exports nothing"),
+            Self::Absent => return f.pad("HTTP, absent"),
+            Self::Http(manner) => ("HTTP", manner),
+            Self::Grpc(manner) => ("gRPC", manner),
+        };
+        f.pad(&format!("{protocol}, {manner:?}"))
+    }
+}
 
 /// What is measured of one run.
 struct Run {
@@ -23,102 +74,106 @@ struct Run {
 }
 
 pub(crate) fn compare() {
+    println!("CPU: {}; windows and exports of half a second", cpu_name());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let key = TestNode::random();
     let ports = load::free_ports(SINK_PORTS + 1);
     Load::build(&key, &ports[1..], PACKETS, 50.0).save(dir.path());
-    let path = dir.path().to_str().expect("UTF-8");
-    let endpoints = [None, Some(collector(true)), Some(collector(false))];
-    let mut runs: [Vec<Run>; 3] = Default::default();
+    let bench = Bench { dir: dir.path(), key: &key, port: ports[0], runtime: runtime() };
+    let mut runs: [Vec<Run>; TARGETS.len()] = Default::default();
     for round in 0..ROUNDS {
         // Who comes first changes, for a machine that gets warmer or busier.
-        for turn in 0..3 {
-            let kind = (round + turn) % 3;
-            runs[kind].push(run(path, &key, ports[0], endpoints[kind].as_deref()));
+        for turn in 0..TARGETS.len() {
+            let target = (round + turn) % TARGETS.len();
+            runs[target].push(bench.run(&TARGETS[target]));
         }
     }
     print(&runs);
 }
 
-fn print(runs: &[Vec<Run>; 3]) {
-    for (name, runs) in ["off", "exported", "exported into a black hole"].iter().zip(runs) {
-        let of = |get: fn(&Run) -> f64| median(&mut runs.iter().map(get).collect::<Vec<_>>());
-        println!(
-            "telemetry {name:26} {:9.0} packets/s  {:6.2} µs CPU per packet  {:6.1} MiB resident at the most",
-            of(|run| run.rate),
-            of(|run| run.cpu_micros),
-            of(|run| run.resident_mib),
-        );
-    }
-    for (name, with) in [("exported", &runs[1]), ("black hole", &runs[2])] {
-        let ratio = |get: fn(&Run) -> f64| {
-            let pairs = runs[0].iter().zip(with);
-            median(&mut pairs.map(|(off, on)| get(on) / get(off)).collect::<Vec<_>>())
+/// For the collectors, which stay off the node's core.
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().on_thread_start(leave_the_node_alone).build().expect("a runtime")
+}
+
+fn print(runs: &[Vec<Run>; TARGETS.len()]) {
+    println!("medians of {ROUNDS} runs; after the slash what it is, run by run, against a node that exports nothing");
+    for (target, these) in TARGETS.iter().zip(runs) {
+        let of = |get: fn(&Run) -> f64| median(&mut these.iter().map(get).collect::<Vec<_>>());
+        let pairs = |compare: fn(&Run, &Run) -> f64| {
+            median(&mut runs[0].iter().zip(these).map(|(off, on)| compare(off, on)).collect::<Vec<_>>())
         };
-        let more = runs[0].iter().zip(with).map(|(off, on)| on.resident_mib - off.resident_mib);
         println!(
-            "{name:10} against off, median of the pairs: throughput {:.4}, CPU per packet {:.4}, {:+.1} MiB",
-            ratio(|run| run.rate),
-            ratio(|run| run.cpu_micros),
-            median(&mut more.collect::<Vec<_>>()),
+            "{target:18} {:6.0} packets/s / {:.3}  {:6.2} µs CPU per packet / {:.3}  {:5.1} MiB at the most / {:+.1}",
+            of(|run| run.rate),
+            pairs(|off, on| on.rate / off.rate),
+            of(|run| run.cpu_micros),
+            pairs(|off, on| on.cpu_micros / off.cpu_micros),
+            of(|run| run.resident_mib),
+            pairs(|off, on| on.resident_mib - off.resident_mib),
         );
     }
 }
 
-fn run(dir: &str, key: &TestNode, port: u16, endpoint: Option<&str>) -> Run {
-    let sink = spawn(&["sink", dir]);
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["node", &bs58::encode(key.private).into_string(), &port.to_string()]);
-    if let Some(endpoint) = endpoint {
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+struct Bench<'a> {
+    dir: &'a Path,
+    key: &'a TestNode,
+    port: u16,
+    runtime: Runtime,
+}
+
+impl Bench<'_> {
+    fn run(&self, target: &Target) -> Run {
+        let dir = self.dir.to_str().expect("UTF-8");
+        let mut collector = self.collector(target);
+        let sink = spawn(&["sink", dir]);
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["node", &bs58::encode(self.key.private).into_string(), &self.port.to_string()]);
+        command.envs(TWICE_A_SECOND).envs(variables(target, collector.as_ref()));
+        let mut node = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a node");
+        node::wait_until_listening(self.port);
+        let before = NodeUsage::of(node.id());
+        finish(spawn(&["generator", dir, &format!("127.0.0.1:{}", self.port), "mix", "0", "8"]));
+        finish(sink);
+        let usage = NodeUsage::of(node.id()).since(&before);
+        if let (Target::Http(Manner::Works) | Target::Grpc(Manner::Works), Some(collector)) = (target, &mut collector) {
+            assert_exported(target, collector);
+        }
+        drop(node.stdin.take());
+        assert!(node.wait().expect("the node ends").success(), "the node failed");
+        let arrivals = Arrivals::read(self.dir);
+        assert_eq!(arrivals.count(), PACKETS, "{target}: packets are lost");
+        Run {
+            rate: arrivals.steady_rate(),
+            cpu_micros: usage.cpu_micros / arrivals.count() as f64,
+            resident_mib: usage.resident_peak_kib as f64 / 1024.0,
+        }
     }
-    let mut node = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a node");
-    node::wait_until_listening(port);
-    let before = NodeUsage::of(node.id());
-    finish(spawn(&["generator", dir, &format!("127.0.0.1:{port}"), "mix", "0", "8"]));
-    finish(sink);
-    let usage = NodeUsage::of(node.id()).since(&before);
-    drop(node.stdin.take());
-    assert!(node.wait().expect("the node ends").success(), "the node failed");
-    let arrivals = Arrivals::read(std::path::Path::new(dir));
-    Run {
-        rate: arrivals.steady_rate(),
-        cpu_micros: usage.cpu_micros / arrivals.count() as f64,
-        resident_mib: usage.resident_peak_kib as f64 / 1024.0,
+
+    fn collector(&self, target: &Target) -> Option<Collector> {
+        match target {
+            Target::Nowhere | Target::Absent => None,
+            Target::Http(manner) => Some(self.runtime.block_on(Collector::start(*manner))),
+            Target::Grpc(manner) => Some(self.runtime.block_on(Collector::start_grpc(*manner))),
+        }
     }
 }
 
-/// Where a collector takes everything, or accepts connections and never says a word.
-fn collector(answers: bool) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    thread::spawn(move || {
-        let mut silent = Vec::new();
-        for connection in listener.incoming().flatten() {
-            if answers {
-                thread::spawn(move || answer(connection));
-            } else {
-                silent.push(connection);
-            }
-        }
-    });
-    endpoint
+fn variables(target: &Target, collector: Option<&Collector>) -> Vec<(&'static str, String)> {
+    let endpoint = match target {
+        Target::Nowhere => return Vec::new(),
+        _ => collector.map_or_else(|| "http://127.0.0.1:9".to_owned(), Collector::endpoint),
+    };
+    let protocol = if matches!(target, Target::Grpc(_)) { "grpc" } else { "http/protobuf" };
+    vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned())]
 }
 
-/// Answers each request of a client that waits for the answer before it sends the next.
-fn answer(mut connection: TcpStream) {
-    let mut bytes = vec![0; 1 << 16];
-    let mut text = Vec::new();
-    while let Ok(count @ 1..) = connection.read(&mut bytes) {
-        text.extend_from_slice(&bytes[..count]);
-        let Some(end) = text.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-        if text.len() >= end + 4 + length.unwrap_or(0) {
-            text.clear();
-            if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_err() {
-                return;
-            }
-        }
+fn assert_exported(target: &Target, collector: &mut Collector) {
+    let (mut traces, mut metrics) = (0, 0);
+    while let Ok(request) = collector.requests.try_recv() {
+        traces += usize::from(request.head.to_lowercase().contains("trace"));
+        metrics += usize::from(request.head.to_lowercase().contains("metrics"));
     }
+    assert!(traces >= EXPORTS_MIN && metrics >= EXPORTS_MIN, "{target}: {traces} of traces, {metrics} of metrics");
 }
