@@ -1,5 +1,5 @@
-//! What telemetry costs, and what a collector that does wrong costs: the same load through nodes that export nothing, that
-//! export everything, and whose collector is of one of the bad kinds, in turns. The counting goes on in all of them.
+//! What telemetry costs, and what a collector that does wrong costs: the same load through nodes that export nothing,
+//! that export everything, and whose collector is of one of the bad kinds, in turns. All of them count.
 //!
 //! Windows end twice a second, and all is exported as often: a hundred and twenty times as often as by a node that is
 //! told nothing else, so that what little an export costs is seen at all. A node that is meant to export is held to it:
