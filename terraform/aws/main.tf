@@ -106,8 +106,9 @@ module "bootstrap" {
   environment        = var.environment
   collector          = var.collector
   cloud              = "aws"
-  # The volume's own name comes first, so that no other disk is ever taken for it.
-  key_disks  = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}", "/dev/sdf", "/dev/xvdf"]
+  # By the volume's own name alone, which Nitro machines give it: names such as /dev/sdf are taken by whichever disk comes
+  # first, and a blank one would be formatted and get a new identity.
+  key_disks  = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}"]
   log_driver = var.cloud_logging ? "awslogs" : "none"
   # A node that waits for CloudWatch would keep its packets waiting: lines are dropped instead, of this copy alone.
   log_options = !var.cloud_logging ? {} : {

@@ -230,6 +230,11 @@ variable "instance_type" {
     condition     = can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", var.instance_type)) && !can(regex("^(t[0-9]|[a-z]+[0-9]+g)", var.instance_type))
     error_message = "instance_type = \"${var.instance_type}\" is no type for a mixnode: its image is for x86-64, and credits of burstable types run out. Take c7i.large, c7a.large, c6i.large or larger."
   }
+
+  validation {
+    condition     = !can(regex("^(m[1-4]|c[134]|cc[0-9]|cr[0-9]|r[34]|i2|d2|g[23]s?|p[23]|x1e?|f1|h1|hs1)\\.|^i3\\.[0-9]*x?large$", var.instance_type))
+    error_message = "instance_type = \"${var.instance_type}\" is of the generation before Nitro, on which a volume does not have its own name and another disk could be taken for that of the keys. Take c7i.large, c7a.large, c6i.large or larger."
+  }
 }
 
 variable "ami_id" {

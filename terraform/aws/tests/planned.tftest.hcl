@@ -106,8 +106,8 @@ run "disks_are_encrypted_and_the_keys_lie_on_their_own" {
   }
 
   assert {
-    condition     = strcontains(module.bootstrap["1"].user_data, "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0")
-    error_message = "the disk is not found by its own name"
+    condition     = strcontains(module.bootstrap["1"].user_data, "KEY_DISKS='/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0'")
+    error_message = "the disk is not looked for by its own name alone"
   }
 }
 

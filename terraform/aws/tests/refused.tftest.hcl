@@ -404,6 +404,16 @@ run "burstable_machine" {
   expect_failures = [var.instance_type]
 }
 
+run "machine_on_which_volumes_have_no_name_of_their_own" {
+  command = plan
+
+  variables {
+    instance_type = "c4.large"
+  }
+
+  expect_failures = [var.instance_type]
+}
+
 run "arm_machine" {
   command = plan
 
