@@ -3,7 +3,7 @@
 //! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
 //! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
 //! `cargo bench --bench pipeline -- telemetry` compares a node that exports its telemetry, to collectors that work and
-//! to others that don't, with one that exports nothing; eight minutes.
+//! to others that don't, with one that exports nothing; ten minutes.
 
 #![allow(
     clippy::print_stdout,
