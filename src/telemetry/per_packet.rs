@@ -23,6 +23,9 @@ pub use recorder::{PacketTrace, Recorder};
 /// The flag that asks for them.
 pub const FLAG: &str = "--unsafe-per-packet-traces";
 
+/// Whose lines of the log are single packets.
+const TARGET: &str = "nym_mixnode::packet";
+
 const WARN_EVERY: Duration = Duration::from_secs(60);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,7 +41,7 @@ pub struct NotBuilt;
 pub fn log(trace: &PacketTrace) {
     let PacketTrace { received_at, held, lag, next_hop, bytes } = trace;
     let received_at = humantime::format_rfc3339_millis(*received_at);
-    tracing::trace!(target: "nym_mixnode::packet", %received_at, ?held, ?lag, %next_hop, bytes, "a packet");
+    tracing::trace!(target: TARGET, %received_at, ?held, ?lag, %next_hop, bytes, "a packet");
 }
 
 /// Something is not on loopback, or not bound to be.
@@ -141,7 +144,10 @@ impl PerPacket {
                 return problem;
             }
             tokio::select! {
-                _ = minute.tick() => warn!("{FLAG}: this node tells which packet is which; it protects nobody"),
+                _ = minute.tick() => warn!(
+                    "{FLAG}: this node tells which packet is which, in the log with the filter {TARGET}=trace; \
+                     it protects nobody"
+                ),
                 _ = second.tick() => self.recorder.take().iter().for_each(&mut tell),
                 // The sender is ours and lives as long as we do.
                 _ = sprung.changed() => {}

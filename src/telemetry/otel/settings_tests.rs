@@ -84,6 +84,54 @@ fn values_are_those_of_the_specification() {
 }
 
 #[test]
+fn a_signals_own_variables_win_over_the_general_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("-----BEGIN {name}-----")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (authority, own_authority, certificate, key) = (pem("CA"), pem("OWN"), pem("CERTIFICATE"), pem("KEY"));
+    let variables = [
+        COLLECTOR,
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", &authority),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &own_authority),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", &certificate),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", &key),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "traces:4317"),
+        ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "true"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "7"),
+        ("OTEL_SERVICE_NAME", "mix"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=another"),
+    ];
+    let settings = parse(&variables).unwrap().unwrap();
+    let (traces, metrics) = (settings.traces.unwrap(), settings.metrics.unwrap());
+    assert_eq!(
+        (traces.endpoint.as_str(), traces.protocol, traces.gzip),
+        ("http://traces:4317/", OtlpProtocol::Grpc, false)
+    );
+    assert_eq!((metrics.protocol, metrics.gzip), (OtlpProtocol::Http, true));
+    let text = |pem: &[u8]| String::from_utf8(pem.to_owned()).unwrap();
+    let client = traces.tls.client.unwrap();
+    assert_eq!(
+        (text(&client.0), text(&client.1)),
+        ("-----BEGIN CERTIFICATE-----".into(), "-----BEGIN KEY-----".into())
+    );
+    assert_eq!(text(&traces.tls.authority.unwrap()), "-----BEGIN OWN-----");
+    assert_eq!(
+        (text(&metrics.tls.authority.unwrap()), metrics.tls.client.is_none()),
+        ("-----BEGIN CA-----".into(), true)
+    );
+    assert_eq!(settings.batches.batch_max, 7);
+    let resource = crate::telemetry::otel::resource::resource(None, &settings.resource);
+    let name = resource.get(&opentelemetry::Key::from_static_str("service.name"));
+    assert_eq!(name.map(|name| name.to_string()).as_deref(), Some("mix"));
+}
+
+#[test]
 fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
     let problems = parse(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "me:secret@collector"),
