@@ -43,6 +43,10 @@ impl NetNs {
 
     /// A cable to `other`: interface `own` here, `theirs` there.
     pub(crate) fn cable(&self, own: &str, other: &Self, theirs: &str) {
+        // Nobody else has such an address here, and while the kernel asks around nobody is answered over IPv6.
+        for end in [self, other] {
+            end.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0");
+        }
         self.ip(&format!("link add {own} type veth peer name {theirs} netns {}", other.name));
         self.ip(&format!("link set {own} up"));
         other.ip(&format!("link set {theirs} up"));
