@@ -23,11 +23,12 @@ use std::time::Duration;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use rustix::process::setpriority_process;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::losses::{Loss, Losses, Signal};
 use super::readings::Reading;
@@ -45,6 +46,9 @@ use outbox::{MetricSink, Outbox, SpanSink};
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ends of windows that wait for the export of an earlier one.
 const WINDOWS_MAX: usize = 4;
+
+/// The lowest that there is.
+const NICE: i32 = 19;
 
 /// The name of the instrumentation.
 const SCOPE: &str = "nym-mixnode";
@@ -77,6 +81,14 @@ struct Stop {
     /// The metrics at the end.
     readings: Vec<Reading>,
     done: oneshot::Sender<()>,
+}
+
+/// Packets come first on a busy core: a collector that floods the node with answers gets what they leave of it.
+fn stand_back() {
+    // On Linux this is the calling thread's own.
+    if let Err(error) = setpriority_process(None, NICE) {
+        debug!(%error, "the export of telemetry takes its full share of the processor");
+    }
 }
 
 impl Telemetry {
@@ -143,7 +155,11 @@ impl Telemetry {
             tasks.metrics = Some(outbox::MetricTask::new(receiver, meters, sink, settings, Arc::clone(&losses)));
             windows = Some(sender);
         }
-        thread::Builder::new().name("telemetry".to_owned()).spawn(move || runtime.run(tasks.run()))?;
+        let run = move || {
+            stand_back();
+            runtime.run(tasks.run());
+        };
+        thread::Builder::new().name("telemetry".to_owned()).spawn(run)?;
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         let tracer = provider.as_ref().map(|provider| provider.tracer_with_scope(scope));
         Ok(Self(Some(Arc::new(Exports { tracer, windows, stops, losses, _provider: provider }))))

@@ -96,6 +96,26 @@ async fn survives_both(manner: Manner, timeout_ms: &str) {
 }
 
 #[tokio::test]
+async fn on_a_busy_core_packets_come_before_telemetry() {
+    let files = files().await;
+    let mut node = run(&files, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+    node.http().await;
+    let tasks = format!("/proc/{}/task", node.child.id().unwrap());
+    let nice_of = |name: &str| {
+        let stats =
+            std::fs::read_dir(&tasks).unwrap().map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
+        let stat = stats.filter_map(Result::ok).find(|stat| stat.contains(name)).unwrap();
+        // The 19th field, of which the first two end with the name.
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let usual = nice_of("(mix-worker-0)");
+    eventually("telemetry stands back", async || (nice_of("(telemetry)") == 19).then_some(())).await;
+    assert_eq!(nice_of("(mix-worker-0)"), usual);
+    assert!(usual < 19);
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
 async fn a_collector_that_is_not_there_costs_only_telemetry() {
     survives("http://127.0.0.1:9", HTTP, "10000").await;
     survives("http://127.0.0.1:9", GRPC, "10000").await;
