@@ -57,7 +57,7 @@ impl Place {
         let status = timeout(PATIENCE, node.child.wait()).await.expect("the node stops").unwrap();
         let log = node.log();
         assert!(status.success(), "{log}");
-        log.lines().filter(|line| line.contains("nym_mixnode::packet")).map(str::to_owned).collect()
+        log.lines().filter(|line| line.contains(" nym_mixnode::packet > ")).map(str::to_owned).collect()
     }
 }
 
