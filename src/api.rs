@@ -38,6 +38,36 @@ pub struct MixRegistration {
     pub incentives_address: String,
     /// Layer of the mix network, from 1.
     pub layer: u64,
+    /// Ours: the signature of the identity key over all other fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// The signature of an identity over its entry; see [`crate::signing`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// Greater than that of every earlier call of this identity.
+    pub counter: u64,
+    /// Base58 of the Ed25519 signature.
+    pub signature: String,
+    /// In a registration: base58 of the code that shows knowledge of the registry's join token. Never listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<String>,
+    /// In a topology: the signed addresses, where the entry is listed with only some of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+}
+
+/// The addresses of an entry as its identity signed them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// As [`MixRegistration::mix_host`].
+    pub mix_host: String,
+    /// As [`MixRegistration::mix_hosts`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mix_hosts: Vec<String>,
 }
 
 impl MixRegistration {
@@ -75,6 +105,9 @@ pub struct GatewayRegistration {
     /// Ours: the directory forgets the gateway after this many seconds unless it registers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,
+    /// Ours: the signature of the identity key over all other fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl GatewayRegistration {
@@ -137,6 +170,9 @@ pub struct Topology {
     /// The chain's validators, which no node needs: kept as they came.
     #[serde(default)]
     pub validators: serde_json::Value,
+    /// Ours: base58 of the Ed25519 public key of the registry, which every signature of its entries covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_key: Option<String>,
 }
 
 impl Topology {
@@ -162,7 +198,60 @@ pub struct Validators {
     pub validators: Vec<serde_json::Value>,
 }
 
-/// Reply to a registration or an unregistration that was accepted: `{"ok":true}`.
+/// Reply to a registration that was accepted: `{"ok":true}`, and what is not listed yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationReply {
+    /// Always true.
+    pub ok: bool,
+    /// Ours: announced addresses that are not listed, because nothing proves them yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<PendingAddress>,
+}
+
+/// An announced address that nothing proves yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingAddress {
+    /// `ip:port`.
+    pub address: String,
+    /// Why it is not listed, and what proves it.
+    pub reason: String,
+}
+
+/// Reply of `GET /api/mixmining/pending`: registrations that are not listed, or not with all of their addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingList {
+    /// One element for each address.
+    pub pending: Vec<PendingEntry>,
+}
+
+/// Element of [`PendingList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingEntry {
+    /// Identity that claims the address.
+    pub identity_key: String,
+    /// The address, and why it is not listed.
+    #[serde(flatten)]
+    pub pending: PendingAddress,
+}
+
+/// Reply of `GET /api/mixmining/counter/{identity}?nonce=…`, signed by the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CounterReply {
+    /// The identity that the request named.
+    pub identity_key: String,
+    /// Counter of the last signed call of this identity; 0 before the first one.
+    pub counter: u64,
+    /// Base58 of the registry's public key.
+    pub registry_key: String,
+    /// As in the request.
+    pub nonce: String,
+    /// Base58 of the registry's signature over the other fields.
+    pub signature: String,
+}
+
+/// Reply to an unregistration or a report that was accepted: `{"ok":true}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Always true.
@@ -322,6 +411,7 @@ mod tests {
             location: "Zürich".into(),
             incentives_address: String::new(),
             layer: 2,
+            proof: None,
         }
     }
 
@@ -355,6 +445,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: Some(60),
+            proof: None,
         };
         let written = serde_json::to_value(&gateway).unwrap();
         assert_eq!(written["expiresIn"], json!(60));

@@ -7,12 +7,16 @@ pub mod secrecy;
 mod sphinx;
 pub mod store;
 
+use std::sync::Arc;
+
 pub use identity::IdentityKeyPair;
 pub use sphinx::SphinxKeyPair;
 pub use store::{KeyError, KeyFiles, KeyPairs};
 
-/// Both key pairs of a node; of the identity, what the running node needs.
+/// Both key pairs of a node.
 pub struct NodeKeys {
+    /// The Ed25519 key pair that signs the node's calls to its directory.
+    pub identity: Arc<IdentityKeyPair>,
     /// Base58 of the Ed25519 public key: who the node is.
     pub identity_public: String,
     /// The X25519 key pair that unwraps Sphinx packets.

@@ -18,6 +18,7 @@ pub mod limits;
 
 pub mod api;
 pub mod directory;
+pub mod signing;
 
 pub mod listener;
 pub mod unwrap;

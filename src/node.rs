@@ -338,6 +338,7 @@ fn registration(config: &Config, keys: &NodeKeys) -> MixRegistration {
         location: config.node.location.clone(),
         incentives_address: config.node.incentives_address.clone(),
         layer: config.node.layer,
+        proof: None,
     };
     let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
     announce_at(&mut registration, &announced);

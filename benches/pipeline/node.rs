@@ -1,6 +1,7 @@
 //! The node of a run, on one core with one worker, and what it used.
 
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -39,7 +40,7 @@ pub(crate) fn main(args: &[String]) {
     bs58::decode(key).onto(&mut private).expect("32 bytes in base58");
     let identity = IdentityKeyPair::generate().expect("an identity");
     let sphinx = SphinxKeyPair::from_private(private).expect("a key");
-    let keys = NodeKeys { identity_public: identity.public_base58(), sphinx };
+    let keys = NodeKeys { identity_public: identity.public_base58(), identity: Arc::new(identity), sphinx };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // The end of standard input stops the node.
     let stop = async {

@@ -278,6 +278,7 @@ mod tests {
                 location: String::new(),
                 incentives_address: String::new(),
                 layer: *layer,
+                proof: None,
             },
             registration_time: 0,
             reputation: 0,

@@ -332,6 +332,7 @@ mod tests {
         values.set(&s::DIRECTORY_METRICS_URL.about, "https://metrics.nymtech.net", &Source::Program);
         let config = Config::from_values(&values).unwrap();
         let keys = NodeKeys {
+            identity: Arc::new(crate::keys::IdentityKeyPair::generate().unwrap()),
             identity_public: "HHWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9".to_owned(),
             sphinx: crate::keys::SphinxKeyPair::generate().unwrap(),
         };

@@ -117,6 +117,7 @@ fn mix(identity: &str, host: &str) -> MixRegistration {
         location: String::new(),
         incentives_address: String::new(),
         layer: 1,
+        proof: None,
     }
 }
 

@@ -107,6 +107,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             layer: 1,
+            proof: None,
         }
     }
 

@@ -104,6 +104,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: None,
+            proof: None,
         };
         let gateway = RegisteredGateway { registration, registration_time: 1, reputation: 0 };
         Topology { gateways: vec![gateway], ..Topology::default() }

@@ -96,6 +96,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             layer: 1,
+            proof: None,
         };
         let targets = Targets { directory: vec!["127.0.0.1:9".parse().unwrap()], mixes: Vec::new() };
         let found = probe(client, &entry, &targets).await;

@@ -24,6 +24,7 @@ fn listing(identity: &str, host: &str) -> Topology {
         location: String::new(),
         incentives_address: String::new(),
         layer: 1,
+        proof: None,
     };
     let mix = RegisteredMix { registration, registration_time: 1, reputation: 0 };
     Topology { mix_nodes: vec![mix], ..Topology::default() }

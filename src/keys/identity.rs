@@ -42,6 +42,15 @@ impl IdentityKeyPair {
         &self.public
     }
 
+    /// The signature over a message, 64 bytes.
+    ///
+    /// # Errors
+    /// When the cryptography library fails.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyGenerationError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&*self.seed).map_err(|_| KeyGenerationError)?;
+        pair.sign(message).as_ref().try_into().map_err(|_| KeyGenerationError)
+    }
+
     /// Base58 of the public key, as the directory lists it.
     #[must_use]
     pub fn public_base58(&self) -> String {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use thiserror::Error;
@@ -113,7 +114,11 @@ impl KeyPairs {
     /// What a running node needs of them.
     #[must_use]
     pub fn into_node_keys(self) -> NodeKeys {
-        NodeKeys { identity_public: self.identity.public_base58(), sphinx: self.sphinx }
+        NodeKeys {
+            identity_public: self.identity.public_base58(),
+            identity: Arc::new(self.identity),
+            sphinx: self.sphinx,
+        }
     }
 }
 

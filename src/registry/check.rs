@@ -132,6 +132,7 @@ mod tests {
             location: "Zürich".into(),
             incentives_address: String::new(),
             layer: 1,
+            proof: None,
         }
     }
 
@@ -147,6 +148,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: Some(60),
+            proof: None,
         }
     }
 

@@ -74,6 +74,7 @@ fn mix(byte: u8, host: &str) -> MixRegistration {
         location: "here".into(),
         incentives_address: String::new(),
         layer: 1,
+        proof: None,
     }
 }
 
@@ -126,6 +127,7 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
         location: String::new(),
         incentives_address: String::new(),
         expires_in: Some(3600),
+        proof: None,
     };
     client.register_gateway(&gateway).await.unwrap();
 

@@ -78,7 +78,7 @@ impl RunningNode {
         let sphinx = SphinxKeyPair::generate().unwrap();
         let sphinx_public = *sphinx.public();
         let identity = nym_mixnode::keys::IdentityKeyPair::generate().unwrap();
-        let keys = NodeKeys { identity_public: identity.public_base58(), sphinx };
+        let keys = NodeKeys { identity_public: identity.public_base58(), identity: Arc::new(identity), sphinx };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
         let status = Arc::new(Mutex::new(NodeStatus::default()));
@@ -180,6 +180,7 @@ impl Sink {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: None,
+            proof: None,
         }
     }
 

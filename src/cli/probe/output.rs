@@ -122,6 +122,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             layer: 1,
+            proof: None,
         };
         NodeReport { target: Target::resolve(&listed).await, ipv4, ipv6, mixing }
     }

@@ -112,11 +112,15 @@ impl Stage {
         set(&settings::NODE_LAYER.about, "1");
         set(&settings::LISTEN_ADDRESSES.about, "192.0.2.99");
         set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
-        let identity_public = IdentityKeyPair::generate().unwrap().public_base58();
+        let identity = IdentityKeyPair::generate().unwrap();
         let log = Captured::default();
         Self {
             config: Config::from_values(&values).unwrap(),
-            keys: NodeKeys { identity_public, sphinx: SphinxKeyPair::generate().unwrap() },
+            keys: NodeKeys {
+                identity_public: identity.public_base58(),
+                identity: Arc::new(identity),
+                sphinx: SphinxKeyPair::generate().unwrap(),
+            },
             frames: HashMap::new(),
             _logging: tracing::subscriber::set_default(log.subscriber()),
             log,
@@ -343,6 +347,7 @@ impl Directory for Notebook {
             location: String::new(),
             incentives_address: String::new(),
             layer: 2,
+            proof: None,
         };
         let ourselves = self.listed.lock().unwrap().clone();
         let all = next_hops().into_iter().map(next_hop).chain(ourselves);

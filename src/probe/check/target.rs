@@ -84,6 +84,7 @@ pub(super) mod tests {
             location: String::new(),
             incentives_address: String::new(),
             layer: 2,
+            proof: None,
         }
     }
 

@@ -38,6 +38,7 @@ impl Home {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: Some(expires_in_s),
+            proof: None,
         };
         let node = NewNode {
             role: Role::Gateway,
@@ -74,6 +75,7 @@ async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Re
         location: "here".into(),
         incentives_address: String::new(),
         layer: 3,
+        proof: None,
     };
     let node = NewNode {
         role: Role::Mix,

@@ -48,6 +48,7 @@ fn topology(hosts: &[&str]) -> Topology {
             location: String::new(),
             incentives_address: String::new(),
             layer: 1,
+            proof: None,
         };
         RegisteredMix { registration, registration_time: 0, reputation: 0 }
     };
