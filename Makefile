@@ -15,7 +15,7 @@ KIT ?=
 
 # Where a release is put together, its version, and what it is built for; TARGET=aarch64-unknown-linux-gnu is for arm64.
 DIST ?= target/dist
-VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 TARGET ?= $(shell rustc --print host-tuple)
 # What is packed: one static file that runs on every Linux, unless another is given, which is then not built.
 static_binary := target/$(TARGET)/release/nym-mixnode
@@ -31,16 +31,25 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test tools fmt lint deny audit unit kit fuzz-build fuzz docs chart-docs terraform-docs bench localnet \
-	release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+.PHONY: help test kit tools kit-tools kit-packages fmt lint deny audit unit root-tests kit-tests fuzz-build fuzz docs \
+	chart-docs terraform-docs bench localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: tools fmt lint deny unit fuzz-build kit ## All checks and tests; what CI runs
+test: tools fmt lint unit ## Formatting, lints, and all tests that need only Rust and a C compiler
 
-tools: ## Check that the machine has what the others need
+# One subject needs only its own tests.
+kit: kit-tools $(if $(KIT),,deny fuzz-build root-tests) kit-tests ## All other tests, with real parts, as root; KIT=helm runs one subject
+
+tools: ## Check that the machine has what `make test` needs
 	@.ci/tools
+
+kit-tools: tools ## Check that the machine has what `make kit` needs
+	@.ci/tools kit
+
+kit-packages: ## Install the Debian packages that `make kit` needs (as root)
+	@tests/kit/packages install
 
 fmt: ## Check the formatting (`cargo fmt` corrects it)
 	$(CARGO) fmt --all --check
@@ -61,7 +70,10 @@ unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked
 	$(CARGO) test --locked --features unsafe-per-packet-traces --test unsafe-build
 
-kit: ## Tests of the kit with the real parts (needs root); KIT=helm runs one subject
+root-tests: ## Tests that need root or strace: those that `make unit` lists as ignored
+	$(CARGO) test --locked --lib --test integration -- --ignored
+
+kit-tests: ## Tests of the kit with real parts
 	$(CARGO) test --locked --test kit -- --test-threads=1 $(KIT)
 
 fuzz-build: ## Build the fuzz targets

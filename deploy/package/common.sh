@@ -22,7 +22,7 @@ need() {
 
 # The version of the sources.
 source_version() {
-    sed -n 's/^version = "\(.*\)"/\1/p' "${root}/Cargo.toml" | head -n 1
+    sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "${root}/Cargo.toml"
 }
 
 # architecture BINARY: Debian's name for it. The bytes 18 and 19 of a program are the number of its machine.

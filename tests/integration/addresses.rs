@@ -175,16 +175,19 @@ fn a_node_is_reached_at_its_public_addresses(cloud: &str) {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_node_on_aws_is_reached_at_its_public_addresses() {
     a_node_is_reached_at_its_public_addresses("aws");
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_node_on_gcp_is_reached_at_its_public_addresses() {
     a_node_is_reached_at_its_public_addresses("gcp");
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn the_public_address_cannot_be_bound_and_the_private_one_not_announced() {
     let place = Place::new().with_v4();
     let home = tempfile::tempdir().unwrap();
@@ -205,6 +208,7 @@ fn the_public_address_cannot_be_bound_and_the_private_one_not_announced() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn an_address_that_the_machine_is_about_to_have_is_bound() {
     let place = Place::new();
     // Asks the link about a new address for longer than this test takes.
@@ -221,6 +225,7 @@ fn an_address_that_the_machine_is_about_to_have_is_bound() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
     let place = Place::new().with_v4();
     let metadata = Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());
@@ -253,6 +258,7 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn every_address_names_its_source() {
     let place = Place::new().with_v4().with_v6();
     Metadata::serve(|at| place.world.listen(at), &[METADATA_V4, METADATA_V6], dual());
@@ -291,6 +297,7 @@ fn form(value: &Value) -> Value {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
     let text = include_str!("../../docs/addresses.md");
     let example = text.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
@@ -313,6 +320,7 @@ fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_machine_with_ipv6_alone_asks_over_ipv6() {
     let place = Place::new().with_v6();
     let answers = Answers { public_v6: Some(PUBLIC_V6), ..Answers::default() };
@@ -325,6 +333,7 @@ fn a_machine_with_ipv6_alone_asks_over_ipv6() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_machine_with_ipv4_alone_binds_and_announces_ipv4() {
     let place = Place::new().with_v4();
     place.machine.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
@@ -336,6 +345,7 @@ fn a_machine_with_ipv4_alone_binds_and_announces_ipv4() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn without_a_network_one_line_says_what_was_tried() {
     let machine = NetNs::new("alone");
     let place = Place { world: NetNs::new("nowhere"), machine };
@@ -349,6 +359,7 @@ fn without_a_network_one_line_says_what_was_tried() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_hop_limit_of_one_is_a_time_out_that_is_explained() {
     let place = Place { world: NetNs::new("world"), machine: NetNs::new("container") };
     let host = NetNs::new("host");
@@ -372,6 +383,7 @@ fn a_hop_limit_of_one_is_a_time_out_that_is_explained() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_service_that_is_not_well_is_told_and_not_believed() {
     let place = Place::new().with_v4();
     let metadata = Metadata::serve(|at| place.world.listen(at), &[METADATA_V4], v4_only());

@@ -68,6 +68,7 @@ fn the_first_start_makes_the_node_and_the_second_finds_it() {
 }
 
 #[test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
 fn an_address_that_cannot_be_known_has_to_be_given() {
     let container = Container::new();
     // Its own network has but a loopback interface, and no cloud is asked.
@@ -206,6 +207,7 @@ fn keys_on_a_volume_that_comes_later_are_made_then() {
 }
 
 #[test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
 fn a_read_only_root_with_one_volume_is_enough() {
     let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
     let has_namespaces =

@@ -175,6 +175,7 @@ fn addresses(document: &Value) -> Vec<&str> {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_load_balancer_that_comes_late_and_as_a_name_is_waited_for_and_announced_over_both_families() {
     let pod = Pod::new();
     let api = ApiServer::serve(&pod.netns);
@@ -215,6 +216,7 @@ fn a_load_balancer_that_comes_late_and_as_a_name_is_waited_for_and_announced_ove
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn the_api_server_must_have_the_clusters_certificate_for_the_name_that_is_asked() {
     let pod = Pod::new();
     let api = ApiServer::serve(&pod.netns);

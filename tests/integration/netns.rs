@@ -77,7 +77,7 @@ impl Drop for NetNs {
 
 #[track_caller]
 fn run(command: &mut Command) {
-    let needs = "this test needs iproute2 and nftables (apt-get install -y iproute2 nftables)";
+    let needs = "this test needs iproute2 and nftables: make kit-packages";
     let output = command.output().expect(needs);
     assert!(output.status.success(), "{command:?}: {}; {needs}", String::from_utf8_lossy(&output.stderr));
 }

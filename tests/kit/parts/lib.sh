@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Each of them sees to it that one real part is on this machine, builds or
-# installs it where it is missing, and prints the path of its program. What they build is kept outside the work tree,
+# What the scripts of this folder share. Each of them sees to it that one real part is on this machine, builds it
+# where it is missing, or names the command that installs it, and prints the path of its program. What they build is kept outside the work tree,
 # so that only the first run takes its time.
 set -euo pipefail
 
 cache="${NYM_MIXNODE_KIT_CACHE:-${XDG_CACHE_HOME:-${HOME}/.cache}/nym-mixnode-kit}"
 mkdir -p "${cache}/bin"
+parts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 # A source that the module proxy does not know is not looked for elsewhere.
 export GOVCS='*:off' GOFLAGS='-mod=mod -trimpath -buildvcs=false' GOTOOLCHAIN=local CGO_ENABLED=0
@@ -15,37 +16,15 @@ fail() {
     exit 1
 }
 
-# need_command COMMAND INSTALL: the command is there, or the one that installs it is named.
-need_command() {
-    command -v "$1" >/dev/null || fail "missing: $1. Install it with: $2"
+# need COMMAND...: they are on this machine, or what installs them is named. Nothing is installed unasked.
+need() {
+    "${parts}/../packages" check "$@"
 }
 
-# need_packages COMMAND PACKAGE...: installs Debian packages where COMMAND is missing and that is possible unasked.
-need_packages() {
-    local command=$1
-    shift
-    command -v "${command}" >/dev/null && return
-    if [[ ${EUID} -eq 0 ]] && command -v apt-get >/dev/null; then
-        (
-            exec 9>"${cache}/apt.lock" && flock 9
-            apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
-        ) >"${cache}/apt.log" 2>&1 9>&- || true
-    fi
-    need_command "${command}" "apt-get install --no-install-recommends $*"
-}
-
-# debian_server PROGRAM PACKAGE: a program of a Debian package that brings a service along. The service is stopped and
-# stays off: tests start processes of their own.
-debian_server() {
-    local program=$1 package=$2
-    if ! command -v "${program}" >/dev/null; then
-        need_packages "${program}" "${package}"
-        {
-            systemctl disable --now "${package}" || true
-            service "${package}" stop || true
-        } >/dev/null 2>&1
-    fi
-    command -v "${program}"
+need_go() {
+    local version
+    version="$(go env GOVERSION 2>/dev/null)" && [[ $(printf '%s\n' go1.26 "${version}" | sort -V) == go1.26* ]] ||
+        fail "missing: Go 1.26 or later. Install it from https://go.dev/dl"
 }
 
 # once NAME BUILD...: runs BUILD, which makes ${cache}/bin/NAME, unless that is there; prints its path. The name carries
@@ -59,7 +38,8 @@ once() {
         # Bash would not stop at a failing step of what stands in front of `||`.
         set +e
         (
-            set -e
+            set -eE
+            trap 'echo "exit status $? of: ${BASH_COMMAND}" >&2' ERR
             "$@"
         ) >"${cache}/${name}.log" 2>&1 8>&-
         [[ $? -eq 0 && -e ${cache}/bin/${name} ]] || {
@@ -75,7 +55,7 @@ once() {
 python_program() {
     local name=$1 program=$2 environment="${cache}/python/$1"
     shift 2
-    need_packages python3 python3 python3-venv
+    need python3
     once "${name}" make_python_program "${environment}" "${program}" "${cache}/bin/${name}" "$@"
 }
 
@@ -86,16 +66,51 @@ make_python_program() {
     python3 -m venv "${environment}"
     "${environment}/bin/pip" install --quiet --disable-pip-version-check --no-input "$@"
     local path
-    path="$(find "${environment}/bin/${program}" "${environment}"/lib/python3*/site-packages/"${program}" 2>/dev/null | head -n 1)"
+    for path in "${environment}/bin/${program}" "${environment}"/lib/python3*/site-packages/"${program}"; do
+        [[ ! -f ${path} ]] || break
+    done
     chmod +x "${path}"
     ln -sfn "${path}" "${link}"
+}
+
+# debian_root RELEASE FOLDER PACKAGE...: the root of a Debian with these packages. debootstrap makes the minimum alone: it
+# configures what it is given beyond that in an order of its own, which fails with some versions of some packages.
+debian_root() {
+    local release=$1 made=$2 mirror
+    shift 2
+    rm -rf "${made}"
+    mirror="$(apt-cache policy | awk '$3 ~ /^(bookworm|trixie)\/main$/ { mirror = $2 } END { print mirror }')"
+    debootstrap --variant=minbase "${release}" "${made}" ${mirror:+"${mirror}"}
+    # Packages come the way that this machine's come.
+    apt-config dump Acquire | sed '/^Acquire::IndexTargets/d' >"${made}/etc/apt/apt.conf.d/90kit"
+    cp /etc/resolv.conf "${made}/etc/resolv.conf"
+    printf '#!/bin/sh\nexit 101\n' >"${made}/usr/sbin/policy-rc.d"
+    chmod +x "${made}/usr/sbin/policy-rc.d"
+    in_root "${made}" apt-get update -o Acquire::Retries=3 -o Acquire::Languages=none
+    in_root "${made}" apt-get install -y --no-install-recommends -o Acquire::Retries=3 "$@"
+}
+
+# finish_debian_root FOLDER: takes away what only its making needed.
+finish_debian_root() {
+    in_root "$1" apt-get clean
+    rm -rf "$1"/var/lib/apt/lists/*
+    rm -f "$1/usr/sbin/policy-rc.d" "$1/etc/apt/apt.conf.d/90kit"
+}
+
+# in_root FOLDER COMMAND...: runs COMMAND with FOLDER as its root; what it starts ends with it.
+in_root() {
+    local root=$1
+    shift
+    # shellcheck disable=SC2016 # Expanded by the inner shell.
+    unshare --mount --pid --fork --kill-child sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "${root}" \
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"
 }
 
 # go_program NAME PACKAGE@VERSION [BUILD FLAG...]: a program from the Go module proxy; NAME carries the version.
 go_program() {
     local name=$1 package=$2
     shift 2
-    need_command go "apt-get install golang-go (1.26 or later)"
+    need_go
     once "${name}" make_go_program "${cache}/bin/${name}" "${package}" "$@"
 }
 
@@ -112,7 +127,7 @@ make_go_program() {
 # replaces or excludes others: built inside a copy of its source. PACKAGE is relative to the module, as ./cmd.
 go_module_program() {
     local name=$1
-    need_command go "apt-get install golang-go (1.26 or later)"
+    need_go
     shift
     once "${name}" make_go_module_program "${cache}/bin/${name}" "$@"
 }

@@ -6,7 +6,7 @@ kubernetes_version=1.37.2
 
 # kubernetes_program NAME PACKAGE: builds PACKAGE of the module, unless ${cache}/bin/NAME is there; prints its path.
 kubernetes_program() {
-    need_command go "apt-get install golang-go (1.26 or later)"
+    need_go
     once "$1" make_kubernetes_program "${cache:?}/bin/$1" "$2"
 }
 
