@@ -23,7 +23,7 @@ pub use bind::{BindAddr, Listening};
 pub use cloud::Cloud;
 pub use detect::{AnnounceSource, CloudChoice, DetectError, Detection, DetectionConfig, Detector};
 pub use inquiry::Step;
-pub(crate) use interfaces::is_tentative;
+pub(crate) use interfaces::{interface_addresses, is_tentative};
 pub use routable::{NotPublic, is_globally_routable};
 pub use told::ToldAddress;
 pub use watch::{AnnounceWatch, Announcing, watch};

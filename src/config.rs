@@ -41,9 +41,14 @@ pub use staging::CreateError;
 pub use values::{Source, Values};
 
 use crate::address::{Announced, BindAddr, DetectionConfig, Listening};
+use crate::packet::PacketSizes;
 use crate::telemetry::log::{LogFilter, LogFormat};
+use crate::unwrap::ReplayWindow;
 use announce::{announce, listen, listen_addresses};
 use settings as s;
+
+/// Most that the replay filter may be configured to take: far more than any node needs.
+const REPLAY_MEMORY_MAX: usize = 64 << 30;
 
 /// Everything a node needs to know, parsed and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +59,7 @@ pub struct Config {
     pub directory: DirectoryConfig,
     pub keys: KeysConfig,
     pub mix: MixConfig,
+    pub replay: ReplayConfig,
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
     pub http: HttpConfig,
@@ -116,6 +122,14 @@ pub struct MixConfig {
     pub delay_max: Duration,
     /// Byte budget for everything in flight.
     pub memory_bytes: usize,
+    /// Sizes of packets that are mixed; others are dropped.
+    pub packet_sizes: PacketSizes,
+}
+
+/// Which copies of packets are recognised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplayConfig {
+    pub window: ReplayWindow,
 }
 
 /// Where packets may go.
@@ -267,7 +281,9 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
         let mut problems = values.problems();
         // What each setting allows is known now; these are the rules that a section has besides.
-        for broken in [listen_addresses(values).err(), announced(values).err(), forward(values).err()] {
+        let broken =
+            [listen_addresses(values).err(), announced(values).err(), forward(values).err(), replay(values).err()];
+        for broken in broken {
             let is_told = |problem: &ConfigError| problems.iter().any(|told| told.to_string() == problem.to_string());
             problems.extend(broken.filter(|problem| !is_told(problem)));
         }
@@ -287,6 +303,7 @@ impl Config {
             directory: directory(values)?,
             keys: keys(values)?,
             mix: mix(values)?,
+            replay: replay(values)?,
             forward: forward(values)?,
             connections: connections(values)?,
             http: http(values)?,
@@ -401,7 +418,32 @@ fn mix(values: &Values) -> Result<MixConfig, ConfigError> {
         workers: values.parse(&s::MIX_WORKERS)?,
         delay_max: values.parse(&s::MIX_DELAY_MAX)?,
         memory_bytes: values.parse(&s::MIX_MEMORY)?.0,
+        packet_sizes: packet_sizes(values)?,
     })
+}
+
+fn packet_sizes(values: &Values) -> Result<PacketSizes, ConfigError> {
+    let sizes = values.parse_list(&s::MIX_PACKET_SIZES)?;
+    if sizes.is_empty() {
+        return Ok(PacketSizes::default());
+    }
+    Ok(sizes.into_iter().map(|(size, _)| size).collect())
+}
+
+fn replay(values: &Values) -> Result<ReplayConfig, ConfigError> {
+    let length = values.parse(&s::REPLAY_WINDOW)?;
+    let (expected_rate, place) = values.parse_with_source(&s::REPLAY_EXPECTED_RATE)?;
+    let window = ReplayWindow { length, expected_rate };
+    if window.memory_bytes() > REPLAY_MEMORY_MAX {
+        let problem = format!(
+            "takes {} GiB of memory with a replay.window of {}, more than {} GiB",
+            window.memory_bytes() >> 30,
+            humantime::format_duration(length),
+            REPLAY_MEMORY_MAX >> 30
+        );
+        return Err(invalid(place, s::REPLAY_EXPECTED_RATE.about.key, expected_rate, &problem));
+    }
+    Ok(ReplayConfig { window })
 }
 
 fn forward(values: &Values) -> Result<ForwardConfig, ConfigError> {
@@ -484,6 +526,7 @@ macro_rules! defaults_from_table {
 defaults_from_table! {
     KeysConfig: keys;
     MixConfig: mix;
+    ReplayConfig: replay;
     ForwardConfig: forward;
     ConnectionsConfig: connections;
     HttpConfig: http;

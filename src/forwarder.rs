@@ -18,7 +18,7 @@ use crate::packet::{DropCounters, DropReason, Scheduled};
 use crate::shutdown::PhaseSignal;
 use queue::PeerQueue;
 
-pub use policy::{NextHops, Policy};
+pub use policy::{NextHops, Policy, Rule};
 
 /// What bounds the forwarder.
 #[derive(Debug, Clone)]

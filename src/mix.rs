@@ -5,29 +5,18 @@ mod driver;
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::packet::{DropReason, PacketMode};
+use crate::packet::DropReason;
 
 pub use delay_queue::DelayQueue;
 pub use driver::{PoolGauge, drive};
 
-/// When a packet may leave. The time it has spent in the node counts against its delay.
+/// Whether a sender may ask for this delay. It is granted in full or not at all: a delay that the node shortens is not
+/// the one that the sender chose.
 ///
 /// # Errors
-/// When the sender asks for more than `delay_max`: such a packet is dropped, not sent early, for a delay that the node
-/// shortens is one that its sender did not choose.
-pub fn due(
-    received_at: Instant,
-    mode: PacketMode,
-    delay: Duration,
-    delay_max: Duration,
-) -> Result<Instant, DropReason> {
-    match mode {
-        PacketMode::Vpn => Ok(received_at),
-        PacketMode::Mix if delay > delay_max => Err(DropReason::DelayTooLong),
-        PacketMode::Mix => Ok(received_at + delay),
-    }
+/// When the delay is longer than `delay_max`.
+pub fn check_delay(delay: Duration, delay_max: Duration) -> Result<(), DropReason> {
+    if delay > delay_max { Err(DropReason::DelayTooLong) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -38,11 +27,10 @@ mod tests {
 
     #[test]
     fn hostile_delays_are_granted_or_dropped_by_reason() {
-        let at = Instant::now();
         let nanos = Duration::from_nanos;
         let granted = [nanos(0), nanos(1), CAP - nanos(1), CAP];
         for delay in granted {
-            assert_eq!(due(at, PacketMode::Mix, delay, CAP), Ok(at + delay));
+            assert_eq!(check_delay(delay, CAP), Ok(()));
         }
         let refused = [
             CAP + nanos(1),
@@ -53,13 +41,7 @@ mod tests {
             nanos(u64::MAX),
         ];
         for delay in refused {
-            assert_eq!(due(at, PacketMode::Mix, delay, CAP), Err(DropReason::DelayTooLong));
+            assert_eq!(check_delay(delay, CAP), Err(DropReason::DelayTooLong));
         }
-    }
-
-    #[test]
-    fn a_vpn_packet_is_not_held_whatever_its_header_says() {
-        let at = Instant::now();
-        assert_eq!(due(at, PacketMode::Vpn, Duration::MAX, CAP), Ok(at));
     }
 }

@@ -24,11 +24,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, watch};
+use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, interface_addresses, watch};
 use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use crate::config::{Config, ForwardPolicy};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
-use crate::forwarder::{self, Policy};
+use crate::forwarder::{self, NextHops, Policy, Rule};
 use crate::keys::NodeKeys;
 use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
 use crate::shutdown::{Phase, PhaseControl, phases};
@@ -36,20 +36,19 @@ use crate::systemd::ServiceManager;
 use crate::telemetry::http;
 use crate::telemetry::otel::Telemetry;
 use crate::telemetry::per_packet::{self, NotLoopback, PerPacket};
-use crate::unwrap::{Aging, Engine, SelfCheckError, self_check};
+use crate::unwrap::{Aging, Engine, OutOfMemory, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
 use state::Shared;
 use traced::Traced;
-use worker::{Doors, Settings};
+use worker::{Doors, Rules, Settings};
 
 pub use state::NodeStatus;
 
-/// Memory of the replay filter: two generations of 5.6 million packets each.
-const REPLAY_FILTER_BYTES: usize = 32 << 20;
+/// How often the supervisor gets the counters, and the replay filter's generation is checked for its age.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// How often the age of the replay filter's generation is looked at.
-const AGING_EVERY: Duration = Duration::from_mins(1);
+/// How often this machine's interfaces are looked at.
+const OWN_ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 /// How long workers may take to drop what they hold. It takes some milliseconds, unless one hangs.
 const ABORT_MAX: Duration = Duration::from_secs(2);
 
@@ -98,6 +97,9 @@ pub enum NodeError {
     /// The engine gives wrong results on this machine.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
+    /// There is not enough memory for the replay filter.
+    #[error(transparent)]
+    ReplayMemory(#[from] OutOfMemory),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -132,7 +134,7 @@ impl NodeError {
             Self::Bind(_) | Self::Http(_) => 69,
             Self::Directory(error) => error.exit_code(),
             Self::PerPacket(_) => 78,
-            Self::Worker(_) => 71,
+            Self::Worker(_) | Self::ReplayMemory(_) => 71,
         }
     }
 }
@@ -197,8 +199,10 @@ pub async fn run(
             problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = watch(announce, &announcing, &shared.announce_changes, detect, |addresses| {
+                shared.refuse_own(&config, addresses);
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
             }) => match never {},
+            never = refuse_own_addresses(&config, &shared, &announcing) => match never {},
         };
         operator.stopping();
         // Also a node that failed takes itself out, but only one that is whole mixes on.
@@ -219,6 +223,15 @@ pub async fn run(
     };
     report(SupervisorEvent::Stopped { status: shared.status(false) });
     ended
+}
+
+/// Follows the addresses of this machine's interfaces, which no packet may go to.
+async fn refuse_own_addresses(config: &Config, shared: &Shared, announcing: &Announcing) -> Infallible {
+    loop {
+        sleep(OWN_ADDRESSES_EVERY).await;
+        let announced: Vec<_> = announcing.now().iter().map(|announced| announced.address).collect();
+        shared.refuse_own(config, &announced);
+    }
 }
 
 /// Completes when single packets must be traced no more.
@@ -246,7 +259,10 @@ impl Node {
             workers => workers,
         };
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
-        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy(config.forward.policy));
+        let policy = Policy::new(rule(config.forward.policy));
+        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, replay_filter(config)?);
+        let announced = config.announce.addresses.iter().map(|announced| announced.address);
+        shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
         let engine = || Engine::with_replay_filter(keys.sphinx.private(), Arc::clone(&shared.replay));
@@ -302,12 +318,24 @@ fn bind_all(addresses: &[BindAddr]) -> Result<Vec<std::net::TcpListener>, BindEr
     addresses.iter().map(|address| listener::bind(*address, addresses)).collect()
 }
 
-fn policy(policy: ForwardPolicy) -> Policy {
+fn rule(policy: ForwardPolicy) -> Rule {
     match policy {
-        ForwardPolicy::Topology => Policy::empty_topology(),
-        ForwardPolicy::Public => Policy::Public,
-        ForwardPolicy::Any => Policy::Any,
+        ForwardPolicy::Topology => Rule::Topology,
+        ForwardPolicy::Public => Rule::Public,
+        ForwardPolicy::Any => Rule::Any,
     }
+}
+
+fn replay_filter(config: &Config) -> Result<ReplayFilter, OutOfMemory> {
+    let window = config.replay.window;
+    let filter = ReplayFilter::new(window)?;
+    info!(
+        memory_mib = window.memory_bytes() >> 20,
+        window_s = window.length.as_secs(),
+        expected_rate = window.expected_rate,
+        "replay filter"
+    );
+    Ok(filter)
 }
 
 fn worker_settings(config: &Config) -> Settings {
@@ -324,7 +352,7 @@ fn worker_settings(config: &Config) -> Settings {
             next_hops_max: forward.next_hops_max,
             idle_timeout: forward.idle_timeout,
         },
-        delay_max: config.mix.delay_max,
+        rules: Rules { sizes: config.mix.packet_sizes, delay_max: config.mix.delay_max },
     }
 }
 
@@ -362,24 +390,42 @@ fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings
     }
 }
 
+fn next_hops(topology: &Topology) -> NextHops {
+    let mut listed = NextHops::default();
+    for mix in &topology.mix_nodes {
+        mix.announced_addresses().into_iter().for_each(|at| listed.add(at, &mix.registration.version));
+    }
+    for gateway in &topology.gateways {
+        gateway.announced_addresses().into_iter().for_each(|at| listed.add(at, &gateway.registration.version));
+    }
+    listed
+}
+
 impl Shared {
     /// Allows the addresses of a topology as next hops, and no others.
     fn allow(&self, topology: &Topology) {
-        self.policy.set_topology(topology.announced_addresses().collect());
+        self.policy.set_topology(next_hops(topology));
         self.descriptors.check(topology.announced_addresses().count());
+    }
+
+    /// Refuses the addresses of this node as next hops, where every public address is one.
+    fn refuse_own(&self, config: &Config, announced: &[AnnounceAddr]) {
+        if self.policy.rule() == Rule::Public {
+            let bound = config.listen.bind_addresses().into_iter().map(BindAddr::get);
+            let listed = bound.chain(announced.iter().map(|address| address.get())).map(|address| address.ip());
+            self.policy.set_own(listed.chain(interface_addresses()));
+        }
     }
 
     /// What has to be done by the clock from the start to the last packet.
     async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
         let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut look = interval_at(Instant::now() + AGING_EVERY, AGING_EVERY);
         let mut aging = Aging::new(&self.replay, Instant::now());
         loop {
-            tokio::select! {
-                _ = second.tick() => each_second(),
-                _ = look.tick() => aging.look(&self.replay, Instant::now()),
-            }
+            second.tick().await;
+            aging.look(&self.replay, Instant::now());
+            each_second();
         }
     }
 }
@@ -387,3 +433,7 @@ impl Shared {
 #[cfg(test)]
 #[path = "node/stop_tests.rs"]
 mod stop_tests;
+
+#[cfg(test)]
+#[path = "node/tagging_tests.rs"]
+mod tagging_tests;

@@ -20,8 +20,19 @@ use crate::packet::DropReason;
 
 pub use engine::Engine;
 pub use payload::plaintext;
-pub use replay::{Aging, ReplayFilter};
+pub use replay::{Aging, OutOfMemory, ReplayFilter, ReplayWindow};
 pub use self_check::{SelfCheckError, self_check};
+
+/// What an authentic header asks of this hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Onward {
+    /// Bytes of the whole packet.
+    pub packet_len: usize,
+    /// Where the packet is to go.
+    pub next_hop: SocketAddr,
+    /// How long it is to be held first: anything from 0 to 2^64 − 1 ns.
+    pub delay: Duration,
+}
 
 /// What became of one packet of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +41,7 @@ pub enum Outcome {
     Forward {
         /// Where it goes, as its sender wrote it.
         next_hop: SocketAddr,
-        /// How long to hold it first: anything from 0 to 2^64 − 1 ns; the mix decides what it grants.
+        /// How long to hold it first: anything from 0 to 2^64 − 1 ns.
         delay: Duration,
     },
     /// The packet ends here. The buffer holds the header as it came, and behind it the payload's innermost layer.

@@ -16,12 +16,9 @@ struct Connection {
 }
 
 pub(crate) fn main(args: &[String]) {
-    let [dir, target, mode, rate, connections] = args else { panic!("generator: five arguments") };
+    let [dir, target, rate, connections] = args else { panic!("generator: four arguments") };
     leave_the_node_alone();
-    let mut frames = fs::read(Path::new(dir).join("frames")).expect("the packets");
-    if mode == "vpn" {
-        frames.chunks_mut(FRAME_LEN).for_each(|frame| frame[1] = 1);
-    }
+    let frames = fs::read(Path::new(dir).join("frames")).expect("the packets");
     let count: usize = connections.parse().expect("a number");
     let mut connections: Vec<_> = (0..count)
         .map(|_| {

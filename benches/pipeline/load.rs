@@ -45,12 +45,12 @@ impl Load {
 
     fn build_part(node: &TestNode, ports: &[u16], count: usize, mean_delay_ms: f64) -> Self {
         let mut rng = rand::rng();
-        let delay = Exp::new(1.0 / mean_delay_ms).expect("a positive mean");
+        let delay = (mean_delay_ms > 0.0).then(|| Exp::new(1.0 / mean_delay_ms).expect("a positive mean"));
         let engine = Engine::new(&node.private);
         let mut load = Self { frames: Vec::new(), marks: Vec::new(), delays_ns: Vec::new(), ports: Vec::new() };
         let mut outcomes = Vec::new();
         for _ in 0..count {
-            let delay_ns = (delay.sample(&mut rng) * 1e6) as u64;
+            let delay_ns = delay.map_or(0, |delay| (delay.sample(&mut rng) * 1e6) as u64);
             let port = ports[rng.random_range(0..ports.len())];
             let next = TestNode { address: SocketAddr::from(([127, 0, 0, 1], port)), ..TestNode::random() };
             let mut packet = build_route(&[node, &next], &[delay_ns, 0], PacketSize::Regular);

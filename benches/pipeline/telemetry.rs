@@ -137,7 +137,7 @@ impl Bench<'_> {
         let mut node = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a node");
         node::wait_until_listening(self.port);
         let before = NodeUsage::of(node.id());
-        finish(spawn(&["generator", dir, &format!("127.0.0.1:{}", self.port), "mix", "0", "8"]));
+        finish(spawn(&["generator", dir, &format!("127.0.0.1:{}", self.port), "0", "8"]));
         finish(sink);
         let usage = NodeUsage::of(node.id()).since(&before);
         if let Some(collector) = &mut collector {

@@ -19,6 +19,12 @@ pub(crate) fn is_tentative(ip: IpAddr) -> bool {
     flagged(&fs::read_to_string(IF_INET6).unwrap_or_default(), TENTATIVE).contains(&ip)
 }
 
+/// Every address of this machine's interfaces; none when the system does not list them.
+pub(crate) fn interface_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.into_iter().map(|interface| interface.ip()).collect()
+}
+
 /// The addresses that others can reach; in a closed network (`allow_private`) private ones where there is no better.
 pub(super) fn look_up(allow_private: bool, steps: &mut Vec<Step>) -> Public {
     const STEP: &str = "local interface";

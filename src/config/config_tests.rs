@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole.
 
 use super::*;
+use crate::packet::PacketSize;
 
 fn minimal() -> Values {
     let mut values = Values::default();
@@ -34,7 +35,11 @@ fn what_is_not_set_has_the_documented_default() {
     assert_eq!(config.listen.bind_addresses(), [BindAddr::new(address)]);
     assert_eq!(announced(&config), [address]);
     assert_eq!(config.directory.metrics_url, config.directory.url);
-    assert_eq!(config.mix, MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20 });
+    let sizes = PacketSizes::from_iter([PacketSize::Regular, PacketSize::Ack]);
+    let mix =
+        MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20, packet_sizes: sizes };
+    assert_eq!(config.mix, mix);
+    assert_eq!(config.replay.window, ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 });
     assert_eq!(config.forward, ForwardConfig::default());
     assert_eq!(config.connections, ConnectionsConfig::default());
     assert_eq!(config.shutdown, ShutdownConfig::default());
@@ -184,4 +189,29 @@ fn contradictions_are_refused() {
     assert!(error.contains("announce.service"), "{error}");
     let error = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.1", "36.68.243.1:1789"]).unwrap_err();
     assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is there twice");
+}
+
+#[test]
+fn packet_sizes_are_chosen_by_name_and_replace_the_default() {
+    let config = |sizes: &[&str]| {
+        let mut values = minimal();
+        values.set_list(&s::MIX_PACKET_SIZES.about, sizes.iter().copied(), &Source::Program);
+        Config::from_values(&values).map(|config| config.mix.packet_sizes)
+    };
+    assert_eq!(config(&["regular"]).unwrap(), PacketSizes::from_iter([PacketSize::Regular]));
+    assert_eq!(config(&PacketSize::NAMES).unwrap(), PacketSizes::from_iter(PacketSize::ALL));
+    assert_eq!(config(&[]).unwrap(), PacketSizes::default());
+    let error = config(&["regular", "extended"]).unwrap_err().to_string();
+    assert!(error.contains("extended8, extended16 or extended32"), "{error}");
+}
+
+#[test]
+fn a_replay_window_beyond_all_memory_is_refused() {
+    let mut values = minimal();
+    values.set(&s::REPLAY_WINDOW.about, "1day", &Source::Program);
+    values.set(&s::REPLAY_EXPECTED_RATE.about, "80000", &Source::Program);
+    assert!(Config::from_values(&values).is_ok());
+    values.set(&s::REPLAY_EXPECTED_RATE.about, "10000000", &Source::Program);
+    let error = Config::from_values(&values).unwrap_err().to_string();
+    assert!(error.contains("replay.expected_rate") && error.contains("GiB"), "{error}");
 }

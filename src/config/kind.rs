@@ -10,6 +10,7 @@ use super::address::Host;
 use super::home::NodeId;
 use super::{ForwardPolicy, OtlpProtocol, parse};
 use crate::address::{AnnounceSource, CloudChoice};
+use crate::packet::PacketSize;
 use crate::telemetry::log::{LogFilter, LogFormat};
 
 /// A number of bytes, written with a unit.
@@ -63,6 +64,7 @@ kinds! {
     IpAddr: Kind::Address;
     SocketAddr: Kind::Address;
     Option<SocketAddr>: Kind::Address;
+    PacketSize: Kind::Choice(&PacketSize::NAMES);
     ForwardPolicy: Kind::Choice(&parse::POLICIES);
     AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);

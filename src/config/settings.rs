@@ -19,6 +19,7 @@ use super::parse::{
 };
 use super::{ForwardPolicy, OtlpProtocol};
 use crate::address::{AnnounceSource, CloudChoice};
+use crate::packet::PacketSize;
 use crate::telemetry::log::{LogFilter, LogFormat};
 
 /// One setting whose texts parse to `T`; a list has several.
@@ -183,6 +184,18 @@ settings! {
     MIX_MEMORY: Bytes = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40).map(Bytes),
         "a size from 1MiB to 1TiB, such as 256MiB",
         "What all packets in the node may take together.";
+    MIX_PACKET_SIZES: PacketSize = "mix.packet_sizes", Follows("regular and ack"), PacketSize::from_name,
+        "regular, ack, extended8, extended16 or extended32",
+        "Packet sizes that the node mixes; packets of any other size are dropped. Add an extended size only if many\n\
+         senders use it: among few packets of its size a packet is easy to follow.";
+
+    REPLAY_WINDOW: Duration = "replay.window", Value("10m"), |t| duration(t, SEC(10)..=SEC(86_400)),
+        "a duration from 10s to 1day, such as 10m",
+        "For how long a copy of a packet is recognised and dropped, at least.";
+    REPLAY_EXPECTED_RATE: u64 = "replay.expected_rate", Value("9000"), |t| count(t, 100..=10_000_000),
+        "a whole number from 100 to 10000000",
+        "Forwarded packets per second up to which replay.window holds. Memory is reserved for them: 35 MiB for the\n\
+         defaults of both, in proportion to their product. With more packets the window is shorter, and the node warns.";
 
     FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
         "topology, public or any",
@@ -313,7 +326,7 @@ impl About {
 
     /// Whether the setting is a list of values.
     pub fn is_list(&self) -> bool {
-        self.key.ends_with(".addresses")
+        self.key.ends_with(".addresses") || self.key.ends_with("_sizes")
     }
 
     /// The two parts of the key.

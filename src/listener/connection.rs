@@ -53,8 +53,8 @@ impl FrameSink for Stamp<'_> {
         self.packets.push(Received { packet: self.pool.take(header, frame), at: self.at });
     }
 
-    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>) {
-        self.packets.push(Received { packet: self.pool.adopt(header, frame), at: self.at });
+    fn assembled(&mut self, header: FrameHeader, buffer: Vec<u8>) {
+        self.packets.push(Received { packet: self.pool.adopt(header.size, buffer), at: self.at });
     }
 }
 

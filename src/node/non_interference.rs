@@ -3,8 +3,8 @@
 //! The rule: telemetry T is a function of arrivals, departures, and what is independent of the matching π between them,
 //! so I(π; T | wire) = 0. Here it is put to the test. Worlds with the same wire, down to the millisecond and the byte,
 //! differ only in which arrival has which delay and next hop, or in which of two arrivals of a window ends here or is
-//! given up, as damaged, refused or a replay; all that the node tells has to be the same, byte for byte and at the same
-//! times. There are 200 worlds, each 50 swaps away from the first one.
+//! given up, as damaged, refused or a replay; frame headers differ in all but their size. All that the node tells has to
+//! be the same, byte for byte and at the same times. There are 200 worlds, each 50 swaps away from the first one.
 //!
 //! What is real: frame decoding, arrival stamps and counters, the unwrap engine on real Sphinx packets with its replay
 //! filter, the forwarding policy as the directory sets it, the hand-over between workers, the pools, the windows, the
@@ -116,7 +116,9 @@ fn whatever_belongs_together_all_that_is_told_is_the_same() {
     assert!(seen.wire.len() > 50, "{}", seen.wire.len());
     let told = |by: &str, words: &str| seen.said.iter().any(|said| said.by == by && said.what.contains(words));
     assert!(told("/status", "\"received\":64"), "{:#?}", seen.said);
-    for reason in ["bad_mac", "delay_too_long", "next_hop_refused", "replay"] {
+    let reasons =
+        ["bad_mac", "delay_too_long", "next_hop_refused", "replay", "size_refused", "size_unknown_to_next_hop"];
+    for reason in reasons {
         assert!(told("/status", &format!("\"{reason}\":8")), "{reason}");
     }
     assert!(told("/status", "\"final\":64"));

@@ -16,12 +16,13 @@ use crate::address::{Announcing, ToldAddress};
 use crate::api::PROTOCOL_VERSION;
 use crate::config::{Config, HttpConfig, redacted};
 use crate::directory::HeartbeatState;
-use crate::forwarder::Policy;
+use crate::forwarder::Rule;
 use crate::keys::NodeKeys;
 use crate::limits::Remedy;
 use crate::systemd::{Notice, ServiceManager};
 use crate::telemetry::http::{
-    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, Status, Subject, TopologyStatus,
+    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, Status, Subject,
+    TopologyStatus,
 };
 use crate::telemetry::instruments as i;
 use crate::telemetry::log::lost_lines;
@@ -29,7 +30,7 @@ use crate::telemetry::losses::Losses;
 use crate::telemetry::otel::Telemetry;
 use crate::telemetry::process::descriptors_max;
 use crate::telemetry::readings::{self, Reading};
-use crate::telemetry::window::{Sample, Told, Windows, wall_clock};
+use crate::telemetry::window::{Sample, Told, Window, Windows, wall_clock};
 
 /// How often systemd's line on the node is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -206,6 +207,7 @@ impl View {
     /// Hands a window that has ended to the exporters.
     fn export(&self, told: &Told) {
         if let Some(window) = &told.packets.window {
+            self.warn_of_early_ends(window);
             self.telemetry.window_ended(window, self.readings());
         }
     }
@@ -257,6 +259,30 @@ impl View {
         }
     }
 
+    fn replay(&self) -> ReplayStatus {
+        let window = self.shared.replay.window();
+        ReplayStatus {
+            window_s: window.length.as_secs(),
+            expected_rate: window.expected_rate,
+            memory_bytes: window.memory_bytes(),
+            early_ends: self.windows.told().total.replay_early_ends,
+        }
+    }
+
+    /// Warns at the end of a window, as everything that follows from counts of packets is exported then.
+    fn warn_of_early_ends(&self, window: &Window) {
+        if window.counts.replay_early_ends > 0 {
+            let expected = self.shared.replay.window();
+            warn!(
+                early_ends = window.counts.replay_early_ends,
+                window_s = expected.length.as_secs(),
+                expected_rate = expected.expected_rate,
+                "the replay filter was full before its time, so copies are recognised for less than replay.window; \
+                 raise replay.expected_rate"
+            );
+        }
+    }
+
     fn topology(&self) -> Option<TopologyStatus> {
         let facts = self.heartbeat.topology()?;
         let age_s = facts.fetched_at.map(|at| at.elapsed().as_secs());
@@ -286,7 +312,7 @@ impl Subject for View {
                 None => problem(Reason::NotRegistered, "not registered with the directory yet"),
             });
         }
-        if matches!(self.shared.policy, Policy::Topology(_)) && self.shared.policy.listed() == 0 {
+        if self.shared.policy.rule() == Rule::Topology && self.shared.policy.listed() == 0 {
             return Err(problem(Reason::NoTopology, "no next hop is known yet: the directory has listed no node"));
         }
         Ok(())
@@ -315,6 +341,7 @@ impl Subject for View {
                 memory_bytes: self.facts.memory_bytes,
                 connections_max: self.facts.connections_max,
             },
+            replay: self.replay(),
             packets: self.windows.told(),
         }
     }

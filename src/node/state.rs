@@ -79,7 +79,13 @@ pub struct NodeStatus {
 }
 
 impl Shared {
-    pub(super) fn new(workers: usize, memory_bytes: usize, limits: Arc<ConnectionLimits>, policy: Policy) -> Arc<Self> {
+    pub(super) fn new(
+        workers: usize,
+        memory_bytes: usize,
+        limits: Arc<ConnectionLimits>,
+        policy: Policy,
+        replay: ReplayFilter,
+    ) -> Arc<Self> {
         Arc::new(Self {
             buffers: BufferPool::new(memory_bytes),
             connections: limits,
@@ -88,7 +94,7 @@ impl Shared {
             drops: Arc::default(),
             pools: (0..workers).map(|_| PoolGauge::default()).collect(),
             policy,
-            replay: Arc::new(ReplayFilter::new(super::REPLAY_FILTER_BYTES)),
+            replay: Arc::new(replay),
             pulses: Pulses::new(workers),
             descriptors: DescriptorWatch::default(),
             announce_changes: AtomicU64::new(0),
@@ -153,6 +159,7 @@ impl Shared {
                 refusals: self.listener.refused(),
                 timeouts: self.listener.timeouts(),
                 failures: self.forwarder.connect_failures(),
+                replay_early_ends: self.replay.early_ends(),
             },
             levels: Levels {
                 pool,

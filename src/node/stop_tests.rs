@@ -3,13 +3,15 @@
 use std::sync::mpsc::channel;
 
 use super::*;
-use crate::forwarder::Policy;
+use crate::unwrap::ReplayWindow;
 
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// A node of these workers that listens nowhere.
 fn node_of(works: Vec<Work>) -> (Node, crate::shutdown::PhaseSignal) {
-    let shared = Shared::new(works.len(), 1 << 20, ConnectionLimits::new(8, 8), Policy::Any);
+    let replay = ReplayFilter::new(ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 }).unwrap();
+    let limits = ConnectionLimits::new(8, 8);
+    let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), replay);
     let (control, phase) = phases();
     let crew = Crew::start(works).unwrap();
     (Node { shared, crew, acceptors: JoinSet::new(), control }, phase)

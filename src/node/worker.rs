@@ -14,13 +14,13 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::Instant;
 
 use super::state::Shared;
-use crate::forwarder::{Forwarder, Policy};
+use crate::forwarder::Forwarder;
 use crate::listener::{self, Admitted, Deadlines, Intake};
 use crate::mix;
-use crate::packet::{DropReason, PacketBuf, Received, Scheduled};
+use crate::packet::{DropReason, PacketBuf, PacketSize, PacketSizes, Received, Scheduled};
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::telemetry::process::cpu_of_thread;
-use crate::unwrap::{Engine, Outcome};
+use crate::unwrap::{Engine, Onward, Outcome};
 
 /// Packets unwrapped at one go: enough for engines that work side by side, and short enough (some 1.5 ms on the
 /// slowest engine) for the pool to keep its times.
@@ -36,6 +36,13 @@ const CONNECTIONS_MAX: usize = 64;
 pub(super) struct Settings {
     pub(super) deadlines: Deadlines,
     pub(super) forwarder: crate::forwarder::Settings,
+    pub(super) rules: Rules,
+}
+
+/// Which packets the node mixes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) sizes: PacketSizes,
     pub(super) delay_max: Duration,
 }
 
@@ -143,12 +150,16 @@ impl Worker {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
-        let release = |scheduled| {
+        let release = |mut scheduled: Scheduled| {
             shared.count_delayed();
-            release(scheduled);
+            // Only now: a next hop whose version has changed meanwhile must not show when a packet arrived.
+            match scheduled.packet.frame_for(shared.policy.framing(scheduled.next_hop)) {
+                Ok(()) => release(scheduled),
+                Err(reason) => shared.drops.count(reason),
+            }
         };
         let pool = mix::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
-        let unwrap = unwrap_all(received, engine, owners, settings.delay_max, &shared, phase.clone());
+        let unwrap = unwrap_all(received, engine, owners, settings.rules, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
 }
@@ -184,7 +195,7 @@ async fn unwrap_all(
     mut received: mpsc::Receiver<Received>,
     engine: Engine,
     owners: Owners,
-    delay_max: Duration,
+    rules: Rules,
     shared: &Shared,
     phase: PhaseSignal,
 ) {
@@ -197,20 +208,22 @@ async fn unwrap_all(
             batch.drain(..).for_each(|_| shared.drops.count(DropReason::Shutdown));
             continue;
         }
+        let count = batch.len();
         for Received { packet, at } in batch.drain(..) {
-            packets.push(packet);
-            arrivals.push(at);
+            if rules.sizes.contains(packet.size()) {
+                packets.push(packet);
+                arrivals.push(at);
+            } else {
+                shared.drops.count(DropReason::SizeRefused);
+            }
         }
         let cpu_before = cpu_of_thread();
-        engine.unwrap_batch(&mut packets, &mut outcomes);
-        shared.count_unwrapped(packets.len(), cpu_of_thread().saturating_sub(cpu_before));
+        engine.unwrap_admitted(&mut packets, &mut outcomes, |onward| rules.admit(onward, shared));
+        shared.count_unwrapped(count, cpu_of_thread().saturating_sub(cpu_before));
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
                 Outcome::Forward { next_hop, delay } => {
-                    match schedule(packet, at, *next_hop, *delay, delay_max, &shared.policy) {
-                        Ok(scheduled) => hand_over(&owners, scheduled, shared).await,
-                        Err(reason) => shared.drops.count(reason),
-                    }
+                    hand_over(&owners, schedule(packet, at, *next_hop, *delay), shared).await;
                 }
                 Outcome::Final { .. } => shared.count_final(),
                 Outcome::Drop(reason) => shared.drops.count(*reason),
@@ -221,25 +234,25 @@ async fn unwrap_all(
     }
 }
 
-fn schedule(
-    packet: PacketBuf,
-    at: Instant,
-    next_hop: SocketAddr,
-    delay: Duration,
-    delay_max: Duration,
-    policy: &Policy,
-) -> Result<Scheduled, DropReason> {
-    if !policy.allows(next_hop) {
-        return Err(DropReason::NextHopRefused);
+impl Rules {
+    /// Whether the packet will be forwarded, as far as is known before it waits.
+    fn admit(self, onward: Onward, shared: &Shared) -> Result<(), DropReason> {
+        let Onward { packet_len, next_hop, delay } = onward;
+        let size = PacketSize::from_packet_len(packet_len).ok_or(DropReason::SizeRefused)?;
+        shared.policy.check(next_hop, size)?;
+        mix::check_delay(delay, self.delay_max)
     }
-    let due = mix::due(at, packet.header().mode, delay, delay_max)?;
-    Ok(Scheduled {
+}
+
+/// The time that a packet has spent in the node counts against its delay.
+fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duration) -> Scheduled {
+    Scheduled {
         packet,
         next_hop,
-        due,
+        due: at + delay,
         #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
         received_at: at,
-    })
+    }
 }
 
 async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {

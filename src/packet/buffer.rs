@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::Notify;
 
-use super::frame::FrameHeader;
+use super::drop_reason::DropReason;
+use super::frame::{FrameHeader, HEADROOM_LEN};
+use super::framing::Framing;
 use super::sphinx::PacketSize;
 
-/// What a packet costs besides its frame: its entries in queues and heaps, rounded up.
+/// What a packet costs besides its bytes: its frame header and its entries in queues and heaps, rounded up.
 const OVERHEAD_BYTES: usize = 160;
 /// Spare buffers kept for regular packets, about 10 MiB; all other sizes are rare.
 const SPARE_REGULAR_MAX: usize = 4096;
 const SPARE_OTHER_MAX: usize = 64;
 
-const fn charge(frame_len: usize) -> usize {
-    frame_len + OVERHEAD_BYTES
+/// Depends on the packet alone: the frame header is what a link attacker can change.
+const fn charge(size: PacketSize) -> usize {
+    size.packet_len() + OVERHEAD_BYTES
 }
 
 /// The buffers of all packets in the node, and the byte budget that bounds them.
@@ -59,25 +62,28 @@ impl BufferPool {
         bytes
     }
 
-    /// Copies a frame of the network into a buffer. `frame` is the header's bytes and the packet's.
+    /// Copies a received frame into a buffer. `frame` is the header's bytes and the packet's.
     #[must_use]
     pub fn take(self: &Arc<Self>, header: FrameHeader, frame: &[u8]) -> PacketBuf {
         let mut bytes = self.buffer(header.size);
-        bytes.reserve_exact(frame.len());
-        bytes.extend_from_slice(frame);
-        self.adopt(header, bytes)
+        bytes.reserve_exact(HEADROOM_LEN + header.size.packet_len());
+        bytes.extend_from_slice(&[0; HEADROOM_LEN]);
+        bytes.extend_from_slice(&frame[header.framing.header_len()..]);
+        self.adopt(header.size, bytes)
     }
 
-    /// Makes a packet of a frame that lies in a buffer already.
+    /// Makes a packet of a buffer in which a frame was [assembled](super::FrameSink::assembled).
     ///
-    /// Always succeeds: whoever reads from the network asks for [`BufferPool::room`] right before each read, so the
-    /// budget is overdrawn by one read per worker at the most.
+    /// Of the received frame header only the size remains. Always succeeds: readers wait for [`BufferPool::room`] right
+    /// before each read, so each worker overdraws the budget by one read at the most.
     #[must_use]
-    pub fn adopt(self: &Arc<Self>, header: FrameHeader, bytes: Vec<u8>) -> PacketBuf {
-        debug_assert_eq!(bytes.len(), header.frame_len());
-        self.used_bytes.fetch_add(charge(bytes.len()), Ordering::Relaxed);
+    pub fn adopt(self: &Arc<Self>, size: PacketSize, bytes: Vec<u8>) -> PacketBuf {
+        debug_assert_eq!(bytes.len(), HEADROOM_LEN + size.packet_len());
+        self.used_bytes.fetch_add(charge(size), Ordering::Relaxed);
         self.packets.fetch_add(1, Ordering::Relaxed);
-        PacketBuf { bytes, header, pool: Arc::clone(self) }
+        let mut packet = PacketBuf { bytes, size, frame_at: 0, pool: Arc::clone(self) };
+        packet.write_header(Framing::V0_9);
+        packet
     }
 
     /// Packets that exist in the node now.
@@ -125,10 +131,9 @@ impl BufferPool {
     }
 
     fn release(&self, size: PacketSize, bytes: Vec<u8>) {
-        let charged = charge(bytes.len());
         // A full spare queue frees the buffer.
         drop(self.spare[size as usize - 1].push(bytes));
-        self.used_bytes.fetch_sub(charged, Ordering::SeqCst);
+        self.used_bytes.fetch_sub(charge(size), Ordering::SeqCst);
         self.packets.fetch_sub(1, Ordering::Relaxed);
         self.call_next();
     }
@@ -170,55 +175,78 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A packet in its frame. Dropping it gives the buffer and its share of the budget back.
+/// A packet in the frame that it leaves in. Dropping it returns the buffer and its share of the budget.
+///
+/// The frame header that it arrived with is gone, so that nothing of it can show behind the node.
 pub struct PacketBuf {
+    /// Space for the longest frame header, then the packet.
     bytes: Vec<u8>,
-    header: FrameHeader,
+    size: PacketSize,
+    /// Where the frame begins.
+    frame_at: usize,
     pool: Arc<BufferPool>,
 }
 
 impl PacketBuf {
-    /// The frame header it came with, and leaves with.
+    /// The size of the packet.
     #[must_use]
-    pub fn header(&self) -> FrameHeader {
-        self.header
+    pub fn size(&self) -> PacketSize {
+        self.size
     }
 
     /// What it takes of the budget.
     #[must_use]
     pub fn charged_bytes(&self) -> usize {
-        charge(self.bytes.len())
+        charge(self.size)
+    }
+
+    /// Frames the packet for a next hop of this framing; [`Framing::V0_9`] until then.
+    ///
+    /// # Errors
+    /// When that framing does not have the packet's size.
+    pub fn frame_for(&mut self, framing: Framing) -> Result<(), DropReason> {
+        if !framing.has(self.size) {
+            return Err(DropReason::SizeUnknownToNextHop);
+        }
+        self.write_header(framing);
+        Ok(())
     }
 
     /// The whole frame, as it goes to the network.
     #[must_use]
     pub fn frame(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.frame_at..]
     }
 
     /// The Sphinx packet inside the frame.
     #[must_use]
     pub fn packet(&self) -> &[u8] {
-        &self.bytes[self.header.framing.header_len()..]
+        &self.bytes[HEADROOM_LEN..]
+    }
+
+    fn write_header(&mut self, framing: Framing) {
+        let header = FrameHeader::outgoing(framing, self.size);
+        self.bytes[..HEADROOM_LEN].copy_from_slice(&header.right_aligned());
+        self.frame_at = HEADROOM_LEN - framing.header_len();
     }
 }
 
 impl AsMut<[u8]> for PacketBuf {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.header.framing.header_len()..]
+        &mut self.bytes[HEADROOM_LEN..]
     }
 }
 
 impl Drop for PacketBuf {
     fn drop(&mut self) {
-        self.pool.release(self.header.size, std::mem::take(&mut self.bytes));
+        self.pool.release(self.size, std::mem::take(&mut self.bytes));
     }
 }
 
-/// Says the size and nothing of the contents.
+/// Prints the size and no bytes.
 impl fmt::Debug for PacketBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PacketBuf").field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("PacketBuf").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -241,7 +269,7 @@ mod tests {
         let (header, frame) = ack_frame();
         let packets: Vec<_> = (0..10).map(|_| pool.take(header, &frame)).collect();
         assert_eq!(pool.packets_in_flight(), 10);
-        assert_eq!(pool.bytes_in_flight(), 10 * (frame.len() + OVERHEAD_BYTES));
+        assert_eq!(pool.bytes_in_flight(), 10 * (PacketSize::Ack.packet_len() + OVERHEAD_BYTES));
         assert_eq!(packets[0].frame(), frame);
         assert_eq!(packets[0].packet(), &frame[2..]);
         drop(packets);
@@ -294,15 +322,46 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_comes_back_serves_every_framing_without_growing_beyond_its_frame() {
-        use crate::packet::Framing;
+    fn a_buffer_that_comes_back_serves_every_framing_without_growing() {
         let pool = BufferPool::new(1 << 20);
+        let longest = HEADROOM_LEN + PacketSize::Regular.packet_len();
         for framing in [Framing::V0_9, Framing::V2025_12, Framing::V1_1, Framing::V2025_12] {
             let header = FrameHeader { framing, size: PacketSize::Regular, mode: PacketMode::Mix, key_rotation: 0 };
-            let longest = Framing::V2025_12.header_len() + PacketSize::Regular.packet_len();
-            let packet = pool.take(header, &vec![0; header.frame_len()]);
+            let mut packet = pool.take(header, &vec![0; header.frame_len()]);
+            packet.frame_for(framing).unwrap();
+            assert_eq!(packet.frame().len(), header.frame_len());
             assert!(packet.bytes.capacity() <= longest, "{}", packet.bytes.capacity());
         }
+    }
+
+    #[test]
+    fn nothing_of_a_received_frame_header_remains_in_the_packet() {
+        let pool = BufferPool::new(1 << 20);
+        for (size, framing) in PacketSize::ALL.into_iter().flat_map(|size| Framing::ALL.map(|framing| (size, framing)))
+        {
+            for (mode, key_rotation) in [(PacketMode::Mix, 0), (PacketMode::Vpn, 1), (PacketMode::Vpn, 2)] {
+                let header = FrameHeader { framing, size, mode, key_rotation };
+                let mut frame = Vec::new();
+                header.encode(&mut frame);
+                frame.resize(header.frame_len(), 7);
+                let packet = pool.take(header, &frame);
+                assert_eq!(packet.frame()[..2], [size as u8, 0]);
+                assert_eq!(packet.frame()[2..], frame[framing.header_len()..]);
+                assert_eq!(packet.charged_bytes(), charge(size));
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_is_framed_for_its_next_hop_or_not_at_all() {
+        let pool = BufferPool::new(1 << 20);
+        let header = FrameHeader { framing: Framing::V1_1, size: PacketSize::Extended8, ..ack_frame().0 };
+        let mut packet = pool.take(header, &vec![7; header.frame_len()]);
+        packet.frame_for(Framing::V2025_12).unwrap();
+        assert_eq!(packet.frame()[..5], [8, 4, 0, 0, 7]);
+        packet.frame_for(Framing::V1_1).unwrap();
+        assert_eq!(packet.frame()[..4], [7, 4, 0, 7]);
+        assert_eq!(packet.frame_for(Framing::V0_9), Err(DropReason::SizeUnknownToNextHop));
     }
 
     #[test]

@@ -24,6 +24,8 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    /// The packet's size is not one of `mix.packet_sizes`.
+    SizeRefused => "size_refused",
     /// The header's MAC does not match: damaged, forged, or made for another key.
     BadMac => "bad_mac",
     /// α has low order, so the shared secret would be zero and known to everyone.
@@ -40,6 +42,8 @@ drop_reasons! {
     Replay => "replay",
     /// The forwarding policy does not allow the next hop.
     NextHopRefused => "next_hop_refused",
+    /// The framing of the next hop's release has no packet of this size.
+    SizeUnknownToNextHop => "size_unknown_to_next_hop",
     /// The queue towards this next hop is full: it takes packets more slowly than they come.
     NextHopQueueFull => "next_hop_queue_full",
     /// The packet waited too long for a next hop that could not be reached.

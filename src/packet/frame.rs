@@ -1,40 +1,29 @@
-//! Frames on a TCP stream: the three framings of the network, told apart by their first byte.
+//! Frames on a TCP stream: a header that no one authenticates, and a Sphinx packet behind it.
 //!
-//! | framing | header | releases |
-//! |---|---|---|
-//! | 0.9 | `size, mode` | 0.9.0 – 1.0.x |
-//! | 1.1 | `7, size, mode` | 1.1.0 – 2025.11 |
-//! | 2025.12 | `8, size, mode, key rotation` | 2025.12 on |
+//! The first byte tells the [three framings](Framing) apart. A relay must not copy any part of a received header into
+//! what it sends: whoever can change a byte on a link could then recognise the packet behind the mix.
 
 use thiserror::Error;
 
+use super::framing::Framing;
 use super::sphinx::{MAX_PACKET_LEN, PacketSize};
 
 const VERSION_1_1: u8 = 7;
 const VERSION_2025_12: u8 = 8;
-const MAX_HEADER_LEN: usize = 4;
+
+/// Longest frame header in bytes. A frame in a buffer is aligned so that its packet begins here, whatever its framing.
+pub(super) const HEADROOM_LEN: usize = 4;
 
 /// The longest frame in bytes, header included.
-pub const MAX_FRAME_LEN: usize = MAX_HEADER_LEN + MAX_PACKET_LEN;
+pub const MAX_FRAME_LEN: usize = HEADROOM_LEN + MAX_PACKET_LEN;
 
-/// Which of the network's framings a packet came in; it leaves in the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Framing {
-    /// `size, mode`.
-    V0_9,
-    /// `7, size, mode`.
-    V1_1,
-    /// `8, size, mode, key rotation`.
-    V2025_12,
-}
-
-/// What the frame asks of the mix, beyond the Sphinx header.
+/// The mode byte of a frame. Both modes are treated alike: the delay of a packet is in its authenticated header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PacketMode {
-    /// Held for the delay in the Sphinx header.
+    /// What clients send by default, and the only mode that a node sends.
     Mix = 0,
-    /// Forwarded without delay.
+    /// What 0.9.2 clients send in VPN mode, with a delay of 0 in the Sphinx header.
     Vpn = 1,
 }
 
@@ -45,7 +34,7 @@ pub struct FrameHeader {
     pub framing: Framing,
     /// The size of the packet behind it.
     pub size: PacketSize,
-    /// With or without delay.
+    /// As the sender of the frame wrote it.
     pub mode: PacketMode,
     /// 0 unknown, 1 odd, 2 even; always 0 in the older framings.
     pub key_rotation: u8,
@@ -86,18 +75,6 @@ impl FrameError {
     }
 }
 
-impl Framing {
-    /// Bytes of the frame header.
-    #[must_use]
-    pub const fn header_len(self) -> usize {
-        match self {
-            Self::V0_9 => 2,
-            Self::V1_1 => 3,
-            Self::V2025_12 => 4,
-        }
-    }
-}
-
 impl FrameHeader {
     /// A header of the primary (0.9) framing.
     #[must_use]
@@ -134,14 +111,24 @@ impl FrameHeader {
         Ok(Some(Self { framing, size, mode, key_rotation }))
     }
 
+    /// The header that a node sends: it depends on the next hop's framing and the packet's size, and on nothing else.
+    #[must_use]
+    pub const fn outgoing(framing: Framing, size: PacketSize) -> Self {
+        Self { framing, size, mode: PacketMode::Mix, key_rotation: 0 }
+    }
+
     /// Appends the header's bytes to `out`.
     pub fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.right_aligned()[HEADROOM_LEN - self.framing.header_len()..]);
+    }
+
+    /// The header's bytes at the end of the space in front of a packet, and zeros before them.
+    pub(super) const fn right_aligned(self) -> [u8; HEADROOM_LEN] {
+        let (size, mode) = (self.size as u8, self.mode as u8);
         match self.framing {
-            Framing::V0_9 => out.extend_from_slice(&[self.size as u8, self.mode as u8]),
-            Framing::V1_1 => out.extend_from_slice(&[VERSION_1_1, self.size as u8, self.mode as u8]),
-            Framing::V2025_12 => {
-                out.extend_from_slice(&[VERSION_2025_12, self.size as u8, self.mode as u8, self.key_rotation]);
-            }
+            Framing::V0_9 => [0, 0, size, mode],
+            Framing::V1_1 => [0, VERSION_1_1, size, mode],
+            Framing::V2025_12 => [VERSION_2025_12, size, mode, self.key_rotation],
         }
     }
 
@@ -150,16 +137,27 @@ impl FrameHeader {
     pub const fn frame_len(self) -> usize {
         self.framing.header_len() + self.size.packet_len()
     }
+
+    /// Where the frame begins in a buffer.
+    const fn offset(self) -> usize {
+        HEADROOM_LEN - self.framing.header_len()
+    }
+
+    /// Bytes of a buffer that holds the frame.
+    const fn buffer_len(self) -> usize {
+        HEADROOM_LEN + self.size.packet_len()
+    }
 }
 
 /// Takes the frames that a [`FrameDecoder`] cuts.
 pub trait FrameSink {
-    /// An empty buffer for a frame that comes in pieces; any capacity will do.
+    /// An empty buffer for a frame that arrives in pieces; any capacity will do.
     fn buffer(&mut self, header: FrameHeader) -> Vec<u8>;
-    /// A frame that lies whole in what was fed.
+    /// A frame that is whole in what was fed, header included.
     fn whole(&mut self, header: FrameHeader, frame: &[u8]);
-    /// A frame that came in pieces, in the buffer that was given for it.
-    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>);
+    /// A frame that arrived in pieces, in the buffer that was given for it: the header ends, and the packet begins,
+    /// at byte 4.
+    fn assembled(&mut self, header: FrameHeader, buffer: Vec<u8>);
 }
 
 /// A sink that looks at each frame and keeps none.
@@ -174,8 +172,8 @@ impl<F: FnMut(FrameHeader, &[u8])> FrameSink for Look<F> {
         (self.0)(header, frame);
     }
 
-    fn assembled(&mut self, header: FrameHeader, frame: Vec<u8>) {
-        (self.0)(header, &frame);
+    fn assembled(&mut self, header: FrameHeader, buffer: Vec<u8>) {
+        (self.0)(header, &buffer[header.offset()..]);
     }
 }
 
@@ -194,12 +192,12 @@ enum Stand {
     #[default]
     Between,
     InHeader {
-        bytes: [u8; MAX_HEADER_LEN],
+        bytes: [u8; HEADROOM_LEN],
         len: usize,
     },
     InPacket {
         header: FrameHeader,
-        frame: Vec<u8>,
+        buffer: Vec<u8>,
     },
 }
 
@@ -243,7 +241,7 @@ impl FrameDecoder {
             input = after;
         }
         if !input.is_empty() {
-            let mut bytes = [0; MAX_HEADER_LEN];
+            let mut bytes = [0; HEADROOM_LEN];
             bytes[..input.len()].copy_from_slice(input);
             self.stand = Stand::InHeader { bytes, len: input.len() };
         }
@@ -264,20 +262,22 @@ impl FrameDecoder {
         Ok(after)
     }
 
+    /// `input` is the header's bytes and the first of the packet's.
     fn begin_packet<'a>(&mut self, header: FrameHeader, input: &[u8], sink: &mut impl FrameSink) -> &'a [u8] {
-        let mut frame = sink.buffer(header);
-        frame.clear();
-        append(&mut frame, input, header);
-        self.stand = Stand::InPacket { header, frame };
+        let mut buffer = sink.buffer(header);
+        buffer.clear();
+        append(&mut buffer, &header.right_aligned(), header);
+        append(&mut buffer, &input[header.framing.header_len()..], header);
+        self.stand = Stand::InPacket { header, buffer };
         &[]
     }
 
     fn complete_packet<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
-        let Stand::InPacket { header, frame } = &mut self.stand else { return input };
-        let (now, after) = input.split_at(input.len().min(header.frame_len() - frame.len()));
-        append(frame, now, *header);
-        if frame.len() == header.frame_len() {
-            sink.assembled(*header, std::mem::take(frame));
+        let Stand::InPacket { header, buffer } = &mut self.stand else { return input };
+        let (now, after) = input.split_at(input.len().min(header.buffer_len() - buffer.len()));
+        append(buffer, now, *header);
+        if buffer.len() == header.buffer_len() {
+            sink.assembled(*header, std::mem::take(buffer));
             self.stand = Stand::Between;
         }
         after
@@ -285,154 +285,13 @@ impl FrameDecoder {
 }
 
 /// Grows by doubling, as vectors do, but never beyond the frame.
-fn append(frame: &mut Vec<u8>, bytes: &[u8], header: FrameHeader) {
-    let len = frame.len() + bytes.len();
-    if len > frame.capacity() {
-        frame.reserve_exact((2 * len).min(header.frame_len()) - frame.len());
+fn append(buffer: &mut Vec<u8>, bytes: &[u8], header: FrameHeader) {
+    let len = buffer.len() + bytes.len();
+    if len > buffer.capacity() {
+        buffer.reserve_exact((2 * len).min(header.buffer_len()) - buffer.len());
     }
-    frame.extend_from_slice(bytes);
+    buffer.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn header_strategy() -> impl Strategy<Value = FrameHeader> {
-        let framing = prop_oneof![Just(Framing::V0_9), Just(Framing::V1_1), Just(Framing::V2025_12)];
-        let mode = prop_oneof![Just(PacketMode::Mix), Just(PacketMode::Vpn)];
-        (framing, 0..PacketSize::ALL.len(), mode, 0u8..3).prop_map(|(framing, size, mode, rotation)| FrameHeader {
-            framing,
-            size: PacketSize::ALL[size],
-            mode,
-            key_rotation: if framing == Framing::V2025_12 { rotation } else { 0 },
-        })
-    }
-
-    fn frame(header: FrameHeader, fill: u8) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        header.encode(&mut bytes);
-        bytes.resize(header.frame_len(), fill);
-        bytes
-    }
-
-    proptest! {
-        #[test]
-        fn frames_come_out_whole_whatever_the_cuts(
-            headers in proptest::collection::vec(header_strategy(), 1..6),
-            cuts in proptest::collection::vec(1usize..5000, 1..40),
-        ) {
-            let frames: Vec<_> = headers.iter().zip(0u8..).map(|(h, fill)| (*h, frame(*h, fill))).collect();
-            let stream: Vec<u8> = frames.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-            let mut decoder = FrameDecoder::default();
-            let mut got = Vec::new();
-            let mut rest = &stream[..];
-            for cut in cuts.iter().cycle() {
-                let (now, later) = rest.split_at((*cut).min(rest.len()));
-                decoder.feed(now, |header, bytes| got.push((header, bytes.to_vec()))).unwrap();
-                rest = later;
-                if rest.is_empty() { break; }
-            }
-            prop_assert_eq!(got, frames);
-            prop_assert!(!decoder.is_mid_frame());
-        }
-
-        #[test]
-        fn the_cuts_never_change_what_any_bytes_give(
-            bytes in proptest::collection::vec(prop_oneof![4 => 0u8..10, 1 => any::<u8>()], 0..2000),
-            cuts in proptest::collection::vec(1usize..50, 1..40),
-        ) {
-            let mut whole = Vec::new();
-            let at_once = FrameDecoder::default().feed(&bytes, |h, _| whole.push(h));
-            let mut pieces = Vec::new();
-            let mut decoder = FrameDecoder::default();
-            let mut result = Ok(());
-            let mut rest = &bytes[..];
-            for cut in cuts.iter().cycle() {
-                let (now, later) = rest.split_at((*cut).min(rest.len()));
-                result = decoder.feed(now, |h, _| pieces.push(h));
-                rest = later;
-                if rest.is_empty() || result.is_err() { break; }
-            }
-            prop_assert_eq!(result, at_once);
-            prop_assert_eq!(pieces, whole);
-        }
-    }
-
-    /// Keeps frames, and gives each buffer that comes back out again.
-    #[derive(Default)]
-    struct Keeper {
-        spare: Vec<Vec<u8>>,
-        given: usize,
-        assembled: Vec<Vec<u8>>,
-        whole: usize,
-    }
-
-    impl FrameSink for Keeper {
-        fn buffer(&mut self, _: FrameHeader) -> Vec<u8> {
-            self.given += 1;
-            self.spare.pop().unwrap_or_default()
-        }
-
-        fn whole(&mut self, _: FrameHeader, _: &[u8]) {
-            self.whole += 1;
-        }
-
-        fn assembled(&mut self, _: FrameHeader, frame: Vec<u8>) {
-            self.assembled.push(frame);
-        }
-    }
-
-    #[test]
-    fn a_split_frame_lies_in_a_buffer_of_the_sink_and_takes_it_along() {
-        let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
-        let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
-        let old = Vec::with_capacity(header.frame_len());
-        let place = old.as_ptr();
-        sink.spare.push(old);
-        let bytes = frame(header, 5);
-        let cut = [frame(header, 3), bytes[..1].to_vec()].concat();
-        decoder.feed_into(&cut, &mut sink).unwrap();
-        assert_eq!((sink.whole, sink.given), (1, 0), "a byte of a header needs no buffer");
-        for piece in bytes[1..].chunks(700) {
-            assert!(decoder.is_mid_frame());
-            decoder.feed_into(piece, &mut sink).unwrap();
-        }
-        assert!(!decoder.is_mid_frame());
-        assert_eq!((sink.whole, sink.given, sink.assembled.len()), (1, 1, 1));
-        assert_eq!(sink.assembled[0], bytes);
-        assert_eq!(sink.assembled[0].as_ptr(), place, "neither copied nor allocated anew");
-    }
-
-    #[test]
-    fn a_buffer_grows_with_what_arrives_and_never_beyond_its_frame() {
-        let header = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
-        let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
-        for (fed, piece) in (1..).zip(frame(header, 0).chunks(100)) {
-            decoder.feed_into(piece, &mut sink).unwrap();
-            if let Stand::InPacket { frame, .. } = &decoder.stand {
-                assert!(frame.capacity() <= 2 * 100 * fed, "{} for {fed} pieces", frame.capacity());
-            }
-        }
-        assert_eq!(sink.assembled[0].capacity(), header.frame_len());
-    }
-
-    #[test]
-    fn every_first_byte_is_a_framing_or_an_error() {
-        for first in 0..=u8::MAX {
-            let decoded = FrameHeader::decode(&[first, 1, 1, 1]);
-            match first {
-                1..=5 | 7 | 8 => assert!(decoded.unwrap().is_some(), "{first}"),
-                other => assert_eq!(decoded, Err(FrameError::FirstByte(other))),
-            }
-        }
-    }
-
-    #[test]
-    fn a_bad_byte_is_refused_as_soon_as_it_is_seen() {
-        assert_eq!(FrameHeader::decode(&[7, 9]), Err(FrameError::Size(9)));
-        assert_eq!(FrameHeader::decode(&[1, 2]), Err(FrameError::Mode(2)));
-        assert_eq!(FrameHeader::decode(&[8, 1, 0, 3]), Err(FrameError::KeyRotation(3)));
-        assert_eq!(FrameHeader::decode(&[8, 1, 0]), Ok(None));
-    }
-}
+mod tests;

@@ -38,6 +38,15 @@ impl PacketSize {
     /// Every size, in the order of their wire bytes.
     pub const ALL: [Self; 5] = [Self::Regular, Self::Ack, Self::Extended32, Self::Extended8, Self::Extended16];
 
+    /// The names of the sizes, in the order of [`PacketSize::ALL`].
+    pub const NAMES: [&str; 5] = ["regular", "ack", "extended32", "extended8", "extended16"];
+
+    /// The size with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().zip(Self::NAMES).find(|(_, known)| *known == name).map(|(size, _)| size)
+    }
+
     /// The size with this wire byte.
     #[must_use]
     pub const fn from_wire(byte: u8) -> Option<Self> {
@@ -79,6 +88,31 @@ impl PacketSize {
     #[must_use]
     pub const fn packet_len(self) -> usize {
         HEADER_LEN + self.payload_len()
+    }
+}
+
+/// A set of packet sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketSizes(u8);
+
+impl PacketSizes {
+    /// Whether the set has this size.
+    #[must_use]
+    pub const fn contains(self, size: PacketSize) -> bool {
+        self.0 & (1 << size as u8) != 0
+    }
+}
+
+/// What clients of the 0.9 network send: messages and acknowledgements.
+impl Default for PacketSizes {
+    fn default() -> Self {
+        [PacketSize::Regular, PacketSize::Ack].into_iter().collect()
+    }
+}
+
+impl FromIterator<PacketSize> for PacketSizes {
+    fn from_iter<I: IntoIterator<Item = PacketSize>>(sizes: I) -> Self {
+        Self(sizes.into_iter().fold(0, |set, size| set | 1 << size as u8))
     }
 }
 
@@ -148,6 +182,7 @@ mod tests {
     fn sizes_and_versions_come_back_from_their_wire_form() {
         for size in PacketSize::ALL {
             assert_eq!(PacketSize::from_wire(size as u8), Some(size));
+            assert_eq!(PacketSize::from_name(PacketSize::NAMES[size as usize - 1]), Some(size));
             assert_eq!(PacketSize::from_packet_len(size.packet_len()), Some(size));
         }
         for version in SphinxVersion::ALL {
@@ -158,5 +193,18 @@ mod tests {
         assert_eq!(PacketSize::from_wire(0), None);
         assert_eq!(PacketSize::from_wire(6), None);
         assert_eq!(SphinxVersion::from_wire([0, 1, 5]), None);
+    }
+
+    #[test]
+    fn a_set_has_the_sizes_that_it_was_made_of() {
+        for size in PacketSize::ALL {
+            let is_default = matches!(size, PacketSize::Regular | PacketSize::Ack);
+            assert_eq!(PacketSizes::default().contains(size), is_default, "{size:?}");
+            let alone = PacketSizes::from_iter([size]);
+            assert!(PacketSize::ALL.into_iter().all(|other| alone.contains(other) == (other == size)));
+        }
+        assert!(
+            PacketSize::ALL.into_iter().all(|size| PacketSize::ALL.into_iter().collect::<PacketSizes>().contains(size))
+        );
     }
 }

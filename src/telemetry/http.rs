@@ -113,6 +113,8 @@ pub struct Status {
     pub workers: usize,
     /// What the node may take.
     pub limits: LimitsStatus,
+    /// Which copies of packets are recognised.
+    pub replay: ReplayStatus,
     /// Rounded counts of closed windows.
     pub packets: Packets,
 }
@@ -154,6 +156,19 @@ pub struct LimitsStatus {
     pub memory_bytes: usize,
     /// Incoming connections in all.
     pub connections_max: usize,
+}
+
+/// The replay filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayStatus {
+    /// Seconds for which a copy is recognised at least, up to `expected_rate`.
+    pub window_s: u64,
+    /// Forwarded packets per second that memory is reserved for.
+    pub expected_rate: u64,
+    /// Bytes reserved.
+    pub memory_bytes: usize,
+    /// Generations that were full before their time, up to the end of the last window: each shortened the window.
+    pub early_ends: u64,
 }
 
 /// The address cannot be served on.

@@ -56,6 +56,7 @@ impl Subject for Scripted {
                 memory_bytes: 1 << 20,
                 connections_max: 16,
             },
+            replay: ReplayStatus { window_s: 600, expected_rate: 9000, memory_bytes: 35 << 20, early_ends: 0 },
             packets: Packets::default(),
         }
     }

@@ -116,6 +116,7 @@ pub const LOSSES: &[&str] = &["failed", "timed_out", "queue_full"];
 
 const WINDOW_64: &str = "of closed windows, each rounded up to 64";
 const WINDOW_8: &str = "of closed windows, each rounded up to 8";
+const WINDOW_1: &str = "of closed windows, each rounded up to 1; a generation is of thousands of packets or more";
 const TICK_64: &str = "sampled at the end of a window, rounded up to 64";
 const TICK_4: &str = "sampled at the end of a window, rounded up to 4";
 const UNWRAPPING: &str = "sampled at the end of a window, rounded up to 10 ms; the work before it is known where a \
@@ -172,6 +173,9 @@ metrics! {
         "Connections closed because a frame took too long or nothing came at all", WINDOW_8;
     CONNECTION_FAILURES = "mix.connection.failures", "mix_connection_failures_total", "{connection}", Counter, [],
         "Connections to next hops that failed or broke", WINDOW_8;
+    REPLAY_EARLY_ENDS = "mix.replay.early_ends", "mix_replay_early_ends_total", "{generation}", Counter, [],
+        "Generations of the replay filter that were full before their time, which shortens replay.window",
+        WINDOW_1;
 
     READY = "mixnode.ready", "mixnode_ready", "{node}", Gauge, [],
         "1 while packets should be sent here, as /readyz says", NO_PACKETS;

@@ -94,6 +94,7 @@ fn of_counts(total: &Counts) -> Vec<Reading> {
         Reading::whole(&i::CONNECTION_REFUSALS, total.refusals),
         Reading::whole(&i::CONNECTION_TIMEOUTS, total.timeouts),
         Reading::whole(&i::CONNECTION_FAILURES, total.failures),
+        Reading::whole(&i::REPLAY_EARLY_ENDS, total.replay_early_ends),
     ];
     stages.chain(dropped).chain(others).collect()
 }

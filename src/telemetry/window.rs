@@ -68,6 +68,8 @@ pub struct Counts {
     pub timeouts: u64,
     /// Connections to next hops that failed or broke.
     pub failures: u64,
+    /// Generations of the replay filter that were full before their time.
+    pub replay_early_ends: u64,
 }
 
 /// What goes up and down, at the end of a window.
@@ -200,6 +202,7 @@ impl Counts {
             refusals: self.refusals.saturating_sub(earlier.refusals),
             timeouts: self.timeouts.saturating_sub(earlier.timeouts),
             failures: self.failures.saturating_sub(earlier.failures),
+            replay_early_ends: self.replay_early_ends.saturating_sub(earlier.replay_early_ends),
         }
     }
 
@@ -216,6 +219,8 @@ impl Counts {
             refusals: round_up(self.refusals, DROPS),
             timeouts: round_up(self.timeouts, DROPS),
             failures: round_up(self.failures, DROPS),
+            // Exact: each is of a fixed number of packets, and of many.
+            replay_early_ends: self.replay_early_ends,
         }
     }
 
@@ -229,6 +234,7 @@ impl Counts {
         self.refusals += window.refusals;
         self.timeouts += window.timeouts;
         self.failures += window.failures;
+        self.replay_early_ends += window.replay_early_ends;
         for (reason, count) in &window.dropped {
             *self.dropped.entry(reason.clone()).or_default() += count;
         }

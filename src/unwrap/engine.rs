@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::header::{self, Opened};
 use super::key_schedule::PayloadKey;
 use super::payload::{LANES, Layer, peel};
-use super::{Outcome, ReplayFilter};
+use super::{Onward, Outcome, ReplayFilter};
 use crate::packet::{DropReason, HEADER_LEN, MIN_PACKET_LEN};
 
 /// Unwraps packets made for one Sphinx key. Each worker has its own; they share the replay filter.
@@ -35,16 +35,32 @@ impl Engine {
     /// A packet is the bytes of a Sphinx packet without its frame header. One that is too short to be a packet has a
     /// bad MAC by definition.
     pub fn unwrap_batch<P: AsMut<[u8]>>(&self, packets: &mut [P], outcomes: &mut Vec<Outcome>) {
+        self.unwrap_admitted(packets, outcomes, |_| Ok(()));
+    }
+
+    /// The same under the rules of a node: `admit` decides about each packet that an authentic header sends on. What it
+    /// refuses is dropped for the reason that it gives, and takes no place in the replay filter.
+    pub fn unwrap_admitted<P: AsMut<[u8]>>(
+        &self,
+        packets: &mut [P],
+        outcomes: &mut Vec<Outcome>,
+        admit: impl Fn(Onward) -> Result<(), DropReason>,
+    ) {
         outcomes.clear();
         for group in packets.chunks_mut(LANES) {
-            self.unwrap_group(group, outcomes);
+            self.unwrap_group(group, outcomes, &admit);
         }
     }
 
-    fn unwrap_group<P: AsMut<[u8]>>(&self, group: &mut [P], outcomes: &mut Vec<Outcome>) {
+    fn unwrap_group<P: AsMut<[u8]>>(
+        &self,
+        group: &mut [P],
+        outcomes: &mut Vec<Outcome>,
+        admit: &impl Fn(Onward) -> Result<(), DropReason>,
+    ) {
         let mut keys: [Option<PayloadKey>; LANES] = Default::default();
         for (packet, key) in group.iter_mut().zip(&mut keys) {
-            outcomes.push(match self.open(packet.as_mut()) {
+            outcomes.push(match self.open(packet.as_mut(), admit) {
                 Ok(opened) => {
                     *key = Some(opened.payload_key);
                     opened.outcome
@@ -60,12 +76,13 @@ impl Engine {
         peel(&mut side_by_side);
     }
 
-    fn open(&self, packet: &mut [u8]) -> Result<Opened, DropReason> {
-        if packet.len() < MIN_PACKET_LEN {
+    fn open(&self, packet: &mut [u8], admit: &impl Fn(Onward) -> Result<(), DropReason>) -> Result<Opened, DropReason> {
+        let packet_len = packet.len();
+        if packet_len < MIN_PACKET_LEN {
             return Err(DropReason::BadMac);
         }
         let header = packet.first_chunk_mut::<HEADER_LEN>().ok_or(DropReason::BadMac)?;
-        header::open(header, &self.private_key, self.replay.as_deref())
+        header::open(header, packet_len, &self.private_key, admit, self.replay.as_deref())
     }
 }
 

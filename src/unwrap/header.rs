@@ -7,11 +7,11 @@ use aes::Aes128;
 use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::key_schedule::{HopKeys, PayloadKey};
 use super::x25519::{Bytes32, multiply_clamped, multiply_unclamped};
-use super::{Outcome, ReplayFilter};
+use super::{Onward, Outcome, ReplayFilter};
 use crate::packet::{ALPHA_LEN, BETA_LEN, DropReason, HEADER_LEN, MAC_LEN, SLOT_LEN, SphinxVersion, decode_next_hop};
 
 const FLAG_FORWARD: u8 = 1;
@@ -23,26 +23,42 @@ pub(super) struct Opened {
     pub(super) payload_key: PayloadKey,
 }
 
-/// Checks and opens `header`; for a packet that goes on, rewrites it into the next hop's header.
+/// Checks and opens the header of a packet of `packet_len` bytes; for a packet that goes on, rewrites it into the next
+/// hop's header.
+///
+/// Only a packet that will be forwarded takes a place in the replay filter: forged, final and refused ones cost their
+/// sender less, and must not push the others out.
 pub(super) fn open(
     header: &mut [u8; HEADER_LEN],
+    packet_len: usize,
     private_key: &Bytes32,
+    admit: &impl Fn(Onward) -> Result<(), DropReason>,
     replay: Option<&ReplayFilter>,
 ) -> Result<Opened, DropReason> {
     let keys = verify(header, private_key)?;
-    if replay.is_some_and(|filter| !filter.insert(keys.replay_tag())) {
-        return Err(DropReason::Replay);
-    }
     let beta = decrypt_beta(header, &keys);
     let slot = Slot::decode(&beta)?;
     let outcome = match slot.hop {
         Hop::Final { destination, identifier } => Outcome::Final { destination, identifier },
         Hop::Forward { next_hop, delay } => {
+            admit(Onward { packet_len, next_hop, delay })?;
+            if replay.is_some_and(|filter| !filter.insert(&replay_key(header, &keys))) {
+                return Err(DropReason::Replay);
+            }
             rewrite(header, &beta, slot.version, &keys)?;
             Outcome::Forward { next_hop, delay }
         }
     };
     Ok(Opened { outcome, payload_key: keys.payload_key(slot.version) })
+}
+
+/// What tells a packet from all others, and is the same for all its copies.
+///
+/// The replay tag alone follows from α, and 0.9.2 clients in VPN mode use one α for up to 1001 packets; their MACs
+/// differ. An authentic header has no second MAC, so no one but the sender can change the key.
+fn replay_key(header: &[u8; HEADER_LEN], keys: &HopKeys) -> Bytes32 {
+    let (_, mac, _) = split(header);
+    Sha256::new().chain_update(keys.replay_tag()).chain_update(mac).finalize().into()
 }
 
 /// β with the 60 zero bytes behind it that make room for the next hop's filler, decrypted.

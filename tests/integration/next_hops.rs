@@ -78,6 +78,7 @@ async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more
     /// Half of so small a budget, and one packet beyond it.
     const SHARE: u64 = (2 << 20) + 33_500;
     let node = RunningNode::with(|values| {
+        values.set_list(&settings::MIX_PACKET_SIZES.about, ["ack", "extended32"], &Source::Program);
         values.set(&settings::MIX_MEMORY.about, "4MiB", &Source::Program);
         values.set(&settings::FORWARD_STALE_AFTER.about, "1h", &Source::Program);
         values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "1s", &Source::Program);
@@ -102,6 +103,7 @@ async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more
 async fn a_next_hop_that_trickles_keeps_nothing_past_its_time() {
     const COUNT: u64 = 120;
     let node = RunningNode::with(|values| {
+        values.set_list(&settings::MIX_PACKET_SIZES.about, ["extended32"], &Source::Program);
         values.set(&settings::FORWARD_STALE_AFTER.about, "2s", &Source::Program);
     })
     .await;

@@ -11,6 +11,7 @@ use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
 use nym_mixnode::packet::{FrameDecoder, FrameHeader};
 use nym_mixnode::telemetry::otel::Telemetry;
+use nym_mixnode::unwrap::{Engine, Outcome};
 use sphinx_packet::route::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,6 +55,7 @@ pub(crate) fn loopback_settings(port: u16) -> Values {
 pub(crate) struct RunningNode {
     pub(crate) address: SocketAddr,
     pub(crate) sphinx_public: [u8; 32],
+    sphinx_private: [u8; 32],
     status: Arc<Mutex<NodeStatus>>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), NodeError>>,
@@ -76,7 +78,7 @@ impl RunningNode {
         change(&mut values);
         let config = Config::from_values(&values).unwrap();
         let sphinx = SphinxKeyPair::generate().unwrap();
-        let sphinx_public = *sphinx.public();
+        let (sphinx_public, sphinx_private) = (*sphinx.public(), *sphinx.private());
         let identity = nym_mixnode::keys::IdentityKeyPair::generate().unwrap();
         let keys = NodeKeys { identity_public: identity.public_base58(), identity: Arc::new(identity), sphinx };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -105,7 +107,7 @@ impl RunningNode {
             }
         });
         timeout(PATIENCE, is_ready).await.unwrap().expect("the node starts");
-        Self { address: ([127, 0, 0, 1], port).into(), sphinx_public, status, stop, thread }
+        Self { address: ([127, 0, 0, 1], port).into(), sphinx_public, sphinx_private, status, stop, thread }
     }
 
     /// The counters of the last second.
@@ -138,6 +140,15 @@ impl RunningNode {
 
     pub(crate) fn hop(&self) -> Node {
         hop(self.address, self.sphinx_public)
+    }
+
+    /// The packet in the frame as it looks behind the node.
+    pub(crate) fn unwrapped(&self, header: FrameHeader, frame: &[u8]) -> Vec<u8> {
+        let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
+        Engine::new(&self.sphinx_private).unwrap_batch(&mut batch, &mut outcomes);
+        assert!(matches!(outcomes[0], Outcome::Forward { .. }), "{outcomes:?}");
+        let [packet] = batch;
+        packet
     }
 }
 

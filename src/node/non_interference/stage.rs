@@ -21,13 +21,14 @@ use super::super::operator::View;
 use super::super::state::Shared;
 use super::super::traced::Traced;
 use super::super::worker::Doors;
-use super::super::{policy, registration, worker_settings};
+use super::super::{registration, rule, worker_settings};
 use super::exported;
-use super::world::{CONNECTIONS, END, Fate, World, next_hops};
+use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
 use crate::address::Announcing;
-use crate::api::{MixMetric, MixRegistration, PROTOCOL_VERSION, RegisteredMix, Topology};
+use crate::api::{MixMetric, MixRegistration, RegisteredMix, Topology};
 use crate::config::{Config, Source, Values, settings};
 use crate::directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
+use crate::forwarder::Policy;
 use crate::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
 use crate::listener::{ConnectionLimits, Intake};
 use crate::packet::{FrameDecoder, Scheduled};
@@ -37,7 +38,7 @@ use crate::telemetry::log::Captured;
 use crate::telemetry::otel::{self, Capture, Telemetry};
 use crate::telemetry::per_packet::{PacketTrace, PerPacket};
 use crate::telemetry::window::{Sample, WINDOW};
-use crate::unwrap::Engine;
+use crate::unwrap::{Engine, ReplayFilter};
 
 const WORKERS: usize = 2;
 /// A window begins here, by the wall clock.
@@ -92,7 +93,7 @@ pub(super) enum Leak {
 pub(super) struct Stage {
     config: Config,
     keys: NodeKeys,
-    frames: HashMap<(usize, Fate), Vec<u8>>,
+    made: HashMap<(usize, Fate), Vec<u8>>,
     log: Captured,
     _logging: DefaultGuard,
 }
@@ -112,6 +113,7 @@ impl Stage {
         set(&settings::NODE_LAYER.about, "1");
         set(&settings::LISTEN_ADDRESSES.about, "192.0.2.99");
         set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
+        values.set_list(&settings::MIX_PACKET_SIZES.about, ["regular", "ack", "extended8"], &Source::Program);
         let identity = IdentityKeyPair::generate().unwrap();
         let log = Captured::default();
         Self {
@@ -121,7 +123,7 @@ impl Stage {
                 identity: Arc::new(identity),
                 sphinx: SphinxKeyPair::generate().unwrap(),
             },
-            frames: HashMap::new(),
+            made: HashMap::new(),
             _logging: tracing::subscriber::set_default(log.subscriber()),
             log,
         }
@@ -139,9 +141,10 @@ impl Stage {
         let key = *self.keys.sphinx.public();
         let numbers = world.of_connection(connection).into_iter();
         let frame = |number: usize| {
-            let (packet, fate) = world.packet(number);
-            let frame = self.frames.entry((packet, fate)).or_insert_with(|| world.arrivals[packet].frame(fate, key));
-            (world.arrivals[number].at_ms, frame.clone())
+            let (original, fate) = world.packet(number);
+            let packet =
+                self.made.entry((original, fate)).or_insert_with(|| world.arrivals[original].packet(fate, key));
+            (world.arrivals[number].at_ms, world.arrivals[number].frame(packet))
         };
         numbers.map(frame).collect()
     }
@@ -149,7 +152,9 @@ impl Stage {
     async fn run(&self, connections: Vec<Packets>, leak: Leak) -> Seen {
         let config = &self.config;
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
-        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy(config.forward.policy));
+        let policy = Policy::new(rule(config.forward.policy));
+        let replay = ReplayFilter::new(config.replay.window).unwrap();
+        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, replay);
         let (_control, phase) = phases();
         let engine = || Engine::with_replay_filter(self.keys.sphinx.private(), Arc::clone(&shared.replay));
         let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
@@ -343,7 +348,7 @@ impl Directory for Notebook {
             mix_hosts: Vec::new(),
             identity_key: address.to_string(),
             sphinx_key: String::new(),
-            version: PROTOCOL_VERSION.to_owned(),
+            version: version_of(address).to_owned(),
             location: String::new(),
             incentives_address: String::new(),
             layer: 2,

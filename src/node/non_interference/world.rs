@@ -9,7 +9,8 @@ use sphinx_packet::SphinxPacketBuilder;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 
-use crate::packet::{FrameHeader, PacketMode, PacketSize, encode_next_hop};
+use crate::api::PROTOCOL_VERSION;
+use crate::packet::{FrameHeader, Framing, PacketMode, PacketSize, encode_next_hop};
 use crate::telemetry::window::WINDOW;
 
 /// Packets of a world, usually.
@@ -41,6 +42,7 @@ pub(super) struct World {
 pub(super) struct Arrival {
     pub(super) at_ms: u64,
     pub(super) connection: usize,
+    /// Only its size must show: two arrivals of one size are alike, whatever the rest says.
     header: FrameHeader,
 }
 
@@ -56,6 +58,10 @@ pub(super) enum Fate {
     BadMac,
     DelayTooLong,
     NextHopRefused,
+    /// The node does not mix packets of its size.
+    SizeRefused,
+    /// Its next hop's release does not know its size.
+    SizeUnknown,
     /// It is a copy of the original of its size. Who remembers bytes sees that on the wire; here it counts as hidden.
     Replay,
 }
@@ -65,34 +71,49 @@ pub(super) fn next_hops() -> Vec<SocketAddr> {
     (1..=6).map(|host| SocketAddr::from(([192, 0, 2, host], 1789))).collect()
 }
 
+/// The version that a next hop is listed with.
+pub(super) fn version_of(next_hop: SocketAddr) -> &'static str {
+    let numbered = next_hops().into_iter().zip(["0.9.2", "1.1.9", "0.9.2", "2025.12", "0.9.2", "1.1.9"]);
+    numbered.into_iter().find(|(listed, _)| *listed == next_hop).map_or(PROTOCOL_VERSION, |(_, version)| version)
+}
+
+/// The next hops that a packet of this size can go to, or those that it cannot.
+fn next_hops_for(size: PacketSize, can: bool) -> Vec<SocketAddr> {
+    let knows = |next_hop: &SocketAddr| Framing::of_version(version_of(*next_hop)).has(size);
+    next_hops().into_iter().filter(|next_hop| knows(next_hop) == can).collect()
+}
+
 impl World {
     pub(super) fn random(seed: u64, packets: usize) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let next_hops = next_hops();
         let mut arrivals: Vec<_> = (0..packets)
             .map(|number| {
                 let end = WINDOW_ENDS_MS[number % WINDOW_ENDS_MS.len()];
-                let size = if number % 8 == 0 { PacketSize::Regular } else { PacketSize::Ack };
                 let at_ms = off_the_second(end - 12_000 + rng.random_range(0..24_000));
                 Arrival {
                     at_ms: ORIGINALS.get(number).copied().unwrap_or(at_ms),
                     connection: rng.random_range(0..CONNECTIONS),
-                    header: FrameHeader::v0_9(size, PacketMode::Mix),
+                    header: any_header(size_of(number), &mut rng),
                 }
             })
             .collect();
         arrivals.sort_by_key(|arrival| arrival.at_ms);
         let numbered = arrivals.iter().enumerate();
         let fates = numbered.map(|(number, arrival)| match rng.random_range(0..20) {
+            _ if arrival.header.size == PacketSize::Extended16 => Fate::SizeRefused,
+            5..10 if arrival.header.size == PacketSize::Extended8 => Fate::SizeUnknown,
             0 if !is_original(number) => Fate::BadMac,
             1 if !is_original(number) => Fate::DelayTooLong,
             2 if !is_original(number) => Fate::NextHopRefused,
-            3 if !is_original(number) => Fate::Replay,
+            3 if !is_original(number) && arrival.has_original() => Fate::Replay,
             4 if !is_original(number) => Fate::Final,
-            _ => Fate::Leaves {
-                at_ms: off_the_second(arrival.at_ms + rng.random_range(0..DELAY_MAX_MS - 1_000)),
-                next_hop: next_hops[rng.random_range(0..next_hops.len())],
-            },
+            _ => {
+                let next_hops = next_hops_for(arrival.header.size, true);
+                Fate::Leaves {
+                    at_ms: off_the_second(arrival.at_ms + rng.random_range(0..DELAY_MAX_MS - 1_000)),
+                    next_hop: next_hops[rng.random_range(0..next_hops.len())],
+                }
+            }
         });
         let fates = fates.collect();
         Self { arrivals, fates }
@@ -121,7 +142,7 @@ impl World {
         one != other
             && !is_original(first)
             && !is_original(second)
-            && arrival(first).header == arrival(second).header
+            && arrival(first).header.size == arrival(second).header.size
             && (leaves(one) && leaves(other) || arrival(first).window() == arrival(second).window())
             && arrival(first).may_have(other)
             && arrival(second).may_have(one)
@@ -134,8 +155,8 @@ impl World {
 
     /// The arrival whose packet this one is, and its fate: itself, but for a replay.
     pub(super) fn packet(&self, number: usize) -> (usize, Fate) {
-        let header = self.arrivals[number].header;
-        let of_its_size = |original: &usize| self.arrivals[*original].header == header;
+        let size = self.arrivals[number].header.size;
+        let of_its_size = |original: &usize| self.arrivals[*original].header.size == size;
         let original = (0..ORIGINALS.len()).find(of_its_size).filter(|_| self.fates[number] == Fate::Replay);
         let number = original.unwrap_or(number);
         (number, self.fates[number])
@@ -159,13 +180,27 @@ impl Arrival {
         }
     }
 
+    /// Whether a packet of its size came before all others.
+    fn has_original(&self) -> bool {
+        matches!(self.header.size, PacketSize::Regular | PacketSize::Ack)
+    }
+
+    /// The packet in the frame that it arrives in; a replay may have another header than its original.
+    pub(super) fn frame(&self, packet: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        self.header.encode(&mut frame);
+        frame.extend(packet);
+        frame
+    }
+
     /// A packet that came at this time and has this fate, for the node with this key.
-    pub(super) fn frame(&self, fate: Fate, sphinx_key: [u8; 32]) -> Vec<u8> {
+    pub(super) fn packet(&self, fate: Fate, sphinx_key: [u8; 32]) -> Vec<u8> {
         let refused = SocketAddr::from(([198, 51, 100, 1], 1789));
         let (next_hop, delay_ms) = match fate {
             Fate::Leaves { at_ms, next_hop } => (next_hop, at_ms - self.at_ms),
-            Fate::DelayTooLong => (next_hops()[0], DELAY_MAX_MS + 1),
-            Fate::Final | Fate::BadMac | Fate::NextHopRefused | Fate::Replay => (refused, 0),
+            Fate::DelayTooLong => (next_hops_for(self.header.size, true)[0], DELAY_MAX_MS + 1),
+            Fate::SizeUnknown => (next_hops_for(self.header.size, false)[0], 0),
+            Fate::Final | Fate::BadMac | Fate::NextHopRefused | Fate::SizeRefused | Fate::Replay => (refused, 0),
         };
         let hops = if fate == Fate::Final { 1 } else { 2 };
         let node =
@@ -177,14 +212,28 @@ impl Arrival {
             .with_payload_size(self.header.size.payload_len())
             .build_packet([3; 16], &route[..hops], &destination, &delays[..hops])
             .unwrap();
-        let mut frame = Vec::new();
-        self.header.encode(&mut frame);
-        frame.extend(packet.to_bytes());
+        let mut packet = packet.to_bytes();
         if fate == Fate::BadMac {
-            frame[40] ^= 1;
+            packet[38] ^= 1;
         }
-        frame
+        packet
     }
+}
+
+fn size_of(number: usize) -> PacketSize {
+    match number {
+        _ if number % 12 == 2 => PacketSize::Extended8,
+        _ if number % 32 == 5 => PacketSize::Extended16,
+        _ if number.is_multiple_of(8) => PacketSize::Regular,
+        _ => PacketSize::Ack,
+    }
+}
+
+fn any_header(size: PacketSize, rng: &mut StdRng) -> FrameHeader {
+    let framing = Framing::ALL[rng.random_range(0..Framing::ALL.len())];
+    let mode = if rng.random() { PacketMode::Mix } else { PacketMode::Vpn };
+    let key_rotation = if framing == Framing::V2025_12 { rng.random_range(0..3) } else { 0 };
+    FrameHeader { framing, size, mode, key_rotation }
 }
 
 fn is_original(number: usize) -> bool {

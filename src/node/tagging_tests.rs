@@ -1,0 +1,217 @@
+//! Nothing of a received frame header shows behind the node: every value of each of its bytes gives the frame that the
+//! unchanged header gives, or no frame.
+//!
+//! One change remains that a link attacker can make and see, because Sphinx authenticates the header of a packet and
+//! not its length: a packet of one accepted size can be cut or padded to another one. docs/threat-model.md says so, and
+//! these tests hold it to exactly that.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use sphinx_packet::SphinxPacketBuilder;
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node as Hop, NodeAddressBytes};
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::api::RegisteredMix;
+use crate::keys::SphinxKeyPair;
+use crate::listener::Intake;
+use crate::packet::{
+    FrameDecoder, FrameHeader, Framing, HEADER_LEN, MAX_FRAME_LEN, PacketMode, PacketSize, PacketSizes, Scheduled,
+    encode_next_hop,
+};
+use crate::unwrap::ReplayWindow;
+
+/// The framings and the version of a next hop that speaks each.
+const VERSIONS: [(Framing, &str); 3] =
+    [(Framing::V0_9, "0.9.2"), (Framing::V1_1, "1.1.9"), (Framing::V2025_12, "2025.12")];
+
+/// A node without sockets between streams of bytes and the frames that leave.
+struct Bench {
+    keys: SphinxKeyPair,
+    sizes: PacketSizes,
+}
+
+impl Bench {
+    fn new(sizes: &[PacketSize]) -> Self {
+        Self { keys: SphinxKeyPair::generate().unwrap(), sizes: sizes.iter().copied().collect() }
+    }
+
+    /// The frames that leave for each of these streams, one stream after another.
+    fn pass(&self, streams: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let passed = Rc::new(RefCell::new(Vec::new()));
+        LocalSet::new().block_on(&runtime, self.run(streams, Rc::clone(&passed)));
+        passed.take()
+    }
+
+    async fn run(&self, streams: Vec<Vec<u8>>, passed: Rc<RefCell<Vec<Vec<Vec<u8>>>>>) {
+        let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
+        let limits = ConnectionLimits::new(1, 1);
+        let policy = Policy::new(Rule::Topology);
+        let shared = Shared::new(1, 1 << 20, limits, policy, ReplayFilter::new(window).unwrap());
+        shared.allow(&topology());
+        let (_control, phase) = phases();
+        // One packet is sent again and again: this engine knows no replays.
+        let engine = || Engine::new(self.keys.private());
+        let settings = || Settings {
+            rules: Rules { sizes: self.sizes, ..worker_settings(&config()).rules },
+            ..worker_settings(&config())
+        };
+        let (_, workers) = Doors::new(1).into_workers(engine, settings, &shared, &phase);
+        let left = Rc::new(RefCell::new(Vec::new()));
+        for worker in workers {
+            let (out, left, shared) = (Rc::clone(&passed), Rc::clone(&left), Arc::clone(&shared));
+            let streams = streams.clone();
+            let release = |scheduled: Scheduled| left.borrow_mut().push(scheduled.packet.frame().to_vec());
+            let arrive = async |_, intake: Intake, _| {
+                for stream in streams {
+                    let mut received = Vec::new();
+                    // A framing error closes the connection; what came before it is passed on.
+                    intake.decode(&mut FrameDecoder::default(), &stream, &mut received).ok();
+                    assert!(intake.hand_over(received).await);
+                    while shared.buffers.packets_in_flight() > 0 {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                    out.borrow_mut().push(left.take());
+                }
+            };
+            worker.mix(arrive, release).await;
+        }
+    }
+
+    /// A packet of this size to the next hop that speaks this framing.
+    fn packet(&self, size: PacketSize, next: Framing) -> Vec<u8> {
+        let hop = |address, key: [u8; 32]| Hop::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), key.into());
+        let route = [hop(next_hop(next), *self.keys.public()), hop(next_hop(next), [9; 32])];
+        let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);
+        let delays = [Delay::new_from_nanos(0), Delay::new_from_nanos(0)];
+        let builder = SphinxPacketBuilder::new().with_payload_size(size.payload_len());
+        builder.build_packet([3; 16], &route, &destination, &delays).unwrap().to_bytes()
+    }
+}
+
+fn config() -> Config {
+    let mut values = crate::config::Values::default();
+    let mut set = |about, text: &str| values.set(about, text, &crate::config::Source::Program);
+    set(&crate::config::settings::NODE_ID.about, "under-test");
+    set(&crate::config::settings::NODE_LAYER.about, "1");
+    set(&crate::config::settings::LISTEN_ADDRESSES.about, "192.0.2.99");
+    set(&crate::config::settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
+    Config::from_values(&values).unwrap()
+}
+
+fn next_hop(framing: Framing) -> SocketAddr {
+    ([192, 0, 2, 1 + framing as u8], 1789).into()
+}
+
+fn topology() -> Topology {
+    let mix = |(framing, version): (Framing, &str)| RegisteredMix {
+        registration: MixRegistration {
+            mix_host: next_hop(framing).to_string(),
+            mix_hosts: Vec::new(),
+            identity_key: version.to_owned(),
+            sphinx_key: String::new(),
+            version: version.to_owned(),
+            location: String::new(),
+            incentives_address: String::new(),
+            layer: 2,
+            proof: None,
+        },
+        registration_time: 0,
+        reputation: 0,
+    };
+    Topology { mix_nodes: VERSIONS.into_iter().map(mix).collect(), ..Topology::default() }
+}
+
+/// Every frame header that differs from that of `header` in one byte, in front of the packet; then bytes that are no
+/// frame, so that a header of a larger size finds something behind the packet.
+fn variants(header: FrameHeader, packet: &[u8]) -> Vec<Vec<u8>> {
+    let mut frame = Vec::new();
+    header.encode(&mut frame);
+    frame.extend(packet);
+    frame.resize(frame.len() + MAX_FRAME_LEN, 0xff);
+    let mut variants = Vec::new();
+    for at in 0..header.framing.header_len() {
+        for value in 0..=u8::MAX {
+            let mut variant = frame.clone();
+            variant[at] = value;
+            variants.push(variant);
+        }
+    }
+    variants
+}
+
+fn encoded(header: FrameHeader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    bytes
+}
+
+/// Passes every variant of a frame; gives the sizes other than the packet's own that came out.
+fn other_sizes(bench: &Bench, size: PacketSize, arriving: Framing, next: Framing) -> Vec<PacketSize> {
+    let packet = bench.packet(size, next);
+    let header = FrameHeader { framing: arriving, size, mode: PacketMode::Mix, key_rotation: 0 };
+    let [unchanged] = &bench.pass(vec![[encoded(header), packet.clone()].concat()])[..] else { unreachable!() };
+    let [expected] = &unchanged[..] else { panic!("{size:?} by {arriving:?} to {next:?}: {} frames", unchanged.len()) };
+    assert_eq!(expected[..next.header_len()], encoded(FrameHeader::outgoing(next, size)));
+
+    let (mut same, mut others) = (0, Vec::new());
+    let passed = bench.pass(variants(header, &packet));
+    assert_eq!(passed.len(), arriving.header_len() * 256);
+    for frames in &passed {
+        match &frames[..] {
+            [] => {}
+            [frame] if frame == expected => same += 1,
+            [frame] => others.push(size_of_a_cut(frame, expected, next)),
+            more => panic!("{} frames of one", more.len()),
+        }
+    }
+    assert!(same > arriving.header_len(), "the unchanged header for each byte, and the other mode: {same}");
+    others.sort_by_key(|size| *size as u8);
+    others
+}
+
+/// The size of a frame that is `whole` but for its length; any other frame is a tag.
+fn size_of_a_cut(frame: &[u8], whole: &[u8], next: Framing) -> PacketSize {
+    let (head, packet) = frame.split_at(next.header_len());
+    let size = PacketSize::from_packet_len(packet.len()).expect("the length of a packet");
+    assert_eq!(head, encoded(FrameHeader::outgoing(next, size)), "a header that only the size decides");
+    assert_eq!(packet[..HEADER_LEN], whole[next.header_len()..][..HEADER_LEN]);
+    size
+}
+
+#[test]
+fn no_byte_of_a_frame_header_shows_behind_the_node() {
+    for size in PacketSize::ALL {
+        let bench = Bench::new(&[size]);
+        for arriving in Framing::ALL {
+            for (next, _) in VERSIONS.into_iter().filter(|(next, _)| next.has(size)) {
+                assert_eq!(other_sizes(&bench, size, arriving, next), [], "{size:?} by {arriving:?} to {next:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn with_the_default_sizes_a_regular_packet_can_be_cut_to_an_ack_and_no_more() {
+    let bench = Bench::new(&[PacketSize::Regular, PacketSize::Ack]);
+    for arriving in Framing::ALL {
+        let others = |size| other_sizes(&bench, size, arriving, Framing::V0_9);
+        assert_eq!(others(PacketSize::Regular), [PacketSize::Ack]);
+        assert_eq!(others(PacketSize::Ack), [PacketSize::Regular]);
+    }
+}
+
+#[test]
+fn a_size_that_the_next_hop_does_not_know_is_dropped_whatever_the_framing_it_arrives_in() {
+    let bench = Bench::new(&PacketSize::ALL);
+    for size in [PacketSize::Extended8, PacketSize::Extended16] {
+        let packet = bench.packet(size, Framing::V0_9);
+        let header = |framing| FrameHeader { framing, size, mode: PacketMode::Mix, key_rotation: 0 };
+        let frames = Framing::ALL.map(|framing| [encoded(header(framing)), packet.clone()].concat());
+        assert_eq!(bench.pass(frames.into()), vec![Vec::<Vec<u8>>::new(); 3]);
+    }
+}
