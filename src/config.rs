@@ -16,6 +16,7 @@ pub(crate) mod nearest;
 mod parse;
 pub(crate) mod redact;
 pub(crate) mod reference;
+mod retired;
 pub(crate) mod schema;
 pub mod settings;
 pub(crate) mod staging;
@@ -37,6 +38,7 @@ pub use kind::Bytes;
 pub use layers::Layers;
 pub(crate) use parse::http_url;
 pub use redact::redacted;
+pub use retired::is_retired;
 pub use staging::CreateError;
 pub use values::{Source, Values};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::address::BindAddr;
+use crate::address::{BindAddr, is_globally_routable};
 use crate::packet::FrameError;
 use crate::socket;
 
@@ -78,9 +78,8 @@ pub enum BindError {
     InUse(SocketAddr),
     /// No interface of this machine has the address.
     #[error(
-        "cannot listen on {address}: AddrNotAvailable, no interface of this machine has that address, as with the \
-         public one on AWS, Google and others: bind to this machine's own with --host, such as {own}, and announce the \
-         public one with --announce-host {}", .address.ip()
+        "cannot listen on {address}: AddrNotAvailable, no interface of this machine has that address: {}",
+        advice(*.address, *.own)
     )]
     NotAvailable {
         /// The foreign address.
@@ -94,6 +93,19 @@ pub enum BindError {
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
+}
+
+/// What to do about an address that this machine does not have.
+fn advice(address: SocketAddr, own: BindAddr) -> String {
+    if is_globally_routable(address.ip()) {
+        return format!(
+            "on AWS, Google and others the public address is on no interface; bind to this machine's own with --host, \
+             such as {own}, and announce the public one with --announce-host {}",
+            address.ip()
+        );
+    }
+    // Announcing it would help nobody: other machines cannot reach it either.
+    format!("bind to one that it has with --host (`ip address` lists them), such as {own} for all of them")
 }
 
 /// Binds and listens. `[::]` takes IPv4 as well, unless `others` has `0.0.0.0` with the same port.
@@ -140,6 +152,9 @@ mod tests {
         let error = bind("36.68.243.18:1789").unwrap_err();
         assert!(matches!(error, BindError::NotAvailable { .. }));
         assert!(error.to_string().contains("--announce-host 36.68.243.18"), "{error}");
+        // A private address is no address to announce, whether or not it is this machine's.
+        let error = advice("10.126.5.7:1789".parse().unwrap(), BindAddr::everywhere(1789));
+        assert!(!error.contains("--announce-host") && error.contains("--host"), "{error}");
     }
 
     #[test]

@@ -23,10 +23,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
+use url::Url;
 
 use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, interface_addresses, watch};
 use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
-use crate::config::{Config, ForwardPolicy};
+use crate::config::{Config, ForwardPolicy, is_retired, redacted};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
 use crate::forwarder::{self, NextHops, Policy, Rule};
 use crate::keys::NodeKeys;
@@ -179,7 +180,8 @@ pub async fn run(
         allow(&topology);
     }
     info!("Starting presence notifier...");
-    info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
+    info!("Listening for packets, not registered yet");
+    warn_of_retired_network(&config.directory.url);
     let view = View::new(&config, &keys, &shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
     let operator = Operator::start(view, http, manager);
     let is_registered = || heartbeat.state().registered();
@@ -191,12 +193,18 @@ pub async fn run(
             announcing.begun().await;
             heartbeat.run(|| shared.listener.received(), allow).await
         };
+        let finished = async {
+            heartbeat.state().until_registered().await;
+            info!("Finished nym mixnode startup procedure - it should now be able to receive mix traffic!");
+            pending::<Infallible>().await
+        };
         let detect = async |detector: &Detector| telemetry.detect(detector.detect()).await;
         let mut ended = tokio::select! {
             biased;
             () = stop => Ok(()),
             () = node.crew.next_end() => Err(NodeError::WorkerFailed),
             problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
+            never = finished => match never {},
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = watch(announce, &announcing, &shared.announce_changes, detect, |addresses| {
                 shared.refuse_own(&config, addresses);
@@ -231,6 +239,17 @@ async fn refuse_own_addresses(config: &Config, shared: &Shared, announcing: &Ann
         sleep(OWN_ADDRESSES_EVERY).await;
         let announced: Vec<_> = announcing.now().iter().map(|announced| announced.address).collect();
         shared.refuse_own(config, &announced);
+    }
+}
+
+/// Nothing that listens and mixes is of use before clients can learn of it.
+fn warn_of_retired_network(directory: &Url) {
+    if is_retired(directory) {
+        warn!(
+            directory = redacted(directory),
+            "the public Nym 0.9 network is gone and no client will learn of this node: start a directory with \
+             `nym-mixnode registry`, and set directory.url (--validator) to its URL"
+        );
     }
 }
 

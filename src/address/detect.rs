@@ -140,13 +140,22 @@ pub struct Detection {
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[error(
     "no address was found at which other nodes reach this one; tried: {}; give it with --announce-host ADDRESS or in \
-     NYM_MIXNODE_ANNOUNCE_ADDRESSES, or name the cloud with --cloud",
+     NYM_MIXNODE_ANNOUNCE_ADDRESSES, name the cloud with --cloud, or, in a network of private addresses, pass \
+     --allow-private",
     Tried(.0)
 )]
 pub struct DetectError(
     /// What was tried.
     pub Vec<Step>,
 );
+
+impl DetectError {
+    /// What was asked and answered, in one line.
+    #[must_use]
+    pub fn tried(&self) -> String {
+        Tried(&self.0).to_string()
+    }
+}
 
 struct Tried<'a>(&'a [Step]);
 

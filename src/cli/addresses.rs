@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use crate::address::{AnnounceAddr, Announced, Detection, Detector};
+use crate::address::{AnnounceAddr, Announced, DetectError, Detection, Detector, Listening, NotPublic};
 use crate::config::settings as s;
 use crate::config::{Config, Source, Values};
 use crate::telemetry::otel::Telemetry;
 
-use super::Failure;
+use super::{Exit, Failure};
 use super::output::say;
 
 /// Flags about finding the announce addresses.
@@ -54,11 +54,33 @@ pub(super) async fn find_missing(config: &Config, telemetry: &Telemetry) -> Resu
     }
     let detector = Detector::new(config.announce.detection.clone(), config.announce.port);
     let detection = telemetry.detect(detector.detect()).await;
-    let detection = if detection.is_awaited { detection } else { detection.found()? };
+    let detection = if detection.is_awaited {
+        detection
+    } else {
+        detection.found().map_err(|error| nothing_to_announce(config, &error))?
+    };
     for step in detection.steps.iter().filter(|step| step.failed) {
         tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);
     }
     Ok(Some(Found { detector, detection }))
+}
+
+/// Why a node has no address to announce. Whoever makes it listen on a private address only, and nowhere else, has
+/// most likely a network of private addresses in mind.
+fn nothing_to_announce(config: &Config, error: &DetectError) -> Failure {
+    let private = config.listen.addresses.iter().find_map(|Listening { address, source }| {
+        let kind = NotPublic::of(address.get().ip()).filter(|kind| !kind.is_nowhere())?;
+        Some(format!(
+            "{source}: the node listens on {address}, {kind}, which the internet cannot reach: in a network of your \
+             own pass --allow-private to announce it, elsewhere give the public address with --announce-host (looked \
+             for it: {})",
+            error.tried()
+        ))
+    });
+    match private {
+        Some(message) => Failure::new(Exit::UNAVAILABLE, message),
+        None => Failure::new(Exit::UNAVAILABLE, error),
+    }
 }
 
 /// Makes sure that a new node has something to announce, and tells on `out` what is found.

@@ -10,7 +10,7 @@ use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
 use crate::keys::store::{self, KeyFiles};
 
 use super::addresses::settle_announced;
-use super::init::{choose_layer, create_node, summary, testnet};
+use super::init::{choose_layer, create_node, default_directory, summary};
 use super::node_files::{self, KeyState};
 use super::output::say;
 use super::{Exit, Failure, load, volume};
@@ -74,7 +74,7 @@ fn give_volume() -> String {
 
 /// What a node that makes itself starts from: the defaults of the first start, the environment, the flags.
 fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
-    let mut defaults = testnet();
+    let mut defaults = default_directory();
     let everywhere = BindAddr::everywhere(s::DEFAULT_PORT);
     defaults.set(&s::NODE_ID.about, id.as_str(), &Source::Program);
     defaults.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);

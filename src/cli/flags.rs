@@ -62,8 +62,7 @@ impl NodeFlags {
 
     fn resolve(given: NodeFlagsAsGiven, environment: &Environment, makes_itself: bool) -> Result<Self, ConfigError> {
         Self::find(given, environment, makes_itself)?.ok_or_else(|| {
-            let problem = "is not set, and --id <ID> is not given: say which node is meant".to_owned();
-            ConfigError::Variable { variable: environment::ID.to_owned(), problem }
+            ConfigError::NoNode { variable: environment::ID }
         })
     }
 

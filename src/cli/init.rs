@@ -12,7 +12,7 @@ use crate::config::home::CONFIG_FILE;
 use crate::config::staging::{self, Placed, StagedDir};
 use crate::config::{
     self, Config, CreateError, CreateFileError, DirectoryConfig, Environment, Layers, NodeHome, Source, Values,
-    redacted, settings as s,
+    is_retired, redacted, settings as s,
 };
 use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
 use crate::keys::store::{self, KeyFiles};
@@ -22,11 +22,13 @@ use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
 use super::node_files::{self, KeyState};
-use super::output::say;
+use super::output::{say, without_last_slash};
 use super::{Exit, Failure, upgrade};
 
 /// Layers of the Nym network.
 const LAYERS: u64 = 3;
+/// The layer of a node whose operator has chosen neither a layer nor a directory.
+const LAYER_WITHOUT_DIRECTORY: u64 = 1;
 /// How long somebody who runs `init` waits for the directory.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,17 +54,16 @@ fn after_help() -> String {
     format!(
         "Unless given:\n  \
          port {}; announced is what is listened on, or, where others cannot reach that, what `detect` finds;\n  \
-         the layer is the one with the fewest nodes\n  \
-         directory {}\n  \
-         metrics   {} (with --validator, that server)\n  \
+         the layer is the one with the fewest nodes; {} without a directory\n  \
+         the directory is that of the public Nym 0.9 network, which is gone: `nym-mixnode registry` starts one\n  \
+         the directory also takes the metrics\n  \
          packets go to nodes of the directory (topology)\n\n\
          Examples:\n  \
-         nym-mixnode init --id winston-smithnode\n  \
+         nym-mixnode init --id winston-smithnode --validator http://167.70.75.1:8081\n  \
          nym-mixnode init --id winston-smithnode --host 167.70.75.75 --location YourCity\n  \
-         nym-mixnode init --id winston-smithnode --host 10.126.5.7 --announce-host 36.68.243.18",
-        s::DEFAULT_PORT,
-        s::DEFAULT_DIRECTORY,
-        s::DEFAULT_METRICS,
+         nym-mixnode init --id winston-smithnode --host 10.126.5.7 --announce-host 36.68.243.18\n  \
+         nym-mixnode init --id winston-smithnode --host 127.0.0.1 --allow-private",
+        s::DEFAULT_PORT, LAYER_WITHOUT_DIRECTORY,
     )
 }
 
@@ -81,12 +82,35 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
     settle_announced(&values, &mut io::stdout()).await?;
-    let (_, keys) = create_node(&home, &values).map_err(|failure| match failure.exit {
+    let created = create_node(&home, &values).map_err(|failure| match failure.exit {
         Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
         _ => failure,
     })?;
+    let (config, keys) = created;
     say(io::stdout(), summary(&home, &keys))?;
-    say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {}", args.node))
+    say_next(&home, &args.node, &config)
+}
+
+/// What the operator does now; without a directory, that comes first.
+fn say_next(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
+    if is_retired(&config.directory.url) {
+        say(io::stdout(), format_args!("\n{}", retired_network(home, node, config)))?;
+    }
+    say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
+}
+
+fn retired_network(home: &NodeHome, node: &NodeFlags, config: &Config) -> String {
+    format!(
+        "The public Nym 0.9 network is gone, and with it the directory of this node,\n\
+         {directory}. Start a directory of your own with\n\
+         `nym-mixnode registry --listen 0.0.0.0:8081`, then set its URL as directory.url in\n\
+         {file}\n\
+         or for one run with `nym-mixnode run {node} --validator http://ADDRESS:8081`.\n\
+         The node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.",
+        directory = without_last_slash(&config.directory.url),
+        file = home.config_file().display(),
+        layer = config.node.layer,
+    )
 }
 
 /// An earlier `init` was cut off when all had been made and only had to be put in its place.
@@ -99,13 +123,13 @@ fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
         format_args!("Finished mixnode {id}, whose making was cut off; its settings are those that were given then"),
     )?;
     say(io::stdout(), summary(home, &keys))?;
-    say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
+    say_next(home, node, &config)
 }
 
-/// The settings of the new node: the testnet's, over them the environment's, over those the flags'.
+/// The settings of the new node: the defaults of 0.9.2, over them the environment's, over those the flags'.
 fn settings(args: &Args) -> Result<Values, Failure> {
     let mut layers = Layers::default();
-    layers.values(&testnet());
+    layers.values(&default_directory());
     layers.environment(&Environment::of_process());
     layers.values(&args.node.values());
     layers.values(&args.settings.values(&args.host));
@@ -184,11 +208,11 @@ impl From<CreateNodeError> for Failure {
     }
 }
 
-/// The settings that only the Nym testnet has.
-pub(super) fn testnet() -> Values {
+/// The directory of the public Nym 0.9 network. Its metrics server is left out: written to the file, it would stay
+/// there when the operator sets another directory.
+pub(super) fn default_directory() -> Values {
     let mut values = Values::default();
     values.set(&s::DIRECTORY_URL.about, s::DEFAULT_DIRECTORY, &Source::Program);
-    values.set(&s::DIRECTORY_METRICS_URL.about, s::DEFAULT_METRICS, &Source::Program);
     values
 }
 
@@ -214,13 +238,22 @@ fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     ))
 }
 
-/// The layer with the fewest nodes; a random one when the directory doesn't tell. Which one and why goes to `out`.
+/// The layer with the fewest nodes; a random one when the directory does not answer, so that nodes that start before
+/// their directory spread over the layers. Which one and why goes to `out`.
+///
+/// The directory of the retired network is not asked: the node gets [`LAYER_WITHOUT_DIRECTORY`], always the same one,
+/// because there are no other nodes to spread over, and the operator sets directory and layer together later.
 pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Result<u64, Failure> {
     // Any layer will do to check the rest, so that nobody waits for the network to hear of a typing error.
     let mut checked = values.clone();
     checked.set(&s::NODE_LAYER.about, "1", &Source::Program);
     let directory = Config::from_values(&checked)?.directory;
 
+    if is_retired(&directory.url) {
+        let layer = LAYER_WITHOUT_DIRECTORY;
+        say(out, format_args!("Layer {layer}: no directory to ask for the one with the fewest nodes"))?;
+        return Ok(layer);
+    }
     say(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
     match topology(&directory).await {
         Ok(topology) => {

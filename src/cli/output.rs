@@ -3,7 +3,10 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use url::Url;
+
 use super::{Exit, Failure};
+use crate::config::redacted;
 
 /// Writes to `stream` at once. A reader who has gone away is no failure.
 pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
@@ -13,6 +16,11 @@ pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// A URL as people write it, without its password.
+pub(super) fn without_last_slash(url: &Url) -> String {
+    redacted(url).trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

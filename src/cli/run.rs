@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use url::Url;
 
 use crate::address::{AnnounceWatch, Detection};
 use crate::api::PROTOCOL_VERSION;
 use crate::config::address::Host;
 use crate::config::environment::{self, Environment};
 use crate::config::settings as s;
-use crate::config::{Config, NodeHome, Source, Values, redacted, staging};
+use crate::config::{Config, NodeHome, Source, Values, staging};
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::keys::{NodeKeys, install};
 use crate::limits;
@@ -29,7 +28,7 @@ use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
 use super::log_settings::LogSettings;
-use super::output::say;
+use super::output::{say, without_last_slash};
 use super::{Exit, Failure, first_start};
 
 const LOGO: &str = r"
@@ -83,6 +82,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
         })?;
     }
+    // The first thing on a terminal is the banner, whatever is logged on the way there.
+    let held = log::hold();
     let per_packet = args.unsafe_per_packet_traces.then(PerPacket::by_flag).transpose();
     let per_packet = per_packet.map_err(|error| Failure::new(Exit::USAGE, error))?;
     // Before anything else that takes time: no stop is to be missed, and no SIGHUP is to end the node.
@@ -122,6 +123,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             _ = &mut stopped => return Ok(()),
         };
         say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised)?;
+        drop(held);
         let announce = found.map(|Found { detector, detection }| {
             config.announce.addresses.clone_from(&detection.announce);
             AnnounceWatch::new(detector, &detection)
@@ -209,8 +211,6 @@ fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, superv
         );
         return Ok(());
     }
-    // Behind the lines of the log that are on their way.
-    log::flush();
     let hello = format!("{}\n{}", banner(), summary(config, found, keys));
     if supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }
 }
@@ -236,10 +236,6 @@ fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> Strin
     lines.push(format!("Sphinx key: {}", keys.sphinx.public_base58()));
     lines.push(String::new());
     lines.join("\n")
-}
-
-fn without_last_slash(url: &Url) -> String {
-    redacted(url).trim_end_matches('/').to_owned()
 }
 
 /// Whoever supervises this process reads one JSON event a line.

@@ -27,6 +27,8 @@ pub enum ConfigError {
     UnknownVariable { name: String, nearest: Option<&'static str> },
     #[error("{variable}: {problem}")]
     Variable { variable: String, problem: String },
+    #[error("--id <ID> is not given, and {variable} is not set: name the node")]
+    NoNode { variable: &'static str },
     #[error("{key} is not set and has no default: set {key} in the file, {variable}, or {flag}")]
     Unset { key: &'static str, variable: &'static str, flag: &'static str },
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::DirectoryError;
@@ -37,7 +38,7 @@ pub struct TopologyFacts {
 
 #[derive(Debug, Default)]
 struct Inner {
-    registered: AtomicBool,
+    registered: watch::Sender<bool>,
     /// Set before the first registration leaves: from then on the directory may list us.
     maybe_listed: AtomicBool,
     last_error: Mutex<Option<String>>,
@@ -59,7 +60,13 @@ pub(super) enum Failed {
 impl HeartbeatState {
     /// Whether the directory lists this node, as far as we know.
     pub fn registered(&self) -> bool {
-        self.0.registered.load(Ordering::Relaxed)
+        *self.0.registered.borrow()
+    }
+
+    /// Completes once the directory lists this node, as far as we know.
+    pub async fn until_registered(&self) {
+        // The sender lives as long as `self`, so waiting for it cannot fail.
+        self.0.registered.subscribe().wait_for(|registered| *registered).await.ok();
     }
 
     /// Why the node is not registered or its topology is old; nothing while all goes well. Metrics reports don't count:
@@ -96,7 +103,7 @@ impl HeartbeatState {
     }
 
     pub(super) fn set_registered(&self, registered: bool) {
-        self.0.registered.store(registered, Ordering::Relaxed);
+        self.0.registered.send_replace(registered);
     }
 
     pub(super) fn set_problem(&self, problem: Option<String>) {

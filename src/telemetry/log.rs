@@ -113,6 +113,30 @@ pub fn flush() {
     }
 }
 
+/// While it lives, lines wait in the queue instead of being written.
+#[derive(Debug)]
+pub struct Hold(());
+
+/// Longest time for which lines are held: a start that hangs must not hang in silence.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+
+/// Holds the lines of the log back until the result is dropped, or for 5 s.
+#[must_use]
+pub fn hold() -> Hold {
+    if let Some(log) = LOG.get() {
+        log.output.hold(HOLD_MAX);
+    }
+    Hold(())
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(log) = LOG.get() {
+            log.output.release();
+        }
+    }
+}
+
 /// Writes a line as it is, behind those of the log; `false` when there is no log yet.
 pub(crate) fn write_line(line: &str) -> bool {
     LOG.get().is_some_and(|log| {

@@ -403,9 +403,9 @@ fn a_signal_stops_a_node_in_order() {
         command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG");
         let mut node = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let started = log.find(|line| line.contains("Finished nym mixnode startup procedure"));
+        let started = log.find(|line| line.contains("Listening for packets"));
         let started = started.expect("the node ended before it was ready");
-        assert!(started.contains(" INFO  nym_mixnode::node > Finished"), "{started}");
+        assert!(started.contains(" INFO  nym_mixnode::node > Listening"), "{started}");
         kill_process(Pid::from_child(&node), signal).unwrap();
         let rest: Vec<_> = log.collect();
         let code = node.wait().unwrap().code();

@@ -139,7 +139,7 @@ fn a_second_signal_is_told_by_128_and_its_number() {
         command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG").stdin(Stdio::null());
         let mut node = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(node.stderr.take().unwrap()).lines();
-        for words in ["Finished nym mixnode startup", "Stopping on"] {
+        for words in ["Listening for packets", "Stopping on"] {
             assert!(log.any(|line| line.unwrap().contains(words)), "it never says {words:?}");
             kill_process(Pid::from_child(&node), signal).unwrap();
         }

@@ -234,7 +234,7 @@ fn no_output_of_any_command_contains_a_private_key_or_a_passphrase() {
     said += &trace(&[&["keys", "backup", file], &with[..]].concat());
     said += &trace(&[&["keys", "restore", file], &with[..]].concat());
     said += &String::from_utf8_lossy(&fs::read(file).unwrap());
-    assert!(said.contains("Finished nym mixnode startup procedure") && said.contains("Saved the keys"), "{said}");
+    assert!(said.contains("Listening for packets") && said.contains("Saved the keys"), "{said}");
     for secret in secrets(&home).into_iter().chain(["correct horse".to_owned()]) {
         assert!(!said.contains(&secret), "{said}");
     }
@@ -262,7 +262,7 @@ fn a_node_with_keys_in_its_memory_cannot_be_dumped() {
     command.args(["run", "--id", "mix"]).env("HOME", home.0.path()).env_remove("RUST_LOG").current_dir("/");
     let mut node = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(node.stderr.take().unwrap()).lines().map(Result::unwrap);
-    log.find(|line| line.contains("Finished nym mixnode startup")).expect("the node starts");
+    log.find(|line| line.contains("Listening for packets")).expect("the node starts");
 
     let proc = PathBuf::from(format!("/proc/{}", node.id()));
     let status = fs::read_to_string(proc.join("status")).unwrap();

@@ -178,7 +178,7 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     let nofile = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(nofile.split_whitespace().nth(3), Some("8192"), "{nofile}");
     // The last line of a start: a warning would stand before it.
-    let log = raised.log_with("Finished nym mixnode startup procedure");
+    let log = raised.log_with("Listening for packets");
     assert!(log.iter().any(|line| line.contains("open files: 1024 → 8192 (hard limit ")), "{log:#?}");
     assert!(!log.iter().any(|line| line.contains("less than limits.nofile")), "{log:#?}");
 }

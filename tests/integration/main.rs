@@ -22,6 +22,7 @@ mod manual;
 mod matching;
 mod metadata;
 mod netns;
+mod new_node;
 mod next_hops;
 mod operator;
 mod own_addresses;

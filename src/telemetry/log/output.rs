@@ -35,6 +35,8 @@ struct State {
     lost: u64,
     /// The thread has lines in its hands.
     writing: bool,
+    /// Until then, lines wait although standard error would take them.
+    held_until: Option<Instant>,
     repeats: Repeats,
 }
 
@@ -77,6 +79,17 @@ impl Output {
         self.changed.notify_all();
     }
 
+    /// Keeps lines waiting until [`Output::release`], but no longer than `limit`.
+    pub(super) fn hold(&self, limit: Duration) {
+        self.state().held_until = Some(Instant::now() + limit);
+    }
+
+    /// Ends [`Output::hold`].
+    pub(super) fn release(&self) {
+        self.state().held_until = None;
+        self.changed.notify_all();
+    }
+
     /// Lines lost since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -108,6 +121,14 @@ impl Output {
         self.changed.notify_all();
         loop {
             let now = Instant::now();
+            if let Some(rest) = state.held_until.map(|until| until.saturating_duration_since(now)) {
+                if rest.is_zero() {
+                    state.held_until = None;
+                } else {
+                    state = self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+                    continue;
+                }
+            }
             let counts = state.repeats.over(now);
             for record in &counts {
                 state.add(self.form.line(record));
@@ -183,6 +204,31 @@ mod tests {
         output.flush(Duration::from_secs(60));
         let lines: Vec<_> = BufReader::new(reader).lines().take(2).map(Result::unwrap).collect();
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn held_lines_come_after_the_release_and_in_order() {
+        let (reader, writer) = pipe().unwrap();
+        let output = start(writer.try_clone().unwrap());
+        output.hold(Duration::from_secs(3600));
+        output.push("first".to_owned());
+        output.push("second".to_owned());
+        // Without the hold, this would return as soon as both lines are written.
+        output.flush(Duration::from_millis(50));
+        (&writer).write_all(b"banner\n").unwrap();
+        output.release();
+        output.flush(Duration::from_secs(60));
+        let lines: Vec<_> = BufReader::new(reader).lines().take(3).map(Result::unwrap).collect();
+        assert_eq!(lines, ["banner", "first", "second"]);
+    }
+
+    #[test]
+    fn a_hold_that_nobody_ends_ends_by_itself() {
+        let (reader, writer) = pipe().unwrap();
+        let output = start(writer);
+        output.hold(Duration::from_millis(10));
+        output.push("late".to_owned());
+        assert_eq!(BufReader::new(reader).lines().next().unwrap().unwrap(), "late");
     }
 
     #[test]
