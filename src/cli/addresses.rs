@@ -7,8 +7,8 @@ use crate::config::settings as s;
 use crate::config::{Config, Source, Values};
 use crate::telemetry::otel::Telemetry;
 
-use super::{Exit, Failure};
 use super::output::say;
+use super::{Exit, Failure};
 
 /// Flags about finding the announce addresses.
 #[derive(Debug, clap::Args)]

@@ -63,7 +63,8 @@ fn after_help() -> String {
          nym-mixnode init --id winston-smithnode --host 167.70.75.75 --location YourCity\n  \
          nym-mixnode init --id winston-smithnode --host 10.126.5.7 --announce-host 36.68.243.18\n  \
          nym-mixnode init --id winston-smithnode --host 127.0.0.1 --allow-private",
-        s::DEFAULT_PORT, LAYER_WITHOUT_DIRECTORY,
+        s::DEFAULT_PORT,
+        LAYER_WITHOUT_DIRECTORY,
     )
 }
 
