@@ -167,6 +167,9 @@ pub struct Topology {
     /// The gateways.
     #[serde(deserialize_with = "null_is_empty")]
     pub gateways: Vec<RegisteredGateway>,
+    /// Ours: how many layers the network has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u64>,
     /// The chain's validators, which no node needs: kept as they came.
     #[serde(default)]
     pub validators: serde_json::Value,
@@ -175,7 +178,17 @@ pub struct Topology {
     pub registry_key: Option<String>,
 }
 
+/// Layers of the Nym network, and of one whose directory does not give their number.
+const LAYERS: u64 = 3;
+/// Larger numbers of layers are a mistake, or an attempt to keep readers busy.
+pub const LAYERS_MAX: u64 = 100;
+
 impl Topology {
+    /// The number of layers of the network. What nodes claim does not count: any stranger could add a layer.
+    pub fn layer_count(&self) -> u64 {
+        self.layers.filter(|layers| (1..=LAYERS_MAX).contains(layers)).unwrap_or(LAYERS)
+    }
+
     /// Every address that packets may be sent to: those of all mixes and gateways.
     pub fn announced_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let mixes = self.mix_nodes.iter().flat_map(RegisteredMix::announced_addresses);
@@ -423,6 +436,19 @@ mod tests {
             r#"{"mixHost":"192.0.2.7:1789","identityKey":"6Ky4PYVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz","sphinxKey":"7Xk8PWVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz","version":"0.9.2","location":"Zürich","incentivesAddress":"","layer":2}"#
         );
         assert_eq!(serde_json::from_str::<MixRegistration>(&written).unwrap(), registration());
+    }
+
+    #[test]
+    fn the_number_of_layers_is_the_directorys_or_three() {
+        let said = |layers: serde_json::Value| {
+            let document = json!({"mixNodes": [], "gateways": [], "layers": layers});
+            serde_json::from_value::<Topology>(document).unwrap().layer_count()
+        };
+        for (layers, expected) in [(json!(2), 2), (json!(null), 3), (json!(0), 3), (json!(u64::MAX), 3)] {
+            assert_eq!(said(layers.clone()), expected, "{layers}");
+        }
+        let silent = serde_json::to_value(Topology::default()).unwrap();
+        assert!(silent.get("layers").is_none(), "original programs get what they know: {silent}");
     }
 
     #[test]

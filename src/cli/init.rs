@@ -25,8 +25,6 @@ use super::node_files::{self, KeyState};
 use super::output::{say, without_last_slash};
 use super::{Exit, Failure, upgrade};
 
-/// Layers of the Nym network.
-const LAYERS: u64 = 3;
 /// The layer of a node whose operator has chosen neither a layer nor a directory.
 const LAYER_WITHOUT_DIRECTORY: u64 = 1;
 /// How long somebody who runs `init` waits for the directory.
@@ -263,7 +261,7 @@ pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Resul
             Ok(layer)
         }
         Err(problem) => {
-            let layer = rand::random_range(1..=LAYERS);
+            let layer = rand::random_range(1..=Topology::default().layer_count());
             say(out, format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
             Ok(layer)
         }
@@ -278,7 +276,7 @@ async fn topology(directory: &DirectoryConfig) -> Result<Topology, DirectoryErro
 /// A layer with the fewest nodes. Nodes that start at one moment see the same topology, so it is any of several.
 fn emptiest_layer(topology: &Topology) -> u64 {
     let nodes_in = |layer: u64| topology.mix_nodes.iter().filter(|mix| mix.registration.layer == layer).count();
-    (1..=LAYERS).min_by_key(|layer| (nodes_in(*layer), rand::random::<u64>())).unwrap_or(1)
+    (1..=topology.layer_count()).min_by_key(|layer| (nodes_in(*layer), rand::random::<u64>())).unwrap_or(1)
 }
 
 pub(super) fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
@@ -325,6 +323,8 @@ mod tests {
         assert_eq!(emptiest_layer(&topology(&[1, 1, 2, 3, 3])), 2);
         assert_eq!(emptiest_layer(&topology(&[1, 2, 2, 9, 0])), 3);
         assert_eq!(emptiest_layer(&topology(&[2, 3])), 1);
+        let of_four = Topology { layers: Some(4), ..topology(&[1, 2, 3]) };
+        assert_eq!(emptiest_layer(&of_four), 4);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod output;
 mod progress;
 mod rounds;
+mod table;
+mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +15,9 @@ use clap::Args;
 use thiserror::Error;
 use url::{Host, Url};
 
-use self::output::Verdict;
+use self::output::Outcome;
 use self::progress::ProgressLine;
+use crate::api::LAYERS_MAX;
 use crate::config::http_url;
 use crate::directory::{Client, Directory};
 use crate::probe::check::{self, Label, Plan, Target};
@@ -36,9 +39,12 @@ pub struct ProbeArgs {
     /// The directory that lists the nodes.
     #[arg(long, value_name = "URL", value_parser = http_url)]
     pub directory: Url,
-    /// Test this node only: its identity key or Sphinx key, base58.
+    /// Test this node only: its identity key or Sphinx key, base58, or the beginning of one.
     #[arg(long, value_name = "KEY")]
     pub node: Option<String>,
+    /// Layers of the network, each of which must have a node [default: what the directory says, or else 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=LAYERS_MAX), conflicts_with = "node")]
+    pub layers: Option<u64>,
     /// Local address, with or without port, to take packets back on; one of each family [default: found out].
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
     pub host: Vec<SocketAddr>,
@@ -51,7 +57,8 @@ pub struct ProbeArgs {
     /// A packet later than this is lost.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
-    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on.
+    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. A node about which nothing
+    /// is known after a shorter time than 35s is undecided.
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
     /// Print the result as JSON.
@@ -114,11 +121,14 @@ pub enum ProbeError {
     /// Ctrl-C or SIGTERM.
     #[error("stopped before the test was over")]
     Interrupted,
-    /// The test was made, and not all is well.
-    #[error("{not_mixing} of {tested} nodes do not mix as they should")]
-    NotMixing {
-        /// Nodes with a loss, or not reached, or not testable.
-        not_mixing: usize,
+    /// The test was made, and not all is well: what is not.
+    #[error("{0}")]
+    NotMixing(String),
+    /// The test was made, and nothing wrong was found, but not every node could be judged.
+    #[error("{undecided} of {tested} nodes could not be judged: the result above says why")]
+    Undecided {
+        /// Nodes that could not be tested from here, or that may not have heard of the prober yet.
+        undecided: usize,
         /// Nodes under test.
         tested: usize,
     },
@@ -140,9 +150,9 @@ impl ProbeError {
             | Self::Prober(_)
             | Self::Registration(_)
             | Self::Build(_)
-            | Self::NotMixing { .. } => 69,
+            | Self::NotMixing(_) => 69,
             Self::Io(_) => 74,
-            Self::Interrupted => 75,
+            Self::Interrupted | Self::Undecided { .. } => 75,
         }
     }
 }
@@ -158,40 +168,59 @@ impl ProbeArgs {
 /// # Errors
 /// When the test could not be made, and when it found a node that does not mix.
 pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
+    let ended = probe(&args).await;
+    if let Err(error) = &ended
+        && args.json
+        && !matches!(error, ProbeError::NotMixing(_) | ProbeError::Undecided { .. } | ProbeError::Io(_))
+    {
+        output::print_failure(&args.directory, error)?;
+    }
+    ended
+}
+
+async fn probe(args: &ProbeArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
-    let client = Client::new(&args.directory, &args.directory).map_err(|error| no_directory(&args, &error))?;
+    let client = Client::new(&args.directory, &args.directory).map_err(|error| no_directory(args, &error))?;
     let client = Arc::new(client);
     if let Some(every) = args.every {
-        return rounds::run(&args, &client, every, signals).await;
+        return rounds::run(args, &client, every, signals).await;
     }
     let prepare = async {
-        let targets = targets(&args, &client).await?;
-        Ok::<_, ProbeError>((open_prober(&args, &targets).await?, targets))
+        let targets = targets(args, &client).await?;
+        Ok::<_, ProbeError>((open_prober(args, &targets.nodes).await?, targets))
     };
-    let (mut prober, targets) = tokio::select! {
+    let (mut prober, Targets { nodes, layers }) = tokio::select! {
         prepared = prepare => prepared?,
         _ = signals.next() => return Err(ProbeError::Interrupted),
     };
     let registration = Registration::register(&client, &prober).await?;
     let plan = args.plan();
     let outcome = tokio::select! {
-        reports = check::run(&mut prober, targets, &plan, ProgressLine::new(args.json).draw()) => Ok(reports?),
+        reports = check::run(&mut prober, nodes, &plan, ProgressLine::new(args).draw()) => Ok(reports?),
         _ = signals.next() => Err(ProbeError::Interrupted),
     };
     if let Err(error) = registration.withdraw().await {
         tracing::warn!("{error}");
     }
-    let verdict = Verdict::new(&args.directory, outcome?);
-    finish(&verdict, args.json)
+    finish(&Outcome::new(&args.directory, outcome?, layers), args.json)
 }
 
 fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
     ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() }
 }
 
+/// What is tested.
+struct Targets {
+    nodes: Vec<Target>,
+    /// Layers of the network; `None` when only one node is tested.
+    layers: Option<u64>,
+}
+
 /// Reads the topology and picks the nodes.
-async fn targets(args: &ProbeArgs, client: &Client) -> Result<Vec<Target>, ProbeError> {
-    let listed = client.topology().await.map_err(|error| no_directory(args, &error))?.mix_nodes;
+async fn targets(args: &ProbeArgs, client: &Client) -> Result<Targets, ProbeError> {
+    let topology = client.topology().await.map_err(|error| no_directory(args, &error))?;
+    let layers = args.node.is_none().then(|| args.layers.unwrap_or_else(|| topology.layer_count()));
+    let listed = topology.mix_nodes;
     if listed.is_empty() {
         return Err(ProbeError::NoNodes(args.directory.clone()));
     }
@@ -205,7 +234,7 @@ async fn targets(args: &ProbeArgs, client: &Client) -> Result<Vec<Target>, Probe
         return Err(ProbeError::NoSuchNode { key: args.node.clone().unwrap_or_default(), listed: listed.len() });
     }
     targets.sort_by(|a, b| (a.layer, &a.identity).cmp(&(b.layer, &b.identity)));
-    Ok(targets)
+    Ok(Targets { nodes: targets, layers })
 }
 
 /// Opens the prober on addresses from which it reaches them.
@@ -217,7 +246,7 @@ async fn open_prober(args: &ProbeArgs, targets: &[Target]) -> Result<Prober<Labe
 }
 
 fn is_wanted(wanted: Option<&str>, identity: &str, sphinx_key: &str) -> bool {
-    wanted.is_none_or(|key| key == identity || key == sphinx_key)
+    wanted.is_none_or(|key| !key.is_empty() && (identity.starts_with(key) || sphinx_key.starts_with(key)))
 }
 
 /// Where the directory's URL leads; empty when its name does not resolve.
@@ -233,16 +262,23 @@ async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
     }
 }
 
-fn finish(verdict: &Verdict, json: bool) -> Result<(), ProbeError> {
-    match verdict.print(json) {
+fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
+    match outcome.print(json) {
         // Whoever closed the pipe has seen enough; the exit code still tells.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed?,
     }
-    if verdict.ok {
-        return Ok(());
+    let tested = outcome.nodes.len();
+    let mut problems = Vec::new();
+    if outcome.not_mixing > 0 {
+        problems.push(format!("{} of {tested} nodes do not mix as they should", outcome.not_mixing));
     }
-    Err(ProbeError::NotMixing { not_mixing: verdict.not_mixing, tested: verdict.nodes.len() })
+    problems.extend(words::empty_layers(outcome));
+    match outcome.undecided {
+        _ if !problems.is_empty() => Err(ProbeError::NotMixing(problems.join("; "))),
+        0 => Ok(()),
+        undecided => Err(ProbeError::Undecided { undecided, tested }),
+    }
 }
 
 #[cfg(test)]
@@ -278,8 +314,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let options =
-            ["--packets 0", "--host mix.example", "--every 999ms", "--every soon", "--every 1m --json", "--report"];
+        let options = [
+            "--packets 0",
+            "--layers 0",
+            "--layers 3 --node KEY",
+            "--host mix.example",
+            "--every 999ms",
+            "--every soon",
+            "--every 1m --json",
+            "--report",
+        ];
         for line in ["", "--directory d"]
             .map(str::to_owned)
             .into_iter()
@@ -290,9 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_found_by_either_key() {
-        assert!(is_wanted(None, "i", "s"));
-        assert!(is_wanted(Some("i"), "i", "s") && is_wanted(Some("s"), "i", "s"));
-        assert!(!is_wanted(Some("x"), "i", "s"));
+    fn a_node_is_found_by_either_key_or_its_beginning() {
+        assert!(is_wanted(None, "identity", "sphinx"));
+        for wanted in ["identity", "sphinx", "ident"] {
+            assert!(is_wanted(Some(wanted), "identity", "sphinx"), "{wanted}");
+        }
+        for other in ["x", "", "dentity", "identity2"] {
+            assert!(!is_wanted(Some(other), "identity", "sphinx"), "{other}");
+        }
     }
 }

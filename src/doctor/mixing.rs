@@ -8,7 +8,7 @@ use super::Finding;
 use super::network::Targets;
 use crate::api::MixRegistration;
 use crate::directory::Client;
-use crate::probe::check::{self, FamilyReport, Label, Plan, Target};
+use crate::probe::check::{self, Doubt, FamilyReport, Label, Plan, Target};
 use crate::probe::own_address::{self, OwnAddressRequest};
 use crate::probe::{IpFamily, Prober, Registration};
 
@@ -50,6 +50,14 @@ async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Res
 fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announced: &[SocketAddr]) -> Finding {
     match report {
         FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tried: {reason}")),
+        FamilyReport::Undecided { after_s, doubt: Doubt::NotHeardYet } => {
+            let fix = "run doctor again; directory.topology_refresh says how often the node reads the list";
+            Finding::warning(check, format!("nothing returned in {after_s} s: the node has not heard of us yet"), fix)
+        }
+        FamilyReport::Undecided { after_s, doubt: Doubt::ProberNotReached { prober } } => {
+            let message = format!("nothing returned in {after_s} s, and the node has not connected to {prober}");
+            Finding::failed(check, message).with_fix("check that packets may leave the node for that address")
+        }
         FamilyReport::NotReached { after_s, reason } => {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             Finding::failed(check, format!("no packet came back in {after_s} s{reason}"))
@@ -107,7 +115,7 @@ mod tests {
     #[test]
     fn a_verdict_follows_from_what_came_back() {
         let tested = |returned| FamilyReport::Tested {
-            reached_after_s: Some(1.0),
+            reached_after_s: 1.0,
             counts: Counts { sent: 10, returned, lost: 10 - returned },
             latency_over_delay_ms: None,
         };

@@ -6,7 +6,9 @@
 
 mod lane;
 mod target;
+mod verdict;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +22,7 @@ use super::report::{Counts, LatencyMs};
 
 pub use self::lane::Label;
 pub use self::target::Target;
+pub use self::verdict::Verdict;
 
 /// How often lanes may send, and lateness is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -58,8 +61,42 @@ pub struct NodeReport {
     pub ipv4: FamilyReport,
     /// Over IPv6.
     pub ipv6: FamilyReport,
-    /// Whether every packet returned over every family that could be tested, and one at least could.
+    /// The families of its addresses.
+    pub announces: Vec<IpFamily>,
+    /// What both results say about it.
+    pub verdict: Verdict,
+    /// Whether the verdict is that it mixes.
     pub mixing: bool,
+}
+
+impl NodeReport {
+    pub(crate) fn new(target: Target, ipv4: FamilyReport, ipv6: FamilyReport) -> Self {
+        let verdict = Verdict::of(&target, |family| if family == IpFamily::V4 { ipv4.clone() } else { ipv6.clone() });
+        let announces = IpFamily::ALL.into_iter().filter(|family| target.announces(*family)).collect();
+        Self { target, ipv4, ipv6, announces, verdict, mixing: verdict == Verdict::Mixes }
+    }
+
+    /// What was found out over one family.
+    #[must_use]
+    pub const fn over(&self, family: IpFamily) -> &FamilyReport {
+        match family {
+            IpFamily::V4 => &self.ipv4,
+            IpFamily::V6 => &self.ipv6,
+        }
+    }
+}
+
+/// Why nothing returned, other than by the node's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "doubt", rename_all = "snake_case")]
+pub enum Doubt {
+    /// The prober has not been listed for as long as nodes take by default to fetch the topology.
+    NotHeardYet,
+    /// No node has ever connected to the prober over this family.
+    ProberNotReached {
+        /// The address at which the prober waits.
+        prober: SocketAddr,
+    },
 }
 
 /// What was found out about one node over one family.
@@ -71,7 +108,15 @@ pub enum FamilyReport {
         /// Why.
         reason: String,
     },
-    /// No packet returned while the lane settled.
+    /// No packet returned, and the reason may be the prober.
+    Undecided {
+        /// How long nothing returned, in seconds.
+        after_s: f64,
+        /// What may be the reason.
+        #[serde(flatten)]
+        doubt: Doubt,
+    },
+    /// No packet returned, or none could be sent.
     NotReached {
         /// How long that was, in seconds.
         after_s: f64,
@@ -81,7 +126,7 @@ pub enum FamilyReport {
     /// The packets were sent and counted.
     Tested {
         /// How long the first packet to return took, in seconds from the start.
-        reached_after_s: Option<f64>,
+        reached_after_s: f64,
         /// The counted packets.
         #[serde(flatten)]
         counts: Counts,
@@ -91,11 +136,11 @@ pub enum FamilyReport {
 }
 
 impl FamilyReport {
-    /// `None` when it was not tested.
+    /// `None` when it was not tested, or the test shows nothing about the node.
     #[must_use]
     pub const fn is_mixing(&self) -> Option<bool> {
         match self {
-            Self::NotTested { .. } => None,
+            Self::NotTested { .. } | Self::Undecided { .. } => None,
             Self::NotReached { .. } => Some(false),
             Self::Tested { counts, .. } => Some(counts.is_lossless()),
         }
@@ -179,9 +224,7 @@ fn node_report(number: usize, target: Target, lanes: &[Lane], prober: &Prober<La
         None => FamilyReport::NotTested { reason: route(prober, &target, family).err().unwrap_or_default() },
     };
     let (ipv4, ipv6) = (over(IpFamily::V4), over(IpFamily::V6));
-    let verdicts = [ipv4.is_mixing(), ipv6.is_mixing()];
-    let mixing = verdicts.contains(&Some(true)) && !verdicts.contains(&Some(false));
-    NodeReport { target, ipv4, ipv6, mixing }
+    NodeReport::new(target, ipv4, ipv6)
 }
 
 #[cfg(test)]
@@ -201,12 +244,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_node_is_not_reached_and_a_missing_family_is_said() {
-        let reports = run(&mut prober(), vec![target(&["127.0.0.1:1"]).await], &FAST, |_| {}).await.unwrap();
-        assert!(!reports[0].mixing);
-        assert!(matches!(reports[0].ipv4, FamilyReport::NotReached { .. }), "{reports:?}");
+        // Bound and not listening: connections are refused, and nobody else can take the port.
+        let dead = tokio::net::TcpSocket::new_v4().unwrap();
+        dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = dead.local_addr().unwrap().to_string();
+        let reports = run(&mut prober(), vec![target(&[&address]).await], &FAST, |_| {}).await.unwrap();
+        assert_eq!(reports[0].verdict, Verdict::NotReachable, "{reports:?}");
+        assert!(matches!(&reports[0].ipv4, FamilyReport::NotReached { reason: Some(_), .. }), "{reports:?}");
         assert_eq!(reports[0].ipv6, FamilyReport::NotTested { reason: "no IPv6 here".to_owned() });
         let json = serde_json::to_value(&reports[0]).unwrap();
         assert_eq!((&json["ipv4"]["outcome"], &json["layer"]), (&"not_reached".into(), &2.into()));
+        assert_eq!((&json["verdict"], &json["announces"]), (&"not_reachable".into(), &serde_json::json!(["ipv4"])));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_takes_packets_and_returns_none_is_not_blamed_too_early() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let reports = run(&mut prober(), vec![target(&[&address]).await], &FAST, |_| {}).await.unwrap();
+        assert_eq!((reports[0].verdict, reports[0].mixing), (Verdict::Undecided, false), "{reports:?}");
+        let json = serde_json::to_value(&reports[0]).unwrap();
+        let ipv4 = &json["ipv4"];
+        assert_eq!((&ipv4["outcome"], &ipv4["doubt"]), (&"undecided".into(), &"not_heard_yet".into()), "{json:#}");
     }
 
     #[tokio::test]

@@ -55,6 +55,7 @@ pub struct Returned<L> {
 pub struct Prober<L> {
     keys: ProberKeys,
     addresses: Vec<SocketAddr>,
+    opened_at: Instant,
     delays: MixDelays,
     receiver: Receiver,
     sender: Sender,
@@ -80,6 +81,7 @@ impl<L> Prober<L> {
         let addresses = endpoints.iter().zip(receiver.bound()).map(|(endpoint, bound)| announced(*endpoint, *bound));
         Ok(Self {
             addresses: addresses.collect(),
+            opened_at: Instant::now(),
             keys,
             delays: MixDelays::with_mean(mean_delay),
             receiver,
@@ -148,6 +150,20 @@ impl<L> Prober<L> {
         self.in_transit.len()
     }
 
+    /// Time since it was opened. Nodes cannot have heard of it before.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.opened_at.elapsed()
+    }
+
+    /// Its address of this family, if no peer has ever connected to that.
+    #[must_use]
+    pub fn unreached_address(&self, family: IpFamily) -> Option<SocketAddr> {
+        let is_of_family = |address: &&SocketAddr| IpFamily::of(address.ip()) == family;
+        let (listener, address) = self.addresses.iter().enumerate().find(|(_, address)| is_of_family(address))?;
+        (!self.receiver.was_connected(listener)).then_some(*address)
+    }
+
     /// What last went wrong in sending to this first hop, if the last attempt failed.
     #[must_use]
     pub fn trouble(&self, first_hop: SocketAddr) -> Option<String> {
@@ -180,6 +196,8 @@ mod tests {
         assert_ne!(address.port(), 0);
         assert!(prober.last_hop(IpFamily::V4).is_some());
         assert!(prober.last_hop(IpFamily::V6).is_none());
+        assert_eq!(prober.unreached_address(IpFamily::V4), Some(address));
+        assert_eq!(prober.unreached_address(IpFamily::V6), None);
     }
 
     #[tokio::test]

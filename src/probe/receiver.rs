@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sphinx_packet::{ProcessedPacketData, SphinxPacket};
@@ -51,6 +52,8 @@ pub struct BindError {
 pub(super) struct Receiver {
     arrivals: mpsc::Receiver<Arrival>,
     bound: Vec<SocketAddr>,
+    /// For each listener, whether a peer has ever connected.
+    connected: Vec<Arc<AtomicBool>>,
     _listeners: JoinSet<()>,
 }
 
@@ -60,21 +63,29 @@ impl Receiver {
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut bound = Vec::with_capacity(addresses.len());
+        let mut connected = Vec::with_capacity(addresses.len());
         let mut tasks = JoinSet::new();
         for &address in addresses {
             let fail = |reason| BindError { address, reason };
             // `[::]` must leave IPv4 to `0.0.0.0`: the families are tested apart.
             let listener = socket::listen(address, true).and_then(TcpListener::from_std).map_err(fail)?;
             bound.push(listener.local_addr().map_err(fail)?);
-            let connection = Connection { private: private.clone(), arrivals: sender.clone() };
+            let flag = Arc::new(AtomicBool::new(false));
+            connected.push(Arc::clone(&flag));
+            let connection = Connection { private: private.clone(), arrivals: sender.clone(), connected: flag };
             tasks.spawn(accept_all(listener, Arc::clone(&permits), connection));
         }
-        Ok(Self { arrivals, bound, _listeners: tasks })
+        Ok(Self { arrivals, bound, connected, _listeners: tasks })
     }
 
     /// The addresses listened on, in the order they were asked for.
     pub(super) fn bound(&self) -> &[SocketAddr] {
         &self.bound
+    }
+
+    /// Whether a peer has ever connected to the listener with this index.
+    pub(super) fn was_connected(&self, listener: usize) -> bool {
+        self.connected.get(listener).is_some_and(|connected| connected.load(Ordering::Relaxed))
     }
 
     /// The next packet for this prober; pends for ever when none comes. Cancel-safe.
@@ -96,6 +107,7 @@ async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: 
         match listener.accept().await {
             Ok((stream, _)) => {
                 backoff.reset();
+                connection.connected.store(true, Ordering::Relaxed);
                 let connection = connection.clone();
                 connections.spawn(async move {
                     connection.serve(stream).await;
@@ -116,6 +128,7 @@ async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: 
 struct Connection {
     private: Zeroizing<[u8; 32]>,
     arrivals: mpsc::Sender<Arrival>,
+    connected: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -185,6 +198,7 @@ mod tests {
         stream.write_all(&frame[1000..]).await.unwrap();
         let arrival = timeout(Duration::from_secs(30), receiver.next()).await.unwrap();
         assert_eq!(arrival.tag, tag);
+        assert!(receiver.was_connected(0) && !receiver.was_connected(1));
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! The command `probe`, against the nodes of a network on this machine.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::process::Stdio;
+
 use nym_mixnode::directory::{Client, Directory};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::localnet::{PATIENCE, Running, nym_mixnode};
+use super::process::{NodeFiles, RegistryProcess, eventually, own_address, program};
 
 struct Answer {
     code: Option<i32>,
@@ -29,7 +32,7 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
     network.note("packets per second").await;
 
-    let answer = probe(&directory, &["--packets", "5", "--json"]).await;
+    let answer = probe(&directory, &["--packets", "5", "--layers", "2", "--json"]).await;
     assert_eq!(answer.code, Some(0), "{} {}", answer.out, answer.err);
     let verdict: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!((&verdict["ok"], &verdict["mixing"]), (&true.into(), &2.into()));
@@ -38,6 +41,17 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
         let ipv6 = &node["ipv6"];
         assert!(ipv6["returned"] == 5 || ipv6["reason"] == "no IPv6 here", "{node:#}");
     }
+
+    // A network whose nodes all mix is of no use without one in each layer.
+    let answer = probe(&directory, &["--packets", "1", "--layers", "4"]).await;
+    assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
+    assert!(answer.out.contains("Layers 3 and 4 have no node, so no packet can pass"), "{}", answer.out);
+    assert!(answer.err.contains("Layers 3 and 4 have no node"), "{}", answer.err);
+    let answer = probe(&directory, &["--packets", "1", "--layers", "3", "--json"]).await;
+    assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
+    let verdict: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!((&verdict["ok"], &verdict["mixing"], &verdict["not_mixing"]), (&false.into(), &2.into(), &0.into()));
+    assert_eq!(verdict["layers"][2], serde_json::json!({"layer": 3, "nodes": 0, "mixing": 0}));
 
     let identity = verdict["nodes"][1]["identity"].as_str().unwrap();
     let one = probe(&directory, &["--node", identity, "--packets", "3"]).await;
@@ -59,14 +73,50 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
 
 #[tokio::test]
 async fn a_directory_that_is_down_is_named() {
-    // Port 1 is nobody's on any machine that runs tests.
-    let answer = probe(&"http://127.0.0.1:1".parse().unwrap(), &[]).await;
-    assert_eq!(answer.code, Some(69));
-    assert!(answer.err.contains("127.0.0.1:1"), "{}", answer.err);
+    let address = own_address().to_string();
+    let url: Url = format!("http://{address}").parse().unwrap();
+    let answer = probe(&url, &[]).await;
+    assert_eq!((answer.code, answer.out.as_str()), (Some(69), ""));
+    assert!(answer.err.contains(&address), "{}", answer.err);
     assert_eq!(answer.err.trim_end().lines().count(), 1, "{}", answer.err);
-    let health = nym_mixnode(&["health", "--directory", "http://127.0.0.1:1"]).output().await.unwrap();
+    let answer = probe(&url, &["--json"]).await;
+    let document: Value = serde_json::from_str(&answer.out).unwrap();
+    assert!(document["ok"] == false && document["error"].as_str().unwrap().contains(&address), "{document:#}");
+    let health = nym_mixnode(&["health", "--directory", url.as_str()]).output().await.unwrap();
     assert_eq!(health.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&health.stderr).contains("127.0.0.1:1"));
+    assert!(String::from_utf8_lossy(&health.stderr).contains(&address));
+}
+
+#[tokio::test]
+async fn a_node_is_blamed_for_silence_only_when_it_must_know_the_prober_and_for_being_gone_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&folder.path().join("registry.sqlite")).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    // Once it knows itself it does not look at the list again.
+    let run = ["run", "--home", files.root(), "--id", "mix", "--http-listen", "off", "--topology-refresh", "1h"];
+    let mut node = program(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let identity = files.identity();
+    eventually("the node is listed", async || registry.listed(&identity).await).await;
+    let impatient = ["--layers", "1", "--settle", "2s", "--timeout", "1s"];
+    // Its second look at the list comes a second after the first; a prober that is listed then is known.
+    let early = eventually("a probe that the node does not know", async || {
+        let answer = probe(&registry.url(), &impatient).await;
+        (answer.code != Some(0)).then_some(answer)
+    });
+    let early = early.await;
+    assert_eq!(early.code, Some(75), "{} {}", early.out, early.err);
+    assert!(early.out.contains("UNDECIDED") && !early.out.contains("DOES NOT MIX"), "{}", early.out);
+    assert!(early.out.contains("need not be a fault") && early.out.contains("--settle 40s"), "{}", early.out);
+
+    // As by a power cut: it stays listed.
+    node.kill().await.unwrap();
+    let gone = probe(&registry.url(), &impatient).await;
+    assert_eq!(gone.code, Some(69), "{} {}", gone.out, gone.err);
+    assert!(gone.out.contains("NOT REACHABLE over IPv4: cannot connect to"), "{}", gone.out);
+    assert!(gone.out.contains(&identity), "{}", gone.out);
+    let gone = probe(&registry.url(), &[&impatient[..], &["--json"]].concat()).await;
+    let document: Value = serde_json::from_str(&gone.out).unwrap();
+    assert_eq!((&document["not_mixing"], &document["nodes"][0]["verdict"]), (&1.into(), &"not_reachable".into()));
 }
 
 #[tokio::test]
@@ -83,7 +133,7 @@ async fn a_prober_that_stays_tells_the_directory_which_nodes_are_up() {
     network.note("packets per second").await;
 
     let arguments = ["probe", "--directory", directory.as_str(), "--packets", "2", "--every", "1s", "--report"];
-    let mut prober = nym_mixnode(&arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut prober = nym_mixnode(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     let reports = directory.join("api/mixmining/fullreport").unwrap();
     let both_up = async {
         loop {

@@ -142,7 +142,10 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
     let backup = "keys backup /root/mixnode.age --id mixnode --home /var/lib/nym-mixnode --passphrase-file /root/words";
     machine.run(&format!("echo a passphrase of six plain words >/root/words && nym-mixnode {backup}"));
     machine.run("test -s /root/mixnode.age");
-    machine.run(&format!("nym-mixnode probe --directory http://{ADDRESS}:8081 --host {ADDRESS} --packets 10"));
+    for identity in &identities {
+        let node = format!("--directory http://{ADDRESS}:8081 --node {identity}");
+        machine.run(&format!("nym-mixnode probe {node} --host {ADDRESS} --packets 10"));
+    }
 
     machine.run("systemctl reload nym-mixnode");
     machine.until("it looks again", || machine.log("nym-mixnode").iter().any(|line| line.contains("SIGHUP")));

@@ -1,156 +1,174 @@
-//! The result of a probe, as a table and words or as JSON.
+//! The result of a probe: what it says about the network, and how it is printed.
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
 use console::Term;
 use serde::Serialize;
 use url::Url;
 
-use crate::probe::IpFamily;
-use crate::probe::check::{FamilyReport, NodeReport};
+use super::table::Table;
+use super::words;
+use crate::probe::check::{NodeReport, Verdict};
 
-const TABLE_WIDTH_WITHOUT_TERMINAL: u16 = 120;
+/// Columns of a table that goes to a file or a pipe: enough for whole keys.
+const WIDTH_WITHOUT_TERMINAL: u16 = 160;
 
 /// The result, as it is printed.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(super) struct Outcome {
     directory: Url,
+    /// Whether all nodes mix, and every layer has one.
     pub(super) ok: bool,
-    mixing: usize,
+    pub(super) mixing: usize,
     pub(super) not_mixing: usize,
+    /// Nodes about which nothing can be said from here.
+    pub(super) undecided: usize,
+    pub(super) layers: Vec<Layer>,
     pub(super) nodes: Vec<NodeReport>,
 }
 
-impl Verdict {
-    pub(super) fn new(directory: &Url, nodes: Vec<NodeReport>) -> Self {
-        let mixing = nodes.iter().filter(|node| node.mixing).count();
-        let not_mixing = nodes.len() - mixing;
-        Self { directory: directory.clone(), ok: not_mixing == 0, mixing, not_mixing, nodes }
+/// A layer of the network, with the nodes of it that were tested.
+#[derive(Debug, Serialize)]
+pub(super) struct Layer {
+    pub(super) layer: u64,
+    pub(super) nodes: usize,
+    pub(super) mixing: usize,
+}
+
+/// What is printed with `--json` when there is no result.
+#[derive(Serialize)]
+struct NoOutcome<'a> {
+    directory: &'a Url,
+    ok: bool,
+    error: String,
+}
+
+impl Outcome {
+    /// The result for `nodes`, which are all of a network with this many layers, or a choice (`None`).
+    pub(super) fn new(directory: &Url, nodes: Vec<NodeReport>, layers: Option<u64>) -> Self {
+        let count = |is: fn(Verdict) -> bool| nodes.iter().filter(|node| is(node.verdict)).count();
+        let (mixing, not_mixing) = (count(|verdict| verdict == Verdict::Mixes), count(Verdict::is_fault));
+        let layers: Vec<Layer> = (1..=layers.unwrap_or(0)).map(|layer| Layer::of(layer, &nodes)).collect();
+        Self {
+            directory: directory.clone(),
+            ok: mixing == nodes.len() && layers.iter().all(|layer| layer.nodes > 0),
+            mixing,
+            not_mixing,
+            undecided: nodes.len() - mixing - not_mixing,
+            layers,
+            nodes,
+        }
+    }
+
+    /// Layers without any node, through which no packet can pass.
+    pub(super) fn empty_layers(&self) -> Vec<u64> {
+        self.layers.iter().filter(|layer| layer.nodes == 0).map(|layer| layer.layer).collect()
     }
 
     /// Writes the result to the standard output.
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
         if json {
-            serde_json::to_writer_pretty(&mut out, self)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{}\n{}", self.table(), self.words())?;
+            return print_json(self);
+        }
+        let (_, width) = Term::stdout().size_checked().unwrap_or((0, WIDTH_WITHOUT_TERMINAL));
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}\n", Table::new(&self.nodes, width))?;
+        for sentence in words::sentences(self) {
+            writeln!(out, "{}", words::wrapped(&sentence, width))?;
         }
         out.flush()
     }
+}
 
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        let (_, width) = Term::stdout().size_checked().unwrap_or((0, TABLE_WIDTH_WITHOUT_TERMINAL));
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(width).set_header(["node", "layer", "address", "IPv4", "IPv6", "verdict"]);
-        for node in &self.nodes {
-            let addresses: Vec<String> = node.target.addresses.iter().map(ToString::to_string).collect();
-            table.add_row([
-                node.target.identity.clone(),
-                node.target.layer.to_string(),
-                addresses.join("\n"),
-                family_cell(&node.ipv4),
-                family_cell(&node.ipv6),
-                if node.mixing { "mixes" } else { "DOES NOT MIX" }.to_owned(),
-            ]);
-        }
-        table
-    }
-
-    /// The result in plain sentences.
-    pub(super) fn words(&self) -> String {
-        let tested = |family| self.nodes.iter().all(|node| over(node, family).is_mixing().is_some());
-        let families: Vec<String> =
-            IpFamily::ALL.into_iter().filter(|family| tested(*family)).map(|family| family.to_string()).collect();
-        let mut sentences = vec![match (self.ok, self.nodes.len()) {
-            (true, 1) => format!("The node mixes over {}.", families.join(" and ")),
-            (true, count) => format!("All {count} nodes mix over {}.", families.join(" and ")),
-            (false, count) => format!("{} of {count} nodes mix as they should.", self.mixing),
-        }];
-        for family in IpFamily::ALL {
-            let untested = self.nodes.iter().filter(|node| over(node, family).is_mixing().is_none()).count();
-            if untested > 0 {
-                sentences.push(format!("{family} was NOT TESTED for {untested} of {} nodes.", self.nodes.len()));
-            }
-        }
-        sentences.join(" ")
+impl Layer {
+    fn of(layer: u64, nodes: &[NodeReport]) -> Self {
+        let of_layer = || nodes.iter().filter(|node| node.target.layer == layer);
+        Self { layer, nodes: of_layer().count(), mixing: of_layer().filter(|node| node.mixing).count() }
     }
 }
 
-fn over(node: &NodeReport, family: IpFamily) -> &FamilyReport {
-    match family {
-        IpFamily::V4 => &node.ipv4,
-        IpFamily::V6 => &node.ipv6,
-    }
+/// Writes why there is no result, for programs.
+pub(super) fn print_failure(directory: &Url, error: &dyn std::error::Error) -> io::Result<()> {
+    print_json(&NoOutcome { directory, ok: false, error: error.to_string() })
 }
 
-fn family_cell(report: &FamilyReport) -> String {
-    match report {
-        FamilyReport::NotTested { reason } => format!("not tested ({reason})"),
-        FamilyReport::NotReached { after_s, reason } => {
-            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            format!("nothing returned in {after_s} s{reason}")
-        }
-        FamilyReport::Tested { reached_after_s, counts, latency_over_delay_ms } => {
-            let mut lines = vec![format!("{}/{} returned, {} lost", counts.returned, counts.sent, counts.lost)];
-            lines.extend(reached_after_s.map(|after| format!("reached after {after} s")));
-            lines.extend(
-                latency_over_delay_ms
-                    .map(|latency| format!("beyond the delay: {:.1} ms, p99 {:.1} ms", latency.p50, latency.p99)),
-            );
-            lines.join("\n")
-        }
-    }
+fn print_json(document: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)?;
+    out.flush()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::probe::check::Target;
+    use crate::probe::check::{Doubt, FamilyReport, Target};
     use crate::probe::{Counts, LatencyMs};
 
-    async fn node(ipv4: FamilyReport, ipv6: FamilyReport, mixing: bool) -> NodeReport {
+    pub(in super::super) fn tested(returned: u64) -> FamilyReport {
+        FamilyReport::Tested {
+            reached_after_s: 1.0,
+            counts: Counts { sent: 20, returned, lost: 20 - returned },
+            latency_over_delay_ms: (returned > 0).then_some(LatencyMs { p50: 1.0, p99: 2.0, max: 3.0 }),
+        }
+    }
+
+    pub(in super::super) fn not_reached(reason: Option<&str>) -> FamilyReport {
+        FamilyReport::NotReached { after_s: 40.0, reason: reason.map(str::to_owned) }
+    }
+
+    pub(in super::super) fn undecided() -> FamilyReport {
+        FamilyReport::Undecided { after_s: 5.0, doubt: Doubt::NotHeardYet }
+    }
+
+    pub(in super::super) fn untested() -> FamilyReport {
+        FamilyReport::NotTested { reason: "no IPv6 here".to_owned() }
+    }
+
+    /// A node of this layer, whose identity begins with the layer's number.
+    pub(in super::super) async fn node(
+        layer: u64,
+        hosts: &[&str],
+        ipv4: FamilyReport,
+        ipv6: FamilyReport,
+    ) -> NodeReport {
         let listed = crate::api::MixRegistration {
-            mix_host: "127.0.0.1:1789".to_owned(),
-            mix_hosts: Vec::new(),
-            identity_key: "identity".to_owned(),
+            mix_host: hosts[0].to_owned(),
+            mix_hosts: hosts.iter().map(ToString::to_string).collect(),
+            identity_key: format!("{layer}HWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9"),
             sphinx_key: bs58::encode([1; 32]).into_string(),
             version: "0.9.2".to_owned(),
             location: String::new(),
             incentives_address: String::new(),
-            layer: 1,
+            layer,
             proof: None,
         };
-        NodeReport { target: Target::resolve(&listed).await, ipv4, ipv6, mixing }
+        NodeReport::new(Target::resolve(&listed).await, ipv4, ipv6)
     }
 
-    fn tested(returned: u64) -> FamilyReport {
-        FamilyReport::Tested {
-            reached_after_s: Some(1.0),
-            counts: Counts { sent: 20, returned, lost: 20 - returned },
-            latency_over_delay_ms: Some(LatencyMs { p50: 1.0, p99: 2.0, max: 3.0 }),
-        }
-    }
+    pub(in super::super) const BOTH: [&str; 2] = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
 
-    #[tokio::test]
-    async fn an_untested_family_is_never_passed_over_in_silence() {
-        let untested = FamilyReport::NotTested { reason: "no IPv6 here".to_owned() };
-        let url = Url::parse("http://127.0.0.1:1").unwrap();
-        let verdict = Verdict::new(&url, vec![node(tested(20), untested, true).await]);
-        assert_eq!(verdict.words(), "The node mixes over IPv4. IPv6 was NOT TESTED for 1 of 1 nodes.");
-        assert!(verdict.table().to_string().contains("no IPv6 here"));
+    pub(in super::super) fn outcome(nodes: Vec<NodeReport>, layers: Option<u64>) -> Outcome {
+        Outcome::new(&Url::parse("http://127.0.0.1:1").unwrap(), nodes, layers)
     }
 
     #[tokio::test]
-    async fn a_loss_is_told_in_the_table_and_in_words() {
-        let url = Url::parse("http://127.0.0.1:1").unwrap();
-        let nodes = vec![node(tested(20), tested(20), true).await, node(tested(20), tested(19), false).await];
-        let verdict = Verdict::new(&url, nodes);
-        assert_eq!(verdict.words(), "1 of 2 nodes mix as they should.");
-        assert!(verdict.table().to_string().contains("DOES NOT MIX"));
-        assert_eq!((verdict.ok, verdict.mixing, verdict.not_mixing), (false, 1, 1));
+    async fn an_empty_layer_is_not_ok_although_every_node_mixes() {
+        let nodes = || async {
+            vec![node(1, &BOTH, tested(20), tested(20)).await, node(3, &BOTH, tested(20), tested(20)).await]
+        };
+        let whole = outcome(nodes().await, Some(3));
+        assert_eq!((whole.ok, whole.mixing, whole.empty_layers()), (false, 2, vec![2]));
+        let json = serde_json::to_value(&whole).unwrap();
+        assert_eq!(json["layers"][1], serde_json::json!({"layer": 2, "nodes": 0, "mixing": 0}));
+        // A choice of nodes has no layers.
+        assert!(outcome(nodes().await, None).ok);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_nothing_can_be_said_of_is_neither_mixing_nor_at_fault() {
+        let nodes = vec![node(1, &BOTH, undecided(), undecided()).await, node(1, &BOTH, tested(20), untested()).await];
+        let outcome = outcome(nodes, None);
+        assert_eq!((outcome.ok, outcome.mixing, outcome.not_mixing, outcome.undecided), (false, 1, 0, 1));
     }
 }

@@ -1,19 +1,23 @@
 //! The line that shows, on a terminal, how far the test has come.
 
-use console::Term;
+use std::time::Duration;
 
+use console::{Term, truncate_str};
+
+use super::ProbeArgs;
 use crate::probe::check::Progress;
 
 /// One line on a terminal that says what the prober waits for.
 pub(super) struct ProgressLine {
     terminal: Option<Term>,
+    settle: Duration,
     shown: Progress,
 }
 
 impl ProgressLine {
-    pub(super) fn new(json: bool) -> Self {
-        let terminal = Some(Term::stderr()).filter(|terminal| !json && terminal.is_term());
-        Self { terminal, shown: Progress::default() }
+    pub(super) fn new(args: &ProbeArgs) -> Self {
+        let terminal = Some(Term::stderr()).filter(|terminal| !args.json && terminal.is_term());
+        Self { terminal, settle: args.settle, shown: Progress::default() }
     }
 
     pub(super) fn draw(mut self) -> impl FnMut(Progress) {
@@ -28,14 +32,23 @@ impl ProgressLine {
     /// What cannot be drawn is only progress.
     fn redraw(&self) {
         let Some(terminal) = &self.terminal else { return };
-        let Progress { settling, lanes, counts, planned } = self.shown;
-        let line = if settling > 0 {
-            format!("waiting for {settling} of {lanes} routes to open; {}/{planned} packets returned", counts.returned)
-        } else {
-            format!("{}/{planned} packets returned, {} lost", counts.returned, counts.lost)
-        };
-        drop(terminal.clear_line().and_then(|()| terminal.write_str(&line)));
+        let line = line(self.shown, self.settle);
+        // A line that the terminal wraps could not be cleared as one.
+        let width = terminal.size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns).saturating_sub(1));
+        drop(terminal.clear_line().and_then(|()| terminal.write_str(&truncate_str(&line, width, "…"))));
     }
+}
+
+fn line(Progress { settling, lanes, counts, planned }: Progress, settle: Duration) -> String {
+    if settling == 0 {
+        return format!("{}/{planned} packets returned, {} lost", counts.returned, counts.lost);
+    }
+    let open = lanes - settling;
+    format!(
+        "{open} of {lanes} routes open, {}/{planned} packets returned; nodes learn of this prober within {}",
+        counts.returned,
+        humantime::format_duration(settle)
+    )
 }
 
 impl Drop for ProgressLine {

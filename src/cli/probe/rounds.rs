@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::output::Verdict;
-use super::{ProbeArgs, ProbeError, open_prober, targets};
+use super::output::Outcome;
+use super::{ProbeArgs, ProbeError, Targets, open_prober, targets, words};
 use crate::api::{BatchMixStatus, IpVersion, MixStatus};
 use crate::directory::Client;
 use crate::probe::check::{self, Label, NodeReport};
-use crate::probe::{Prober, Registration};
+use crate::probe::{IpFamily, Prober, Registration};
 use crate::shutdown::StopSignals;
 
 /// A prober that the directory lists for as long as the rounds go on, so that nodes need to learn of it but once.
@@ -46,40 +46,39 @@ async fn rounds(args: &ProbeArgs, client: &Arc<Client>, every: Duration, listed:
     loop {
         ticks.tick().await;
         match round(args, client, listed).await {
-            Ok(verdict) if verdict.ok => info!("{}", verdict.words()),
-            Ok(verdict) => {
-                let failing = verdict.nodes.iter().filter(|node| !node.mixing);
-                let failing: Vec<&str> = failing.map(|node| node.target.identity.as_str()).collect();
-                warn!("{} Not so: {}", verdict.words(), failing.join(", "));
-            }
+            Ok(outcome) if outcome.ok => info!("{}", words::summary(&outcome)),
+            Ok(outcome) => words::sentences(&outcome).iter().for_each(|sentence| warn!("{sentence}")),
             Err(error) => warn!("{error}"),
         }
     }
 }
 
-async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Listed>) -> Result<Verdict, ProbeError> {
-    let targets = targets(args, client).await?;
+async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Listed>) -> Result<Outcome, ProbeError> {
+    let Targets { nodes, layers } = targets(args, client).await?;
     let listed = if let Some(listed) = listed {
         listed
     } else {
-        let prober = open_prober(args, &targets).await?;
+        let prober = open_prober(args, &nodes).await?;
         let registration = Registration::register(client, &prober).await?;
         listed.insert(Listed { prober, registration })
     };
-    let reports = check::run(&mut listed.prober, targets, &args.plan(), |_| {}).await?;
+    let reports = check::run(&mut listed.prober, nodes, &args.plan(), |_| {}).await?;
     if args.report {
         let status = reports.iter().flat_map(measurements).collect();
         if let Err(error) = client.report_status(&BatchMixStatus { status }).await {
             warn!("{error}");
         }
     }
-    Ok(Verdict::new(&args.directory, reports))
+    Ok(Outcome::new(&args.directory, reports, layers))
 }
 
-/// What was measured of a node: nothing over a family that could not be tested from here.
+/// What was measured of a node: nothing over a family that it does not announce, or that showed nothing about it.
 fn measurements(node: &NodeReport) -> impl Iterator<Item = MixStatus> {
-    let families = [(IpVersion::V4, &node.ipv4), (IpVersion::V6, &node.ipv6)];
-    families.into_iter().filter_map(|(ip_version, report)| {
-        Some(MixStatus { pub_key: node.target.identity.clone(), ip_version, up: report.is_mixing()? })
+    node.announces.iter().filter_map(|family| {
+        let ip_version = match family {
+            IpFamily::V4 => IpVersion::V4,
+            IpFamily::V6 => IpVersion::V6,
+        };
+        Some(MixStatus { pub_key: node.target.identity.clone(), ip_version, up: node.over(*family).is_mixing()? })
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{FamilyReport, Plan};
+use super::{Doubt, FamilyReport, Plan};
 use crate::probe::family::IpFamily;
 use crate::probe::packets::{BuildError, Hop};
 use crate::probe::prober::Prober;
@@ -12,6 +12,9 @@ use crate::probe::report::{Counts, Tally};
 
 /// While a lane settles: often enough to see the moment, seldom enough to be no load.
 const SETTLING_EVERY: Duration = Duration::from_secs(1);
+
+/// Nodes that fetch the topology as often as by default (30 s) have heard of a prober after this.
+const HEARD_AFTER: Duration = Duration::from_secs(35);
 
 /// What a packet belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,14 +123,30 @@ impl Lane {
     }
 
     pub(super) fn report(&self, prober: &Prober<Label>, started: Instant) -> FamilyReport {
-        if let Phase::Unreached { since } = self.phase {
-            let after_s = to_tenths((since - started).as_secs_f64());
-            return FamilyReport::NotReached { after_s, reason: prober.trouble(self.first.address) };
-        }
+        let Some(reached_after) = self.reached_after else { return self.silence(prober, started) };
         FamilyReport::Tested {
-            reached_after_s: self.reached_after.map(|after| to_tenths(after.as_secs_f64())),
+            reached_after_s: to_tenths(reached_after.as_secs_f64()),
             counts: self.counts(),
             latency_over_delay_ms: self.tally.report().latency_over_delay_ms,
+        }
+    }
+
+    /// Nothing has returned: that is the node's fault only if it knows the prober, and can reach it.
+    fn silence(&self, prober: &Prober<Label>, started: Instant) -> FamilyReport {
+        let until = match self.phase {
+            Phase::Unreached { since } => since,
+            Phase::Settling { .. } | Phase::Counting => Instant::now(),
+        };
+        let after_s = to_tenths((until - started).as_secs_f64());
+        if let Some(reason) = prober.trouble(self.first.address) {
+            return FamilyReport::NotReached { after_s, reason: Some(reason) };
+        }
+        if prober.age() < HEARD_AFTER {
+            return FamilyReport::Undecided { after_s, doubt: Doubt::NotHeardYet };
+        }
+        match prober.unreached_address(self.family) {
+            Some(prober) => FamilyReport::Undecided { after_s, doubt: Doubt::ProberNotReached { prober } },
+            None => FamilyReport::NotReached { after_s, reason: None },
         }
     }
 }
@@ -179,18 +198,47 @@ mod tests {
         lane.on_loss(COUNTED);
         assert!(lane.is_done());
         let FamilyReport::Tested { reached_after_s, counts, .. } = lane.report(&prober, start) else { unreachable!() };
-        assert_eq!(reached_after_s, Some(1.2));
+        assert!((reached_after_s - 1.2).abs() < 1e-9, "{reached_after_s}");
         assert_eq!(counts, Counts { sent: 2, returned: 1, lost: 1 });
         assert_eq!(lane.report(&prober, start).is_mixing(), Some(false));
     }
 
-    #[tokio::test]
-    async fn a_lane_that_nothing_returns_on_is_given_up() {
-        let (mut prober, mut lane, start) = lane(Duration::from_secs(3));
-        lane.advance(&mut prober, 0, start + Duration::from_secs(3)).unwrap();
+    /// Opened now, and asked about by a clock that the test moves.
+    async fn given_up(settle: Duration, connects: bool) -> FamilyReport {
+        let (mut prober, mut lane, start) = lane(settle);
+        if connects {
+            drop(tokio::net::TcpStream::connect(prober.addresses()[0]).await.unwrap());
+            while prober.unreached_address(IpFamily::V4).is_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+        tokio::time::pause();
+        tokio::time::advance(settle).await;
+        lane.advance(&mut prober, 0, start + settle).unwrap();
         assert!(lane.is_done() && lane.is_unreached());
-        let report = lane.report(&prober, start);
-        assert_eq!(report, FamilyReport::NotReached { after_s: 3.0, reason: None });
+        lane.report(&prober, start)
+    }
+
+    #[tokio::test]
+    async fn a_silent_node_that_cannot_know_the_prober_yet_is_not_blamed() {
+        let report = given_up(Duration::from_secs(5), true).await;
+        assert_eq!(report, FamilyReport::Undecided { after_s: 5.0, doubt: Doubt::NotHeardYet });
+        assert_eq!(report.is_mixing(), None);
+    }
+
+    #[tokio::test]
+    async fn silence_over_a_family_on_which_nobody_reached_the_prober_blames_no_node() {
+        let report = given_up(Duration::from_secs(40), false).await;
+        let FamilyReport::Undecided { after_s: 40.0, doubt: Doubt::ProberNotReached { prober } } = report else {
+            unreachable!("{report:?}")
+        };
+        assert!(prober.ip().is_loopback());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_silent_for_longer_does_not_mix() {
+        let report = given_up(Duration::from_secs(40), true).await;
+        assert_eq!(report, FamilyReport::NotReached { after_s: 40.0, reason: None });
     }
 
     #[tokio::test]

@@ -60,6 +60,11 @@ impl Target {
         }
     }
 
+    /// Whether one of its addresses is of this family.
+    pub(super) fn announces(&self, family: IpFamily) -> bool {
+        family.first_in(&self.addresses).is_some()
+    }
+
     /// The node at its address of this family.
     pub(super) fn hop(&self, family: IpFamily) -> Option<Hop> {
         family.first_in(&self.addresses).map(|address| Hop { address, sphinx_key: self.key })

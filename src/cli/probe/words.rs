@@ -1,0 +1,279 @@
+//! The result of a probe in sentences: what holds for the network, then what is wrong with which node, and why.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use super::output::Outcome;
+use super::table::name;
+use crate::probe::IpFamily;
+use crate::probe::check::{Doubt, FamilyReport, NodeReport, Verdict};
+
+/// Nodes at fault that get a sentence each; of further ones, only the number is printed.
+const FAULTS_MAX: usize = 20;
+
+/// The whole result, the summary first.
+pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
+    let nodes = &outcome.nodes;
+    let mut all = vec![summary(outcome)];
+    all.extend(layers(outcome));
+    let faults: Vec<_> = nodes.iter().filter(|node| node.verdict.is_fault()).collect();
+    all.extend(faults.iter().take(FAULTS_MAX).map(|node| fault(node)));
+    if faults.len() > FAULTS_MAX {
+        all.push(format!(
+            "{} more do not mix as they should; --json lists them all.",
+            count(faults.len() - FAULTS_MAX)
+        ));
+    }
+    all.extend(not_heard_yet(nodes));
+    all.extend(IpFamily::ALL.into_iter().filter_map(|family| prober_not_reached(nodes, family)));
+    all.extend(IpFamily::ALL.into_iter().flat_map(|family| not_tested(nodes, family)));
+    all.extend(IpFamily::ALL.into_iter().filter_map(|family| not_announced(nodes, family)));
+    all
+}
+
+/// A sentence in lines of at most this width, if its words allow that.
+pub(super) fn wrapped(sentence: &str, width: u16) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.add_row([sentence]);
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 0));
+    }
+    table.trim_fmt()
+}
+
+/// One sentence about all nodes. It names a family only if the packets entered the nodes over it.
+pub(super) fn summary(outcome: &Outcome) -> String {
+    let Outcome { nodes, mixing, not_mixing, undecided, .. } = outcome;
+    if *mixing < nodes.len() {
+        let mut parts = vec![format!("{mixing} of {} {}", count(nodes.len()), verb(*mixing, "mixes", "mix"))];
+        let others = [(not_mixing, "not mix as they should"), (undecided, "not show yet whether they mix")];
+        let others = others.into_iter().filter(|(nodes, _)| **nodes > 0);
+        parts.extend(others.map(|(nodes, what)| format!("{nodes} {} {what}", verb(*nodes, "does", "do"))));
+        return format!("{}.", parts.join(", "));
+    }
+    let over = |family: IpFamily| (family, nodes.iter().filter(|node| mixes_over(node, family)).count());
+    let families: Vec<_> = IpFamily::ALL.map(over).into_iter().filter(|(_, mixing)| *mixing > 0).collect();
+    if families.iter().any(|(_, mixing)| *mixing < nodes.len()) {
+        let families: Vec<_> = families.iter().map(|(family, mixing)| format!("{mixing} over {family}")).collect();
+        return format!("All {} mix, {}.", count(nodes.len()), families.join(" and "));
+    }
+    let families: Vec<_> = families.iter().map(|(family, _)| family.to_string()).collect();
+    let subject =
+        if nodes.len() == 1 { "The node mixes".to_owned() } else { format!("All {} mix", count(nodes.len())) };
+    format!("{subject} over {}.", families.join(" and "))
+}
+
+/// The layers that no packet can pass, and what to do.
+fn layers(outcome: &Outcome) -> Option<String> {
+    let hint = "start a node there (`init --layer`), or set node.layer of one that you have";
+    empty_layers(outcome).map(|empty| {
+        format!("{empty}, so no packet can pass the {} layers of this network: {hint}.", outcome.layers.len())
+    })
+}
+
+/// Such as `Layers 1 and 2 have no node`; `None` when all have.
+pub(super) fn empty_layers(outcome: &Outcome) -> Option<String> {
+    let empty = outcome.empty_layers();
+    let (last, others) = empty.split_last()?;
+    let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+    Some(match others.is_empty() {
+        true => format!("Layer {last} has no node"),
+        false => format!("Layers {} and {last} have no node", others.join(", ")),
+    })
+}
+
+/// What is wrong with a node over the families that it announces.
+fn fault(node: &NodeReport) -> String {
+    let addresses: Vec<_> = node.target.addresses.iter().map(ToString::to_string).collect();
+    let addresses = if addresses.is_empty() { String::new() } else { format!(", {}", addresses.join(" and ")) };
+    let place = format!("{} (layer {}{addresses})", node.target.identity, node.target.layer);
+    if let Some(defect) = &node.target.defect {
+        return format!("{place}: {}: {defect}.", name(Verdict::BadListing));
+    }
+    let over = node.announces.iter().filter_map(|family| {
+        let report = node.over(*family);
+        let verdict = Verdict::over_one(report);
+        Some(format!("{} over {family}: {}", name(verdict), why(report)?)).filter(|_| verdict.is_fault())
+    });
+    format!("{place}: {}.", over.collect::<Vec<_>>().join("; "))
+}
+
+fn why(report: &FamilyReport) -> Option<String> {
+    match report {
+        FamilyReport::NotReached { reason: Some(reason), .. } => Some(reason.clone()),
+        FamilyReport::NotReached { reason: None, after_s } => Some(format!(
+            "it takes packets, and none came back in {after_s} s; run `nym-mixnode doctor` on its machine"
+        )),
+        FamilyReport::Tested { counts, .. } => Some(format!("{} of {} packets lost", counts.lost, counts.sent)),
+        FamilyReport::NotTested { .. } | FamilyReport::Undecided { .. } => None,
+    }
+}
+
+fn not_heard_yet(nodes: &[NodeReport]) -> Option<String> {
+    let waited = |node: &NodeReport, family: IpFamily| match node.over(family) {
+        FamilyReport::Undecided { after_s, doubt: Doubt::NotHeardYet } => Some(*after_s),
+        _ => None,
+    };
+    let waited = |node| IpFamily::ALL.into_iter().filter_map(|family| waited(node, family)).reduce(f64::max);
+    let waited: Vec<f64> = nodes.iter().filter(|node| node.verdict == Verdict::Undecided).filter_map(waited).collect();
+    let longest = waited.iter().copied().reduce(f64::max)?;
+    Some(format!(
+        "Nothing came back from {} within {longest} s, and that need not be a fault: a node forwards to this prober \
+         once it has read the list of the directory again, which it does every 30 s unless set otherwise. Wait for \
+         it with --settle 40s.",
+        count(waited.len())
+    ))
+}
+
+fn prober_not_reached(nodes: &[NodeReport], family: IpFamily) -> Option<String> {
+    let address = |node: &NodeReport| match node.over(family) {
+        FamilyReport::Undecided { doubt: Doubt::ProberNotReached { prober }, .. } => Some(*prober),
+        _ => None,
+    };
+    let addresses: Vec<_> = nodes.iter().filter(|node| node.announces.contains(&family)).filter_map(address).collect();
+    let address = addresses.first()?;
+    Some(format!(
+        "Nothing came back from {} over {family}, and no node has connected to this prober at {address}. If the nodes \
+         cannot reach that address, give one that they reach with --announce-host, or listen elsewhere with --host.",
+        count(addresses.len())
+    ))
+}
+
+/// One sentence for each reason.
+fn not_tested(nodes: &[NodeReport], family: IpFamily) -> Vec<String> {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for node in nodes.iter().filter(|node| node.announces.contains(&family) && node.target.defect.is_none()) {
+        let FamilyReport::NotTested { reason } = node.over(family) else { continue };
+        match reasons.iter_mut().find(|(other, _)| other == reason) {
+            Some((_, nodes)) => *nodes += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    let sentence =
+        |(reason, untested)| format!("{family} was NOT TESTED for {untested} of {}: {reason}.", count(nodes.len()));
+    reasons.into_iter().map(sentence).collect()
+}
+
+/// Nodes that take no packets over this family, and whether they send over it all the same.
+fn not_announced(nodes: &[NodeReport], family: IpFamily) -> Option<String> {
+    let without: Vec<_> = nodes
+        .iter()
+        .filter(|node| !node.announces.contains(&family) && node.target.defect.is_none())
+        .map(|node| node.over(family))
+        .collect();
+    let first = without.first()?;
+    let tried = without.iter().filter(|report| !matches!(report, FamilyReport::NotTested { .. })).count();
+    let sending = without.iter().filter(|report| report.is_mixing() == Some(true)).count();
+    let sending = match (tried, first) {
+        (0, _) => String::new(),
+        (tried, _) if tried == sending => format!(", but {} over it", verb(sending, "sends", "send")),
+        _ => format!(", and {sending} of {tried} {} over it", verb(sending, "sends", "send")),
+    };
+    let subject = count(without.len());
+    Some(format!("{subject} {} no {family} address{sending}.", verb(without.len(), "announces", "announce")))
+}
+
+fn mixes_over(node: &NodeReport, family: IpFamily) -> bool {
+    node.announces.contains(&family) && node.over(family).is_mixing() == Some(true)
+}
+
+fn count(nodes: usize) -> String {
+    format!("{nodes} {}", verb(nodes, "node", "nodes"))
+}
+
+const fn verb(count: usize, one: &'static str, several: &'static str) -> &'static str {
+    if count == 1 { one } else { several }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::tests::{BOTH, node, not_reached, outcome, tested, undecided, untested};
+    use super::*;
+
+    const ONLY_V4: &[&str] = &["192.0.2.1:1789"];
+
+    #[tokio::test]
+    async fn an_untested_family_is_never_passed_over_in_silence() {
+        let outcome = outcome(vec![node(1, &BOTH, tested(20), untested()).await], None);
+        let expected = ["The node mixes over IPv4.", "IPv6 was NOT TESTED for 1 of 1 node: no IPv6 here."];
+        assert_eq!(sentences(&outcome), expected);
+    }
+
+    #[tokio::test]
+    async fn a_family_is_named_only_for_the_nodes_that_listen_on_it() {
+        let both = node(1, &BOTH, tested(20), tested(20)).await;
+        assert_eq!(summary(&outcome(vec![both.clone()], None)), "The node mixes over IPv4 and IPv6.");
+        let v4 = node(2, ONLY_V4, tested(20), tested(20)).await;
+        let mixed = sentences(&outcome(vec![both.clone(), v4.clone()], None));
+        assert_eq!(
+            mixed,
+            ["All 2 nodes mix, 2 over IPv4 and 1 over IPv6.", "1 node announces no IPv6 address, but sends over it."]
+        );
+        let only = sentences(&outcome(vec![v4.clone(), v4], None));
+        assert_eq!(only, ["All 2 nodes mix over IPv4.", "2 nodes announce no IPv6 address, but send over it."]);
+        let mute = node(2, ONLY_V4, tested(20), not_reached(None)).await;
+        assert_eq!(
+            sentences(&outcome(vec![mute], None)),
+            ["The node mixes over IPv4.", "1 node announces no IPv6 address, and 0 of 1 send over it."]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_fault_names_the_node_the_family_and_the_reason() {
+        let nodes = vec![
+            node(1, &BOTH, tested(20), tested(20)).await,
+            node(2, &BOTH, tested(20), tested(19)).await,
+            node(3, ONLY_V4, not_reached(Some("cannot connect to 192.0.2.1:1789: refused")), untested()).await,
+        ];
+        let key = nodes[1].target.identity.clone();
+        let said = sentences(&outcome(nodes, None));
+        assert_eq!(said[0], "1 of 3 nodes mixes, 2 do not mix as they should.");
+        assert_eq!(
+            said[1],
+            format!(
+                "{key} (layer 2, 192.0.2.1:1789 and [2001:db8::1]:1789): LOSES PACKETS over IPv6: 1 of 20 packets lost."
+            )
+        );
+        assert!(said[2].contains("NOT REACHABLE over IPv4: cannot connect to 192.0.2.1:1789: refused."), "{said:#?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_has_not_heard_of_the_prober_is_not_said_to_be_at_fault() {
+        let nodes = vec![node(1, &BOTH, undecided(), undecided()).await];
+        let said = sentences(&outcome(nodes, None));
+        assert_eq!(said[0], "0 of 1 node mix, 1 does not show yet whether they mix.");
+        assert!(
+            said[1].starts_with("Nothing came back from 1 node within 5 s, and that need not be a fault"),
+            "{said:?}"
+        );
+        assert!(said[1].contains("--settle 40s") && said.len() == 2, "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_the_prober_that_no_node_reaches_is_named() {
+        let prober = "192.0.2.9:4711".parse().unwrap();
+        let unreached = || FamilyReport::Undecided { after_s: 40.0, doubt: Doubt::ProberNotReached { prober } };
+        let nodes = vec![node(1, &BOTH, unreached(), tested(20)).await, node(2, &BOTH, unreached(), tested(20)).await];
+        let said = sentences(&outcome(nodes, None));
+        assert!(said[1].starts_with("Nothing came back from 2 nodes over IPv4, and no node has connected"), "{said:?}");
+        assert!(said[1].contains("192.0.2.9:4711") && said[1].contains("--announce-host"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn empty_layers_are_named() {
+        let nodes = || async { vec![node(1, &BOTH, tested(20), tested(20)).await] };
+        let two = layers(&outcome(nodes().await, Some(3))).unwrap();
+        assert!(two.starts_with("Layers 2 and 3 have no node, so no packet can pass the 3 layers"), "{two}");
+        let one = layers(&outcome(nodes().await, Some(2))).unwrap();
+        assert!(one.starts_with("Layer 2 has no node"), "{one}");
+        assert_eq!(layers(&outcome(nodes().await, Some(1))), None);
+        assert_eq!(layers(&outcome(nodes().await, None)), None);
+    }
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        let text = wrapped("Nothing came back from 2 nodes over IPv4, and no node has connected.", 30);
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 30), "{text}");
+        assert!(text.lines().all(|line| !line.starts_with(' ') && !line.ends_with(' ')), "{text}");
+    }
+}
