@@ -271,7 +271,8 @@ fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
     let tested = outcome.nodes.len();
     let mut problems = Vec::new();
     if outcome.not_mixing > 0 {
-        problems.push(format!("{} of {tested} nodes do not mix as they should", outcome.not_mixing));
+        let fails = words::verb(outcome.not_mixing, "does not mix as it should", "do not mix as they should");
+        problems.push(format!("{} of {} {fails}", outcome.not_mixing, words::count(tested)));
     }
     problems.extend(words::empty_layers(outcome));
     match outcome.undecided {

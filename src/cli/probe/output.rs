@@ -6,7 +6,7 @@ use console::Term;
 use serde::Serialize;
 use url::Url;
 
-use super::table::Table;
+use super::table::{Table, legend};
 use super::words;
 use crate::probe::check::{NodeReport, Verdict};
 
@@ -72,7 +72,7 @@ impl Outcome {
         }
         let (_, width) = Term::stdout().size_checked().unwrap_or((0, WIDTH_WITHOUT_TERMINAL));
         let mut out = io::stdout().lock();
-        writeln!(out, "{}\n", Table::new(&self.nodes, width))?;
+        writeln!(out, "{}\n{}\n", Table::new(&self.nodes, width), words::wrapped(legend(width), width))?;
         for sentence in words::sentences(self) {
             writeln!(out, "{}", words::wrapped(&sentence, width))?;
         }

@@ -44,10 +44,10 @@ fn line(Progress { settling, lanes, counts, planned }: Progress, settle: Duratio
         return format!("{}/{planned} packets returned, {} lost", counts.returned, counts.lost);
     }
     let open = lanes - settling;
+    let settle = humantime::format_duration(settle);
+    let returned = counts.returned;
     format!(
-        "{open} of {lanes} routes open, {}/{planned} packets returned; nodes learn of this prober within {}",
-        counts.returned,
-        humantime::format_duration(settle)
+        "{open} of {lanes} routes open (waiting up to {settle} for the rest), {returned}/{planned} packets returned"
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use comfy_table::{ContentArrangement, presets};
+use comfy_table::{ContentArrangement, TableComponent, presets};
 use console::Style;
 
 use crate::probe::IpFamily;
@@ -23,6 +23,8 @@ impl Table {
     pub(super) fn new(nodes: &[NodeReport], width: u16) -> Self {
         let mut table = comfy_table::Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        // Lines between the nodes would double the height.
+        table.remove_style(TableComponent::HorizontalLines).remove_style(TableComponent::MiddleIntersections);
         table.set_width(width);
         let mut header = vec!["layer", "node", "address", "IPv4", "IPv6", "verdict"];
         let has_addresses = width >= FOR_ADDRESSES;
@@ -109,16 +111,27 @@ fn shown_key(key: &str, width: u16) -> String {
 
 /// What was found over one family, in a few characters; the sentences below the table have the rest.
 fn cell(node: &NodeReport, family: IpFamily, width: u16) -> String {
-    let result = match node.over(family) {
-        FamilyReport::NotTested { .. } => return "not tested".to_owned(),
-        FamilyReport::NotReached { .. } | FamilyReport::Undecided { .. } => "nothing".to_owned(),
+    let is_announced = node.announces.contains(&family);
+    match node.over(family) {
         FamilyReport::Tested { counts, latency_over_delay_ms, .. } => {
             let latency = latency_over_delay_ms.filter(|_| width >= FOR_LATENCIES);
             let latency = latency.map(|latency| format!(", {:.1} ms", latency.p50)).unwrap_or_default();
-            format!("{}/{}{latency}", counts.returned, counts.sent)
+            format!("{}{}/{}{latency}", if is_announced { "" } else { "sends " }, counts.returned, counts.sent)
         }
-    };
-    if node.announces.contains(&family) { result } else { format!("sends {result}") }
+        // There was nothing to test.
+        _ if !is_announced => "–".to_owned(),
+        FamilyReport::NotTested { .. } => "not tested".to_owned(),
+        FamilyReport::NotReached { .. } | FamilyReport::Undecided { .. } => "nothing".to_owned(),
+    }
+}
+
+/// What the numbers are.
+pub(super) const fn legend(width: u16) -> &'static str {
+    if width >= FOR_LATENCIES {
+        "IPv4, IPv6: packets returned / sent, and the median of the time beyond the mix delays."
+    } else {
+        "IPv4, IPv6: packets returned / sent."
+    }
 }
 
 #[cfg(test)]

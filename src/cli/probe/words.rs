@@ -46,9 +46,12 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     let Outcome { nodes, mixing, not_mixing, undecided, .. } = outcome;
     if *mixing < nodes.len() {
         let mut parts = vec![format!("{mixing} of {} {}", count(nodes.len()), verb(*mixing, "mixes", "mix"))];
-        let others = [(not_mixing, "not mix as they should"), (undecided, "not show yet whether they mix")];
-        let others = others.into_iter().filter(|(nodes, _)| **nodes > 0);
-        parts.extend(others.map(|(nodes, what)| format!("{nodes} {} {what}", verb(*nodes, "does", "do"))));
+        if *not_mixing > 0 {
+            parts.push(format!("{not_mixing} {}", verb(*not_mixing, "fails", "fail")));
+        }
+        if *undecided > 0 {
+            parts.push(format!("{undecided} {} undecided", verb(*undecided, "is", "are")));
+        }
         return format!("{}.", parts.join(", "));
     }
     let over = |family: IpFamily| (family, nodes.iter().filter(|node| mixes_over(node, family)).count());
@@ -156,18 +159,21 @@ fn not_tested(nodes: &[NodeReport], family: IpFamily) -> Vec<String> {
 
 /// Nodes that take no packets over this family, and whether they send over it all the same.
 fn not_announced(nodes: &[NodeReport], family: IpFamily) -> Option<String> {
-    let without: Vec<_> = nodes
-        .iter()
-        .filter(|node| !node.announces.contains(&family) && node.target.defect.is_none())
-        .map(|node| node.over(family))
-        .collect();
-    let first = without.first()?;
-    let tried = without.iter().filter(|report| !matches!(report, FamilyReport::NotTested { .. })).count();
-    let sending = without.iter().filter(|report| report.is_mixing() == Some(true)).count();
-    let sending = match (tried, first) {
-        (0, _) => String::new(),
-        (tried, _) if tried == sending => format!(", but {} over it", verb(sending, "sends", "send")),
-        _ => format!(", and {sending} of {tried} {} over it", verb(sending, "sends", "send")),
+    let without: Vec<_> =
+        nodes.iter().filter(|node| !node.announces.contains(&family) && node.target.defect.is_none()).collect();
+    if without.is_empty() {
+        return None;
+    }
+    // A node that does not work otherwise does not send either, which says nothing about the family.
+    let tried: Vec<_> =
+        without.iter().filter(|node| node.mixing).filter_map(|node| node.over(family).is_mixing()).collect();
+    let sending = tried.iter().filter(|sends| **sends).count();
+    let sending = match tried.len() {
+        0 => String::new(),
+        tried if tried == sending && tried == without.len() => {
+            format!(", but {} over it", verb(sending, "sends", "send"))
+        }
+        tried => format!(", and {sending} of {tried} {} over it", verb(sending, "sends", "send")),
     };
     let subject = count(without.len());
     Some(format!("{subject} {} no {family} address{sending}.", verb(without.len(), "announces", "announce")))
@@ -177,11 +183,11 @@ fn mixes_over(node: &NodeReport, family: IpFamily) -> bool {
     node.announces.contains(&family) && node.over(family).is_mixing() == Some(true)
 }
 
-fn count(nodes: usize) -> String {
+pub(super) fn count(nodes: usize) -> String {
     format!("{nodes} {}", verb(nodes, "node", "nodes"))
 }
 
-const fn verb(count: usize, one: &'static str, several: &'static str) -> &'static str {
+pub(super) const fn verb(count: usize, one: &'static str, several: &'static str) -> &'static str {
     if count == 1 { one } else { several }
 }
 
@@ -227,7 +233,7 @@ mod tests {
         ];
         let key = nodes[1].target.identity.clone();
         let said = sentences(&outcome(nodes, None));
-        assert_eq!(said[0], "1 of 3 nodes mixes, 2 do not mix as they should.");
+        assert_eq!(said[0], "1 of 3 nodes mixes, 2 fail.");
         assert_eq!(
             said[1],
             format!(
@@ -241,7 +247,7 @@ mod tests {
     async fn a_node_that_has_not_heard_of_the_prober_is_not_said_to_be_at_fault() {
         let nodes = vec![node(1, &BOTH, undecided(), undecided()).await];
         let said = sentences(&outcome(nodes, None));
-        assert_eq!(said[0], "0 of 1 node mix, 1 does not show yet whether they mix.");
+        assert_eq!(said[0], "0 of 1 node mix, 1 is undecided.");
         assert!(
             said[1].starts_with("Nothing came back from 1 node within 5 s, and that need not be a fault"),
             "{said:?}"
