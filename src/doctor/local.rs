@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(bind(&taken, Running::Unknown)[0].level, Level::Warning);
         let failed = &bind(&taken, Running::No)[0];
         assert!(failed.level == Level::Failed && failed.message.contains("in use"), "{failed:?}");
-        let foreign = &bind(&config("192.0.2.1:1789"), Running::No)[0];
+        let foreign = &bind(&config("36.68.243.18:1789"), Running::No)[0];
         assert!(foreign.level == Level::Failed && foreign.message.contains("--announce-host"), "{foreign:?}");
     }
 

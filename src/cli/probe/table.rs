@@ -11,7 +11,7 @@ use crate::probe::check::{FamilyReport, NodeReport, Verdict};
 /// Columns from which there is room for one thing more.
 const FOR_LATENCIES: u16 = 76;
 const FOR_ADDRESSES: u16 = 100;
-const FOR_WHOLE_KEYS: u16 = 140;
+const FOR_WHOLE_KEYS: u16 = 156;
 
 /// Characters of a key that are shown where there is no room for all.
 const KEY_CHARS: usize = 8;
@@ -42,6 +42,10 @@ impl Table {
             row.push(name(node.verdict).to_owned());
             table.add_row(row);
         }
+        // With the space of the border, two characters between columns.
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 1));
+        });
         Self(table)
     }
 }
@@ -146,7 +150,7 @@ mod tests {
             node(1, &BOTH[..1], tested(20), tested(20)).await,
             node(2, &BOTH, tested(20), not_reached(None)).await,
             node(2, &BOTH, not_reached(Some("refused")), untested()).await,
-            node(3, &BOTH, undecided(), tested(3)).await,
+            node(3, &BOTH, undecided(), tested(20)).await,
             node(3, &["[2001:db8:1234:5678:9abc:def0:1234:5678]:17890"], untested(), tested(20)).await,
         ]
     }
@@ -154,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn a_table_fits_its_width_and_each_node_takes_one_line_of_it() {
         let nodes = nodes().await;
-        for width in [60, 66, 76, 80, 99, 100, 120, 139, 140, 160, 200] {
+        for width in [60, 66, 76, 80, 99, 100, 120, 155, 156, 160, 200] {
             let table = Table::new(&nodes, width).to_string();
             for line in table.lines() {
                 assert!(measure_text_width(line) <= width.into(), "{width}:\n{table}");
