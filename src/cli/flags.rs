@@ -61,7 +61,7 @@ impl NodeFlags {
     }
 
     fn resolve(given: NodeFlagsAsGiven, environment: &Environment, makes_itself: bool) -> Result<Self, ConfigError> {
-        Self::find(given, environment, makes_itself)?.ok_or_else(|| ConfigError::NoNode { variable: environment::ID })
+        Self::find(given, environment, makes_itself)?.ok_or(ConfigError::NoNode { variable: environment::ID })
     }
 
     /// The flag, the variable, or the name of a node that makes itself.

@@ -30,7 +30,8 @@ pub(super) struct Outcome {
 /// A layer of the network, with the nodes of it that were tested.
 #[derive(Debug, Serialize)]
 pub(super) struct Layer {
-    pub(super) layer: u64,
+    #[serde(rename = "layer")]
+    pub(super) number: u64,
     pub(super) nodes: usize,
     pub(super) mixing: usize,
 }
@@ -62,7 +63,7 @@ impl Outcome {
 
     /// Layers without any node, through which no packet can pass.
     pub(super) fn empty_layers(&self) -> Vec<u64> {
-        self.layers.iter().filter(|layer| layer.nodes == 0).map(|layer| layer.layer).collect()
+        self.layers.iter().filter(|layer| layer.nodes == 0).map(|layer| layer.number).collect()
     }
 
     /// Writes the result to the standard output.
@@ -81,9 +82,9 @@ impl Outcome {
 }
 
 impl Layer {
-    fn of(layer: u64, nodes: &[NodeReport]) -> Self {
-        let of_layer = || nodes.iter().filter(|node| node.target.layer == layer);
-        Self { layer, nodes: of_layer().count(), mixing: of_layer().filter(|node| node.mixing).count() }
+    fn of(number: u64, nodes: &[NodeReport]) -> Self {
+        let of_layer = || nodes.iter().filter(|node| node.target.layer == number);
+        Self { number, nodes: of_layer().count(), mixing: of_layer().filter(|node| node.mixing).count() }
     }
 }
 

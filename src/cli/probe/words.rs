@@ -79,9 +79,10 @@ pub(super) fn empty_layers(outcome: &Outcome) -> Option<String> {
     let empty = outcome.empty_layers();
     let (last, others) = empty.split_last()?;
     let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-    Some(match others.is_empty() {
-        true => format!("Layer {last} has no node"),
-        false => format!("Layers {} and {last} have no node", others.join(", ")),
+    Some(if others.is_empty() {
+        format!("Layer {last} has no node")
+    } else {
+        format!("Layers {} and {last} have no node", others.join(", "))
     })
 }
 
