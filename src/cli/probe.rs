@@ -43,7 +43,8 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "KEY")]
     pub node: Option<String>,
     /// Layers of the network, each of which must have a node [default: what the directory says, or else 3].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=LAYERS_MAX), conflicts_with = "node")]
+    #[arg(long, value_name = "N", conflicts_with = "node")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=LAYERS_MAX))]
     pub layers: Option<u64>,
     /// Local address, with or without port, to take packets back on; one of each family [default: found out].
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]

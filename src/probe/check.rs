@@ -198,7 +198,7 @@ fn route(prober: &Prober<Label>, target: &Target, family: IpFamily) -> Result<(H
     if let Some(defect) = &target.defect {
         return Err(defect.clone());
     }
-    let last = prober.last_hop(family).ok_or_else(|| format!("no {family} here"))?;
+    let last = prober.last_hop(family).ok_or_else(|| format!("the prober has no {family} address"))?;
     let reachable = |family: &IpFamily| prober.last_hop(*family).is_some();
     let other = IpFamily::ALL.into_iter().filter(|other| *other != family).find(reachable);
     let first = target.hop(family).or_else(|| target.hop(other?));
@@ -251,7 +251,7 @@ mod tests {
         let reports = run(&mut prober(), vec![target(&[&address]).await], &FAST, |_| {}).await.unwrap();
         assert_eq!(reports[0].verdict, Verdict::NotReachable, "{reports:?}");
         assert!(matches!(&reports[0].ipv4, FamilyReport::NotReached { reason: Some(_), .. }), "{reports:?}");
-        assert_eq!(reports[0].ipv6, FamilyReport::NotTested { reason: "no IPv6 here".to_owned() });
+        assert_eq!(reports[0].ipv6, FamilyReport::NotTested { reason: "the prober has no IPv6 address".to_owned() });
         let json = serde_json::to_value(&reports[0]).unwrap();
         assert_eq!((&json["ipv4"]["outcome"], &json["layer"]), (&"not_reached".into(), &2.into()));
         assert_eq!((&json["verdict"], &json["announces"]), (&"not_reachable".into(), &serde_json::json!(["ipv4"])));

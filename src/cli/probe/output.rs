@@ -123,7 +123,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn untested() -> FamilyReport {
-        FamilyReport::NotTested { reason: "no IPv6 here".to_owned() }
+        FamilyReport::NotTested { reason: "the prober has no IPv6 address".to_owned() }
     }
 
     /// A node of this layer, whose identity begins with the layer's number.

@@ -202,7 +202,8 @@ mod tests {
     #[tokio::test]
     async fn an_untested_family_is_never_passed_over_in_silence() {
         let outcome = outcome(vec![node(1, &BOTH, tested(20), untested()).await], None);
-        let expected = ["The node mixes over IPv4.", "IPv6 was NOT TESTED for 1 of 1 node: no IPv6 here."];
+        let expected =
+            ["The node mixes over IPv4.", "IPv6 was NOT TESTED for 1 of 1 node: the prober has no IPv6 address."];
         assert_eq!(sentences(&outcome), expected);
     }
 
