@@ -61,15 +61,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds all of these addresses, or none. Needs a Tokio runtime.
+    /// Binds all of these addresses, or none; `[::]` is [what it is everywhere](socket::listen_beside). Needs a Tokio
+    /// runtime.
     pub(crate) fn bind(addresses: &[SocketAddr], limits: Limits) -> Result<Self, ListenError> {
-        // `[::]` alone takes IPv4, too; beside an IPv4 address it must not, or they exclude each other.
-        let v6_only = addresses.iter().any(SocketAddr::is_ipv4);
         let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits };
         for &address in addresses {
-            let listener = socket::listen(address, v6_only)
-                .and_then(TcpListener::from_std)
-                .map_err(|source| ListenError { address, source })?;
+            let listening = socket::listen_beside(address, addresses);
+            let listener = listening.and_then(|listener| listener.map(TcpListener::from_std).transpose());
+            let Some(listener) = listener.map_err(|source| ListenError { address, source })? else { continue };
             server.addresses.push(listener.local_addr().unwrap_or(address));
             server.listeners.push(listener);
         }

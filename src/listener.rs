@@ -5,7 +5,7 @@ mod connection;
 mod limits;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -90,6 +90,9 @@ pub enum BindError {
     /// The port is a privileged one.
     #[error("cannot listen on {0}: permission denied; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE")]
     Forbidden(SocketAddr),
+    /// The kernel has no IPv6.
+    #[error("cannot listen on {0}: this machine has no IPv6; take the address out of --host (listen.addresses)")]
+    NoIpv6(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
@@ -108,45 +111,34 @@ fn advice(address: SocketAddr, own: BindAddr) -> String {
     format!("bind to one that it has with --host (`ip address` lists them), such as {own} for all of them")
 }
 
-/// Binds and listens. `[::]` takes IPv4 as well, unless `others` has `0.0.0.0` with the same port.
+/// Binds and listens. `[::]` takes IPv4 as well, unless `others` has an IPv4 address with the same port. On a machine
+/// without IPv6 it stands for `0.0.0.0`, and beside an IPv4 address with the same port it is left out (`None`).
 ///
 /// # Errors
 /// When the address cannot be bound; nothing is left open.
-pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<std::net::TcpListener, BindError> {
+pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<Option<std::net::TcpListener>, BindError> {
     let address = address.get();
-    let v4_everywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
-    let v4_elsewhere = others.contains(&BindAddr::new(v4_everywhere));
-    let v6_only = address.is_ipv6() && (v4_elsewhere || !address.ip().is_unspecified());
-    let opened = match socket::listen(address, v6_only) {
-        Err(error) if has_no_ipv6(&error) && address.ip().is_unspecified() && !v4_elsewhere => {
-            tracing::info!("This machine has no IPv6: listening on {v4_everywhere} in place of {address}");
-            socket::listen(v4_everywhere, false)
-        }
-        opened => opened,
-    };
-    opened.map_err(|error| match error.kind() {
+    let others: Vec<SocketAddr> = others.iter().map(|other| other.get()).collect();
+    socket::listen_beside(address, &others).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address),
         io::ErrorKind::AddrNotAvailable => {
             BindError::NotAvailable { address, own: BindAddr::everywhere(address.port()) }
         }
         io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
+        _ if socket::is_unknown_family(&error) => BindError::NoIpv6(address),
         _ => BindError::Other(address, error),
     })
-}
-
-fn has_no_ipv6(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::without_ipv6;
 
     #[test]
     fn a_taken_port_and_a_foreign_address_are_told_apart() {
         let bind = |address: &str| bind(BindAddr::new(address.parse().unwrap()), &[]);
-        let first = bind("127.0.0.1:0").unwrap();
+        let first = bind("127.0.0.1:0").unwrap().unwrap();
         let taken = first.local_addr().unwrap();
         assert!(matches!(bind(&taken.to_string()), Err(BindError::InUse(address)) if address == taken));
         let error = bind("36.68.243.18:1789").unwrap_err();
@@ -159,8 +151,16 @@ mod tests {
 
     #[test]
     fn both_families_may_share_a_port() {
-        let v4 = bind(BindAddr::new("127.0.0.1:0".parse().unwrap()), &[]).unwrap();
+        let v4 = bind(BindAddr::new("127.0.0.1:0".parse().unwrap()), &[]).unwrap().unwrap();
         let port = v4.local_addr().unwrap().port();
         bind(BindAddr::new(SocketAddr::new("::1".parse().unwrap(), port)), &[]).unwrap();
+    }
+
+    #[test]
+    fn an_ipv6_address_of_a_machine_without_ipv6_is_refused_with_what_to_do() {
+        let address = BindAddr::new("[::1]:0".parse().unwrap());
+        let error = without_ipv6::run(without_ipv6::NO_FAMILY, || bind(address, &[]).unwrap_err());
+        assert!(matches!(error, BindError::NoIpv6(refused) if refused == address.get()), "{error}");
+        assert!(error.to_string().contains("--host"), "{error}");
     }
 }

@@ -334,7 +334,7 @@ impl Node {
 }
 
 fn bind_all(addresses: &[BindAddr]) -> Result<Vec<std::net::TcpListener>, BindError> {
-    addresses.iter().map(|address| listener::bind(*address, addresses)).collect()
+    addresses.iter().filter_map(|address| listener::bind(*address, addresses).transpose()).collect()
 }
 
 fn rule(policy: ForwardPolicy) -> Rule {

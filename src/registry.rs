@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
 use crate::http::{Limits, ListenError, Server};
+use crate::socket;
 use store::Store;
 
 /// How often expired gateways and old measurements are deleted.
@@ -188,6 +189,7 @@ fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
 
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
+        _ if socket::is_unknown_family(error) => "this machine has no IPv6; pass an IPv4 address with --listen",
         io::ErrorKind::AddrInUse => "stop what listens there, or pass another address with --listen",
         io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass one that is with --listen",
         io::ErrorKind::PermissionDenied => "pass a port above 1023 with --listen, or run with CAP_NET_BIND_SERVICE",

@@ -45,6 +45,7 @@ pub(super) async fn running(config: &Config, identity: Option<&str>) -> (Running
 pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     let addresses = config.listen.bind_addresses();
     let check = |address: &BindAddr| match (listener::bind(*address, &addresses), running) {
+        (Ok(None), _) => Finding::ok("bind", format!("{address} is left out: this machine has no IPv6")),
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
             format!("the node runs, but does not listen on {address}"),

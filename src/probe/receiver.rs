@@ -38,13 +38,17 @@ pub(super) struct Arrival {
 
 /// An address that the prober cannot listen on.
 #[derive(Debug, Error)]
-#[error("cannot listen for returning packets on {address}: {reason}")]
+#[error("cannot listen for returning packets on {address}: {reason}{}", advice(.reason))]
 pub struct BindError {
     /// The address asked for.
     pub address: SocketAddr,
     /// What the system said.
     #[source]
     pub reason: io::Error,
+}
+
+fn advice(reason: &io::Error) -> &'static str {
+    if socket::is_unknown_family(reason) { "; this machine has no IPv6: give an IPv4 address with --host" } else { "" }
 }
 
 /// Listens, unwraps, and hands over what came. Dropping it closes the listeners and all connections.

@@ -1,6 +1,6 @@
 //! Asking a running node how it is: the other end of [`super::http`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
@@ -99,13 +99,11 @@ pub async fn ask(base: &Url) -> Result<Health, AskError> {
 }
 
 /// The URL of a node of this machine that serves HTTP at `listen`; none for port 0, which may be any.
+///
+/// `[::]` is asked over IPv4: it takes both, and is `0.0.0.0` where the machine has no IPv6.
 #[must_use]
 pub fn url_of(listen: SocketAddr) -> Option<Url> {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
+    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
     let address = SocketAddr::new(ip, listen.port());
     if address.port() == 0 { None } else { format!("http://{address}/").parse().ok() }
 }
@@ -201,7 +199,7 @@ mod tests {
     fn a_node_on_every_address_is_asked_on_loopback() {
         let url = |listen: &str| url_of(listen.parse().unwrap()).map(|url| url.to_string());
         assert_eq!(url("0.0.0.0:8000").as_deref(), Some("http://127.0.0.1:8000/"));
-        assert_eq!(url("[::]:8000").as_deref(), Some("http://[::1]:8000/"));
+        assert_eq!(url("[::]:8000").as_deref(), Some("http://127.0.0.1:8000/"));
         assert_eq!(url("192.0.2.1:80").as_deref(), Some("http://192.0.2.1/"));
         assert_eq!(url("127.0.0.1:0"), None);
     }

@@ -42,3 +42,4 @@ mod tidy;
 mod unsafe_traces;
 mod upgrade;
 mod waiting;
+mod without_ipv6;
