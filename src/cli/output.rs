@@ -1,16 +1,29 @@
-//! What the commands say to people.
+//! What the commands say to people, and to a program that supervises them.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use url::Url;
 
 use super::{Exit, Failure};
 use crate::config::redacted;
 
+/// How long a command that has more to do waits for a stream to take a text.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Lines for a supervisor that wait for it to read: about a minute of them.
+const WAITING_MAX: usize = 64;
+
 /// Writes to `stream` at once. A reader who has gone away is no failure.
 pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
-    match writeln!(stream, "{text}").and_then(|()| stream.flush()) {
+    let line = format!("{text}\n");
+    match stream.write_all(line.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
         }
@@ -23,9 +36,148 @@ pub(super) fn without_last_slash(url: &Url) -> String {
     redacted(url).trim_end_matches('/').to_owned()
 }
 
+/// A stream for texts of which none is worth a start: what it does not take within a second is left out.
+///
+/// A warning says so. It may be full (a disk, a pipe that nobody reads), stopped (a terminal after ctrl-S) or broken.
+pub(super) struct Courtesy {
+    stream: io::Result<File>,
+    limit: Duration,
+    given_up: bool,
+}
+
+impl Courtesy {
+    pub(super) fn stdout() -> Self {
+        Self::to(io::stdout())
+    }
+
+    pub(super) fn stderr() -> Self {
+        Self::to(io::stderr())
+    }
+
+    fn to(stream: impl AsFd) -> Self {
+        // Beside the standard library's buffer, which would wait for the reader once more at the end of the process.
+        let stream = stream.as_fd().try_clone_to_owned().map(File::from);
+        Self { stream, limit: PATIENCE, given_up: false }
+    }
+
+    fn offer(&self, text: &[u8]) -> io::Result<()> {
+        let stream = match &self.stream {
+            Ok(stream) => stream.try_clone()?,
+            Err(error) => return Err(error.kind().into()),
+        };
+        let (text, limit) = (text.to_vec(), self.limit);
+        let (done, written) = mpsc::sync_channel(1);
+        // On a thread, for a write that blocks has no time limit. One that never ends does so with the process.
+        thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+            done.send(write_within(&stream, &text, limit)).ok();
+        })?;
+        written.recv_timeout(limit).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Write for Courtesy {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if !self.given_up
+            && let Err(error) = self.offer(text)
+        {
+            self.given_up = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                tracing::warn!(%error, "Standard output takes nothing: going on without");
+            }
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes all of `text`, also to a stream that does not block and is full for a moment.
+fn write_within(mut stream: &File, mut text: &[u8], limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    while !text.is_empty() {
+        match stream.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => text = &text[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for_room(stream, deadline)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_room(stream: &File, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let has_room = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&left))? > 0;
+    if has_room { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+}
+
+/// Lines on standard output for the program that supervises this one. A thread writes them: however slowly that program
+/// reads, the command never waits for it, and what has no room is left out.
+pub(super) struct EventLines {
+    lines: SyncSender<Vec<u8>>,
+    written: mpsc::Receiver<()>,
+}
+
+/// A way to [`EventLines`].
+#[derive(Clone)]
+pub(super) struct EventSender(SyncSender<Vec<u8>>);
+
+impl EventLines {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there is no thread or no file descriptor for it.
+    pub(super) fn on_stdout() -> io::Result<Self> {
+        Self::on(io::stdout().as_fd().try_clone_to_owned()?)
+    }
+
+    fn on(stream: OwnedFd) -> io::Result<Self> {
+        let mut stream = File::from(stream);
+        let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(WAITING_MAX);
+        let (done, written) = mpsc::sync_channel(1);
+        thread::Builder::new().name("events".to_owned()).spawn(move || {
+            for line in waiting {
+                // Nobody reads any more when the supervisor is gone, and standard input has ended then, too.
+                stream.write_all(&line).ok();
+            }
+            done.send(()).ok();
+        })?;
+        Ok(Self { lines, written })
+    }
+
+    pub(super) fn sender(&self) -> EventSender {
+        EventSender(self.lines.clone())
+    }
+
+    /// Waits a moment for the last lines, when all senders are gone.
+    pub(super) fn finish(self) {
+        drop(self.lines);
+        if self.written.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("the supervisor has not read the last events");
+        }
+    }
+}
+
+impl EventSender {
+    /// Sends one event as a line of JSON.
+    pub(super) fn send(&self, event: &impl serde::Serialize) {
+        if let Ok(mut line) = serde_json::to_vec(event) {
+            line.push(b'\n');
+            self.0.try_send(line).ok();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
     struct Broken(io::ErrorKind);
 
@@ -42,5 +194,68 @@ mod tests {
     fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
         assert_eq!(say(Broken(io::ErrorKind::BrokenPipe), "x"), Ok(()));
         assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
+    }
+
+    /// Room for nothing more; the reader must live for that.
+    fn full_pipe(flags: OFlags) -> (io::PipeReader, File) {
+        let (reader, writer) = io::pipe().unwrap();
+        let writer = File::from(OwnedFd::from(writer));
+        let before = fcntl_getfl(&writer).unwrap();
+        fcntl_setfl(&writer, before | OFlags::NONBLOCK).unwrap();
+        while (&writer).write(&[b'x'; 4096]).is_ok() {}
+        fcntl_setfl(&writer, before | flags).unwrap();
+        (reader, writer)
+    }
+
+    fn courtesy(stream: File, limit: Duration) -> Courtesy {
+        Courtesy { stream: Ok(stream), limit, given_up: false }
+    }
+
+    #[test]
+    fn a_courtesy_never_fails_and_waits_but_once() {
+        let full_disk = File::options().write(true).open("/dev/full").unwrap();
+        let (_blocking, blocking) = full_pipe(OFlags::empty());
+        let (_open, non_blocking) = full_pipe(OFlags::NONBLOCK);
+        for stream in [full_disk, blocking, non_blocking] {
+            let mut out = courtesy(stream, Duration::from_millis(1));
+            assert_eq!(say(&mut out, "hello"), Ok(()));
+            assert!(out.given_up);
+            out.limit = Duration::from_hours(1);
+            assert_eq!(say(&mut out, "not tried"), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_courtesy_arrives_once_there_is_room() {
+        let (mut reader, writer) = full_pipe(OFlags::NONBLOCK);
+        let mut out = courtesy(writer, Duration::from_secs(60));
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        say(&mut out, "hello").unwrap();
+        assert!(!out.given_up);
+        drop(out);
+        assert!(reading.join().unwrap().ends_with(b"xhello\n"));
+    }
+
+    #[test]
+    fn events_arrive_in_order_and_wait_for_nobody() {
+        let (reader, writer) = io::pipe().unwrap();
+        let events = EventLines::on(writer.into()).unwrap();
+        let sender = events.sender();
+        sender.send(&1);
+        sender.send(&2);
+        drop(sender);
+        events.finish();
+        assert_eq!(io::read_to_string(reader).unwrap(), "1\n2\n");
+
+        let (_reader, writer) = full_pipe(OFlags::empty());
+        let events = EventLines::on(writer.into()).unwrap();
+        for event in 0..10 * WAITING_MAX {
+            events.sender().send(&event);
+        }
+        events.finish();
     }
 }

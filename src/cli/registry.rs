@@ -1,6 +1,6 @@
 //! `nym-mixnode registry`: serves a directory.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use tracing::info;
 
 use crate::registry::{Registry, RegistryError, RegistryEvent, RegistrySettings};
 use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
+
+use super::output::{Courtesy, say};
 
 const STORE_FILE: &str = "registry.sqlite";
 
@@ -41,7 +43,7 @@ pub enum RegistryCommandError {
     /// There is no default place for the store.
     #[error("cannot tell the home folder, where the store belongs; pass --data")]
     NoHome,
-    /// Standard output is gone, or signals cannot be received.
+    /// Signals cannot be received.
     #[error("cannot {action}: {source}")]
     Io {
         /// What was tried.
@@ -76,8 +78,8 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
     let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)?, monitors: args.monitor };
     let registry = Registry::bind(&settings).await?;
-    announce(&mut io::stdout(), registry.local_addrs(), args.supervised)
-        .map_err(|source| RegistryCommandError::Io { action: "write to standard output", source })?;
+    // It never fails: no line is worth a start.
+    say(Courtesy::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
 
     let (stop, stopped) = oneshot::channel();
     let signalled_twice = async {
@@ -102,16 +104,15 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     Ok(())
 }
 
-/// The one thing that the command prints.
-fn announce(out: &mut impl Write, addresses: &[SocketAddr], supervised: bool) -> io::Result<()> {
+/// The one line that the command prints.
+fn announcement(addresses: &[SocketAddr], supervised: bool) -> String {
     if supervised {
         let event = RegistryEvent::Ready { addresses: addresses.to_vec() };
-        writeln!(out, "{}", serde_json::to_string(&event)?)?;
-    } else {
-        let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
-        writeln!(out, "Registry serving at {}", urls.join(" and "))?;
+        // Addresses are text, so there is nothing that could fail.
+        return serde_json::to_string(&event).unwrap_or_default();
     }
-    out.flush()
+    let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    format!("Registry serving at {}", urls.join(" and "))
 }
 
 fn store_path(data: Option<PathBuf>) -> Result<PathBuf, RegistryCommandError> {
@@ -173,14 +174,10 @@ mod tests {
     #[test]
     fn the_announcement_is_one_line() {
         let addresses = ["127.0.0.1:8081".parse().unwrap(), "[::1]:8081".parse().unwrap()];
-        let announced = |addresses, supervised| {
-            let mut out = Vec::new();
-            announce(&mut out, addresses, supervised).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(announced(&addresses, false), "Registry serving at http://127.0.0.1:8081 and http://[::1]:8081\n");
-        let line = announced(&addresses[..1], true);
-        assert_eq!(line, "{\"event\":\"ready\",\"addresses\":[\"127.0.0.1:8081\"]}\n");
+        let line = announcement(&addresses, false);
+        assert_eq!(line, "Registry serving at http://127.0.0.1:8081 and http://[::1]:8081");
+        let line = announcement(&addresses[..1], true);
+        assert_eq!(line, "{\"event\":\"ready\",\"addresses\":[\"127.0.0.1:8081\"]}");
         let event: RegistryEvent = serde_json::from_str(&line).unwrap();
         assert_eq!(event, RegistryEvent::Ready { addresses: addresses[..1].to_vec() });
     }

@@ -1,7 +1,7 @@
 //! `run`: runs a node in this process until a signal, or its supervisor, stops it.
 
 use std::future::pending;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::load_config;
 use super::log_settings::LogSettings;
-use super::output::{say, without_last_slash};
+use super::output::{Courtesy, EventLines, say, without_last_slash};
 use super::{Exit, Failure, first_start};
 
 const LOGO: &str = r"
@@ -94,8 +94,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // What is wrong with them is told below, together with all the rest.
     log.apply().ok();
     if args.init_if_missing || Environment::of_process().parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
-        let out: &mut dyn Write = if args.supervised { &mut io::stderr() } else { &mut io::stdout() };
-        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), out).await?;
+        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), courtesy(args.supervised)).await?;
     }
     if staging::finish(home.dir())? {
         tracing::info!("Finished the node in {}, whose making was cut off", home.dir().display());
@@ -109,9 +108,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     limits::raise_nofile(&config.limits)?;
     let telemetry = start_telemetry(&config, per_packet.is_some())?;
     let (stop, mut stopped) = oneshot::channel();
-    let report = move |event| {
-        if args.supervised {
-            report_on_stdout(&event);
+    let events = args.supervised.then(EventLines::on_stdout).transpose();
+    let events = events.map_err(|error| {
+        Failure::new(Exit::TRY_AGAIN, format_args!("nothing can be reported to the supervisor: {error}"))
+    })?;
+    let sender = events.as_ref().map(EventLines::sender);
+    let report = move |event: SupervisorEvent| {
+        if let Some(events) = &sender {
+            events.send(&event);
         }
     };
     let node = async {
@@ -122,7 +126,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             // Asked to stop before anything has begun.
             _ = &mut stopped => return Ok(()),
         };
-        say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised)?;
+        say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
         drop(held);
         let announce = found.map(|Found { detector, detection }| {
             config.announce.addresses.clone_from(&detection.announce);
@@ -138,11 +142,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let stopped = async { drop(stopped.await) };
         Ok(node::run(config, keys, options, stopped, report).await?)
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = node => ended,
         failure = stops.watch(stop) => Err(failure),
         never = log.follow(hangups) => match never {},
+    };
+    if let Some(events) = events {
+        events.finish();
     }
+    ended
+}
+
+/// Where the start is shown: under a supervisor, standard output is for events.
+fn courtesy(supervised: bool) -> Courtesy {
+    if supervised { Courtesy::stderr() } else { Courtesy::stdout() }
 }
 
 fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
@@ -201,7 +214,7 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
 }
 
 /// The start as the manual shows it; for programs that read the log, a line of theirs.
-fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) -> Result<(), Failure> {
+fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
     if config.log.format == LogFormat::Json {
         tracing::info!(
             id = config.node.id,
@@ -209,10 +222,11 @@ fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, superv
             sphinx_key = keys.sphinx.public_base58(),
             "Starting mixnode"
         );
-        return Ok(());
+        return;
     }
     let hello = format!("{}\n{}", banner(), summary(config, found, keys));
-    if supervised { say(io::stderr(), hello) } else { say(io::stdout(), hello) }
+    // It never fails: no banner is worth a start.
+    say(courtesy(supervised), hello).ok();
 }
 
 fn banner() -> String {
@@ -236,16 +250,6 @@ fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> Strin
     lines.push(format!("Sphinx key: {}", keys.sphinx.public_base58()));
     lines.push(String::new());
     lines.join("\n")
-}
-
-/// Whoever supervises this process reads one JSON event a line.
-fn report_on_stdout(event: &SupervisorEvent) {
-    if let Ok(mut line) = serde_json::to_vec(event) {
-        line.push(b'\n');
-        let mut stdout = io::stdout().lock();
-        // Nobody reads any more when the supervisor is gone, and standard input has ended then, too.
-        stdout.write_all(&line).and_then(|()| stdout.flush()).ok();
-    }
 }
 
 /// The ways to ask the node to stop.

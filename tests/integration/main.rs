@@ -13,6 +13,7 @@ mod directory;
 mod doctor;
 mod exit_codes;
 mod first_start;
+mod full_output;
 mod keys;
 mod kubernetes;
 mod limits;

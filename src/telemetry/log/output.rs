@@ -18,6 +18,9 @@ use super::repeats::Repeats;
 /// What lines that wait may take together.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
+/// Between two attempts to write to a stream that does not block and is full.
+const FULL_STREAM_PAUSE: Duration = Duration::from_millis(20);
+
 /// The lines on their way, and what is known of those before.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -104,14 +107,24 @@ impl Output {
 
     fn write_all(&self, mut stream: impl Write) {
         loop {
+            let lines = self.next_lines();
             let mut text = String::new();
-            for line in self.next_lines() {
-                text.push_str(&line);
+            for line in &lines {
+                text.push_str(line);
                 text.push('\n');
             }
-            // A reader who has gone is no reason to stop counting.
-            stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).ok();
+            match write_patiently(&mut stream, text.as_bytes()) {
+                // A reader who has gone is no reason to stop counting.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => self.lose(lines.len() as u64),
+                _ => {}
+            }
         }
+    }
+
+    /// Counts lines that the stream refused, as a full disk does.
+    fn lose(&self, lines: u64) {
+        self.state().lost += lines;
+        self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// The lines that wait, as soon as there are any.
@@ -152,6 +165,20 @@ impl Output {
         // Nothing between lock and unlock can fail half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes everything, also to a stream that does not block: its next user may have made it so.
+fn write_patiently(stream: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match stream.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => text = &text[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::park_timeout(FULL_STREAM_PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    stream.flush()
 }
 
 impl State {
@@ -241,5 +268,38 @@ mod tests {
             output.flush(Duration::from_secs(60));
         }
         assert_eq!(output.lost(), 0);
+    }
+
+    /// Refuses its first write, as a full disk does.
+    struct FullAtFirst {
+        writer: io::PipeWriter,
+        refused: Option<io::ErrorKind>,
+    }
+
+    impl Write for FullAtFirst {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.refused.take().map_or_else(|| self.writer.write(text), |kind| Err(kind.into()))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.writer.flush()
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted_and_those_of_a_full_moment_wait() {
+        for (kind, lost) in [(io::ErrorKind::StorageFull, 1), (io::ErrorKind::WouldBlock, 0)] {
+            let (reader, writer) = pipe().unwrap();
+            let output = start(FullAtFirst { writer, refused: Some(kind) });
+            for line in ["one", "two"] {
+                output.push(line.to_owned());
+                output.flush(Duration::from_secs(60));
+            }
+            assert_eq!(output.lost(), lost);
+            let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+            let first = lines.next().unwrap();
+            assert!(if lost == 1 { first.contains("1 lines lost here") } else { first == "one" }, "{first}");
+            assert_eq!(lines.next().unwrap(), "two");
+        }
     }
 }
