@@ -5,6 +5,7 @@
 
 mod child;
 mod error;
+mod home;
 mod network;
 mod ports;
 mod summary;
@@ -15,18 +16,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::home::Home;
 use self::network::Network;
 use self::traffic::Traffic;
 use crate::directory::{Client, Directory};
 use crate::probe::own_address::has_loopback;
 use crate::probe::{Endpoint, IpFamily, Prober, Registration};
-use crate::shutdown::StopSignals;
+use crate::shutdown::{Hangup, StopSignals};
 
 pub use self::error::LocalnetError;
+pub use self::home::remove_at_end;
 pub use self::summary::{NodeSummary, Summary};
 pub use self::view::View;
 
@@ -54,16 +56,21 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// Runs the network until its time is over or a first Ctrl-C or SIGTERM, then lets every packet come home and stops
-/// everything in order. A second signal kills everything at once.
+/// Runs the network until its time is over or a first Ctrl-C, SIGTERM or SIGHUP, then lets every packet come home and
+/// stops everything in order. A second Ctrl-C or SIGTERM kills everything at once.
 ///
 /// # Errors
 /// When the network does not come up, or is stopped before it has. What goes wrong later is in the summary.
 pub async fn run(options: &Options, view: &mut View) -> Result<Summary, LocalnetError> {
     let mut signals = StopSignals::new()?;
+    let mut hangup = Hangup::new()?;
     let (stop, stopping) = watch::channel(false);
     let two_signals = async {
-        signals.next().await;
+        tokio::select! {
+            _ = signals.next() => {}
+            // A terminal that is closed; shell and kernel both say so, hence it counts but once.
+            () = hangup.next() => {}
+        }
         stop.send_replace(true);
         signals.next().await;
     };
@@ -80,7 +87,10 @@ async fn live(
     view: &mut View,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<Summary, LocalnetError> {
-    let home = make_home(options.keep, view)?;
+    let home = Home::new(options.keep)?;
+    if options.keep {
+        view.note(&format!("configuration, keys and logs stay in {}", home.path().display()));
+    }
     let families = families(view);
     let (mut network, mut traffic, _registration) = tokio::select! {
         started = start(options, &families, home.path(), view) => started?,
@@ -173,18 +183,6 @@ async fn requested(stopping: &mut watch::Receiver<bool>) {
         // Nobody is left who could ask.
         std::future::pending::<()>().await;
     }
-}
-
-fn make_home(keep: bool, view: &mut View) -> Result<TempDir, LocalnetError> {
-    let home = tempfile::Builder::new()
-        .prefix("nym-localnet-")
-        .disable_cleanup(keep)
-        .tempdir()
-        .map_err(LocalnetError::Home)?;
-    if keep {
-        view.note(&format!("configuration, keys and logs stay in {}", home.path().display()));
-    }
-    Ok(home)
 }
 
 fn families(view: &mut View) -> Vec<IpFamily> {

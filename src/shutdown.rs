@@ -4,7 +4,7 @@ mod request;
 
 use tokio::sync::watch;
 
-pub use request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
+pub use request::{Hangup, StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 
 /// How far a node has got on its way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

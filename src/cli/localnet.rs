@@ -1,6 +1,7 @@
 //! `nym-mixnode localnet`: a whole mix network on this machine, with packets through it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -37,6 +38,9 @@ pub struct LocalnetArgs {
     /// The registry's port; the nodes take those behind it [default: free ports].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
+    /// Be the process that removes the files of a network when that ends, however it does.
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub remove_at_end: Option<PathBuf>,
 }
 
 impl LocalnetArgs {
@@ -58,6 +62,9 @@ impl LocalnetArgs {
 /// # Errors
 /// When the network does not come up, and when it was not well: a packet lost, a process dead, books out of balance.
 pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
+    if let Some(dir) = &args.remove_at_end {
+        return localnet::remove_at_end(dir).await;
+    }
     let summary = localnet::run(&args.options(), &mut View::new(args.json)).await?;
     match print(&summary, args.json) {
         // Whoever closed the pipe has seen enough; the exit code still tells.

@@ -111,6 +111,16 @@ pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) 
     Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_words(&log))))
 }
 
+/// Starts this executable as a process that outlives this one, and is told of its end by that of its standard input.
+pub(super) fn spawn_survivor(name: &str, arguments: &[OsString]) -> Result<ChildStdin, LocalnetError> {
+    let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
+    let mut command = command(arguments).map_err(fail)?;
+    // It holds no stream open that somebody waits for the end of.
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(false);
+    let mut process = command.spawn().map_err(fail)?;
+    process.stdin.take().ok_or_else(|| fail(io::Error::other("its standard input is not piped")))
+}
+
 fn command(arguments: &[OsString]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     // A group of its own: the terminal's Ctrl-C is for this process alone, which then stops the children in order.

@@ -45,6 +45,39 @@ impl StopSignals {
     }
 }
 
+/// SIGHUP, which a terminal sends at its end, from the moment this exists.
+///
+/// What was started to outlive its terminal, as with `nohup`, ignores the signal already, and goes on to.
+#[derive(Debug)]
+pub struct Hangup(Option<unix::Signal>);
+
+impl Hangup {
+    /// Takes over the signal, unless it is ignored.
+    ///
+    /// # Errors
+    /// When the system grants no handler.
+    pub fn new() -> io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let is_ignored = is_ignored(&status, Signal::HUP);
+        Ok(Self(if is_ignored { None } else { Some(unix::signal(SignalKind::hangup())?) }))
+    }
+
+    /// Completes at the next signal. Cancel-safe.
+    pub async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether a process ignores a signal, by what `/proc/PID/status` says of it.
+fn is_ignored(status: &str, signal: Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
 /// Completes at the end of standard input, which a supervisor holds open as long as it lives.
 ///
 /// A thread of its own reads and is left behind: a runtime would wait at its end for a read that never comes back.
@@ -68,4 +101,16 @@ pub fn die_with_parent() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The signal comes only for a death from now on.
     if getppid() == parent { Ok(()) } else { Err(io::Error::other("the supervisor ended while this process started")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_which_signals_are_ignored() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert!(is_ignored(status, Signal::HUP) && is_ignored(status, Signal::PIPE));
+        assert!(!is_ignored(status, Signal::INT) && !is_ignored("", Signal::HUP));
+    }
 }

@@ -126,19 +126,71 @@ async fn a_taken_port_is_told_in_one_line() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_child_outlives_a_killed_parent() {
-    // Who is killed cannot tidy up: the network's files go with this directory.
     let home = tempfile::tempdir().unwrap();
     let mut network = Running::start_in(home.path(), &["--layers", "2", "--nodes", "1", "--json"]);
     network.note("packets per second").await;
     let children = children_of(network.process.id().unwrap());
-    assert_eq!(children.len(), 3, "a registry and two nodes");
+    assert_eq!(children.len(), 4, "a registry, two nodes, and the process that removes the files");
+    assert_eq!(private_keys_below(home.path()), 4);
     network.process.kill().await.unwrap();
-    let all_gone = async {
-        while children.iter().any(|child| is_running(*child)) {
+    until(|| !children.iter().any(|child| is_running(*child))).await;
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "private keys are left");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_next_network_removes_what_one_left_that_was_killed_with_all_its_processes() {
+    let home = tempfile::tempdir().unwrap();
+    let small = ["--layers", "1", "--nodes", "1", "--rate", "10", "--json"];
+    let mut network = Running::start_in(home.path(), &small);
+    network.note("packets per second").await;
+    for pid in children_of(network.process.id().unwrap()) {
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+    network.process.kill().await.unwrap();
+    assert_eq!(private_keys_below(home.path()), 2);
+    let kept = home.path().join("nym-localnet-kept00");
+    std::fs::create_dir(&kept).unwrap();
+
+    let run =
+        nym_mixnode(&[&["localnet", "--duration", "1s"], &small[..]].concat()).env("TMPDIR", home.path()).output();
+    let output = timeout(PATIENCE, run).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [kept]);
+}
+
+#[tokio::test]
+async fn the_end_of_its_terminal_stops_a_network_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    let small = ["--layers", "1", "--nodes", "1", "--mean-delay", "500ms", "--json"];
+    let mut network = Running::start_in(home.path(), &small);
+    network.note(" sent, ").await;
+    // The kernel and the shell both send it.
+    kill_process(network.pid(), Signal::HUP).unwrap();
+    let output = network.stop(Signal::HUP).await;
+    assert_eq!(output.status.code(), Some(0));
+    assert_nothing_lost(&serde_json::from_slice(&output.stdout).unwrap());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+async fn until(mut reached: impl FnMut() -> bool) {
+    let poll = async {
+        while !reached() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(Duration::from_secs(30), all_gone).await.unwrap();
+    timeout(Duration::from_secs(60), poll).await.unwrap();
+}
+
+fn private_keys_below(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.file_name().unwrap().to_str().unwrap() {
+            _ if path.is_dir() => private_keys_below(&path),
+            name => usize::from(name.starts_with("private_") && name.ends_with(".pem")),
+        })
+        .sum()
 }
 
 /// State and parent of a process, out of `/proc`: the fields behind the name, which may itself contain spaces.
