@@ -83,7 +83,7 @@ impl Finding {
 /// a while.
 pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
     let Patient { home, config, lacking } = patient;
-    let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys));
+    let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     tell(keys);
     let (running, files) = local::running(config, identity.as_deref()).await;
     local::bind(config, running).into_iter().for_each(&mut tell);

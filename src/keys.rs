@@ -1,5 +1,6 @@
 //! The node's two key pairs. No secret has a `Debug` that shows it, and all are wiped when dropped.
 
+mod access;
 pub mod archive;
 mod identity;
 pub mod install;
@@ -9,6 +10,8 @@ pub mod store;
 
 use std::sync::Arc;
 
+pub use crate::secret::SecretKey;
+pub use access::{KeyUse, PrivateAccess};
 pub use identity::IdentityKeyPair;
 pub use sphinx::SphinxKeyPair;
 pub use store::{KeyError, KeyFiles, KeyPairs};
@@ -31,8 +34,13 @@ const KEY_LEN: usize = 32;
 #[error("no key can be made on this machine: its cryptography or its source of randomness fails")]
 pub struct KeyGenerationError;
 
-fn random_bytes() -> Result<zeroize::Zeroizing<[u8; KEY_LEN]>, KeyGenerationError> {
-    let mut bytes = zeroize::Zeroizing::new([0; KEY_LEN]);
-    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| KeyGenerationError)?;
-    Ok(bytes)
+impl From<std::io::Error> for KeyGenerationError {
+    /// No memory for the key.
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+fn fill_random(bytes: &mut [u8; KEY_LEN]) -> Result<(), KeyGenerationError> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| KeyGenerationError)
 }

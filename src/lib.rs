@@ -10,8 +10,10 @@ pub mod keys;
 pub mod packet;
 
 mod backoff;
+mod file;
 mod http;
 mod names;
+mod secret;
 mod socket;
 
 pub mod limits;

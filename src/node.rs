@@ -284,7 +284,7 @@ impl Node {
         shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
-        let engine = || Engine::with_replay_filter(keys.sphinx.private(), Arc::clone(&shared.replay));
+        let engine = || Engine::with_replay_filter(keys.sphinx.secret().clone(), Arc::clone(&shared.replay));
         let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
         let works = workers.into_iter().map(|worker| move || worker.run()).collect();
         let crew = Crew::start(works).map_err(NodeError::Worker)?;

@@ -22,6 +22,7 @@ pub use engine::Engine;
 pub use payload::plaintext;
 pub use replay::{Aging, OutOfMemory, ReplayFilter, ReplayWindow};
 pub use self_check::{SelfCheckError, self_check};
+pub(crate) use x25519::public_of;
 
 /// What an authentic header asks of this hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

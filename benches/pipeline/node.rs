@@ -39,7 +39,7 @@ pub(crate) fn main(args: &[String]) {
     let mut private = [0; 32];
     bs58::decode(key).onto(&mut private).expect("32 bytes in base58");
     let identity = IdentityKeyPair::generate().expect("an identity");
-    let sphinx = SphinxKeyPair::from_private(private).expect("a key");
+    let sphinx = SphinxKeyPair::from_private(&private).expect("a key");
     let keys = NodeKeys { identity_public: identity.public_base58(), identity: Arc::new(identity), sphinx };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // The end of standard input stops the node.

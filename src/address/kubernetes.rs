@@ -3,7 +3,6 @@
 //! The downward API knows neither, so the API server is asked, with the pod's service account.
 
 use std::env;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,11 +12,14 @@ use reqwest::Certificate;
 use serde_json::Value;
 
 use super::inquiry::{self, Inquiry, Manners, Public, Step, Unanswered};
+use crate::file;
 
 const MANNERS: Manners =
     Manners { name: "kubernetes", timeout: Duration::from_secs(5), retry_on: &[429, 500, 503, 504] };
 /// Where a pod finds the service account that it runs under.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Longest of its files: a token and the certificates have some kilobytes.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +51,8 @@ impl Access {
             let path = dir.join(file).display().to_string();
             move |error: io::Error| format!("{path}: {error}; does the pod mount its service account's token?")
         };
-        let text = |file: &str| fs::read_to_string(dir.join(file)).map_err(unreadable(file));
-        let pem = fs::read(dir.join("ca.crt")).map_err(unreadable("ca.crt"))?;
+        let text = |file: &str| file::read_text(&dir.join(file), BYTES_MAX).map_err(unreadable(file));
+        let pem = file::read(&dir.join("ca.crt"), BYTES_MAX).map_err(unreadable("ca.crt"))?;
         let ca = Certificate::from_pem_bundle(&pem).map_err(|error| format!("the cluster's CA: {error}"))?;
         Ok(Self {
             base: format!("https://{host}:{port}"),

@@ -178,7 +178,7 @@ impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         let exit = match &error {
             KeyError::Missing(_) => Exit::CONFIG,
-            KeyError::Loose { .. } => Exit::PERMISSION,
+            KeyError::Loose { .. } | KeyError::LooseDir { .. } | KeyError::ForeignOwner { .. } => Exit::PERMISSION,
             KeyError::Read { source, .. } => read_exit(source),
             KeyError::NotPem { .. }
             | KeyError::WrongKind { .. }

@@ -2,12 +2,12 @@
 
 mod passphrase;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::config::staging;
 use crate::config::{CreateError, KeysConfig, NodeHome, Values};
+use crate::file::open_or_wait;
 use crate::keys::store::{self, KeyFiles};
 use crate::keys::{KeyError, archive, install};
 
@@ -53,7 +53,7 @@ enum KeysCommand {
     ///
     /// Existing keys are never replaced.
     Restore {
-        /// The file to read
+        /// The file to read, or a pipe such as /dev/stdin
         file: PathBuf,
         #[command(flatten)]
         node: NodeFlags,
@@ -87,7 +87,7 @@ fn show(node: &NodeFlags) -> Result<(), Failure> {
 }
 
 fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
-    let pairs = store::load_pairs(&key_files(&node.home()?, node)?)?;
+    let pairs = store::load_pairs(&key_files(&node.home()?, node)?.for_inspection())?;
     if file.symlink_metadata().is_ok() {
         // Before anybody has to think of a passphrase.
         return Err(CreateError::Exists(file.to_owned()).into());
@@ -143,7 +143,7 @@ fn key_files(home: &NodeHome, node: &NodeFlags) -> Result<KeyFiles, Failure> {
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let mut contents = Vec::new();
-    let read = File::open(file).and_then(|open| open.take(BACKUP_LEN_MAX).read_to_end(&mut contents));
+    let read = open_or_wait(file).and_then(|open| open.take(BACKUP_LEN_MAX).read_to_end(&mut contents));
     match read {
         Ok(_) => Ok(contents),
         Err(error) => Err(Failure::new(read_exit(&error), format_args!("{} cannot be read: {error}", file.display()))),

@@ -40,7 +40,7 @@ impl KeyState {
             (Some(present), Some(missing)) => Self::Half { present: (*present).clone(), missing: (*missing).clone() },
             (None, Some(missing)) => {
                 let dir = files.private_identity.parent().unwrap_or(home.dir());
-                if files == KeyFiles::new(dir, &KeysConfig::in_dir(dir)) {
+                if files.paths() == KeyFiles::new(dir, &KeysConfig::in_dir(dir)).paths() {
                     Self::None { dir: dir.to_owned() }
                 } else {
                     Self::Elsewhere { missing: (*missing).clone() }

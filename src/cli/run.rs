@@ -105,6 +105,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         PerPacket::check(&config).map_err(NodeError::from)?;
     }
     let keys = load_keys(&home, &config)?;
+    if !keys.sphinx.secret().is_locked() {
+        tracing::warn!("The private key may be swapped to disk: no memory could be locked (ulimit -l, LimitMEMLOCK=)");
+    }
     limits::raise_nofile(&config.limits)?;
     let telemetry = start_telemetry(&config, per_packet.is_some())?;
     let (stop, mut stopped) = oneshot::channel();

@@ -14,8 +14,9 @@ use crate::config::migrate::{self, Migration, Older, Release};
 use crate::config::settings as s;
 use crate::config::staging;
 use crate::config::{self, Config, CreateError, NodeHome, NodeId, Source, Values};
+use crate::keys::PrivateAccess;
 use crate::keys::install::{self, Identity};
-use crate::keys::store::{self, KeyError, KeyFiles, PrivateAccess};
+use crate::keys::store::{self, KeyError, KeyFiles};
 
 use super::flags::{NodeFlags, naming};
 use super::output::say;

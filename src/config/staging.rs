@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -142,7 +142,8 @@ fn remove_unless_locked(path: &Path) -> io::Result<bool> {
 ///
 /// A process id would say nothing between two containers.
 fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
-    let leftover = File::open(path)?;
+    // Nothing that somebody has put there under such a name is waited for.
+    let leftover = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     let is_free = leftover.try_lock().is_ok();
     Ok(is_free.then_some(leftover))
 }

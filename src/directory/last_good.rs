@@ -1,13 +1,14 @@
 //! The last good topology on disk, so that a node that starts while the directory is down can serve.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::api::Topology;
+use crate::file;
 
 /// Longest file that is read back; what the client accepts as a topology fits with room to spare.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -67,9 +68,7 @@ impl LastGood {
     }
 
     fn read(&self) -> io::Result<Content<Topology>> {
-        let mut bytes = Vec::new();
-        File::open(&self.path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok(serde_json::from_slice(&file::read(&self.path, FILE_BYTES_MAX)?)?)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The Ed25519 key pair that says who the node is.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use zeroize::Zeroizing;
 
-use super::{KEY_LEN, KeyGenerationError, random_bytes};
+use super::{KEY_LEN, KeyGenerationError, SecretKey, fill_random};
+use crate::secret::wipe_stack;
 
 /// An Ed25519 key pair.
 pub struct IdentityKeyPair {
-    seed: Zeroizing<[u8; KEY_LEN]>,
+    seed: SecretKey,
     public: [u8; KEY_LEN],
 }
 
@@ -17,14 +17,14 @@ impl IdentityKeyPair {
     /// # Errors
     /// When the machine has no randomness to give.
     pub fn generate() -> Result<Self, KeyGenerationError> {
-        Self::from_seed(random_bytes()?)
+        Self::from_seed(SecretKey::written_by(fill_random)?)
     }
 
     /// The key pair of this seed, which is the private key's usual form.
     ///
     /// # Errors
     /// When the cryptography library fails; every seed is a good one.
-    pub fn from_seed(seed: Zeroizing<[u8; KEY_LEN]>) -> Result<Self, KeyGenerationError> {
+    pub fn from_seed(seed: SecretKey) -> Result<Self, KeyGenerationError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| KeyGenerationError)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| KeyGenerationError)?;
         Ok(Self { seed, public })
@@ -48,7 +48,10 @@ impl IdentityKeyPair {
     /// When the cryptography library fails.
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyGenerationError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&*self.seed).map_err(|_| KeyGenerationError)?;
-        pair.sign(message).as_ref().try_into().map_err(|_| KeyGenerationError)
+        let signature = pair.sign(message);
+        drop(pair);
+        wipe_stack();
+        signature.as_ref().try_into().map_err(|_| KeyGenerationError)
     }
 
     /// Base58 of the public key, as the directory lists it.
@@ -68,9 +71,13 @@ mod tests {
 
     #[test]
     fn derives_the_public_key_of_rfc_8032_test_1() {
-        let seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let bytes_of_seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
         let public = bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(IdentityKeyPair::from_seed(Zeroizing::new(seed)).unwrap().public(), &public);
+        let seed = SecretKey::written_by(|key| {
+            *key = bytes_of_seed;
+            Ok::<_, KeyGenerationError>(())
+        });
+        assert_eq!(IdentityKeyPair::from_seed(seed.unwrap()).unwrap().public(), &public);
     }
 
     #[test]

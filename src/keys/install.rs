@@ -5,13 +5,19 @@
 //! completes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::IdentityKeyPair;
+use super::access::check_new_dir;
 use super::store::{self, KeyError, KeyFiles, KeyPairs, KeyText};
 use crate::config::CreateError;
 use crate::config::staging::{self, Placed, StagedDir};
+use crate::file;
+
+/// A key file takes 120 bytes; what is far longer holds none.
+const KEY_FILE_LEN_MAX: u64 = 4096;
 
 /// Stores both pairs in `files`, none of which may hold another key.
 ///
@@ -27,6 +33,7 @@ pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
             return Err(CreateError::Exists((*path).to_owned()).into());
         }
     }
+    paths.iter().filter_map(|path| path.parent()).try_for_each(check_new_dir)?;
     let missing = paths.into_iter().zip(&texts).filter(|(path, _)| !exists(path));
     Ok(create_all(missing)?)
 }
@@ -117,5 +124,5 @@ fn exists(path: &Path) -> bool {
 }
 
 fn holds(path: &Path, text: &KeyText) -> bool {
-    fs::read(path).map(zeroize::Zeroizing::new).is_ok_and(|contents| *contents == text.as_bytes())
+    file::read(path, KEY_FILE_LEN_MAX).map(Zeroizing::new).is_ok_and(|contents| *contents == text.as_bytes())
 }

@@ -1,13 +1,10 @@
 //! The X25519 key pair that opens Sphinx packets.
 
-use aws_lc_rs::agreement::{PrivateKey, X25519};
-use zeroize::Zeroizing;
-
-use super::{KEY_LEN, KeyGenerationError, random_bytes};
+use super::{KEY_LEN, KeyGenerationError, SecretKey, fill_random};
 
 /// An X25519 key pair.
 pub struct SphinxKeyPair {
-    private: Zeroizing<[u8; KEY_LEN]>,
+    private: SecretKey,
     public: [u8; KEY_LEN],
 }
 
@@ -17,24 +14,37 @@ impl SphinxKeyPair {
     /// # Errors
     /// When the machine has no randomness to give.
     pub fn generate() -> Result<Self, KeyGenerationError> {
-        Self::from_private(random_bytes()?)
+        Ok(Self::from_secret(SecretKey::written_by(fill_random)?))
     }
 
     /// The key pair of this private scalar.
     ///
     /// # Errors
-    /// When the cryptography library fails; every 32 bytes are a good scalar, for X25519 clamps them.
-    pub fn from_private(private: impl Into<Zeroizing<[u8; KEY_LEN]>>) -> Result<Self, KeyGenerationError> {
-        let private = private.into();
-        let key = PrivateKey::from_private_key(&X25519, &*private).map_err(|_| KeyGenerationError)?;
-        let public = key.compute_public_key().map_err(|_| KeyGenerationError)?;
-        let public = public.as_ref().try_into().map_err(|_| KeyGenerationError)?;
-        Ok(Self { private, public })
+    /// When the machine has no memory to give; every 32 bytes are a good scalar, for X25519 clamps them.
+    pub fn from_private(private: &[u8; KEY_LEN]) -> Result<Self, KeyGenerationError> {
+        let copy = |key: &mut [u8; KEY_LEN]| {
+            key.copy_from_slice(private);
+            Ok::<_, KeyGenerationError>(())
+        };
+        Ok(Self::from_secret(SecretKey::written_by(copy)?))
+    }
+
+    /// The key pair of this private scalar, without a copy of it.
+    #[must_use]
+    pub fn from_secret(private: SecretKey) -> Self {
+        let public = crate::unwrap::public_of(&private);
+        Self { private, public }
     }
 
     /// The private scalar, 32 bytes, not clamped.
     #[must_use]
     pub fn private(&self) -> &[u8; KEY_LEN] {
+        &self.private
+    }
+
+    /// The same, to be shared.
+    #[must_use]
+    pub fn secret(&self) -> &SecretKey {
         &self.private
     }
 
@@ -61,9 +71,9 @@ mod tests {
         for fill in [0, 1, 7, 8, 0x55, 0x80, 0xff] {
             let private = [fill; KEY_LEN];
             let expected = MontgomeryPoint::mul_base_clamped(private);
-            let pair = SphinxKeyPair::from_private(private).unwrap();
+            let pair = SphinxKeyPair::from_private(&private).unwrap();
             assert_eq!(pair.public(), expected.as_bytes(), "{fill}");
-            assert_eq!(pair.private(), &private);
+            assert_eq!(*pair.private(), private);
         }
     }
 

@@ -4,26 +4,28 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pem::{EncodeConfig, LineEnding, Pem};
+use pem_rfc7468::LineEnding;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{IdentityKeyPair, KEY_LEN, KeyGenerationError, NodeKeys, SphinxKeyPair};
+use super::access::{KeyUse, PrivateAccess, check_dirs_of, check_file, check_new_dir};
+use super::{IdentityKeyPair, KEY_LEN, KeyGenerationError, NodeKeys, SecretKey, SphinxKeyPair};
 use crate::config::staging::{self, StagedDir};
 use crate::config::text::remedy;
 use crate::config::{CreateError, KeysConfig};
+use crate::file;
+use crate::secret::{SecretPage, wipe_stack};
 
 const PRIVATE_IDENTITY: &str = "ED25519 PRIVATE KEY";
 const PUBLIC_IDENTITY: &str = "ED25519 PUBLIC KEY";
 const PRIVATE_SPHINX: &str = "X25519 PRIVATE KEY";
 const PUBLIC_SPHINX: &str = "X25519 PUBLIC KEY";
 
-/// A key file takes 120 bytes; what is far longer is none, and is not read into memory.
-const FILE_LEN_MAX: usize = 4096;
+/// A key file takes 120 bytes; what is far longer is none.
+const TEXT_LEN_MAX: usize = 256;
 
 /// Where a node's four key files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +35,7 @@ pub struct KeyFiles {
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
     pub access: PrivateAccess,
-}
-
-/// Who may be able to read a private key file for it to be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrivateAccess {
-    /// Its owner alone.
-    Owner,
-    /// Its group as well, as a Kubernetes secret has no other way to its pod's user.
-    Group,
-    /// Anybody: for `upgrade`, which closes the files next.
-    Anybody,
+    pub key_use: KeyUse,
 }
 
 /// Both key pairs with their private halves.
@@ -60,11 +52,22 @@ pub enum KeyError {
     #[error("key file {} cannot be read: {source}{}", path.display(), remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error(
-        "key file {0} can be read by others (mode {mode:04o}): run `chmod 600 {0}`, and make new keys if others \
-         may have read it{group}",
+        "key file {0} can be read by others (mode {mode:04o}): run `chmod 600 {0}`{group}",
         path.display(), group = group_hint(*mode)
     )]
     Loose { path: PathBuf, mode: u32 },
+    #[error(
+        "key directory {0} can be written to by others (mode {mode:04o}), who could replace the keys: run \
+         `chmod go-w {0}` as its owner, user {owner}, or keep the keys in a directory below it",
+        path.display()
+    )]
+    LooseDir { path: PathBuf, mode: u32, owner: u32 },
+    #[error(
+        "{0} belongs to user {owner}, who can read and replace the keys, and this is user {user}: run \
+         `chown {user} {0}`, or run this as user {owner}",
+        path.display()
+    )]
+    ForeignOwner { path: PathBuf, owner: u32, user: u32 },
     #[error("key file {} is not a PEM file: {problem}", path.display())]
     NotPem { path: PathBuf, problem: String },
     #[error("key file {} holds a {found:?} where a {expected:?} has to be", path.display())]
@@ -92,7 +95,14 @@ impl KeyFiles {
             private_sphinx: dir.join(&config.private_sphinx),
             public_sphinx: dir.join(&config.public_sphinx),
             access: if config.allow_group_read { PrivateAccess::Group } else { PrivateAccess::Owner },
+            key_use: KeyUse::Run,
         }
+    }
+
+    /// The same files, to look at them.
+    #[must_use]
+    pub fn for_inspection(self) -> Self {
+        Self { key_use: KeyUse::Inspect, ..self }
     }
 
     /// All four, the private ones first.
@@ -176,6 +186,7 @@ pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
 
 /// Makes both key pairs for `dir`, where they are once that is committed.
 pub(crate) fn stage(dir: &Path) -> Result<(StagedDir, NodeKeys), KeyError> {
+    check_new_dir(dir)?;
     let pairs = KeyPairs::generate()?;
     let staged = StagedDir::begin_in(dir)?;
     for file in KeyText::of_pairs(&pairs) {
@@ -198,20 +209,23 @@ pub fn load(files: &KeyFiles) -> Result<NodeKeys, KeyError> {
 /// When a file is missing, not what its name says, or its private half is open to others; and when two halves don't
 /// belong together.
 pub fn load_pairs(files: &KeyFiles) -> Result<KeyPairs, KeyError> {
-    let identity = load_identity(files)?;
-    check_public(identity.public(), &files.private_identity, &files.public_identity, PUBLIC_IDENTITY)?;
-    Ok(KeyPairs { identity, sphinx: load_sphinx(files)? })
+    let loaded = load_identity(files).and_then(|identity| {
+        check_public(identity.public(), &files.private_identity, &files.public_identity, PUBLIC_IDENTITY)?;
+        Ok(KeyPairs { identity, sphinx: load_sphinx(files)? })
+    });
+    // The functions that have returned computed with the keys in their frames.
+    wipe_stack();
+    loaded
 }
 
 /// Loads the identity from its private file alone.
 pub(crate) fn load_identity(files: &KeyFiles) -> Result<IdentityKeyPair, KeyError> {
-    Ok(IdentityKeyPair::from_seed(read_private(&files.private_identity, PRIVATE_IDENTITY, files.access)?)?)
+    Ok(IdentityKeyPair::from_seed(read_private(files, &files.private_identity, PRIVATE_IDENTITY)?)?)
 }
 
 /// Loads the key pair that opens packets.
 pub(crate) fn load_sphinx(files: &KeyFiles) -> Result<SphinxKeyPair, KeyError> {
-    let private = read_private(&files.private_sphinx, PRIVATE_SPHINX, files.access)?;
-    let sphinx = SphinxKeyPair::from_private(private)?;
+    let sphinx = SphinxKeyPair::from_secret(read_private(files, &files.private_sphinx, PRIVATE_SPHINX)?);
     check_public(sphinx.public(), &files.private_sphinx, &files.public_sphinx, PUBLIC_SPHINX)?;
     Ok(sphinx)
 }
@@ -221,15 +235,15 @@ pub(crate) fn load_sphinx(files: &KeyFiles) -> Result<SphinxKeyPair, KeyError> {
 /// `texts` are in the order of [`KeyFiles::paths`], each with the name that errors call it by.
 pub(crate) fn parse_pairs(texts: &[(PathBuf, Zeroizing<Vec<u8>>); 4]) -> Result<KeyPairs, KeyError> {
     let [private_identity, private_sphinx, public_identity, public_sphinx] = texts;
-    let parse = |(path, text): &(PathBuf, Zeroizing<Vec<u8>>), tag| parse_key(text, path, tag);
-    let identity = IdentityKeyPair::from_seed(parse(private_identity, PRIVATE_IDENTITY)?)?;
-    let sphinx = SphinxKeyPair::from_private(parse(private_sphinx, PRIVATE_SPHINX)?)?;
+    let secret = |(path, text): &(PathBuf, Zeroizing<Vec<u8>>), tag| secret_key(text, path, tag);
+    let identity = IdentityKeyPair::from_seed(secret(private_identity, PRIVATE_IDENTITY)?)?;
+    let sphinx = SphinxKeyPair::from_secret(secret(private_sphinx, PRIVATE_SPHINX)?);
     let checks = [
         (identity.public(), private_identity, public_identity, PUBLIC_IDENTITY),
         (sphinx.public(), private_sphinx, public_sphinx, PUBLIC_SPHINX),
     ];
     for (derived, private, public, tag) in checks {
-        if *parse(public, tag)? != *derived {
+        if public_key(&public.1, &public.0, tag)? != *derived {
             return Err(KeyError::Mismatch { private: private.0.clone(), public: public.0.clone() });
         }
     }
@@ -253,30 +267,23 @@ pub fn load_sphinx_public(files: &KeyFiles) -> Result<String, KeyError> {
 }
 
 fn load_public(path: &Path, tag: &'static str) -> Result<String, KeyError> {
-    let public = read_key(&open(path)?, path, tag)?;
-    Ok(bs58::encode(*public).into_string())
+    Ok(bs58::encode(read_public(path, tag)?).into_string())
 }
 
 fn encode(tag: &str, key: &[u8; KEY_LEN]) -> Zeroizing<String> {
-    let pem = Pem::new(tag, *key);
-    let text = Zeroizing::new(pem::encode_config(&pem, EncodeConfig::new().set_line_ending(LineEnding::LF)));
-    drop(Zeroizing::new(pem.into_contents()));
-    text
+    let mut buffer = Zeroizing::new([0; TEXT_LEN_MAX]);
+    // It fails for a tag of another alphabet, and for a text that has no room; the tests encode each kind.
+    let text = pem_rfc7468::encode(tag, LineEnding::LF, key, buffer.as_mut()).unwrap_or_default();
+    Zeroizing::new(text.to_owned())
 }
 
-fn read_private(path: &Path, tag: &'static str, access: PrivateAccess) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
+fn read_private(files: &KeyFiles, path: &Path, tag: &'static str) -> Result<SecretKey, KeyError> {
     let file = open(path)?;
-    // Of the open file: its path might name another one by now.
-    let mode = file.metadata().map_err(|source| read_error(path, source))?.permissions().mode() & 0o7777;
-    let forbidden = match access {
-        PrivateAccess::Owner => 0o077,
-        PrivateAccess::Group => 0o037,
-        PrivateAccess::Anybody => 0,
-    };
-    if mode & forbidden != 0 {
-        return Err(KeyError::Loose { path: path.to_owned(), mode });
-    }
-    read_key(&file, path, tag)
+    check_file(&file, path, files.access, files.key_use)?;
+    check_dirs_of([&files.private_identity, &files.private_sphinx], files.access, files.key_use)?;
+    let mut page = SecretPage::new().map_err(|source| read_error(path, source))?;
+    let text = read_text(file, path, page.bytes())?;
+    secret_key(text, path, tag)
 }
 
 /// What else there is to do about a file that only its group can read too.
@@ -285,7 +292,7 @@ fn group_hint(mode: u32) -> &'static str {
     if more_than_group_read {
         return "";
     }
-    " (a Kubernetes secret with fsGroup needs keys.allow_group_read: true instead)"
+    " (where its group has to read it, set keys.allow_group_read: true instead)"
 }
 
 fn check_public(
@@ -294,37 +301,63 @@ fn check_public(
     public_path: &Path,
     tag: &'static str,
 ) -> Result<(), KeyError> {
-    let public = read_key(&open(public_path)?, public_path, tag)?;
-    if *public == *derived {
+    if read_public(public_path, tag)? == *derived {
         return Ok(());
     }
     Err(KeyError::Mismatch { private: private_path.to_owned(), public: public_path.to_owned() })
 }
 
-fn read_key(file: &File, path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX));
-    file.take(FILE_LEN_MAX as u64).read_to_end(&mut text).map_err(|source| read_error(path, source))?;
-    parse_key(&text, path, tag)
+fn read_public(path: &Path, tag: &'static str) -> Result<[u8; KEY_LEN], KeyError> {
+    let mut buffer = [0; TEXT_LEN_MAX];
+    public_key(read_text(open(path)?, path, &mut buffer)?, path, tag)
 }
 
-fn parse_key(text: &[u8], path: &Path, tag: &'static str) -> Result<Zeroizing<[u8; KEY_LEN]>, KeyError> {
-    let pem =
-        pem::parse(text).map_err(|error| KeyError::NotPem { path: path.to_owned(), problem: error.to_string() })?;
-    if pem.tag() != tag {
-        return Err(KeyError::WrongKind { path: path.to_owned(), found: pem.tag().to_owned(), expected: tag });
+/// What `file` has, as far as there is room for it; a longer text is no key, and does not parse.
+fn read_text<'a>(mut file: File, path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], KeyError> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match file.read(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(read_error(path, source)),
+        }
     }
-    let contents = Zeroizing::new(pem.into_contents());
-    match contents.as_slice().try_into() {
-        Ok(key) => Ok(Zeroizing::new(key)),
-        Err(_) => Err(KeyError::WrongLength { path: path.to_owned(), len: contents.len() }),
+    Ok(&buffer[..len])
+}
+
+fn secret_key(text: &[u8], path: &Path, tag: &'static str) -> Result<SecretKey, KeyError> {
+    let mut page = SecretPage::new().map_err(|source| read_error(path, source))?;
+    decode(text, path, tag, page.bytes())?;
+    Ok(SecretKey::in_page(page))
+}
+
+fn public_key(text: &[u8], path: &Path, tag: &'static str) -> Result<[u8; KEY_LEN], KeyError> {
+    let mut decoded = [0; TEXT_LEN_MAX];
+    decode(text, path, tag, &mut decoded).copied()
+}
+
+/// Decodes a key into `buffer`, without a copy elsewhere.
+fn decode<'a>(
+    text: &[u8],
+    path: &Path,
+    tag: &'static str,
+    buffer: &'a mut [u8],
+) -> Result<&'a [u8; KEY_LEN], KeyError> {
+    let decoded = pem_rfc7468::decode(text, buffer);
+    let (found, bytes) =
+        decoded.map_err(|error| KeyError::NotPem { path: path.to_owned(), problem: error.to_string() })?;
+    if found != tag {
+        return Err(KeyError::WrongKind { path: path.to_owned(), found: found.to_owned(), expected: tag });
     }
+    bytes.try_into().map_err(|_| KeyError::WrongLength { path: path.to_owned(), len: bytes.len() })
 }
 
 fn open(path: &Path) -> Result<File, KeyError> {
-    File::open(path).map_err(|source| read_error(path, source))
+    file::open(path).map_err(|source| read_error(path, source))
 }
 
-fn read_error(path: &Path, source: io::Error) -> KeyError {
+pub(super) fn read_error(path: &Path, source: io::Error) -> KeyError {
     match source.kind() {
         io::ErrorKind::NotFound => KeyError::Missing(path.to_owned()),
         _ => KeyError::Read { path: path.to_owned(), source },
@@ -335,6 +368,9 @@ fn read_error(path: &Path, source: io::Error) -> KeyError {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use pem::Pem;
 
     /// A node's directory with keys in it.
     fn node_with_keys() -> (tempfile::TempDir, KeyFiles, NodeKeys) {
@@ -390,35 +426,81 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
     #[test]
     fn a_private_file_that_others_can_read_is_refused_with_the_remedy() {
-        for mode in [0o640, 0o604, 0o644, 0o660, 0o666, 0o610] {
+        for mode in [0o604, 0o644, 0o666, 0o601, 0o664] {
             let (_dir, files, _) = node_with_keys();
-            fs::set_permissions(&files.private_sphinx, PermissionsExt::from_mode(mode)).unwrap();
+            set_mode(&files.private_sphinx, mode);
             let message = load_error(&files).to_string();
-            assert!(message.contains(&format!("chmod 600 {}", files.private_sphinx.display())), "{message}");
+            let remedy = format!("chmod 600 {}", files.private_sphinx.display());
+            assert!(message.contains(&remedy) && !message.contains("new keys"), "{message}");
+            assert_eq!(mode_of(&files.private_sphinx), mode);
         }
-        let (_dir, files, _) = node_with_keys();
-        fs::set_permissions(&files.private_sphinx, PermissionsExt::from_mode(0o400)).unwrap();
-        load(&files).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_its_own_that_a_group_can_read_is_closed() {
+        let (_dir, mut files, _) = node_with_keys();
+        for (mode, closed) in [(0o660, 0o600), (0o640, 0o600), (0o440, 0o400), (0o400, 0o400), (0o610, 0o600)] {
+            set_mode(&files.private_identity, mode);
+            files.key_use = KeyUse::Inspect;
+            load(&files).unwrap();
+            assert_eq!(mode_of(&files.private_identity), mode, "who only looks changes nothing");
+            files.key_use = KeyUse::Run;
+            load(&files).unwrap();
+            assert_eq!(mode_of(&files.private_identity), closed);
+        }
     }
 
     #[test]
     fn a_group_may_read_where_it_is_allowed_and_others_never() {
         let (_dir, mut files, _) = node_with_keys();
-        let set = |mode| fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
-        set(0o440);
-        assert!(load_error(&files).to_string().contains("keys.allow_group_read"));
         files.access = PrivateAccess::Group;
-        for mode in [0o400, 0o440, 0o640] {
-            fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
+        for (mode, closed) in [(0o400, 0o400), (0o440, 0o440), (0o640, 0o640), (0o660, 0o640), (0o450, 0o440)] {
+            set_mode(&files.private_identity, mode);
             load(&files).unwrap();
+            assert_eq!(mode_of(&files.private_identity), closed);
         }
-        for mode in [0o444, 0o644, 0o660, 0o450, 0o641] {
-            fs::set_permissions(&files.private_identity, PermissionsExt::from_mode(mode)).unwrap();
+        for mode in [0o444, 0o644, 0o641] {
+            set_mode(&files.private_identity, mode);
             let message = load_error(&files).to_string();
             assert!(message.contains("chmod 600") && !message.contains("allow_group_read"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_directory_in_which_others_can_replace_keys_is_refused_with_the_remedy() {
+        let (dir, files, _) = node_with_keys();
+        let data = dir.path().join("data");
+        for mode in [0o777, 0o2777, 0o702] {
+            set_mode(&data, mode);
+            let message = load_error(&files).to_string();
+            assert!(message.contains(&format!("chmod go-w {}", data.display())), "{message}");
+            let message = create(&data.join("../data")).err().unwrap().to_string();
+            assert!(message.contains("chmod go-w"), "nor are keys made there: {message}");
+        }
+        // As fsGroup leaves it, and as that of a secret is.
+        for mode in [0o2770, 0o1777] {
+            set_mode(&data, mode);
+            load(&files).unwrap();
+        }
+        // A link does not hide where the files are.
+        set_mode(&data, 0o700);
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::rename(&files.private_sphinx, elsewhere.join("key")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.join("key"), &files.private_sphinx).unwrap();
+        load(&files).unwrap();
+        set_mode(&elsewhere, 0o777);
+        assert!(matches!(load_error(&files), KeyError::LooseDir { path, .. } if path.ends_with("elsewhere")));
     }
 
     #[test]
@@ -443,8 +525,10 @@ mod tests {
         assert!(matches!(spoil(b"-----BEGIN ED25519 PUBLIC KEY-----\nAAAA\n"), KeyError::NotPem { .. }));
         assert!(matches!(spoil(&vec![b'a'; 100_000]), KeyError::NotPem { .. }));
         assert!(matches!(spoil(encode(PUBLIC_SPHINX, &[1; 32]).as_bytes()), KeyError::WrongKind { .. }));
-        let short = pem::encode(&Pem::new(PUBLIC_IDENTITY, [1; 31]));
-        assert!(matches!(spoil(short.as_bytes()), KeyError::WrongLength { len: 31, .. }));
+        for len in [31, 33] {
+            let other = pem::encode(&Pem::new(PUBLIC_IDENTITY, vec![1; len]));
+            assert!(matches!(spoil(other.as_bytes()), KeyError::WrongLength { len: found, .. } if found == len));
+        }
         let (_dir, files, _) = node_with_keys();
         fs::remove_file(&files.private_identity).unwrap();
         assert!(matches!(load_error(&files), KeyError::Missing(path) if path == files.private_identity));

@@ -1,6 +1,7 @@
 //! The engine: a batch of packets in, an outcome for each.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -13,7 +14,8 @@ use crate::packet::{DropReason, HEADER_LEN, MIN_PACKET_LEN};
 
 /// Unwraps packets made for one Sphinx key. Each worker has its own; they share the replay filter.
 pub struct Engine {
-    private_key: Zeroizing<[u8; 32]>,
+    /// Shared with the other engines of a node: each copy would be one more that can leak.
+    private_key: Box<dyn Deref<Target = [u8; 32]> + Send + Sync>,
     replay: Option<Arc<ReplayFilter>>,
 }
 
@@ -21,13 +23,16 @@ impl Engine {
     /// An engine that unwraps every copy of a packet alike.
     #[must_use]
     pub fn new(private_key: &[u8; 32]) -> Self {
-        Self { private_key: Zeroizing::new(*private_key), replay: None }
+        Self { private_key: Box::new(Zeroizing::new(*private_key)), replay: None }
     }
 
     /// An engine that drops what the filter has seen before.
     #[must_use]
-    pub fn with_replay_filter(private_key: &[u8; 32], filter: Arc<ReplayFilter>) -> Self {
-        Self { replay: Some(filter), ..Self::new(private_key) }
+    pub fn with_replay_filter(
+        private_key: impl Deref<Target = [u8; 32]> + Send + Sync + 'static,
+        filter: Arc<ReplayFilter>,
+    ) -> Self {
+        Self { private_key: Box::new(private_key), replay: Some(filter) }
     }
 
     /// Unwraps each packet in place and writes its outcome to the same place of `outcomes`.

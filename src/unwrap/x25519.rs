@@ -25,6 +25,18 @@ pub(super) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zero
     (status == 1).then_some(product)
 }
 
+/// `clamp(scalar) · base point`: the public key of a private one, without a copy of that in a key object.
+pub(crate) fn public_of(scalar: &Bytes32) -> Bytes32 {
+    let mut public = [0; 32];
+    #[expect(unsafe_code, reason = "aws-lc-rs makes a key object, which copies the scalar, and can fail")]
+    // SAFETY: both pointers come from references to 32-byte arrays that outlive the call; the function writes 32 bytes
+    // to the first, reads 32 from the second, keeps neither and has no other requirement.
+    unsafe {
+        aws_lc_sys::X25519_public_from_private(public.as_mut_ptr(), scalar.as_ptr());
+    }
+    public
+}
+
 /// `(scalar mod ℓ) · point`, not clamped, for a point of prime order; `None` when `point` has low order.
 ///
 /// X25519 clamps what it is given. The scalar 8·m with m = scalar/8 mod ℓ (or ℓ − m, which has the same

@@ -231,11 +231,15 @@ fn a_read_only_root_with_one_volume_is_enough() {
     // A secret that is mounted for a group, as Kubernetes does it.
     fs::rename(container.node().join("data"), &secret).unwrap();
     fs::remove_dir_all(container.node()).unwrap();
-    for name in ["private_identity.pem", "private_sphinx.pem"] {
-        fs::set_permissions(secret.join(name), PermissionsExt::from_mode(0o440)).unwrap();
-    }
     let keys_dir = ("NYM_MIXNODE_KEYS_DIR", secret.to_str().unwrap());
-    container.start(&[keys_dir]).fails(77, &["chmod 600"]);
+    for (mode, is_refused) in [(0o444, true), (0o440, false)] {
+        for name in ["private_identity.pem", "private_sphinx.pem"] {
+            fs::set_permissions(secret.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        if is_refused {
+            container.start(&[keys_dir]).fails(77, &["chmod 600"]);
+        }
+    }
     let for_its_group = ("NYM_MIXNODE_KEYS_ALLOW_GROUP_READ", "true");
     assert_eq!(identity(&run(&secret, &[keys_dir, for_its_group]).ok()), first);
 

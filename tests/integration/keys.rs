@@ -19,6 +19,7 @@ pub(crate) const KEY_FILES: [&str; 4] =
 pub(crate) fn passphrase(home: &Home, line: &str) -> PathBuf {
     let file = home.0.path().join("passphrase");
     fs::write(&file, line).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     file
 }
 
@@ -185,20 +186,6 @@ fn a_restore_completes_what_is_the_same_and_refuses_what_is_not() {
     let before = home.snapshot();
     keys(&home, "restore", &file).fails(73, &["private_identity.pem exists", "never replaced"]);
     assert_eq!(home.snapshot(), before);
-}
-
-#[test]
-fn group_readable_keys_need_the_switch_and_world_readable_ones_are_never_accepted() {
-    let home = Home::with_node();
-    let file = home.0.path().join("keys.age");
-    passphrase(&home, "correct horse");
-    let key = home.key("private_identity.pem");
-    fs::set_permissions(&key, PermissionsExt::from_mode(0o440)).unwrap();
-    keys(&home, "backup", &file).fails(77, &["chmod 600", "keys.allow_group_read: true"]);
-    home.edit_config("#allow_group_read: false", "allow_group_read: true");
-    keys(&home, "backup", &file).ok();
-    fs::set_permissions(&key, PermissionsExt::from_mode(0o444)).unwrap();
-    home.run(&["run", "--id", "mix"]).fails(77, &["chmod 600", "mode 0444"]);
 }
 
 /// Every way in which the private keys could be written down.

@@ -185,12 +185,8 @@ async fn until(mut reached: impl FnMut() -> bool) {
 
 fn private_keys_below(dir: &Path) -> usize {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| match path.file_name().unwrap().to_str().unwrap() {
-            _ if path.is_dir() => private_keys_below(&path),
-            name => usize::from(name.starts_with("private_") && name.ends_with(".pem")),
-        })
-        .sum()
+    let is_key = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("private_");
+    entries.map(|path| if path.is_dir() { private_keys_below(&path) } else { usize::from(is_key(&path)) }).sum()
 }
 
 /// State and parent of a process, out of `/proc`: the fields behind the name, which may itself contain spaces.

@@ -1,22 +1,31 @@
 //! Where the passphrase of a backup comes from: a file, or the terminal.
+//!
+//! A new passphrase needs some length: a thief of the backup can try passphrases for years. The passphrase of a backup
+//! that exists is taken as it is, or the backup would be lost. A passphrase file that others can read only causes a
+//! warning: docker and Kubernetes mount secrets so, in containers without other users.
 
-use std::fs::File;
+use std::fs::Metadata;
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use age::secrecy::SecretString;
+use age::secrecy::{ExposeSecret, SecretString};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::config::environment;
+use crate::file::open_or_wait;
 
 use super::super::failure::read_exit;
 use super::{Exit, Failure};
 
 const FILE_LEN_MAX: usize = 4096;
+/// Characters of a new passphrase: what has fewer is found within hours, whatever work each try costs.
+const NEW_CHARS_MIN: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PassphraseFlags {
-    /// File whose only line is the passphrase; without it, the terminal is asked
+    /// File whose only line is the passphrase, or a pipe such as /dev/stdin; without it, the terminal is asked
     #[arg(long, value_name = "FILE", env = environment::KEYS_PASSPHRASE_FILE)]
     passphrase_file: Option<PathBuf>,
 }
@@ -25,9 +34,12 @@ impl PassphraseFlags {
     /// A passphrase to encrypt with: a terminal is asked for it twice.
     pub(super) fn read_new(&self) -> Result<SecretString, Failure> {
         if let Some(file) = &self.passphrase_file {
-            return from_file(file);
+            let passphrase = from_file(file)?;
+            require_length(passphrase.expose_secret())?;
+            return Ok(passphrase);
         }
         let passphrase = ask("Passphrase for the backup: ")?;
+        require_length(&passphrase)?;
         let again = ask("The same again: ")?;
         if *passphrase == *again {
             Ok(SecretString::from(passphrase.as_str()))
@@ -43,6 +55,15 @@ impl PassphraseFlags {
             None => Ok(SecretString::from(ask(&format!("Passphrase of {}: ", backup.display()))?.as_str())),
         }
     }
+}
+
+fn require_length(passphrase: &str) -> Result<(), Failure> {
+    let chars = passphrase.chars().count();
+    if chars >= NEW_CHARS_MIN {
+        return Ok(());
+    }
+    let problem = format!("the passphrase is too short: {chars} of at least {NEW_CHARS_MIN} characters");
+    Err(Failure::new(Exit::DATA, problem).with_advice("take some words, such as six of a dice list"))
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
@@ -64,7 +85,10 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 fn from_file(file: &Path) -> Result<SecretString, Failure> {
     // Room for all of it from the start: a buffer that grows leaves its contents behind.
     let mut contents = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
-    let read = File::open(file).and_then(|open| open.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut contents));
+    let read = open_or_wait(file).and_then(|open| {
+        warn_if_open_to_others(file, &open.metadata()?);
+        open.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut contents)
+    });
     let name = file.display();
     read.map_err(|error| {
         Failure::new(read_exit(&error), format_args!("passphrase file {name} cannot be read: {error}"))
@@ -82,10 +106,17 @@ fn from_file(file: &Path) -> Result<SecretString, Failure> {
     }
 }
 
+fn warn_if_open_to_others(file: &Path, metadata: &Metadata) {
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.is_file() && mode & 0o007 != 0 {
+        let (file, mode) = (file.display(), format!("{mode:04o}"));
+        warn!(%file, %mode, "Passphrase file is open to other users: run `chmod 600` on it");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use age::secrecy::ExposeSecret;
 
     fn read(contents: &[u8]) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -106,10 +137,21 @@ mod tests {
             (b"\n", "is empty"),
             (b"a\nb\n", "more than one line"),
             (b"\xff", "UTF-8"),
+            (b"x", "too short: 1 of at least 8"),
+            ("äöüäöüä\n".as_bytes(), "too short: 7 of"),
             (&[b'a'; FILE_LEN_MAX + 1], "longer than"),
         ] {
             let error = read(contents).unwrap_err();
             assert!(error.contains(problem), "{error}");
         }
+    }
+
+    #[test]
+    fn an_old_passphrase_may_be_short_for_its_backup_must_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("passphrase");
+        std::fs::write(&file, "x").unwrap();
+        let flags = PassphraseFlags { passphrase_file: Some(file) };
+        assert_eq!(flags.read_known(Path::new("keys.age")).unwrap().expose_secret(), "x");
     }
 }

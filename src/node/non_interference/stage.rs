@@ -156,7 +156,7 @@ impl Stage {
         let replay = ReplayFilter::new(config.replay.window).unwrap();
         let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, replay);
         let (_control, phase) = phases();
-        let engine = || Engine::with_replay_filter(self.keys.sphinx.private(), Arc::clone(&shared.replay));
+        let engine = || Engine::with_replay_filter(self.keys.sphinx.secret().clone(), Arc::clone(&shared.replay));
         let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
         let traces = PerPacket::new();
         let is_leaking = leak == Leak::PerPacket;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::Temporality;
@@ -19,6 +19,10 @@ use url::Url;
 
 use super::super::losses::Signal;
 use crate::config::{ConfigError, OtlpProtocol, TelemetryConfig, redacted};
+use crate::file;
+
+/// Longest file of certificates or keys: the bundle of all public authorities has a quarter of it.
+const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// The attribute of the resource of a node that traces single packets.
 pub(super) const UNSAFE: &str = "mixnode.telemetry.unsafe";
@@ -290,7 +294,7 @@ impl Reader {
 
     fn file_of_signal(&mut self, signal: Signal, what: &str) -> Option<Vec<u8>> {
         let (name, path) = self.of_signal(signal, what)?;
-        match fs::read(&path) {
+        match file::read(Path::new(&path), PEM_BYTES_MAX) {
             Ok(pem) if pem.windows(11).any(|part| part == b"-----BEGIN ") => Some(pem),
             Ok(_) => self.refuse(&name, format_args!("{path} is not a PEM file")),
             Err(error) => self.refuse(&name, format_args!("{path} cannot be read: {error}")),

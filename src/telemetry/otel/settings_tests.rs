@@ -1,5 +1,7 @@
 //! What the standard variables say, and what is said about them.
 
+use std::fs;
+
 use super::*;
 
 fn parse(variables: &[(&str, &str)]) -> Result<Option<Settings>, Vec<String>> {

@@ -1,0 +1,173 @@
+//! Files that are none: what waits for a writer, or has no end, holds no start up.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::{Home, Outcome};
+use crate::keys::passphrase;
+use crate::program::{PROGRAM, pause};
+use crate::support::PATIENCE;
+
+fn program(home: &Home, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env("HOME", home.0.path()).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The end of a program, which must come by itself.
+fn end(command: &mut Command) -> Outcome {
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("{command:?} hangs");
+        }
+        pause(Duration::from_millis(20));
+    }
+    outcome_of(child)
+}
+
+fn outcome_of(child: Child) -> Outcome {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn make_pipe(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+/// Puts a pipe in the place of a file.
+fn replace_by_pipe(path: &Path) {
+    fs::remove_file(path).unwrap();
+    make_pipe(path);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_the_node_is_named() {
+    let files: [fn(&Home) -> PathBuf; 6] = [
+        Home::config,
+        |home| home.key("private_identity.pem"),
+        |home| home.key("public_identity.pem"),
+        |home| home.key("private_sphinx.pem"),
+        |home| home.key("public_sphinx.pem"),
+        |home| home.0.path().join("nothing"),
+    ];
+    for file in &files[..5] {
+        let home = Home::with_node();
+        let path = file(&home);
+        replace_by_pipe(&path);
+        let said = end(&mut program(&home, &["run", "--id", "mix", "--supervised"]));
+        said.fails(74, &[path.to_str().unwrap(), "it is a pipe, not a regular file"]);
+        assert!(end(&mut program(&home, &["doctor", "--id", "mix"])).code > 0);
+    }
+}
+
+#[test]
+fn devices_sockets_and_directories_are_named_too() {
+    let home = Home::with_node();
+    let key = home.key("private_sphinx.pem");
+    fs::remove_file(&key).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &key).unwrap();
+    end(&mut program(&home, &["run", "--id", "mix"])).fails(74, &["private_sphinx.pem", "it is a device"]);
+    fs::remove_file(&key).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&key).unwrap();
+    end(&mut program(&home, &["run", "--id", "mix"])).fails(74, &["private_sphinx.pem", "it is a socket"]);
+    fs::remove_file(&key).unwrap();
+    fs::create_dir(&key).unwrap();
+    end(&mut program(&home, &["run", "--id", "mix"])).fails(74, &["private_sphinx.pem", "it is a directory"]);
+}
+
+#[test]
+fn a_pipe_that_a_variable_names_is_no_file() {
+    let home = Home::with_node();
+    let pipe = home.0.path().join("pipe");
+    make_pipe(&pipe);
+    for (variable, code) in [("NYM_MIXNODE_DIRECTORY_URL_FILE", 78), ("OTEL_EXPORTER_OTLP_CERTIFICATE", 78)] {
+        let mut command = program(&home, &["run", "--id", "mix", "--supervised"]);
+        command.env(variable, &pipe).env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9");
+        let said = end(&mut command);
+        assert_eq!(said.code, code, "{variable}: {}", said.stderr);
+        assert!(said.stderr.contains(variable) && said.stderr.contains("it is a pipe"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_list_of_nodes_that_is_a_pipe_is_left_out() {
+    let home = Home::with_node();
+    make_pipe(&home.node().join("data/topology.json"));
+    let said = end(&mut program(&home, &["run", "--id", "mix", "--supervised"])).ok();
+    assert!(said.stderr.contains("topology.json") && said.stderr.contains("it is a pipe"), "{}", said.stderr);
+}
+
+#[test]
+fn a_leftover_that_is_a_pipe_holds_nothing_up() {
+    let home = Home::with_node();
+    make_pipe(&home.node().join(".mix.1.moving"));
+    assert!(end(&mut program(&home, &["run", "--id", "mix", "--supervised"])).code > 0);
+}
+
+#[test]
+fn a_passphrase_and_a_backup_come_through_pipes_and_a_signal_ends_the_wait() {
+    let home = Home::with_node();
+    let backup = home.0.path().join("keys.age");
+    let backup_name = backup.to_str().unwrap();
+    let save = ["keys", "backup", backup_name, "--id", "mix", "--passphrase-file", "/dev/stdin"];
+    let mut child = program(&home, &save).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"correct horse\n").unwrap();
+    outcome_of(child).ok();
+
+    let whole = fs::read(home.key("private_sphinx.pem")).unwrap();
+    fs::remove_dir_all(home.node().join("data")).unwrap();
+    let passphrase = passphrase(&home, "correct horse");
+    let restore = ["keys", "restore", "/dev/stdin", "--id", "mix", "--passphrase-file", passphrase.to_str().unwrap()];
+    let mut child = program(&home, &restore).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&fs::read(&backup).unwrap()).unwrap();
+    outcome_of(child).ok();
+    assert_eq!(fs::read(home.key("private_sphinx.pem")).unwrap(), whole);
+
+    // Nobody ever writes to this one.
+    let pipe = home.0.path().join("pipe");
+    make_pipe(&pipe);
+    let other = home.0.path().join("other.age");
+    let wait = ["keys", "backup", other.to_str().unwrap(), "--id", "mix", "--passphrase-file", pipe.to_str().unwrap()];
+    let mut child = program(&home, &wait).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let opening = || fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
+    while !opening().contains("fifo") && !opening().contains("wait_for_partner") && Instant::now() < deadline {
+        pause(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_passphrase_is_long_enough_and_a_file_that_others_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::with_node();
+    let backup = home.0.path().join("keys.age");
+    let save = |line: &str, mode: u32| {
+        let file = passphrase(&home, line);
+        fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let name = file.to_str().unwrap();
+        end(&mut program(
+            &home,
+            &["keys", "backup", backup.to_str().unwrap(), "--id", "mix", "--passphrase-file", name],
+        ))
+    };
+    save("x\n", 0o600).fails(65, &["too short: 1 of at least 8 characters"]);
+    assert!(!backup.exists());
+    let said = save("correct horse\n", 0o644).ok().stderr;
+    assert!(said.contains("WARN") && said.contains("mode=0644") && said.contains("chmod 600"), "{said}");
+    fs::remove_file(&backup).unwrap();
+    assert_eq!(save("correct horse\n", 0o600).ok().stderr, "");
+}
