@@ -48,6 +48,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::api::{MixMetric, MixRegistration, Topology};
+use crate::config::is_retired;
 
 pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
@@ -88,7 +89,7 @@ pub enum DirectoryError {
         reason: String,
     },
     /// No answer: the name does not resolve, nothing listens, TLS failed, or the time is up. Worth a retry.
-    #[error("cannot {action} at {url}: {reason}; check the network and that the directory runs")]
+    #[error("cannot {action} at {url}: {reason}; {}", advice(.url))]
     Unreachable {
         /// What was asked.
         action: &'static str,
@@ -161,6 +162,15 @@ pub enum DirectoryError {
         /// Where the other node answers.
         address: SocketAddr,
     },
+}
+
+/// What to do about a directory that does not answer.
+fn advice(url: &str) -> &'static str {
+    if url.parse().is_ok_and(|url| is_retired(&url)) {
+        "the public Nym 0.9 network is gone: set directory.url (--validator) to a directory of your own"
+    } else {
+        "check the network and that the directory runs"
+    }
 }
 
 impl DirectoryError {

@@ -92,24 +92,29 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 
 /// What the operator does now; without a directory, that comes first.
 fn say_next(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
-    if is_retired(&config.directory.url) {
-        say(io::stdout(), format_args!("\n{}", retired_network(home, node, config)))?;
-    }
+    say_if_retired(home, node, config)?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
 }
 
-fn retired_network(home: &NodeHome, node: &NodeFlags, config: &Config) -> String {
-    format!(
+/// Explains to the operator of a node whose directory does not exist any more what to do about it.
+pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
+    let DirectoryConfig { url, metrics_url, .. } = &config.directory;
+    if !is_retired(url) {
+        return Ok(());
+    }
+    let metrics = if metrics_url == url { "" } else { " (and remove directory.metrics_url)" };
+    let text = format!(
         "The public Nym 0.9 network is gone, and with it the directory of this node,\n\
          {directory}. Start a directory of your own with\n\
-         `nym-mixnode registry --listen 0.0.0.0:8081`, then set its URL as directory.url in\n\
+         `nym-mixnode registry --listen 0.0.0.0:8081`, then set its URL as directory.url{metrics} in\n\
          {file}\n\
          or for one run with `nym-mixnode run {node} --validator http://ADDRESS:8081`.\n\
          The node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.",
-        directory = without_last_slash(&config.directory.url),
+        directory = without_last_slash(url),
         file = home.config_file().display(),
         layer = config.node.layer,
-    )
+    );
+    say(io::stdout(), format_args!("\n{text}"))
 }
 
 /// An earlier `init` was cut off when all had been made and only had to be put in its place.

@@ -20,7 +20,7 @@ use crate::keys::store::{self, KeyError, KeyFiles};
 
 use super::flags::{NodeFlags, naming};
 use super::output::say;
-use super::{Exit, Failure, load};
+use super::{Exit, Failure, init, load};
 
 /// Upgrade a mixnode of release 0.8.1, 0.9.0, 0.9.1 or 0.9.2 in place
 ///
@@ -111,6 +111,7 @@ fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     config::create_file(&home.config_file(), &migration.values)?;
     tell(format_args!("Saved configuration file to {}", home.config_file().display()))?;
     keep_backup(toml, older.release)?;
+    init::say_if_retired(home, &args.node, &config)?;
     tell(format_args!("Mixnode {} is upgraded. Start it with: nym-mixnode run {}", args.node.id, args.node))
 }
 

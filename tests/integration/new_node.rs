@@ -122,6 +122,11 @@ async fn run_by_the_manual_warns_that_the_public_network_is_gone() {
     assert!(lines[warning].contains(" WARN ") && lines[warning].contains("nym-mixnode registry"), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains("should now be able to receive mix traffic")), "{lines:#?}");
 
+    let retries = lines.last().unwrap();
+    assert!(retries.contains("network is gone: set directory.url (--validator)"), "{retries}");
+    let said = outcome(&mut alone(&home, &["unregister", "--id", "mix"]));
+    assert!(said.code == 69 && said.stdout.contains("the public Nym 0.9 network is gone"), "{}", said.stdout);
+
     // The banner is the first thing, and the addresses come before the log.
     let first = lines.iter().find(|line| !line.is_empty()).unwrap();
     assert_eq!(first, "      _ __  _   _ _ __ ___", "{lines:#?}");

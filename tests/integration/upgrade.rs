@@ -103,6 +103,9 @@ fn the_values_of_0_8_1_and_a_new_identity() {
     assert_eq!(config.forward.backoff_max.as_secs(), 300);
     assert_eq!(mode(&home.key("private_identity.pem")), 0o600);
     assert!(said.contains("Saved a new identity keypair"), "{said}");
+    // It keeps the directory that it had, and that is no more.
+    assert!(said.contains("The public Nym 0.9 network is gone"), "{said}");
+    assert!(said.contains("directory.url (and remove directory.metrics_url) in"), "{said}");
     assert!(said.contains("debug.presence_sending_delay = \"1500\" is dropped: "), "{said}");
     let shown = home.run(&["keys", "show", "--id", "mix"]).ok().stdout;
     let identity = said.lines().find(|line| line.starts_with("Identity key: ")).unwrap();
