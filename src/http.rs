@@ -1,40 +1,54 @@
 //! Serving HTTP: how many connections there are, how long each may take, and how they end.
 
+mod activity;
+mod host;
+mod places;
+
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::api::Refusal;
 use crate::backoff::Backoff;
-use crate::listener::{ConnectionLimits, Permit};
 use crate::socket;
+use activity::{Activity, Watched};
+use places::Places;
+
+pub(crate) use host::HostNames;
+pub(crate) use places::PlaceLimits;
 
 /// A request's head is no longer than this.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// What the kernel keeps of an answer that its client does not read.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
 /// What a server grants its clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at one time, over all addresses; more wait in the kernel's queue.
-    pub(crate) connections_max: usize,
-    /// Of these, what one IPv4 address or one IPv6 /64 may have; more are closed as soon as they are accepted, for in
-    /// the queue they would be in the way of everybody else.
-    pub(crate) connections_per_place_max: usize,
+    /// Connections at one time.
+    pub(crate) places: PlaceLimits,
     /// A request's head must be whole within this; an idle connection is closed after it, too.
     pub(crate) head_timeout: Duration,
+    /// A client that reads nothing of an answer for this long is cut off.
+    pub(crate) write_timeout: Duration,
     /// A connection is asked to end after this, so that none can hold its place for ever.
     pub(crate) lifetime: Duration,
     /// What an ending connection has left to finish its request.
@@ -58,13 +72,14 @@ pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     limits: Limits,
+    names: HostNames,
 }
 
 impl Server {
     /// Binds all of these addresses, or none; `[::]` is [what it is everywhere](socket::listen_beside). Needs a Tokio
     /// runtime.
     pub(crate) fn bind(addresses: &[SocketAddr], limits: Limits) -> Result<Self, ListenError> {
-        let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits };
+        let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits, names: HostNames::default() };
         for &address in addresses {
             let listening = socket::listen_beside(address, addresses);
             let listener = listening.and_then(|listener| listener.map(TcpListener::from_std).transpose());
@@ -75,6 +90,11 @@ impl Server {
         Ok(server)
     }
 
+    /// With names under which it may be asked over loopback, beside addresses and `localhost`.
+    pub(crate) fn with_names(self, names: HostNames) -> Self {
+        Self { names, ..self }
+    }
+
     pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -82,11 +102,11 @@ impl Server {
     /// Serves until `stop` completes and the last request has been answered or given up.
     pub(crate) async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let places = Places::new(&self.limits);
+        let service = Service { router, limits: self.limits, names: Arc::new(self.names), stopped };
+        let places = Places::new(self.limits.places);
         let mut listeners = JoinSet::new();
         for listener in self.listeners {
-            let service = Service { router: router.clone(), limits: self.limits, stopped: stopped.clone() };
-            listeners.spawn(accept(listener, service, places.clone()));
+            listeners.spawn(accept(listener, service.clone(), Arc::clone(&places)));
         }
         stop.await;
         stopping.send_replace(true);
@@ -99,43 +119,12 @@ impl Server {
 struct Service {
     router: Router,
     limits: Limits,
+    names: Arc<HostNames>,
     stopped: watch::Receiver<bool>,
 }
 
-/// The right to be connected, over all listeners.
-#[derive(Debug, Clone)]
-struct Places {
-    free: Arc<Semaphore>,
-    shares: Arc<ConnectionLimits>,
-}
-
-impl Places {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(limits.connections_max)),
-            shares: ConnectionLimits::new(limits.connections_max, limits.connections_per_place_max),
-        }
-    }
-
-    /// The next connection, once there is room for one; without a share when its address has had its own.
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, IpAddr, Option<Place>)> {
-        let free = Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        let ip = peer.ip().to_canonical();
-        let place = self.shares.admit(ip).map(|share| Place { _share: share, _free: free });
-        Ok((stream, ip, place))
-    }
-}
-
-/// One connection's place, given back when dropped: the share first, so that who finds a place free finds it counted.
-#[derive(Debug)]
-struct Place {
-    _share: Permit,
-    _free: OwnedSemaphorePermit,
-}
-
 /// Accepts until it is told to stop, then waits for its connections.
-async fn accept(listener: TcpListener, service: Service, places: Places) {
+async fn accept(listener: TcpListener, service: Service, places: Arc<Places>) {
     let mut stopped = service.stopped.clone();
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::for_accepting();
@@ -143,11 +132,12 @@ async fn accept(listener: TcpListener, service: Service, places: Places) {
         tokio::select! {
             () = until_stopped(&mut stopped) => break,
             Some(_) = connections.join_next() => {}
-            accepted = places.accept(&listener) => match accepted {
-                Ok((_, _, None)) => debug!("connection refused: its address has all that one may have"),
-                Ok((stream, peer, Some(place))) => {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
                     backoff.reset();
-                    let connection = serve_connection(stream, peer, service.clone());
+                    let (peer, activity) = (peer.ip().to_canonical(), Activity::new());
+                    let place = places.admit(peer, &activity);
+                    let connection = serve_connection(Watched { stream, activity }, peer, service.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -164,13 +154,16 @@ async fn accept(listener: TcpListener, service: Service, places: Places) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_connection(stream: TcpStream, peer: IpAddr, service: Service) {
-    let Service { router, limits, mut stopped } = service;
-    let peer = Peer(peer);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+async fn serve_connection(stream: Watched<TcpStream>, peer: IpAddr, service: Service) {
+    let Service { router, limits, names, mut stopped } = service;
+    // Without it, the kernel keeps megabytes for each client that does not read.
+    socket2::SockRef::from(&stream.stream).set_send_buffer_size(SEND_BUFFER_BYTES).ok();
+    let is_loopback = stream.stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let service = service_fn(move |request| {
+        let names = is_loopback.then(|| Arc::clone(&names));
+        answer(router.clone(), request, peer, names)
     });
+    let activity = Arc::clone(&stream.activity);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -184,6 +177,7 @@ async fn serve_connection(stream: TcpStream, peer: IpAddr, service: Service) {
             }
             return;
         }
+        reason = activity.ended(limits.write_timeout) => return debug!(reason, "connection closed"),
         () = until_stopped(&mut stopped) => {}
         () = sleep(limits.lifetime) => {}
     }
@@ -193,63 +187,32 @@ async fn serve_connection(stream: TcpStream, peer: IpAddr, service: Service) {
     }
 }
 
+/// Answers one request; one that came over loopback must have been meant for one of these names.
+async fn answer(
+    router: Router,
+    mut request: hyper::Request<Incoming>,
+    peer: IpAddr,
+    names: Option<Arc<HostNames>>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(Peer(peer));
+    let (parts, body) = request.into_parts();
+    if names.is_some_and(|names| !names.allow(&parts)) {
+        return Ok(misdirected());
+    }
+    router.oneshot(hyper::Request::from_parts(parts, body)).await
+}
+
+/// The refusal of a request whose `Host` is another server's name.
+pub(crate) fn misdirected() -> Response {
+    let error = "this server has another name; ask it by its address, or name it with its setting for host names";
+    (StatusCode::MISDIRECTED_REQUEST, Json(Refusal { error: error.to_owned() })).into_response()
+}
+
 /// Completes when the server stops, or is gone.
 async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stopped| *stopped).await.ok();
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpSocket;
-
-    const PATIENCE: Duration = Duration::from_mins(1);
-    const LIMITS: Limits = Limits {
-        connections_max: 8,
-        connections_per_place_max: 3,
-        head_timeout: Duration::from_hours(1),
-        lifetime: Duration::from_hours(1),
-        grace: Duration::from_secs(1),
-    };
-
-    async fn connect(from: &str, to: SocketAddr) -> TcpStream {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(from.parse().unwrap()).unwrap();
-        socket.connect(to).await.unwrap()
-    }
-
-    /// What comes back for a whole request until the connection ends: nothing from a server that refuses it.
-    async fn ask(from: &str, to: SocketAddr) -> String {
-        let mut connection = connect(from, to).await;
-        // A refused connection may be gone already.
-        drop(connection.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await);
-        let mut reply = Vec::new();
-        drop(timeout(PATIENCE, connection.read_to_end(&mut reply)).await.unwrap());
-        String::from_utf8(reply).unwrap()
-    }
-
-    #[tokio::test]
-    async fn who_holds_all_places_of_one_address_keeps_out_nobody_else() {
-        const HOLDER: &str = "127.0.0.2:0";
-        const OTHER: &str = "127.0.0.1:0";
-        let server = Server::bind(&[OTHER.parse().unwrap()], LIMITS).unwrap();
-        let address = server.local_addrs()[0];
-        let router = Router::new().route("/", get(|| async { "here" }));
-        let serving = tokio::spawn(server.serve(router, std::future::pending()));
-        let mut held = Vec::new();
-        for _ in 0..LIMITS.connections_per_place_max {
-            held.push(connect(HOLDER, address).await);
-        }
-        // Taken in the order in which they came; more of them than there are places in all.
-        for _ in 0..2 * LIMITS.connections_max {
-            assert_eq!(ask(HOLDER, address).await, "", "refused at once, not left waiting in the queue");
-            assert!(ask(OTHER, address).await.ends_with("here"));
-        }
-        held.clear();
-        let answered = async { while !ask(HOLDER, address).await.ends_with("here") {} };
-        timeout(PATIENCE, answered).await.expect("the places come back");
-        serving.abort();
-    }
-}
+#[path = "http/tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ mod http;
 mod names;
 mod secret;
 mod socket;
+mod text;
 
 pub mod limits;
 

@@ -68,6 +68,8 @@ pub enum NotPublic {
     UniqueLocal,
     /// Made for examples.
     Documentation,
+    /// Made for measurements between two machines.
+    Benchmarking,
     /// Many machines at once.
     Multicast,
     /// Reserved for another purpose.
@@ -93,6 +95,7 @@ impl NotPublic {
             _ if ip.is_link_local() => Self::LinkLocal,
             _ if ip.is_documentation() => Self::Documentation,
             [100, 64..=127, ..] => Self::Shared,
+            [198, 18 | 19, ..] => Self::Benchmarking,
             _ => Self::Reserved,
         }
     }
@@ -123,6 +126,7 @@ impl fmt::Display for NotPublic {
             Self::Shared => "an address behind a provider's address translation (CGNAT)",
             Self::UniqueLocal => "a private address (unique local)",
             Self::Documentation => "an address for documentation",
+            Self::Benchmarking => "an address for benchmarks",
             Self::Multicast => "a multicast address",
             Self::Reserved => "a reserved address",
         })
@@ -220,6 +224,7 @@ mod tests {
             ("fd00:ec2::254", NotPublic::UniqueLocal),
             ("192.0.2.1", NotPublic::Documentation),
             ("2001:db8::1", NotPublic::Documentation),
+            ("198.18.0.1", NotPublic::Benchmarking),
             ("224.0.0.1", NotPublic::Multicast),
             ("ff02::1", NotPublic::Multicast),
             ("240.0.0.1", NotPublic::Reserved),

@@ -16,6 +16,7 @@ use crate::keys::archive::ArchiveError;
 use crate::limits::LimitError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
+use crate::text::is_hidden;
 
 /// An exit code: one of sysexits, 1 for a node that is not as it should be, or that of a process that a signal stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,7 @@ fn one_line(message: impl fmt::Display) -> String {
         match c {
             '\n' | '\r' | '\t' => line.push(' '),
             // An operator's terminal obeys no file and no server.
-            c if c.is_control() => line.extend(c.escape_default()),
+            c if is_hidden(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }
     }

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::home::NodeId;
 use super::{ForwardPolicy, OtlpProtocol};
+use crate::text::hidden_in;
 
 const TEXT_CHARS_MAX: usize = 128;
 
@@ -25,7 +26,7 @@ pub(super) fn id(text: &str) -> Option<NodeId> {
 }
 
 pub(super) fn text(text: &str) -> Option<String> {
-    let fits = text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control);
+    let fits = text.chars().count() <= TEXT_CHARS_MAX && hidden_in(text).is_none();
     fits.then(|| text.to_owned())
 }
 

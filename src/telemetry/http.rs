@@ -20,15 +20,15 @@ use super::exposition::{self, Format};
 use super::readings::Reading;
 use super::window::Packets;
 use crate::address::ToldAddress;
-use crate::http::{Limits, ListenError, Server};
+use crate::http::{Limits, ListenError, PlaceLimits, Server};
 
 /// An operator, an orchestrator and a collector or two.
 const LIMITS: Limits = Limits {
-    connections_max: 64,
     // More than a browser, a collector and a health check on one machine open together, and few enough that whoever
     // else reaches the port leaves room for the orchestrator's probe, on which the node's life depends.
-    connections_per_place_max: 16,
+    places: PlaceLimits { total: 64, per_network: 32, per_subscriber: 16 },
     head_timeout: Duration::from_secs(5),
+    write_timeout: Duration::from_secs(5),
     lifetime: Duration::from_secs(60),
     grace: Duration::from_secs(1),
 };
@@ -135,12 +135,25 @@ pub struct DirectoryStatus {
 /// The topology, as far as anybody may know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopologyStatus {
-    /// Mixnodes in it.
+    /// Mixnodes in it with an address that packets may be sent to.
     pub mixes: usize,
-    /// Gateways in it.
+    /// Gateways in it with such an address.
     pub gateways: usize,
+    /// Nodes in it without one.
+    pub skipped: usize,
+    /// Some of these.
+    pub skipped_nodes: Vec<SkippedNode>,
     /// Seconds since it was fetched; none for the one that an earlier run had kept.
     pub age_s: Option<u64>,
+}
+
+/// A listed node that packets cannot be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SkippedNode {
+    /// As listed.
+    pub identity: String,
+    /// Why: its host, and what is wrong with it.
+    pub reason: String,
 }
 
 /// What the node may take.

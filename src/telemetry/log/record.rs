@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::text::is_hidden;
+
 /// A line is cut here: what others send, such as a directory's error, may be long.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
@@ -114,7 +116,7 @@ impl Visit for Record {
 /// Appends a text that stays on its line and moves no cursor, whoever wrote it.
 fn push_printable(line: &mut String, text: &str) {
     for character in text.chars() {
-        if character.is_control() {
+        if is_hidden(character) {
             line.extend(character.escape_default());
         } else {
             line.push(character);

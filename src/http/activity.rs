@@ -1,0 +1,126 @@
+//! What a connection does: when it last moved bytes, whether its client reads, and whether it has to end.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// How often a connection that waits for its client is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Shared by a connection and its server.
+#[derive(Debug)]
+pub(super) struct Activity {
+    started: Instant,
+    /// Milliseconds since the start, so that the order of connections needs no lock.
+    last_progress_ms: AtomicU64,
+    /// The client has not taken what was written to it.
+    is_write_pending: AtomicBool,
+    is_closed: AtomicBool,
+    closed: Notify,
+}
+
+impl Activity {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            last_progress_ms: AtomicU64::new(0),
+            is_write_pending: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            closed: Notify::new(),
+        })
+    }
+
+    pub(super) fn last_progress(&self) -> Instant {
+        self.started + Duration::from_millis(self.last_progress_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn progressed(&self) {
+        let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_progress_ms.store(since_start, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to end at once.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.closed.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Completes when the connection has to end: it was asked to, or its client has read nothing for this long.
+    pub(super) async fn ended(&self, write_timeout: Duration) -> &'static str {
+        loop {
+            tokio::select! {
+                () = self.closed.notified() => return "its place was needed",
+                () = sleep(LOOK_EVERY) => {
+                    let is_pending = self.is_write_pending.load(Ordering::Relaxed);
+                    if is_pending && self.last_progress().elapsed() >= write_timeout {
+                        return "its client does not read";
+                    }
+                }
+            }
+        }
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_write_pending.store(result.is_pending(), Ordering::Relaxed);
+        if matches!(result, Poll::Ready(Ok(_))) {
+            self.progressed();
+        }
+        result
+    }
+}
+
+/// A stream that keeps record of its activity.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    pub(super) stream: S,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        self.activity.progressed();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.activity.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.activity.wrote(result)
+    }
+
+    // Without it, hyper copies each body to its own buffer.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
