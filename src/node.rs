@@ -1,6 +1,8 @@
 //! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
 
 mod crew;
+mod host_names;
+mod listed;
 #[cfg(test)]
 mod non_interference;
 mod operator;
@@ -12,7 +14,7 @@ mod worker;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 use url::Url;
 
-use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, interface_addresses, watch};
+use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, Reach, interface_addresses, watch};
 use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use crate::config::{Config, ForwardPolicy, is_retired, redacted};
 use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
@@ -206,6 +208,7 @@ pub async fn run(
             problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             never = finished => match never {},
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
+            never = shared.listed.follow_names(|next_hops| shared.allow_listed(next_hops)) => match never {},
             never = watch(announce, &announcing, &shared.announce_changes, detect, |addresses| {
                 shared.refuse_own(&config, addresses);
                 heartbeat.change_registration(|registration| announce_at(registration, addresses));
@@ -279,7 +282,8 @@ impl Node {
         };
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(rule(config.forward.policy));
-        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, replay_filter(config)?);
+        let reach = Reach::new(config.announce.detection.allow_private, listen_ips(config));
+        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, replay_filter(config)?);
         let announced = config.announce.addresses.iter().map(|announced| announced.address);
         shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
@@ -335,6 +339,10 @@ impl Node {
 
 fn bind_all(addresses: &[BindAddr]) -> Result<Vec<std::net::TcpListener>, BindError> {
     addresses.iter().filter_map(|address| listener::bind(*address, addresses).transpose()).collect()
+}
+
+fn listen_ips(config: &Config) -> impl Iterator<Item = IpAddr> {
+    config.listen.bind_addresses().into_iter().map(|address| address.get().ip())
 }
 
 fn rule(policy: ForwardPolicy) -> Rule {
@@ -409,22 +417,15 @@ fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings
     }
 }
 
-fn next_hops(topology: &Topology) -> NextHops {
-    let mut listed = NextHops::default();
-    for mix in &topology.mix_nodes {
-        mix.announced_addresses().into_iter().for_each(|at| listed.add(at, &mix.registration.version));
-    }
-    for gateway in &topology.gateways {
-        gateway.announced_addresses().into_iter().for_each(|at| listed.add(at, &gateway.registration.version));
-    }
-    listed
-}
-
 impl Shared {
     /// Allows the addresses of a topology as next hops, and no others.
     fn allow(&self, topology: &Topology) {
-        self.policy.set_topology(next_hops(topology));
-        self.descriptors.check(topology.announced_addresses().count());
+        self.allow_listed(self.listed.take(topology));
+    }
+
+    fn allow_listed(&self, next_hops: NextHops) {
+        self.descriptors.check(next_hops.len());
+        self.policy.set_topology(next_hops);
     }
 
     /// Refuses the addresses of this node as next hops, where every public address is one.

@@ -32,6 +32,23 @@ impl NextHops {
         let framing = Framing::of_version(version);
         self.0.entry(address).and_modify(|listed| *listed = framing.min(*listed)).or_insert(framing);
     }
+
+    /// How many addresses there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no address.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The addresses, in no order.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.keys().copied()
+    }
 }
 
 /// Decides for each packet, before anything is connected. Shared by all workers.

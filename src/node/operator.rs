@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use super::listed::Usable;
 use super::state::Shared;
 use crate::address::{Announcing, ToldAddress};
 use crate::api::PROTOCOL_VERSION;
@@ -21,8 +22,8 @@ use crate::keys::NodeKeys;
 use crate::limits::Remedy;
 use crate::systemd::{Notice, ServiceManager};
 use crate::telemetry::http::{
-    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, Status, Subject,
-    TopologyStatus,
+    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, SkippedNode, Status,
+    Subject, TopologyStatus,
 };
 use crate::telemetry::instruments as i;
 use crate::telemetry::log::lost_lines;
@@ -234,8 +235,13 @@ impl View {
         ];
         all.extend(descriptors_max().map(|limit| Reading::whole(&i::PROCESS_MAX_FDS, limit)));
         if let Some(facts) = self.heartbeat.topology() {
-            all.push(Reading::whole(&i::TOPOLOGY_NODES, facts.mixes as u64).with("kind", "mix"));
-            all.push(Reading::whole(&i::TOPOLOGY_NODES, facts.gateways as u64).with("kind", "gateway"));
+            let usable = self.shared.listed.usable();
+            all.push(Reading::whole(&i::TOPOLOGY_NODES, usable.mixes as u64).with("kind", "mix"));
+            all.push(Reading::whole(&i::TOPOLOGY_NODES, usable.gateways as u64).with("kind", "gateway"));
+            for reason in i::SKIPPED {
+                let skipped = usable.skipped.get(*reason).copied().unwrap_or_default();
+                all.push(Reading::whole(&i::TOPOLOGY_SKIPPED, skipped as u64).with("reason", *reason));
+            }
             all.extend(facts.fetched_at.map(|at| Reading::time(&i::TOPOLOGY_AGE, at.elapsed())));
         }
         all
@@ -286,7 +292,14 @@ impl View {
     fn topology(&self) -> Option<TopologyStatus> {
         let facts = self.heartbeat.topology()?;
         let age_s = facts.fetched_at.map(|at| at.elapsed().as_secs());
-        Some(TopologyStatus { mixes: facts.mixes, gateways: facts.gateways, age_s })
+        let usable = self.shared.listed.usable();
+        Some(TopologyStatus {
+            mixes: usable.mixes,
+            gateways: usable.gateways,
+            skipped: usable.skipped.values().sum(),
+            skipped_nodes: usable.named.clone(),
+            age_s,
+        })
     }
 }
 
@@ -313,7 +326,7 @@ impl Subject for View {
             });
         }
         if self.shared.policy.rule() == Rule::Topology && self.shared.policy.listed() == 0 {
-            return Err(problem(Reason::NoTopology, "no next hop is known yet: the directory has listed no node"));
+            return Err(problem(Reason::NoTopology, no_next_hop(&self.shared.listed.usable())));
         }
         Ok(())
     }
@@ -352,6 +365,17 @@ impl Subject for View {
         all.extend(readings::of_losses(&self.losses));
         all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));
         all
+    }
+}
+
+fn no_next_hop(usable: &Usable) -> String {
+    let skipped: usize = usable.skipped.values().sum();
+    match usable.named.first() {
+        None => "no next hop is known yet: the directory has listed no node".to_owned(),
+        Some(SkippedNode { identity, reason }) => format!(
+            "no next hop is known: the directory lists {skipped} nodes, and none with an address that packets may be \
+             sent to, such as {identity}: {reason}"
+        ),
     }
 }
 

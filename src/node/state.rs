@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
+use super::listed::ListedNodes;
 use super::pulse::Pulses;
+use crate::address::Reach;
 use crate::forwarder::{self, Policy};
 use crate::limits::DescriptorWatch;
 use crate::listener::{self, ConnectionLimits};
@@ -29,6 +31,7 @@ pub(super) struct Shared {
     pub(super) drops: Arc<DropCounters>,
     pub(super) pools: Vec<PoolGauge>,
     pub(super) policy: Policy,
+    pub(super) listed: ListedNodes,
     pub(super) replay: Arc<ReplayFilter>,
     pub(super) pulses: Pulses,
     pub(super) descriptors: DescriptorWatch,
@@ -84,6 +87,7 @@ impl Shared {
         memory_bytes: usize,
         limits: Arc<ConnectionLimits>,
         policy: Policy,
+        reach: Reach,
         replay: ReplayFilter,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -94,6 +98,7 @@ impl Shared {
             drops: Arc::default(),
             pools: (0..workers).map(|_| PoolGauge::default()).collect(),
             policy,
+            listed: ListedNodes::new(reach),
             replay: Arc::new(replay),
             pulses: Pulses::new(workers),
             descriptors: DescriptorWatch::default(),

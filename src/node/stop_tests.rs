@@ -11,7 +11,7 @@ type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 fn node_of(works: Vec<Work>) -> (Node, crate::shutdown::PhaseSignal) {
     let replay = ReplayFilter::new(ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 }).unwrap();
     let limits = ConnectionLimits::new(8, 8);
-    let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), replay);
+    let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), replay);
     let (control, phase) = phases();
     let crew = Crew::start(works).unwrap();
     (Node { shared, crew, acceptors: JoinSet::new(), control }, phase)

@@ -51,7 +51,7 @@ impl Bench {
         let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
         let limits = ConnectionLimits::new(1, 1);
         let policy = Policy::new(Rule::Topology);
-        let shared = Shared::new(1, 1 << 20, limits, policy, ReplayFilter::new(window).unwrap());
+        let shared = Shared::new(1, 1 << 20, limits, policy, Reach::Machine, ReplayFilter::new(window).unwrap());
         shared.allow(&topology());
         let (_control, phase) = phases();
         // One packet is sent again and again: this engine knows no replays.

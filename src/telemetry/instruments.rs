@@ -107,6 +107,7 @@ pub const DIRECTIONS: &[&str] = &["in", "out"];
 pub const CALLS: &[&str] = &["register", "topology", "metrics"];
 /// The nodes of a topology.
 pub const NODES: &[&str] = &["mix", "gateway"];
+pub const SKIPPED: &[&str] = &["address", "unresolved"];
 /// What is exported.
 pub const SIGNALS: &[&str] = &["traces", "metrics"];
 /// What can be lost.
@@ -196,7 +197,10 @@ metrics! {
     DIRECTORY_FAILURES = "directory.failures", "directory_failures_total", "{request}", Counter, ["call": Words(CALLS)],
         "Requests to the directory that failed", NO_PACKETS;
     TOPOLOGY_NODES = "directory.topology.nodes", "directory_topology_nodes", "{node}", Gauge, ["kind": Words(NODES)],
-        "Nodes of the topology that the node goes by", NO_PACKETS;
+        "Nodes of the topology with an address that packets may be sent to", NO_PACKETS;
+    TOPOLOGY_SKIPPED = "directory.topology.skipped", "directory_topology_skipped", "{node}", Gauge,
+        ["reason": Words(SKIPPED)],
+        "Nodes of the topology without such an address", NO_PACKETS;
     TOPOLOGY_AGE = "directory.topology.age", "directory_topology_age_seconds", "s", Gauge, [],
         "Time since the topology was fetched; absent until it was", NO_PACKETS;
 

@@ -24,7 +24,7 @@ use super::super::worker::Doors;
 use super::super::{registration, rule, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
-use crate::address::Announcing;
+use crate::address::{Announcing, Reach};
 use crate::api::{MixMetric, MixRegistration, RegisteredMix, Topology};
 use crate::config::{Config, Source, Values, settings};
 use crate::directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
@@ -154,7 +154,7 @@ impl Stage {
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(rule(config.forward.policy));
         let replay = ReplayFilter::new(config.replay.window).unwrap();
-        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, replay);
+        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, replay);
         let (_control, phase) = phases();
         let engine = || Engine::with_replay_filter(self.keys.sphinx.secret().clone(), Arc::clone(&shared.replay));
         let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
