@@ -3,13 +3,16 @@
 //! It serves a network of one's own, and one machine's test network. Unlike the old validator it compares hosts
 //! exactly, lets a node replace its own registration, and limits no request rates.
 //!
-//! Who asks is known by the address of the connection. A request that came through a proxy therefore counts as
-//! nobody's: it can read and register, but neither unregister nor measure, even when the proxy runs on this machine.
-//! One address has a quarter of the connections at the most, so none alone can keep everybody else out.
+//! A caller is known by the address of its connection, or by `X-Forwarded-For` behind a proxy that the operator trusts.
+//! A request that came through another proxy has no known caller. Privileged calls (reputation, measurements, removing
+//! other nodes) need the token that the registry writes to a file beside its store: an address proves no privilege.
 
+mod access;
 mod check;
 mod http;
+mod listing;
 mod store;
+mod token;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,23 +24,35 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use crate::http::{Limits, ListenError, Server};
+use crate::address::Reach;
+use crate::http::{HostNames, Limits, ListenError, PlaceLimits, Server};
 use crate::socket;
+use access::Access;
+use check::Rules;
+use http::App;
 use store::Store;
+
+pub use ipnet::IpNet;
+pub use token::{MonitorToken, TokenError};
 
 /// How often expired gateways and old measurements are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Clients and nodes are many, and some of them slow.
 const LIMITS: Limits = Limits {
-    connections_max: 1024,
-    // A proxy in front of the registry, or a translator in front of many nodes, is one address: it needs a place for
-    // each request at the same moment and for each connection that has been idle for less than `head_timeout`.
-    connections_per_place_max: 256,
+    // A proxy in front of the registry, or a translator in front of many nodes, is one address.
+    places: PlaceLimits { total: 1024, per_network: 512, per_subscriber: 256 },
     head_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(10),
     lifetime: Duration::from_mins(2),
     grace: Duration::from_secs(5),
 };
+
+/// Layers of a network whose operator says nothing else.
+pub const LAYERS_DEFAULT: u64 = 3;
+
+/// The file beside the store that has the monitors' token.
+const TOKEN_FILE: &str = "monitor.token";
 
 /// What a registry needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +61,58 @@ pub struct RegistrySettings {
     pub listen: Vec<SocketAddr>,
     /// The store's file; it and its folder are created when missing.
     pub store: PathBuf,
-    /// Addresses whose measurements it believes, beside this machine's own.
+    /// Whether nodes may have addresses that the internet cannot reach. Loopback addresses only when the registry
+    /// listens on nothing else.
+    pub allow_private: bool,
+    /// Layers of the network; mixes of others are refused.
+    pub layers: u64,
+    /// The file with the token of monitors, created when missing; `None` is `monitor.token` beside the store.
+    pub monitor_token_file: Option<PathBuf>,
+    /// Addresses whose measurements it believes without the token.
     pub monitors: Vec<IpAddr>,
+    /// Whether it believes measurements from this machine without the token, for 0.9.2's own monitor.
+    pub legacy_loopback_monitor: bool,
+    /// Proxies whose `X-Forwarded-For` names the caller.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Names under which it may be asked over loopback and with the token, beside addresses and `localhost`.
+    pub host_names: Vec<String>,
+}
+
+impl RegistrySettings {
+    /// A registry of a public network.
+    #[must_use]
+    pub fn new(listen: Vec<SocketAddr>, store: PathBuf) -> Self {
+        Self {
+            listen,
+            store,
+            allow_private: false,
+            layers: LAYERS_DEFAULT,
+            monitor_token_file: None,
+            monitors: Vec::new(),
+            legacy_loopback_monitor: false,
+            trusted_proxies: Vec::new(),
+            host_names: Vec::new(),
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        let reach = Reach::new(self.allow_private, self.listen.iter().map(SocketAddr::ip));
+        Rules { reach, layers: self.layers }
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.monitor_token_file.clone().unwrap_or_else(|| self.store.with_file_name(TOKEN_FILE))
+    }
+
+    fn access(&self) -> Result<Access, TokenError> {
+        Ok(Access {
+            token: Some(MonitorToken::read_or_create(&self.token_file())?),
+            names: HostNames::new(&self.host_names),
+            trusted_proxies: self.trusted_proxies.clone(),
+            monitors: self.monitors.clone(),
+            legacy_loopback_monitor: self.legacy_loopback_monitor,
+        })
+    }
 }
 
 /// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
@@ -75,6 +140,9 @@ pub enum RegistryError {
         /// Why.
         source: io::Error,
     },
+    /// The monitors' token cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The store's folder cannot be made.
     #[error("cannot create the folder {path}: {source}; create it, or pass another place with --data")]
     Folder {
@@ -90,6 +158,20 @@ pub enum RegistryError {
         path: PathBuf,
         /// Why.
         source: sqlx::Error,
+    },
+    /// The store's lock cannot be taken.
+    #[error("cannot lock the store with {path}: {source}; check its permissions, or pass another place with --data")]
+    LockStore {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another registry runs on the same file.
+    #[error("cannot open the store {path}: another registry uses it; stop that one, or pass another place with --data")]
+    StoreInUse {
+        /// The store.
+        path: PathBuf,
     },
     /// The file is no store, or one of a newer release.
     #[error("{path} is not a store of this release: {reason}; move it away, or pass another place with --data")]
@@ -111,9 +193,11 @@ impl RegistryError {
                 io::ErrorKind::AddrNotAvailable => 78,
                 _ => 69,
             },
+            Self::Token(TokenError::Readable { .. }) => 77,
             Self::Folder { .. } => 73,
-            Self::OpenStore { .. } => 74,
-            Self::ForeignStore { .. } => 65,
+            Self::Token(TokenError::File { .. }) | Self::OpenStore { .. } | Self::LockStore { .. } => 74,
+            Self::StoreInUse { .. } => 75,
+            Self::Token(TokenError::Malformed { .. }) | Self::ForeignStore { .. } => 65,
         }
     }
 }
@@ -123,7 +207,8 @@ impl RegistryError {
 pub struct Registry {
     server: Server,
     store: Store,
-    monitors: Vec<IpAddr>,
+    rules: Rules,
+    access: Access,
 }
 
 impl Registry {
@@ -139,7 +224,8 @@ impl Registry {
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
         let store = Store::open(&settings.store).await?;
-        Ok(Self { server, store, monitors: settings.monitors.clone() })
+        let server = server.with_names(HostNames::new(&settings.host_names));
+        Ok(Self { server, store, rules: settings.rules(), access: settings.access()? })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that port 0 became.
@@ -149,7 +235,7 @@ impl Registry {
 
     /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let router = http::router(self.store.clone(), &self.monitors);
+        let router = http::router(App::new(self.store.clone(), self.rules), self.access);
         tokio::select! {
             () = self.server.serve(router, stop) => {}
             () = purge_regularly(&self.store) => {}
@@ -210,7 +296,7 @@ mod tests {
 
     fn settings(listen: &[&str], store: &Path) -> RegistrySettings {
         let listen = listen.iter().map(|a| a.parse().unwrap()).collect();
-        RegistrySettings { listen, store: store.to_owned(), monitors: Vec::new() }
+        RegistrySettings::new(listen, store.to_owned())
     }
 
     #[tokio::test]

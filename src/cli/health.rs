@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::{NodeId, http_url};
-use crate::directory::{Client, ClientLimits, Directory};
+use crate::directory::{Client, ClientLimits};
 use crate::keys::store::{self, KeyFiles};
 use crate::telemetry::health::{self, AskError};
 
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
     home: Option<PathBuf>,
-    /// Ask this directory server instead of a node: whether it lists the nodes of its network
+    /// Ask this directory server instead of a node: whether it answers, and can write down who registers
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
     /// Count the node as unwell also if it may open fewer files than this
@@ -51,7 +51,7 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
-        Client::with_limits(directory, directory, limits)?.topology().await.map_err(unhealthy)?;
+        Client::with_limits(directory, directory, limits)?.check_health().await.map_err(unhealthy)?;
         return say(io::stdout(), "ready");
     }
     let Asked { url, identity } = asked(&args)?;

@@ -8,6 +8,7 @@ mod words;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,10 +69,12 @@ pub struct ProbeArgs {
     /// Test again and again, one line in the log for each round, until ctrl-c or SIGTERM.
     #[arg(long, value_name = "TIME", value_parser = parse_pause)]
     pub every: Option<Duration>,
-    /// Tell the directory after each round which nodes are up; it believes that of its own machine, and
-    /// of those that its --monitor names.
+    /// Report to the directory after each round which nodes are up; needs its token.
     #[arg(long, requires = "every")]
     pub report: bool,
+    /// File with the directory's token: its monitor.token, read before each report.
+    #[arg(long, value_name = "FILE", requires = "report")]
+    pub monitor_token_file: Option<PathBuf>,
 }
 
 /// A time between rounds: two at once would be in each other's way.
@@ -311,7 +314,9 @@ mod tests {
         assert_eq!(args.announce_host[0].port(), 1789);
         assert!(args.json && args.settle.is_zero() && args.every.is_none());
         let args = parse("--directory http://d.example --every 1min --report").unwrap();
-        assert!(args.report && args.every == Some(Duration::from_secs(60)));
+        assert!(args.report && args.every == Some(Duration::from_secs(60)) && args.monitor_token_file.is_none());
+        let args = parse("--directory http://d.example --every 1min --report --monitor-token-file t").unwrap();
+        assert_eq!(args.monitor_token_file, Some("t".into()));
     }
 
     #[test]
@@ -325,6 +330,7 @@ mod tests {
             "--every soon",
             "--every 1m --json",
             "--report",
+            "--every 1m --monitor-token-file t",
         ];
         for line in ["", "--directory d"]
             .map(str::to_owned)

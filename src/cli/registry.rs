@@ -4,17 +4,22 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::registry::{Registry, RegistryError, RegistryEvent, RegistrySettings};
+use crate::config::LimitsConfig;
+use crate::limits::raise_nofile;
+use crate::registry::{IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings};
 use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
 
 use super::output::{Courtesy, say};
 
 const STORE_FILE: &str = "registry.sqlite";
+
+/// Connections of clients, the store's files, and as much again.
+const OPEN_FILES: u64 = 4096;
 
 /// Serve a directory: nodes register with it, clients and nodes learn the topology from it
 #[derive(Debug, Clone, Args)]
@@ -25,10 +30,32 @@ pub struct RegistryArgs {
     /// The store: a file, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Address of a monitor (`probe --report`) whose measurements are believed, beside those of this machine; may be
-    /// given several times or as a comma-separated list.
+    /// Take nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are taken
+    /// only when --listen names nothing else.
+    #[arg(long)]
+    pub allow_private: bool,
+    /// Layers of the network: mixnodes of other layers are refused.
+    #[arg(long, value_name = "N", default_value_t = LAYERS_DEFAULT, value_parser = value_parser!(u64).range(1..=255))]
+    pub layers: u64,
+    /// File with the token that monitors (`probe --report`) and operators send; created when missing [default:
+    /// monitor.token beside the store].
+    #[arg(long, value_name = "FILE")]
+    pub monitor_token_file: Option<PathBuf>,
+    /// Believe measurements from this address without the token. Deprecated: use the token.
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub monitor: Vec<IpAddr>,
+    /// Believe measurements from this machine without the token, for the network monitor of 0.9.2. Never behind a proxy
+    /// on this machine.
+    #[arg(long)]
+    pub legacy_loopback_monitor: bool,
+    /// Network of a proxy whose X-Forwarded-For names the caller, such as 10.0.0.0/8; may be given several times or as
+    /// a comma-separated list.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxy: Vec<IpNet>,
+    /// Name under which the registry is asked over loopback and with the token, beside addresses and localhost; may be
+    /// given several times or as a comma-separated list.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub host_name: Vec<String>,
     /// Report to a parent process: one JSON line on standard output when serving; stop when standard input ends.
     #[arg(long, hide = true)]
     pub supervised: bool,
@@ -76,7 +103,14 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     }
     let mut signals =
         StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
-    let settings = RegistrySettings { listen: args.listen, store: store_path(args.data)?, monitors: args.monitor };
+    if !args.monitor.is_empty() {
+        warn!("--monitor is deprecated: an address proves little; pass --monitor-token-file to the monitor instead");
+    }
+    // One file for each connection: the limit that most systems give is less than the registry's own.
+    if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
+        warn!("{error}");
+    }
+    let settings = settings(&args)?;
     let registry = Registry::bind(&settings).await?;
     // It never fails: no line is worth a start.
     say(Courtesy::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
@@ -102,6 +136,25 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         () = signalled_twice => {}
     }
     Ok(())
+}
+
+fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandError> {
+    Ok(RegistrySettings {
+        allow_private: args.allow_private,
+        layers: args.layers,
+        monitor_token_file: args.monitor_token_file.clone(),
+        monitors: args.monitor.clone(),
+        legacy_loopback_monitor: args.legacy_loopback_monitor,
+        trusted_proxies: args.trusted_proxy.clone(),
+        host_names: args.host_name.clone(),
+        ..RegistrySettings::new(args.listen.clone(), store_path(args.data.clone())?)
+    })
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let single = |_| text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(single).map_err(|_| "it is not a network such as 10.0.0.0/8 or an IP address".to_owned())
 }
 
 /// The one line that the command prints.
@@ -153,6 +206,11 @@ mod tests {
         assert_eq!(parse("registry --listen 127.0.0.1:0 --listen [::1]:0").unwrap().listen, two);
         assert_eq!(parse("registry --monitor 192.0.2.1,2001:db8::1 --monitor 192.0.2.2").unwrap().monitor.len(), 3);
         assert!(parse("registry --monitor mix.example").is_err());
+        let proxies = parse("registry --trusted-proxy 10.0.0.0/8,::1 --trusted-proxy 192.0.2.1").unwrap().trusted_proxy;
+        assert_eq!(proxies.iter().map(IpNet::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]);
+        for bad in ["--trusted-proxy 10.0.0.0/33", "--trusted-proxy proxy.example", "--layers 0", "--layers 256"] {
+            assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
+        }
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");
     }

@@ -122,12 +122,29 @@ impl Client {
         self.mixmining("register the gateway", Method::POST, &["register", "gateway"]).json(gateway).accepted().await
     }
 
-    /// Tells which nodes are up.
+    /// Reports which nodes are up, with the registry's token. A 0.9.2 validator knows none, and takes reports from its
+    /// own machine.
     ///
     /// # Errors
-    /// As every request; the directory refuses what comes from another machine.
-    pub async fn report_status(&self, status: &BatchMixStatus) -> Result<(), DirectoryError> {
-        self.mixmining("report measurements", Method::POST, &["batch"]).json(status).accepted().await
+    /// As every request; the directory refuses reports without its token.
+    pub async fn report_status(&self, status: &BatchMixStatus, token: Option<&str>) -> Result<(), DirectoryError> {
+        let request = self.mixmining("report measurements", Method::POST, &["batch"]).json(status);
+        match token {
+            Some(token) => request.with_token(token).accepted().await,
+            None => request.accepted().await,
+        }
+    }
+
+    /// Whether the directory lists nodes, and can take registrations as far as it says.
+    ///
+    /// # Errors
+    /// As every request; one that cannot write to its store answers 503.
+    pub async fn check_health(&self) -> Result<(), DirectoryError> {
+        match self.request("check the health", Method::GET, &self.directory, &["healthz"]).accepted().await {
+            // A 0.9.2 validator has no such path.
+            Err(DirectoryError::Refused { status: 404, .. }) => self.topology().await.map(|_| ()),
+            result => result,
+        }
     }
 
     fn mixmining(&self, action: &'static str, method: Method, path: &[&str]) -> Request {
@@ -189,6 +206,10 @@ struct Request {
 impl Request {
     fn json(self, body: &impl Serialize) -> Self {
         Self { builder: self.builder.json(body), ..self }
+    }
+
+    fn with_token(self, token: &str) -> Self {
+        Self { builder: self.builder.bearer_auth(token), ..self }
     }
 
     async fn accepted(self) -> Result<(), DirectoryError> {

@@ -82,8 +82,9 @@ impl Network {
         let mut ports = ports::reserve(count + 1, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
-        let (registry, directory) = start_registry(registry_port, home, &mut readers).await?;
+        let (registry, directory) = start_registry(registry_port, options.layers, home, &mut readers).await?;
         view.note(&format!("directory at {directory}"));
+        view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
         let mut network = Self { nodes: Vec::with_capacity(count), registry, directory, readers };
         for (number, port) in ports.enumerate() {
             let layer = number / options.nodes_per_layer + 1;
@@ -212,7 +213,12 @@ fn run_arguments(id: &str, home: &Path) -> Vec<OsString> {
     arguments
 }
 
-async fn start_registry(port: u16, home: &Path, readers: &mut JoinSet<()>) -> Result<(Child, Url), LocalnetError> {
+async fn start_registry(
+    port: u16,
+    layers: usize,
+    home: &Path,
+    readers: &mut JoinSet<()>,
+) -> Result<(Child, Url), LocalnetError> {
     let home = home.join("registry");
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
     let arguments: Vec<OsString> = vec![
@@ -221,6 +227,9 @@ async fn start_registry(port: u16, home: &Path, readers: &mut JoinSet<()>) -> Re
         listen.into(),
         "--data".into(),
         home.join("registry.sqlite").into(),
+        "--allow-private".into(),
+        "--layers".into(),
+        layers.to_string().into(),
         "--supervised".into(),
     ];
     let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;

@@ -5,11 +5,12 @@ mod exposition;
 mod extract;
 mod measurements;
 mod nodes;
+mod report;
 
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -17,30 +18,63 @@ use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Json, Router};
 use tokio::time::timeout;
 
+use super::access::Access;
+use super::check::Rules;
+use super::listing::Listings;
 use super::store::Store;
 use crate::api::Accepted;
 use error::ApiError;
-use extract::Monitors;
 
-/// A registration has under 1 KiB.
-const BODY_BYTES_MAX: usize = 64 << 10;
+/// A registration has under 2 KiB.
+const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// A monitor's batch has about 100 bytes for each measurement.
-const BATCH_BYTES_MAX: usize = 1 << 20;
+/// A monitor's batch has about 100 bytes for each measurement. Only monitors may send one.
+const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// Body and answer together.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OK: Json<Accepted> = Json(Accepted { ok: true });
 
-/// All paths of the registry, which believes measurements of these monitors. Requests must carry a
-/// [`crate::http::Peer`].
-pub(super) fn router(store: Store, monitors: &[IpAddr]) -> Router {
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub(super) struct App {
+    store: Store,
+    listings: Arc<Listings>,
+    rules: Rules,
+}
+
+impl App {
+    pub(super) fn new(store: Store, rules: Rules) -> Self {
+        Self { listings: Arc::new(Listings::new(store.clone(), rules.layers)), store, rules }
+    }
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Listings> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.listings)
+    }
+}
+
+impl FromRef<App> for Rules {
+    fn from_ref(app: &App) -> Self {
+        app.rules
+    }
+}
+
+/// All paths of the registry. Requests must carry a [`crate::http::Peer`].
+pub(super) fn router(app: App, access: Access) -> Router {
     Router::new()
         .route("/api/mixmining", post(measurements::add))
         .route("/api/mixmining/batch", post(measurements::add_batch).layer(DefaultBodyLimit::max(BATCH_BYTES_MAX)))
         .route("/api/mixmining/node/{identity}/history", get(measurements::history))
-        .route("/api/mixmining/node/{identity}/report", get(measurements::report))
+        .route("/api/mixmining/node/{identity}/report", get(measurements::uptime_report))
         .route("/api/mixmining/fullreport", get(measurements::full_report))
         .route("/api/mixmining/reputation/{identity}", patch(measurements::set_reputation))
         .route("/api/mixmining/register/mix", post(nodes::register_mix))
@@ -56,8 +90,8 @@ pub(super) fn router(store: Store, monitors: &[IpAddr]) -> Router {
         .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(in_time))
-        .layer(Extension(Monitors::new(monitors)))
-        .with_state(store)
+        .layer(Extension(Arc::new(access)))
+        .with_state(app)
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

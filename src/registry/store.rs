@@ -2,18 +2,28 @@
 //!
 //! Time is passed in, in nanoseconds since the epoch.
 
+mod connection;
+mod health;
+mod lock;
 mod measurements;
 mod metrics;
 mod nodes;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{FromRow, Sqlite};
 
 use super::RegistryError;
+use connection::{Connections, Read, Write};
+use health::Health;
+use lock::StoreLock;
 
 pub(super) use measurements::{Measured, REPUTATION_MAX};
 pub(super) use nodes::{NewNode, Registered, Role, Unregistered};
@@ -33,32 +43,26 @@ const SQLITE_NOTADB: &str = "26";
 /// The store. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    pool: SqlitePool,
+    connections: Connections,
+    health: Arc<Health>,
+    lock: Arc<StoreLock>,
 }
 
 impl Store {
-    /// Opens the file, creating or upgrading it as needed.
+    /// Opens the file, creating or upgrading it as needed. No other process may have it open.
     pub(super) async fn open(path: &Path) -> Result<Self, RegistryError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            // With both, a registration that was acknowledged survives a power cut, and readers don't wait for writers.
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+        let lock = StoreLock::take(path)?;
+        Self::open_with(options(path), path, lock).await
+    }
+
+    async fn open_with(options: SqliteConnectOptions, path: &Path, lock: StoreLock) -> Result<Self, RegistryError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .connect_with(options)
             .await
             .map_err(|source| open_error(path, source))?;
         MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
-        Ok(Self { pool })
-    }
-
-    /// Whether the file can be read.
-    pub(super) async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("SELECT 1 FROM node LIMIT 1").execute(&self.pool).await.map(|_| ())
+        Ok(Self { connections: Connections::new(pool), health: Arc::default(), lock: Arc::new(lock) })
     }
 
     /// Deletes what no reply can show any more.
@@ -67,15 +71,48 @@ impl Store {
         self.purge_statuses(now).await
     }
 
-    /// Writes out everything and lets go of the file.
-    pub(super) async fn close(&self) {
-        self.pool.close().await;
+    /// Differs from an earlier value when what is listed may have changed since.
+    pub(super) fn generation(&self) -> u64 {
+        self.connections.generation()
     }
 
-    /// A transaction that holds the write lock from its beginning: what it reads stays true until it commits.
-    async fn begin_write(&self) -> sqlx::Result<Transaction<'static, Sqlite>> {
-        self.pool.begin_with("BEGIN IMMEDIATE").await
+    /// Writes out everything and lets go of the file.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+        self.lock.release();
     }
+
+    /// A transaction that has the write lock from its beginning: what it reads stays true until it commits.
+    async fn begin_write(&self) -> sqlx::Result<Write> {
+        self.connections.write().await
+    }
+
+    /// All rows of one query.
+    async fn fetch_all<O>(&self, query: QueryAs<'_, Sqlite, O, SqliteArguments>) -> sqlx::Result<Vec<O>>
+    where
+        O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut connection = self.read().await?;
+        let rows = query.fetch_all(&mut *connection).await?;
+        connection.done();
+        Ok(rows)
+    }
+
+    /// A connection for reading.
+    async fn read(&self) -> sqlx::Result<Read> {
+        self.connections.read().await
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // With both, a registration that was acknowledged survives a power cut, and readers don't wait for writers.
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
 }
 
 fn open_error(path: &Path, error: sqlx::Error) -> RegistryError {

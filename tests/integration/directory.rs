@@ -37,7 +37,8 @@ impl RunningRegistry {
     }
 
     async fn start_at(address: SocketAddr, store: &Path) -> Self {
-        let settings = RegistrySettings { listen: vec![address], store: store.to_owned(), monitors: Vec::new() };
+        let settings =
+            RegistrySettings { allow_private: true, ..RegistrySettings::new(vec![address], store.to_owned()) };
         let registry = Registry::bind(&settings).await.unwrap();
         let address = registry.local_addrs()[0];
         let (stop, stopped) = oneshot::channel();
@@ -114,13 +115,13 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     let client = registry.client();
-    let mut registration = mix(1, "192.0.2.1:1789");
-    registration.mix_hosts = vec!["192.0.2.1:1789".into(), "[2001:db8::1]:1789".into()];
+    let mut registration = mix(1, "127.0.0.1:1789");
+    registration.mix_hosts = vec!["127.0.0.1:1789".into(), "[::1]:1789".into()];
     client.register_mix(&registration).await.unwrap();
     let gateway = GatewayRegistration {
-        mix_host: "192.0.2.2:1789".into(),
+        mix_host: "127.0.0.2:1789".into(),
         mix_hosts: Vec::new(),
-        clients_host: "ws://192.0.2.2:9000".into(),
+        clients_host: "ws://127.0.0.2:9000".into(),
         identity_key: key(2),
         sphinx_key: key(2),
         version: "0.9.2".into(),
@@ -135,7 +136,7 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     assert_eq!(topology.mix(&key(1)).unwrap().registration, registration);
     assert_eq!(topology.gateways[0].registration, gateway);
     let addresses: Vec<_> = topology.announced_addresses().map(|address| address.to_string()).collect();
-    assert_eq!(addresses, ["192.0.2.1:1789", "[2001:db8::1]:1789", "192.0.2.2:1789"]);
+    assert_eq!(addresses, ["127.0.0.1:1789", "[::1]:1789", "127.0.0.2:1789"]);
 
     let metric = MixMetric { pub_key: key(1), received: 64, sent: [].into() };
     assert_eq!(client.post_metrics(&metric).await.unwrap(), Duration::from_secs(5));
@@ -191,10 +192,10 @@ async fn a_registry_stops_while_half_a_request_hangs() {
 async fn a_heartbeat_registers_refreshes_and_unregisters() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
-    registry.client().register_mix(&mix(9, "192.0.2.9:1789")).await.unwrap();
+    registry.client().register_mix(&mix(9, "127.0.0.9:1789")).await.unwrap();
     let file = home.path().join("topology.json");
     let settings = HeartbeatSettings { last_good: Some(file), ..HeartbeatSettings::default() };
-    let heartbeat = heartbeat(registry.client(), mix(1, "192.0.2.1:1789"), settings);
+    let heartbeat = heartbeat(registry.client(), mix(1, "127.0.0.1:1789"), settings);
 
     run_until(&heartbeat, |state, topology| {
         let kept = heartbeat.load_last_good();

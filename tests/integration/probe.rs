@@ -130,9 +130,12 @@ async fn a_prober_that_stays_tells_the_directory_which_nodes_are_up() {
     let mut network = Running::start(&["--layers", "1", "--nodes", "2", "--rate", "5", "--json"]);
     let line = network.note("directory at ").await;
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+    let line = network.note("monitor token in ").await;
+    let token = line.rsplit_once(' ').unwrap().1;
     network.note("packets per second").await;
 
-    let arguments = ["probe", "--directory", directory.as_str(), "--packets", "2", "--every", "1s", "--report"];
+    let every = ["--packets", "2", "--every", "1s", "--report", "--monitor-token-file", token];
+    let arguments = [&["probe", "--directory", directory.as_str()], &every[..]].concat();
     let mut prober = nym_mixnode(&arguments).stderr(Stdio::piped()).spawn().unwrap();
     let reports = directory.join("api/mixmining/fullreport").unwrap();
     let both_up = async {

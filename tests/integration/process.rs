@@ -88,7 +88,8 @@ impl RegistryProcess {
 
     pub(crate) async fn start_at(address: SocketAddr, store: &Path) -> Self {
         let listen = address.to_string();
-        let mut command = program(&["registry", "--listen", &listen, "--data", store.to_str().unwrap()]);
+        let mut command =
+            program(&["registry", "--listen", &listen, "--data", store.to_str().unwrap(), "--allow-private"]);
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();

@@ -32,7 +32,7 @@ pub(crate) struct Place {
 
 impl Place {
     fn on(network: Network, listen: &str, address: IpAddr, options: &[&str]) -> Self {
-        let data = ["registry", "--listen", listen, "--data", "/var/lib/nym-mixnode/"];
+        let data = ["registry", "--listen", listen, "--allow-private", "--data", "/var/lib/nym-mixnode/"];
         let health = ["--health-interval", "1s", "--no-healthcheck"];
         let registry =
             Container::run("registry", &[&["--network", network.name()], options, &health[2..]].concat(), &data);

@@ -4,19 +4,23 @@ use crate::waiting::PATIENCE;
 
 /// The body of a successful answer.
 pub(crate) fn get(url: &str) -> Option<String> {
-    request(url, None)
+    request(url, None, None)
 }
 
-/// The body of a successful answer to a JSON body.
-pub(crate) fn post(url: &str, body: &serde_json::Value) -> Option<String> {
-    request(url, Some(body.to_string()))
+/// The body of a successful answer to a JSON body, from a registry that asks for its token.
+pub(crate) fn post(url: &str, body: &serde_json::Value, token: &str) -> Option<String> {
+    request(url, Some(body.to_string()), Some(token))
 }
 
-fn request(url: &str, body: Option<String>) -> Option<String> {
+fn request(url: &str, body: Option<String>, token: Option<&str>) -> Option<String> {
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     let request = match body {
         Some(body) => client.post(url).header("content-type", "application/json").body(body),
         None => client.get(url),
+    };
+    let request = match token {
+        Some(token) => request.bearer_auth(token),
+        None => request,
     };
     let answer = async { request.send().await?.error_for_status()?.text().await };
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(answer).ok()

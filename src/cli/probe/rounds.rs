@@ -12,6 +12,7 @@ use crate::api::{BatchMixStatus, IpVersion, MixStatus};
 use crate::directory::Client;
 use crate::probe::check::{self, Label, NodeReport};
 use crate::probe::{IpFamily, Prober, Registration};
+use crate::registry::MonitorToken;
 use crate::shutdown::StopSignals;
 
 /// A prober that the directory lists for as long as the rounds go on, so that nodes need to learn of it but once.
@@ -64,12 +65,22 @@ async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Liste
     };
     let reports = check::run(&mut listed.prober, nodes, &args.plan(), |_| {}).await?;
     if args.report {
-        let status = reports.iter().flat_map(measurements).collect();
-        if let Err(error) = client.report_status(&BatchMixStatus { status }).await {
-            warn!("{error}");
-        }
+        report(args, client, &reports).await;
     }
     Ok(Outcome::new(&args.directory, reports, layers))
+}
+
+/// A report that fails is lost: the next round makes another.
+async fn report(args: &ProbeArgs, client: &Client, reports: &[NodeReport]) {
+    let status = BatchMixStatus { status: reports.iter().flat_map(measurements).collect() };
+    let token = args.monitor_token_file.as_deref().map(MonitorToken::read).transpose();
+    let reported = match &token {
+        Ok(token) => client.report_status(&status, token.as_ref().map(MonitorToken::reveal)).await,
+        Err(error) => return warn!("cannot report measurements: {error}"),
+    };
+    if let Err(error) = reported {
+        warn!("{error}");
+    }
 }
 
 /// What was measured of a node: nothing over a family that it does not announce, or that showed nothing about it.

@@ -5,19 +5,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request};
 use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
-use crate::http::Peer;
+use crate::http::{Peer, misdirected};
+use crate::registry::access::{Access, Refused};
 
-/// Headers that proxies add.
-const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
-/// The address that the request came from; `None` when a proxy stands between: then the connection's says nothing, and
-/// the headers are whatever the caller wrote.
+/// The address that the request came from; `None` when a proxy hides it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller(pub(super) Option<IpAddr>);
 
@@ -25,52 +24,69 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let proxied = PROXY_HEADERS.iter().any(|header| parts.headers.contains_key(*header));
         let peer = parts.extensions.get().map(|Peer(ip)| *ip);
-        Ok(Self(peer.filter(|_| !proxied)))
+        let access = parts.extensions.get::<Arc<Access>>();
+        Ok(Self(peer.zip(access).and_then(|(peer, access)| access.caller(peer, &parts.headers))))
     }
 }
 
-/// Proof that the request came from this machine.
+/// Proof that the request carries the monitor token, and was meant for this server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Local;
+pub(super) struct Privileged;
 
-impl<S: Sync> FromRequestParts<S> for Local {
-    type Rejection = ApiError;
+impl<S: Sync> FromRequestParts<S> for Privileged {
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Caller::from_request_parts(parts, state).await? {
-            Caller(Some(ip)) if ip.is_loopback() => Ok(Self),
-            Caller(_) => Err(ApiError::new(StatusCode::FORBIDDEN, "only from the machine that the registry runs on")),
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        let access = parts.extensions.get::<Arc<Access>>();
+        match access.map_or(Err(Refused::NoToken), |access| access.check_token(parts)) {
+            Ok(()) => Ok(Self),
+            Err(refused) => Err(refused.into_response()),
         }
     }
 }
 
-/// Addresses whose measurements are believed.
-#[derive(Debug, Clone)]
-pub(super) struct Monitors(Arc<[IpAddr]>);
+/// Without a token the call is an ordinary one; with a wrong one it is refused.
+impl<S: Sync> OptionalFromRequestParts<S> for Privileged {
+    type Rejection = Response;
 
-impl Monitors {
-    pub(super) fn new(addresses: &[IpAddr]) -> Self {
-        Self(addresses.iter().map(IpAddr::to_canonical).collect())
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some);
+        }
+        Ok(None)
     }
 }
 
-/// Proof that the request came from a monitor: this machine, or an address that the operator named.
+/// Proof that the request came from a monitor: one with the token, or one that the operator named.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Monitor;
 
 impl<S: Sync> FromRequestParts<S> for Monitor {
-    type Rejection = ApiError;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Caller(caller) = Caller::from_request_parts(parts, state).await?;
-        let monitors = parts.extensions.get::<Monitors>();
-        let is_monitor = |ip: IpAddr| ip.is_loopback() || monitors.is_some_and(|monitors| monitors.0.contains(&ip));
-        match caller {
-            Some(ip) if is_monitor(ip) => Ok(Self),
-            _ => Err(ApiError::new(StatusCode::FORBIDDEN, "only from the registry's machine or one of its monitors")),
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let access = parts.extensions.get::<Arc<Access>>().map(Arc::clone);
+        if let (Some(access), false) = (access, parts.headers.contains_key(AUTHORIZATION)) {
+            let caller = parts.extensions.get().and_then(|Peer(ip)| access.caller(*ip, &parts.headers));
+            if access.is_known_monitor(caller) {
+                return if access.names.allow(parts) { Ok(Self) } else { Err(misdirected()) };
+            }
         }
+        <Privileged as FromRequestParts<S>>::from_request_parts(parts, state).await.map(|Privileged| Self)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let message = match self {
+            Self::NoToken => {
+                "this call needs the registry's token: send the line of its file monitor.token as Authorization: Bearer"
+            }
+            Self::WrongToken => "this is not the registry's token; its file monitor.token has it",
+            Self::WrongHost => return misdirected(),
+        };
+        ApiError::new(StatusCode::FORBIDDEN, message).into_response()
     }
 }
 
@@ -104,7 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(identity) = Path::from_request_parts(parts, state)
+        let Path(identity) = <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
             .await
             .map_err(|rejection: PathRejection| ApiError::new(rejection.status(), rejection.body_text()))?;
         Ok(Self(identity))

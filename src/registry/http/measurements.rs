@@ -2,15 +2,16 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::extract::{Body, Identity, Local, Monitor};
+use super::extract::{Body, Identity, Monitor, Privileged};
+use super::report::{self, Report};
 use super::{ApiError, OK};
 use crate::api::{
-    Accepted, BatchMixStatus, BatchMixStatusReport, MixMetric, MixStatus, MixStatusReport, NextReport,
-    PersistedMixMetric, PersistedMixStatus,
+    Accepted, BatchMixStatus, BatchMixStatusReport, MixStatus, MixStatusReport, NextReport, PersistedMixMetric,
+    PersistedMixStatus,
 };
 use crate::registry::now_ns;
 use crate::registry::store::{REPUTATION_MAX, Store};
@@ -54,7 +55,7 @@ pub(super) async fn history(
     Ok(Json(store.history(&identity).await?))
 }
 
-pub(super) async fn report(
+pub(super) async fn uptime_report(
     State(store): State<Store>,
     Identity(identity): Identity,
 ) -> Result<Json<MixStatusReport>, ApiError> {
@@ -67,7 +68,7 @@ pub(super) async fn full_report(State(store): State<Store>) -> Result<Json<Batch
 }
 
 pub(super) async fn set_reputation(
-    _local: Local,
+    _privileged: Privileged,
     State(store): State<Store>,
     Identity(identity): Identity,
     query: Result<Query<NewReputation>, QueryRejection>,
@@ -86,15 +87,23 @@ pub(super) async fn set_reputation(
 
 pub(super) async fn add_metric(
     State(store): State<Store>,
-    Body(metric): Body<MixMetric>,
+    request: Request,
 ) -> Result<(StatusCode, Json<NextReport>), ApiError> {
-    if !store.put_metric(&metric, now_ns()).await? {
+    let Report { pub_key, received } = report::read(request.into_body()).await?;
+    if !store.put_metric(&pub_key, received, now_ns()).await? {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "pubKey is no registered node's; register first"));
     }
     let next_report_in = REPORT_INTERVAL_MIN_S.max(store.node_count().await? / REPORTS_PER_SECOND);
     Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))
 }
 
-pub(super) async fn metrics(State(store): State<Store>) -> Result<Json<Vec<PersistedMixMetric>>, ApiError> {
-    Ok(Json(store.metrics().await?))
+/// Counts of single nodes are for the operator; others get the empty list of a network that reports nothing.
+pub(super) async fn metrics(
+    privileged: Option<Privileged>,
+    State(store): State<Store>,
+) -> Result<Json<Vec<PersistedMixMetric>>, ApiError> {
+    match privileged {
+        Some(Privileged) => Ok(Json(store.metrics().await?)),
+        None => Ok(Json(Vec::new())),
+    }
 }

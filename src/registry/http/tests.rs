@@ -8,16 +8,20 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::http::Peer;
+use crate::address::Reach;
+use crate::http::{HostNames, Peer};
+use crate::registry::token::MonitorToken;
 
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";
 const STRANGER: &str = "203.0.113.9";
 const MONITOR: &str = "198.51.100.7";
+const PROXY: &str = "10.0.0.1";
 
 struct Api {
     router: Router,
     store: Store,
+    token: MonitorToken,
     _folder: tempfile::TempDir,
 }
 
@@ -25,8 +29,16 @@ impl Api {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
-        let monitors = [MONITOR.parse().unwrap()];
-        Self { router: router(store.clone(), &monitors), store, _folder: folder }
+        let token = MonitorToken::read_or_create(&folder.path().join("monitor.token")).unwrap();
+        let access = Access {
+            token: Some(token.clone()),
+            monitors: vec![MONITOR.parse().unwrap()],
+            names: HostNames::new(&["registry.example".to_owned()]),
+            trusted_proxies: vec![format!("{PROXY}/32").parse().unwrap()],
+            legacy_loopback_monitor: false,
+        };
+        let rules = Rules { reach: Reach::Private, layers: 3 };
+        Self { router: router(App::new(store.clone(), rules), access), store, token, _folder: folder }
     }
 
     async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {
@@ -49,6 +61,17 @@ impl Api {
 
     async fn post(&self, from: &str, path: &str, body: &Value) -> (u16, Value) {
         self.send(from, Request::post(path).header("content-type", "application/json"), body.to_string()).await
+    }
+
+    /// A request with the token, from anywhere.
+    async fn send_with_token(&self, request: Builder, body: impl Into<Body>) -> (u16, Value) {
+        let authorization = format!("Bearer {}", self.token.reveal());
+        self.send(STRANGER, request.header("authorization", authorization), body).await
+    }
+
+    /// A monitor's measurement or batch.
+    async fn measure(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send_with_token(Request::post(path).header("content-type", "application/json"), body.to_string()).await
     }
 
     async fn delete(&self, from: &str, identity: &str) -> u16 {
@@ -80,6 +103,7 @@ async fn a_0_9_2_registration_is_accepted_and_listed_unchanged() {
     let (status, topology) = api.get("/api/mixmining/topology").await;
     assert_eq!(status, 200);
     assert_eq!(topology["validators"], json!({"block_height": 0, "validators": []}));
+    assert_eq!(topology["layers"], json!(3));
     let listed = &topology["mixNodes"][0];
     registration["registrationTime"] = listed["registrationTime"].clone();
     registration["reputation"] = json!(0);
@@ -159,16 +183,53 @@ async fn a_taken_host_is_a_conflict_that_names_it_and_the_same_identity_replaces
 }
 
 #[tokio::test]
-async fn only_the_node_or_its_registrar_or_this_machine_unregisters() {
+async fn only_the_node_or_its_registrar_or_the_token_unregisters() {
     let api = Api::new().await;
     let registrar = "198.51.100.4";
     api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
     assert_eq!(api.delete(STRANGER, &key(1)).await, 403);
-    for allowed in [NODE, registrar, HOME, "::1"] {
+    assert_eq!(api.delete(HOME, &key(1)).await, 403, "a proxy on this machine makes everybody look like this machine");
+    for allowed in [NODE, registrar] {
         api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
         assert_eq!(api.delete(allowed, &key(1)).await, 200, "{allowed}");
     }
     assert_eq!(api.delete(HOME, &key(1)).await, 404);
+    api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
+    let delete = || Request::delete(format!("/api/mixmining/register/{}", key(1)));
+    let wrong = delete().header("authorization", "Bearer wrong");
+    assert_eq!(api.send(NODE, wrong, Body::empty()).await.0, 403, "whoever the caller is");
+    assert_eq!(api.send_with_token(delete(), Body::empty()).await.0, 200);
+}
+
+#[tokio::test]
+async fn strangers_behind_a_proxy_that_adds_no_header_remove_no_nodes() {
+    let api = Api::new().await;
+    assert_eq!(api.register(HOME, &mix(1, "192.0.2.1:1789")).await.0, 200);
+    assert_eq!(api.delete(HOME, &key(1)).await, 403);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_caller() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let delete = |from| {
+        let path = format!("/api/mixmining/register/{}", key(1));
+        Request::delete(path).header("x-forwarded-for", from)
+    };
+    assert_eq!(api.send(PROXY, delete(STRANGER), Body::empty()).await.0, 403);
+    assert_eq!(api.send(STRANGER, delete(NODE), Body::empty()).await.0, 403, "its own invention");
+    assert_eq!(api.send(PROXY, delete("192.0.2.1, 203.0.113.9"), Body::empty()).await.0, 403, "invented on the way");
+    assert_eq!(api.send(PROXY, delete("203.0.113.9, 192.0.2.1"), Body::empty()).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_token_counts_only_under_a_name_of_this_registry() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let patch = || Request::patch(format!("/api/mixmining/reputation/{}?reputation=9", key(1)));
+    for (host, expected) in [("192.0.2.7:8081", 200), ("registry.example", 200), ("evil.example", 421)] {
+        assert_eq!(api.send_with_token(patch().header("host", host), Body::empty()).await.0, expected, "{host}");
+    }
 }
 
 #[tokio::test]
@@ -188,25 +249,27 @@ async fn a_request_through_a_proxy_is_nobodys_wherever_the_proxy_runs() {
 }
 
 #[tokio::test]
-async fn measurements_and_reputation_are_for_this_machine_only() {
+async fn measurements_and_reputation_need_the_token_wherever_the_caller_is() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let status = json!({"pubKey": key(1), "ipVersion": "4", "up": true});
     let batch = json!({"status": [status, status]});
     let patch = || Request::patch(format!("/api/mixmining/reputation/{}?reputation=100", key(1)));
-    assert_eq!(api.post(STRANGER, "/api/mixmining", &status).await.0, 403);
-    assert_eq!(api.post(NODE, "/api/mixmining/batch", &batch).await.0, 403);
-    assert_eq!(api.send(STRANGER, patch(), Body::empty()).await.0, 403);
+    for from in [STRANGER, NODE, HOME, "::1"] {
+        assert_eq!(api.post(from, "/api/mixmining", &status).await.0, 403, "{from}");
+        assert_eq!(api.post(from, "/api/mixmining/batch", &batch).await.0, 403, "{from}");
+        assert_eq!(api.send(from, patch(), Body::empty()).await.0, 403, "{from}");
+    }
     let (_, topology) = api.get("/api/mixmining/topology").await;
     assert_eq!(topology["mixNodes"][0]["reputation"], json!(0));
 
-    assert_eq!(api.post(HOME, "/api/mixmining", &status).await, (201, json!({"ok": true})));
-    assert_eq!(api.post("::1", "/api/mixmining/batch", &batch).await.0, 201);
+    assert_eq!(api.measure("/api/mixmining", &status).await, (201, json!({"ok": true})));
+    assert_eq!(api.measure("/api/mixmining/batch", &batch).await.0, 201);
     let (_, topology) = api.get("/api/mixmining/topology").await;
     assert_eq!(topology["mixNodes"][0]["reputation"], json!(9));
     assert_eq!(api.get("/api/mixmining/topology/active").await.1["mixNodes"], json!([]));
 
-    assert_eq!(api.send(HOME, patch(), Body::empty()).await.0, 200);
+    assert_eq!(api.send_with_token(patch(), Body::empty()).await.0, 200);
     let (_, active) = api.get("/api/mixmining/topology/active").await;
     assert_eq!(active["mixNodes"][0]["identityKey"], json!(key(1)));
     assert_eq!(api.get("/api/mixmining/topology/removed").await.1["mixNodes"], json!([]));
@@ -242,7 +305,7 @@ async fn a_bad_reputation_is_refused() {
         (key(2), "?reputation=1", 404),
     ] {
         let patch = Request::patch(format!("/api/mixmining/reputation/{identity}{query}"));
-        assert_eq!(api.send(HOME, patch, Body::empty()).await.0, expected, "{query}");
+        assert_eq!(api.send_with_token(patch, Body::empty()).await.0, expected, "{query}");
     }
 }
 
@@ -253,8 +316,8 @@ async fn a_batch_may_be_larger_than_other_bodies_but_not_endless() {
         let status = json!({"pubKey": key(1), "ipVersion": "6", "up": true});
         json!({"status": vec![status; count]})
     };
-    assert_eq!(api.post(HOME, "/api/mixmining/batch", &batch_of(2000)).await.0, 201);
-    assert_eq!(api.post(HOME, "/api/mixmining/batch", &batch_of(20_000)).await.0, 413);
+    assert_eq!(api.measure("/api/mixmining/batch", &batch_of(2000)).await.0, 201);
+    assert_eq!(api.measure("/api/mixmining/batch", &batch_of(120_000)).await.0, 413);
     let (_, history) = api.get(&format!("/api/mixmining/node/{}/history", key(1))).await;
     assert_eq!(history.as_array().unwrap().len(), 1000, "the newest ones");
 }
@@ -268,7 +331,7 @@ async fn reports_are_those_of_the_stored_measurements() {
     let history_path = format!("/api/mixmining/node/{}/history", key(1));
     assert_eq!(api.get(&history_path).await, (200, json!([])));
     for up in [true, true, false] {
-        api.post(HOME, "/api/mixmining", &json!({"pubKey": key(1), "ipVersion": "4", "up": up})).await;
+        api.measure("/api/mixmining", &json!({"pubKey": key(1), "ipVersion": "4", "up": up})).await;
     }
     let expected = json!({
         "pubKey": key(1),
@@ -283,13 +346,56 @@ async fn reports_are_those_of_the_stored_measurements() {
 }
 
 #[tokio::test]
+async fn a_report_with_a_megabyte_of_next_hops_is_accepted_and_kept_small() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let with_next_hops = |count: u32| {
+        let sent: serde_json::Map<_, _> = (0..count).map(|i| (format!("[2001:db8::{i:x}]:1789"), json!(i))).collect();
+        json!({"pubKey": key(1), "received": 128, "sent": sent})
+    };
+    let report = with_next_hops(34_000);
+    assert!((900_000..1 << 20).contains(&report.to_string().len()));
+    assert_eq!(api.post(NODE, "/api/metrics/mixes", &report).await, (201, json!({"nextReportIn": 5})));
+    assert_eq!(api.post(NODE, "/api/metrics/mixes", &with_next_hops(60_000)).await.0, 413);
+    let (_, list) = api.send_with_token(Request::get("/api/metrics/mixes"), Body::empty()).await;
+    assert_eq!((&list[0]["sent"], &list[0]["received"]), (&json!({}), &json!(128)));
+}
+
+#[tokio::test]
+async fn a_topology_is_sent_again_only_when_it_has_changed() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let get = async |known: Option<&str>| {
+        let mut request = Request::get("/api/mixmining/topology").extension(Peer(STRANGER.parse().unwrap()));
+        if let Some(known) = known {
+            request = request.header("if-none-match", known);
+        }
+        let response = api.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let tag = parts.headers["etag"].to_str().unwrap().to_owned();
+        assert_eq!(parts.headers["cache-control"], "no-cache");
+        (parts.status.as_u16(), tag, to_bytes(body, usize::MAX).await.unwrap().len())
+    };
+    let (status, tag, length) = get(None).await;
+    assert!(status == 200 && length > 100);
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+        assert_eq!(get(Some(&known)).await, (304, tag.clone(), 0), "{known}");
+    }
+    assert_eq!(get(Some("\"other\"")).await, (200, tag.clone(), length));
+    api.register(STRANGER, &mix(2, "192.0.2.2:1789")).await;
+    let (status, other, longer) = get(Some(&tag)).await;
+    assert!(status == 200 && other != tag && longer > length);
+}
+
+#[tokio::test]
 async fn metrics_are_taken_from_registered_nodes_and_listed_with_their_time() {
     let api = Api::new().await;
     let metric = json!({"pubKey": key(1), "received": 128, "sent": {}});
     assert_eq!(api.post(NODE, "/api/metrics/mixes", &metric).await.0, 404);
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     assert_eq!(api.post(NODE, "/api/metrics/mixes", &metric).await, (201, json!({"nextReportIn": 5})));
-    let (status, list) = api.get("/api/metrics/mixes").await;
+    assert_eq!(api.get("/api/metrics/mixes").await, (200, json!([])), "counts of single nodes are for the operator");
+    let (status, list) = api.send_with_token(Request::get("/api/metrics/mixes"), Body::empty()).await;
     assert_eq!((status, list.as_array().unwrap().len()), (200, 1));
     assert_eq!((&list[0]["received"], &list[0]["pubKey"]), (&json!(128), &json!(key(1))));
     assert!(list[0]["timestamp"].is_i64());
@@ -300,7 +406,7 @@ async fn a_failing_store_is_a_500_that_says_nothing_of_it() {
     let api = Api::new().await;
     assert_eq!(api.get("/healthz").await.0, 200);
     api.store.close().await;
-    for path in ["/healthz", "/api/mixmining/topology", "/api/metrics/mixes"] {
+    for path in ["/api/mixmining/topology", "/api/mixmining/fullreport"] {
         let (status, body) = api.get(path).await;
         assert_eq!(status, 500);
         assert!(body["error"].as_str().unwrap().starts_with("internal error"), "{body}");
@@ -312,7 +418,7 @@ async fn prometheus_reads_nodes_reputation_and_measurements_of_those_registered(
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     for (byte, ip_version, up) in [(1, "4", true), (1, "4", true), (1, "4", true), (1, "4", false), (2, "6", true)] {
-        api.post(HOME, "/api/mixmining", &json!({"pubKey": key(byte), "ipVersion": ip_version, "up": up})).await;
+        api.measure("/api/mixmining", &json!({"pubKey": key(byte), "ipVersion": ip_version, "up": up})).await;
     }
     let request = Request::get("/metrics").extension(Peer(STRANGER.parse().unwrap())).body(Body::empty()).unwrap();
     let response = api.router.clone().oneshot(request).await.unwrap();

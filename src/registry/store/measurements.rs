@@ -90,61 +90,58 @@ impl Store {
 
     /// Sets the reputation of a node that is or was registered; whether there is one.
     pub(in crate::registry) async fn set_reputation(&self, identity: &str, reputation: i64) -> sqlx::Result<bool> {
+        let mut transaction = self.begin_write().await?;
         let result = sqlx::query("UPDATE reputation SET score = ? WHERE identity = ?")
             .bind(reputation)
             .bind(identity)
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(result.rows_affected() > 0)
     }
 
     /// The node's newest measurements, newest first.
     pub(in crate::registry) async fn history(&self, identity: &str) -> sqlx::Result<Vec<PersistedMixStatus>> {
-        sqlx::query_as("SELECT identity, ip_version, up, at FROM status WHERE identity = ? ORDER BY id DESC LIMIT ?")
-            .bind(identity)
-            .bind(HISTORY_MAX)
-            .fetch_all(&self.pool)
-            .await
+        let query = sqlx::query_as(
+            "SELECT identity, ip_version, up, at FROM status WHERE identity = ? ORDER BY id DESC LIMIT ?",
+        )
+        .bind(identity)
+        .bind(HISTORY_MAX);
+        self.fetch_all(query).await
     }
 
     /// The node's uptime, if it was ever measured.
     pub(in crate::registry) async fn report(&self, identity: &str, now: i64) -> sqlx::Result<Option<MixStatusReport>> {
-        let uptimes = sqlx::query_as(uptimes!("identity = ?4"))
+        let query = sqlx::query_as(uptimes!("identity = ?4"))
             .bind(now - 5 * MINUTE)
             .bind(now - 60 * MINUTE)
             .bind(now - DAY)
-            .bind(identity)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(reports(uptimes).pop())
+            .bind(identity);
+        Ok(reports(self.fetch_all(query).await?).pop())
     }
 
     /// The uptime of every node that was measured in the last day.
     pub(in crate::registry) async fn full_report(&self, now: i64) -> sqlx::Result<Vec<MixStatusReport>> {
-        let uptimes = sqlx::query_as(uptimes!("at > ?3"))
-            .bind(now - 5 * MINUTE)
-            .bind(now - 60 * MINUTE)
-            .bind(now - DAY)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(reports(uptimes))
+        let query = sqlx::query_as(uptimes!("at > ?3")).bind(now - 5 * MINUTE).bind(now - 60 * MINUTE).bind(now - DAY);
+        Ok(reports(self.fetch_all(query).await?))
     }
 
     /// The measurements of the nodes that are registered now and were measured in the last day.
     pub(in crate::registry) async fn measured(&self, now: i64) -> sqlx::Result<Vec<Measured>> {
         // As above, `up` and `at` are those of the row with the greatest id.
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "SELECT identity, ip_version, up, at, MAX(id), AVG(up) AS uptime
              FROM status JOIN node USING (identity) WHERE at > ?
              GROUP BY identity, ip_version ORDER BY identity, ip_version",
         )
-        .bind(now - DAY)
-        .fetch_all(&self.pool)
-        .await
+        .bind(now - DAY);
+        self.fetch_all(query).await
     }
 
     pub(super) async fn purge_statuses(&self, now: i64) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM status WHERE at <= ?").bind(now - KEPT).execute(&self.pool).await.map(|_| ())
+        let mut transaction = self.begin_write().await?;
+        sqlx::query("DELETE FROM status WHERE at <= ?").bind(now - KEPT).execute(&mut *transaction).await?;
+        transaction.commit_unlisted().await
     }
 }
 

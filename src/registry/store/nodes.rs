@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
+use sqlx::SqliteConnection;
 
 use super::{Store, from_json, to_json};
 use crate::api::{RegisteredGateway, RegisteredMix, Topology, Validators};
@@ -76,6 +76,7 @@ impl Store {
                     .fetch_optional(&mut *transaction)
                     .await?;
             if let Some(holder) = holder {
+                transaction.rollback().await?;
                 return Ok(Registered::HostTaken { host: *host, holder });
             }
         }
@@ -89,6 +90,7 @@ impl Store {
         &self,
         identity: &str,
         caller: Option<IpAddr>,
+        is_privileged: bool,
         now: i64,
     ) -> sqlx::Result<Unregistered> {
         let mut transaction = self.begin_write().await?;
@@ -97,12 +99,18 @@ impl Store {
             .bind(identity)
             .fetch_optional(&mut *transaction)
             .await?;
-        let Some((registered_from,)) = known else { return Ok(Unregistered::Unknown) };
+        let Some((registered_from,)) = known else {
+            transaction.rollback().await?;
+            return Ok(Unregistered::Unknown);
+        };
         let hosts: Vec<String> = sqlx::query_scalar("SELECT address FROM host WHERE identity = ?")
             .bind(identity)
             .fetch_all(&mut *transaction)
             .await?;
-        if !caller.is_some_and(|caller| may_unregister(caller, registered_from.as_deref(), &hosts)) {
+        let may_unregister =
+            is_privileged || caller.is_some_and(|caller| may_unregister(caller, registered_from.as_deref(), &hosts));
+        if !may_unregister {
+            transaction.rollback().await?;
             return Ok(Unregistered::NotAllowed);
         }
         sqlx::query("DELETE FROM node WHERE identity = ?").bind(identity).execute(&mut *transaction).await?;
@@ -112,6 +120,7 @@ impl Store {
 
     /// The nodes with at least this reputation, oldest registration first.
     pub(in crate::registry) async fn topology(&self, reputation_min: i64, now: i64) -> sqlx::Result<Topology> {
+        let mut connection = self.read().await?;
         let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
             "SELECT role, registration, registered_at, COALESCE(score, 0) AS reputation
              FROM node LEFT JOIN reputation USING (identity)
@@ -120,8 +129,9 @@ impl Store {
         )
         .bind(now)
         .bind(reputation_min)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
+        connection.done();
         let mut topology = empty_topology()?;
         for (role, registration, registration_time, reputation) in rows {
             if role == Role::Mix.name() {
@@ -135,15 +145,25 @@ impl Store {
         Ok(topology)
     }
 
+    /// When the first of the entries expires that are listed now.
+    pub(in crate::registry) async fn next_expiry(&self, now: i64) -> sqlx::Result<Option<i64>> {
+        let mut connection = self.read().await?;
+        let query = sqlx::query_scalar("SELECT MIN(expires_at) FROM node WHERE expires_at > ?").bind(now);
+        let next = query.fetch_one(&mut *connection).await?;
+        connection.done();
+        Ok(next)
+    }
+
     pub(super) async fn purge_nodes(&self, now: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin_write().await?;
+        // Who reads the list does not see what has expired, so that only the space changes.
         delete_expired(&mut transaction, now).await?;
-        transaction.commit().await
+        transaction.commit_unlisted().await
     }
 }
 
 async fn write_node<R: Serialize>(
-    transaction: &mut Transaction<'static, Sqlite>,
+    connection: &mut SqliteConnection,
     node: &NewNode<'_, R>,
     now: i64,
 ) -> sqlx::Result<()> {
@@ -164,32 +184,34 @@ async fn write_node<R: Serialize>(
     .bind(node.from.map(|ip| ip.to_string()))
     .bind(now)
     .bind(expires_at)
-    .execute(&mut **transaction)
+    .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM host WHERE identity = ?").bind(node.identity).execute(&mut **transaction).await?;
+    sqlx::query("DELETE FROM host WHERE identity = ?").bind(node.identity).execute(&mut *connection).await?;
     for host in &node.hosts {
         sqlx::query("INSERT INTO host (address, identity) VALUES (?, ?)")
             .bind(host.to_string())
             .bind(node.identity)
-            .execute(&mut **transaction)
+            .execute(&mut *connection)
             .await?;
     }
     sqlx::query("INSERT INTO reputation (identity) VALUES (?) ON CONFLICT DO NOTHING")
         .bind(node.identity)
-        .execute(&mut **transaction)
+        .execute(&mut *connection)
         .await?;
     Ok(())
 }
 
-async fn delete_expired(transaction: &mut Transaction<'static, Sqlite>, now: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM node WHERE expires_at <= ?").bind(now).execute(&mut **transaction).await.map(|_| ())
+async fn delete_expired(connection: &mut SqliteConnection, now: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM node WHERE expires_at <= ?").bind(now).execute(&mut *connection).await.map(|_| ())
 }
 
-/// Those on this machine, the node itself, and who registered it.
+/// The node itself, and who registered it. A proxy on this machine makes strangers look like this machine, so that
+/// loopback proves only loopback addresses.
 fn may_unregister(caller: IpAddr, registered_from: Option<&str>, hosts: &[String]) -> bool {
-    let is_caller = |text: &str| text.parse() == Ok(caller);
-    let is_callers = |host: &String| host.parse().is_ok_and(|host: SocketAddr| host.ip() == caller);
-    caller.is_loopback() || registered_from.is_some_and(is_caller) || hosts.iter().any(is_callers)
+    let ips = || hosts.iter().filter_map(|host| host.parse().ok()).map(|host: SocketAddr| host.ip());
+    let is_registrar = registered_from.is_some_and(|text| text.parse() == Ok(caller));
+    let proves_it = !caller.is_loopback() || ips().all(|ip| ip.is_loopback());
+    ips().any(|ip| ip == caller) || (is_registrar && proves_it)
 }
 
 fn empty_topology() -> sqlx::Result<Topology> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::api::{GatewayRegistration, IpVersion, MixMetric, MixRegistration, MixStatus, Topology};
+use crate::api::{GatewayRegistration, IpVersion, MixRegistration, MixStatus, Topology};
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -140,7 +140,7 @@ async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_repu
 }
 
 #[tokio::test]
-async fn only_the_node_its_registrar_and_this_machine_may_unregister_it() {
+async fn only_the_node_and_its_registrar_may_unregister_it_without_the_token() {
     let home = Home::new().await;
     let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
     for (caller, expected) in [
@@ -150,15 +150,17 @@ async fn only_the_node_its_registrar_and_this_machine_may_unregister_it() {
         (Some("192.0.2.1"), Unregistered::Done),
         (Some("2001:db8::1"), Unregistered::Done),
         (Some("198.51.100.7"), Unregistered::Done),
-        (Some("127.0.0.1"), Unregistered::Done),
-        (Some("::1"), Unregistered::Done),
+        (Some("127.0.0.1"), Unregistered::NotAllowed),
+        (Some("::1"), Unregistered::NotAllowed),
     ] {
         home.register("a", &hosts, NOW).await;
-        let unregistered = home.store.unregister("a", caller.map(ip), NOW).await.unwrap();
+        let unregistered = home.store.unregister("a", caller.map(ip), false, NOW).await.unwrap();
         assert_eq!(unregistered, expected, "{caller:?}");
         assert_eq!(home.identities(NOW).await.is_empty(), expected == Unregistered::Done);
     }
-    assert_eq!(home.store.unregister("a", Some(ip("::1")), NOW).await.unwrap(), Unregistered::Unknown);
+    for expected in [Unregistered::Done, Unregistered::Unknown] {
+        assert_eq!(home.store.unregister("a", Some(ip("::1")), true, NOW).await.unwrap(), expected);
+    }
 }
 
 #[tokio::test]
@@ -166,7 +168,7 @@ async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
     let home = Home::new().await;
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     home.measure("a", IpVersion::V4, true, NOW).await;
-    home.store.unregister("a", Some(ip("127.0.0.1")), NOW).await.unwrap();
+    home.store.unregister("a", None, true, NOW).await.unwrap();
     home.measure("a", IpVersion::V4, false, NOW).await;
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     assert_eq!(home.reputation("a").await, 3);
@@ -210,7 +212,7 @@ async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
 
     home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
     assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, Registered::Done, "its host is free at once");
-    assert_eq!(home.store.unregister("g", Some(ip("127.0.0.1")), expired).await.unwrap(), Unregistered::Unknown);
+    assert_eq!(home.store.unregister("g", None, true, expired).await.unwrap(), Unregistered::Unknown);
 }
 
 #[tokio::test]
@@ -255,19 +257,16 @@ async fn history_is_newest_first_and_old_measurements_are_purged() {
 #[tokio::test]
 async fn the_latest_metric_of_each_registered_node_is_kept() {
     let home = Home::new().await;
-    let metric =
-        |received| MixMetric { pub_key: "a".into(), received, sent: [("192.0.2.2:1789".to_owned(), 5)].into() };
-    assert!(!home.store.put_metric(&metric(1), NOW).await.unwrap(), "unknown nodes report nothing");
+    assert!(!home.store.put_metric("a", 1, NOW).await.unwrap(), "unknown nodes report nothing");
     home.register("a", &["192.0.2.1:1789"], NOW).await;
-    assert!(home.store.put_metric(&metric(1), NOW).await.unwrap());
-    assert!(home.store.put_metric(&metric(u64::MAX), NOW + 1).await.unwrap());
+    assert!(home.store.put_metric("a", 1, NOW).await.unwrap());
+    assert!(home.store.put_metric("a", u64::MAX, NOW + 1).await.unwrap());
     let metrics = home.store.metrics().await.unwrap();
     assert_eq!(metrics.len(), 1);
     assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
-    assert_eq!(metrics[0].metric.sent, metric(0).sent);
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive loses none");
-    home.store.unregister("a", Some(ip("127.0.0.1")), NOW).await.unwrap();
+    home.store.unregister("a", None, true, NOW).await.unwrap();
     assert!(home.store.metrics().await.unwrap().is_empty());
 }
 
@@ -310,15 +309,87 @@ async fn concurrent_registrations_of_one_host_have_one_winner() {
 #[tokio::test]
 async fn a_store_of_a_newer_release_is_refused() {
     let home = Home::new().await;
+    let mut transaction = home.store.begin_write().await.unwrap();
     sqlx::query(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'from the future', 1, x'00', 0)",
     )
-    .execute(&home.store.pool)
+    .execute(&mut *transaction)
     .await
     .unwrap();
+    transaction.commit().await.unwrap();
     home.store.close().await;
     let error = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap_err();
     assert_eq!(error.exit_code(), 65);
     assert!(error.to_string().contains("9999"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_registry_on_the_same_store_is_refused_until_the_first_has_ended() {
+    let home = Home::new().await;
+    let path = home.folder.path().join("registry.sqlite");
+    let error = Store::open(&path).await.unwrap_err();
+    assert!(matches!(error, RegistryError::StoreInUse { .. }), "{error}");
+    assert_eq!(error.exit_code(), 75);
+    assert!(error.to_string().contains("registry.sqlite"), "{error}");
+    home.store.close().await;
+    Store::open(&path).await.unwrap();
+}
+
+/// A store in a file that may not grow: what a full disk is to it.
+async fn without_space(folder: &Path) -> Store {
+    let path = folder.join("registry.sqlite");
+    let store = Store::open(&path).await.unwrap();
+    store.close().await;
+    let full = options(&path).pragma("max_page_count", "1");
+    Store::open_with(full, &path, StoreLock::take(&path).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn writes_fail_on_a_full_disk_and_reads_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = without_space(folder.path()).await;
+    for _ in 0..20 {
+        assert!(store.check_writes(NOW).await.is_err());
+        let long = vec!["x"; 10_000].join("");
+        let mut transaction = store.begin_write().await.unwrap();
+        let insert = sqlx::query("INSERT INTO reputation (identity) VALUES (?)").bind(long);
+        insert.execute(&mut *transaction).await.unwrap_err();
+        drop(transaction);
+        assert_eq!(store.node_count().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_leaves_nothing_behind() {
+    let home = Home::new().await;
+    for round in 0..20 {
+        let mut transaction = home.store.begin_write().await.unwrap();
+        let insert = sqlx::query("INSERT INTO reputation (identity) VALUES ('given up')");
+        insert.execute(&mut *transaction).await.unwrap();
+        match round % 2 {
+            0 => drop(transaction),
+            _ => transaction.rollback().await.unwrap(),
+        }
+        home.register("kept", &["192.0.2.1:1789"], NOW + round).await;
+    }
+    let mut connection = home.store.read().await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM reputation").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_failed_commit_costs_its_connection_and_no_more() {
+    let home = Home::new().await;
+    for _ in 0..20 {
+        let mut transaction = home.store.begin_write().await.unwrap();
+        for statement in
+            ["PRAGMA defer_foreign_keys = ON", "INSERT INTO host (address, identity) VALUES ('192.0.2.1:1', 'nobody')"]
+        {
+            sqlx::query(statement).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap_err();
+        assert!(home.store.check_writes(NOW).await.is_ok());
+        assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Registered::Done);
+    }
 }

@@ -1,0 +1,51 @@
+//! Floods of a registry, small ones: honest nodes register and read beside them. The kit has them in full size.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::flood_world::{
+    FloodWorld, Honest, get, metrics_reports, readers_that_do_not_read, registrations, slow_clients,
+};
+
+const MEMORY_MAX: u64 = 256 << 20;
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(36, 66, 6, 6));
+
+fn check(world: &FloodWorld, honest: &Honest) {
+    assert!(honest.failures.is_empty(), "{:?}", honest.failures);
+    assert!(honest.answered > 0, "nothing was asked");
+    let peak = world.peak_memory();
+    assert!(peak < MEMORY_MAX, "{peak} bytes");
+}
+
+#[test]
+fn clients_that_do_not_read_cost_little_and_keep_nobody_out() {
+    let world = FloodWorld::new("readers");
+    let ((), honest) = world.beside(async || {
+        registrations(100, &[STRANGER]).await;
+        let readers = readers_that_do_not_read(20).await;
+        registrations(100, &[STRANGER]).await;
+        drop(readers);
+    });
+    check(&world, &honest);
+}
+
+#[test]
+fn reports_with_thousands_of_next_hops_are_accepted_and_not_kept() {
+    let world = FloodWorld::new("reports");
+    let (accepted, honest) = world.beside(async || metrics_reports(60, 5000).await);
+    check(&world, &honest);
+    assert_eq!(accepted, 60);
+    let (answer, _) = world.beside(async || get(STRANGER, "/api/metrics/mixes").await.unwrap());
+    assert_eq!(answer, (200, b"[]".to_vec()));
+}
+
+#[test]
+fn slow_clients_of_four_networks_keep_nobody_out() {
+    let world = FloodWorld::new("slow");
+    let (clients, honest) = world.beside(async || {
+        let clients = slow_clients(256).await;
+        registrations(100, &[STRANGER]).await;
+        clients.len()
+    });
+    check(&world, &honest);
+    assert_eq!(clients, 1024);
+}
