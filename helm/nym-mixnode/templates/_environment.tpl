@@ -15,7 +15,7 @@
   "NYM_MIXNODE_HTTP_LISTEN" (ternary (printf "127.0.0.1:%v" $network.hostNetwork.httpPort) "[::]:8000" $onHost)
   "NYM_MIXNODE_ANNOUNCE_RECHECK" $network.recheck
   "NYM_MIXNODE_ANNOUNCE_SOURCE" (ternary "auto" (printf "kubernetes-%s" $asksFor) (eq $asksFor ""))
-  "NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE" (toString (or $network.allowPrivate (eq $network.mode "clusterOnly")))
+  "NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE" (toString (or $network.allowPrivate .Values.registry.enabled (eq $network.mode "clusterOnly")))
   "NYM_MIXNODE_ADDRESS_CLOUD" (ternary $network.hostNetwork.cloud "none" $onHost)
   "NYM_MIXNODE_SHUTDOWN_LINGER" (printf "%vs" .Values.shutdown.lingerSeconds)
   "NYM_MIXNODE_SHUTDOWN_DRAIN_DEADLINE" (printf "%vs" .Values.shutdown.drainSeconds)
