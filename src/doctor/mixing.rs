@@ -93,10 +93,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_prober_that_cannot_be_listed_proves_nothing() {
-        let nobody = "http://127.0.0.1:9".parse().unwrap();
+        // Bound without listening, it refuses connections.
+        let refusing = tokio::net::TcpSocket::new_v4().unwrap();
+        refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let closed = refusing.local_addr().unwrap();
+        let nobody = format!("http://{closed}").parse().unwrap();
         let client = Client::new(&nobody, &nobody).unwrap();
         let entry = MixRegistration {
-            mix_host: "127.0.0.1:9".to_owned(),
+            mix_host: closed.to_string(),
             mix_hosts: Vec::new(),
             identity_key: bs58::encode([1; 32]).into_string(),
             sphinx_key: bs58::encode([9; 32]).into_string(),
@@ -106,7 +110,7 @@ mod tests {
             layer: 1,
             proof: None,
         };
-        let targets = Targets { directory: vec!["127.0.0.1:9".parse().unwrap()], mixes: Vec::new() };
+        let targets = Targets { directory: vec![closed], mixes: Vec::new() };
         let found = probe(client, &entry, &targets).await;
         assert_eq!((found.len(), found[0].check, found[0].level), (1, "mixing", Level::Warning), "{found:?}");
         assert!(found[0].message.starts_with("cannot be tried from here: ") && found[0].fix.is_some(), "{found:?}");

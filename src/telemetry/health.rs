@@ -183,8 +183,12 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_named() {
-        let error = ask(&"http://127.0.0.1:1/".parse().unwrap()).await.unwrap_err();
-        assert!(error.to_string().starts_with("no answer at http://127.0.0.1:1/livez: "), "{error}");
+        // Bound without listening, it refuses connections.
+        let refusing = tokio::net::TcpSocket::new_v4().unwrap();
+        refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let url = url_of(refusing.local_addr().unwrap()).unwrap();
+        let error = ask(&url).await.unwrap_err();
+        assert!(error.to_string().starts_with(&format!("no answer at {url}livez: ")), "{error}");
     }
 
     #[tokio::test]

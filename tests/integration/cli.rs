@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::support::{NOWHERE, own_address};
+
 /// A home directory of its own for every test.
 pub(crate) struct Home(pub(crate) TempDir);
 
@@ -28,11 +30,11 @@ impl Home {
     /// With a node `mix` in it, on a free port and without waits at its stop.
     pub(crate) fn with_node() -> Self {
         let home = Self::new();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = format!("127.0.0.1:{port}");
-        let node = ["init", "--id", "mix", "--host", &host, "--layer", "1", "--validator", "http://127.0.0.1:9"];
+        let host = own_address().to_string();
+        let node = ["init", "--id", "mix", "--host", &host, "--layer", "1", "--validator", &NOWHERE];
         home.run(&[&node[..], &["--allow-private"]].concat()).ok();
         home.edit_config("#linger: 5s", "linger: 0s");
+        home.edit_config("#listen: \"127.0.0.1:8000\"", "listen: \"127.0.0.1:0\"");
         home
     }
 
@@ -221,8 +223,7 @@ fn init_asks_the_directory_for_the_layer() {
 
 #[test]
 fn init_without_a_directory_picks_a_layer_and_says_so() {
-    let said =
-        Home::new().run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", "http://127.0.0.1:9"]).ok();
+    let said = Home::new().run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", &NOWHERE]).ok();
     assert!(said.stdout.contains(", picked at random (--layer chooses another): cannot fetch"), "{}", said.stdout);
 }
 

@@ -8,6 +8,7 @@ use tokio::process::Command;
 use url::Url;
 
 use super::process::{NodeFiles, NodeProcess, RegistryProcess, own_address, program, program_at};
+use super::support::NOWHERE;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
@@ -94,7 +95,7 @@ async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
 
 #[tokio::test]
 async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
-    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let files = NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await;
     let found = doctor(&files, &[]).await;
     assert_eq!(found.code, Some(1), "{:#}", found.report);
     assert_eq!(found.error, "nym-mixnode: 1 of 8 checks failed\n", "{:#}", found.report);
@@ -126,7 +127,7 @@ async fn a_node_that_is_not_listed_and_an_address_that_is_taken_are_told() {
 
 #[tokio::test]
 async fn bad_keys_and_a_bad_configuration_are_told_with_the_fix() {
-    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let files = NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await;
     let key = files.dir().join("data/private_sphinx.pem");
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     let found = doctor(&files, &[]).await;
@@ -141,7 +142,7 @@ async fn bad_keys_and_a_bad_configuration_are_told_with_the_fix() {
 
 #[tokio::test]
 async fn lines_for_people_have_no_colours_in_a_file() {
-    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let files = NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await;
     let output = program(&["doctor", "--home", files.root(), "--id", "mix"]).output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(!text.contains('\u{1b}'), "{text}");

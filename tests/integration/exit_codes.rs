@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{Home, directory, outcome};
+use crate::support::NOWHERE;
 
 #[test]
 fn every_code_is_in_the_manual() {
@@ -27,8 +28,7 @@ fn every_code_is_in_the_manual() {
 #[test]
 fn code_1_is_a_node_that_is_not_as_it_should_be() {
     let home = Home::with_node();
-    home.run(&["health", "--id", "mix", "--home", home.0.path().join(".nym").to_str().unwrap()])
-        .fails(1, &["no answer"]);
+    home.run(&["health", "--url", &NOWHERE]).fails(1, &["no answer"]);
     assert_eq!(home.run(&["doctor", "--id", "mix"]).code, 1);
 }
 
@@ -72,11 +72,10 @@ fn code_65_is_bad_data() {
 #[test]
 fn code_69_is_a_service_that_is_not_there() {
     let home = Home::with_node();
-    home.run(&["unregister", "--id", "mix"]).fails(69, &["http://127.0.0.1:9"]);
-    let ran = home.run(&["probe", "--directory", "http://127.0.0.1:9"]);
+    home.run(&["unregister", "--id", "mix"]).fails(69, &[&NOWHERE]);
+    let ran = home.run(&["probe", "--directory", &NOWHERE]);
     assert_eq!(ran.code, 69, "{}", ran.stderr);
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listener = TcpListener::bind(taken).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ran = home.run(&["run", "--id", "mix", "--host", &listener.local_addr().unwrap().to_string()]);
     assert_eq!(ran.code, 69, "{}", ran.stderr);
 }
@@ -119,7 +118,7 @@ fn code_74_is_input_or_output_that_fails() {
 fn code_75_is_worth_another_try() {
     let home = Home::with_node();
     let (url, asked) = directory("429 Too Many Requests", "");
-    home.edit_config("url: \"http://127.0.0.1:9\"", &format!("url: \"{url}\""));
+    home.edit_config(&format!("url: \"{}\"", *NOWHERE), &format!("url: \"{url}\""));
     home.run(&["unregister", "--id", "mix"]).fails(75, &[]);
     asked.join().unwrap();
 
@@ -167,7 +166,7 @@ fn code_77_is_a_permission_that_is_wrong() {
 
     let (url, asked) = directory("403 Forbidden", r#"{"error":"not yours"}"#);
     let home = Home::with_node();
-    home.edit_config("url: \"http://127.0.0.1:9\"", &format!("url: \"{url}\""));
+    home.edit_config(&format!("url: \"{}\"", *NOWHERE), &format!("url: \"{url}\""));
     home.run(&["unregister", "--id", "mix"]).fails(77, &["not yours"]);
     asked.join().unwrap();
 }

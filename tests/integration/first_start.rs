@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cli::{Home, Outcome, outcome};
-use crate::support::free_port;
+use crate::support::{NOWHERE, own_address};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
@@ -18,7 +18,7 @@ struct Container {
 
 impl Container {
     fn new() -> Self {
-        Self { home: Home::new(), listen: format!("127.0.0.1:{}", free_port()) }
+        Self { home: Home::new(), listen: own_address().to_string() }
     }
 
     fn volume(&self) -> String {
@@ -35,7 +35,8 @@ impl Container {
         command.args(&program[1..]).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("NYM_MIXNODE_INIT_IF_MISSING", "true").env("NYM_MIXNODE_HOME", self.volume());
-        command.env("NYM_MIXNODE_DIRECTORY_URL", "http://127.0.0.1:9").env("NYM_MIXNODE_SHUTDOWN_LINGER", "0s");
+        command.env("NYM_MIXNODE_DIRECTORY_URL", NOWHERE.as_str()).env("NYM_MIXNODE_SHUTDOWN_LINGER", "0s");
+        command.env("NYM_MIXNODE_HTTP_LISTEN", "127.0.0.1:0");
         command.env("NYM_MIXNODE_LISTEN_ADDRESSES", &self.listen).env("NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE", "true");
         command.envs(more.iter().copied());
         command
@@ -58,7 +59,7 @@ fn the_first_start_makes_the_node_and_the_second_finds_it() {
     let first = container.start(&[]).ok();
     assert!(first.stderr.contains("Saved configuration file to") && first.stderr.contains("Starting mixnode mixnode"));
     let config = fs::read_to_string(container.node().join("config/config.yaml")).unwrap();
-    assert!(config.contains("  url: \"http://127.0.0.1:9\"\n"), "{config}");
+    assert!(config.contains(&format!("  url: \"{}\"\n", *NOWHERE)), "{config}");
     let second = container.start(&[]).ok();
     assert!(!second.stderr.contains("Saved"), "{}", second.stderr);
     assert_eq!(identity(&first), identity(&second));

@@ -10,7 +10,7 @@ use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::program::{PROGRAM, Process, pause, sphinx_key};
-use super::support::{ACK, Sink, free_port, hop, packet_via};
+use super::support::{ACK, NOWHERE, Sink, hop, own_address, packet_via};
 
 const DESCRIPTORS: u32 = 64;
 const CLIENTS: usize = 500;
@@ -19,11 +19,11 @@ const PACKETS_PER_FLOW: usize = 40;
 
 /// A node `mix` on loopback that forwards anywhere, and may have few descriptors.
 fn node(home: &std::path::Path, limit: u32, settings: &[&str]) -> (Process, SocketAddr) {
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let address = own_address();
     let home = home.to_str().unwrap();
     let host = address.to_string();
     let init = ["init", "--home", home, "--id", "mix", "--host", &host, "--layer", "1", "--allow-private"];
-    let closed = ["--validator", "http://127.0.0.1:9", "--forward-policy", "any"];
+    let closed = ["--validator", NOWHERE.as_str(), "--forward-policy", "any"];
     let made = Command::new(PROGRAM).args(init).args(closed).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let line = format!("ulimit -n {limit}; exec \"$@\"");

@@ -12,13 +12,10 @@ use url::Url;
 
 use super::process::{NodeFiles, NodeProcess, eventually, program};
 use super::program::PROGRAM;
-use super::support::{ACK, Sink, hop, loopback_settings, packet_via, send};
-
-/// Nothing listens there.
-const NO_DIRECTORY: &str = "http://127.0.0.1:9";
+use super::support::{ACK, NOWHERE, Sink, hop, loopback_settings, packet_via, send};
 
 async fn without_directory() -> NodeFiles {
-    NodeFiles::init(&Url::parse(NO_DIRECTORY).unwrap()).await
+    NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await
 }
 
 /// The log of a node that has ended.
@@ -122,7 +119,7 @@ async fn bad_filters_are_refused_in_one_line_wherever_they_come_from() {
 #[test]
 fn a_flag_or_variable_beats_rust_log_and_rust_log_the_file() {
     let chosen = |filter: Option<(&str, Source)>, rust_log: Option<&str>| {
-        let mut values: Values = loopback_settings(1789);
+        let mut values: Values = loopback_settings(([127, 0, 0, 1], 1789).into());
         if let Some((filter, source)) = filter {
             values.set(&settings::LOG_FILTER.about, filter, &source);
         }

@@ -16,7 +16,10 @@ pub(crate) struct NetNs {
 impl NetNs {
     /// With a loopback interface and nothing else.
     pub(crate) fn new(role: &str) -> Self {
-        assert!(rustix::process::geteuid().is_root(), "this test makes network namespaces: run it as root");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test makes network namespaces: run it as root (make kit), and mark it with #[ignore]"
+        );
         let name = format!("nym-{role}-{:08x}", rand::random::<u32>());
         run(Command::new("ip").args(["netns", "add", &name]));
         let netns = Self { name };

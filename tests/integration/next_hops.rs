@@ -101,7 +101,8 @@ async fn a_next_hop_that_takes_nothing_keeps_its_share_of_the_budget_and_no_more
 
 #[tokio::test]
 async fn a_next_hop_that_trickles_keeps_nothing_past_its_time() {
-    const COUNT: u64 = 120;
+    /// Far more than the kernels' buffers hold.
+    const COUNT: u64 = 400;
     let node = RunningNode::with(|values| {
         values.set_list(&settings::MIX_PACKET_SIZES.about, ["extended32"], &Source::Program);
         values.set(&settings::FORWARD_STALE_AFTER.about, "2s", &Source::Program);

@@ -9,10 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program};
-use super::support::{ACK, PATIENCE, Sink, hop, packet_via, send};
-
-/// Nothing listens there.
-const NO_DIRECTORY: &str = "http://127.0.0.1:9";
+use super::support::{ACK, NOWHERE, PATIENCE, Sink, closed_port, hop, packet_via, send};
 
 struct Reply {
     code: u16,
@@ -39,7 +36,7 @@ async fn health(flags: &[&str], listen: Option<&str>) -> (Option<i32>, String) {
 }
 
 async fn without_directory() -> NodeFiles {
-    NodeFiles::init(&Url::parse(NO_DIRECTORY).unwrap()).await
+    NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await
 }
 
 #[tokio::test]
@@ -51,7 +48,7 @@ async fn a_node_without_its_directory_lives_and_says_why_it_is_not_ready() {
     assert_eq!((alive.code, alive.body.as_str()), (200, "alive\n"));
     let refusal = eventually("the directory's failure is told", async || {
         let reply = get(address, "/readyz").await?;
-        (reply.code == 503 && reply.body.contains(NO_DIRECTORY)).then_some(reply.body)
+        (reply.code == 503 && reply.body.contains(NOWHERE.as_str())).then_some(reply.body)
     })
     .await;
     assert!(refusal.starts_with("not ready: not registered: cannot fetch the topology"), "{refusal}");
@@ -161,7 +158,7 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     assert_eq!(code, Some(78), "{line}");
     let (code, line) = health(&[], Some("off")).await;
     assert_eq!(code, Some(78), "{line}");
-    let (code, line) = health(&["--listen", &address, "--url", "http://127.0.0.1:1"], None).await;
+    let (code, line) = health(&["--listen", &address, "--url", &NOWHERE], None).await;
     assert_eq!(code, Some(64), "{line}");
 
     // Another node at the address of this one.
@@ -183,7 +180,7 @@ async fn the_environment_moves_the_node_and_whoever_asks_it() {
     let home = tempfile::tempdir().unwrap();
     let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
     let files = NodeFiles::init(&registry.url()).await;
-    files.configure("http:\n  listen: \"127.0.0.1:1\"");
+    files.configure(&format!("http:\n  listen: \"127.0.0.1:{}\"", closed_port()));
     let address = own_address().to_string();
     let listen = ("NYM_MIXNODE_HTTP_LISTEN", address.as_str());
     let mut node = NodeProcess::spawn(&files, &[], |command| {
@@ -209,7 +206,7 @@ async fn the_environment_moves_the_node_and_whoever_asks_it() {
 
     // Without the variable they ask where the file says.
     let (code, line) = asks(&["health"], &by_variables).await;
-    assert!(code == Some(1) && line.contains("no answer at http://127.0.0.1:1/"), "{line}");
+    assert!(code == Some(1) && line.contains(&format!("no answer at {}/", *NOWHERE)), "{line}");
     let (code, line) = asks(&["health", "--home", files.root()], &[listen]).await;
     assert!(code == Some(78) && line.contains("--id"), "{line}");
     let (code, line) = asks(&["health"], &[("NYM_MIXNODE_HTTP_LISTNE", &address)]).await;

@@ -50,6 +50,7 @@ fn was_called(trap: &TcpListener) -> bool {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn no_packet_goes_to_an_own_address_listening_announced_or_neither() {
     let (world, machine) = machine();
     let home = tempfile::tempdir().unwrap();
@@ -76,6 +77,7 @@ fn no_packet_goes_to_an_own_address_listening_announced_or_neither() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn an_address_that_the_machine_gets_while_the_node_runs_is_refused_too() {
     let (_world, machine) = machine();
     let home = tempfile::tempdir().unwrap();

@@ -308,13 +308,14 @@ async fn a_next_hop_that_comes_back_gets_what_waited_for_it() {
         values.set(&settings::FORWARD_BACKOFF_MAX.about, "200ms", &Source::Program);
     })
     .await;
-    let later = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound without listening, it refuses connections.
+    let later = tokio::net::TcpSocket::new_v4().unwrap();
+    later.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = later.local_addr().unwrap();
-    drop(later);
     let frames: Vec<_> = (0..20).map(|_| packet_via(&node.hop(), address, Duration::ZERO, ACK)).collect();
     let _connection = send(node.address, &frames).await;
     node.wait_for("20 packets", |status| status.received == 20).await;
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let listener = later.listen(16).unwrap();
     let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     let mut bytes = vec![0; 20 * ACK.frame_len()];
     timeout(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();

@@ -2,10 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use nym_mixnode::api::Topology;
@@ -22,18 +21,10 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::support::PATIENCE;
+pub(crate) use super::support::own_address;
 
 /// How often something outside is looked at until it is as it should be.
 const POLL: Duration = Duration::from_millis(50);
-
-/// A free port on a loopback address that nothing else in this run uses: it stays free when its process is killed.
-pub(crate) fn own_address() -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    // Other runs on this machine have other process ids.
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let ip: IpAddr = [127, 16 + high % 200, low, NEXT.fetch_add(1, Ordering::Relaxed)].into();
-    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
-}
 
 /// The program with these arguments, deaf to the settings of whoever runs the tests.
 pub(crate) fn program(arguments: &[&str]) -> Command {

@@ -1,7 +1,8 @@
 //! A node inside the test's process, packets for it, and a sink behind it.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,26 +24,39 @@ pub(crate) use crate::packets::{ACK, hop, packet_via};
 /// Longer than anything here takes on a busy machine; what waits for it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port of the loopback that was free a moment ago, on IPv4 and IPv6.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let v4 = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = v4.local_addr().unwrap().port();
-        if std::net::TcpListener::bind(("::1", port)).is_ok() {
-            return port;
-        }
-    }
+/// A free port on a loopback address that nothing else in this run uses: it stays free when its process is killed.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    // Other runs on this machine have other process ids.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip: IpAddr = [127, 16 + high % 200, low, NEXT.fetch_add(1, Ordering::Relaxed)].into();
+    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
+/// A port of 127.0.0.1 that refuses connections for as long as this process lives: it is bound, and nobody listens.
+pub(crate) fn closed_port() -> u16 {
+    use socket2::{Domain, Socket, Type};
+    static CLOSED: OnceLock<(Socket, u16)> = OnceLock::new();
+    let bind = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        (socket, port)
+    };
+    CLOSED.get_or_init(bind).1
+}
+
+/// The URL of a server that is not there.
+pub(crate) static NOWHERE: LazyLock<String> = LazyLock::new(|| format!("http://127.0.0.1:{}", closed_port()));
+
 /// Settings of a node that mixes on loopback, towards anywhere, for a directory that is not there.
-pub(crate) fn loopback_settings(port: u16) -> Values {
+pub(crate) fn loopback_settings(address: SocketAddr) -> Values {
     let mut values = Values::default();
-    let absent = format!("http://127.0.0.1:{}", free_port());
     let mut set = |about, text: &str| values.set(about, text, &Source::Program);
     set(&settings::NODE_ID.about, "under-test");
     set(&settings::NODE_LAYER.about, "1");
-    set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
-    set(&settings::DIRECTORY_URL.about, &absent);
+    set(&settings::LISTEN_ADDRESSES.about, &address.to_string());
+    set(&settings::DIRECTORY_URL.about, &NOWHERE);
     set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::HTTP_LISTEN.about, "off");
@@ -73,8 +87,8 @@ impl RunningNode {
 
     /// The same with a way out for its telemetry.
     pub(crate) async fn with_telemetry(telemetry: Telemetry, change: impl FnOnce(&mut Values)) -> Self {
-        let port = free_port();
-        let mut values = loopback_settings(port);
+        let address = own_address();
+        let mut values = loopback_settings(address);
         change(&mut values);
         let config = Config::from_values(&values).unwrap();
         let sphinx = SphinxKeyPair::generate().unwrap();
@@ -107,7 +121,7 @@ impl RunningNode {
             }
         });
         timeout(PATIENCE, is_ready).await.unwrap().expect("the node starts");
-        Self { address: ([127, 0, 0, 1], port).into(), sphinx_public, sphinx_private, status, stop, thread }
+        Self { address, sphinx_public, sphinx_private, status, stop, thread }
     }
 
     /// The counters of the last second.

@@ -12,17 +12,16 @@ use url::Url;
 
 use super::collector::{Collector, Manner};
 use super::process::{NodeFiles, NodeProcess, eventually};
-use super::support::{ACK, PATIENCE, Sink, hop, packet_via, send};
+use super::support::{ACK, NOWHERE, PATIENCE, Sink, hop, packet_via, send};
 
 /// Nothing listens there, so each call of a node to it is a span soon.
-const NO_DIRECTORY: &str = "http://127.0.0.1:9";
 /// What is sent through a node at one time.
 const PACKETS: usize = 20;
 /// Far more than a node takes that has no packets, and far less than a collector without an end can send.
 const RESIDENT_KIB_MAX: u64 = 128 << 10;
 
 async fn files() -> NodeFiles {
-    NodeFiles::init(&Url::parse(NO_DIRECTORY).unwrap()).await
+    NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await
 }
 
 fn run(files: &NodeFiles, variables: &[(&str, &str)]) -> NodeProcess {
@@ -98,7 +97,7 @@ async fn survives_both(manner: Manner, timeout_ms: &str) {
 #[tokio::test]
 async fn on_a_busy_core_packets_come_before_telemetry() {
     let files = files().await;
-    let mut node = run(&files, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")]);
+    let mut node = run(&files, &[("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE.as_str())]);
     node.http().await;
     let tasks = format!("/proc/{}/task", node.child.id().unwrap());
     let nice_of = |name: &str| {
@@ -117,8 +116,8 @@ async fn on_a_busy_core_packets_come_before_telemetry() {
 
 #[tokio::test]
 async fn a_collector_that_is_not_there_costs_only_telemetry() {
-    survives("http://127.0.0.1:9", HTTP, "10000").await;
-    survives("http://127.0.0.1:9", GRPC, "10000").await;
+    survives(NOWHERE.as_str(), HTTP, "10000").await;
+    survives(NOWHERE.as_str(), GRPC, "10000").await;
 }
 
 #[tokio::test]
@@ -268,7 +267,7 @@ async fn a_variable_that_is_not_allowed_stops_the_start() {
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
         ("OTEL_TRACES_SAMPLER_ARG", "half"),
     ] {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE.as_str());
         let node = run(&files, &[endpoint, (variable, value), ("OTEL_TRACES_SAMPLER", "traceidratio")]);
         let (code, line) = node.end().await;
         assert_eq!(code, Some(78), "{line}");

@@ -6,7 +6,7 @@ use nym_mixnode::config::{Source, settings};
 use nym_mixnode::telemetry::otel::{Capture, Captured, Telemetry};
 
 use super::process::eventually;
-use super::support::{ACK, RunningNode, Sink, free_port, packet_via, send};
+use super::support::{ACK, RunningNode, Sink, own_address, packet_via, send};
 
 async fn get(url: &str, accept: &str) -> Option<(String, String)> {
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
@@ -18,14 +18,14 @@ async fn get(url: &str, accept: &str) -> Option<(String, String)> {
 #[tokio::test]
 async fn the_numbers_of_a_window_are_the_same_everywhere_and_rounded() {
     let capture = Capture::default();
-    let http = free_port();
+    let http = own_address();
     let mut sink = Sink::start().await;
     let node = RunningNode::with_telemetry(Telemetry::captured(&capture).unwrap(), |values| {
         values.set(&settings::TELEMETRY_WINDOW.about, "10s", &Source::Program);
-        values.set(&settings::HTTP_LISTEN.about, format!("127.0.0.1:{http}"), &Source::Program);
+        values.set(&settings::HTTP_LISTEN.about, http.to_string(), &Source::Program);
     })
     .await;
-    let url = format!("http://127.0.0.1:{http}/metrics");
+    let url = format!("http://{http}/metrics");
     let (content_type, before) = get(&url, "*/*").await.unwrap();
     assert!(content_type.starts_with("text/plain; version=0.0.4"), "{content_type}");
     assert!(before.contains("\nmix_packets_total{stage=\"received\"} 0\n"), "{before}");

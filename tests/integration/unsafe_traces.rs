@@ -3,10 +3,11 @@
 use url::Url;
 
 use super::process::{NodeFiles, program};
+use super::support::NOWHERE;
 
 #[tokio::test]
 async fn the_flag_without_the_feature_says_how_to_get_it() {
-    let files = NodeFiles::init(&Url::parse("http://127.0.0.1:9").unwrap()).await;
+    let files = NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await;
     let node = ["run", "--home", files.root(), "--id", "mix", "--unsafe-per-packet-traces"];
     let output = program(&node).output().await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
