@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::cli::{Home, outcome};
 use super::program::{PROGRAM, pause};
-use super::support::{PATIENCE, free_port};
+use super::support::{NOWHERE, PATIENCE, own_address};
 
 /// A stream that takes nothing, and what has to live for that.
 fn taking_nothing(kind: &str) -> (Stdio, Option<PipeReader>) {
@@ -64,7 +64,7 @@ fn a_registry_starts_whatever_its_output_takes() {
     for kind in KINDS {
         let home = Home::new();
         let (out, _reader) = taking_nothing(kind);
-        let (address, data) = (format!("127.0.0.1:{}", free_port()), format!("{}/data/", home.0.path().display()));
+        let (address, data) = (own_address().to_string(), format!("{}/data/", home.0.path().display()));
         let registry =
             program(&home, &["registry", "--listen", &address, "--data", &data]).stdout(out).spawn().unwrap();
         starts_and_stops(kind, registry, &address);
@@ -78,12 +78,12 @@ fn a_node_starts_whatever_its_output_takes_also_for_the_first_time() {
         for _ in 0..2 {
             let (out, _reader) = taking_nothing(kind);
             let (err, _err_reader) = taking_nothing(kind);
-            let http = format!("127.0.0.1:{}", free_port());
+            let http = own_address().to_string();
             let mut node = program(&home, &["run", "--init-if-missing", "--http-listen", &http]);
             node.envs([
-                ("NYM_MIXNODE_DIRECTORY_URL", "http://127.0.0.1:9"),
+                ("NYM_MIXNODE_DIRECTORY_URL", NOWHERE.as_str()),
                 ("NYM_MIXNODE_NODE_LAYER", "1"),
-                ("NYM_MIXNODE_LISTEN_ADDRESSES", &format!("127.0.0.1:{}", free_port())),
+                ("NYM_MIXNODE_LISTEN_ADDRESSES", &own_address().to_string()),
                 ("NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE", "true"),
                 ("NYM_MIXNODE_SHUTDOWN_LINGER", "0s"),
             ]);

@@ -22,7 +22,10 @@ struct Restored {
 
 impl Restored {
     fn new() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "this test runs a node as another user: run it as root");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test runs a node as another user: run it as root (make kit)"
+        );
         let home = Home::with_node();
         let program = home.0.path().join("nym-mixnode");
         fs::copy(PROGRAM, &program).unwrap();
@@ -69,6 +72,7 @@ impl Restored {
 const PRIVATE: [&str; 2] = ["private_identity.pem", "private_sphinx.pem"];
 
 #[test]
+#[ignore = "needs root: `make kit`"]
 fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
     let node = Restored::new();
     node.widen();
@@ -90,6 +94,7 @@ fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
 }
 
 #[test]
+#[ignore = "needs root: `make kit`"]
 fn keys_of_the_own_group_are_taken_where_they_cannot_be_closed() {
     let node = Restored::new();
     node.widen();
@@ -109,6 +114,7 @@ fn keys_of_the_own_group_are_taken_where_they_cannot_be_closed() {
 }
 
 #[test]
+#[ignore = "needs root: `make kit`"]
 fn files_and_directories_that_others_can_replace_are_refused_with_the_fix() {
     let node = Restored::new();
     let key = node.home.key(PRIVATE[1]);
@@ -136,6 +142,7 @@ fn files_and_directories_that_others_can_replace_are_refused_with_the_fix() {
 }
 
 #[test]
+#[ignore = "needs root: `make kit`"]
 fn root_runs_no_node_with_the_keys_of_another_user_but_may_save_them() {
     let node = Restored::new();
     let home = &node.home;
