@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test tells what it measured, and what containers said when it failed")]
 
+mod attacks;
 mod cluster;
 mod compose;
 mod container;
@@ -17,6 +18,9 @@ mod image;
 #[path = "../integration/metadata.rs"]
 #[allow(dead_code, reason = "other tests have more use for it")]
 mod metadata;
+#[path = "../integration/netns.rs"]
+#[allow(dead_code, reason = "other tests have more use for it")]
+mod netns;
 #[path = "../integration/packets.rs"]
 mod packets;
 mod part;

@@ -5,9 +5,6 @@ mod boot;
 mod cloud;
 mod examples;
 mod machine;
-#[path = "../integration/netns.rs"]
-#[allow(dead_code, reason = "the tests of addresses have more use for it")]
-mod netns;
 mod tool;
 
 use std::fs;

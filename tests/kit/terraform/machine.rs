@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use nym_mixnode::api::Topology;
 
-use super::netns::NetNs;
 use super::tool::passes;
 use crate::http;
 use crate::metadata::{Answers, Metadata};
+use crate::netns::NetNs;
 use crate::part::{part, root};
 use crate::waiting::{eventually, eventually_or};
 

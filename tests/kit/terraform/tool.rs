@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::netns::NetNs;
+use crate::netns::NetNs;
 use crate::part::{part, root};
 
 /// What stands behind `hashicorp/aws` and `hashicorp/google`.

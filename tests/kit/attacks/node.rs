@@ -1,0 +1,91 @@
+//! A node in the arena, and packets that a test can tell apart behind it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nym_mixnode::packet::FrameHeader;
+use nym_mixnode::unwrap::{Engine, Outcome};
+use serde_json::Value;
+
+use super::arena::{Arena, Server};
+use crate::packets::{hop, packet_via};
+
+/// A supervised node that forwards anywhere, for a directory that is not there.
+pub(super) struct Node {
+    pub(super) server: Server,
+    pub(super) address: SocketAddr,
+    public: [u8; 32],
+    private: [u8; 32],
+}
+
+/// A packet in its frame, and what it is behind the node.
+#[derive(Clone)]
+pub(super) struct Packet {
+    pub(super) frame: Vec<u8>,
+    pub(super) forwarded: Vec<u8>,
+    pub(super) delay: Duration,
+}
+
+impl Node {
+    pub(super) fn start(arena: &Arena, address: &str, flags: &[&str]) -> Self {
+        let home = arena.folder().join(format!("node-{address}"));
+        let node = ["--home", home.to_str().unwrap(), "--id", "mix"];
+        let init = ["init", "--layer", "1", "--host", address, "--allow-private", "--validator", "http://127.0.0.1:9"];
+        let made = arena.run(&[&init[..], &node, &["--forward-policy", "any"]].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let run = ["run", "--supervised", "--shutdown-linger", "0s", "--telemetry-window", "10s"];
+        let server = arena.start(&format!("node-{address}"), &[&run[..], &node, flags].concat());
+        server.wait_for("the node starts", |event| event["event"] == "status");
+        let key = |name: &str| {
+            let file = home.join("mixnodes/mix/data").join(name);
+            pem::parse(fs::read(file).unwrap()).unwrap().into_contents().try_into().unwrap()
+        };
+        let (public, private) = (key("public_sphinx.pem"), key("private_sphinx.pem"));
+        Self { server, address: address.parse().unwrap(), public, private }
+    }
+
+    /// A packet that the node holds for `delay` and sends to `next`.
+    pub(super) fn packet(&self, next: SocketAddr, delay: Duration, header: FrameHeader) -> Packet {
+        let frame = packet_via(&hop(self.address, self.public), next, delay, header);
+        self.known(frame, header, delay)
+    }
+
+    /// A frame that the test has made itself, for this node.
+    pub(super) fn known(&self, frame: Vec<u8>, header: FrameHeader, delay: Duration) -> Packet {
+        let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
+        Engine::new(&self.private).unwrap_batch(&mut batch, &mut outcomes);
+        assert!(matches!(outcomes[0], Outcome::Forward { .. }), "{outcomes:?}");
+        let [forwarded] = batch;
+        Packet { frame, forwarded, delay }
+    }
+
+    /// The node's key as the builder of packets takes it.
+    pub(super) fn hop(&self) -> sphinx_packet::route::Node {
+        hop(self.address, self.public)
+    }
+
+    /// Waits for exact counters that are `wanted`; they are a second old at the most.
+    #[track_caller]
+    pub(super) fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.server.wait_for(what, |event| wanted(&event["status"]))["status"].clone()
+    }
+
+    /// Packets received so far.
+    pub(super) fn received(&self) -> u64 {
+        self.server.event()["status"]["received"].as_u64().unwrap_or_default()
+    }
+
+    /// Waits until the node has received `count` packets more than `before`, and holds none.
+    #[track_caller]
+    pub(super) fn settle(&self, before: u64, count: usize) -> Value {
+        self.wait_for("all packets were received and left", |status| {
+            status["received"] == before + count as u64 && status["in_flight"] == 0
+        })
+    }
+}
+
+/// How many packets were dropped for this reason.
+pub(super) fn dropped(status: &Value, reason: &str) -> u64 {
+    status["dropped"][reason].as_u64().unwrap_or_default()
+}
