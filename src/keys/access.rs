@@ -57,8 +57,7 @@ impl Process {
         self.groups.contains(&metadata.gid())
     }
 
-    /// Root can reach everything in any case, and is nobody to be protected from. Where the group may read, what it owns
-    /// may be anybody's.
+    /// Root can reach everything in any case. Where the group is allowed to read, any user may own what it reads.
     fn trusts_owner_of(&self, metadata: &Metadata, access: PrivateAccess, key_use: KeyUse) -> bool {
         [0, self.user].contains(&metadata.uid())
             || key_use == KeyUse::Inspect && self.user == 0
