@@ -12,8 +12,8 @@ mod bloom;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,6 +26,9 @@ use bloom::BloomFilter;
 const PAST_GENERATIONS: u32 = 2;
 /// Generations end by age, too, but not before this: with little traffic the window is longer, at no cost.
 const GENERATION_AGE_MIN: Duration = Duration::from_mins(30);
+
+/// Locks that keys share. Each is held for as long as 16 bits take, so that threads hardly ever meet.
+const TURNS: usize = 256;
 
 /// The system has not enough memory for the filter.
 #[derive(Debug, Error)]
@@ -47,15 +50,23 @@ pub struct ReplayWindow {
     pub expected_rate: u64,
 }
 
-/// A test-and-set of replay keys in bounded memory, shared by all workers without a lock.
+/// A test-and-set of replay keys in bounded memory, shared by all workers.
 pub struct ReplayFilter {
     generations: ArcSwap<Generations>,
     window: ReplayWindow,
     keys_max: usize,
     hasher: RandomState,
+    /// A key has several bits, and a copy may arrive on another thread while the first sets them, or while a generation
+    /// ends in between. So all copies of one key take turns.
+    turns: Box<[Turn]>,
     is_rotating: AtomicBool,
     early_ends: AtomicU64,
 }
+
+/// A lock in a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Turn(Mutex<()>);
 
 struct Generations {
     /// Of the current one.
@@ -99,6 +110,7 @@ impl ReplayFilter {
             window,
             keys_max,
             hasher: RandomState::new(),
+            turns: (0..TURNS).map(|_| Turn::default()).collect(),
             is_rotating: AtomicBool::new(false),
             early_ends: AtomicU64::new(0),
         })
@@ -113,9 +125,13 @@ impl ReplayFilter {
     /// Adds a key; `false` when it was there already, or (in less than one of 100 000 cases) seems to have been.
     pub fn insert(&self, key: &[u8; 32]) -> bool {
         let place = self.hasher.hash_one(key);
+        // Nothing that can panic runs in a turn.
+        let turn =
+            self.turns[usize::from(place.to_le_bytes()[0]) % TURNS].0.lock().unwrap_or_else(PoisonError::into_inner);
         let generations = self.generations.load();
         let is_new =
             !generations.past.iter().any(|past| past.contains(place, key)) && generations.current.insert(place, key);
+        drop(turn);
         if is_new && generations.current.len() >= self.keys_max {
             self.rotate(generations.number);
         }

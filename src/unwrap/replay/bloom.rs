@@ -17,7 +17,7 @@ const PROBE_BITS: usize = BLOCK_BITS.ilog2() as usize;
 
 const _: () = assert!(PROBES * PROBE_BITS <= 256);
 
-/// A set of keys in bounded memory, shared by all workers without a lock.
+/// A set of keys in bounded memory, shared by all workers.
 pub(super) struct BloomFilter {
     words: Box<[AtomicU64]>,
     /// Words before the first that begins a cache line.
@@ -52,7 +52,7 @@ impl BloomFilter {
         self.keys.load(Ordering::Relaxed)
     }
 
-    /// Adds a key; whether it was new. Of two threads that add one key at the same time, only one sees it as new.
+    /// Adds a key; whether it was new. Threads that add one key at the same time may all see it as new.
     ///
     /// `place` chooses the block, evenly over all its values.
     pub(super) fn insert(&self, place: u64, key: &[u8; 32]) -> bool {

@@ -94,18 +94,27 @@ fn threads_that_fill_a_generation_together_end_it_once_and_lose_no_key() {
 }
 
 #[test]
-fn one_of_many_threads_with_the_same_key_sees_it_as_new() {
-    let filter = filter(100_000);
+fn of_many_threads_with_the_same_key_one_sees_it_as_new_also_while_generations_end() {
+    const THREADS: usize = 4;
+    const STEP: u64 = 500;
+    const KEYS: u64 = 40_000;
+    let filter = filter(2 * STEP);
     let new = AtomicU64::new(0);
+    let together = std::sync::Barrier::new(THREADS);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
-                let own = (0..5_000).filter(|n| filter.insert(&key(*n))).count() as u64;
-                new.fetch_add(own, Ordering::Relaxed);
+                for from in (0..KEYS).step_by(usize::try_from(STEP).unwrap()) {
+                    // None falls so far behind that a key is forgotten before it comes to it.
+                    together.wait();
+                    let own = (from..from + STEP).filter(|n| filter.insert(&key(*n))).count() as u64;
+                    new.fetch_add(own, Ordering::Relaxed);
+                }
             });
         }
     });
-    assert_eq!(new.into_inner(), 5_000);
+    assert!(filter.generation() >= KEYS / (2 * STEP) - 1, "{}", filter.generation());
+    assert_eq!(new.into_inner(), KEYS);
 }
 
 #[test]
