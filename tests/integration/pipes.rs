@@ -1,12 +1,13 @@
 //! Files that are none: what waits for a writer, or has no end, holds no start up.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{Home, Outcome};
@@ -141,10 +142,15 @@ fn a_passphrase_and_a_backup_come_through_pipes_and_a_signal_ends_the_wait() {
     let wait = ["keys", "backup", other.to_str().unwrap(), "--id", "mix", "--passphrase-file", pipe.to_str().unwrap()];
     let mut child = program(&home, &wait).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
-    let opening = || fs::read_to_string(format!("/proc/{}/wchan", child.id())).unwrap_or_default();
-    while !opening().contains("fifo") && !opening().contains("wait_for_partner") && Instant::now() < deadline {
+    // It can be opened for writing once it is open for reading.
+    let open = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe);
+    let _silent = loop {
+        match open() {
+            Ok(writer) => break writer,
+            Err(error) => assert!(Instant::now() < deadline, "nobody reads the pipe: {error}"),
+        }
         pause(Duration::from_millis(20));
-    }
+    };
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(!child.wait().unwrap().success());
     assert!(!other.exists());
