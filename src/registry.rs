@@ -8,6 +8,7 @@
 //! other nodes) need the token that the registry writes to a file beside its store: an address proves no privilege.
 
 mod access;
+mod caps;
 mod check;
 mod http;
 mod listing;
@@ -32,6 +33,7 @@ use check::Rules;
 use http::App;
 use store::Store;
 
+pub use caps::Caps;
 pub use ipnet::IpNet;
 pub use token::{MonitorToken, TokenError};
 
@@ -66,6 +68,8 @@ pub struct RegistrySettings {
     pub allow_private: bool,
     /// Layers of the network; mixes of others are refused.
     pub layers: u64,
+    /// Limits on entries.
+    pub caps: Caps,
     /// The file with the token of monitors, created when missing; `None` is `monitor.token` beside the store.
     pub monitor_token_file: Option<PathBuf>,
     /// Addresses whose measurements it believes without the token.
@@ -87,6 +91,7 @@ impl RegistrySettings {
             store,
             allow_private: false,
             layers: LAYERS_DEFAULT,
+            caps: Caps::default(),
             monitor_token_file: None,
             monitors: Vec::new(),
             legacy_loopback_monitor: false,
@@ -223,7 +228,7 @@ impl Registry {
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
-        let store = Store::open(&settings.store).await?;
+        let store = Store::open(&settings.store).await?.with_caps(settings.caps);
         let server = server.with_names(HostNames::new(&settings.host_names));
         Ok(Self { server, store, rules: settings.rules(), access: settings.access()? })
     }

@@ -52,6 +52,17 @@ impl Reach {
         }
     }
 
+    /// Of the network that a directory at these addresses serves, as far as they tell.
+    #[must_use]
+    pub fn of_directory(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let of_one = |ip: IpAddr| match NotPublic::of(ip) {
+            None => Self::Internet,
+            Some(NotPublic::Loopback) => Self::Machine,
+            Some(_) => Self::Private,
+        };
+        addresses.into_iter().map(of_one).max().unwrap_or_default()
+    }
+
     /// The address in its one spelling, when nodes of this network may have it.
     ///
     /// # Errors
@@ -185,6 +196,19 @@ mod tests {
     fn an_address_has_one_spelling() {
         let mapped = "[::ffff:36.68.243.18]:1789".parse().unwrap();
         assert_eq!(Reach::Internet.check(mapped), Ok("36.68.243.18:1789".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_directory_is_in_the_network_that_it_serves() {
+        for (ips, expected) in [
+            (vec![], Reach::Internet),
+            (vec!["36.68.243.18", "2600::1"], Reach::Internet),
+            (vec!["36.68.243.18", "10.0.0.1"], Reach::Private),
+            (vec!["fd17:89::2"], Reach::Private),
+            (vec!["127.0.0.1"], Reach::Machine),
+        ] {
+            assert_eq!(Reach::of_directory(ips.iter().map(|ip| ip.parse().unwrap())), expected, "{ips:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use url::{Host, Url};
 
 use self::output::Outcome;
 use self::progress::ProgressLine;
+use crate::address::Reach;
 use crate::api::LAYERS_MAX;
 use crate::config::http_url;
 use crate::directory::{Client, Directory};
@@ -228,10 +229,12 @@ async fn targets(args: &ProbeArgs, client: &Client) -> Result<Targets, ProbeErro
     if listed.is_empty() {
         return Err(ProbeError::NoNodes(args.directory.clone()));
     }
+    let directory = directory_addresses(&args.directory).await;
+    let reach = Reach::of_directory(directory.iter().map(SocketAddr::ip));
     let mut targets = Vec::with_capacity(listed.len());
     for node in &listed {
         if is_wanted(args.node.as_deref(), &node.registration.identity_key, &node.registration.sphinx_key) {
-            targets.push(Target::resolve(&node.registration).await);
+            targets.push(Target::resolve(&node.registration).await.within(reach));
         }
     }
     if targets.is_empty() {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::config::LimitsConfig;
 use crate::limits::raise_nofile;
-use crate::registry::{IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings};
+use crate::registry::{Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings};
 use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
 
 use super::output::{Courtesy, say};
@@ -37,6 +37,16 @@ pub struct RegistryArgs {
     /// Layers of the network: mixnodes of other layers are refused.
     #[arg(long, value_name = "N", default_value_t = LAYERS_DEFAULT, value_parser = value_parser!(u64).range(1..=255))]
     pub layers: u64,
+    /// Most entries of one IPv4 address or IPv6 /64 before nodes have earned a place of their own.
+    #[arg(long, value_name = "N", default_value_t = Caps::default().per_subscriber)]
+    pub entries_per_address: u64,
+    /// Most such entries of one IPv4 /24 or IPv6 /48.
+    #[arg(long, value_name = "N", default_value_t = Caps::default().per_network)]
+    pub entries_per_network: u64,
+    /// Most entries in all.
+    #[arg(long, value_name = "N", default_value_t = Caps::TOTAL_MAX)]
+    #[arg(value_parser = value_parser!(u64).range(1..=Caps::TOTAL_MAX))]
+    pub entries_max: u64,
     /// File with the token that monitors (`probe --report`) and operators send; created when missing [default:
     /// monitor.token beside the store].
     #[arg(long, value_name = "FILE")]
@@ -142,6 +152,11 @@ fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandErro
     Ok(RegistrySettings {
         allow_private: args.allow_private,
         layers: args.layers,
+        caps: Caps {
+            per_subscriber: args.entries_per_address,
+            per_network: args.entries_per_network,
+            total: args.entries_max,
+        },
         monitor_token_file: args.monitor_token_file.clone(),
         monitors: args.monitor.clone(),
         legacy_loopback_monitor: args.legacy_loopback_monitor,

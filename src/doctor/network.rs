@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use super::local::Running;
 use super::{CONNECT_TIMEOUT, Finding};
-use crate::address::is_globally_routable;
+use crate::address::{Reach, is_globally_routable};
 use crate::api::Topology;
 use crate::config::Config;
 use crate::probe::IpFamily;
@@ -74,7 +74,11 @@ fn announced(config: &Config) -> Vec<SocketAddr> {
 pub(super) async fn targets(config: &Config, topology: Option<&Topology>) -> Targets {
     let mixes = topology.map(Topology::announced_addresses).into_iter().flatten();
     let ours = announced(config);
-    let mixes = mixes.filter(|address| !ours.contains(address)).collect();
+    let listen = config.listen.bind_addresses().into_iter().map(|address| address.get().ip());
+    let reach = Reach::new(config.announce.detection.allow_private, listen);
+    // A stranger may have listed any address to have others connect there.
+    let mixes = mixes.filter(|address| !ours.contains(address)).filter_map(|address| reach.check(address).ok());
+    let mixes = mixes.collect();
     Targets { directory: resolve(&config.directory.url).await, mixes }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Time is passed in, in nanoseconds since the epoch.
 
+mod caps;
 mod connection;
 mod health;
 mod lock;
@@ -21,6 +22,7 @@ use sqlx::sqlite::{
 use sqlx::{FromRow, Sqlite};
 
 use super::RegistryError;
+use super::caps::Caps;
 use connection::{Connections, Read, Write};
 use health::Health;
 use lock::StoreLock;
@@ -45,6 +47,7 @@ const SQLITE_NOTADB: &str = "26";
 pub(super) struct Store {
     connections: Connections,
     health: Arc<Health>,
+    caps: Caps,
     lock: Arc<StoreLock>,
 }
 
@@ -55,6 +58,11 @@ impl Store {
         Self::open_with(options(path), path, lock).await
     }
 
+    /// With other limits on entries.
+    pub(super) fn with_caps(self, caps: Caps) -> Self {
+        Self { caps, ..self }
+    }
+
     async fn open_with(options: SqliteConnectOptions, path: &Path, lock: StoreLock) -> Result<Self, RegistryError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
@@ -62,7 +70,12 @@ impl Store {
             .await
             .map_err(|source| open_error(path, source))?;
         MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
-        Ok(Self { connections: Connections::new(pool), health: Arc::default(), lock: Arc::new(lock) })
+        Ok(Self {
+            connections: Connections::new(pool),
+            health: Arc::default(),
+            caps: Caps::default(),
+            lock: Arc::new(lock),
+        })
     }
 
     /// Deletes what no reply can show any more.

@@ -146,7 +146,7 @@ pub(crate) async fn registrations(count: u16, from: &[IpAddr]) -> usize {
         let from = from[usize::from(number) % from.len()];
         async move {
             let [high, low] = number.to_be_bytes();
-            let hosts = (0..4).map(|port| SocketAddr::new(from, 10_000 + number * 4 + port)).collect::<Vec<_>>();
+            let hosts = (0..4).map(|port| SocketAddr::new(from, 1024 + number % 16_000 * 4 + port)).collect::<Vec<_>>();
             let entry = mix([high.wrapping_add(2), low], &hosts, &"x".repeat(512));
             matches!(post(from, "/api/mixmining/register/mix", &entry).await, Ok((200, _)))
         }

@@ -17,6 +17,18 @@ fn check(world: &FloodWorld, honest: &Honest) {
 }
 
 #[test]
+fn a_flood_of_registrations_from_one_address_ends_at_its_cap() {
+    let world = FloodWorld::new("registrations");
+    let (accepted, honest) = world.beside(async || registrations(300, &[STRANGER]).await);
+    check(&world, &honest);
+    assert_eq!(accepted, 32);
+    let neighbours: Vec<IpAddr> = (0..40).map(|last| Ipv4Addr::new(36, 66, 6, last).into()).collect();
+    let (accepted, honest) = world.beside(async || registrations(600, &neighbours).await);
+    check(&world, &honest);
+    assert!(accepted <= 256, "{accepted} in all from one network");
+}
+
+#[test]
 fn clients_that_do_not_read_cost_little_and_keep_nobody_out() {
     let world = FloodWorld::new("readers");
     let ((), honest) = world.beside(async || {

@@ -24,6 +24,7 @@ mod netns;
 #[path = "../integration/packets.rs"]
 mod packets;
 mod part;
+mod registry_attacks;
 mod release;
 mod scripts;
 mod systemd;

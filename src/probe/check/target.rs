@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::address::Reach;
 use crate::api::MixRegistration;
 use crate::probe::family::IpFamily;
 use crate::probe::packets::Hop;
@@ -58,6 +59,24 @@ impl Target {
             defect,
             key: key.unwrap_or_default(),
         }
+    }
+
+    /// Without the addresses that no node of such a network can have: a stranger may have listed them, to have others
+    /// connect there.
+    #[must_use]
+    pub fn within(mut self, reach: Reach) -> Self {
+        let mut refused = None;
+        self.addresses.retain(|address| match reach.check(*address) {
+            Ok(_) => true,
+            Err(reason) => {
+                refused = Some(format!("listed with {address}, which {reason}"));
+                false
+            }
+        });
+        if self.addresses.is_empty() && self.defect.is_none() {
+            self.defect = refused;
+        }
+        self
     }
 
     /// Whether one of its addresses is of this family.
@@ -116,5 +135,18 @@ pub(super) mod tests {
         let key = bs58::encode([7; 32]).into_string();
         let target = Target::resolve(&listed(&["no port"], &key)).await;
         assert!(target.defect.unwrap().contains("no port"));
+    }
+
+    #[tokio::test]
+    async fn addresses_of_other_kinds_of_networks_are_left_out() {
+        let key = bs58::encode([7; 32]).into_string();
+        let target = Target::resolve(&listed(&["36.68.243.18:1789", "127.0.0.1:6379"], &key)).await;
+        let public = target.clone().within(Reach::Internet);
+        assert_eq!(public.addresses, ["36.68.243.18:1789".parse().unwrap()]);
+        assert_eq!(public.defect, None);
+        assert_eq!(target.clone().within(Reach::Machine), target);
+        let aimed = Target::resolve(&listed(&["127.0.0.1:6379"], &key)).await.within(Reach::Internet);
+        assert!(aimed.addresses.is_empty());
+        assert!(aimed.defect.is_some_and(|defect| defect.contains("127.0.0.1:6379") && defect.contains("loopback")));
     }
 }

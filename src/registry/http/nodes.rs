@@ -50,6 +50,7 @@ async fn register<R: Serialize>(store: &Store, node: &NewNode<'_, R>) -> Result<
             info!(identity = node.identity, role = ?node.role, "registered");
             Ok(OK)
         }
+        Registered::Full(full) => Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, full.to_string())),
         Registered::HostTaken { host, holder } => Err(ApiError::new(
             StatusCode::CONFLICT,
             format!(

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::{Store, from_json, to_json};
+use super::{Store, caps, from_json, to_json};
 use crate::api::{RegisteredGateway, RegisteredMix, Topology, Validators};
+use crate::registry::caps::Full;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(in crate::registry) struct NewNode<'a, R> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::registry) enum Registered {
     Done,
+    /// There is no place for another entry.
+    Full(Full),
     /// Another node has this address.
     HostTaken {
         host: SocketAddr,
@@ -80,7 +83,12 @@ impl Store {
                 return Ok(Registered::HostTaken { host: *host, holder });
             }
         }
+        if let Err(full) = caps::make_room(&mut transaction, &self.caps, node.identity, node.from).await? {
+            transaction.rollback().await?;
+            return Ok(Registered::Full(full));
+        }
         write_node(&mut transaction, node, now).await?;
+        caps::note_source(&mut transaction, node.identity, node.from).await?;
         transaction.commit().await?;
         Ok(Registered::Done)
     }

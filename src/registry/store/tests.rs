@@ -65,9 +65,9 @@ impl Home {
     }
 }
 
-async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Registered {
-    let registration = MixRegistration {
-        mix_host: hosts[0].into(),
+fn mix_registration(identity: &str, host: &str) -> MixRegistration {
+    MixRegistration {
+        mix_host: host.into(),
         mix_hosts: Vec::new(),
         identity_key: identity.into(),
         sphinx_key: "s".into(),
@@ -76,7 +76,11 @@ async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Re
         incentives_address: String::new(),
         layer: 3,
         proof: None,
-    };
+    }
+}
+
+async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Registered {
+    let registration = mix_registration(identity, hosts[0]);
     let node = NewNode {
         role: Role::Mix,
         identity,
@@ -392,4 +396,65 @@ async fn a_failed_commit_costs_its_connection_and_no_more() {
         assert!(home.store.check_writes(NOW).await.is_ok());
         assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Registered::Done);
     }
+}
+
+/// The store of a public network with these limits.
+async fn capped(per_subscriber: u64, per_network: u64, total: u64) -> Home {
+    let Home { folder, store } = Home::new().await;
+    Home { folder, store: store.with_caps(Caps { per_subscriber, per_network, total }) }
+}
+
+impl Home {
+    /// Registers from an address of the internet; whether there was a place.
+    async fn register_from(&self, from: &str, identity: &str, port: u16, now: i64) -> bool {
+        let host = format!("{from}:{port}");
+        let registration = mix_registration(identity, &host);
+        let node = NewNode {
+            role: Role::Mix,
+            identity,
+            registration: &registration,
+            hosts: vec![host.parse().unwrap()],
+            from: Some(ip(from)),
+            expires_in: None,
+        };
+        match self.store.register(&node, now).await.unwrap() {
+            Registered::Done => true,
+            Registered::Full(_) => false,
+            Registered::HostTaken { .. } => panic!("each has a port of its own"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_address_and_one_network_have_only_so_many_places() {
+    let home = capped(2, 3, 100).await;
+    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await);
+    assert!(home.register_from("36.68.1.1", "b", 2, NOW).await);
+    assert!(!home.register_from("36.68.1.1", "c", 3, NOW).await, "the address has two");
+    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await, "who is listed stays so");
+    assert!(home.register_from("36.68.1.2", "c", 3, NOW).await);
+    assert!(!home.register_from("36.68.1.3", "d", 4, NOW).await, "the network has three");
+    home.store.set_reputation("a", 100).await.unwrap();
+    assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set has places of its own");
+    assert!(home.register_from("36.68.2.1", "e", 5, NOW).await);
+    home.store.unregister("e", None, true, NOW).await.unwrap();
+    for port in 10..20 {
+        assert!(home.register_from("10.0.0.1", &format!("private{port}"), port, NOW).await);
+    }
+}
+
+#[tokio::test]
+async fn a_full_registry_removes_the_oldest_of_the_largest_network() {
+    let home = capped(10, 10, 4).await;
+    assert!(home.register_from("36.68.1.1", "active", 1, NOW).await);
+    home.store.set_reputation("active", 100).await.unwrap();
+    for (from, identity, at) in [("36.68.2.1", "first", 1), ("36.68.3.1", "flood1", 2), ("36.68.3.2", "flood2", 3)] {
+        assert!(home.register_from(from, identity, 1, NOW + at).await);
+    }
+    assert!(home.register_from("36.68.4.1", "new", 1, NOW + 4).await);
+    assert_eq!(home.identities(NOW + 5).await, ["active", "first", "flood2", "new"]);
+    for identity in ["first", "flood2", "new"] {
+        home.store.set_reputation(identity, 100).await.unwrap();
+    }
+    assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "nobody can give way");
 }
