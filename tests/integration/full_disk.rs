@@ -62,7 +62,7 @@ fn mix(number: u16) -> MixRegistration {
     let mut key = [high; 32];
     key[0] = low;
     MixRegistration {
-        mix_host: format!("36.68.{high}.{low}:1789"),
+        mix_host: format!("127.0.0.1:{}", 10_000 + number),
         mix_hosts: Vec::new(),
         identity_key: bs58::encode(key).into_string(),
         sphinx_key: bs58::encode(key).into_string(),

@@ -51,14 +51,21 @@ fn a_network_on_every_address_starts_and_is_healthy() {
         let home = Home::new();
         let home = home.0.path();
         // As the chart, compose and the bootstrap have it.
-        let (registry_port, port, http) = (free_port(), free_port(), free_port());
+        let (registry_port, loopback_port, port, http) = (free_port(), free_port(), free_port(), free_port());
         let listen = format!("--listen=[::]:{registry_port}");
         let data = format!("--data={}/registry/", home.display());
         let registry = Process::spawn(&mut program(home, &["registry", &listen, &data]));
         let directory = format!("http://127.0.0.1:{registry_port}");
         healthy(home, &["health", "--directory", &directory]);
         registry.log_with("This machine has no IPv6");
+        registry.signal(Signal::TERM);
 
+        // Only a registry on loopback alone takes nodes on loopback, and such nodes forward there by choice alone.
+        let listen = format!("--listen=127.0.0.1:{loopback_port}");
+        let directory = format!("http://127.0.0.1:{loopback_port}");
+        let data = format!("--data={}/loopback/", home.display());
+        let registry = Process::spawn(&mut program(home, &["registry", &listen, &data, "--allow-private"]));
+        healthy(home, &["health", "--directory", &directory]);
         let mut node = program(home, &["run", "--supervised"]);
         node.envs([
             ("NYM_MIXNODE_INIT_IF_MISSING", "true"),
@@ -68,6 +75,7 @@ fn a_network_on_every_address_starts_and_is_healthy() {
             ("NYM_MIXNODE_HTTP_LISTEN", &format!("[::]:{http}")),
             ("NYM_MIXNODE_ANNOUNCE_ADDRESSES", &format!("127.0.0.1:{port}")),
             ("NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE", "true"),
+            ("NYM_MIXNODE_FORWARD_POLICY", "any"),
             ("NYM_MIXNODE_SHUTDOWN_LINGER", "0s"),
             ("NYM_MIXNODE_DIRECTORY_TOPOLOGY_REFRESH", "1s"),
         ]);

@@ -14,16 +14,14 @@ use serde_json::{Value, json};
 
 #[path = "../integration/flood_world.rs"]
 mod flood_world;
-#[path = "../integration/netns.rs"]
-#[allow(dead_code, reason = "other tests have more use for it")]
-mod netns;
 
+use crate::netns;
+use crate::waiting::{PATIENCE, eventually};
 use flood_world::{
     FloodWorld, Honest, get, metrics_reports, post, readers_that_do_not_read, registrations, slow_clients,
 };
 
 const MEMORY_MAX: u64 = 256 << 20;
-const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(36, 66, 6, 6));
 
@@ -150,7 +148,7 @@ impl OnSmallDisk {
     fn register(&self, number: u8) -> u16 {
         let key = bs58::encode([number; 32]).into_string();
         let entry = json!({
-            "mixHost": format!("127.0.0.{number}:1789"), "identityKey": key, "sphinxKey": key, "version": "0.9.2",
+            "mixHost": format!("127.0.0.1:{}", 10_000 + u16::from(number)), "identityKey": key, "sphinxKey": key, "version": "0.9.2",
             "location": "x".repeat(500), "incentivesAddress": "", "layer": 1,
         });
         self.ask("POST /api/mixmining/register/mix", &entry.to_string()).0
@@ -186,11 +184,7 @@ fn a_full_disk_stops_writes_until_there_is_space_again() {
     }
     assert_eq!(failed, 20, "the disk is never full");
     let listed = registry.listed();
-    let began = Instant::now();
-    while registry.ask("GET /healthz", "").0 != 503 {
-        assert!(began.elapsed() < PATIENCE, "the registry calls itself well");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    eventually("the registry says that it cannot write", || (registry.ask("GET /healthz", "").0 == 503).then_some(()));
     assert_eq!(registry.listed(), listed, "reads go on");
     drop(file);
     fs::remove_file(&filler).unwrap();
