@@ -90,7 +90,12 @@ fn nothing_to_announce(config: &Config, error: &DetectError) -> Failure {
 /// # Errors
 /// When a setting isn't allowed, or nothing is configured and nothing found.
 pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
-    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(values)?, &Telemetry::default()).await? {
+    let mut values = values.clone();
+    if values.of(&s::NODE_LAYER.about).is_empty() {
+        // Any layer will do for this; which one it becomes is decided later.
+        values.set(&s::NODE_LAYER.about, "1", &Source::Program);
+    }
+    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(&values)?, &Telemetry::default()).await? {
         for line in announcing(&detection) {
             say(&mut *out, line)?;
         }

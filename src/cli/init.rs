@@ -76,11 +76,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     refuse_existing(&home, &values)?;
     say(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
+    // Before the directory is waited for: without an address there will be no node.
+    settle_announced(&values, &mut io::stdout()).await?;
     if values.of(&s::NODE_LAYER.about).is_empty() {
         let layer = choose_layer(&values, &mut io::stdout()).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
-    settle_announced(&values, &mut io::stdout()).await?;
     let created = create_node(&home, &values).map_err(|failure| match failure.exit {
         Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
         _ => failure,

@@ -99,7 +99,10 @@ pub enum ProbeError {
         reason: String,
     },
     /// Nothing to test.
-    #[error("the directory {0} lists no mixnode")]
+    #[error(
+        "the directory {0} lists no mixnode: start one, and wait until `nym-mixnode health --id …` on its machine prints \
+         ready"
+    )]
     NoNodes(Url),
     /// Nothing to test by that key.
     #[error(

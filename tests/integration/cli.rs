@@ -366,7 +366,7 @@ fn a_configuration_of_another_node_or_release_is_refused() {
 fn bad_keys_are_refused_with_the_file_and_the_remedy() {
     let home = Home::with_node();
     let key = home.key("private_sphinx.pem");
-    fs::set_permissions(&key, PermissionsExt::from_mode(0o640)).unwrap();
+    fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     home.run(&["run", "--id", "mix"]).fails(77, &[&format!("chmod 600 {}", key.display())]);
 
     let home = Home::with_node();

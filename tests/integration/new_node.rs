@@ -61,8 +61,9 @@ fn a_private_address_to_listen_on_leads_to_allow_private() {
         assert!(last.contains(words), "{words:?} is not in: {last}");
     }
     assert!(!home.node().exists());
-    let nothing = ["init", "--id", "mix", "--layer", "1", "--cloud", "none"];
+    let nothing = ["init", "--id", "mix", "--validator", "http://127.0.0.1:9", "--cloud", "none"];
     let said = outcome(&mut alone(&home, &nothing));
+    assert!(!said.stdout.contains("Asking"), "no time is spent on a node that cannot be: {}", said.stdout);
     assert!(said.stdout.contains("no address was found") && said.stdout.contains("--allow-private"), "{}", said.stdout);
 }
 
