@@ -104,10 +104,11 @@ pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config)
         return Ok(());
     }
     let metrics = if metrics_url == url { "" } else { " (and remove directory.metrics_url)" };
+    let private = if config.announce.detection.allow_private { " --allow-private" } else { "" };
     let text = format!(
         "The public Nym 0.9 network is gone, and with it the directory of this node,\n\
          {directory}. Start a directory of your own with\n\
-         `nym-mixnode registry --listen 0.0.0.0:8081`, then set its URL as directory.url{metrics} in\n\
+         `nym-mixnode registry --listen 0.0.0.0:8081{private}`, then set its URL as directory.url{metrics} in\n\
          {file}\n\
          or for one run with `nym-mixnode run {node} --validator http://ADDRESS:8081`.\n\
          The node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.",

@@ -43,6 +43,11 @@ fn init_by_the_manual_says_that_the_public_network_is_gone_and_what_to_do() {
     // A metrics server in the file would outlive the change of the directory.
     assert!(config.contains("  #metrics_url:\n"), "{config}");
 
+    // A directory for such a node has to be told to take it.
+    let private = ["init", "--id", "mix", "--host", "127.0.0.1", "--allow-private"];
+    let said = Home::new().run(&private).ok().stdout;
+    assert!(said.contains("nym-mixnode registry --listen 0.0.0.0:8081 --allow-private`"), "{said}");
+
     let of_its_own = Home::new();
     let directory = ["--layer", "2", "--validator", &NOWHERE];
     let said = of_its_own.run(&[&manual[..], &directory].concat()).ok();
