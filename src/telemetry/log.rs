@@ -17,9 +17,10 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 
 use output::Output;
 use record::{Form, Record};
@@ -60,7 +61,7 @@ pub enum LogError {
 struct Log {
     form: Arc<Form>,
     output: Arc<Output>,
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -150,9 +151,9 @@ fn has_colours(is_terminal: bool, is_set: impl Fn(&str) -> bool) -> bool {
     is_terminal && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-type Filtered = tracing_subscriber::filter::Filtered<LogLayer, reload::Layer<EnvFilter, Registry>, Registry>;
+type Filtered = tracing_subscriber::filter::Filtered<LogLayer, reload::Layer<Targets, Registry>, Registry>;
 
-fn layer(output: &Arc<Output>, filter: &LogFilter) -> (Filtered, reload::Handle<EnvFilter, Registry>) {
+fn layer(output: &Arc<Output>, filter: &LogFilter) -> (Filtered, reload::Handle<Targets, Registry>) {
     let (filter, handle) = reload::Layer::new(filter.build());
     (LogLayer(Arc::clone(output)).with_filter(filter), handle)
 }

@@ -103,8 +103,10 @@ async fn bad_filters_are_refused_in_one_line_wherever_they_come_from() {
     let files = without_directory().await;
     let refused = [
         (Some("nym=loud"), &[][..], 78, "RUST_LOG"),
-        (Some("debgu"), &[], 78, "did you mean debug?"),
-        (None, &["--log-filter", "nym=loud"], 64, "log.filter"),
+        (Some("debgu"), &[], 78, "\"debgu\" is not a level"),
+        (Some("nym_mixnod=debug"), &[], 78, "\"nym_mixnod\" is not a level"),
+        (None, &["--log-filter", "nym=loud"], 64, "does not end in a level"),
+        (None, &["--set", "log.filter=nym_mixnod=debug"], 64, "\"nym_mixnod\" is not a level"),
         (None, &["--log-format", "xml"], 64, "log.format"),
     ];
     for (rust_log, flags, code, words) in refused {
@@ -113,6 +115,19 @@ async fn bad_filters_are_refused_in_one_line_wherever_they_come_from() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_word_of_another_log_chooses_the_nearest_level() {
+    let files = without_directory().await;
+    for (word, is_info) in [("WARNING", false), ("information", true)] {
+        let mut node = NodeProcess::spawn(&files, &[], |command| _ = command.env("RUST_LOG", word));
+        node.http().await;
+        eventually("a warning", async || node.log().contains(" WARN  nym_mixnode::").then_some(())).await;
+        assert_eq!(node.log().contains(" INFO  nym_mixnode::"), is_info, "{word}: {}", node.log());
+        assert!(!node.log().contains(" DEBUG "), "{word}: {}", node.log());
+        assert!(node.stop().await.success());
     }
 }
 

@@ -1,29 +1,73 @@
-//! Which events are logged: filters as `RUST_LOG` has them everywhere in Rust.
+//! Which events are logged: filters as `RUST_LOG` has them everywhere in Rust, `LEVEL` and `MODULE=LEVEL` with commas
+//! between them.
+//!
+//! A word that is neither a level nor a module is refused. Elsewhere it counts as a module, and `RUST_LOG=warning` then
+//! switches the log off.
 
 use std::fmt;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// A filter that has been understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFilter(String);
+pub struct LogFilter(Vec<Directive>);
 
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Directive {
+    /// The module that it is about, or everything that no other directive names.
+    module: Option<String>,
+    level: LevelFilter,
+}
 
-/// A word that takes no more changes than this to be a level was meant as one.
-const TYPOS_MAX: usize = 2;
+/// The name of this program's crate, which its modules begin with.
+const OWN: &str = "nym_mixnode";
+
+/// The modules of this program, and `log` for lines of the log about itself.
+const MODULES: [&str; 25] = [
+    "address",
+    "api",
+    "backoff",
+    "cli",
+    "config",
+    "directory",
+    "doctor",
+    "forwarder",
+    "http",
+    "keys",
+    "limits",
+    "listener",
+    "localnet",
+    "log",
+    "mix",
+    "names",
+    "node",
+    "packet",
+    "probe",
+    "registry",
+    "shutdown",
+    "socket",
+    "systemd",
+    "telemetry",
+    "unwrap",
+];
+
+/// The libraries of this program that log, or did so in some version.
+const LIBRARIES: [&str; 11] =
+    ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls", "sqlx", "tokio", "tonic", "tower", "want"];
 
 impl LogFilter {
     /// What is logged when nobody says otherwise.
     #[must_use]
     pub fn info() -> Self {
-        Self("info".to_owned())
+        Self(vec![Directive { module: None, level: LevelFilter::INFO }])
     }
 
-    pub(super) fn build(&self) -> EnvFilter {
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(&self.0)
+    pub(super) fn build(&self) -> Targets {
+        self.0.iter().fold(Targets::new(), |targets, Directive { module, level }| match module {
+            Some(module) => targets.with_target(module, *level),
+            None => targets.with_default(*level),
+        })
     }
 }
 
@@ -31,64 +75,164 @@ impl FromStr for LogFilter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.split(',').all(|directive| directive.trim().is_empty()) {
-            return Ok(Self::info());
-        }
-        for directive in text.split(',') {
-            refuse_mistakes(directive.trim())?;
-        }
-        match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(error.to_string()),
-        }
+        let directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+        let directives = directives.map(str::parse).collect::<Result<Vec<_>, _>>()?;
+        Ok(if directives.is_empty() { Self::info() } else { Self(directives) })
     }
 }
 
-/// The mistakes that a filter takes for the names of modules, and then logs nothing.
-fn refuse_mistakes(directive: &str) -> Result<(), String> {
-    if directive.starts_with("nym-mixnode") {
-        return Err(format!("in {directive:?} the program's modules begin with nym_mixnode"));
+impl FromStr for Directive {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((module, word)) = text.split_once('=') else {
+            return match level(text) {
+                Some(level) => Ok(Self { module: None, level }),
+                None => Ok(Self { module: Some(module(text)?), level: LevelFilter::TRACE }),
+            };
+        };
+        let level = level(word.trim()).ok_or_else(|| format!("{text:?} does not end in a level: {LEVELS}"))?;
+        Ok(Self { module: Some(self::module(module.trim())?), level })
     }
-    let word = directive.to_ascii_lowercase();
-    let is_level = LEVELS.contains(&word.as_str());
-    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if is_level || !plain || word.len() < 3 {
-        return Ok(());
-    }
-    let meant = LEVELS.iter().filter(|level| level.len() > TYPOS_MAX + 1);
-    match meant.min_by_key(|level| strsim::osa_distance(&word, level)) {
-        Some(level) if strsim::osa_distance(&word, level) <= TYPOS_MAX => {
-            Err(format!("{directive:?} is not a level, did you mean {level}?"))
+}
+
+const LEVELS: &str = "off, error, warn, info, debug or trace";
+
+/// The level that a word names, here or in other logs: the nearest of ours.
+fn level(word: &str) -> Option<LevelFilter> {
+    let level = match word.to_ascii_lowercase().as_str() {
+        "" => return None,
+        "none" => LevelFilter::OFF,
+        "err" | "critical" | "crit" | "fatal" | "severe" | "alert" | "emergency" | "emerg" | "panic" => {
+            LevelFilter::ERROR
         }
-        _ => Ok(()),
+        "warning" => LevelFilter::WARN,
+        "information" | "informational" | "notice" => LevelFilter::INFO,
+        // In some logs below debug; trace would be far more than anybody expects.
+        "verbose" | "fine" => LevelFilter::DEBUG,
+        // Its own words, and 0 to 5.
+        word => return word.parse().ok(),
+    };
+    Some(level)
+}
+
+/// A module that can have events.
+fn module(path: &str) -> Result<String, String> {
+    let mut parts = path.split("::");
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+    let is_own = first == OWN;
+    match second {
+        _ if LIBRARIES.contains(&first) => Ok(path.to_owned()),
+        None if is_own => Ok(path.to_owned()),
+        Some(second) if is_own && MODULES.contains(&second) => Ok(path.to_owned()),
+        Some(_) if is_own => {
+            Err(format!("{path:?} is not a module of this program; its modules are {}", own_modules()))
+        }
+        _ if MODULES.contains(&first) => Err(format!("{path:?} is a module of {OWN}: write {OWN}::{path}")),
+        _ if first.replace('-', "_") == OWN => Err(format!("{path:?} is written with underscores: {OWN}")),
+        _ => Err(format!(
+            "{path:?} is not a level ({LEVELS}), nor {OWN}, nor a library of it ({})",
+            LIBRARIES.join(", ")
+        )),
     }
+}
+
+fn own_modules() -> String {
+    MODULES.map(|module| format!("{OWN}::{module}")).join(", ")
 }
 
 impl fmt::Display for LogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        for (index, Directive { module, level }) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "," })?;
+            if let Some(module) = module {
+                write!(f, "{module}=")?;
+            }
+            write!(f, "{level}")?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn read(text: &str) -> String {
+        text.parse::<LogFilter>().map_or_else(|problem| format!("refused: {problem}"), |filter| filter.to_string())
+    }
 
     #[test]
-    fn filters_are_understood_or_refused_with_what_is_wrong() {
-        for good in ["info", "warn,nym_mixnode::directory=debug", "off", "hyper=trace", "TRACE", "h2", "tower", "time"]
-        {
-            assert_eq!(good.parse::<LogFilter>().unwrap().to_string(), good);
+    fn levels_and_modules_are_understood() {
+        for (text, expected) in [
+            ("info", "info"),
+            ("off", "off"),
+            ("TRACE", "trace"),
+            ("Info , nym_mixnode::directory = DEBUG,", "info,nym_mixnode::directory=debug"),
+            ("nym_mixnode::directory::heartbeat=debug", "nym_mixnode::directory::heartbeat=debug"),
+            ("hyper=trace", "hyper=trace"),
+            ("h2", "h2=trace"),
+            ("tower::buffer", "tower::buffer=trace"),
+            ("nym_mixnode", "nym_mixnode=trace"),
+            ("", "info"),
+            (" , ", "info"),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
         }
-        assert_eq!("".parse(), Ok(LogFilter::info()));
+    }
+
+    #[test]
+    fn words_of_other_logs_are_the_nearest_level() {
+        for (words, expected) in [
+            ("none OFF 0", "off"),
+            ("critical CRITICAL crit fatal Fatal severe alert emerg panic err ERR error 1", "error"),
+            ("warning WARNING Warning warn 2", "warn"),
+            ("information Informational notice 3", "info"),
+            ("verbose VERBOSE 4", "debug"),
+            ("trace 5", "trace"),
+        ] {
+            for word in words.split(' ') {
+                assert_eq!(read(word), expected, "{word}");
+                assert_eq!(read(&format!("nym_mixnode={word}")), format!("nym_mixnode={expected}"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_neither_a_level_nor_a_module_is_refused_with_what_is_wrong() {
         for (bad, why) in [
-            ("nym=loud", "expected one of"),
-            ("debgu", "did you mean debug?"),
-            ("warn,inof", "did you mean info?"),
-            ("nym-mixnode=debug", "nym_mixnode"),
+            ("nym_mixnode=loud", "does not end in a level: off, error, warn"),
+            ("nym_mixnode=", "does not end in a level"),
+            ("=debug", "is not a level"),
+            ("debgu", "\"debgu\" is not a level (off, error, warn"),
+            ("warn,inof", "\"inof\" is not a level"),
+            ("6", "\"6\" is not a level"),
+            ("-1", "\"-1\" is not a level"),
+            ("30", "\"30\" is not a level"),
+            ("all", "\"all\" is not a level"),
+            ("warn nym_mixnode=debug", "\"warn nym_mixnode\" is not a level"),
+            ("nym_mixnod=debug", "\"nym_mixnod\" is not a level"),
+            ("nym-mixnode=debug", "written with underscores: nym_mixnode"),
+            ("nym_mixnode::directry=debug", "its modules are nym_mixnode::address, "),
+            ("directory=debug", "write nym_mixnode::directory"),
+            ("directory::heartbeat=debug", "write nym_mixnode::directory::heartbeat"),
+            ("hyperr=debug", "nor a library of it (h2, hyper, "),
+            ("nym_mixnode[span]=debug", "is not a level"),
         ] {
             let problem = bad.parse::<LogFilter>().unwrap_err();
             assert!(problem.contains(why), "{bad}: {problem}");
         }
+    }
+
+    #[test]
+    fn every_module_of_the_program_is_known() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = std::fs::read_dir(source).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+        let found: BTreeSet<_> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let known = MODULES.into_iter().chain(["lib", "main"]).filter(|module| *module != "log");
+        assert_eq!(found, known.map(str::to_owned).collect(), "list a new module in MODULES");
     }
 }

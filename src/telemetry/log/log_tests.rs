@@ -9,7 +9,7 @@ fn captured(
     filter: &str,
     format: LogFormat,
     colours: bool,
-    log: impl FnOnce(&reload::Handle<EnvFilter, Registry>),
+    log: impl FnOnce(&reload::Handle<Targets, Registry>),
 ) -> String {
     let (mut reader, writer) = pipe().unwrap();
     let form = Arc::new(Form::new(colours, || UNIX_EPOCH + Duration::from_millis(1_588_694_467_802)));
@@ -77,7 +77,7 @@ fn what_others_wrote_stays_on_its_line_and_within_bounds() {
 #[test]
 fn info_is_the_default_and_the_filter_changes_it_also_later() {
     let log = || {
-        tracing::debug!(target: "a", "debug");
+        tracing::debug!(target: "hyper", "debug");
         tracing::info!(target: "b", "info");
         tracing::warn!(target: "b", "warn");
     };
@@ -86,7 +86,7 @@ fn info_is_the_default_and_the_filter_changes_it_also_later() {
         text.lines().map(|line| line[31..].to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(logged(""), ["b > info", "b > warn"]);
-    assert_eq!(logged("warn,a=debug"), ["a > debug", "b > warn"]);
+    assert_eq!(logged("warn,hyper=debug"), ["hyper > debug", "b > warn"]);
     assert_eq!(logged("off"), [""; 0]);
     let changed = captured("off", LogFormat::Text, false, |filter| {
         log();
