@@ -332,9 +332,10 @@ impl Windows {
         self.lock().tell_effort(effort, self.process_cpu_step);
     }
 
-    /// Ends the window at the boundary that has just passed, unless it is shorter than half of one, as at the start of
-    /// the node, or the boundary is not behind the last one, as after a step of the clock: no two windows overlap. A
-    /// later boundary ends it instead. `at` is the time since the epoch.
+    /// Ends the window at the boundary that has just passed; `at` is the time since the epoch.
+    ///
+    /// A later boundary ends the window instead when it is shorter than half of one, as at the start of the node, or
+    /// when the last window ended at this same boundary, as after a step of the clock by less than a window.
     pub fn end(&self, at: Duration, sample: Sample) -> Option<Told> {
         let mut state = self.lock();
         let length = state.since.elapsed();
@@ -371,7 +372,7 @@ impl Windows {
         let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.effort.unwrap_cpu));
         state.tell_effort(sample.effort, self.process_cpu_step);
         let windows = nearest_multiple(length, self.length).max(self.length);
-        let started_at = ended_at.saturating_sub(windows).max(state.ended_at.unwrap_or_default());
+        let started_at = ended_at.saturating_sub(windows).max(state.start_min(ended_at));
         state.told.packets.window = Some(Window {
             started_at: started_at.as_secs(),
             ended_at: ended_at.as_secs(),
@@ -393,14 +394,21 @@ impl Windows {
 }
 
 impl State {
-    /// Whether a window that ends there comes after all others. After a step back of the clock none does for a while.
+    /// Whether a window may end there: at no boundary twice in succession.
+    ///
+    /// After the clock went back, windows go on by the new time at once. They then repeat times of earlier ones, which
+    /// cannot be helped: the clock does so, too.
     fn is_next(&self, ended_at: Duration) -> bool {
-        let Some(last) = self.ended_at.filter(|last| *last >= ended_at) else { return true };
-        if last > ended_at {
-            let back = humantime::format_duration(last - ended_at);
-            warn!("The clock went back: nothing is counted anew for {back}, until it is where it was; a restart helps");
+        if let Some(back) = self.ended_at.and_then(|last| last.checked_sub(ended_at)).filter(|back| !back.is_zero()) {
+            let back = humantime::format_duration(back);
+            warn!(%back, "The clock went back; windows go on by the new time");
         }
-        false
+        self.ended_at != Some(ended_at)
+    }
+
+    /// The earliest start of a window that ends there: the end of the last one, unless the clock went back since.
+    fn start_min(&self, ended_at: Duration) -> Duration {
+        self.ended_at.filter(|last| *last < ended_at).unwrap_or_default()
     }
 
     fn tell_effort(&mut self, effort: Effort, process_cpu_step: Duration) {

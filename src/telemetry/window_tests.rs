@@ -90,40 +90,95 @@ async fn windows_end_without_traffic_too() {
     assert_eq!(ends.get(), 9);
 }
 
-/// Starts and ends of the windows of a node whose clock makes this step, in seconds, after two minutes and a half.
-async fn windows_around(step: i64) -> Vec<(u64, u64)> {
+/// A window of a node whose clock makes a step.
+#[derive(Debug)]
+struct Ended {
+    started_at: u64,
+    ended_at: u64,
+    received: u64,
+    /// The seconds that the node had run then.
+    uptime: u64,
+}
+
+/// When the clock makes its step, after the start of the node.
+const STEP_AT: Duration = Duration::from_secs(150);
+/// The time since the epoch at the start of the node.
+const STARTED_AT: Duration = Duration::from_secs(1_200);
+
+/// The windows of a node that runs for ten minutes and receives 64 packets a second. Its clock makes this step, in
+/// seconds, after two minutes and a half.
+async fn windows_around(step: i64) -> Vec<Ended> {
     let windows = Windows::default();
     let start = Instant::now();
     let now = || {
-        let since = i64::try_from(start.elapsed().as_millis()).unwrap();
-        let step = if since < 150_000 { 0 } else { step * 1000 };
-        Duration::from_millis(u64::try_from(1_200_000 + since + step).unwrap())
+        let elapsed = start.elapsed();
+        let step = if elapsed < STEP_AT { 0 } else { step };
+        let magnitude = Duration::from_secs(step.unsigned_abs());
+        let by_clock = STARTED_AT + elapsed;
+        if step < 0 { by_clock.saturating_sub(magnitude) } else { by_clock + magnitude }
     };
     let ends = std::cell::RefCell::new(Vec::new());
     let end = |told: &Told| {
-        let window = told.packets.window.clone().unwrap();
-        ends.borrow_mut().push((window.started_at, window.ended_at));
+        let Window { started_at, ended_at, counts, .. } = told.packets.window.clone().unwrap();
+        let uptime = start.elapsed().as_secs();
+        ends.borrow_mut().push(Ended { started_at, ended_at, received: counts.received, uptime });
     };
     tokio::select! {
-        never = windows.run(now, || sample(1, 0, Levels::default()), end) => match never {},
+        never = windows.run(now, || sample(64 * start.elapsed().as_secs(), 0, Levels::default()), end) => match never {},
         () = sleep(Duration::from_mins(10)) => {}
     }
     ends.take()
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_two_windows_overlap_or_lie_in_the_future_whatever_step_the_clock_makes() {
-    for step in [-500, -100, -90, -60, -40, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 90, 3600] {
+async fn windows_end_at_boundaries_and_not_in_the_future_whatever_step_the_clock_makes() {
+    for step in [-1_100, -500, -121, -120, -100, -90, -60, -40, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 90, 3600] {
         let windows = windows_around(step).await;
-        assert!(windows.iter().all(|(start, end)| start < end && end % 60 == 0), "{step}: {windows:?}");
-        assert!(windows.windows(2).all(|two| two[0].1 <= two[1].0), "{step}: {windows:?}");
-        let latest = u64::try_from(1_200 + 600 + step.max(0)).unwrap();
-        assert!(windows.iter().all(|(_, end)| *end <= latest), "{step}: {windows:?}");
-        // No more time passes without a window than the clock went back, and some.
-        assert!(windows.len() >= 8 || step <= -60, "{step}: {windows:?}");
+        assert!(
+            windows.iter().all(|window| window.started_at < window.ended_at && window.ended_at % 60 == 0),
+            "{step}: {windows:?}"
+        );
+        let by_clock = |window: &Ended| {
+            let step = if window.uptime < STEP_AT.as_secs() { 0 } else { step };
+            STARTED_AT.as_secs().saturating_add_signed(step) + window.uptime
+        };
+        assert!(windows.iter().all(|window| window.ended_at <= by_clock(window) + 1), "{step}: {windows:?}");
+        // Two windows of one node overlap only where its clock repeats a time.
+        let overlaps = windows.windows(2).filter(|two| two[1].started_at < two[0].ended_at).count();
+        assert!(overlaps <= usize::from(step < 0), "{step}: {windows:?}");
     }
-    assert_eq!(windows_around(-40).await[1..3], [(1_260, 1_320), (1_320, 1_380)]);
-    assert_eq!(windows_around(40).await[1..4], [(1_260, 1_320), (1_320, 1_380), (1_440, 1_500)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_any_step_of_the_clock_counts_go_on_within_two_windows_and_none_is_lost() {
+    for step in [-1_300, -1_100, -500, -121, -120, -100, -90, -60, -40, -30, -1, 0, 1, 30, 60, 90, 3600, 31_536_000] {
+        let windows = windows_around(step).await;
+        let pauses = windows.windows(2).map(|two| two[1].uptime - two[0].uptime);
+        assert!(pauses.max().unwrap() <= 120, "{step}: {windows:?}");
+        let (first, last) = (windows.first().unwrap(), windows.last().unwrap());
+        assert!(first.uptime <= 120 && last.uptime >= 480, "{step}: {windows:?}");
+        let received: u64 = windows.iter().map(|window| window.received).sum();
+        assert_eq!(received, 64 * last.uptime, "{step}: {windows:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_step_of_the_clock_moves_the_end_of_one_window() {
+    let bounds =
+        |windows: &[Ended]| windows.iter().map(|window| (window.started_at, window.ended_at)).collect::<Vec<_>>();
+    assert_eq!(bounds(&windows_around(-40).await[1..3]), [(1_260, 1_320), (1_320, 1_380)]);
+    assert_eq!(bounds(&windows_around(40).await[1..4]), [(1_260, 1_320), (1_320, 1_380), (1_440, 1_500)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_window_is_told_after_the_clock_went_back() {
+    let windows = Windows::default();
+    advance(WINDOW).await;
+    windows.end(10 * WINDOW, sample(1, 0, Levels::default())).unwrap();
+    advance(WINDOW).await;
+    windows.begin_last(3 * WINDOW);
+    let window = windows.end_last(sample(65, 0, Levels::default())).unwrap().packets.window.unwrap();
+    assert_eq!((window.started_at, window.ended_at, window.counts.received), (120, 180, 64));
 }
 
 #[tokio::test(start_paused = true)]
