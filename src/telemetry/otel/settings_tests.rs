@@ -30,7 +30,16 @@ fn nothing_is_exported_until_an_endpoint_is_set() {
     assert!(parse(&[]).unwrap().is_none());
     assert!(parse(&[("OTEL_SERVICE_NAME", "mix")]).unwrap().is_none());
     assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", "true")]).unwrap().is_none());
-    assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", "yes")]).unwrap().is_some());
+    for word in ["true", "True", "TRUE", " true "] {
+        assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", word)]).unwrap().is_none(), "{word:?}");
+    }
+    for word in ["false", "False", "", " "] {
+        assert!(parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", word)]).unwrap().is_some(), "{word:?}");
+    }
+    for word in ["1", "0", "yes", "on", "disabled"] {
+        let problems = parse(&[COLLECTOR, ("OTEL_SDK_DISABLED", word)]).unwrap_err();
+        assert_eq!(problems, [format!("OTEL_SDK_DISABLED: {word:?} is not true or false")]);
+    }
     assert!(
         parse(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "none")]).unwrap().is_none()
     );
@@ -144,7 +153,7 @@ fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
         ("OTEL_TRACES_EXPORTER", "console"),
-        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
         ("OTEL_RESOURCE_ATTRIBUTES", "a"),
     ])
     .unwrap_err();
@@ -155,6 +164,60 @@ fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
         "{problems:#?}"
     );
     assert!(problems.contains(&"OTEL_EXPORTER_OTLP_HEADERS: header 2 is not KEY=VALUE".to_owned()), "{problems:#?}");
+}
+
+#[test]
+fn values_may_be_written_as_the_specification_has_them() {
+    let variables = [
+        COLLECTOR,
+        ("OTEL_EXPORTER_OTLP_HEADERS", " api-key = a%20b%25 ,,tenant=1,"),
+        // An empty variable of the signal does not hide the general one.
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ""),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "tenant=2,"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b%2Cc=2,,"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "None"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/Protobuf"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "False"),
+        ("OTEL_TRACES_EXPORTER", "OTLP,"),
+        ("OTEL_METRICS_EXPORTER", ","),
+        ("OTEL_TRACES_SAMPLER", "TraceIdRatio"),
+        ("OTEL_TRACES_SAMPLER_ARG", " "),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "LowMemory"),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", ""),
+    ];
+    let settings = parse(&variables).unwrap().unwrap();
+    let (traces, metrics) = (settings.traces.unwrap(), settings.metrics.unwrap());
+    assert_eq!((traces.gzip, metrics.gzip, traces.protocol), (true, false, OtlpProtocol::Http));
+    assert_eq!(
+        (traces.headers["api-key"].to_str().unwrap(), &traces.headers["tenant"]),
+        ("a b%", &"1".parse().unwrap())
+    );
+    assert_eq!((metrics.headers.len(), &metrics.headers["tenant"]), (1, &"2".parse().unwrap()));
+    assert!(!format!("{traces:?}").contains("a b%"), "{traces:?}");
+    assert_eq!(settings.resource, [("a", "1"), ("b,c", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+    assert_eq!(format!("{:?} {:?}", settings.sampler, settings.temporality), "TraceIdRatioBased(1.0) LowMemory");
+    assert!(traces.timeout > Duration::from_hours(1), "0 is no limit");
+    assert_eq!((settings.batches.delay, settings.batches.timeout.as_secs()), (Duration::ZERO, 30));
+}
+
+#[test]
+fn what_would_change_the_export_elsewhere_is_refused() {
+    for (name, text) in [
+        ("OTEL_CONFIG_FILE", "/etc/otel.yaml"),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0Ac"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "=b"),
+        ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "1"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "99999999999999"),
+    ] {
+        let problems = parse(&[COLLECTOR, (name, text)]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].starts_with(name), "{problems:?}");
+    }
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! The exporters of OTLP: over gRPC or HTTP, with the certificates that are given.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, ResponseBodyTooLarge};
+use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use opentelemetry_otlp::{
     Compression, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 use opentelemetry_sdk::metrics::Temporality;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect;
 
 use super::settings::{SignalSettings, Tls};
@@ -50,6 +53,7 @@ pub(super) fn metrics(
 
 fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, settings: &SignalSettings) -> B {
     let builder = builder.with_endpoint(settings.endpoint.as_str()).with_timeout(settings.timeout);
+    let builder = builder.with_metadata(MetadataMap::from_headers(settings.headers.clone()));
     let builder = if settings.gzip { builder.with_compression(Compression::Gzip) } else { builder };
     if settings.endpoint.scheme() != "https" {
         return builder;
@@ -73,8 +77,16 @@ fn http<B: WithExportConfig + WithHttpConfig>(
     let client = http_client(settings).map_err(|error| innermost(&error))?;
     let client = Client { http: client, last_error: Arc::clone(last_error) };
     let builder = builder.with_endpoint(settings.endpoint.as_str()).with_timeout(settings.timeout);
-    let builder = builder.with_http_client(client);
+    let builder = builder.with_http_client(client).with_headers(encoded(&settings.headers));
     Ok(if settings.gzip { builder.with_compression(Compression::Gzip) } else { builder })
+}
+
+/// The headers as the exporter takes them, which decodes percent signs. It reads the variables itself as well, but an
+/// empty one of the signal hides the general one from it.
+fn encoded(headers: &HeaderMap) -> HashMap<String, String> {
+    let header =
+        |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.replace('%', "%25")));
+    headers.iter().filter_map(header).collect()
 }
 
 /// Sends requests, reads no more of an answer than one can have, and remembers what went wrong.
