@@ -17,7 +17,9 @@ mod parse;
 pub(crate) mod redact;
 pub(crate) mod reference;
 mod retired;
+mod running;
 pub(crate) mod schema;
+mod service_link;
 pub mod settings;
 pub(crate) mod staging;
 pub(crate) mod text;
@@ -353,6 +355,16 @@ impl HttpConfig {
     /// When the address is not allowed.
     pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
         http(values)
+    }
+}
+
+impl TelemetryConfig {
+    /// The section of the export of telemetry alone, whatever the others hold.
+    ///
+    /// # Errors
+    /// When a value is not allowed.
+    pub(crate) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        telemetry(values)
     }
 }
 

@@ -6,17 +6,22 @@
 mod local;
 mod mixing;
 mod network;
+mod process;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Config, NodeHome, redacted};
+use crate::config::{Config, NodeHome, is_retired, redacted};
 use crate::directory::{Client, Directory};
 use crate::keys::store::KeyFiles;
+use process::{Process, Running};
 
 /// How long a connection may take that is made to see whether it can be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+const OWN_DIRECTORY: &str =
+    "the public Nym 0.9 network is gone: start a directory with `nym-mixnode registry`, and set directory.url to it";
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,6 +55,8 @@ pub struct Patient<'a> {
     pub home: &'a NodeHome,
     /// Its settings, with the announce addresses that were found for it.
     pub config: &'a Config,
+    /// The flags that name it, for commands that somebody is told to run.
+    pub naming: String,
     /// Why there are none, if there are none.
     pub lacking: Option<Finding>,
 }
@@ -82,10 +89,11 @@ impl Finding {
 /// `probe` sends packets through the node, too, if it runs and is listed; for that the directory lists the prober for
 /// a while.
 pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
-    let Patient { home, config, lacking } = patient;
+    let Patient { home, config, lacking, .. } = patient;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     tell(keys);
-    let (running, files) = local::running(config, identity.as_deref()).await;
+    let Process { running, files, finding } = process::examine(patient, identity.as_deref()).await;
+    tell(finding);
     local::bind(config, running).into_iter().for_each(&mut tell);
     for finding in network::announce(config, running, lacking.as_ref()).await {
         tell(finding);
@@ -109,7 +117,9 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     let topology = match topology {
         Ok(topology) => topology,
         Err(error) => {
-            tell(Finding::failed("directory", error.to_string()));
+            let finding = Finding::failed("directory", error.to_string());
+            let is_retired = is_retired(&config.directory.url);
+            tell(if is_retired { finding.with_fix(OWN_DIRECTORY) } else { finding });
             return;
         }
     };
@@ -122,8 +132,8 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     ));
     tell(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };
-    tell(network::registration(config, &identity, &topology, running));
-    if let (true, local::Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
+    tell(network::registration(patient, &identity, &topology, running));
+    if let (true, Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
         mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(tell);
     }
 }

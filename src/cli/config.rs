@@ -58,7 +58,7 @@ struct Show {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Check(node) => {
-            let values = node.load()?;
+            let values = node.load_start()?;
             let (set, all) = (values.count(), settings::ALL.len());
             say(io::stdout(), format_args!("ok: {all} settings, {set} of them set and {} at their default", all - set))
         }
@@ -73,10 +73,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 impl Node {
-    fn load(&self) -> Result<Values, Failure> {
+    fn flags(&self) -> Values {
         let mut flags = self.which.values();
         flags.replace_with(&self.settings.values(&self.host));
-        load::load(&self.which.home()?, &self.which.id, &flags).map(|(values, _)| values)
+        flags
+    }
+
+    fn load(&self) -> Result<Values, Failure> {
+        load::load(&self.which.home()?, &self.which.id, &self.flags()).map(|(values, _)| values)
+    }
+
+    /// As `run` would.
+    fn load_start(&self) -> Result<Values, Failure> {
+        load::load_start(&self.which.home()?, &self.which.id, &self.flags()).map(|start| start.values)
     }
 }
 

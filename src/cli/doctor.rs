@@ -11,7 +11,7 @@ use crate::telemetry::otel::Telemetry;
 
 use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
-use super::load::load_config;
+use super::load::{StartSettings, load_start};
 use super::output::say;
 use super::{Exit, Failure};
 
@@ -49,13 +49,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         findings.push(finding);
     };
     let home = args.node.home()?;
-    match load_config(&home, &args.node.id, &args.node.values()) {
-        Ok(mut config) => {
+    match load_start(&home, &args.node.id, &args.node.values()) {
+        Ok(StartSettings { mut config, .. }) => {
             let lacking = find_announced(&mut config).await;
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
             tell(Finding::ok("configuration", format!("{place} makes sense")));
-            doctor::examine(&Patient { home: &home, config: &config, lacking }, !args.no_probe, &mut tell).await;
+            let patient = Patient { home: &home, config: &config, naming: args.node.to_string(), lacking };
+            doctor::examine(&patient, !args.no_probe, &mut tell).await;
         }
         Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
     }

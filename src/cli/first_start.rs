@@ -37,7 +37,7 @@ pub(super) async fn make_if_missing(
     if given.is_complete() && matches!(keys, KeyState::All { .. }) {
         return Ok(());
     }
-    if let Some(failure) = keys.without_file(home) {
+    if let Some(failure) = keys.without_file(home, id) {
         return Err(failure);
     }
     if let KeyState::All { files } = &keys {
@@ -50,12 +50,13 @@ pub(super) async fn make_if_missing(
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
     settle_announced(&values, &mut out).await?;
+    let kept = matches!(keys, KeyState::All { .. });
     let (config, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
         Exit::CANNOT_CREATE => failure.with_advice(MOUNT),
         Exit::PERMISSION => failure.with_advice(format_args!("{MOUNT}; {}", give_volume())),
         _ => failure,
     })?;
-    say(out, summary(home, &keys))?;
+    say(out, summary(home, &keys, kept))?;
     let files = KeyFiles::new(home.dir(), &config.keys);
     if let Some(warning) = volume::warning(files.private_identity.parent().unwrap_or(home.dir())) {
         tracing::warn!("{warning}");
@@ -82,5 +83,6 @@ fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
     layers.values(&defaults);
     layers.environment(&Environment::of_process());
     layers.values(flags);
+    load::read_telemetry(&mut layers);
     Ok(layers.check_places()?)
 }

@@ -78,7 +78,7 @@ impl NodeFlags {
         if let Some(id) = environment.parse(environment::ID)? {
             return node(id, Source::Variable(environment::ID));
         }
-        if makes_itself || environment.parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
+        if makes_itself || environment.init_if_missing()? {
             return match DEFAULT_ID.parse() {
                 Ok(id) => node(id, Source::Program),
                 Err(_) => Err(ConfigError::unset(&s::NODE_ID.about)),

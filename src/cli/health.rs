@@ -54,15 +54,22 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Client::with_limits(directory, directory, limits)?.check_health().await.map_err(unhealthy)?;
         return say(io::stdout(), "ready");
     }
-    let Asked { url, identity } = asked(&args)?;
+    let Asked { url, identity, running } = asked(&args)?;
     let health = health::ask(&url).await.map_err(|error| {
-        let nobody = matches!(error, AskError::NoAnswer { .. });
-        let failure = unhealthy(error);
-        if nobody { failure.with_advice("does the node run, and is that its http.listen?") } else { failure }
+        let advice = match (&error, running) {
+            (AskError::NoNode { .. }, _) => OWN_ADDRESS,
+            (AskError::NoAnswer { .. }, Some(true)) => {
+                "the node runs: if that is not its http.listen, pass --listen or set http.listen in its configuration"
+            }
+            (AskError::NoAnswer { .. }, Some(false)) => "the node does not run",
+            (AskError::NoAnswer { .. }, None) => "does the node run, and is that its http.listen?",
+        };
+        unhealthy(error).with_advice(advice)
     })?;
     if let Some(expected) = identity.filter(|expected| *expected != health.identity_key) {
         let other = health.identity_key;
-        return Err(unhealthy(format_args!("another node, {other}, answers at {url} in the place of {expected}")));
+        let message = format_args!("another node, {other}, answers at {url} in the place of {expected}");
+        return Err(unhealthy(message).with_advice(OWN_ADDRESS));
     }
     for answer in [health.live, health.ready] {
         if let Some(problem) = answer.problem {
@@ -78,17 +85,22 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     say(io::stdout(), "ready")
 }
 
+const OWN_ADDRESS: &str = "give each node of this machine an HTTP address of its own: set http.listen in this node's \
+    configuration, such as 127.0.0.1:8001, or start it with --http-listen and ask with --listen";
+
 /// Whom to ask.
 struct Asked {
     url: Url,
+    /// Whether the node's process is there, where that is known.
+    running: Option<bool>,
     /// Who has to answer, where that is known: several nodes of a machine may want one address.
     identity: Option<String>,
 }
 
 fn asked(args: &Args) -> Result<Asked, Failure> {
-    let (listen, identity) = match (&args.url, args.listen) {
-        (Some(url), _) => return Ok(Asked { url: with_last_slash(url), identity: None }),
-        (None, Some(listen)) => (Some(listen), None),
+    let Configured { listen, identity, running } = match (&args.url, args.listen) {
+        (Some(url), _) => return Ok(Asked { url: with_last_slash(url), identity: None, running: None }),
+        (None, Some(listen)) => Configured { listen: Some(listen), identity: None, running: None },
         (None, None) => configured(args)?,
     };
     let Some(listen) = listen else {
@@ -98,17 +110,24 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
         let message = format_args!("http.listen {listen} stands for any free port: give the one it became with --url");
         Failure::new(Exit::CONFIG, message)
     })?;
-    Ok(Asked { url, identity })
+    Ok(Asked { url, running, identity })
 }
 
-fn configured(args: &Args) -> Result<(Option<SocketAddr>, Option<String>), Failure> {
+/// What is known of a node that is not asked at a given address.
+struct Configured {
+    listen: Option<SocketAddr>,
+    identity: Option<String>,
+    running: Option<bool>,
+}
+
+fn configured(args: &Args) -> Result<Configured, Failure> {
     let Some(node) = NodeFlags::if_said(args.id.clone(), args.home.clone())? else {
-        return Ok((http_of_environment()?.listen, None));
+        return Ok(Configured { listen: http_of_environment()?.listen, identity: None, running: None });
     };
     let home = node.home()?;
     let config = load_config(&home, &node.id, &node.values())?;
     let identity = store::load_identity_public(&KeyFiles::new(home.dir(), &config.keys))?;
-    Ok((config.http.listen, Some(identity)))
+    Ok(Configured { listen: config.http.listen, identity: Some(identity), running: home.is_running() })
 }
 
 /// The paths are below the URL, whether or not it ends in a slash.

@@ -20,7 +20,7 @@ use crate::keys::{KeyError, NodeKeys};
 
 use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
-use super::load::load_config;
+use super::load::{load_config, read_telemetry};
 use super::node_files::{self, KeyState};
 use super::output::{say, without_last_slash};
 use super::{Exit, Failure, upgrade};
@@ -32,7 +32,8 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Initialise a mixnode: make its keys and its configuration file
 ///
-/// Everything is created in ~/.nym/mixnodes/ID/, or nothing at all. Existing keys are never replaced.
+/// Everything is created in ~/.nym/mixnodes/ID/, or nothing at all. Existing keys are never replaced: keys without a
+/// configuration file, as after `keys restore`, are the new node's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(super) struct Args {
@@ -82,12 +83,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let layer = choose_layer(&values, &mut io::stdout()).await?;
         values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
     }
+    let kept = matches!(KeyState::of(&home, &values), KeyState::All { .. });
     let created = create_node(&home, &values).map_err(|failure| match failure.exit {
         Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
         _ => failure,
     })?;
     let (config, keys) = created;
-    say(io::stdout(), summary(&home, &keys))?;
+    say(io::stdout(), summary(&home, &keys, kept))?;
     say_next(&home, &args.node, &config)
 }
 
@@ -128,7 +130,7 @@ fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
         io::stdout(),
         format_args!("Finished mixnode {id}, whose making was cut off; its settings are those that were given then"),
     )?;
-    say(io::stdout(), summary(home, &keys))?;
+    say(io::stdout(), summary(home, &keys, false))?;
     say_next(home, node, &config)
 }
 
@@ -139,6 +141,7 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     layers.environment(&Environment::of_process());
     layers.values(&args.node.values());
     layers.values(&args.settings.values(&args.host));
+    read_telemetry(&mut layers);
     let mut values = layers.check_places()?;
     if values.of(&s::LISTEN_ADDRESSES.about).is_empty() {
         let everywhere = BindAddr::everywhere(args.settings.port.unwrap_or(s::DEFAULT_PORT));
@@ -168,10 +171,12 @@ pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys
 }
 
 fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError> {
-    let staged = StagedDir::begin(home.dir())?;
+    let keys = KeyState::of(home, values);
+    // Beside keys that were restored there is room for the rest.
+    let staged = if keys.is_at_home(home) { StagedDir::begin_in(home.dir()) } else { StagedDir::begin(home.dir()) }?;
     staging::create_private_dirs(&staged.path().join("config"))?;
     config::create_file(&staged.path().join(CONFIG_FILE), values)?;
-    let (keys, made) = match KeyState::of(home, values) {
+    let (keys, made) = match keys {
         KeyState::All { files } => (store::load(&files)?, None),
         KeyState::Elsewhere { missing } | KeyState::Half { missing, .. } => {
             return Err(KeyError::Missing(missing).into());
@@ -185,7 +190,9 @@ fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError>
     // Keys without a node are what the next attempt takes; a node without its keys would be none.
     let placed = made.map(StagedDir::commit).transpose()?;
     // The last list of nodes is kept there, too, wherever the keys are.
-    let whole = staging::create_private_dirs(&staged.path().join("data")).and_then(|()| staged.commit());
+    let has_data = home.dir().join("data").exists();
+    let data = if has_data { Ok(()) } else { staging::create_private_dirs(&staged.path().join("data")) };
+    let whole = data.and_then(|()| staged.commit());
     if let Err(error) = whole {
         placed.into_iter().for_each(Placed::undo);
         return Err(error.into());
@@ -222,10 +229,10 @@ pub(super) fn default_directory() -> Values {
     values
 }
 
-/// Keys in the node's own directory are a node's already. Those elsewhere were put there for this one.
+/// Keys that are there already stay: without a configuration they were restored for this node.
 fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     let exists = match KeyState::of(home, values) {
-        KeyState::All { files } if files.private_identity.starts_with(home.dir()) => files.private_identity,
+        KeyState::All { files } if home.config_file().exists() => files.private_identity,
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
         // Before anybody waits for the network to hear of it.
@@ -286,13 +293,15 @@ fn emptiest_layer(topology: &Topology) -> u64 {
     (1..=topology.layer_count()).min_by_key(|layer| (nodes_in(*layer), rand::random::<u64>())).unwrap_or(1)
 }
 
-pub(super) fn summary(home: &NodeHome, keys: &NodeKeys) -> String {
+/// What was made; `kept` keys were there before.
+pub(super) fn summary(home: &NodeHome, keys: &NodeKeys, kept: bool) -> String {
     format!(
-        "Saved mixnet identity and sphinx keypairs\n\
+        "{} mixnet identity and sphinx keypairs\n\
          Saved configuration file to {}\n\
          Identity key: {}\n\
          Sphinx key: {}\n\
          Mixnode configuration completed.",
+        if kept { "Kept the existing" } else { "Saved" },
         home.config_file().display(),
         keys.identity_public,
         keys.sphinx.public_base58(),

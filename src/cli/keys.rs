@@ -51,7 +51,8 @@ enum KeysCommand {
     },
     /// Restore all keys from a file that `keys backup` wrote
     ///
-    /// Existing keys are never replaced.
+    /// Existing keys are never replaced. A node without a configuration file then gets one with `init`, which takes the
+    /// keys that it finds.
     Restore {
         /// The file to read, or a pipe such as /dev/stdin
         file: PathBuf,
@@ -113,7 +114,9 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
         key_files(&home, node)?
     } else {
         upgrade::refuse_older(&home, &node.id)?;
-        KeyFiles::new(home.dir(), &KeysConfig::default())
+        // Where `init` looks for them.
+        let (layers, _) = load::layers(&home, &node.id, &Values::default());
+        KeyFiles::new(home.dir(), &KeysConfig::from_values(&layers.check_places()?)?)
     };
     if !install::finish(&files)? {
         install::refuse_complete(&files).map_err(refusal)?;
@@ -124,10 +127,24 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     let paths = files.paths().map(|path| format!("\n  {}", path.display())).concat();
     let identity = pairs.identity.public_base58();
     say(io::stdout(), format_args!("Restored the keys of mixnode {} (identity key {identity}) to{paths}", node.id))?;
+    say(io::stdout(), format_args!("\n{}", next_step(&home, node)))
+}
+
+/// What makes a node of the restored keys.
+fn next_step(home: &NodeHome, node: &NodeFlags) -> String {
     if home.config_file().exists() {
-        return Ok(());
+        return format!("Start it with: nym-mixnode run {node}");
     }
-    say(io::stdout(), format_args!("{} does not exist yet: copy it from the old machine", home.config_file().display()))
+    format!(
+        "The node has no configuration yet. Make one that uses these keys with\n  \
+         nym-mixnode init {node}\n\
+         and the flags that made it on the old machine, such as --host, --layer and --validator, or copy\n  \
+         {}\n\
+         from there. Then start it with\n  \
+         nym-mixnode run {node}\n\
+         once it is stopped on the old machine.",
+        home.config_file().display()
+    )
 }
 
 fn refusal(error: KeyError) -> Failure {

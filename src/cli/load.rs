@@ -2,8 +2,10 @@
 
 use crate::config::settings as s;
 use crate::config::{
-    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values,
+    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, TelemetryConfig,
+    Values,
 };
+use crate::telemetry::otel::{self, StartError, Telemetry};
 
 use super::flags::naming;
 use super::node_files::KeyState;
@@ -12,6 +14,44 @@ use super::{Failure, upgrade};
 /// The node's configuration: its file, over that the environment, over that `overrides`.
 pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
     load(home, id, overrides).map(|(_, config)| config)
+}
+
+/// Everything that configures a start, checked: what `run` starts from, and `config check` and `doctor` examine.
+pub(super) struct StartSettings {
+    /// The texts that the configuration was made from.
+    pub(super) values: Values,
+    pub(super) config: Config,
+    /// How telemetry is exported, if it is.
+    pub(super) telemetry: Option<otel::Settings>,
+}
+
+/// As [`load`], with the standard `OTEL_…` variables. `RUST_LOG` has been checked since the program began.
+pub(super) fn load_start(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<StartSettings, Failure> {
+    let (mut layers, has_file) = layers(home, id, overrides);
+    let telemetry = read_telemetry(&mut layers);
+    if !has_file && !layers.is_complete() {
+        let missing = without_file(home, id, layers.so_far());
+        return Err(missing.after(layers.problems()));
+    }
+    let (values, config) = layers.finish()?;
+    Ok(StartSettings { values, config, telemetry })
+}
+
+/// Reads the standard `OTEL_…` variables over what `layers` have set; what is wrong with them is added there.
+pub(super) fn read_telemetry(layers: &mut Layers) -> Option<otel::Settings> {
+    // What is wrong with the section itself is found with all other settings.
+    let config = TelemetryConfig::from_values(layers.so_far()).unwrap_or_default();
+    let problems = match otel::Settings::of_process(&config) {
+        Ok(settings) => match settings.as_ref().map(Telemetry::check) {
+            Some(Err(error @ StartError::Exporter { .. })) => vec![ConfigError::Telemetry(error.to_string())],
+            _ => return settings,
+        },
+        Err(problems) => problems,
+    };
+    for problem in problems {
+        layers.problem(problem);
+    }
+    None
 }
 
 /// As [`load_config`], with the texts that it was made from.
@@ -61,7 +101,7 @@ fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     if let Err(failure) = upgrade::refuse_older(home, id) {
         return failure;
     }
-    if let Some(failure) = KeyState::of(home, values).without_file(home) {
+    if let Some(failure) = KeyState::of(home, values).without_file(home, id) {
         return failure;
     }
     let advice = format!("make the node first with `nym-mixnode init {}`", naming(home, id));

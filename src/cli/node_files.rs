@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::config::{KeysConfig, NodeHome, Values, staging};
+use crate::config::{KeysConfig, NodeHome, NodeId, Values, staging};
 use crate::keys::install;
 use crate::keys::store::KeyFiles;
 
+use super::flags::naming;
 use super::{Exit, Failure};
 
 /// Completes what a command that was killed had begun to put in its place; whether there was such a thing.
@@ -28,6 +29,11 @@ pub(super) enum KeyState {
 }
 
 impl KeyState {
+    /// Whether all keys are there, in the node's own directory.
+    pub(super) fn is_at_home(&self, home: &NodeHome) -> bool {
+        matches!(self, Self::All { files } if files.private_identity.starts_with(home.dir()))
+    }
+
     /// The state of the keys where `values` say that they are.
     pub(super) fn of(home: &NodeHome, values: &Values) -> Self {
         // What is wrong with the settings is told by whoever parses all of them.
@@ -51,7 +57,7 @@ impl KeyState {
     }
 
     /// What is wrong with a node that has these keys and no configuration file, if anything is.
-    pub(super) fn without_file(&self, home: &NodeHome) -> Option<Failure> {
+    pub(super) fn without_file(&self, home: &NodeHome, id: &NodeId) -> Option<Failure> {
         let problem = match self {
             Self::Half { present, missing } => format!(
                 "{} exists, but {} does not: restore it from your backup, or move the rest away to make new keys",
@@ -59,11 +65,11 @@ impl KeyState {
                 missing.display()
             ),
             Self::All { files } if files.private_identity.starts_with(home.dir()) => format!(
-                "{} exists, but {} does not: restore that file, give its settings in the environment, or move {} away \
-                 to make a new node",
+                "{} exists, but {} does not: restore that file, make a new one for these keys with `nym-mixnode init \
+                 {}`, or give its settings in the environment",
                 files.private_identity.display(),
                 home.config_file().display(),
-                home.dir().display()
+                naming(home, id)
             ),
             _ => return None,
         };

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::address::{AnnounceWatch, Detection};
 use crate::api::PROTOCOL_VERSION;
 use crate::config::address::Host;
-use crate::config::environment::{self, Environment};
+use crate::config::environment::Environment;
 use crate::config::settings as s;
 use crate::config::{Config, NodeHome, Source, Values, staging};
 use crate::keys::store::{self, KeyError, KeyFiles};
@@ -26,7 +26,7 @@ use crate::telemetry::per_packet::PerPacket;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
-use super::load::load_config;
+use super::load::{StartSettings, load_config, load_start};
 use super::log_settings::LogSettings;
 use super::output::{Courtesy, EventLines, say, without_last_slash};
 use super::{Exit, Failure, first_start};
@@ -93,13 +93,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let log = LogSettings { home: home.clone(), id: args.node.id.clone(), overrides: overrides(&args) };
     // What is wrong with them is told below, together with all the rest.
     log.apply().ok();
-    if args.init_if_missing || Environment::of_process().parse(environment::INIT_IF_MISSING)?.unwrap_or(false) {
+    if args.init_if_missing || Environment::of_process().init_if_missing().unwrap_or(false) {
         first_start::make_if_missing(&home, &args.node.id, &overrides(&args), courtesy(args.supervised)).await?;
     }
     if staging::finish(home.dir())? {
         tracing::info!("Finished the node in {}, whose making was cut off", home.dir().display());
     }
-    let mut config = configure(&home, &args)?;
+    let StartSettings { mut config, telemetry, .. } = configure(&home, &args)?;
     log.apply()?;
     if per_packet.is_some() {
         PerPacket::check(&config).map_err(NodeError::from)?;
@@ -109,7 +109,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         tracing::warn!("The private key may be swapped to disk: no memory could be locked (ulimit -l, LimitMEMLOCK=)");
     }
     limits::raise_nofile(&config.limits)?;
-    let telemetry = start_telemetry(&config, per_packet.is_some())?;
+    let telemetry = start_telemetry(&config, telemetry, per_packet.is_some())?;
+    // For `doctor`; a node that cannot be marked runs all the same.
+    let _mark = home.mark_running().await;
     let (stop, mut stopped) = oneshot::channel();
     let events = args.supervised.then(EventLines::on_stdout).transpose();
     let events = events.map_err(|error| {
@@ -161,7 +163,7 @@ fn courtesy(supervised: bool) -> Courtesy {
     if supervised { Courtesy::stderr() } else { Courtesy::stdout() }
 }
 
-fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
+fn configure(home: &NodeHome, args: &Args) -> Result<StartSettings, Failure> {
     let mut overrides = overrides(args);
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
         let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
@@ -169,9 +171,9 @@ fn configure(home: &NodeHome, args: &Args) -> Result<Config, Failure> {
         let moved = ips.map(|ip| SocketAddr::new(ip, port).to_string());
         overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
     }
-    let mut config = load_config(home, &args.node.id, &overrides)?;
-    config.directory.take_over = args.force;
-    Ok(config)
+    let mut start = load_start(home, &args.node.id, &overrides)?;
+    start.config.directory.take_over = args.force;
+    Ok(start)
 }
 
 /// The settings that the flags set.
@@ -185,9 +187,7 @@ fn overrides(args: &Args) -> Values {
 }
 
 /// Starts the export of telemetry, if there is to be any.
-fn start_telemetry(config: &Config, is_unsafe: bool) -> Result<Telemetry, Failure> {
-    let settings =
-        otel::Settings::of_process(&config.telemetry).map_err(|problems| Failure::all(Exit::CONFIG, problems))?;
+fn start_telemetry(config: &Config, settings: Option<otel::Settings>, is_unsafe: bool) -> Result<Telemetry, Failure> {
     let Some(mut settings) = settings else { return Ok(Telemetry::default()) };
     if is_unsafe {
         settings.mark_unsafe();

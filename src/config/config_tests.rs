@@ -74,7 +74,7 @@ fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
     for about in settings::ALL {
         let error = with(about, &["\u{7}/"]).unwrap_err();
         let expected = format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed);
-        assert!(error.lines().any(|line| line == expected), "{expected} is not in:\n{error}");
+        assert!(error.lines().any(|line| line.starts_with(&expected)), "{expected} is not in:\n{error}");
     }
 }
 

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::ConfigError;
+use super::home::NodeId;
+use super::service_link;
 use super::settings::{self, About, VARIABLE_PREFIX};
 use super::text;
 use super::values::{Source, Values};
@@ -25,6 +27,9 @@ pub const KEYS_PASSPHRASE_FILE: &str = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE";
 
 /// The variables that are no settings.
 pub(super) const SWITCHES: [&str; 4] = [ID, HOME, INIT_IF_MISSING, KEYS_PASSPHRASE_FILE];
+
+/// Variables of the program's kit, for others: the image in `docker-compose.yml`.
+const OF_THE_KIT: [&str; 1] = ["NYM_MIXNODE_IMAGE"];
 
 const FILE_SUFFIX: &str = "_FILE";
 /// Longest file that a variable may name; every value is far shorter.
@@ -60,6 +65,27 @@ impl Environment {
         text.parse().map(Some).map_err(problem)
     }
 
+    /// A variable that is `true` or `false`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn switch(&self, variable: &str) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = self.0.get(variable) else { return Ok(None) };
+        let text = text_of(variable, value)?;
+        text.parse().map(Some).map_err(|_| ConfigError::Variable {
+            variable: variable.to_owned(),
+            problem: format!("{text:?} is not true or false"),
+        })
+    }
+
+    /// Whether `run` makes the node that it finds missing.
+    ///
+    /// # Errors
+    /// When the variable is neither `true` nor `false`.
+    pub fn init_if_missing(&self) -> Result<bool, ConfigError> {
+        Ok(self.switch(INIT_IF_MISSING)?.unwrap_or(false))
+    }
+
     /// A variable that names a directory.
     #[must_use]
     pub fn path(&self, variable: &str) -> Option<PathBuf> {
@@ -69,8 +95,10 @@ impl Environment {
     /// The settings, and what is wrong with the variables.
     pub(super) fn read(&self) -> (Values, Vec<ConfigError>) {
         let (mut values, mut problems) = (Values::default(), Vec::new());
+        problems.extend(self.parse::<NodeId>(ID).err());
+        problems.extend(self.init_if_missing().err());
         for (name, value) in &self.0 {
-            if SWITCHES.contains(&name.as_str()) {
+            if SWITCHES.contains(&name.as_str()) || OF_THE_KIT.contains(&name.as_str()) {
                 continue;
             }
             if let Err(problem) = self.read_setting(name, value, &mut values) {
@@ -81,12 +109,15 @@ impl Environment {
     }
 
     fn read_setting(&self, name: &str, value: &OsString, values: &mut Values) -> Result<(), ConfigError> {
+        if value.to_str().is_some_and(|value| service_link::is(name, value)) {
+            return Ok(());
+        }
         if let Some(about) = by_variable(name) {
             set(values, about, text_of(name, value)?, &Source::Variable(about.variable()));
             return Ok(());
         }
         let Some(about) = name.strip_suffix(FILE_SUFFIX).and_then(by_variable) else {
-            return if is_service_link(name, value) { Ok(()) } else { Err(ConfigError::unknown_variable(name)) };
+            return Err(ConfigError::unknown_variable(name));
         };
         if self.0.contains_key(about.variable()) {
             let problem = format!("{} is set too: unset one of the two", about.variable());
@@ -115,21 +146,6 @@ pub(crate) fn set(values: &mut Values, about: &'static About, text: &str, source
 /// The setting that a variable sets. The node's id is known before any settings are read.
 fn by_variable(name: &str) -> Option<&'static About> {
     settings::ALL.iter().copied().find(|about| about.variable() == name && name != ID)
-}
-
-/// Whether Kubernetes sets this variable in each pod beside a Service that is called nym-mixnode, or nym-mixnode-more:
-/// nobody has misspelt it.
-fn is_service_link(name: &str, value: &OsStr) -> bool {
-    let is_port = |after: &str| {
-        let (port, protocol) = after.split_once('_').unwrap_or((after, ""));
-        port.parse::<u16>().is_ok() && ["TCP", "UDP", "SCTP"].iter().any(|known| protocol.starts_with(known))
-    };
-    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
-    name.ends_with("_SERVICE_HOST")
-        || name.ends_with("_SERVICE_PORT")
-        || name.contains("_SERVICE_PORT_")
-        || name.ends_with("_PORT") && is_address
-        || name.split("_PORT_").skip(1).any(is_port)
 }
 
 fn text_of<'a>(variable: &str, value: &'a OsString) -> Result<&'a str, ConfigError> {
@@ -188,23 +204,33 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_sets_for_a_service_is_nobodys_typing_error() {
-        let links = [
-            ("NYM_MIXNODE_SERVICE_HOST", "10.0.0.7"),
-            ("NYM_MIXNODE_SERVICE_PORT", "1789"),
-            ("NYM_MIXNODE_SERVICE_PORT_MIX", "1789"),
+    fn variables_of_kubernetes_and_of_the_kit_are_no_settings() {
+        let foreign = [
+            ("NYM_MIXNODE_IMAGE", "registry.example/nym-mixnode:1"),
             ("NYM_MIXNODE_PORT", "tcp://10.0.0.7:1789"),
-            ("NYM_MIXNODE_PORT_1789_TCP", "tcp://10.0.0.7:1789"),
-            ("NYM_MIXNODE_PORT_1789_TCP_ADDR", "10.0.0.7"),
-            ("NYM_MIXNODE_METRICS_SERVICE_HOST", "10.0.0.8"),
-            ("NYM_MIXNODE_METRICS_PORT_8000_TCP_PROTO", "tcp"),
+            ("NYM_MIXNODE_ANNOUNCE_PORT", "tcp://10.0.0.7:1789"),
+            ("NYM_MIXNODE_ANNOUNCE_SERVICE_HOST", "10.0.0.7"),
+            ("NYM_MIXNODE_ANNOUNCE_PORT_1789_TCP_ADDR", "10.0.0.7"),
         ];
-        assert_eq!(problems(&links), [""; 0]);
-        assert_eq!(environment(&links).read().0, Values::default());
-        for own in ["NYM_MIXNODE_PORT", "NYM_MIXNODE_SERVICE", "NYM_MIXNODE_ANNOUNCE_PORT_1789", "NYM_MIXNODE_PORT_OF"]
-        {
+        assert_eq!(problems(&foreign), [""; 0]);
+        assert_eq!(environment(&foreign).read().0, Values::default());
+        for own in ["NYM_MIXNODE_PORT", "NYM_MIXNODE_IMAGES", "NYM_MIXNODE_ANNOUNCE_PORT_1789"] {
             assert_eq!(problems(&[(own, "1789")]).len(), 1, "{own}");
         }
+        let (values, _) = environment(&[("NYM_MIXNODE_ANNOUNCE_PORT", "1789")]).read();
+        assert_eq!(values.of(&settings::ANNOUNCE_PORT.about)[0].text, "1789");
+    }
+
+    #[test]
+    fn variables_that_are_no_settings_are_checked_with_them() {
+        for bad in ["1", "yes", "True", " true"] {
+            assert_eq!(
+                problems(&[(INIT_IF_MISSING, bad)]),
+                [format!("NYM_MIXNODE_INIT_IF_MISSING: {bad:?} is not true or false")]
+            );
+        }
+        assert_eq!(problems(&[(INIT_IF_MISSING, "false"), (ID, "mix")]), [""; 0]);
+        assert!(problems(&[(ID, "a/b")])[0].starts_with("NYM_MIXNODE_ID: "));
     }
 
     #[test]
@@ -234,7 +260,5 @@ mod tests {
         let broken = [("NYM_MIXNODE_MIX_WORKERS".into(), OsString::from_vec(vec![0xff]))];
         let (_, problems) = Environment::new(broken.into_iter()).read();
         assert!(problems[0].to_string().contains("is not valid UTF-8"));
-        let switch = environment(&[(INIT_IF_MISSING, "maybe")]).parse::<bool>(INIT_IF_MISSING);
-        assert!(switch.unwrap_err().to_string().starts_with("NYM_MIXNODE_INIT_IF_MISSING: "));
     }
 }

@@ -31,6 +31,9 @@ pub enum ConfigError {
     NoNode { variable: &'static str },
     #[error("{key} is not set and has no default: set {key} in the file, {variable}, or {flag}")]
     Unset { key: &'static str, variable: &'static str, flag: &'static str },
+    /// Telemetry cannot be exported with what is set.
+    #[error("{0}")]
+    Telemetry(String),
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     Url,
     /// An IP address, with or without a port.
     Address,
+    /// What is logged.
+    LogFilter,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -69,7 +71,7 @@ kinds! {
     AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);
     LogFormat: Kind::Choice(&LogFormat::NAMES);
-    LogFilter: Kind::Text;
+    LogFilter: Kind::LogFilter;
     OtlpProtocol: Kind::Choice(&OtlpProtocol::NAMES);
 }
 
@@ -85,6 +87,7 @@ impl Kind {
             Self::Path => "path".to_owned(),
             Self::Url => "URL".to_owned(),
             Self::Address => "address".to_owned(),
+            Self::LogFilter => "log filter".to_owned(),
             Self::Choice(words) => words.join(", "),
         }
     }
@@ -109,7 +112,16 @@ impl Kind {
             Self::Path => "PATH",
             Self::Url => "URL",
             Self::Address => "ADDRESS",
+            Self::LogFilter => "FILTER",
             Self::Choice(_) => "WORD",
+        }
+    }
+
+    /// What is wrong with a text that looks like no value of this kind, where more is known than that.
+    pub(crate) fn problem(self, text: &str) -> Option<String> {
+        match self {
+            Self::LogFilter => text.parse::<LogFilter>().err(),
+            _ => None,
         }
     }
 
@@ -124,6 +136,7 @@ impl Kind {
             Self::Size => parse::size(text, 0..=usize::MAX).is_some(),
             Self::Url => text.parse::<Url>().is_ok(),
             Self::Address => text.parse::<Host>().is_ok(),
+            Self::LogFilter => text.parse::<LogFilter>().is_ok(),
             Self::Choice(words) => words.contains(&text),
         }
     }

@@ -31,7 +31,9 @@ commas between them.
 - `--set KEY=VALUE` sets any of them too, and can be repeated.
 - A variable with `_FILE` at its end names a file that holds the value, such as a mounted secret. Only there may a URL
   have a user and a password.
-- An empty variable counts as not set. A key or a variable that is not known is an error.
+- An empty variable counts as not set. A key or a variable that is not known is an error. Not meant by this are
+  `NYM_MIXNODE_IMAGE` (of `docker-compose.yml`) and what Kubernetes sets for a Service called `nym-mixnode` or
+  `nym-mixnode-…`, such as `NYM_MIXNODE_ANNOUNCE_PORT=tcp://10.0.0.7:1789`.
 - `nym-mixnode config show` says what holds, and where it comes from; `nym-mixnode config check` names everything that
   is wrong. `configuration.schema.json` is the schema of the file, for editors.
 

@@ -50,7 +50,7 @@ fn value(kind: Kind) -> Value {
         Kind::Size => json!({ "type": "string", "pattern": "^[0-9]+ *([KMGT]i)?B$" }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
-        Kind::Text | Kind::Path | Kind::Address => json!({ "type": "string" }),
+        Kind::Text | Kind::Path | Kind::Address | Kind::LogFilter => json!({ "type": "string" }),
     }
 }
 

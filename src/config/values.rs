@@ -118,14 +118,14 @@ impl Value {
         }
         match (setting.parse)(&self.text) {
             Some(parsed) => Ok((parsed, self.source.clone())),
-            None => Err(self.refused(&setting.about, not_allowed(&setting.about)).into()),
+            None => Err(self.refused(&setting.about, not_allowed(&setting.about, &self.text)).into()),
         }
     }
 
     /// Why the setting doesn't allow the text, if it doesn't.
     fn refusal(&self, about: &'static About) -> Option<InvalidValue> {
         if !about.allows(&self.text) {
-            return Some(self.refused(about, not_allowed(about)));
+            return Some(self.refused(about, not_allowed(about, &self.text)));
         }
         let exposed = matches!(self.source, Source::File { .. } | Source::Flag(_) | Source::Variable(_));
         if exposed && about.kind == Kind::Url && has_credentials(&self.text) {
@@ -151,8 +151,9 @@ impl Value {
     }
 }
 
-fn not_allowed(about: &About) -> String {
-    format!("is not {}", about.allowed)
+fn not_allowed(about: &About, text: &str) -> String {
+    let problem = about.kind.problem(text).map(|problem| format!(": {problem}")).unwrap_or_default();
+    format!("is not {}{problem}", about.allowed)
 }
 
 impl fmt::Debug for Value {

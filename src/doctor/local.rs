@@ -2,24 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit};
 
+use super::process::Running;
 use super::{Finding, Level};
 use crate::address::BindAddr;
 use crate::config::{Config, LimitsConfig};
 use crate::keys::store::{self, KeyFiles};
 use crate::limits::{self, Remedy};
 use crate::listener::{self, BindError};
-use crate::telemetry::health::{self, FileLimits};
-
-/// Whether the node runs now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Running {
-    /// It answers, with its identity.
-    Yes,
-    /// It does not answer, or another node does.
-    No,
-    /// It serves no HTTP, or at an address that only it knows.
-    Unknown,
-}
+use crate::telemetry::health::FileLimits;
 
 /// Whether the keys are whole and private; the identity, if they are.
 pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
@@ -32,15 +22,6 @@ pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
     }
 }
 
-/// Whether the node runs, and how many files it may open if it does.
-pub(super) async fn running(config: &Config, identity: Option<&str>) -> (Running, Option<FileLimits>) {
-    let Some(url) = config.http.listen.and_then(health::url_of) else { return (Running::Unknown, None) };
-    match health::ask(&url).await {
-        Ok(health) if Some(health.identity_key.as_str()) == identity => (Running::Yes, Some(health.limits)),
-        _ => (Running::No, None),
-    }
-}
-
 /// Whether each listening address can be had, or the node has it.
 pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     let addresses = config.listen.bind_addresses();
@@ -48,15 +29,22 @@ pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
         (Ok(None), _) => Finding::ok("bind", format!("{address} is left out: this machine has no IPv6")),
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
-            format!("the node runs, but does not listen on {address}"),
-            "restart it for the configuration to take effect",
+            format!("the node runs, but nothing listens on {address} here"),
+            "restart the node if its addresses were changed since it started; if it runs in a container or another \
+             network namespace, run doctor there",
         ),
         (Ok(_), _) => Finding::ok("bind", format!("{address} is free")),
         (Err(BindError::InUse(_)), Running::Yes) => Finding::ok("bind", format!("the node listens on {address}")),
+        (Err(BindError::InUse(_)), Running::No) => {
+            Finding::failed("bind", format!("{address} is in use, and not by this node, which does not run")).with_fix(
+                "give this node another port, with --port or in listen.addresses, if another mixnode has this one; \
+                 `ss -ltnp` names the program",
+            )
+        }
         (Err(BindError::InUse(_)), Running::Unknown) => Finding::warning(
             "bind",
-            format!("{address} is in use; whether by this node cannot be told, for it serves no HTTP at a known port"),
-            "set http.listen to an address with a port",
+            format!("{address} is in use, by this node or by another program"),
+            "`ss -ltnp` names the program; if it is not this node, give this one another port with --port",
         ),
         (Err(error), _) => Finding::failed("bind", error.to_string()),
     };
@@ -156,6 +144,7 @@ mod tests {
         assert_eq!(bind(&taken, Running::Unknown)[0].level, Level::Warning);
         let failed = &bind(&taken, Running::No)[0];
         assert!(failed.level == Level::Failed && failed.message.contains("in use"), "{failed:?}");
+        assert!(words(failed).contains("another port") && !words(failed).contains("stop"), "{failed:?}");
         let foreign = &bind(&config("36.68.243.18:1789"), Running::No)[0];
         assert!(foreign.level == Level::Failed && foreign.message.contains("--announce-host"), "{foreign:?}");
     }

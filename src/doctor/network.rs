@@ -7,8 +7,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::local::Running;
-use super::{CONNECT_TIMEOUT, Finding};
+use super::process::Running;
+use super::{CONNECT_TIMEOUT, Finding, Patient};
 use crate::address::{Reach, is_globally_routable};
 use crate::api::Topology;
 use crate::config::Config;
@@ -60,7 +60,7 @@ pub(super) async fn announce(config: &Config, running: Running, lacking: Option<
     }
     if findings.is_empty() {
         let words: Vec<String> = announced.iter().map(ToString::to_string).collect();
-        let message = format!("{}; nobody answers there while the node does not run", words.join(" and "));
+        let message = format!("{}; not tried, for the node does not run", words.join(" and "));
         findings.push(Finding::ok("announce", message));
     }
     findings
@@ -160,9 +160,10 @@ fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
 }
 
 /// Whether the directory lists the node as it should.
-pub(super) fn registration(config: &Config, identity: &str, topology: &Topology, running: Running) -> Finding {
+pub(super) fn registration(patient: &Patient<'_>, identity: &str, topology: &Topology, running: Running) -> Finding {
     let check = "registration";
-    let ours = announced(config);
+    let ours = announced(patient.config);
+    let start = format!("start it with `nym-mixnode run {}`", patient.naming);
     let is_at_ours = |addresses: &[SocketAddr]| addresses.iter().any(|address| ours.contains(address));
     let mut others = topology.mix_nodes.iter().filter(|mix| mix.registration.identity_key != identity);
     if let Some(other) = others.find(|mix| is_at_ours(&mix.announced_addresses())) {
@@ -171,8 +172,23 @@ pub(super) fn registration(config: &Config, identity: &str, topology: &Topology,
             .with_fix("announce another address, or unregister that node if it is an old one of yours");
     }
     match (topology.mix(identity), running) {
-        (Some(entry), _) if is_at_ours(&entry.announced_addresses()) => {
-            Finding::ok(check, format!("listed at {}", entry.registration.mix_host))
+        (Some(entry), running) if is_at_ours(&entry.announced_addresses()) => {
+            let listed = format!("listed at {}", entry.registration.mix_host);
+            match running {
+                Running::Yes => Finding::ok(check, listed),
+                Running::No => {
+                    Finding::failed(check, format!("{listed}, but the node does not run: packets for it are lost"))
+                        .with_fix(format!(
+                            "{start}, or take it off the list with `nym-mixnode unregister {}`",
+                            patient.naming
+                        ))
+                }
+                Running::Unknown => Finding::warning(
+                    check,
+                    format!("{listed}, but the node may not run"),
+                    "run doctor as the node's user, where the node runs",
+                ),
+            }
         }
         (Some(entry), _) => {
             Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
@@ -180,7 +196,7 @@ pub(super) fn registration(config: &Config, identity: &str, topology: &Topology,
         }
         (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
             .with_fix("its log and `nym-mixnode health` say why; it registers again at each refresh"),
-        (None, _) => Finding::warning(check, "not listed", "start the node with `run`: it registers by itself"),
+        (None, _) => Finding::warning(check, "not listed", format!("{start}: it registers by itself")),
     }
 }
 

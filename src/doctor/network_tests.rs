@@ -3,7 +3,7 @@
 use super::super::Level;
 use super::*;
 use crate::api::{MixRegistration, RegisteredMix};
-use crate::config::{Source, Values, settings as s};
+use crate::config::{NodeHome, Source, Values, settings as s};
 
 fn config(announce: &str) -> Config {
     let mut values = Values::default();
@@ -33,12 +33,20 @@ fn listing(identity: &str, host: &str) -> Topology {
 #[test]
 fn a_registration_is_ours_or_elsewhere_or_missing_or_another_nodes() {
     let config = config("192.0.2.1:1789");
-    let level = |topology: &Topology, running| registration(&config, "me", topology, running).level;
+    let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
+    let patient = Patient { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+    let registration = |topology: &Topology, running| registration(&patient, "me", topology, running);
+    let level = |topology: &Topology, running| registration(topology, running).level;
     assert_eq!(level(&listing("me", "192.0.2.1:1789"), Running::Yes), Level::Ok);
     assert_eq!(level(&listing("me", "192.0.2.2:1789"), Running::Yes), Level::Failed);
     assert_eq!(level(&listing("you", "192.0.2.2:1789"), Running::Yes), Level::Failed);
     assert_eq!(level(&listing("you", "192.0.2.2:1789"), Running::No), Level::Warning);
-    let taken = registration(&config, "me", &listing("you", "192.0.2.1:1789"), Running::No);
+    let killed = registration(&listing("me", "192.0.2.1:1789"), Running::No);
+    let fix = killed.fix.clone().unwrap_or_default();
+    assert!(killed.level == Level::Failed && killed.message.contains("does not run"), "{killed:?}");
+    assert!(fix.contains("nym-mixnode run --id mix") && fix.contains("nym-mixnode unregister --id mix"), "{killed:?}");
+    assert_eq!(level(&listing("me", "192.0.2.1:1789"), Running::Unknown), Level::Warning);
+    let taken = registration(&listing("you", "192.0.2.1:1789"), Running::No);
     assert!(taken.level == Level::Failed && taken.message.contains("you") && taken.fix.is_some(), "{taken:?}");
 }
 

@@ -98,25 +98,19 @@ impl Telemetry {
     /// When an exporter cannot be made of its settings, or the system gives no thread.
     pub fn start(settings: &Settings, cloud: Option<&'static str>) -> Result<Self, StartError> {
         let runtime = Background::new().map_err(StartError::Thread)?;
-        let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
-            endpoint: signal.endpoint_for_people(),
-            problem,
-        };
-        let context = runtime.enter();
-        let mut spans = None;
-        if let Some(signal) = &settings.traces {
-            let sink = SpanSink::otlp(signal).map_err(|problem| failed(signal, problem))?;
-            announce(Signal::Traces, signal);
-            spans = Some(sink);
-        }
-        let mut metrics = None;
-        if let Some(signal) = &settings.metrics {
-            let sink = MetricSink::otlp(signal, settings.temporality).map_err(|problem| failed(signal, problem))?;
-            announce(Signal::Metrics, signal);
-            metrics = Some(sink);
-        }
-        drop(context);
+        let (spans, metrics) = sinks(settings, &runtime)?;
+        settings.traces.iter().for_each(|signal| announce(Signal::Traces, signal));
+        settings.metrics.iter().for_each(|signal| announce(Signal::Metrics, signal));
         Self::with_sinks(settings, cloud, runtime, spans, metrics).map_err(StartError::Thread)
+    }
+
+    /// Makes all that a start makes of `settings`, and starts nothing.
+    ///
+    /// # Errors
+    /// As [`Telemetry::start`].
+    pub fn check(settings: &Settings) -> Result<(), StartError> {
+        let runtime = Background::new().map_err(StartError::Thread)?;
+        sinks(settings, &runtime).map(drop)
     }
 
     /// Starts with `capture` in the place of all collectors, every window exported.
@@ -211,6 +205,22 @@ impl Telemetry {
             warn!("The collector takes too long: what was left to export is lost");
         }
     }
+}
+
+/// The ways to the collectors.
+fn sinks(settings: &Settings, runtime: &Background) -> Result<(Option<SpanSink>, Option<MetricSink>), StartError> {
+    let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
+        endpoint: signal.endpoint_for_people(),
+        problem,
+    };
+    let _context = runtime.enter();
+    let spans = settings.traces.as_ref();
+    let spans = spans.map(|signal| SpanSink::otlp(signal).map_err(|problem| failed(signal, problem))).transpose()?;
+    let metrics = settings
+        .metrics
+        .as_ref()
+        .map(|signal| MetricSink::otlp(signal, settings.temporality).map_err(|problem| failed(signal, problem)));
+    Ok((spans, metrics.transpose()?))
 }
 
 /// The runtime of the telemetry thread. It ends without waiting for a name look-up that is still under way, and may do

@@ -93,8 +93,8 @@ async fn windows_end_without_traffic_too() {
 /// A window of a node whose clock makes a step.
 #[derive(Debug)]
 struct Ended {
-    started_at: u64,
-    ended_at: u64,
+    from: u64,
+    to: u64,
     received: u64,
     /// The seconds that the node had run then.
     uptime: u64,
@@ -121,10 +121,11 @@ async fn windows_around(step: i64) -> Vec<Ended> {
     let end = |told: &Told| {
         let Window { started_at, ended_at, counts, .. } = told.packets.window.clone().unwrap();
         let uptime = start.elapsed().as_secs();
-        ends.borrow_mut().push(Ended { started_at, ended_at, received: counts.received, uptime });
+        ends.borrow_mut().push(Ended { from: started_at, to: ended_at, received: counts.received, uptime });
     };
+    let read = || sample(64 * start.elapsed().as_secs(), 0, Levels::default());
     tokio::select! {
-        never = windows.run(now, || sample(64 * start.elapsed().as_secs(), 0, Levels::default()), end) => match never {},
+        never = windows.run(now, read, end) => match never {},
         () = sleep(Duration::from_mins(10)) => {}
     }
     ends.take()
@@ -134,17 +135,14 @@ async fn windows_around(step: i64) -> Vec<Ended> {
 async fn windows_end_at_boundaries_and_not_in_the_future_whatever_step_the_clock_makes() {
     for step in [-1_100, -500, -121, -120, -100, -90, -60, -40, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 90, 3600] {
         let windows = windows_around(step).await;
-        assert!(
-            windows.iter().all(|window| window.started_at < window.ended_at && window.ended_at % 60 == 0),
-            "{step}: {windows:?}"
-        );
+        assert!(windows.iter().all(|window| window.from < window.to && window.to % 60 == 0), "{step}: {windows:?}");
         let by_clock = |window: &Ended| {
             let step = if window.uptime < STEP_AT.as_secs() { 0 } else { step };
             STARTED_AT.as_secs().saturating_add_signed(step) + window.uptime
         };
-        assert!(windows.iter().all(|window| window.ended_at <= by_clock(window) + 1), "{step}: {windows:?}");
+        assert!(windows.iter().all(|window| window.to <= by_clock(window) + 1), "{step}: {windows:?}");
         // Two windows of one node overlap only where its clock repeats a time.
-        let overlaps = windows.windows(2).filter(|two| two[1].started_at < two[0].ended_at).count();
+        let overlaps = windows.windows(2).filter(|two| two[1].from < two[0].to).count();
         assert!(overlaps <= usize::from(step < 0), "{step}: {windows:?}");
     }
 }
@@ -164,8 +162,7 @@ async fn after_any_step_of_the_clock_counts_go_on_within_two_windows_and_none_is
 
 #[tokio::test(start_paused = true)]
 async fn a_small_step_of_the_clock_moves_the_end_of_one_window() {
-    let bounds =
-        |windows: &[Ended]| windows.iter().map(|window| (window.started_at, window.ended_at)).collect::<Vec<_>>();
+    let bounds = |windows: &[Ended]| windows.iter().map(|window| (window.from, window.to)).collect::<Vec<_>>();
     assert_eq!(bounds(&windows_around(-40).await[1..3]), [(1_260, 1_320), (1_320, 1_380)]);
     assert_eq!(bounds(&windows_around(40).await[1..4]), [(1_260, 1_320), (1_320, 1_380), (1_440, 1_500)]);
 }

@@ -31,6 +31,7 @@ fn by_kind(about: &About) -> String {
         Kind::Size => &["77MiB", "2KiB"],
         Kind::Path => &["/run/secrets/of-the-node"],
         Kind::Url => &["http://127.0.0.1:7777/"],
+        Kind::LogFilter => &["warn,nym_mixnode::directory=debug"],
         Kind::Address => &["36.68.243.7:7777", "36.68.243.7"],
         // A Service needs its name beside it.
         Kind::Choice(words) => {

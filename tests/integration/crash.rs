@@ -261,6 +261,18 @@ fn init_with_keys_elsewhere(volumes: bool) -> Case {
     Case::new(home, &[&INIT[..], &["--set", &setting]].concat(), is_node, check)
 }
 
+/// The keys were restored, and lie where a node has them.
+fn init_on_restored_keys() -> Case {
+    let home = Home::with_node();
+    fs::remove_dir_all(home.node().join("config")).unwrap();
+    let keys = key_contents(&home);
+    let check = move |home: &Home| {
+        assert_eq!(key_contents(home), keys);
+        assert!(!home.config().exists() || is_node(home));
+    };
+    Case::new(home, &INIT, is_node, check)
+}
+
 fn upgrade() -> Case {
     let home = older_node("0.8.1");
     let (sphinx, old) = (key_contents(&home)[2].clone(), fs::read(toml(&home)).unwrap());
@@ -374,6 +386,13 @@ fn init_with_keys_elsewhere_is_all_or_nothing_wherever_it_is_killed() {
     for volumes in [false, true] {
         assert!(init_with_keys_elsewhere(volumes).kill_everywhere() > 20);
     }
+}
+
+#[test]
+#[ignore = "needs strace: `make kit`"]
+fn init_on_restored_keys_keeps_them_wherever_it_is_killed() {
+    assert!(init_on_restored_keys().kill_everywhere() > 5);
+    assert!(init_on_restored_keys().fail_everywhere() > 5);
 }
 
 #[test]

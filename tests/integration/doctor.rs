@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use url::Url;
 
-use super::process::{NodeFiles, NodeProcess, RegistryProcess, own_address, program, program_at};
+use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program, program_at};
 use super::support::NOWHERE;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
@@ -56,7 +56,10 @@ async fn a_node_that_runs_and_is_listed_mixes() {
 
     let found = doctor(&files, &[]).await;
     assert_eq!(found.code, Some(0), "{} {:#}", found.error, found.report);
-    for check in ["configuration", "keys", "bind", "egress IPv4", "directory", "clock", "registration", "mixing IPv4"] {
+    assert!(found.words("node").contains("runs, and is ready"), "{:#}", found.report);
+    for check in
+        ["configuration", "keys", "node", "bind", "egress IPv4", "directory", "clock", "registration", "mixing IPv4"]
+    {
         assert_eq!(found.levels(check), ["ok"], "{check}: {:#}", found.report);
     }
     // Loopback is nobody else's network; the connection to it stands.
@@ -95,10 +98,11 @@ async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
 
 #[tokio::test]
 async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
-    let files = NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await;
+    let files = without_http(&Url::parse(&NOWHERE).unwrap()).await;
     let found = doctor(&files, &[]).await;
     assert_eq!(found.code, Some(1), "{:#}", found.report);
-    assert_eq!(found.error, "nym-mixnode: 1 of 8 checks failed\n", "{:#}", found.report);
+    assert_eq!(found.error, "nym-mixnode: 1 of 9 checks failed\n", "{:#}", found.report);
+    assert!(found.words("node").contains("does not run"), "{:#}", found.report);
     assert_eq!(found.report["worst"], "failed");
     assert_eq!(found.levels("bind"), ["ok"]);
     assert_eq!((found.levels("egress IPv4"), found.levels("directory")), (vec!["warning"], vec!["failed"]));
@@ -106,16 +110,19 @@ async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
     let _other_program = std::net::TcpListener::bind(files.address).unwrap();
     let found = doctor(&files, &[]).await;
     assert_eq!(found.levels("bind"), ["failed"], "{:#}", found.report);
-    assert!(found.words("bind").contains("in use"), "{:#}", found.report);
+    assert!(found.words("bind").contains("in use, and not by this node"), "{:#}", found.report);
+    assert!(!found.words("bind").contains("stop the program"), "{:#}", found.report);
 }
 
 #[tokio::test]
 async fn a_node_that_is_not_listed_and_an_address_that_is_taken_are_told() {
     let home = tempfile::tempdir().unwrap();
     let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
-    let files = NodeFiles::init(&registry.url()).await;
+    let files = without_http(&registry.url()).await;
     let found = doctor(&files, &[]).await;
     assert_eq!((found.code, found.levels("registration")), (Some(0), vec!["warning"]), "{:#}", found.report);
+    let start = format!("start it with `nym-mixnode run --id mix --home {}`", files.root());
+    assert!(found.words("registration").contains(&start), "{:#}", found.report);
 
     let other = NodeFiles::init(&registry.url()).await;
     let mut holder = other.run(&["--announce-host", &files.address.to_string()]);
@@ -123,6 +130,82 @@ async fn a_node_that_is_not_listed_and_an_address_that_is_taken_are_told() {
     let found = doctor(&files, &[]).await;
     assert_eq!((found.code, found.levels("registration")), (Some(1), vec!["failed"]), "{:#}", found.report);
     assert!(found.words("registration").contains(&other.identity()), "{:#}", found.report);
+}
+
+/// A node that serves no HTTP, whatever else of this machine does so at the default address.
+async fn without_http(directory: &Url) -> NodeFiles {
+    let files = NodeFiles::init(directory).await;
+    files.configure("http:\n  listen: \"off\"");
+    files
+}
+
+#[tokio::test]
+async fn a_node_that_was_killed_and_is_still_listed_is_a_failure() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = without_http(&registry.url()).await;
+    let mut node = files.run(&["--http-listen", "off"]);
+    node.registered().await;
+    // It serves no HTTP, and is known to run all the same.
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert_eq!(found.code, Some(0), "{:#}", found.report);
+    assert!(found.words("bind").contains("the node listens on"), "{:#}", found.report);
+    assert_eq!((found.levels("node"), found.levels("registration")), (vec!["ok"], vec!["ok"]), "{:#}", found.report);
+
+    node.kill().await;
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert_eq!((found.code, found.levels("registration")), (Some(1), vec!["failed"]), "{:#}", found.report);
+    for words in ["the node does not run", "nym-mixnode run --id mix", "nym-mixnode unregister --id mix"] {
+        assert!(found.words("registration").contains(words), "{:#}", found.report);
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_of_a_machine_that_want_one_http_address_are_told_to_have_two() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let http = own_address().to_string();
+    let (first, second) = (NodeFiles::init(&registry.url()).await, NodeFiles::init(&registry.url()).await);
+    for files in [&first, &second] {
+        files.configure(&format!("http:\n  listen: \"{http}\""));
+    }
+    let mut node = first.run(&["--http-listen", &http]);
+    node.registered().await;
+    let found = doctor(&second, &["--no-probe"]).await;
+    assert_eq!((found.code, found.levels("node")), (Some(1), vec!["failed"]), "{:#}", found.report);
+    assert!(found.words("node").contains(&first.identity()), "{:#}", found.report);
+
+    let mut other = second.run(&["--http-listen", "off"]);
+    other.registered().await;
+    let found = doctor(&second, &["--no-probe"]).await;
+    assert_eq!((found.code, found.levels("node")), (Some(0), vec!["warning"]), "{:#}", found.report);
+    for words in ["runs, but another node", &first.identity(), "--http-listen"] {
+        assert!(found.words("node").contains(words), "{words}: {:#}", found.report);
+    }
+    assert!(found.words("bind").contains("the node listens on"), "{:#}", found.report);
+    let output = program(&["health", "--home", second.root(), "--id", "mix"]).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("another node") && said.contains("--http-listen"), "{said}");
+    assert_eq!(doctor(&first, &["--no-probe"]).await.code, Some(0));
+}
+
+#[tokio::test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
+async fn a_node_in_another_network_namespace_is_known_to_run() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let files = without_http(&registry.url()).await;
+    let alone = program_at(
+        "unshare",
+        &["--user", "--map-root-user", "--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh", PROGRAM],
+    );
+    let node = NodeProcess::of(alone, &files, &["--http-listen", "off"], |_| {});
+    eventually("the node runs", async || node.log().contains("Finished nym mixnode startup").then_some(())).await;
+    let found = doctor(&files, &["--no-probe"]).await;
+    assert_eq!(found.levels("bind"), ["warning"], "{:#}", found.report);
+    for words in ["the node runs, but nothing listens on", "network namespace, run doctor there"] {
+        assert!(found.words("bind").contains(words), "{:#}", found.report);
+    }
 }
 
 #[tokio::test]

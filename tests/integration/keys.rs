@@ -11,6 +11,7 @@ use age::secrecy::SecretString;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{Home, Outcome, outcome};
+use crate::process::{NodeFiles, RegistryProcess, program};
 
 pub(crate) const KEY_FILES: [&str; 4] =
     ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
@@ -112,8 +113,62 @@ fn a_bare_machine_gets_the_keys_and_is_told_what_else_it_needs() {
     let file = new.0.path().join("keys.age");
     fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
     passphrase(&new, "correct horse");
-    assert!(keys(&new, "restore", &file).ok().stdout.contains("config.yaml does not exist yet"));
+    let said = keys(&new, "restore", &file).ok().stdout;
+    assert!(said.contains("no configuration yet") && said.contains("config.yaml"), "{said}");
     assert_eq!(key_contents(&new), key_contents(&home));
+    // A start, too, says what makes a node of them.
+    new.run(&["run", "--id", "mix"]).fails(78, &["config.yaml does not", "`nym-mixnode init --id mix`"]);
+    // Where the keys of this environment are.
+    let (elsewhere, dir) = (Home::new(), new.0.path().join("elsewhere"));
+    passphrase(&elsewhere, "correct horse");
+    let with = ["--id", "mix", "--passphrase-file", elsewhere.0.path().join("passphrase").to_str().unwrap()]
+        .map(str::to_owned);
+    let args: Vec<&str> =
+        ["keys", "restore", file.to_str().unwrap()].into_iter().chain(with.iter().map(String::as_str)).collect();
+    elsewhere.run_with(&[("NYM_MIXNODE_KEYS_DIR", dir.to_str().unwrap())], &args).ok();
+    assert!(dir.join("private_sphinx.pem").exists() && !elsewhere.node().exists());
+}
+
+#[tokio::test]
+async fn a_backup_becomes_a_registered_node_in_another_home_by_the_commands_that_are_printed() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let (old, new) = (NodeFiles::init(&registry.url()).await, NodeFiles::empty());
+    let (file, passphrase) = (old.dir().join("keys.age"), old.dir().join("passphrase"));
+    fs::write(&passphrase, "correct horse").unwrap();
+    let listen = new.address.to_string();
+    let run = async |arguments: &[&str]| {
+        let mut command = program(arguments);
+        command.env("NYM_MIXNODE_DIRECTORY_URL", registry.url().as_str()).env("NYM_MIXNODE_LISTEN_ADDRESSES", &listen);
+        let output = command.env("NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE", "true").output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (file, passphrase) = (file.to_str().unwrap(), passphrase.to_str().unwrap());
+    run(&["keys", "backup", file, "--home", old.root(), "--id", "mix", "--passphrase-file", passphrase]).await;
+    let restore = ["keys", "restore", file, "--home", new.root(), "--id", "mix", "--passphrase-file", passphrase];
+    let restored = run(&restore).await;
+
+    let printed = |said: &str, command: &str| {
+        let mut lines =
+            said.lines().filter_map(|line| line.split_once("nym-mixnode ").map(|(_, rest)| rest.to_owned()));
+        lines.find(|line| line.starts_with(command)).unwrap_or_else(|| panic!("no {command} in:\n{said}"))
+    };
+    let init = printed(&restored, "init ");
+    let made = run(&init.split(' ').collect::<Vec<_>>()).await;
+    assert!(made.contains("Kept the existing mixnet identity and sphinx keypairs"), "{made}");
+    assert_eq!(new.identity(), old.identity());
+    assert_eq!(printed(&restored, "run "), printed(&made, "run "));
+    assert_eq!(printed(&made, "run "), format!("run --id mix --home {}", new.root()));
+    let mut node = new.run(&[]);
+    node.registered().await;
+    assert_eq!(registry.listed(&old.identity()).await, Some(listen.clone()));
+    assert!(node.stop().await.success());
+
+    // Neither command replaces anything when it is given once more.
+    for (arguments, code) in [(&restore[..], 73), (&init.split(' ').collect::<Vec<_>>()[..], 73)] {
+        assert_eq!(program(arguments).output().await.unwrap().status.code(), Some(code));
+    }
 }
 
 #[test]

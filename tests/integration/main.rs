@@ -30,6 +30,7 @@ mod metadata;
 mod netns;
 mod new_node;
 mod next_hops;
+mod one_validation;
 mod operator;
 mod own_addresses;
 mod packets;

@@ -167,6 +167,7 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     let (code, line) = health(&["--home", other.root(), "--id", "mix"], None).await;
     assert_eq!(code, Some(1), "{line}");
     assert!(line.contains("another node") && line.contains(&files.identity()), "{line}");
+    assert!(line.contains("--http-listen"), "{line}");
 
     // A process that hangs takes connections still, and answers none.
     node.freeze();
@@ -207,6 +208,7 @@ async fn the_environment_moves_the_node_and_whoever_asks_it() {
     // Without the variable they ask where the file says.
     let (code, line) = asks(&["health"], &by_variables).await;
     assert!(code == Some(1) && line.contains(&format!("no answer at {}/", *NOWHERE)), "{line}");
+    assert!(line.contains("the node runs: if that is not its http.listen"), "{line}");
     let (code, line) = asks(&["health", "--home", files.root()], &[listen]).await;
     assert!(code == Some(78) && line.contains("--id"), "{line}");
     let (code, line) = asks(&["health"], &[("NYM_MIXNODE_HTTP_LISTNE", &address)]).await;

@@ -137,6 +137,11 @@ impl NodeFiles {
         Self { home, address }
     }
 
+    /// A home directory without a node, and an address for one.
+    pub(crate) fn empty() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), address: own_address() }
+    }
+
     /// Another node with the identity of this one, at an address of its own.
     pub(crate) async fn with_keys_of(other: &Self, directory: &Url) -> Self {
         let files = Self::init(directory).await;

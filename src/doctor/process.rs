@@ -1,0 +1,205 @@
+//! The node's process: whether it runs, and what it answers by HTTP.
+
+use url::Url;
+
+use super::{Finding, Level, Patient};
+use crate::telemetry::health::{self, AskError, FileLimits, Health};
+
+const CHECK: &str = "node";
+
+/// Whether the node runs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    Yes,
+    No,
+    /// It does not answer, and its directory cannot be locked.
+    Unknown,
+}
+
+/// What was found out about the process.
+pub(super) struct Process {
+    pub(super) running: Running,
+    /// How many files it may open, if it says so.
+    pub(super) files: Option<FileLimits>,
+    pub(super) finding: Finding,
+}
+
+/// What answers at the node's HTTP address.
+enum HttpAnswer {
+    Ours(Health),
+    /// Another node, with this identity.
+    OtherNode(Url, String),
+    OtherProgram(AskError),
+    Nobody(AskError),
+    /// There is no address to ask at.
+    NotAsked(&'static str),
+}
+
+/// Looks whether the node runs, by its lock and by its HTTP.
+pub(super) async fn examine(patient: &Patient<'_>, identity: Option<&str>) -> Process {
+    judge(patient, patient.home.is_running(), ask(patient, identity).await)
+}
+
+async fn ask(patient: &Patient<'_>, identity: Option<&str>) -> HttpAnswer {
+    let Some(listen) = patient.config.http.listen else { return HttpAnswer::NotAsked("http.listen is off") };
+    let Some(url) = health::url_of(listen) else {
+        return HttpAnswer::NotAsked("http.listen has port 0, which stands for any free one");
+    };
+    match health::ask(&url).await {
+        Ok(health) if Some(health.identity_key.as_str()) == identity => HttpAnswer::Ours(health),
+        Ok(health) => HttpAnswer::OtherNode(url, health.identity_key),
+        Err(error @ AskError::NoNode { .. }) => HttpAnswer::OtherProgram(error),
+        Err(error @ AskError::NoAnswer { .. }) => HttpAnswer::Nobody(error),
+    }
+}
+
+fn judge(patient: &Patient<'_>, locked: Option<bool>, answer: HttpAnswer) -> Process {
+    if let HttpAnswer::Ours(health) = answer {
+        let finding = match [&health.live, &health.ready].into_iter().find_map(|answer| answer.problem.as_ref()) {
+            Some(problem) => Finding::warning(
+                CHECK,
+                format!("runs, but is not ready: {}", problem.message),
+                "correct what else is found here; its log has more",
+            ),
+            None => Finding::ok(CHECK, "runs, and is ready"),
+        };
+        return Process { running: Running::Yes, files: Some(health.limits), finding };
+    }
+    let (running, finding) = match locked {
+        Some(true) => (Running::Yes, of_running(answer)),
+        Some(false) => (Running::No, of_stopped(patient, &answer)),
+        None => (Running::Unknown, of_unknown(&answer)),
+    };
+    Process { running, files: None, finding }
+}
+
+const OWN_ADDRESS: &str = "give each node of this machine an HTTP address of its own, such as --http-listen \
+    127.0.0.1:8001 or http.listen in its configuration file, and restart it";
+
+/// The node runs, and does not answer as itself.
+fn of_running(answer: HttpAnswer) -> Finding {
+    match answer {
+        HttpAnswer::NotAsked(why) => Finding::ok(CHECK, format!("runs; it cannot be asked how it is: {why}")),
+        HttpAnswer::Nobody(error) => Finding::warning(
+            CHECK,
+            format!("runs, but {error}"),
+            "if it was started with another --http-listen, set http.listen in its configuration file; if it runs in a \
+             container or another network namespace, run doctor there",
+        ),
+        other => Finding::warning(CHECK, format!("runs, but {}", other.words()), OWN_ADDRESS),
+    }
+}
+
+/// The node does not run; its HTTP address may be another's.
+fn of_stopped(patient: &Patient<'_>, answer: &HttpAnswer) -> Finding {
+    if let HttpAnswer::NotAsked(_) | HttpAnswer::Nobody(_) = answer {
+        return Finding::ok(CHECK, "does not run");
+    }
+    // It starts without HTTP at an address that nobody chose.
+    let level = if patient.config.http.is_chosen { Level::Failed } else { Level::Warning };
+    let fix = "give this node another HTTP address, such as --http-listen 127.0.0.1:8001 or http.listen in its \
+               configuration file";
+    Finding { level, ..Finding::warning(CHECK, format!("does not run, and {}", answer.words()), fix) }
+}
+
+fn of_unknown(answer: &HttpAnswer) -> Finding {
+    Finding::warning(
+        CHECK,
+        format!("may run or not: its directory cannot be locked, and {}", answer.words()),
+        "run doctor as the node's user, where the node runs",
+    )
+}
+
+impl HttpAnswer {
+    fn words(&self) -> String {
+        match self {
+            Self::Ours(_) => "it answers".to_owned(),
+            Self::OtherNode(url, identity) => format!("another node, {identity}, answers at {url}"),
+            Self::OtherProgram(error) | Self::Nobody(error) => error.to_string(),
+            Self::NotAsked(why) => (*why).to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, NodeHome, Source, Values, settings as s};
+    use crate::telemetry::http::{Answer, Problem, Reason};
+
+    fn config(http: Option<&str>) -> Config {
+        let mut values = Values::default();
+        values.set(&s::NODE_ID.about, "mix", &Source::Program);
+        values.set(&s::NODE_LAYER.about, "1", &Source::Program);
+        if let Some(http) = http {
+            values.set(&s::HTTP_LISTEN.about, http, &Source::Program);
+        }
+        Config::from_values(&values).unwrap()
+    }
+
+    fn found(http: Option<&str>, locked: Option<bool>, answer: HttpAnswer) -> (Running, Level, String) {
+        let root = tempfile::tempdir().unwrap();
+        let home = NodeHome::new(Some(root.path()), &"mix".parse().unwrap()).unwrap();
+        let config = config(http);
+        let patient = Patient { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+        let Process { running, finding, .. } = judge(&patient, locked, answer);
+        (running, finding.level, format!("{}; {}", finding.message, finding.fix.unwrap_or_default()))
+    }
+
+    fn url() -> Url {
+        "http://127.0.0.1:8000/".parse().unwrap()
+    }
+
+    fn other_node() -> HttpAnswer {
+        HttpAnswer::OtherNode(url(), "other".to_owned())
+    }
+
+    fn other_program() -> HttpAnswer {
+        HttpAnswer::OtherProgram(AskError::NoNode { url: url(), reason: "404".to_owned() })
+    }
+
+    fn nobody() -> HttpAnswer {
+        HttpAnswer::Nobody(AskError::NoAnswer { url: url(), reason: "refused".to_owned() })
+    }
+
+    fn ours(problem: Option<Problem>) -> HttpAnswer {
+        let files = FileLimits { soft: None, hard: None, remedy: String::new() };
+        let (live, ready) = (Answer::from(Ok(())), Answer::from(problem.map_or(Ok(()), Err)));
+        HttpAnswer::Ours(Health { live, ready, identity_key: "me".to_owned(), limits: files })
+    }
+
+    #[test]
+    fn a_node_that_answers_runs_and_says_whether_it_is_ready() {
+        assert_eq!(found(None, Some(false), ours(None)), (Running::Yes, Level::Ok, "runs, and is ready; ".to_owned()));
+        let problem = Problem { reason: Reason::NotRegistered, message: "not registered yet".to_owned() };
+        let (running, level, words) = found(None, Some(true), ours(Some(problem)));
+        assert_eq!((running, level), (Running::Yes, Level::Warning));
+        assert!(words.starts_with("runs, but is not ready: not registered yet; "), "{words}");
+    }
+
+    #[test]
+    fn a_second_node_of_a_machine_needs_an_address_of_its_own() {
+        for (locked, running, level) in
+            [(Some(true), Running::Yes, Level::Warning), (Some(false), Running::No, Level::Warning)]
+        {
+            for answer in [other_node(), other_program()] {
+                let (found, found_level, words) = found(None, locked, answer);
+                assert_eq!((found, found_level), (running, level), "{words}");
+                assert!(words.contains("--http-listen") && !words.contains("stop the program"), "{words}");
+            }
+        }
+        // A node does not start without an address that was chosen for it.
+        assert_eq!(found(Some("127.0.0.1:8000"), Some(false), other_node()).1, Level::Failed);
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_runs_if_its_directory_is_locked() {
+        let (running, level, words) = found(None, Some(true), nobody());
+        assert_eq!((running, level), (Running::Yes, Level::Warning));
+        assert!(words.contains("another network namespace"), "{words}");
+        assert_eq!(found(None, Some(false), nobody()), (Running::No, Level::Ok, "does not run; ".to_owned()));
+        assert_eq!(found(None, Some(true), HttpAnswer::NotAsked("off")).0, Running::Yes);
+        assert_eq!(found(None, Some(false), HttpAnswer::NotAsked("off")).0, Running::No);
+        assert_eq!(found(None, None, nobody()).0, Running::Unknown);
+    }
+}
