@@ -15,6 +15,9 @@ pub const PROTOCOL_VERSION: &str = "0.9.2";
 /// Reputation from which a node belongs to the active set.
 pub const ACTIVE_REPUTATION: i64 = 100;
 
+/// Return addresses of a registry's tests that a node forwards to: a few of each IP version.
+const TEST_ADDRESSES_MAX: usize = 8;
+
 /// Body of `POST /api/mixmining/register/mix`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +44,14 @@ pub struct MixRegistration {
     /// Ours: the signature of the identity key over all other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+}
+
+impl Proof {
+    /// With the addresses that were signed, for an entry that is listed with other ones.
+    #[must_use]
+    pub fn with_announced(self, announced: Announced) -> Self {
+        Self { announced: Some(announced), ..self }
+    }
 }
 
 /// The signature of an identity over its entry; see [`crate::signing`].
@@ -176,6 +187,9 @@ pub struct Topology {
     /// Ours: base58 of the Ed25519 public key of the registry, which every signature of its entries covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_key: Option<String>,
+    /// Ours: where the registry's test packets return to, `ip:port`. A node forwards to them as to a gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_addresses: Vec<String>,
 }
 
 /// Layers of the Nym network, and of one whose directory does not give their number.
@@ -189,11 +203,16 @@ impl Topology {
         self.layers.filter(|layers| (1..=LAYERS_MAX).contains(layers)).unwrap_or(LAYERS)
     }
 
-    /// Every address that packets may be sent to: those of all mixes and gateways.
+    /// Every address that packets may be sent to: those of all mixes and gateways, and of the registry's tests.
     pub fn announced_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let mixes = self.mix_nodes.iter().flat_map(RegisteredMix::announced_addresses);
         let gateways = self.gateways.iter().flat_map(RegisteredGateway::announced_addresses);
-        mixes.chain(gateways)
+        mixes.chain(gateways).chain(self.return_addresses())
+    }
+
+    /// Where the registry's test packets return to.
+    pub fn return_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.test_addresses.iter().take(TEST_ADDRESSES_MAX).filter_map(|address| address.parse().ok())
     }
 
     /// The mix with this identity, if it is listed.
@@ -219,6 +238,14 @@ pub struct RegistrationReply {
     /// Ours: announced addresses that are not listed, because nothing proves them yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<PendingAddress>,
+}
+
+impl RegistrationReply {
+    /// Whether an address of this IP version is not listed: a call over it may prove it.
+    pub fn is_pending_over(&self, version: IpVersion) -> bool {
+        let is_of_version = |address: SocketAddr| address.is_ipv4() == (version == IpVersion::V4);
+        self.pending.iter().any(|pending| pending.address.parse().is_ok_and(is_of_version))
+    }
 }
 
 /// An announced address that nothing proves yet.

@@ -102,8 +102,11 @@ pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
     pub topology_refresh: Duration,
-    /// Replace a registration of the same identity at another host, and one of another identity at ours (`run
-    /// --force`; no setting of the file).
+    /// Base58 of the only public key that the directory may have; `None` takes the first that it shows.
+    pub key: Option<String>,
+    /// A file with the token that a closed directory asks for.
+    pub join_token_file: Option<PathBuf>,
+    /// Remove the registration of another identity at our address (`run --force`; no setting of the file).
     pub take_over: bool,
 }
 
@@ -249,6 +252,8 @@ impl fmt::Debug for DirectoryConfig {
             .field("url", &redacted(&self.url))
             .field("metrics_url", &redacted(&self.metrics_url))
             .field("topology_refresh", &self.topology_refresh)
+            .field("key", &self.key)
+            .field("join_token_file", &self.join_token_file)
             .field("take_over", &self.take_over)
             .finish()
     }
@@ -413,7 +418,15 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
         _ => values.parse(&s::DIRECTORY_METRICS_URL)?,
     };
     let topology_refresh = values.parse(&s::DIRECTORY_TOPOLOGY_REFRESH)?;
-    Ok(DirectoryConfig { url, metrics_url, topology_refresh, take_over: false })
+    let key = match values.of(&s::DIRECTORY_KEY.about) {
+        [] => None,
+        _ => Some(values.parse(&s::DIRECTORY_KEY)?),
+    };
+    let join_token_file = match values.of(&s::DIRECTORY_JOIN_TOKEN_FILE.about) {
+        [] => None,
+        _ => Some(values.parse(&s::DIRECTORY_JOIN_TOKEN_FILE)?),
+    };
+    Ok(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
 }
 
 fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {

@@ -20,7 +20,7 @@
 //! }
 //! tokio::select! {
 //!     failed = heartbeat.run(|| 0 /* packets received */, |_topology| { /* allow its addresses */ }) => {
-//!         let Err(fatal) = failed;                    // another identity on our address, identity in use
+//!         let Err(fatal) = failed;                    // the directory can never take this registration
 //!         return Err(fatal);
 //!     }
 //!     () = stop => {
@@ -40,29 +40,57 @@ mod identity;
 mod last_good;
 mod membership;
 mod metrics;
+mod signer;
+mod standing;
 mod state;
+mod verify;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::api::{MixMetric, MixRegistration, Topology};
+use crate::api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
 use crate::config::is_retired;
+use crate::keys::KeyGenerationError;
+use crate::registry::AdmissionError;
 
 pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use last_good::LastGood;
+pub use signer::Signer;
 pub use state::{FailureCounts, HeartbeatState, TopologyFacts};
 
 /// What the heartbeat asks of a directory. [`Client`] is the one over HTTP; tests put a scripted one in its place.
 pub trait Directory: Send + Sync {
     /// Where the directory is, for people and to tell one directory's topology from another's.
     fn location(&self) -> &str;
+    /// Counter of the last signed call of an identity, signed over the nonce; `None` when the directory knows no
+    /// signatures.
+    fn counter(
+        &self,
+        identity: &str,
+        nonce: &str,
+    ) -> impl Future<Output = Result<Option<CounterReply>, DirectoryError>> + Send;
     /// Registers a mix, or replaces its registration.
-    fn register_mix(&self, mix: &MixRegistration) -> impl Future<Output = Result<(), DirectoryError>> + Send;
+    fn register_mix(
+        &self,
+        mix: &MixRegistration,
+    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
+    /// As [`Directory::register_mix`], over this IP version: the caller's address proves the announced one.
+    fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        version: IpVersion,
+    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
     /// Removes the registration of this identity, if there is one.
     fn unregister(&self, identity: &str) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
+    /// As [`Directory::unregister`], signed by the identity.
+    fn unregister_signed(
+        &self,
+        identity: &str,
+        proof: &Proof,
+    ) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
     /// All mixes and gateways.
     fn topology(&self) -> impl Future<Output = Result<Topology, DirectoryError>> + Send;
     /// Reports packet counts; gives the time until the directory wants the next report.
@@ -140,7 +168,24 @@ pub enum DirectoryError {
         /// What is wrong with the answer.
         reason: String,
     },
-    /// Another identity is registered on an address that we announce.
+    /// The directory is not the one that the node trusts, or something stands in between.
+    #[error(
+        "cannot trust the directory at {url}: {reason}; check the URL, and directory.key against the `registryKey` that \
+         the directory's operator sees in its topology"
+    )]
+    Distrusted {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The join token cannot be read.
+    #[error("directory.join_token_file: {0}")]
+    JoinToken(#[from] AdmissionError),
+    /// A call cannot be signed.
+    #[error("cannot sign a call to the directory: {0}")]
+    Signing(#[from] KeyGenerationError),
+    /// Another identity is registered on an address that we announce, at a directory that asks for no proof.
     #[error(
         "{address} is registered by another node, {holder}; announce another address or, if that node is not there any \
          more, unregister it (nym-mixnode unregister) or pass --force to take its place"
@@ -150,17 +195,6 @@ pub enum DirectoryError {
         address: SocketAddr,
         /// Identity of the node that holds it.
         holder: String,
-    },
-    /// Our identity is registered elsewhere, and a node answers there.
-    #[error(
-        "identity {identity} is in use by the node at {address}, which answers; stop that node, or run \
-         `nym-mixnode unregister --id <id>` where it runs, or pass --force to take its place"
-    )]
-    IdentityInUse {
-        /// Our identity.
-        identity: String,
-        /// Where the other node answers.
-        address: SocketAddr,
     },
 }
 
@@ -183,7 +217,22 @@ impl DirectoryError {
             | Self::MalformedReply { .. } => true,
             // A proxy whose directory restarts answers 404 for a while.
             Self::Refused { status, .. } => *status == 404 || *status == 408,
-            Self::BadUrl { .. } | Self::Setup { .. } | Self::AddressTaken { .. } | Self::IdentityInUse { .. } => false,
+            Self::BadUrl { .. }
+            | Self::Setup { .. }
+            | Self::Distrusted { .. }
+            | Self::Signing(_)
+            | Self::JoinToken(_)
+            | Self::AddressTaken { .. } => false,
+        }
+    }
+
+    /// Whether the node cannot be registered before its own configuration is changed. Everything else may change
+    /// without it: a claim of a stranger, the list of admitted identities, the directory itself.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::JoinToken(_) => true,
+            Self::Refused { status, .. } => *status == 400,
+            _ => false,
         }
     }
 
@@ -195,10 +244,15 @@ impl DirectoryError {
     /// Exit code for the command line, from sysexits.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadUrl { .. } | Self::Setup { .. } | Self::AddressTaken { .. } | Self::IdentityInUse { .. } => 78,
-            Self::Unreachable { .. } | Self::ServerFailed { .. } | Self::MalformedReply { .. } => 69,
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::JoinToken(_) => 78,
+            Self::Unreachable { .. }
+            | Self::ServerFailed { .. }
+            | Self::MalformedReply { .. }
+            | Self::Distrusted { .. }
+            | Self::AddressTaken { .. } => 69,
+            Self::Signing(_) => 70,
             Self::TooManyRequests { .. } => 75,
-            Self::Refused { status: 403, .. } => 77,
+            Self::Refused { status: 401 | 403, .. } => 77,
             Self::Refused { .. } => 65,
         }
     }

@@ -30,7 +30,7 @@ use url::Url;
 use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, Reach, interface_addresses, watch};
 use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use crate::config::{Config, ForwardPolicy, is_retired, redacted};
-use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings};
+use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer};
 use crate::forwarder::{self, NextHops, Policy, Rule};
 use crate::keys::NodeKeys;
 use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
@@ -171,7 +171,9 @@ pub async fn run(
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let telemetry = options.telemetry.clone();
     let client = Traced::new(client, telemetry.clone());
+    let signer = Signer::of_config(&keys, &config.directory)?;
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
+    let heartbeat = heartbeat.signed_by(signer);
     let allow = |topology: &Topology| {
         // A topology that must not be used ends the node below.
         if per_packet.as_ref().is_none_or(|traces| traces.check_topology(topology).is_ok()) {

@@ -8,13 +8,17 @@
 //! other nodes) need the token that the registry writes to a file beside its store: an address proves no privilege.
 
 mod access;
+mod address_check;
+mod admission;
 mod caps;
 mod check;
 mod http;
 mod listing;
+mod proof;
 mod store;
 mod token;
 
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,10 +33,14 @@ use crate::address::Reach;
 use crate::http::{HostNames, Limits, ListenError, PlaceLimits, Server};
 use crate::socket;
 use access::Access;
+use address_check::AddressCheck;
+use admission::Gate;
 use check::Rules;
 use http::App;
 use store::Store;
 
+pub use admission::AdmissionError;
+pub(crate) use admission::read_token;
 pub use caps::Caps;
 pub use ipnet::IpNet;
 pub use token::{MonitorToken, TokenError};
@@ -80,6 +88,14 @@ pub struct RegistrySettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Names under which it may be asked over loopback and with the token, beside addresses and `localhost`.
     pub host_names: Vec<String>,
+    /// A list of identities that may register, one a line; `None` lists none.
+    pub admit: Option<PathBuf>,
+    /// A file with a token that admits those who know it.
+    pub join_token_file: Option<PathBuf>,
+    /// Where test packets return to; without any, where the registry listens.
+    pub test_addresses: Vec<SocketAddr>,
+    /// The port for that, where the registry listens; 0 takes any free one.
+    pub test_port: u16,
 }
 
 impl RegistrySettings {
@@ -97,6 +113,10 @@ impl RegistrySettings {
             legacy_loopback_monitor: false,
             trusted_proxies: Vec::new(),
             host_names: Vec::new(),
+            admit: None,
+            join_token_file: None,
+            test_addresses: Vec::new(),
+            test_port: 0,
         }
     }
 
@@ -178,6 +198,9 @@ pub enum RegistryError {
         /// The store.
         path: PathBuf,
     },
+    /// The list of identities or the join token cannot be used.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The file is no store, or one of a newer release.
     #[error("{path} is not a store of this release: {reason}; move it away, or pass another place with --data")]
     ForeignStore {
@@ -202,6 +225,7 @@ impl RegistryError {
             Self::Folder { .. } => 73,
             Self::Token(TokenError::File { .. }) | Self::OpenStore { .. } | Self::LockStore { .. } => 74,
             Self::StoreInUse { .. } => 75,
+            Self::Admission(_) => 78,
             Self::Token(TokenError::Malformed { .. }) | Self::ForeignStore { .. } => 65,
         }
     }
@@ -214,6 +238,9 @@ pub struct Registry {
     store: Store,
     rules: Rules,
     access: Access,
+    gate: Gate,
+    /// `None` where no test packet can return.
+    address_check: Option<AddressCheck>,
 }
 
 impl Registry {
@@ -225,12 +252,18 @@ impl Registry {
         if settings.listen.is_empty() {
             return Err(RegistryError::NoListenAddress);
         }
+        let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref())?;
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
         let store = Store::open(&settings.store).await?.with_caps(settings.caps);
         let server = server.with_names(HostNames::new(&settings.host_names));
-        Ok(Self { server, store, rules: settings.rules(), access: settings.access()? })
+        let (tests, port) = (&settings.test_addresses, settings.test_port);
+        let address_check = AddressCheck::bind(store.clone(), server.local_addrs(), tests, port);
+        if let Some(check) = &address_check {
+            store.set_test_addresses(check.addresses());
+        }
+        Ok(Self { server, store, rules: settings.rules(), access: settings.access()?, gate, address_check })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that port 0 became.
@@ -240,10 +273,17 @@ impl Registry {
 
     /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let router = http::router(App::new(self.store.clone(), self.rules), self.access);
+        let router = http::router(App::new(self.store.clone(), self.rules, self.gate), self.access);
+        let check_addresses = async {
+            match self.address_check {
+                Some(check) => check.run().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             () = self.server.serve(router, stop) => {}
             () = purge_regularly(&self.store) => {}
+            never = check_addresses => match never {},
         }
         self.store.close().await;
     }

@@ -46,7 +46,8 @@ impl Place {
 
     /// Sends packets through the node and waits until they are at the sink; the lines of the log that are about one.
     async fn traces_of(&mut self, mut node: NodeProcess, packets: usize) -> Vec<String> {
-        node.reports("knows itself and the sink", |status| status.registered && status.next_hops_allowed == 2).await;
+        // The third is where the registry's test packets return to.
+        node.reports("knows itself and the sink", |status| status.registered && status.next_hops_allowed == 3).await;
         let first_hop = hop(self.files.address, *self.files.keys().sphinx.public());
         let packet = |_| packet_via(&first_hop, self.sink.address, Duration::from_millis(20), ACK);
         let frames: Vec<_> = (0..packets).map(packet).collect();

@@ -66,6 +66,20 @@ pub struct RegistryArgs {
     /// given several times or as a comma-separated list.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub host_name: Vec<String>,
+    /// Take registrations only from the identities in this file, one a line; `#` begins a comment. Together with
+    /// --join-token-file, either admits.
+    #[arg(long, value_name = "FILE")]
+    pub admit: Option<PathBuf>,
+    /// Take registrations only from nodes that know the token in this file (`directory.join_token_file` of a node).
+    #[arg(long, value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
+    /// Where test packets return to that prove the addresses of nodes: nodes must reach it, and it must lead to the same
+    /// port of this machine [default: a free port of the address that the registry listens on].
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    pub test_address: Vec<SocketAddr>,
+    /// The port for returning test packets on the address that the registry listens on; 0 is any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "test_address")]
+    pub test_port: u16,
     /// Report to a parent process: one JSON line on standard output when serving; stop when standard input ends.
     #[arg(long, hide = true)]
     pub supervised: bool,
@@ -162,6 +176,10 @@ fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandErro
         legacy_loopback_monitor: args.legacy_loopback_monitor,
         trusted_proxies: args.trusted_proxy.clone(),
         host_names: args.host_name.clone(),
+        admit: args.admit.clone(),
+        join_token_file: args.join_token_file.clone(),
+        test_addresses: args.test_address.clone(),
+        test_port: args.test_port,
         ..RegistrySettings::new(args.listen.clone(), store_path(args.data.clone())?)
     })
 }

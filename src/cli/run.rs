@@ -65,7 +65,7 @@ pub(super) struct Args {
     /// others. The id is `mixnode`, and packets are accepted on all addresses, unless said otherwise.
     #[arg(long)]
     init_if_missing: bool,
-    /// Take over the registration that this identity has at another host, or another identity at this address
+    /// Remove the registration of another identity at this address, where the directory asks for no proof of it
     #[arg(long)]
     force: bool,
     /// Trace each packet: it tells which packet is which. For development on loopback, in a program built for it

@@ -35,6 +35,11 @@ pub(super) fn path(text: &str) -> Option<PathBuf> {
     fits.then(|| PathBuf::from(text))
 }
 
+/// Base58 of a public key.
+pub(super) fn registry_key(text: &str) -> Option<String> {
+    crate::signing::decode::<32>(text).map(|_| text.to_owned())
+}
+
 pub(super) fn count<N: FromStr + PartialOrd>(text: &str, allowed: RangeInclusive<N>) -> Option<N> {
     // The standard parser takes a plus sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());

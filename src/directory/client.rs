@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode, redirect};
@@ -12,7 +14,8 @@ use url::Url;
 
 use super::{Directory, DirectoryError};
 use crate::api::{
-    Accepted, BatchMixStatus, GatewayRegistration, MixMetric, MixRegistration, NextReport, Refusal, Topology,
+    Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
+    PendingAddress, Proof, Refusal, RegistrationReply, Topology,
 };
 
 tokio::task_local! {
@@ -31,8 +34,15 @@ pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16
     LAST_STATUS.scope(Cell::new(None), requests).await
 }
 
+const REGISTER_MIX: &str = "register the node";
+const REGISTER_GATEWAY: &str = "register the gateway";
+const UNREGISTER: &str = "unregister the node";
+
 /// Longest message of a directory that we repeat, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Pending addresses of a reply that are looked at; a node announces one or two.
+const PENDING_MAX: usize = 8;
 
 /// Bounds of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +82,9 @@ pub struct Client {
     directory: Url,
     metrics: Url,
     location: String,
-    body_bytes_max: usize,
+    limits: ClientLimits,
+    /// Clients that connect over one IP version only, made when they are needed.
+    by_version: Arc<[OnceLock<reqwest::Client>; 2]>,
 }
 
 impl Client {
@@ -94,32 +106,48 @@ impl Client {
                 return Err(DirectoryError::BadUrl { url: printable(url), reason: "not an http or https URL" });
             }
         }
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(limits.connect_timeout)
-            .timeout(limits.total_timeout)
-            // Calls are far apart: a kept connection would only be found dead by the next one.
-            .pool_max_idle_per_host(0);
-        if directory.scheme() == "http" && metrics.scheme() == "http" {
-            // Then the system's root certificates are not needed, and an image without any must work.
-            builder = builder.tls_certs_only([]);
-        }
-        let http = builder
-            .build()
-            .map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })?;
+        let http = build(directory, metrics, limits, None)?;
         let location = printable(directory);
         let (directory, metrics) = (directory.clone(), metrics.clone());
-        Ok(Self { http, directory, metrics, location, body_bytes_max: limits.body_bytes_max })
+        Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default() })
+    }
+
+    /// The client that connects over this IP version only.
+    fn over(&self, version: IpVersion) -> Result<&reqwest::Client, DirectoryError> {
+        let (place, local): (_, IpAddr) = match version {
+            IpVersion::V4 => (&self.by_version[0], Ipv4Addr::UNSPECIFIED.into()),
+            IpVersion::V6 => (&self.by_version[1], Ipv6Addr::UNSPECIFIED.into()),
+        };
+        if let Some(http) = place.get() {
+            return Ok(http);
+        }
+        let http = build(&self.directory, &self.metrics, self.limits, Some(local))?;
+        Ok(place.get_or_init(|| http))
     }
 
     /// Registers a gateway, or replaces its registration.
     ///
     /// # Errors
     /// As every request; see [`DirectoryError`].
-    pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<(), DirectoryError> {
-        self.mixmining("register the gateway", Method::POST, &["register", "gateway"]).json(gateway).accepted().await
+    pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<RegistrationReply, DirectoryError> {
+        self.mixmining(REGISTER_GATEWAY, Method::POST, &["register", "gateway"]).json(gateway).registered().await
+    }
+
+    /// As [`Client::register_gateway`], over this IP version.
+    ///
+    /// # Errors
+    /// As every request; see [`DirectoryError`].
+    pub async fn register_gateway_over(
+        &self,
+        gateway: &GatewayRegistration,
+        version: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let path = ["api", "mixmining", "register", "gateway"];
+        let http = self.over(version)?;
+        self.request_by(http, REGISTER_GATEWAY, Method::POST, &self.directory, &path, &[])
+            .json(gateway)
+            .registered()
+            .await
     }
 
     /// Reports which nodes are up, with the registry's token. A 0.9.2 validator knows none, and takes reports from its
@@ -152,9 +180,25 @@ impl Client {
     }
 
     fn request(&self, action: &'static str, method: Method, base: &Url, path: &[&str]) -> Request {
-        let url = join(base, path);
-        let builder = self.http.request(method, url.clone());
-        Request { action, url: printable(&url), builder, body_bytes_max: self.body_bytes_max }
+        self.request_by(&self.http, action, method, base, path, &[])
+    }
+
+    fn request_by(
+        &self,
+        http: &reqwest::Client,
+        action: &'static str,
+        method: Method,
+        base: &Url,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Request {
+        let mut url = join(base, path);
+        let shown = printable(&url);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let builder = http.request(method, url);
+        Request { action, url: shown, builder, body_bytes_max: self.limits.body_bytes_max }
     }
 }
 
@@ -170,17 +214,44 @@ impl Directory for Client {
         &self.location
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
-        self.mixmining("register the node", Method::POST, &["register", "mix"]).json(mix).accepted().await
-    }
-
-    /// A 404 is a success: the registration is gone, whoever removed it.
-    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
-        match self.mixmining("unregister the node", Method::DELETE, &["register", identity]).accepted().await {
-            Ok(()) => Ok(Unregistered::Removed),
-            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
+    /// A directory without signatures has no such path.
+    async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        let path = ["api", "mixmining", "counter", identity];
+        let action = "ask for the last counter";
+        match self
+            .request_by(&self.http, action, Method::GET, &self.directory, &path, &[("nonce", nonce)])
+            .reply()
+            .await
+        {
+            Ok(reply) => Ok(Some(reply)),
+            Err(DirectoryError::Refused { status: 404 | 405, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
+        self.mixmining(REGISTER_MIX, Method::POST, &["register", "mix"]).json(mix).registered().await
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        version: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let path = ["api", "mixmining", "register", "mix"];
+        let http = self.over(version)?;
+        self.request_by(http, REGISTER_MIX, Method::POST, &self.directory, &path, &[]).json(mix).registered().await
+    }
+
+    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+        self.mixmining(UNREGISTER, Method::DELETE, &["register", identity]).unregistered().await
+    }
+
+    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
+        let path = ["api", "mixmining", "register", identity];
+        let counter = proof.counter.to_string();
+        let query = [("counter", counter.as_str()), ("signature", &proof.signature)];
+        self.request_by(&self.http, UNREGISTER, Method::DELETE, &self.directory, &path, &query).unregistered().await
     }
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {
@@ -193,6 +264,29 @@ impl Directory for Client {
         let next: NextReport = request.json(metric).reply().await?;
         Ok(Duration::from_secs(next.next_report_in))
     }
+}
+
+/// For one IP version when `local` is an unspecified address of it.
+fn build(
+    directory: &Url,
+    metrics: &Url,
+    limits: ClientLimits,
+    local: Option<IpAddr>,
+) -> Result<reqwest::Client, DirectoryError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .local_address(local)
+        .connect_timeout(limits.connect_timeout)
+        .timeout(limits.total_timeout)
+        // Calls are far apart: a kept connection would only be found dead by the next one.
+        .pool_max_idle_per_host(0);
+    if directory.scheme() == "http" && metrics.scheme() == "http" {
+        // Then the system's root certificates are not needed, and an image without any must work.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })
 }
 
 /// One request, and what its errors say about it.
@@ -210,6 +304,29 @@ impl Request {
 
     fn with_token(self, token: &str) -> Self {
         Self { builder: self.builder.bearer_auth(token), ..self }
+    }
+
+    /// A registration that was taken, with bounded words: they are a stranger's.
+    async fn registered(self) -> Result<RegistrationReply, DirectoryError> {
+        let (action, url) = (self.action, self.url.clone());
+        let RegistrationReply { ok, pending } = self.reply().await?;
+        if !ok {
+            return Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() });
+        }
+        let clean = |pending: PendingAddress| PendingAddress {
+            address: one_line(&pending.address),
+            reason: one_line(&pending.reason),
+        };
+        Ok(RegistrationReply { ok, pending: pending.into_iter().take(PENDING_MAX).map(clean).collect() })
+    }
+
+    /// A 404 is a success: the registration is gone, whoever removed it.
+    async fn unregistered(self) -> Result<Unregistered, DirectoryError> {
+        match self.accepted().await {
+            Ok(()) => Ok(Unregistered::Removed),
+            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
+            Err(error) => Err(error),
+        }
     }
 
     async fn accepted(self) -> Result<(), DirectoryError> {
@@ -280,6 +397,10 @@ fn message(body: &[u8]) -> String {
         Ok(Refusal { error }) => error,
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
+    one_line(&text)
+}
+
+fn one_line(text: &str) -> String {
     let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     let words = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }

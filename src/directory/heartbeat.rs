@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::last_good::LastGood;
 use super::membership::Membership;
 use super::metrics::report_metrics;
+use super::signer::Signer;
 use super::{Client, Directory, DirectoryError, HeartbeatState, Unregistered};
 use crate::api::{MixRegistration, Topology};
 
@@ -38,7 +39,7 @@ pub struct HeartbeatSettings {
     pub last_good: Option<PathBuf>,
     /// The addresses that the node listens on, to know itself when it meets itself.
     pub listen: Vec<SocketAddr>,
-    /// Take the place of a running node with our identity.
+    /// Remove the entry of another identity at our address, at a directory that asks for no proof.
     pub force: bool,
 }
 
@@ -67,6 +68,8 @@ pub struct Heartbeat<D = Client> {
     pub(super) settings: HeartbeatSettings,
     pub(super) last_good: Option<LastGood>,
     pub(super) state: HeartbeatState,
+    /// `None` signs nothing.
+    pub(super) signer: Option<Signer>,
 }
 
 impl<D: Directory> Heartbeat<D> {
@@ -80,7 +83,14 @@ impl<D: Directory> Heartbeat<D> {
             settings,
             last_good,
             state: HeartbeatState::default(),
+            signer: None,
         }
+    }
+
+    /// Signs what it sends, if the directory knows signatures.
+    #[must_use]
+    pub fn signed_by(self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self }
     }
 
     /// What is registered now, or is about to be.
@@ -118,9 +128,9 @@ impl<D: Directory> Heartbeat<D> {
     /// node at all: a directory that has just lost its store must not cut the network in pieces.
     ///
     /// # Errors
-    /// Before the first registration has succeeded: when our address is another node's, our identity is in use
-    /// elsewhere, or the directory refuses the registration itself. Afterwards nothing is fatal, because a stranger's
-    /// claim in the directory must not stop a node that mixes: it goes on, and [`HeartbeatState`] says what is wrong.
+    /// Before the first registration has succeeded: when the directory calls the registration itself malformed.
+    /// Nothing else is fatal, because a stranger's claim in the directory must not stop a node that mixes: it goes on,
+    /// and [`HeartbeatState`] says what is wrong.
     pub async fn run(
         &self,
         received_total: impl Fn() -> u64,
@@ -141,7 +151,12 @@ impl<D: Directory> Heartbeat<D> {
         }
         self.state.set_registered(false);
         let registration = self.registration();
-        let unregistered = self.directory.unregister(&registration.identity_key);
+        let unregistered = async {
+            match self.signer.as_ref().map(Signer::sign_unregistration).transpose()?.flatten() {
+                Some(proof) => self.directory.unregister_signed(&registration.identity_key, &proof).await,
+                None => self.directory.unregister(&registration.identity_key).await,
+            }
+        };
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
         match &outcome {
             Ok(Ok(Unregistered::Removed)) => info!("unregistered"),

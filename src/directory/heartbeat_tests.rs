@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
 use super::*;
-use crate::api::{MixMetric, RegisteredMix};
+use crate::api::{CounterReply, IpVersion, MixMetric, PendingAddress, Proof, RegisteredMix, RegistrationReply};
 use crate::directory::FailureCounts;
+use crate::keys::IdentityKeyPair;
+use crate::signing;
 
 const IDENTITY: &str = "me";
 const HOST: &str = "192.0.2.1:1789";
@@ -30,6 +32,12 @@ struct Script {
     metrics: Vec<(Instant, MixMetric)>,
     metrics_replies: VecDeque<Result<u64, DirectoryError>>,
     refusals: VecDeque<DirectoryError>,
+    /// The key of a registry; without, it knows no signatures.
+    registry: Option<Arc<IdentityKeyPair>>,
+    /// Of the last signed call.
+    counter: u64,
+    /// Takes registrations, and lists none of their addresses.
+    proves_nothing: bool,
 }
 
 impl Scripted {
@@ -51,6 +59,29 @@ impl Script {
     }
 }
 
+impl Script {
+    /// As a registry that knows signatures; `counter` is `None` for an unsigned call.
+    fn check_signed(&mut self, counter: Option<u64>, is_valid: bool) -> Result<(), DirectoryError> {
+        if self.registry.is_none() {
+            return Ok(());
+        }
+        match counter {
+            Some(_) if !is_valid => Err(refused(401)),
+            Some(counter) if counter <= self.counter => Err(refused(409)),
+            Some(counter) => {
+                self.counter = counter;
+                Ok(())
+            }
+            None if self.counter > 0 => Err(refused(403)),
+            None => Ok(()),
+        }
+    }
+
+    fn registry_key(&self) -> [u8; 32] {
+        self.registry.as_ref().map_or([0; 32], |registry| *registry.public())
+    }
+}
+
 fn refused(status: u16) -> DirectoryError {
     DirectoryError::Refused { action: "register", url: "http://d/".into(), status, message: "no".into() }
 }
@@ -60,12 +91,35 @@ impl Directory for Scripted {
         "http://d/"
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+    async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            let Some(registry) = &script.registry else { return Ok(None) };
+            let message = signing::counter_answer(registry.public(), nonce, identity, script.counter);
+            Ok(Some(CounterReply {
+                identity_key: identity.into(),
+                counter: script.counter,
+                registry_key: registry.public_base58(),
+                nonce: nonce.into(),
+                signature: bs58::encode(registry.sign(&message).unwrap()).into_string(),
+            }))
+        })
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         self.with(|script| {
             script.answer()?;
             script.registrations.push(Instant::now());
             if let Some(refusal) = script.refusals.pop_front() {
                 return Err(refusal);
+            }
+            let key = script.registry_key();
+            let is_valid = signing::signed_counter(mix, &key).is_some();
+            script.check_signed(mix.proof.as_ref().map(|proof| proof.counter), is_valid)?;
+            if script.proves_nothing {
+                let address = mix.mix_host.clone();
+                let pending = vec![PendingAddress { address, reason: "nothing proves it".into() }];
+                return Ok(RegistrationReply { ok: true, pending });
             }
             let nodes = &mut script.topology.mix_nodes;
             if script.old && nodes.iter().any(|node| node.registration.mix_host == mix.mix_host) {
@@ -73,8 +127,25 @@ impl Directory for Scripted {
             }
             nodes.retain(|node| node.registration.identity_key != mix.identity_key);
             nodes.push(RegisteredMix { registration: mix.clone(), registration_time: 0, reputation: 0 });
-            Ok(())
+            Ok(RegistrationReply { ok: true, pending: Vec::new() })
         })
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        _: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.register_mix(mix).await
+    }
+
+    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
+        self.with(|script| {
+            let message = signing::unregistration(&script.registry_key(), identity, proof.counter);
+            let is_valid = signing::is_signed_by(identity, &message, &proof.signature);
+            script.check_signed(Some(proof.counter), is_valid)
+        })?;
+        self.unregister(identity).await
     }
 
     async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
@@ -268,16 +339,20 @@ async fn an_old_validators_stale_entry_of_ours_is_replaced_silently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_identity_on_our_address_is_fatal_before_we_are_registered() {
+async fn another_identity_on_our_address_is_waited_for() {
     let directory = Scripted::default();
     directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
     let heartbeat = heartbeat(&directory);
-    let error = fatal(&heartbeat).await;
-    assert!(matches!(&error, DirectoryError::AddressTaken { holder, .. } if holder == "other"), "{error}");
-    assert_eq!(heartbeat.state().last_error(), Some(error.to_string()));
-
+    run_for(&heartbeat, 600).await;
+    assert!(!heartbeat.state().registered());
+    let problem = heartbeat.state().last_error().unwrap();
+    assert!(problem.contains("registered by another node, other"), "{problem}");
     heartbeat.unregister().await;
     assert_eq!(directory.with(|script| script.unregistrations), 0, "nothing of ours was there to remove");
+
+    directory.with(|script| script.topology.mix_nodes.clear());
+    run_for(&heartbeat, 60).await;
+    assert!(heartbeat.state().registered());
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,13 +370,21 @@ async fn another_identity_on_our_address_gives_way_by_force() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_registration_is_fatal_at_first_and_only_noted_later() {
-    for status in [400, 409] {
+async fn a_malformed_registration_is_fatal_at_first_and_nothing_else_ever() {
+    let directory = Scripted::default();
+    directory.with(|script| script.refusals.push_back(refused(400)));
+    let error = fatal(&heartbeat(&directory)).await;
+    assert!(matches!(error, DirectoryError::Refused { status: 400, .. }), "{error}");
+    for status in [401, 403, 409] {
         let directory = Scripted::default();
-        directory.with(|script| script.refusals.push_back(refused(status)));
-        let error = fatal(&heartbeat(&directory)).await;
-        assert!(matches!(error, DirectoryError::Refused { status: got, .. } if got == status), "{error}");
-
+        directory.with(|script| script.refusals.extend((0..5).map(|_| refused(status))));
+        let heartbeat = heartbeat(&directory);
+        run_for(&heartbeat, 5).await;
+        assert!(!heartbeat.state().registered(), "{status}");
+        run_for(&heartbeat, 600).await;
+        assert!(heartbeat.state().registered(), "{status}");
+    }
+    for status in [400, 409] {
         let directory = Scripted::default();
         let heartbeat = heartbeat(&directory);
         let usurp = async {
@@ -342,7 +425,7 @@ async fn an_identity_listed_elsewhere_later_is_reported_and_contested_at_the_kee
         directory.with(|script| script.topology.mix_nodes = vec![listed(IDENTITY, "192.0.2.99:1789")]);
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(!heartbeat.state().registered());
-        assert!(heartbeat.state().last_error().unwrap().contains("another address"));
+        assert!(heartbeat.state().last_error().unwrap().contains("192.0.2.99:1789"));
     };
     tokio::join!(run_for(&heartbeat, 310), move_us);
     assert_eq!(directory.with(|script| script.topology.mix_nodes[0].registration.mix_host.clone()), HOST);
@@ -402,6 +485,152 @@ async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
     run_for(&lost, 100).await;
     assert!(lost.state().registered());
     assert_eq!(lost.load_last_good(), None);
+}
+
+/// A heartbeat that signs, and its directory, which knows signatures.
+fn signing_pair() -> (Scripted, Arc<IdentityKeyPair>, Heartbeat<Scripted>) {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let registry = IdentityKeyPair::generate().unwrap();
+        script.topology.registry_key = Some(registry.public_base58());
+        script.registry = Some(Arc::new(registry));
+    });
+    let keys = Arc::new(IdentityKeyPair::generate().unwrap());
+    let heartbeat = start_of(&directory, &keys, HOST, None);
+    (directory, keys, heartbeat)
+}
+
+/// One start of the node with these keys.
+fn start_of(
+    directory: &Scripted,
+    keys: &Arc<IdentityKeyPair>,
+    host: &str,
+    expected: Option<[u8; 32]>,
+) -> Heartbeat<Scripted> {
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
+    Heartbeat::new(directory.clone(), mix(&keys.public_base58(), host), settings).signed_by(Signer::new(
+        Arc::clone(keys),
+        expected,
+        None,
+    ))
+}
+
+fn listed_host(directory: &Scripted) -> Option<String> {
+    directory.with(|script| script.topology.mix_nodes.first().map(|mix| mix.registration.mix_host.clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_signs_and_a_restarted_one_goes_on_from_the_directorys_counter() {
+    let (directory, keys, heartbeat) = signing_pair();
+    run_for(&heartbeat, 1000).await;
+    assert!(heartbeat.state().registered());
+    assert_eq!(directory.with(|script| script.counter), 4, "at 0, 300, 600 and 900 s");
+    let restarted = start_of(&directory, &keys, HOST, None);
+    run_for(&restarted, 10).await;
+    assert!(restarted.state().registered());
+    assert_eq!(directory.with(|script| script.counter), 5);
+    assert!(restarted.unregister().await);
+    assert_eq!((directory.with(|script| script.counter), listed_host(&directory)), (6, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_start_wins_and_the_older_one_stands_down() {
+    let (directory, keys, older) = signing_pair();
+    let newer = start_of(&directory, &keys, "192.0.2.9:1789", None);
+    let start = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        run_for(&newer, 3000).await;
+    };
+    tokio::join!(run_for(&older, 3000), start);
+    assert!(newer.state().registered() && !older.state().registered());
+    let problem = older.state().last_error().unwrap();
+    assert!(problem.contains("192.0.2.9:1789") && problem.contains("newer start"), "{problem}");
+    assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
+
+    assert!(!older.unregister().await, "the entry is not its own");
+    assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_else_differs_in_the_entry_is_repaired_at_the_next_refresh() {
+    type Spoil = fn(&mut MixRegistration);
+    let spoilt: [Spoil; 5] = [
+        |mix| mix.sphinx_key = "t".into(),
+        |mix| mix.mix_hosts = vec![HOST.into(), "192.0.2.66:1".into()],
+        |mix| mix.layer = 3,
+        |mix| mix.location = "elsewhere".into(),
+        |mix| mix.proof = None,
+    ];
+    for spoil in spoilt {
+        let (directory, _, heartbeat) = signing_pair();
+        run_for(&heartbeat, 10).await;
+        let genuine = heartbeat.registration();
+        directory.with(|script| spoil(&mut script.topology.mix_nodes[0].registration));
+        let (seen, state) = (Mutex::new(Vec::new()), heartbeat.state());
+        let problem = |_: &Topology| seen.lock().unwrap().push((state.registered(), state.last_error()));
+        run_counting(&heartbeat, 200, || 0, problem).await;
+        assert!(heartbeat.state().registered());
+        let entry = directory.with(|script| script.topology.mix_nodes[0].registration.clone());
+        assert_eq!(signing::Entry::as_announced(&entry), *genuine);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_unregistered_by_hand_stays_so_until_it_is_restarted() {
+    let (directory, keys, heartbeat) = signing_pair();
+    let by_hand = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let signer = Signer::new(Arc::clone(&keys), None, None);
+        assert!(signer.ask(&directory, true).await.unwrap());
+        let proof = signer.sign_unregistration().unwrap().unwrap();
+        directory.unregister_signed(signer.identity(), &proof).await.unwrap();
+    };
+    tokio::join!(run_for(&heartbeat, 2000), by_hand);
+    assert!(!heartbeat.state().registered());
+    assert_eq!(listed_host(&directory), None);
+    let restarted = start_of(&directory, &keys, HOST, None);
+    run_for(&restarted, 10).await;
+    assert_eq!(listed_host(&directory).unwrap(), HOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_with_another_key_is_followed_unless_one_is_configured() {
+    for is_configured in [false, true] {
+        let (directory, keys, _) = signing_pair();
+        let expected = directory.with(|script| script.registry_key());
+        let heartbeat = start_of(&directory, &keys, HOST, is_configured.then_some(expected));
+        let replace = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            directory.with(|script| {
+                let registry = IdentityKeyPair::generate().unwrap();
+                script.topology = Topology { registry_key: Some(registry.public_base58()), ..Topology::default() };
+                script.registry = Some(Arc::new(registry));
+                script.counter = 0;
+            });
+        };
+        tokio::join!(run_for(&heartbeat, 300), replace);
+        assert_eq!(listed_host(&directory).is_some(), !is_configured);
+        if is_configured {
+            let problem = heartbeat.state().last_error().unwrap();
+            assert!(problem.contains("directory.key"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_nothing_proves_keeps_trying_and_says_why() {
+    let (directory, _, heartbeat) = signing_pair();
+    directory.with(|script| script.proves_nothing = true);
+    run_for(&heartbeat, 600).await;
+    assert!(!heartbeat.state().registered());
+    let problem = heartbeat.state().last_error().unwrap();
+    assert!(problem.contains(HOST) && problem.contains("nothing proves it"), "{problem}");
+    let attempts = directory.with(|script| script.registrations.len());
+    assert!((10..80).contains(&attempts), "{attempts}");
+
+    directory.with(|script| script.proves_nothing = false);
+    run_for(&heartbeat, 60).await;
+    assert!(heartbeat.state().registered());
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! Being listed: the first registration, and staying listed while the topology is followed.
 
+mod unsigned;
+
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::heartbeat::Heartbeat;
-use super::identity::{self, InTheWay};
+use super::signer::Signer;
+use super::standing::{self, Standing};
 use super::state::Failed;
+use super::verify::Verifier;
 use super::{Directory, DirectoryError};
-use crate::api::{MixRegistration, Topology};
+use crate::api::{IpVersion, MixRegistration, PendingAddress, RegistrationReply, Topology};
 use crate::backoff::Backoff;
 
 /// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
@@ -30,18 +33,24 @@ pub(super) struct Membership<'a, D, F> {
     registered_at: Instant,
     /// What was registered last; another one is due when the node has another.
     registered: Option<Arc<MixRegistration>>,
+    mode: Mode,
+    /// Whether the directory has taken the registration, but lists none of its addresses yet.
+    is_pending: bool,
+    verifier: Verifier,
+    forged: usize,
     /// What the file holds, not to write the same again.
     saved: Option<Topology>,
     save_fails: bool,
 }
 
-/// How the directory lists us.
+/// How this start registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    AsAnnounced,
-    /// Our identity, but none of our addresses.
-    Elsewhere,
-    No,
+enum Mode {
+    /// The directory knows no signatures, or the node does not sign.
+    Unsigned,
+    Signed,
+    /// A newer start has registered, or the node was unregistered by hand: this start registers no more.
+    StoodDown,
 }
 
 impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
@@ -54,6 +63,10 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             keep_alive: settings.keep_alive,
             registered_at: Instant::now(),
             registered: None,
+            mode: Mode::Unsigned,
+            is_pending: false,
+            verifier: Verifier::default(),
+            forged: 0,
             saved: None,
             save_fails: false,
         }
@@ -65,54 +78,37 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         Ok(self.follow().await)
     }
 
-    /// Returns when the node is registered for the first time, or can't be.
+    /// Returns when the directory has taken a registration for the first time, or can never take it.
     async fn join(&mut self) -> Result<(), DirectoryError> {
         loop {
             match self.try_join().await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_transient() => sleep(self.wait_after(&error)).await,
-                Err(error) => return Err(error),
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => sleep(self.wait_after(&error)).await,
             }
         }
     }
 
     async fn try_join(&mut self) -> Result<(), DirectoryError> {
-        let topology = self.fetch().await?;
-        let state = &self.heartbeat.state;
-        let topology =
-            self.make_room(topology).await.inspect_err(|error| state.count_failure(Failed::Register, error))?;
-        self.register(&topology).await
-    }
-
-    /// Makes sure that nobody suffers from our registration; the topology in which that is so.
-    async fn make_room(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
-        let settings = &self.heartbeat.settings;
-        let ours = self.heartbeat.registration();
-        // Each of our addresses may have been another node's.
-        for _ in 0..=ours.announced_addresses().len() {
-            match identity::check(&topology, &ours, &settings.listen, settings.force).await? {
-                InTheWay::Nothing => break,
-                // Rare, so the node's future need not hold room for it.
-                InTheWay::Leftover { address, holder } => topology = Box::pin(self.displace(address, holder)).await?,
+        let Heartbeat { directory, signer, state, .. } = self.heartbeat;
+        let signs = match signer {
+            Some(signer) => {
+                signer.ask(directory, true).await.inspect_err(|error| state.count_failure(Failed::Register, error))?
             }
+            None => false,
+        };
+        self.mode = if signs { Mode::Signed } else { Mode::Unsigned };
+        let Some(signer) = signer.as_ref().filter(|_| signs) else {
+            return self.join_unsigned().await;
+        };
+        // Before the topology, which may be large; and the node mixes by it also when it is not taken.
+        let registered = self.register_signed(signer).await;
+        let fetched = self.fetch().await;
+        registered?;
+        if let Err(error) = fetched {
+            debug!(%error, "registered, but without a topology yet");
         }
-        Ok(topology)
-    }
-
-    /// Removes the entry that a node without our address has left there; the topology without it.
-    ///
-    /// A directory lets only the host of an entry remove it, which we are if the address is ours. If it refuses, the
-    /// node may have moved its entry meanwhile.
-    async fn displace(&mut self, address: SocketAddr, holder: String) -> Result<Topology, DirectoryError> {
-        warn!(%holder, "another node is listed at our address, and not there any more; removing its registration");
-        let removed = self.heartbeat.directory.unregister(&holder).await;
-        let topology = self.fetch().await?;
-        let is_there = topology.mix(&holder).is_some_and(|mix| mix.announced_addresses().contains(&address));
-        match removed {
-            Err(error) if error.is_transient() => Err(error),
-            _ if is_there => Err(DirectoryError::AddressTaken { address, holder }),
-            _ => Ok(topology),
-        }
+        Ok(())
     }
 
     /// Every failure is transient here: the node mixes, and a directory's mood must not stop it.
@@ -125,61 +121,168 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
                 () = self.heartbeat.registration_changed.notified() => {}
             }
             wait = match self.refresh().await {
-                Ok(()) => {
-                    self.backoff.reset();
-                    self.pause()
-                }
+                Ok(()) => self.pause(),
                 Err(error) => self.wait_after(&error),
             };
         }
     }
 
     /// Until the next look at the topology: a short one for the first node of a network, which has found it empty, and
-    /// has nobody to send to before it finds itself there.
-    fn pause(&self) -> Duration {
+    /// has nobody to send to before it finds itself there; and for a node that is not listed yet.
+    fn pause(&mut self) -> Duration {
         let refresh = self.heartbeat.settings.topology_refresh;
+        if self.is_pending {
+            return self.backoff.wait();
+        }
+        self.backoff.reset();
         let knows_none = self.heartbeat.state.topology().is_none();
         if knows_none { refresh.min(PAUSE_WHEN_EMPTY) } else { refresh }
     }
 
     async fn refresh(&mut self) -> Result<(), DirectoryError> {
-        let state = &self.heartbeat.state;
         let topology = self.fetch().await?;
+        match (&self.heartbeat.signer, self.mode) {
+            (_, Mode::StoodDown) => Ok(()),
+            (Some(signer), Mode::Signed) => self.refresh_signed(signer, &topology).await,
+            _ => self.refresh_unsigned(&topology).await,
+        }
+    }
+
+    async fn refresh_signed(&mut self, signer: &Signer, topology: &Topology) -> Result<(), DirectoryError> {
         if self.is_outdated() {
             info!("registering what has changed");
-            return self.register(&topology).await;
+            return self.register_signed(signer).await;
         }
-        match self.listed(&topology) {
-            Listed::AsAnnounced => {
+        let state = &self.heartbeat.state;
+        let ours = self.heartbeat.registration();
+        let registry = signer.registry().unwrap_or_default();
+        match standing::signed(topology, &ours, &registry, signer.used()) {
+            Standing::AsAnnounced => {
+                self.is_pending = false;
                 state.set_registered(true);
                 state.set_problem(None);
-                if self.keep_alive_is_due() {
-                    self.keep_alive().await?;
-                }
+                if self.keep_alive_is_due() { self.register_signed(signer).await } else { Ok(()) }
             }
-            Listed::Elsewhere => {
-                state.set_registered(false);
-                let problem = "the directory lists our identity at another address; does a second node run with it?";
-                state.set_problem(Some(problem.into()));
-                // At the pace of keep-alives, so that two nodes with one identity do not fight over it all day.
-                if self.keep_alive_is_due() {
-                    warn!("{problem}");
-                    self.register(&topology).await?;
-                }
+            Standing::Newer { address, counter } => {
+                error!(other = %address, counter, "a newer start of this identity is registered; this node keeps \
+                    mixing, and registers again when it is restarted");
+                self.stand_down(format!(
+                    "a newer start of this identity is registered at {address}; stop one of the two"
+                ));
+                Ok(())
             }
-            Listed::No => {
+            Standing::Differs { field, address } => {
+                let problem = format!("the directory lists this node at {address} with another {field}");
+                warn!("{problem}; registering again");
                 state.set_registered(false);
-                info!("the directory no longer lists this node; registering again");
-                self.register(&topology).await?;
+                state.set_problem(Some(problem));
+                self.register_signed(signer).await
+            }
+            Standing::Absent => {
+                state.set_registered(false);
+                if !self.is_pending {
+                    info!("the directory no longer lists this node; registering again");
+                }
+                self.register_signed(signer).await
             }
         }
+    }
+
+    /// Registers with the next counter, over each IP version that proves an address.
+    async fn register_signed(&mut self, signer: &Signer) -> Result<(), DirectoryError> {
+        let Heartbeat { directory, state, .. } = self.heartbeat;
+        let registration = self.heartbeat.registration();
+        state.set_maybe_listed();
+        let mut reply = match self.send_signed(signer, &registration, None).await {
+            // The directory has another key than before.
+            Err(DirectoryError::Refused { status: 401, .. }) => {
+                signer.ask(directory, false).await?;
+                self.send_signed(signer, &registration, None).await
+            }
+            reply => reply,
+        };
+        if let Err(DirectoryError::Refused { status: 409, message, .. }) = &reply
+            && self.registered.is_some()
+        {
+            error!(reason = %message, "the directory takes no registrations of this start any more");
+            self.stand_down(message.clone());
+            return Ok(());
+        }
+        for version in [IpVersion::V4, IpVersion::V6] {
+            if reply.as_ref().is_ok_and(|reply| reply.is_pending_over(version))
+                && let Ok(proved) = self.send_signed(signer, &registration, Some(version)).await
+            {
+                reply = Ok(proved);
+            }
+        }
+        let reply = reply.inspect_err(|error| state.count_failure(Failed::Register, error))?;
+        self.set_registered(registration, &reply.pending);
         Ok(())
+    }
+
+    async fn send_signed(
+        &self,
+        signer: &Signer,
+        registration: &MixRegistration,
+        over: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let directory = &self.heartbeat.directory;
+        let with_signature = signer.sign(registration)?;
+        let registration = with_signature.as_ref().unwrap_or(registration);
+        match over {
+            None => directory.register_mix(registration).await,
+            Some(version) => directory.register_mix_over(registration, version).await,
+        }
+    }
+
+    /// Takes note of a registration that the directory has taken.
+    fn set_registered(&mut self, registration: Arc<MixRegistration>, pending: &[PendingAddress]) {
+        let state = &self.heartbeat.state;
+        let is_first = self.registered.is_none() || !state.registered();
+        let is_listed = pending.len() < registration.announced_addresses().len();
+        self.registered_at = Instant::now();
+        self.registered = Some(registration);
+        self.is_pending = !is_listed;
+        state.set_registered(is_listed);
+        if let Some(PendingAddress { address, reason }) = pending.first().filter(|_| !is_listed) {
+            let problem = format!("the directory does not list {address} yet: {reason}");
+            if state.last_error().as_ref() != Some(&problem) {
+                warn!("{problem}");
+            }
+            state.set_problem(Some(problem));
+            return;
+        }
+        state.set_registered_now();
+        state.set_problem(None);
+        if is_first {
+            info!("registered with the directory");
+        }
+    }
+
+    fn stand_down(&mut self, problem: String) {
+        let state = &self.heartbeat.state;
+        self.mode = Mode::StoodDown;
+        self.is_pending = false;
+        state.set_registered(false);
+        // The entry that is there is not this start's to remove.
+        state.set_not_listed();
+        state.set_problem(Some(problem));
     }
 
     async fn fetch(&mut self) -> Result<Topology, DirectoryError> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
-        let topology = directory.topology().await.inspect_err(|error| state.count_failure(Failed::Topology, error))?;
-        if !(topology.mix_nodes.is_empty() && topology.gateways.is_empty()) {
+        let fetched = directory.topology().await;
+        let topology = match fetched {
+            Ok(topology) => self.verified(topology).await,
+            Err(error) => Err(error),
+        };
+        let topology = topology.inspect_err(|error| state.count_failure(Failed::Topology, error))?;
+        let lists_nodes = !(topology.mix_nodes.is_empty() && topology.gateways.is_empty());
+        if !lists_nodes && !topology.test_addresses.is_empty() && state.topology().is_none() {
+            // The first node of a network: its own test packet has to return.
+            (self.on_topology)(&topology);
+        }
+        if lists_nodes {
             (self.on_topology)(&topology);
             state.set_topology(&topology, Some(Instant::now()));
             self.save(&topology).await;
@@ -187,48 +290,37 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         Ok(topology)
     }
 
-    async fn register(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
-        let Heartbeat { directory, state, .. } = self.heartbeat;
-        let registration = self.heartbeat.registration();
-        state.set_maybe_listed();
-        let registered = match directory.register_mix(&registration).await {
-            // A 0.9.2 validator answers so to the node that holds the host, too: after a kill, say.
-            Err(error) if error.is_conflict() && self.listed(topology) != Listed::No => {
-                self.replace(&registration).await
-            }
-            registered => registered,
-        };
-        registered.inspect_err(|error| state.count_failure(Failed::Register, error))?;
-        self.registered_at = Instant::now();
-        state.set_registered_now();
-        self.registered = Some(registration);
-        state.set_registered(true);
-        state.set_problem(None);
-        info!("registered with the directory");
-        Ok(())
-    }
-
-    async fn replace(&self, registration: &MixRegistration) -> Result<(), DirectoryError> {
-        let directory = &self.heartbeat.directory;
-        info!("the directory holds an earlier registration of this node; replacing it");
-        directory.unregister(&registration.identity_key).await?;
-        directory.register_mix(registration).await
-    }
-
-    async fn keep_alive(&mut self) -> Result<(), DirectoryError> {
-        let Heartbeat { directory, state, .. } = self.heartbeat;
-        match directory.register_mix(&self.heartbeat.registration()).await {
-            Ok(()) => {
-                self.registered_at = Instant::now();
-                state.set_registered_now();
-            }
-            Err(error) if error.is_conflict() => self.keep_alive = None,
-            Err(error) => {
-                state.count_failure(Failed::Register, &error);
-                return Err(error);
+    /// The topology without the entries that their identities have not signed.
+    async fn verified(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
+        let signer = self.heartbeat.signer.as_ref();
+        if let Some(expected) = signer.and_then(Signer::expected) {
+            let expected = bs58::encode(expected).into_string();
+            if topology.registry_key.as_ref() != Some(&expected) {
+                let url = self.heartbeat.directory.location().to_owned();
+                let reason = "the topology is not of the key in directory.key";
+                return Err(DirectoryError::Distrusted { url, reason });
             }
         }
-        Ok(())
+        if topology.registry_key.is_none() {
+            return Ok(topology);
+        }
+        let mut verifier = std::mem::take(&mut self.verifier);
+        // Thousands of signatures take most of a second.
+        let checked = tokio::task::spawn_blocking(move || {
+            let forged = verifier.remove_forged(&mut topology);
+            (verifier, topology, forged)
+        });
+        let (verifier, topology, forged) = checked.await.map_err(|error| DirectoryError::MalformedReply {
+            action: "check the topology",
+            url: self.heartbeat.directory.location().to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.verifier = verifier;
+        if forged > self.forged {
+            warn!(entries = forged, "the topology has entries that their identities have not signed; ignoring them");
+        }
+        self.forged = forged;
+        Ok(topology)
     }
 
     fn is_outdated(&self) -> bool {
@@ -237,14 +329,6 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
 
     fn keep_alive_is_due(&self) -> bool {
         self.keep_alive.is_some_and(|interval| self.registered_at.elapsed() >= interval)
-    }
-
-    fn listed(&self, topology: &Topology) -> Listed {
-        let ours = self.heartbeat.registration();
-        let Some(entry) = topology.mix(&ours.identity_key) else { return Listed::No };
-        let announced = ours.announced_addresses();
-        let listed = entry.announced_addresses();
-        if listed.iter().any(|address| announced.contains(address)) { Listed::AsAnnounced } else { Listed::Elsewhere }
     }
 
     /// How long to wait after this failure, which is logged with it.

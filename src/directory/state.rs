@@ -102,6 +102,11 @@ impl HeartbeatState {
         self.0.maybe_listed.store(true, Ordering::Relaxed);
     }
 
+    /// No entry of this start is in the directory.
+    pub(super) fn set_not_listed(&self) {
+        self.0.maybe_listed.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn set_registered(&self, registered: bool) {
         self.0.registered.send_replace(registered);
     }

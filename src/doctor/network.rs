@@ -192,7 +192,7 @@ pub(super) fn registration(patient: &Patient<'_>, identity: &str, topology: &Top
         }
         (Some(entry), _) => {
             Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
-                .with_fix("stop the other node with this identity; `run --force` takes its place")
+                .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
         (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
             .with_fix("its log and `nym-mixnode health` say why; it registers again at each refresh"),

@@ -1,5 +1,7 @@
 //! The Ed25519 key pair that says who the node is.
 
+use std::fmt;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
 use super::{KEY_LEN, KeyGenerationError, SecretKey, fill_random};
@@ -9,6 +11,13 @@ use crate::secret::wipe_stack;
 pub struct IdentityKeyPair {
     seed: SecretKey,
     public: [u8; KEY_LEN],
+}
+
+/// Without the seed.
+impl fmt::Debug for IdentityKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentityKeyPair").field("public", &self.public_base58()).finish_non_exhaustive()
+    }
 }
 
 impl IdentityKeyPair {

@@ -30,6 +30,9 @@ const TOPOLOGY_REFRESH: &str = "1s";
 /// Nobody uses an old topology here once the prober has stopped sending.
 const LINGER: &str = "0s";
 
+/// Where the registry's test packets return to: it listens on one address.
+const REGISTRY_TEST_ADDRESSES: usize = 1;
+
 /// The registry and the nodes. Dropping it kills them.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -107,7 +110,7 @@ impl Network {
 
     /// Waits until every node is listed and forwards to all nodes and to the prober.
     pub(super) async fn wait_until_ready(&mut self, families: usize, view: &mut View) -> Result<(), LocalnetError> {
-        let next_hops = families * (self.nodes.len() + 1);
+        let next_hops = families * (self.nodes.len() + 1) + REGISTRY_TEST_ADDRESSES;
         let deadline = Instant::now() + READY_LIMIT;
         loop {
             if let Some(death) = self.deaths().into_iter().next() {

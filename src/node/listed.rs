@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::host_names::{Address, HostNames};
 use crate::address::Reach;
-use crate::api::Topology;
+use crate::api::{PROTOCOL_VERSION, Topology};
 use crate::forwarder::NextHops;
 use crate::telemetry::http::SkippedNode;
 
@@ -106,6 +106,9 @@ impl ListedNodes {
             let gateway = &gateway.registration;
             let hosts = hosts_of(&gateway.mix_host, &gateway.mix_hosts);
             selection.usable.gateways += usize::from(selection.take(&gateway.identity_key, &gateway.version, hosts));
+        }
+        for address in topology.return_addresses().filter_map(|address| self.reach.check(address).ok()) {
+            selection.next_hops.add(address, PROTOCOL_VERSION);
         }
         let Selection { next_hops, usable, .. } = selection;
         if usable.skipped != self.usable.load().skipped {

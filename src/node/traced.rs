@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::api::{MixMetric, MixRegistration, Topology};
+use crate::api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
 use crate::directory::{Directory, DirectoryError, Unregistered, with_status};
 use crate::telemetry::otel::Telemetry;
 
@@ -22,6 +22,8 @@ const UNREGISTER: Route =
 const TOPOLOGY: Route =
     Route { span: "directory.topology", method: "GET", template: "/api/mixmining/topology", index: 2 };
 const METRICS: Route = Route { span: "directory.metrics", method: "POST", template: "/api/metrics/mixes", index: 3 };
+const COUNTER: Route =
+    Route { span: "directory.counter", method: "GET", template: "/api/mixmining/counter/{id}", index: 4 };
 
 /// Tells of each call: what was asked, what the answer's kind was, and how often it had failed before. Nothing is sent
 /// to the directory for it.
@@ -30,7 +32,7 @@ pub(super) struct Traced<D> {
     directory: D,
     telemetry: Telemetry,
     /// Failures in a row, for each route.
-    failures: [AtomicU32; 4],
+    failures: [AtomicU32; 5],
 }
 
 impl<D: Directory> Traced<D> {
@@ -77,12 +79,28 @@ impl<D: Directory> Directory for Traced<D> {
         self.directory.location()
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+    async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        self.call(&COUNTER, self.directory.counter(identity, nonce)).await
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         self.call(&REGISTER, self.directory.register_mix(mix)).await
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        version: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.call(&REGISTER, self.directory.register_mix_over(mix, version)).await
     }
 
     async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
         self.call(&UNREGISTER, self.directory.unregister(identity)).await
+    }
+
+    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
+        self.call(&UNREGISTER, self.directory.unregister_signed(identity, proof)).await
     }
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {

@@ -1,17 +1,21 @@
 //! The prober's own identity: fresh for every run, never stored.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::agreement::{PrivateKey, X25519};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
+
+use crate::keys::IdentityKeyPair;
 
 /// The Sphinx key pair and the identity under which a prober is registered as a gateway.
 pub(super) struct ProberKeys {
     pub(super) sphinx_private: Zeroizing<[u8; 32]>,
     pub(super) sphinx_public: [u8; 32],
-    /// Base58 of an Ed25519 public key. The directory asks for no signature, so the private half is thrown away.
+    /// Signs the prober's registration.
+    pub(super) identity_keys: Arc<IdentityKeyPair>,
+    /// Base58 of its public key.
     pub(super) identity: String,
 }
 
@@ -20,8 +24,9 @@ impl ProberKeys {
         let mut sphinx_private = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(sphinx_private.as_mut_slice())?;
         let sphinx_public = public_of(&sphinx_private)?;
-        let identity = bs58::encode(Ed25519KeyPair::generate()?.public_key()).into_string();
-        Ok(Self { sphinx_private, sphinx_public, identity })
+        let identity_keys = IdentityKeyPair::generate().map_err(|_| Unspecified)?;
+        let identity = identity_keys.public_base58();
+        Ok(Self { sphinx_private, sphinx_public, identity_keys: Arc::new(identity_keys), identity })
     }
 }
 

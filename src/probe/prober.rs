@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ use super::keys::ProberKeys;
 use super::packets::{BuildError, Hop, MixDelays, Tag, TestPacket};
 use super::receiver::{BindError, Receiver};
 use super::sender::Sender;
+use crate::keys::IdentityKeyPair;
 
 /// Where a prober listens, and where the mixes are told to find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,11 @@ impl<L> Prober<L> {
         &self.keys.identity
     }
 
+    /// The keys of that identity.
+    pub(super) fn identity_keys(&self) -> Arc<IdentityKeyPair> {
+        Arc::clone(&self.keys.identity_keys)
+    }
+
     /// The public key of the last hop, base58.
     #[must_use]
     pub fn sphinx_key_base58(&self) -> String {
@@ -123,6 +130,18 @@ impl<L> Prober<L> {
         let flight = Flight { sent_at: Instant::now(), delay: packet.delay, label };
         self.in_transit.insert(packet.tag, flight);
         self.sender.send(packet.first_hop, packet.frame);
+        Ok(())
+    }
+
+    /// Sends one packet through one mix to `last_hop`, over a connection that ends with it.
+    ///
+    /// # Errors
+    /// When no packet can be built for this mix.
+    pub fn send_once(&mut self, mix: Hop, last_hop: Hop, label: L) -> Result<(), BuildError> {
+        let packet = TestPacket::build(&[mix], last_hop, &self.delays)?;
+        let flight = Flight { sent_at: Instant::now(), delay: packet.delay, label };
+        self.in_transit.insert(packet.tag, flight);
+        self.sender.send_once(packet.first_hop, packet.frame);
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::prober::Prober;
-use crate::api::{GatewayRegistration, PROTOCOL_VERSION};
-use crate::directory::{Client, Directory};
+use crate::api::{GatewayRegistration, IpVersion, PROTOCOL_VERSION, RegistrationReply};
+use crate::directory::{Client, Directory, DirectoryError, Signer, Unregistered};
 
 /// The directory forgets a prober that was killed after this long.
 const EXPIRES_AFTER: Duration = Duration::from_secs(90);
@@ -33,23 +33,38 @@ pub enum RegistrationError {
 /// A listed prober, renewed until it is withdrawn or dropped.
 #[derive(Debug)]
 pub struct Registration {
-    client: Arc<Client>,
-    identity: String,
+    entry: Arc<Entry>,
     renewal: JoinSet<()>,
+}
+
+/// What is listed, and who signs it.
+#[derive(Debug)]
+struct Entry {
+    client: Arc<Client>,
+    signer: Signer,
+    gateway: GatewayRegistration,
 }
 
 impl Registration {
     /// Lists the prober and keeps it listed.
     ///
     /// # Errors
-    /// When the directory refuses or does not answer.
+    /// When the directory refuses, does not answer, or lists none of the prober's addresses.
     pub async fn register<L>(client: &Arc<Client>, prober: &Prober<L>) -> Result<Self, RegistrationError> {
-        let entry = gateway_entry(prober);
-        client.register_gateway(&entry).await.map_err(|error| RegistrationError::Refused(error.to_string()))?;
+        let signer = Signer::new(prober.identity_keys(), None, None);
+        let entry = Arc::new(Entry { client: Arc::clone(client), signer, gateway: gateway_entry(prober) });
+        let refused = |error: DirectoryError| RegistrationError::Refused(error.to_string());
+        entry.signer.ask(&**client, true).await.map_err(refused)?;
+        let reply = entry.register().await.map_err(refused)?;
+        if reply.pending.len() >= prober.addresses().len()
+            && let Some(pending) = reply.pending.first()
+        {
+            let message = format!("the directory does not list {} yet: {}", pending.address, pending.reason);
+            return Err(RegistrationError::Refused(message));
+        }
         let mut renewal = JoinSet::new();
-        let identity = entry.identity_key.clone();
-        renewal.spawn(renew(Arc::clone(client), entry));
-        Ok(Self { client: Arc::clone(client), identity, renewal })
+        renewal.spawn(renew(Arc::clone(&entry)));
+        Ok(Self { entry, renewal })
     }
 
     /// Takes the prober off the list, within 5 s.
@@ -59,7 +74,7 @@ impl Registration {
     pub async fn withdraw(mut self) -> Result<(), RegistrationError> {
         // A renewal under way would list the prober again behind its removal.
         self.renewal.shutdown().await;
-        let reason = match timeout(UNREGISTER_TIMEOUT, self.client.unregister(&self.identity)).await {
+        let reason = match timeout(UNREGISTER_TIMEOUT, self.entry.unregister()).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", UNREGISTER_TIMEOUT.as_secs()),
@@ -68,10 +83,33 @@ impl Registration {
     }
 }
 
-async fn renew(client: Arc<Client>, entry: GatewayRegistration) {
+impl Entry {
+    /// Registers over each IP version that proves an address.
+    async fn register(&self) -> Result<RegistrationReply, DirectoryError> {
+        let signed = self.signer.sign(&self.gateway)?;
+        let mut reply = self.client.register_gateway(signed.as_ref().unwrap_or(&self.gateway)).await?;
+        for version in [IpVersion::V4, IpVersion::V6] {
+            if reply.is_pending_over(version) {
+                let signed = self.signer.sign(&self.gateway)?;
+                let gateway = signed.as_ref().unwrap_or(&self.gateway);
+                reply = self.client.register_gateway_over(gateway, version).await.unwrap_or(reply);
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn unregister(&self) -> Result<Unregistered, DirectoryError> {
+        match self.signer.sign_unregistration()? {
+            Some(proof) => self.client.unregister_signed(self.signer.identity(), &proof).await,
+            None => self.client.unregister(self.signer.identity()).await,
+        }
+    }
+}
+
+async fn renew(entry: Arc<Entry>) {
     loop {
         sleep(RENEW_EVERY).await;
-        if let Err(error) = client.register_gateway(&entry).await {
+        if let Err(error) = entry.register().await {
             tracing::debug!(%error, "cannot renew the prober's registration");
         }
     }

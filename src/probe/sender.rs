@@ -44,6 +44,16 @@ impl Sender {
         }
     }
 
+    /// Sends a frame over a connection of its own.
+    pub(super) fn send_once(&mut self, first_hop: SocketAddr, frame: Vec<u8>) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(async move {
+            if let Err(error) = deliver(first_hop, &mut None, &frame).await {
+                tracing::debug!(%error, "test packet not sent");
+            }
+        });
+    }
+
     /// What last went wrong with this first hop, if the last attempt failed.
     pub(super) fn trouble(&self, first_hop: SocketAddr) -> Option<String> {
         self.peers.get(&first_hop)?.trouble.borrow().clone()

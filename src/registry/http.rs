@@ -5,6 +5,7 @@ mod exposition;
 mod extract;
 mod measurements;
 mod nodes;
+mod registration;
 mod report;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use axum::{Extension, Json, Router};
 use tokio::time::timeout;
 
 use super::access::Access;
+use super::admission::Gate;
 use super::check::Rules;
 use super::listing::Listings;
 use super::store::Store;
@@ -42,11 +44,19 @@ pub(super) struct App {
     store: Store,
     listings: Arc<Listings>,
     rules: Rules,
+    gate: Arc<Gate>,
 }
 
 impl App {
-    pub(super) fn new(store: Store, rules: Rules) -> Self {
-        Self { listings: Arc::new(Listings::new(store.clone(), rules.layers)), store, rules }
+    pub(super) fn new(store: Store, rules: Rules, gate: Gate) -> Self {
+        let listings = Arc::new(Listings::new(store.clone(), rules.layers));
+        Self { listings, store, rules, gate: Arc::new(gate) }
+    }
+}
+
+impl FromRef<App> for Arc<Gate> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.gate)
     }
 }
 
@@ -77,9 +87,11 @@ pub(super) fn router(app: App, access: Access) -> Router {
         .route("/api/mixmining/node/{identity}/report", get(measurements::uptime_report))
         .route("/api/mixmining/fullreport", get(measurements::full_report))
         .route("/api/mixmining/reputation/{identity}", patch(measurements::set_reputation))
-        .route("/api/mixmining/register/mix", post(nodes::register_mix))
-        .route("/api/mixmining/register/gateway", post(nodes::register_gateway))
-        .route("/api/mixmining/register/{identity}", delete(nodes::unregister))
+        .route("/api/mixmining/register/mix", post(registration::register_mix))
+        .route("/api/mixmining/register/gateway", post(registration::register_gateway))
+        .route("/api/mixmining/register/{identity}", delete(registration::unregister))
+        .route("/api/mixmining/counter/{identity}", get(registration::counter))
+        .route("/api/mixmining/pending", get(registration::pending))
         .route("/api/mixmining/topology", get(nodes::topology))
         .route("/api/mixmining/topology/active", get(nodes::active_topology))
         .route("/api/mixmining/topology/removed", get(nodes::removed_topology))

@@ -3,15 +3,18 @@
 //! Time is passed in, in nanoseconds since the epoch.
 
 mod caps;
+mod claims;
 mod connection;
 mod health;
 mod lock;
 mod measurements;
 mod metrics;
 mod nodes;
+mod signers;
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -23,10 +26,12 @@ use sqlx::{FromRow, Sqlite};
 
 use super::RegistryError;
 use super::caps::Caps;
+use crate::keys::IdentityKeyPair;
 use connection::{Connections, Read, Write};
 use health::Health;
 use lock::StoreLock;
 
+pub(super) use claims::DueClaim;
 pub(super) use measurements::{Measured, REPUTATION_MAX};
 pub(super) use nodes::{NewNode, Registered, Role, Unregistered};
 
@@ -49,6 +54,10 @@ pub(super) struct Store {
     health: Arc<Health>,
     caps: Caps,
     lock: Arc<StoreLock>,
+    /// The registry's own key, which lies in the file.
+    key: Arc<IdentityKeyPair>,
+    /// Where test packets return to, for the topology.
+    test_addresses: Arc<OnceLock<Vec<String>>>,
 }
 
 impl Store {
@@ -70,12 +79,26 @@ impl Store {
             .await
             .map_err(|source| open_error(path, source))?;
         MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
+        let key = Arc::new(signers::load_key(&pool).await.map_err(|source| open_error(path, source))?);
+        let (connections, lock) = (Connections::new(pool), Arc::new(lock));
         Ok(Self {
-            connections: Connections::new(pool),
+            connections,
             health: Arc::default(),
             caps: Caps::default(),
-            lock: Arc::new(lock),
+            lock,
+            key,
+            test_addresses: Arc::default(),
         })
+    }
+
+    /// The registry's own key.
+    pub(super) fn key(&self) -> &IdentityKeyPair {
+        &self.key
+    }
+
+    /// Lists these addresses in every topology, as those to which test packets return.
+    pub(super) fn set_test_addresses(&self, addresses: &[SocketAddr]) {
+        self.test_addresses.get_or_init(|| addresses.iter().map(ToString::to_string).collect());
     }
 
     /// Deletes what no reply can show any more.

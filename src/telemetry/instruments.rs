@@ -270,6 +270,7 @@ pub static SPANS: &[Span] = &[
         attributes: &[MESSAGE_COUNT, "mix.connections", "mix.queue.size", "mix.dropped.*", "error.type"],
         help: "Packets handed to the network, and those given up on the way",
     },
+    directory_span("directory.counter", "Asking the directory for its key and the last counter"),
     directory_span("directory.register", "Registering the node"),
     directory_span("directory.topology", "Fetching the topology"),
     directory_span("directory.unregister", "Taking the node out of the directory"),

@@ -120,24 +120,35 @@ impl Outcome {
     }
 }
 
-/// A directory that gives one answer, and then what it was asked.
+/// A directory that knows no signatures and gives one answer to everything else, and then what it was asked.
 pub(crate) fn directory(status: &'static str, body: &'static str) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut piece = [0; 1024];
-        while !request.ends_with(b"\r\n\r\n") {
-            let len = stream.read(&mut piece).unwrap();
-            assert_ne!(len, 0, "the request ended early");
-            request.extend_from_slice(&piece[..len]);
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let request = first_line(&mut stream);
+            let is_counter = request.starts_with("GET /api/mixmining/counter/");
+            let (status, body) = if is_counter { ("404 Not Found", "404 page not found") } else { (status, body) };
+            let len = body.len();
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}").unwrap();
+            if !is_counter {
+                return request;
+            }
         }
-        let len = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}").unwrap();
-        String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
     });
     (url, asked)
+}
+
+fn first_line(stream: &mut std::net::TcpStream) -> String {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    while !request.ends_with(b"\r\n\r\n") {
+        let len = stream.read(&mut piece).unwrap();
+        assert_ne!(len, 0, "the request ended early");
+        request.extend_from_slice(&piece[..len]);
+    }
+    String::from_utf8(request).unwrap().lines().next().unwrap().to_owned()
 }
 
 #[test]
@@ -445,7 +456,7 @@ fn unregister_says_what_the_directory_said() {
     said("403 Forbidden", "").0.fails(77, &["only the registered host"]);
     said("500 Internal Server Error", "").0.fails(69, &["500"]);
     // Nobody listens there any more.
-    home.run(&["unregister", "--id", "mix"]).fails(69, &["cannot unregister", "Connection refused"]);
+    home.run(&["unregister", "--id", "mix"]).fails(69, &["cannot ask for the last counter", "Connection refused"]);
 }
 
 fn pem_contents(path: &Path) -> Vec<u8> {

@@ -106,22 +106,18 @@ async fn run_until(heartbeat: &Heartbeat, condition: impl Fn(&HeartbeatState, Op
     }
 }
 
-async fn run_to_its_end(heartbeat: &Heartbeat) -> DirectoryError {
-    timeout(PATIENCE, heartbeat.run(|| 0, |_| {})).await.expect("the heartbeat ends").unwrap_err()
-}
-
 #[tokio::test]
 async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     let client = registry.client();
-    let mut registration = mix(1, "127.0.0.1:1789");
-    registration.mix_hosts = vec!["127.0.0.1:1789".into(), "[::1]:1789".into()];
+    let mut registration = mix(1, "127.0.2.1:1789");
+    registration.mix_hosts = vec!["127.0.2.1:1789".into(), "[::1]:1789".into()];
     client.register_mix(&registration).await.unwrap();
     let gateway = GatewayRegistration {
-        mix_host: "127.0.0.2:1789".into(),
+        mix_host: "127.0.2.2:1789".into(),
         mix_hosts: Vec::new(),
-        clients_host: "ws://127.0.0.2:9000".into(),
+        clients_host: "ws://127.0.2.2:9000".into(),
         identity_key: key(2),
         sphinx_key: key(2),
         version: "0.9.2".into(),
@@ -136,7 +132,9 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     assert_eq!(topology.mix(&key(1)).unwrap().registration, registration);
     assert_eq!(topology.gateways[0].registration, gateway);
     let addresses: Vec<_> = topology.announced_addresses().map(|address| address.to_string()).collect();
-    assert_eq!(addresses, ["127.0.0.1:1789", "[::1]:1789", "127.0.0.2:1789"]);
+    let (nodes, tests) = addresses.split_at(3);
+    assert_eq!(nodes, ["127.0.2.1:1789", "[::1]:1789", "127.0.2.2:1789"]);
+    assert_eq!(tests, topology.test_addresses);
 
     let metric = MixMetric { pub_key: key(1), received: 64, sent: [].into() };
     assert_eq!(client.post_metrics(&metric).await.unwrap(), Duration::from_secs(5));
@@ -152,13 +150,13 @@ async fn a_refusal_carries_the_registrys_words() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     let client = registry.client();
-    client.register_mix(&mix(1, "192.0.2.1:1789")).await.unwrap();
+    client.register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap();
 
-    let conflict = client.register_mix(&mix(2, "192.0.2.1:1789")).await.unwrap_err();
-    assert!(conflict.is_conflict() && !conflict.is_transient());
-    assert!(conflict.to_string().contains("192.0.2.1:1789"), "{conflict}");
+    let held = client.register_mix(&mix(2, "127.0.2.1:1789")).await.unwrap();
+    assert_eq!(held.pending[0].address, "127.0.2.1:1789");
+    assert!(held.pending[0].reason.contains("another node"), "{held:?}");
 
-    let bad = client.register_mix(&MixRegistration { layer: 0, ..mix(3, "192.0.2.3:1789") }).await.unwrap_err();
+    let bad = client.register_mix(&MixRegistration { layer: 0, ..mix(3, "127.0.2.3:1789") }).await.unwrap_err();
     assert!(matches!(&bad, DirectoryError::Refused { status: 400, message, .. } if message.contains("layer")), "{bad}");
     registry.stop().await;
 }
@@ -168,7 +166,7 @@ async fn registrations_outlive_the_registry() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("registry.sqlite");
     let first = RunningRegistry::start(&store).await;
-    first.client().register_mix(&mix(1, "192.0.2.1:1789")).await.unwrap();
+    first.client().register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap();
     first.stop().await;
     let second = RunningRegistry::start(&store).await;
     assert!(second.client().topology().await.unwrap().mix(&key(1)).is_some());
@@ -192,10 +190,10 @@ async fn a_registry_stops_while_half_a_request_hangs() {
 async fn a_heartbeat_registers_refreshes_and_unregisters() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
-    registry.client().register_mix(&mix(9, "127.0.0.9:1789")).await.unwrap();
+    registry.client().register_mix(&mix(9, "127.0.2.9:1789")).await.unwrap();
     let file = home.path().join("topology.json");
     let settings = HeartbeatSettings { last_good: Some(file), ..HeartbeatSettings::default() };
-    let heartbeat = heartbeat(registry.client(), mix(1, "127.0.0.1:1789"), settings);
+    let heartbeat = heartbeat(registry.client(), mix(1, "127.0.2.1:1789"), settings);
 
     run_until(&heartbeat, |state, topology| {
         let kept = heartbeat.load_last_good();
@@ -215,7 +213,7 @@ async fn a_heartbeat_waits_for_the_registry_and_returns_to_one_that_lost_its_sto
     let placeholder = TcpListener::bind("127.0.0.3:0").await.unwrap();
     let address = placeholder.local_addr().unwrap();
     drop(placeholder);
-    let heartbeat = heartbeat(client_of(address), mix(1, "192.0.2.1:1789"), HeartbeatSettings::default());
+    let heartbeat = heartbeat(client_of(address), mix(1, "127.0.2.1:1789"), HeartbeatSettings::default());
     run_until(&heartbeat, |state, _| state.failures().topology >= 3).await;
     assert!(!heartbeat.state().registered());
     assert!(heartbeat.state().last_error().unwrap().contains(&address.to_string()));
@@ -236,7 +234,7 @@ async fn a_killed_node_comes_back_without_help() {
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     for _ in 0..20 {
         // Dropped without unregistering each time.
-        let heartbeat = heartbeat(registry.client(), mix(1, "192.0.2.1:1789"), HeartbeatSettings::default());
+        let heartbeat = heartbeat(registry.client(), mix(1, "127.0.2.1:1789"), HeartbeatSettings::default());
         run_until(&heartbeat, |state, _| state.registered()).await;
     }
     assert_eq!(registry.client().topology().await.unwrap().mix_nodes.len(), 1);
@@ -244,31 +242,16 @@ async fn a_killed_node_comes_back_without_help() {
 }
 
 #[tokio::test]
-async fn two_nodes_on_one_address_or_with_one_identity_are_told_apart() {
+async fn a_node_at_the_address_of_another_waits_until_it_is_free() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
-    let running = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = running.local_addr().unwrap().to_string();
-    registry.client().register_mix(&mix(1, &host)).await.unwrap();
-
-    let same_address = heartbeat(registry.client(), mix(2, &host), HeartbeatSettings::default());
-    let error = run_to_its_end(&same_address).await;
-    assert!(matches!(&error, DirectoryError::AddressTaken { holder, .. } if *holder == key(1)), "{error}");
-
-    let same_identity = heartbeat(registry.client(), mix(1, NOBODY), HeartbeatSettings::default());
-    let error = run_to_its_end(&same_identity).await;
-    assert!(matches!(error, DirectoryError::IdentityInUse { .. }), "{error}");
-    same_identity.unregister().await;
-    let topology = registry.client().topology().await.unwrap();
-    assert_eq!(topology.mix(&key(1)).unwrap().registration.mix_host, host, "the running node is untouched");
-
-    let settings = HeartbeatSettings { force: true, ..HeartbeatSettings::default() };
-    let forced = heartbeat(registry.client(), mix(1, NOBODY), settings);
-    run_until(&forced, |state, _| state.registered()).await;
-
-    drop(running);
-    let back = heartbeat(registry.client(), mix(1, &host), HeartbeatSettings::default());
-    run_until(&back, |state, _| state.registered()).await;
+    let host = "127.0.2.1:1789";
+    registry.client().register_mix(&mix(1, host)).await.unwrap();
+    let other = heartbeat(registry.client(), mix(2, host), HeartbeatSettings::default());
+    run_until(&other, |state, _| state.last_error().is_some_and(|error| error.contains(host))).await;
+    assert!(!other.state().registered());
+    registry.client().unregister(&key(1)).await.unwrap();
+    run_until(&other, |state, _| state.registered()).await;
     registry.stop().await;
 }
 
@@ -368,7 +351,7 @@ async fn the_old_validators_rate_limit_and_failures_are_told_apart() {
 #[tokio::test]
 async fn a_refusal_to_connect_names_the_place() {
     let address: SocketAddr = NOBODY.parse().unwrap();
-    let error = client_of(address).register_mix(&mix(1, "192.0.2.1:1789")).await.unwrap_err();
+    let error = client_of(address).register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert_eq!(error.exit_code(), 69);

@@ -84,7 +84,7 @@ async fn reads_go_on_while_the_disk_is_full_and_writes_come_back_with_space() {
     let (mut taken, mut failed) = (0, 0);
     for number in 0..REGISTRATIONS {
         match client.register_mix(&mix(number)).await {
-            Ok(()) => (taken, failed) = (taken + 1, 0),
+            Ok(_) => (taken, failed) = (taken + 1, 0),
             Err(_) => failed += 1,
         }
         if failed == FAILURES {

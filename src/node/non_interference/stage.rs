@@ -25,7 +25,9 @@ use super::super::{registration, rule, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
 use crate::address::{Announcing, Reach};
-use crate::api::{MixMetric, MixRegistration, RegisteredMix, Topology};
+use crate::api::{
+    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegisteredMix, RegistrationReply, Topology,
+};
 use crate::config::{Config, Source, Values, settings};
 use crate::directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
 use crate::forwarder::Policy;
@@ -332,10 +334,26 @@ impl Directory for Notebook {
         "http://d/"
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<(), DirectoryError> {
+    async fn counter(&self, _: &str, _: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        Ok(None)
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        _: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.register_mix(mix).await
+    }
+
+    async fn unregister_signed(&self, identity: &str, _: &Proof) -> Result<Unregistered, DirectoryError> {
+        self.unregister(identity).await
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
         *self.listed.lock().unwrap() = Some(mix.clone());
-        Ok(())
+        Ok(RegistrationReply::default())
     }
 
     async fn unregister(&self, _: &str) -> Result<Unregistered, DirectoryError> {

@@ -6,7 +6,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::extract::{Body, Identity, Monitor, Privileged};
+use super::extract::{Body, Caller, Identity, Monitor, Privileged};
 use super::report::{self, Report};
 use super::{ApiError, OK};
 use crate::api::{
@@ -87,12 +87,14 @@ pub(super) async fn set_reputation(
 
 pub(super) async fn add_metric(
     State(store): State<Store>,
+    Caller(from): Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<NextReport>), ApiError> {
     let Report { pub_key, received } = report::read(request.into_body()).await?;
     if !store.put_metric(&pub_key, received, now_ns()).await? {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "pubKey is no registered node's; register first"));
     }
+    store.renew(&pub_key, from, now_ns()).await?;
     let next_report_in = REPORT_INTERVAL_MIN_S.max(store.node_count().await? / REPORTS_PER_SECOND);
     Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))
 }

@@ -9,8 +9,11 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::address::Reach;
+use crate::api::{CounterReply, MixRegistration};
 use crate::http::{HostNames, Peer};
+use crate::keys::IdentityKeyPair;
 use crate::registry::token::MonitorToken;
+use crate::signing;
 
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";
@@ -27,6 +30,17 @@ struct Api {
 
 impl Api {
     async fn new() -> Self {
+        Self::with(Gate::default()).await
+    }
+
+    /// The identities that are listed.
+    async fn identities(&self) -> Vec<String> {
+        let (_, topology) = self.get("/api/mixmining/topology").await;
+        let nodes = topology["mixNodes"].as_array().unwrap();
+        nodes.iter().map(|node| node["identityKey"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn with(gate: Gate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
         let token = MonitorToken::read_or_create(&folder.path().join("monitor.token")).unwrap();
@@ -38,7 +52,7 @@ impl Api {
             legacy_loopback_monitor: false,
         };
         let rules = Rules { reach: Reach::Private, layers: 3 };
-        Self { router: router(App::new(store.clone(), rules), access), store, token, _folder: folder }
+        Self { router: router(App::new(store.clone(), rules, gate), access), store, token, _folder: folder }
     }
 
     async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {
@@ -171,30 +185,39 @@ async fn every_wrong_request_gets_a_json_error() {
 }
 
 #[tokio::test]
-async fn a_taken_host_is_a_conflict_that_names_it_and_the_same_identity_replaces() {
+async fn a_claim_of_a_held_address_is_no_conflict_and_lists_nothing() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
-    let (status, body) = api.register(STRANGER, &mix(2, "192.0.2.1:1789")).await;
-    assert_eq!(status, 409);
-    assert!(body["error"].as_str().unwrap().contains("192.0.2.1:1789"), "{body}");
-    assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1789")).await.0, 200);
-    assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1790")).await.0, 200);
-    assert_eq!(api.register(STRANGER, &mix(2, "192.0.2.1:1789")).await.0, 200);
+    for stranger in [STRANGER, NODE] {
+        let (status, body) = api.register(stranger, &mix(2, "192.0.2.1:1789")).await;
+        assert_eq!((status, &body["ok"]), (200, &json!(true)));
+        assert_eq!(body["pending"][0]["address"], "192.0.2.1:1789", "{body}");
+        assert_eq!(api.identities().await, [key(1)]);
+        api.delete(stranger, &key(2)).await;
+    }
+    assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1790")).await, (200, json!({"ok": true})));
+    let (_, list) = api.get("/api/mixmining/pending").await;
+    assert_eq!(list["pending"], json!([]), "both have gone");
 }
 
 #[tokio::test]
 async fn only_the_node_or_its_registrar_or_the_token_unregisters() {
     let api = Api::new().await;
     let registrar = "198.51.100.4";
-    api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
-    assert_eq!(api.delete(STRANGER, &key(1)).await, 403);
-    assert_eq!(api.delete(HOME, &key(1)).await, 403, "a proxy on this machine makes everybody look like this machine");
     for allowed in [NODE, registrar] {
+        // Its own call proves the address, and then it moves.
+        api.register(registrar, &mix(1, "198.51.100.4:1789")).await;
         api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
-        assert_eq!(api.delete(allowed, &key(1)).await, 200, "{allowed}");
+        for stranger in [STRANGER, HOME, "::1"] {
+            assert_eq!(api.delete(stranger, &key(1)).await, 403, "{stranger}");
+        }
+        let expected = if allowed == registrar { 200 } else { 403 };
+        assert_eq!(api.delete(allowed, &key(1)).await, expected, "{allowed}: a pending address proves nothing");
     }
     assert_eq!(api.delete(HOME, &key(1)).await, 404);
-    api.register(registrar, &mix(1, "192.0.2.1:1789")).await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    assert_eq!(api.delete(NODE, &key(1)).await, 200);
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let delete = || Request::delete(format!("/api/mixmining/register/{}", key(1)));
     let wrong = delete().header("authorization", "Bearer wrong");
     assert_eq!(api.send(NODE, wrong, Body::empty()).await.0, 403, "whoever the caller is");
@@ -235,17 +258,147 @@ async fn the_token_counts_only_under_a_name_of_this_registry() {
 #[tokio::test]
 async fn a_request_through_a_proxy_is_nobodys_wherever_the_proxy_runs() {
     let api = Api::new().await;
-    for header in ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"] {
+    for (byte, header) in [(1, "X-Forwarded-For"), (2, "Forwarded"), (3, "X-Real-IP"), (4, "Via")] {
         let register = Request::post("/api/mixmining/register/mix")
             .header("content-type", "application/json")
             .header(header, STRANGER);
-        assert_eq!(api.send(HOME, register, mix(1, "192.0.2.1:1789").to_string()).await.0, 200);
+        let (status, body) = api.send(HOME, register, mix(byte, "192.0.2.1:1789").to_string()).await;
+        assert_eq!((status, body["pending"].as_array().map(Vec::len)), (200, Some(1)), "it proves nothing");
 
-        let delete = Request::delete(format!("/api/mixmining/register/{}", key(1))).header(header, NODE);
+        let delete = Request::delete(format!("/api/mixmining/register/{}", key(byte))).header(header, NODE);
         assert_eq!(api.send(HOME, delete, Body::empty()).await.0, 403, "{header}");
-        let patch = Request::patch(format!("/api/mixmining/reputation/{}?reputation=9", key(1))).header(header, HOME);
+        let patch =
+            Request::patch(format!("/api/mixmining/reputation/{}?reputation=9", key(byte))).header(header, HOME);
         assert_eq!(api.send(HOME, patch, Body::empty()).await.0, 403, "{header}");
     }
+}
+
+/// A node with keys, as ours are.
+struct Signed {
+    keys: IdentityKeyPair,
+}
+
+impl Signed {
+    fn new() -> Self {
+        Self { keys: IdentityKeyPair::generate().unwrap() }
+    }
+
+    fn identity(&self) -> String {
+        self.keys.public_base58()
+    }
+
+    fn mix(&self, api: &Api, host: &str, counter: u64, token: Option<&[u8]>) -> Value {
+        let mut unsigned = mix(1, host);
+        unsigned["identityKey"] = json!(self.identity());
+        let unsigned: MixRegistration = serde_json::from_value(unsigned).unwrap();
+        json!(signing::sign(&unsigned, &self.keys, api.store.key().public(), counter, token).unwrap())
+    }
+
+    fn deletion(&self, api: &Api, counter: u64) -> Builder {
+        let message = signing::unregistration(api.store.key().public(), &self.identity(), counter);
+        let signature = bs58::encode(self.keys.sign(&message).unwrap()).into_string();
+        Request::delete(format!("/api/mixmining/register/{}?counter={counter}&signature={signature}", self.identity()))
+    }
+}
+
+#[tokio::test]
+async fn nobody_takes_the_place_of_an_identity_that_signs() {
+    let api = Api::new().await;
+    let (victim, thief) = (Signed::new(), Signed::new());
+    assert_eq!(api.register(NODE, &victim.mix(&api, "192.0.2.1:1789", 1, None)).await, (200, json!({"ok": true})));
+    let (_, before) = api.get("/api/mixmining/topology").await;
+
+    let unsigned = |host: &str, sphinx: u8| {
+        let mut stolen = mix(sphinx, host);
+        stolen["identityKey"] = json!(victim.identity());
+        stolen
+    };
+    let mut both = unsigned("203.0.113.9:1789", 9);
+    both["mixHosts"] = json!(["203.0.113.9:1789", "192.0.2.1:1789"]);
+    let mut gateway = unsigned("203.0.113.9:1789", 9);
+    gateway["clientsHost"] = json!("ws://203.0.113.9:9000");
+    gateway["expiresIn"] = json!(1);
+    let mut of_thief = thief.mix(&api, "203.0.113.9:1789", 9, None);
+    of_thief["identityKey"] = json!(victim.identity());
+    let mut replayed = victim.mix(&api, "192.0.2.1:1789", 1, None);
+    let replay_status = api.register(STRANGER, &replayed).await.0;
+    replayed["sphinxKey"] = json!(key(9));
+    for (from, path, body, expected) in [
+        (STRANGER, "mix", unsigned("203.0.113.9:1789", 9), 403),
+        (NODE, "mix", unsigned("192.0.2.1:1789", 9), 403),
+        (STRANGER, "mix", both, 403),
+        (STRANGER, "gateway", gateway, 403),
+        (STRANGER, "mix", of_thief, 401),
+        (STRANGER, "mix", replayed, 401),
+    ] {
+        let (status, answer) = api.post(from, &format!("/api/mixmining/register/{path}"), &body).await;
+        assert_eq!(status, expected, "{body} gave {answer}");
+    }
+    assert_eq!(replay_status, 409, "the same call again");
+    for from in [STRANGER, NODE, HOME] {
+        assert_eq!(api.delete(from, &victim.identity()).await, 403, "{from}");
+    }
+    assert_eq!(api.get("/api/mixmining/topology").await.1, before);
+
+    let (status, _) = api.send(STRANGER, victim.deletion(&api, 1), Body::empty()).await;
+    assert_eq!(status, 409);
+    let (status, _) = api.send(STRANGER, victim.deletion(&api, 2), Body::empty()).await;
+    assert_eq!(status, 200, "the identity itself, from anywhere");
+    assert_eq!(api.register(NODE, &victim.mix(&api, "192.0.2.1:1789", 2, None)).await.0, 409);
+    assert_eq!(api.register(NODE, &victim.mix(&api, "192.0.2.1:1789", 3, None)).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_evicted_address_cannot_be_squatted() {
+    let api = Api::new().await;
+    let (victim, squatter) = (Signed::new(), Signed::new());
+    let (_, body) = api.register(STRANGER, &squatter.mix(&api, "192.0.2.1:1789", 1, None)).await;
+    assert_eq!(body["pending"][0]["address"], "192.0.2.1:1789");
+    assert_eq!(api.identities().await, Vec::<String>::new());
+    assert_eq!(api.register(NODE, &victim.mix(&api, "192.0.2.1:1789", 1, None)).await, (200, json!({"ok": true})));
+    api.register(STRANGER, &squatter.mix(&api, "192.0.2.1:1789", 2, None)).await;
+    assert_eq!(api.identities().await, [victim.identity()]);
+}
+
+#[tokio::test]
+async fn the_counter_is_signed_over_the_nonce() {
+    let api = Api::new().await;
+    let node = Signed::new();
+    let path = format!("/api/mixmining/counter/{}?nonce=abc", node.identity());
+    for counter in [0, 7] {
+        let (status, answer) = api.get(&path).await;
+        let answer: CounterReply = serde_json::from_value(answer).unwrap();
+        assert_eq!((status, answer.counter, &answer.nonce[..]), (200, counter, "abc"));
+        let registry = signing::decode(&answer.registry_key).unwrap();
+        let message = signing::counter_answer(&registry, "abc", &node.identity(), counter);
+        assert!(signing::is_signed_by(&answer.registry_key, &message, &answer.signature));
+        assert_eq!(api.get("/api/mixmining/topology").await.1["registryKey"], json!(answer.registry_key));
+        api.register(NODE, &node.mix(&api, "192.0.2.1:1789", 7, None)).await;
+    }
+    for bad in ["", "?nonce=", &format!("?nonce={}", "x".repeat(65))] {
+        assert_eq!(api.get(&format!("/api/mixmining/counter/{}{bad}", node.identity())).await.0, 400, "{bad}");
+    }
+    assert_eq!(api.get("/api/mixmining/counter/nobody?nonce=a").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_closed_registry_takes_the_admitted_alone_and_asks_them_for_no_proof() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), key(1)).unwrap();
+    std::fs::write(token.path(), "0123456789abcdef").unwrap();
+    let api = Api::with(Gate::open(Some(list.path()), Some(token.path())).unwrap()).await;
+    assert_eq!(api.register(STRANGER, &mix(1, "192.0.2.1:1789")).await, (200, json!({"ok": true})), "by the list");
+    assert_eq!(api.register(NODE, &mix(2, "192.0.2.2:1789")).await.0, 403);
+    let node = Signed::new();
+    assert_eq!(api.register(NODE, &node.mix(&api, "192.0.2.3:1789", 1, None)).await.0, 403);
+    let guessed = node.mix(&api, "192.0.2.3:1789", 1, Some(b"fedcba9876543210"));
+    assert_eq!(api.register(NODE, &guessed).await.0, 403);
+    let admitted = node.mix(&api, "192.0.2.3:1789", 1, Some(b"0123456789abcdef"));
+    assert_eq!(api.register(STRANGER, &admitted).await, (200, json!({"ok": true})), "by the token");
+    assert_eq!(api.identities().await, [key(1), node.identity()]);
+    let (_, topology) = api.get("/api/mixmining/topology").await;
+    assert!(!topology.to_string().contains("admission"), "{topology}");
 }
 
 #[tokio::test]
@@ -382,7 +535,7 @@ async fn a_topology_is_sent_again_only_when_it_has_changed() {
         assert_eq!(get(Some(&known)).await, (304, tag.clone(), 0), "{known}");
     }
     assert_eq!(get(Some("\"other\"")).await, (200, tag.clone(), length));
-    api.register(STRANGER, &mix(2, "192.0.2.2:1789")).await;
+    api.register(STRANGER, &mix(2, "203.0.113.9:1789")).await;
     let (status, other, longer) = get(Some(&tag)).await;
     assert!(status == 200 && other != tag && longer > length);
 }

@@ -13,7 +13,7 @@ macro_rules! unproved {
         concat!(
             $select,
             " FROM source JOIN node USING (identity) LEFT JOIN reputation USING (identity)
-              WHERE COALESCE(score, 0) < ?1 AND ",
+              WHERE COALESCE(score, 0) < ?1 AND packet_proved_at IS NULL AND ",
             $rest
         )
     };

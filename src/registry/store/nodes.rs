@@ -1,14 +1,21 @@
 //! Registered mixes and gateways.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::SqliteConnection;
+use sqlx::{FromRow, SqliteConnection};
 
+use super::claims::{self, Claimed};
+use super::signers;
 use super::{Store, caps, from_json, to_json};
-use crate::api::{RegisteredGateway, RegisteredMix, Topology, Validators};
+use crate::api::{
+    Announced, GatewayRegistration, MixRegistration, PendingAddress, RegisteredGateway, RegisteredMix, Topology,
+    Validators,
+};
 use crate::registry::caps::Full;
+use crate::registry::proof::{self, Call, Refusal};
+use crate::signing::Entry;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,26 +38,25 @@ impl Role {
 pub(in crate::registry) struct NewNode<'a, R> {
     pub(in crate::registry) role: Role,
     pub(in crate::registry) identity: &'a str,
+    pub(in crate::registry) sphinx_key: &'a str,
     /// Listed as it is.
     pub(in crate::registry) registration: &'a R,
     /// In one spelling, each once.
     pub(in crate::registry) hosts: Vec<SocketAddr>,
-    /// Who may unregister it; `None` when nobody knows who asked.
-    pub(in crate::registry) from: Option<IpAddr>,
+    pub(in crate::registry) call: Call,
     pub(in crate::registry) expires_in: Option<Duration>,
 }
 
 /// What became of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::registry) enum Registered {
-    Done,
+    /// Stored; it is listed with those of its addresses that are not pending.
+    Done {
+        pending: Vec<PendingAddress>,
+    },
+    Refused(Refusal),
     /// There is no place for another entry.
     Full(Full),
-    /// Another node has this address.
-    HostTaken {
-        host: SocketAddr,
-        holder: String,
-    },
 }
 
 /// What became of an unregistration.
@@ -58,97 +64,96 @@ pub(in crate::registry) enum Registered {
 pub(in crate::registry) enum Unregistered {
     Done,
     Unknown,
-    /// The caller is neither the node, nor who registered it, nor on this machine.
-    NotAllowed,
+    Refused(Refusal),
+}
+
+/// One row of the topology.
+#[derive(Debug, FromRow)]
+struct Row {
+    role: String,
+    registration: String,
+    registered_at: i64,
+    reputation: i64,
+    /// Proven addresses, separated by commas.
+    proven: String,
+    claims: i64,
 }
 
 impl Store {
-    /// Lists a node, in place of its earlier registration if there is one; its reputation stays.
-    pub(in crate::registry) async fn register<R: Serialize>(
-        &self,
-        node: &NewNode<'_, R>,
-        now: i64,
-    ) -> sqlx::Result<Registered> {
+    /// Stores a registration in place of the identity's earlier one, if the call may; its reputation stays.
+    pub(in crate::registry) async fn register<R: Serialize>(&self, node: &NewNode<'_, R>) -> sqlx::Result<Registered> {
         let mut transaction = self.begin_write().await?;
-        delete_expired(&mut transaction, now).await?;
-        for host in &node.hosts {
-            let holder: Option<String> =
-                sqlx::query_scalar("SELECT identity FROM host WHERE address = ? AND identity <> ?")
-                    .bind(host.to_string())
-                    .bind(node.identity)
-                    .fetch_optional(&mut *transaction)
-                    .await?;
-            if let Some(holder) = holder {
-                transaction.rollback().await?;
-                return Ok(Registered::HostTaken { host: *host, holder });
-            }
+        delete_expired(&mut transaction, node.call.now).await?;
+        let known = signers::known(&mut transaction, node.identity).await?;
+        if let Err(refusal) = proof::registration(&known, &node.call, &node.hosts) {
+            transaction.rollback().await?;
+            return Ok(Registered::Refused(refusal));
         }
-        if let Err(full) = caps::make_room(&mut transaction, &self.caps, node.identity, node.from).await? {
+        let from = node.call.from;
+        if let Err(full) = caps::make_room(&mut transaction, &self.caps, node.identity, from).await? {
             transaction.rollback().await?;
             return Ok(Registered::Full(full));
         }
-        write_node(&mut transaction, node, now).await?;
-        caps::note_source(&mut transaction, node.identity, node.from).await?;
+        write_node(&mut transaction, node).await?;
+        caps::note_source(&mut transaction, node.identity, from).await?;
+        let Claimed { pending, is_packet_proved } =
+            claims::replace(&mut transaction, node.identity, node.sphinx_key, &node.hosts, &node.call).await?;
+        if is_packet_proved {
+            sqlx::query("UPDATE node SET packet_proved_at = COALESCE(packet_proved_at, ?) WHERE identity = ?")
+                .bind(node.call.now)
+                .bind(node.identity)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        signers::remember(&mut transaction, node.identity, &node.call, false).await?;
         transaction.commit().await?;
-        Ok(Registered::Done)
+        Ok(Registered::Done { pending })
     }
 
-    /// Forgets a node at the request of `caller`; `None` is nobody. Its reputation stays.
+    /// Removes a node, if the call may or the caller has the right to remove any node. Its reputation stays.
     pub(in crate::registry) async fn unregister(
         &self,
         identity: &str,
-        caller: Option<IpAddr>,
+        call: &Call,
         is_privileged: bool,
-        now: i64,
     ) -> sqlx::Result<Unregistered> {
         let mut transaction = self.begin_write().await?;
-        delete_expired(&mut transaction, now).await?;
-        let known: Option<(Option<String>,)> = sqlx::query_as("SELECT registered_from FROM node WHERE identity = ?")
-            .bind(identity)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some((registered_from,)) = known else {
+        delete_expired(&mut transaction, call.now).await?;
+        let known = signers::known(&mut transaction, identity).await?;
+        if known.entry.is_none() && known.signed.is_none() {
             transaction.rollback().await?;
             return Ok(Unregistered::Unknown);
-        };
-        let hosts: Vec<String> = sqlx::query_scalar("SELECT address FROM host WHERE identity = ?")
-            .bind(identity)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let may_unregister =
-            is_privileged || caller.is_some_and(|caller| may_unregister(caller, registered_from.as_deref(), &hosts));
-        if !may_unregister {
+        }
+        let proven = claims::proven(&mut transaction, identity).await?;
+        if !is_privileged && let Err(refusal) = proof::unregistration(&known, call, &proven) {
             transaction.rollback().await?;
-            return Ok(Unregistered::NotAllowed);
+            return Ok(Unregistered::Refused(refusal));
         }
         sqlx::query("DELETE FROM node WHERE identity = ?").bind(identity).execute(&mut *transaction).await?;
+        signers::remember(&mut transaction, identity, call, true).await?;
         transaction.commit().await?;
-        Ok(Unregistered::Done)
+        Ok(if known.entry.is_some() { Unregistered::Done } else { Unregistered::Unknown })
     }
 
-    /// The nodes with at least this reputation, oldest registration first.
+    /// The nodes with at least this reputation and a proven address, oldest registration first.
     pub(in crate::registry) async fn topology(&self, reputation_min: i64, now: i64) -> sqlx::Result<Topology> {
-        let mut connection = self.read().await?;
-        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
-            "SELECT role, registration, registered_at, COALESCE(score, 0) AS reputation
-             FROM node LEFT JOIN reputation USING (identity)
-             WHERE (expires_at IS NULL OR expires_at > ?) AND reputation >= ?
-             ORDER BY registered_at, identity",
+        let query = sqlx::query_as(
+            "SELECT role, registration, registered_at, COALESCE(score, 0) AS reputation,
+                    group_concat(address) FILTER (WHERE proved_at IS NOT NULL) AS proven, COUNT(*) AS claims
+             FROM node JOIN claim USING (identity) LEFT JOIN reputation USING (identity)
+             WHERE expires_at IS NULL OR expires_at > ?
+             GROUP BY node.identity
+             HAVING COUNT(proved_at) > 0 AND reputation >= ?
+             ORDER BY registered_at, node.identity",
         )
         .bind(now)
-        .bind(reputation_min)
-        .fetch_all(&mut *connection)
-        .await?;
-        connection.done();
+        .bind(reputation_min);
+        let rows: Vec<Row> = self.fetch_all(query).await?;
         let mut topology = empty_topology()?;
-        for (role, registration, registration_time, reputation) in rows {
-            if role == Role::Mix.name() {
-                let registration = from_json(&registration)?;
-                topology.mix_nodes.push(RegisteredMix { registration, registration_time, reputation });
-            } else {
-                let registration = from_json(&registration)?;
-                topology.gateways.push(RegisteredGateway { registration, registration_time, reputation });
-            }
+        topology.registry_key = Some(self.key().public_base58());
+        topology.test_addresses = self.test_addresses.get().cloned().unwrap_or_default();
+        for row in rows {
+            row.list_in(&mut topology)?;
         }
         Ok(topology)
     }
@@ -170,38 +175,71 @@ impl Store {
     }
 }
 
-async fn write_node<R: Serialize>(
-    connection: &mut SqliteConnection,
-    node: &NewNode<'_, R>,
-    now: i64,
-) -> sqlx::Result<()> {
+impl Row {
+    fn list_in(self, topology: &mut Topology) -> sqlx::Result<()> {
+        let (registration_time, reputation) = (self.registered_at, self.reputation);
+        if self.role == Role::Mix.name() {
+            let mut registration: MixRegistration = from_json(&self.registration)?;
+            let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
+            self.keep_proven(&mut registration, announced);
+            topology.mix_nodes.push(RegisteredMix { registration, registration_time, reputation });
+        } else {
+            let mut registration: GatewayRegistration = from_json(&self.registration)?;
+            let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
+            self.keep_proven(&mut registration, announced);
+            topology.gateways.push(RegisteredGateway { registration, registration_time, reputation });
+        }
+        Ok(())
+    }
+
+    /// Leaves the addresses that are proven. Those that the identity signed go along with its signature.
+    fn keep_proven<E: Entry>(&self, entry: &mut E, (mix_host, mix_hosts): (String, Vec<String>)) {
+        let proven: Vec<&str> = self.proven.split(',').collect();
+        if i64::try_from(proven.len()) == Ok(self.claims) {
+            return;
+        }
+        let is_proven =
+            |host: &String| host.parse().is_ok_and(|host: SocketAddr| proven.contains(&canonical(host).as_str()));
+        let kept: Vec<String> =
+            std::iter::once(&mix_host).chain(&mix_hosts).filter(|host| is_proven(host)).cloned().collect();
+        let mut hosts: Vec<String> = Vec::new();
+        for host in kept {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        let first = hosts.first().cloned().unwrap_or_default();
+        entry.set_addresses(Announced { mix_host: first, mix_hosts: if hosts.len() > 1 { hosts } else { Vec::new() } });
+        let proof = entry.proof().cloned();
+        entry.set_proof(proof.map(|proof| proof.with_announced(Announced { mix_host, mix_hosts })));
+    }
+}
+
+fn canonical(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+}
+
+async fn write_node<R: Serialize>(connection: &mut SqliteConnection, node: &NewNode<'_, R>) -> sqlx::Result<()> {
+    let now = node.call.now;
     let expires_at = node.expires_in.map(|after| {
         let after = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
         now.saturating_add(after)
     });
     sqlx::query(
-        "INSERT INTO node (identity, role, registration, registered_from, registered_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?)
+        "INSERT INTO node (identity, role, registration, registered_from, registered_at, expires_at, renewed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)
          ON CONFLICT (identity) DO UPDATE SET role = excluded.role, registration = excluded.registration,
              registered_from = excluded.registered_from, registered_at = excluded.registered_at,
-             expires_at = excluded.expires_at",
+             expires_at = excluded.expires_at, renewed_at = excluded.renewed_at",
     )
     .bind(node.identity)
     .bind(node.role.name())
     .bind(to_json(node.registration)?)
-    .bind(node.from.map(|ip| ip.to_string()))
+    .bind(node.call.from.map(|ip| ip.to_string()))
     .bind(now)
     .bind(expires_at)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM host WHERE identity = ?").bind(node.identity).execute(&mut *connection).await?;
-    for host in &node.hosts {
-        sqlx::query("INSERT INTO host (address, identity) VALUES (?, ?)")
-            .bind(host.to_string())
-            .bind(node.identity)
-            .execute(&mut *connection)
-            .await?;
-    }
     sqlx::query("INSERT INTO reputation (identity) VALUES (?) ON CONFLICT DO NOTHING")
         .bind(node.identity)
         .execute(&mut *connection)
@@ -210,16 +248,7 @@ async fn write_node<R: Serialize>(
 }
 
 async fn delete_expired(connection: &mut SqliteConnection, now: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM node WHERE expires_at <= ?").bind(now).execute(&mut *connection).await.map(|_| ())
-}
-
-/// The node itself, and who registered it. A proxy on this machine makes strangers look like this machine, so that
-/// loopback proves only loopback addresses.
-fn may_unregister(caller: IpAddr, registered_from: Option<&str>, hosts: &[String]) -> bool {
-    let ips = || hosts.iter().filter_map(|host| host.parse().ok()).map(|host: SocketAddr| host.ip());
-    let is_registrar = registered_from.is_some_and(|text| text.parse() == Ok(caller));
-    let proves_it = !caller.is_loopback() || ips().all(|ip| ip.is_loopback());
-    ips().any(|ip| ip == caller) || (is_registrar && proves_it)
+    sqlx::query("DELETE FROM node WHERE expires_at <= ?").bind(now).execute(connection).await.map(|_| ())
 }
 
 fn empty_topology() -> sqlx::Result<Topology> {

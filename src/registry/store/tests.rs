@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::api::{GatewayRegistration, IpVersion, MixRegistration, MixStatus, Topology};
+use crate::api::{Announced, GatewayRegistration, IpVersion, MixRegistration, MixStatus, Topology};
+use crate::keys::IdentityKeyPair;
+use crate::registry::proof::{Admission, Call, Refusal};
+use crate::signing;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -43,12 +46,32 @@ impl Home {
         let node = NewNode {
             role: Role::Gateway,
             identity,
+            sphinx_key: "s",
             registration: &registration,
             hosts: vec![host.parse().unwrap()],
-            from: None,
+            call: admitted(now),
             expires_in: Some(Duration::from_secs(expires_in_s)),
         };
-        self.store.register(&node, now).await.unwrap()
+        self.store.register(&node).await.unwrap()
+    }
+
+    /// Registers with a call from this address, to a registry that is open to everybody.
+    async fn call(&self, identity: &str, hosts: &[&str], from: &str, now: i64) -> Registered {
+        let call = Call { admission: Admission::Open, from: Some(ip(from)), ..admitted(now) };
+        register_by(&self.store, &mix(identity, hosts), hosts, call).await
+    }
+
+    /// Registers with a signed call from this address.
+    async fn sign(&self, keys: &IdentityKeyPair, hosts: &[&str], from: &str, counter: u64, now: i64) -> Registered {
+        let unsigned = mix(&keys.public_base58(), hosts);
+        let signed = signing::sign(&unsigned, keys, self.store.key().public(), counter, None).unwrap();
+        let call = Call { signed: Some(counter), admission: Admission::Open, from: Some(ip(from)), now };
+        register_by(&self.store, &signed, hosts, call).await
+    }
+
+    async fn unregister(&self, identity: &str, from: Option<&str>, now: i64) -> Unregistered {
+        let call = Call { from: from.map(ip), ..admitted(now) };
+        self.store.unregister(identity, &call, false).await.unwrap()
     }
 
     async fn identities(&self, now: i64) -> Vec<String> {
@@ -65,12 +88,30 @@ impl Home {
     }
 }
 
-fn mix_registration(identity: &str, host: &str) -> MixRegistration {
+/// A call that the registry admits, from the address of the tests' registrar.
+fn admitted(now: i64) -> Call {
+    Call { signed: None, admission: Admission::Admitted, from: Some(ip("198.51.100.7")), now }
+}
+
+fn done() -> Registered {
+    Registered::Done { pending: Vec::new() }
+}
+
+/// The addresses that a registration leaves pending.
+fn pending(registered: Registered) -> Vec<String> {
+    match registered {
+        Registered::Done { pending } => pending.into_iter().map(|pending| pending.address).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mix(identity: &str, hosts: &[&str]) -> MixRegistration {
+    let all = hosts.iter().map(ToString::to_string).collect();
     MixRegistration {
-        mix_host: host.into(),
-        mix_hosts: Vec::new(),
+        mix_host: hosts[0].into(),
+        mix_hosts: if hosts.len() > 1 { all } else { Vec::new() },
         identity_key: identity.into(),
-        sphinx_key: "s".into(),
+        sphinx_key: bs58::encode([8; 32]).into_string(),
         version: "0.9.2".into(),
         location: "here".into(),
         incentives_address: String::new(),
@@ -80,16 +121,20 @@ fn mix_registration(identity: &str, host: &str) -> MixRegistration {
 }
 
 async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Registered {
-    let registration = mix_registration(identity, hosts[0]);
+    register_by(store, &mix(identity, hosts), hosts, admitted(now)).await
+}
+
+async fn register_by(store: &Store, registration: &MixRegistration, hosts: &[&str], call: Call) -> Registered {
     let node = NewNode {
         role: Role::Mix,
-        identity,
-        registration: &registration,
+        identity: &registration.identity_key,
+        sphinx_key: &registration.sphinx_key,
+        registration,
         hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-        from: Some(ip("198.51.100.7")),
+        call,
         expires_in: None,
     };
-    store.register(&node, now).await.unwrap()
+    store.register(&node).await.unwrap()
 }
 
 fn identities(topology: &Topology) -> Vec<String> {
@@ -104,7 +149,7 @@ fn ip(text: &str) -> IpAddr {
 #[tokio::test]
 async fn a_registered_mix_is_listed_as_it_registered() {
     let home = Home::new().await;
-    assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Registered::Done);
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, done());
     let topology = home.store.topology(0, NOW).await.unwrap();
     let mix = topology.mix("a").unwrap();
     assert_eq!((mix.registration_time, mix.reputation, mix.registration.layer), (NOW, 0, 3));
@@ -112,20 +157,138 @@ async fn a_registered_mix_is_listed_as_it_registered() {
 }
 
 #[tokio::test]
-async fn hosts_are_compared_exactly() {
+async fn hosts_are_compared_exactly_and_a_claim_of_a_held_one_is_pending() {
     let home = Home::new().await;
-    home.register("a", &["1.1.1.1:1789", "[2001:db8::1]:1789"], NOW).await;
-    for free in ["11.1.1.10:1789", "1.1.1.1:1790", "[2001:db8::11]:1789"] {
-        assert_eq!(home.register(free, &[free], NOW).await, Registered::Done, "{free}");
+    assert_eq!(home.call("a", &["1.1.1.1:1789"], "1.1.1.1", NOW).await, done());
+    for (free, from) in [("11.1.1.10:1789", "11.1.1.10"), ("1.1.1.1:1790", "1.1.1.1")] {
+        assert_eq!(home.call(free, &[free], from, NOW).await, done(), "{free}");
     }
-    for taken in ["1.1.1.1:1789", "[2001:db8::1]:1789"] {
-        let host = taken.parse().unwrap();
-        let expected = Registered::HostTaken { host, holder: "a".into() };
-        assert_eq!(home.register("b", &["192.0.2.9:1789", taken], NOW).await, expected);
+    assert_eq!(pending(home.call("b", &["1.1.1.1:1789"], "1.1.1.1", NOW).await), ["1.1.1.1:1789"]);
+    assert!(!home.identities(NOW).await.contains(&"b".to_owned()), "a pending claim is listed nowhere");
+    assert!(home.identities(NOW).await.contains(&"a".to_owned()), "and takes nothing from the holder");
+    let listed = home.store.pending().await.unwrap();
+    assert_eq!((&listed[0].identity_key[..], &listed[0].pending.address[..]), ("b", "1.1.1.1:1789"));
+}
+
+#[tokio::test]
+async fn an_unproven_claim_keeps_nobody_away() {
+    let home = Home::new().await;
+    assert_eq!(pending(home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW).await), ["192.0.2.1:1789"]);
+    assert_eq!(home.call("a", &["192.0.2.1:1789"], "192.0.2.1", NOW).await, done());
+    assert_eq!(home.identities(NOW).await, ["a"]);
+    home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW + HOUR).await;
+    assert_eq!(home.identities(NOW).await, ["a"], "nor does time make it one");
+}
+
+#[tokio::test]
+async fn a_holder_that_called_within_two_minutes_stays_and_a_silent_one_gives_way() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    home.call("a", &host, "192.0.2.1", NOW).await;
+    assert_eq!(pending(home.call("b", &host, "192.0.2.1", NOW + MINUTE).await).len(), 1);
+    home.store.renew("a", Some(ip("192.0.2.1")), NOW + MINUTE).await.unwrap();
+    home.store.renew("a", Some(ip("203.0.113.9")), NOW + 10 * MINUTE).await.unwrap();
+    assert_eq!(pending(home.call("b", &host, "192.0.2.1", NOW + 3 * MINUTE - SECOND).await).len(), 1);
+    assert_eq!(home.call("b", &host, "192.0.2.1", NOW + 3 * MINUTE).await, done());
+    assert_eq!(home.identities(NOW).await, ["b"]);
+    assert_eq!(home.store.pending().await.unwrap()[0].identity_key, "a");
+}
+
+#[tokio::test]
+async fn a_test_packet_decides_and_only_under_the_claimed_key() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    home.call("a", &host, "192.0.2.1", NOW).await;
+    home.call("b", &host, "203.0.113.9", NOW).await;
+    assert!(home.store.due_claims(9, NOW).await.unwrap().is_empty(), "not at once");
+    let due = home.store.due_claims(9, NOW + SECOND).await.unwrap();
+    assert_eq!((due.len(), &due[0].identity[..]), (1, "b"));
+    assert!(home.store.due_claims(9, NOW + SECOND).await.unwrap().is_empty(), "one packet, not one in each tick");
+    let of_another_key = DueClaim { sphinx_key: [9; 32], ..due[0].clone() };
+    assert!(!home.store.prove_by_packet(&of_another_key, NOW + SECOND).await.unwrap());
+    assert_eq!(home.identities(NOW).await, ["a"]);
+    assert!(home.store.prove_by_packet(&due[0], NOW + SECOND).await.unwrap());
+    assert_eq!(home.identities(NOW).await, ["b"]);
+    assert_eq!(pending(home.call("a", &host, "192.0.2.1", NOW + 5 * MINUTE).await).len(), 1, "it answers there");
+}
+
+#[tokio::test]
+async fn test_packets_to_one_claim_become_rare() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    let mut sent = 0;
+    for second in 0..3600 {
+        let now = NOW + second * SECOND;
+        if second % 30 == 0 {
+            home.call("a", &host, "203.0.113.9", now).await;
+        }
+        sent += home.store.due_claims(9, now).await.unwrap().len();
     }
-    assert!(!home.identities(NOW).await.contains(&"b".to_owned()), "a refused registration leaves nothing");
-    assert_eq!(home.register("c", &["192.0.2.9:1789"], NOW).await, Registered::Done, "not even its free host");
-    assert!(matches!(home.register_gateway("g", "1.1.1.1:1789", 60, NOW).await, Registered::HostTaken { .. }));
+    assert!((8..25).contains(&sent), "{sent} in an hour, although it registers again and again");
+}
+
+#[tokio::test]
+async fn an_entry_is_listed_with_its_proven_addresses_and_the_signature_over_all() {
+    let home = Home::new().await;
+    let keys = IdentityKeyPair::generate().unwrap();
+    let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
+    assert_eq!(pending(home.sign(&keys, &hosts, "2001:db8::1", 1, NOW).await), ["192.0.2.1:1789"]);
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    let listed = &topology.mix_nodes[0].registration;
+    assert_eq!((&listed.mix_host[..], listed.mix_hosts.len()), ("[2001:db8::1]:1789", 0));
+    let all = Announced { mix_host: hosts[0].into(), mix_hosts: hosts.map(String::from).to_vec() };
+    assert_eq!(listed.proof.as_ref().unwrap().announced, Some(all));
+    assert_eq!(signing::signed_counter(listed, home.store.key().public()), Some(1));
+
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 2, NOW + MINUTE).await, done());
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    assert_eq!(topology.mix_nodes[0].registration.mix_hosts, hosts);
+    assert_eq!(topology.mix_nodes[0].registration.proof.as_ref().unwrap().announced, None);
+}
+
+#[tokio::test]
+async fn a_signer_is_remembered_over_unregistering_and_restarts_of_the_registry() {
+    let home = Home::new().await;
+    let keys = IdentityKeyPair::generate().unwrap();
+    let (identity, hosts) = (keys.public_base58(), ["192.0.2.1:1789"]);
+    assert_eq!(home.store.counter(&identity).await.unwrap(), 0);
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 3, NOW).await, done());
+    let stale = Registered::Refused(Refusal::NewerStart { used: 3, last: 3 });
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 3, NOW).await, stale);
+    let unsigned = Registered::Refused(Refusal::NotSigned);
+    assert_eq!(home.call(&identity, &hosts, "192.0.2.1", NOW).await, unsigned);
+    assert_eq!(home.register_gateway(&identity, hosts[0], 1, NOW).await, unsigned, "nor as a gateway");
+    assert_eq!(home.unregister(&identity, Some("192.0.2.1"), NOW).await, Unregistered::Refused(Refusal::NotSigned));
+
+    let by_hand = Call { signed: Some(4), ..admitted(NOW) };
+    assert_eq!(home.store.unregister(&identity, &by_hand, false).await.unwrap(), Unregistered::Done);
+    let gone = Registered::Refused(Refusal::WasUnregistered { used: 4, last: 4 });
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 4, NOW).await, gone);
+    let key = *home.store.key().public();
+    home.store.close().await;
+    let reopened = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap();
+    assert_eq!((*reopened.key().public(), reopened.counter(&identity).await.unwrap()), (key, 4));
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_listed_counts_as_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sqlite");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let mut earlier = sqlx::migrate!("src/registry/migrations");
+    earlier.migrations = earlier.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>().into();
+    earlier.run(&pool).await.unwrap();
+    let json = serde_json::to_string(&mix("a", &["192.0.2.1:1789"])).unwrap();
+    sqlx::query("INSERT INTO node VALUES ('a', 'mix', ?, '192.0.2.1', 1, NULL)")
+        .bind(json)
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO host VALUES ('192.0.2.1:1789', 'a')").execute(&pool).await.unwrap();
+    pool.close().await;
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(identities(&store.topology(0, NOW).await.unwrap()), ["a"]);
 }
 
 #[tokio::test]
@@ -133,8 +296,8 @@ async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_repu
     let home = Home::new().await;
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     home.store.set_reputation("a", 50).await.unwrap();
-    assert_eq!(home.register("a", &["192.0.2.2:1789"], NOW + 1).await, Registered::Done);
-    assert_eq!(home.register("b", &["192.0.2.1:1789"], NOW + 2).await, Registered::Done);
+    assert_eq!(home.register("a", &["192.0.2.2:1789"], NOW + 1).await, done());
+    assert_eq!(home.register("b", &["192.0.2.1:1789"], NOW + 2).await, done());
     assert_eq!(home.identities(NOW).await, ["a", "b"]);
     assert_eq!(home.reputation("a").await, 50);
 
@@ -144,27 +307,28 @@ async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_repu
 }
 
 #[tokio::test]
-async fn only_the_node_and_its_registrar_may_unregister_it_without_the_token() {
+async fn only_the_node_and_its_registrar_may_unregister_it_unsigned() {
     let home = Home::new().await;
     let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
+    let not_the_node = Unregistered::Refused(Refusal::NotTheNode);
     for (caller, expected) in [
-        (None, Unregistered::NotAllowed),
-        (Some("192.0.2.2"), Unregistered::NotAllowed),
-        (Some("92.0.2.1"), Unregistered::NotAllowed),
+        (None, not_the_node),
+        (Some("192.0.2.2"), not_the_node),
+        (Some("92.0.2.1"), not_the_node),
+        (Some("127.0.0.1"), not_the_node),
+        (Some("::1"), not_the_node),
         (Some("192.0.2.1"), Unregistered::Done),
         (Some("2001:db8::1"), Unregistered::Done),
         (Some("198.51.100.7"), Unregistered::Done),
-        (Some("127.0.0.1"), Unregistered::NotAllowed),
-        (Some("::1"), Unregistered::NotAllowed),
     ] {
         home.register("a", &hosts, NOW).await;
-        let unregistered = home.store.unregister("a", caller.map(ip), false, NOW).await.unwrap();
-        assert_eq!(unregistered, expected, "{caller:?}");
+        assert_eq!(home.unregister("a", caller, NOW).await, expected, "{caller:?}");
         assert_eq!(home.identities(NOW).await.is_empty(), expected == Unregistered::Done);
     }
-    for expected in [Unregistered::Done, Unregistered::Unknown] {
-        assert_eq!(home.store.unregister("a", Some(ip("::1")), true, NOW).await.unwrap(), expected);
-    }
+    assert_eq!(home.unregister("a", Some("192.0.2.1"), NOW).await, Unregistered::Unknown);
+    home.register("a", &hosts, NOW).await;
+    let call = Call { from: None, ..admitted(NOW) };
+    assert_eq!(home.store.unregister("a", &call, true).await.unwrap(), Unregistered::Done, "by right");
 }
 
 #[tokio::test]
@@ -172,7 +336,7 @@ async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
     let home = Home::new().await;
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     home.measure("a", IpVersion::V4, true, NOW).await;
-    home.store.unregister("a", None, true, NOW).await.unwrap();
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
     home.measure("a", IpVersion::V4, false, NOW).await;
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     assert_eq!(home.reputation("a").await, 3);
@@ -215,8 +379,8 @@ async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
     assert_eq!(home.store.node_count().await.unwrap(), 0);
 
     home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
-    assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, Registered::Done, "its host is free at once");
-    assert_eq!(home.store.unregister("g", None, true, expired).await.unwrap(), Unregistered::Unknown);
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, done(), "its host is free at once");
+    assert_eq!(home.unregister("g", Some("198.51.100.7"), expired).await, Unregistered::Unknown);
 }
 
 #[tokio::test]
@@ -270,7 +434,7 @@ async fn the_latest_metric_of_each_registered_node_is_kept() {
     assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
     home.register("a", &["192.0.2.1:1789"], NOW).await;
     assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive loses none");
-    home.store.unregister("a", None, true, NOW).await.unwrap();
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
     assert!(home.store.metrics().await.unwrap().is_empty());
 }
 
@@ -301,11 +465,15 @@ async fn concurrent_registrations_of_one_host_have_one_winner() {
     let home = Home::new().await;
     let attempts = (0..16).map(|index| {
         let store = home.store.clone();
-        tokio::spawn(async move { register(&store, &format!("node{index}"), &["192.0.2.1:1789"], NOW).await })
+        tokio::spawn(async move {
+            let call = Call { admission: Admission::Open, from: Some(ip("192.0.2.1")), ..admitted(NOW) };
+            let hosts = ["192.0.2.1:1789"];
+            register_by(&store, &mix(&format!("node{index}"), &hosts), &hosts, call).await
+        })
     });
     let mut winners = 0;
     for attempt in attempts.collect::<Vec<_>>() {
-        winners += usize::from(attempt.await.unwrap() == Registered::Done);
+        winners += usize::from(attempt.await.unwrap() == done());
     }
     assert_eq!(winners, 1);
 }
@@ -388,13 +556,13 @@ async fn a_failed_commit_costs_its_connection_and_no_more() {
     for _ in 0..20 {
         let mut transaction = home.store.begin_write().await.unwrap();
         for statement in
-            ["PRAGMA defer_foreign_keys = ON", "INSERT INTO host (address, identity) VALUES ('192.0.2.1:1', 'nobody')"]
+            ["PRAGMA defer_foreign_keys = ON", "INSERT INTO claim (address, identity) VALUES ('192.0.2.1:1', 'nobody')"]
         {
             sqlx::query(statement).execute(&mut *transaction).await.unwrap();
         }
         transaction.commit().await.unwrap_err();
         assert!(home.store.check_writes(NOW).await.is_ok());
-        assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Registered::Done);
+        assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, done());
     }
 }
 
@@ -407,20 +575,13 @@ async fn capped(per_subscriber: u64, per_network: u64, total: u64) -> Home {
 impl Home {
     /// Registers from an address of the internet; whether there was a place.
     async fn register_from(&self, from: &str, identity: &str, port: u16, now: i64) -> bool {
-        let host = format!("{from}:{port}");
-        let registration = mix_registration(identity, &host);
-        let node = NewNode {
-            role: Role::Mix,
-            identity,
-            registration: &registration,
-            hosts: vec![host.parse().unwrap()],
-            from: Some(ip(from)),
-            expires_in: None,
-        };
-        match self.store.register(&node, now).await.unwrap() {
-            Registered::Done => true,
+        match self.call(identity, &[&format!("{from}:{port}")], from, now).await {
+            Registered::Done { pending } => {
+                assert!(pending.is_empty(), "each has a port of its own");
+                true
+            }
             Registered::Full(_) => false,
-            Registered::HostTaken { .. } => panic!("each has a port of its own"),
+            Registered::Refused(refusal) => panic!("{refusal}"),
         }
     }
 }
@@ -437,7 +598,7 @@ async fn one_address_and_one_network_have_only_so_many_places() {
     home.store.set_reputation("a", 100).await.unwrap();
     assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set has places of its own");
     assert!(home.register_from("36.68.2.1", "e", 5, NOW).await);
-    home.store.unregister("e", None, true, NOW).await.unwrap();
+    home.unregister("e", Some("36.68.2.1"), NOW).await;
     for port in 10..20 {
         assert!(home.register_from("10.0.0.1", &format!("private{port}"), port, NOW).await);
     }

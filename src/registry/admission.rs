@@ -1,0 +1,160 @@
+//! Admission to a private network: a list of identities, or a join token.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::proof::Admission;
+use crate::signing;
+
+/// A token that is shorter than this can be guessed.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// Who may register. Without a list and a token, everybody.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    identities: Option<HashSet<String>>,
+    token: Option<JoinToken>,
+}
+
+/// A secret that admits who knows it.
+struct JoinToken(Zeroizing<Vec<u8>>);
+
+/// Without the token.
+impl std::fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JoinToken")
+    }
+}
+
+/// Why admission cannot be set up.
+#[derive(Debug, Error)]
+pub enum AdmissionError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; check the path and its permissions")]
+    Unreadable {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of the list is no identity.
+    #[error(
+        "line {line} of {path} is not an identity key, base58 of 32 bytes: {text:?}; one key a line, `#` begins a comment"
+    )]
+    NotAnIdentity {
+        /// The list.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The beginning of the line.
+        text: String,
+    },
+    /// The token is too short.
+    #[error(
+        "the join token in {path} has {len} bytes; use {TOKEN_BYTES_MIN} or more, for example from `openssl rand -hex 32`"
+    )]
+    ShortToken {
+        /// The file.
+        path: PathBuf,
+        /// Without white space around it.
+        len: usize,
+    },
+}
+
+impl Gate {
+    /// Reads the list and the token, as far as they are given.
+    pub(super) fn open(list: Option<&Path>, token: Option<&Path>) -> Result<Self, AdmissionError> {
+        Ok(Self {
+            identities: list.map(read_list).transpose()?,
+            token: token.map(read_token).transpose()?.map(JoinToken),
+        })
+    }
+
+    /// Whether the list lets this identity in.
+    pub(super) fn by_identity(&self, identity: &str) -> Admission {
+        match &self.identities {
+            Some(identities) if identities.contains(identity) => Admission::Admitted,
+            None if self.token.is_none() => Admission::Open,
+            _ => Admission::Refused,
+        }
+    }
+
+    /// Whether the caller has shown that it knows the token.
+    pub(super) fn is_token(&self, knows: impl FnOnce(&[u8]) -> bool) -> bool {
+        self.token.as_ref().is_some_and(|token| knows(&token.0))
+    }
+}
+
+/// The token of a file, without white space around it.
+pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<Vec<u8>>, AdmissionError> {
+    let text = fs::read(path).map(Zeroizing::new);
+    let text = text.map_err(|source| AdmissionError::Unreadable { path: path.to_owned(), source })?;
+    let token = Zeroizing::new(text.trim_ascii().to_vec());
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(AdmissionError::ShortToken { path: path.to_owned(), len: token.len() });
+    }
+    Ok(token)
+}
+
+fn read_list(path: &Path) -> Result<HashSet<String>, AdmissionError> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| AdmissionError::Unreadable { path: path.to_owned(), source })?;
+    let mut identities = HashSet::new();
+    for (index, line) in text.lines().enumerate() {
+        let identity = line.split('#').next().unwrap_or_default().trim();
+        if identity.is_empty() {
+            continue;
+        }
+        if signing::decode::<32>(identity).is_none() {
+            let text = identity.chars().take(60).collect();
+            return Err(AdmissionError::NotAnIdentity { path: path.to_owned(), line: index + 1, text });
+        }
+        identities.insert(identity.to_owned());
+    }
+    Ok(identities)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_list_or_a_token_closes_the_registry_to_everybody_else() {
+        let (one, other) = (bs58::encode([1; 32]).into_string(), bs58::encode([2; 32]).into_string());
+        let list = file(&format!("# nodes\n\n  {one}  # the first\n"));
+        let token = file("0123456789abcdef\n");
+        let open = Gate::default();
+        assert_eq!(open.by_identity(&one), Admission::Open);
+        assert!(!open.is_token(|_| true), "there is none to know");
+        for gate in [Gate::open(Some(list.path()), None), Gate::open(Some(list.path()), Some(token.path()))] {
+            let gate = gate.unwrap();
+            assert_eq!(gate.by_identity(&one), Admission::Admitted);
+            assert_eq!(gate.by_identity(&other), Admission::Refused);
+        }
+        let by_token = Gate::open(None, Some(token.path())).unwrap();
+        assert_eq!(by_token.by_identity(&one), Admission::Refused);
+        assert!(by_token.is_token(|token| token == b"0123456789abcdef"));
+        assert!(!format!("{by_token:?}").contains("0123"));
+    }
+
+    #[test]
+    fn files_that_cannot_work_are_refused_with_the_place() {
+        let bad = file("# fine\nnot a key\n");
+        let error = Gate::open(Some(bad.path()), None).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("not a key"), "{error}");
+        let error = Gate::open(None, Some(file(" short \n").path())).unwrap_err().to_string();
+        assert!(error.contains("5 bytes"), "{error}");
+        let error = Gate::open(Some(Path::new("/nowhere/list")), None).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/list"), "{error}");
+    }
+}

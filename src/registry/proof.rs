@@ -1,0 +1,220 @@
+//! Decides whether a call may change an entry, and which addresses of the entry are proven.
+//!
+//! Pure: what the store knows, the call, and the time go in; a decision comes out. Times are nanoseconds since the
+//! epoch. `docs/registry.md` has the same rules for operators.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+const MINUTE: i64 = 60 * 1_000_000_000;
+
+/// A holder that called this recently from an address keeps it, unless a test packet decides otherwise.
+const CALLED_RECENTLY: i64 = 2 * MINUTE;
+
+/// An unsigned entry that was not renewed for this long may be registered from another address.
+const RENEWED_RECENTLY: i64 = 10 * MINUTE;
+
+/// What the store knows of an identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its last signed call; `None` when it has never signed.
+    pub(super) signed: Option<LastSigned>,
+    /// Its entry, listed or pending.
+    pub(super) entry: Option<KnownEntry>,
+}
+
+/// The last signed call of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LastSigned {
+    pub(super) counter: u64,
+    /// Whether that call unregistered the node.
+    pub(super) unregistered: bool,
+}
+
+/// The entry of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KnownEntry {
+    /// The IP address that the registration came from; `None` when a proxy hid it.
+    pub(super) registered_from: Option<IpAddr>,
+    pub(super) renewed_at: i64,
+}
+
+/// A registration or unregistration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Counter of a valid signature; `None` when the call is not signed.
+    pub(super) signed: Option<u64>,
+    pub(super) admission: Admission,
+    /// The IP address that it came from; `None` when a proxy hid it.
+    pub(super) from: Option<IpAddr>,
+    pub(super) now: i64,
+}
+
+/// Whether the registry lets this caller in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// The registry is open to everybody.
+    Open,
+    /// By the list of identities, or by the join token.
+    Admitted,
+    /// The registry is closed, and nothing admits this caller.
+    Refused,
+}
+
+/// Why a call changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Refusal {
+    #[error(
+        "this registry is closed: neither the list of admitted identities nor a join token admits this identity; set \
+         directory.join_token_file, or ask the registry's operator to add it to the list"
+    )]
+    NotAdmitted,
+    #[error(
+        "this identity has signed its calls and this call is not signed; call with a program that signs, or have the \
+         identity released"
+    )]
+    NotSigned,
+    #[error(
+        "counter {used} is not above {last}, the last of this identity: a newer start of this node has registered; \
+         restart this one to take the place"
+    )]
+    NewerStart { used: u64, last: u64 },
+    #[error(
+        "counter {used} is not above {last}, the last of this identity: the node was unregistered; restart it to \
+         register again"
+    )]
+    WasUnregistered { used: u64, last: u64 },
+    #[error(
+        "this identity is registered from another address; unregister it there, or try again 10 minutes after its last \
+         report, from the address that it announces"
+    )]
+    RegisteredElsewhere,
+    #[error("only a signed call, or one from an address that the node announced or registered from, may do this")]
+    NotTheNode,
+}
+
+/// Whether a registration may replace the entry of its identity.
+pub(super) fn registration(known: &Known, call: &Call, claimed: &[SocketAddr]) -> Result<(), Refusal> {
+    if call.admission == Admission::Refused {
+        return Err(Refusal::NotAdmitted);
+    }
+    if let Some(used) = call.signed {
+        return newest(known, used);
+    }
+    if known.signed.is_some() {
+        return Err(Refusal::NotSigned);
+    }
+    let Some(entry) = &known.entry else { return Ok(()) };
+    let from = call.from.filter(|from| !from.is_loopback() || claimed.iter().all(|claimed| claimed.ip().is_loopback()));
+    let is_registrar = from.is_some() && from == entry.registered_from;
+    let is_stale = call.now.saturating_sub(entry.renewed_at) >= RENEWED_RECENTLY;
+    let may_move = is_stale && claimed.iter().any(|claimed| comes_from(call, claimed.ip()));
+    if is_registrar || may_move { Ok(()) } else { Err(Refusal::RegisteredElsewhere) }
+}
+
+/// Whether a call may remove the entry of this identity, which is proven at these addresses.
+pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) -> Result<(), Refusal> {
+    if let Some(used) = call.signed {
+        return newest(known, used);
+    }
+    if known.signed.is_some() {
+        return Err(Refusal::NotSigned);
+    }
+    let registered_from = known.entry.as_ref().and_then(|entry| entry.registered_from);
+    // A proxy on the registry's machine looks like this machine: what came from there counts for loopback nodes alone.
+    let is_registrar = call.from.is_some_and(|from| !from.is_loopback() && registered_from == Some(from));
+    let is_node = proven.iter().any(|proven| comes_from(call, proven.ip()));
+    if is_registrar || is_node { Ok(()) } else { Err(Refusal::NotTheNode) }
+}
+
+fn newest(known: &Known, used: u64) -> Result<(), Refusal> {
+    match known.signed {
+        Some(LastSigned { counter: last, unregistered }) if used <= last => {
+            Err(if unregistered { Refusal::WasUnregistered { used, last } } else { Refusal::NewerStart { used, last } })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What proves an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProvedBy {
+    /// A call from its IP.
+    Call,
+    /// A test packet under the claimed Sphinx key.
+    Packet,
+    /// The registry admitted the identity.
+    Admission,
+    /// A release that asked for no proof.
+    Earlier,
+}
+
+/// Another identity that an address is proven for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) proved_by: ProvedBy,
+    /// Its last call from the address's IP.
+    pub(super) called_at: Option<i64>,
+    /// The last sign of it.
+    pub(super) renewed_at: i64,
+}
+
+/// What a registration makes of one of its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was proven for this identity before.
+    Kept,
+    /// It is proven now, and nobody else's any more.
+    Proved(ProvedBy),
+    /// Only a test packet can prove it now.
+    Pending(Reason),
+}
+
+/// Why an address is not proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Reason {
+    #[error("a call from this address, or a test packet that returns through it, proves it")]
+    NoProof,
+    #[error(
+        "another node has proved this address and is still there; a test packet under this node's Sphinx key decides, \
+         or a call from this address once the other node has been silent for 2 minutes"
+    )]
+    Held,
+}
+
+/// What a registration makes of one address: `own` is what proves it for this identity already, `holder` another
+/// identity that it is proven for.
+pub(super) fn address(address: SocketAddr, call: &Call, own: Option<ProvedBy>, holder: Option<&Holder>) -> Verdict {
+    if own.is_some() {
+        return Verdict::Kept;
+    }
+    let proof = if comes_from(call, address.ip()) {
+        ProvedBy::Call
+    } else if call.admission == Admission::Admitted {
+        ProvedBy::Admission
+    } else {
+        return Verdict::Pending(Reason::NoProof);
+    };
+    match holder {
+        Some(holder) if is_protected(holder, call.now) => Verdict::Pending(Reason::Held),
+        _ => Verdict::Proved(proof),
+    }
+}
+
+/// Whether a call comes from this IP. Loopback is one machine, whichever of its addresses it is.
+pub(super) fn comes_from(call: &Call, ip: IpAddr) -> bool {
+    call.from.is_some_and(|from| from == ip || from.is_loopback() && ip.is_loopback())
+}
+
+/// Whether only a test packet takes the address from its holder.
+fn is_protected(holder: &Holder, now: i64) -> bool {
+    let called_recently = holder.called_at.is_some_and(|at| now.saturating_sub(at) < CALLED_RECENTLY);
+    // A node behind a load balancer never calls from its address: its packet counts for as long as it is there.
+    let answers = holder.proved_by == ProvedBy::Packet && now.saturating_sub(holder.renewed_at) < RENEWED_RECENTLY;
+    called_recently || answers
+}
+
+#[cfg(test)]
+#[path = "proof/tests.rs"]
+mod tests;
