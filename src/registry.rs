@@ -12,6 +12,7 @@ mod address_check;
 mod admission;
 mod caps;
 mod check;
+mod costly;
 mod http;
 mod listing;
 mod proof;

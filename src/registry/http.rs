@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::access::Access;
 use super::admission::Gate;
 use super::check::Rules;
+use super::costly::Costly;
 use super::listing::Listings;
 use super::store::Store;
 use crate::api::Accepted;
@@ -45,12 +46,20 @@ pub(super) struct App {
     listings: Arc<Listings>,
     rules: Rules,
     gate: Arc<Gate>,
+    costly: Arc<CostlyAnswers>,
+}
+
+/// Those that anybody may ask for.
+#[derive(Debug, Default)]
+pub(super) struct CostlyAnswers {
+    metrics: Costly,
+    full_report: Costly,
 }
 
 impl App {
     pub(super) fn new(store: Store, rules: Rules, gate: Gate) -> Self {
         let listings = Arc::new(Listings::new(store.clone(), rules.layers));
-        Self { listings, store, rules, gate: Arc::new(gate) }
+        Self { listings, store, rules, gate: Arc::new(gate), costly: Arc::default() }
     }
 }
 
@@ -69,6 +78,12 @@ impl FromRef<App> for Store {
 impl FromRef<App> for Arc<Listings> {
     fn from_ref(app: &App) -> Self {
         Arc::clone(&app.listings)
+    }
+}
+
+impl FromRef<App> for Arc<CostlyAnswers> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.costly)
     }
 }
 

@@ -134,6 +134,15 @@ impl Store {
         Ok(rows)
     }
 
+    /// All rows of a query that reads many.
+    async fn fetch_report<O>(&self, query: QueryAs<'_, Sqlite, O, SqliteArguments>) -> sqlx::Result<Vec<O>>
+    where
+        O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let _turn = self.connections.report().await?;
+        self.fetch_all(query).await
+    }
+
     /// A connection for reading.
     async fn read(&self) -> sqlx::Result<Read> {
         self.connections.read().await

@@ -1,14 +1,18 @@
 //! Measurements of network monitors, uptime reports, reputation, and the nodes' own packet counts.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use serde::Deserialize;
 
 use super::extract::{Body, Caller, Identity, Monitor, Privileged};
 use super::report::{self, Report};
-use super::{ApiError, OK};
+use super::{ApiError, CostlyAnswers, OK};
 use crate::api::{
     Accepted, BatchMixStatus, BatchMixStatusReport, MixStatus, MixStatusReport, NextReport, PersistedMixMetric,
     PersistedMixStatus,
@@ -63,8 +67,16 @@ pub(super) async fn uptime_report(
     report.map(Json).ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "this node was not measured yet"))
 }
 
-pub(super) async fn full_report(State(store): State<Store>) -> Result<Json<BatchMixStatusReport>, ApiError> {
-    Ok(Json(BatchMixStatusReport { report: store.full_report(now_ns()).await? }))
+pub(super) async fn full_report(
+    State(store): State<Store>,
+    State(costly): State<Arc<CostlyAnswers>>,
+) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
+    let make = async {
+        let report = BatchMixStatusReport { report: store.full_report(now_ns()).await? };
+        serde_json::to_vec(&report).map_err(|error| ApiError::from(sqlx::Error::Encode(error.into())))
+    };
+    let json = costly.full_report.get(store.generation(), make).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
 pub(super) async fn set_reputation(

@@ -12,24 +12,39 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Reports at one time, of all connections of the pool.
+const REPORTS_MAX: usize = 2;
+
 /// Connections of one database, and the count of changes to it.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     pool: SqlitePool,
     /// `SQLite` has one writer at a time. The others wait here, in order, and take no connection away from readers.
     writers: Arc<Semaphore>,
+    /// Reports read many rows. Those that wait for their turn leave the other connections to quick queries.
+    reports: Arc<Semaphore>,
     /// Grows with each commit that may change what is listed.
     generation: Arc<AtomicU64>,
 }
 
 impl Connections {
     pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool, writers: Arc::new(Semaphore::new(1)), generation: Arc::default() }
+        Self {
+            pool,
+            writers: Arc::new(Semaphore::new(1)),
+            reports: Arc::new(Semaphore::new(REPORTS_MAX)),
+            generation: Arc::default(),
+        }
     }
 
     /// A connection for reading; call [`Read::done`] when the queries have succeeded.
     pub(super) async fn read(&self) -> sqlx::Result<Read> {
         Ok(Read(Lease::of(&self.pool).await?))
+    }
+
+    /// The right to make a report.
+    pub(super) async fn report(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.reports).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
     }
 
     /// A transaction that has the write lock from its beginning: what it reads stays true until it commits.

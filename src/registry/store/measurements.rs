@@ -107,7 +107,7 @@ impl Store {
         )
         .bind(identity)
         .bind(HISTORY_MAX);
-        self.fetch_all(query).await
+        self.fetch_report(query).await
     }
 
     /// The node's uptime, if it was ever measured.
@@ -117,13 +117,13 @@ impl Store {
             .bind(now - 60 * MINUTE)
             .bind(now - DAY)
             .bind(identity);
-        Ok(reports(self.fetch_all(query).await?).pop())
+        Ok(reports(self.fetch_report(query).await?).pop())
     }
 
     /// The uptime of every node that was measured in the last day.
     pub(in crate::registry) async fn full_report(&self, now: i64) -> sqlx::Result<Vec<MixStatusReport>> {
         let query = sqlx::query_as(uptimes!("at > ?3")).bind(now - 5 * MINUTE).bind(now - 60 * MINUTE).bind(now - DAY);
-        Ok(reports(self.fetch_all(query).await?))
+        Ok(reports(self.fetch_report(query).await?))
     }
 
     /// The measurements of the nodes that are registered now and were measured in the last day.
@@ -135,7 +135,7 @@ impl Store {
              GROUP BY identity, ip_version ORDER BY identity, ip_version",
         )
         .bind(now - DAY);
-        self.fetch_all(query).await
+        self.fetch_report(query).await
     }
 
     pub(super) async fn purge_statuses(&self, now: i64) -> sqlx::Result<()> {

@@ -1,0 +1,104 @@
+//! Answers that cost much to make and that anybody may ask for: made once for all who ask, and not again at once.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// While nothing has changed, an answer is made again after this: the shares of uptime in it follow the clock.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// What took less than this is made for everybody who asks.
+const CHEAP: Duration = Duration::from_millis(50);
+
+/// What cost more is kept for so many times as long as it took, even when something has changed.
+const KEPT_FACTOR: u32 = 10;
+
+/// The longest time for which an answer may be out of date.
+const OUTDATED_MAX: Duration = Duration::from_mins(1);
+
+/// The latest answer.
+#[derive(Debug, Default)]
+pub(super) struct Costly(Mutex<Option<Latest>>);
+
+#[derive(Debug)]
+struct Latest {
+    bytes: Bytes,
+    generation: u64,
+    made_at: Instant,
+    took: Duration,
+}
+
+impl Costly {
+    /// The answer; made by `make` when there is none for this generation of the store.
+    pub(super) async fn get<E>(
+        &self,
+        generation: u64,
+        make: impl Future<Output = Result<Vec<u8>, E>>,
+    ) -> Result<Bytes, E> {
+        let mut latest = self.0.lock().await;
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.is_usable(generation)) {
+            return Ok(latest.bytes.clone());
+        }
+        let started = Instant::now();
+        let bytes = Bytes::from(make.await?);
+        let made_at = Instant::now();
+        *latest = Some(Latest { bytes: bytes.clone(), generation, made_at, took: made_at - started });
+        Ok(bytes)
+    }
+}
+
+impl Latest {
+    fn is_usable(&self, generation: u64) -> bool {
+        let age = self.made_at.elapsed();
+        let is_current = self.generation == generation && age < KEPT;
+        is_current || (self.took >= CHEAP && age < (self.took * KEPT_FACTOR).min(OUTDATED_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use tokio::time::{advance, sleep};
+
+    async fn get(costly: &Costly, generation: u64, answer: &'static str, takes: Duration) -> Bytes {
+        let make = async {
+            sleep(takes).await;
+            Ok::<_, Infallible>(answer.as_bytes().to_vec())
+        };
+        costly.get(generation, make).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cheap_answers_follow_every_change_and_the_clock() {
+        let costly = Costly::default();
+        let cheap = Duration::from_millis(1);
+        assert_eq!(get(&costly, 1, "first", cheap).await, "first");
+        assert_eq!(get(&costly, 1, "second", cheap).await, "first", "nothing has changed");
+        assert_eq!(get(&costly, 2, "third", cheap).await, "third");
+        advance(KEPT).await;
+        assert_eq!(get(&costly, 2, "fourth", cheap).await, "fourth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dear_answers_are_kept_in_proportion_to_their_cost() {
+        let costly = Costly::default();
+        let dear = Duration::from_secs(2);
+        assert_eq!(get(&costly, 1, "first", dear).await, "first");
+        advance(Duration::from_secs(19)).await;
+        assert_eq!(get(&costly, 2, "second", dear).await, "first", "for 20 s");
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(get(&costly, 3, "third", Duration::from_mins(10)).await, "third");
+        advance(OUTDATED_MAX + KEPT).await;
+        assert_eq!(get(&costly, 4, "fourth", dear).await, "fourth");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_not_kept() {
+        let costly = Costly::default();
+        assert_eq!(costly.get(1, async { Err(7) }).await, Err(7));
+        assert_eq!(get(&costly, 1, "answer", Duration::ZERO).await, "answer");
+    }
+}
