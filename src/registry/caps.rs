@@ -4,6 +4,7 @@
 //! through it, when the operator admitted it, or when it is in the active set; such entries have places of their own.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::address::{is_globally_routable, prefix};
 
@@ -28,6 +29,15 @@ impl Default for Caps {
         Self { per_subscriber: 32, per_network: 256, total: Self::TOTAL_MAX }
     }
 }
+
+/// How long a mix's entry stays that neither a registration, a report nor a passed test renews.
+pub(super) const MIX_LIFETIME: Duration = Duration::from_hours(24);
+
+/// The same for a gateway: original ones register once, at their start.
+pub(super) const GATEWAY_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// The same for an entry of which nothing has proved an address.
+pub(super) const PENDING_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Where a registration came from, for the purpose of counting.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! Places for entries: counting them by where they were registered from.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sqlx::SqliteConnection;
 
 use crate::api::ACTIVE_REPUTATION;
-use crate::registry::caps::{Caps, Counts, Decision, Full, Source};
+use crate::registry::caps::{Caps, Counts, Decision, Full, GATEWAY_LIFETIME, MIX_LIFETIME, PENDING_LIFETIME, Source};
 
 /// Of entries that nothing has proved; `?1` is the reputation of the active set.
 macro_rules! unproved {
@@ -61,6 +62,24 @@ pub(super) async fn note_source(
     .map(|_| ())
 }
 
+/// Deletes the entries that were not renewed for as long as each may be; how many.
+pub(super) async fn delete_unrenewed(connection: &mut SqliteConnection, now: i64) -> sqlx::Result<u64> {
+    let before = |lifetime: Duration| now.saturating_sub(i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX));
+    let deleted = sqlx::query(
+        "DELETE FROM node WHERE renewed_at <= CASE
+             WHEN NOT EXISTS (SELECT 1 FROM claim WHERE claim.identity = node.identity AND proved_at IS NOT NULL)
+                 THEN ?1
+             WHEN role = 'gateway' THEN ?2
+             ELSE ?3 END",
+    )
+    .bind(before(PENDING_LIFETIME))
+    .bind(before(GATEWAY_LIFETIME))
+    .bind(before(MIX_LIFETIME))
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 async fn counts(connection: &mut SqliteConnection, source: &Source) -> sqlx::Result<Counts> {
     let (subscriber, network) = columns(source);
     let of_subscriber = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "subscriber = ?2"));
@@ -82,7 +101,7 @@ async fn evict(connection: &mut SqliteConnection) -> sqlx::Result<()> {
         sqlx::query_scalar(largest).bind(ACTIVE_REPUTATION).fetch_optional(&mut *connection).await?;
     let oldest = unproved!(
         "DELETE FROM node WHERE identity = (SELECT identity",
-        "network = ?2 ORDER BY registered_at, identity LIMIT 1)"
+        "network = ?2 ORDER BY renewed_at, identity LIMIT 1)"
     );
     sqlx::query(oldest).bind(ACTIVE_REPUTATION).bind(largest).execute(connection).await.map(|_| ())
 }

@@ -169,9 +169,12 @@ impl Store {
 
     pub(super) async fn purge_nodes(&self, now: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin_write().await?;
-        // Who reads the list does not see what has expired, so that only the space changes.
         delete_expired(&mut transaction, now).await?;
-        transaction.commit_unlisted().await
+        match caps::delete_unrenewed(&mut transaction, now).await? {
+            // Who reads the list does not see what has expired, so that only the space changes.
+            0 => transaction.commit_unlisted().await,
+            _ => transaction.commit().await,
+        }
     }
 }
 

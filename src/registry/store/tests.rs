@@ -619,3 +619,23 @@ async fn a_full_registry_removes_the_oldest_of_the_largest_network() {
     }
     assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "nobody can give way");
 }
+
+#[tokio::test]
+async fn entries_that_nothing_renews_are_deleted_and_others_stay() {
+    let home = Home::new().await;
+    home.register("idle", &["192.0.2.1:1789"], NOW).await;
+    home.register("renewed", &["192.0.2.2:1789"], NOW).await;
+    home.register_gateway("gateway", "192.0.2.3:1789", 30 * 24 * 3600, NOW).await;
+    home.call("pending", &["192.0.2.4:1789"], "203.0.113.9", NOW).await;
+    let count = async || home.store.node_count().await.unwrap();
+    assert_eq!(count().await, 4);
+    home.store.purge(NOW + 2 * HOUR).await.unwrap();
+    assert_eq!(count().await, 3, "what nothing has proved is gone first");
+    home.register("renewed", &["192.0.2.2:1789"], NOW + 20 * HOUR).await;
+    let generation = home.store.generation();
+    home.store.purge(NOW + 25 * HOUR).await.unwrap();
+    assert_eq!(home.identities(NOW + 25 * HOUR).await, ["renewed", "gateway"]);
+    assert!(home.store.generation() > generation, "the list is made anew");
+    home.store.purge(NOW + 8 * 24 * HOUR).await.unwrap();
+    assert_eq!(count().await, 0);
+}
