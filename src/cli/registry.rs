@@ -130,12 +130,12 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     if !args.monitor.is_empty() {
         warn!("--monitor is deprecated: an address proves little; pass --monitor-token-file to the monitor instead");
     }
+    let settings = settings(&args)?;
+    let registry = Registry::bind(&settings).await?;
     // One file for each connection: the limit that most systems give is less than the registry's own.
     if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
         warn!("{error}");
     }
-    let settings = settings(&args)?;
-    let registry = Registry::bind(&settings).await?;
     // It never fails: no line is worth a start.
     say(Courtesy::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
 

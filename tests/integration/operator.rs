@@ -51,7 +51,7 @@ async fn a_node_without_its_directory_lives_and_says_why_it_is_not_ready() {
         (reply.code == 503 && reply.body.contains(NOWHERE.as_str())).then_some(reply.body)
     })
     .await;
-    assert!(refusal.starts_with("not ready: not registered: cannot fetch the topology"), "{refusal}");
+    assert!(refusal.starts_with("not ready: not registered: cannot "), "{refusal}");
     assert_eq!(refusal.lines().count(), 1, "{refusal}");
     assert_eq!(status(address).await["ready"]["reason"], "directory_error");
 
