@@ -4,6 +4,7 @@
 //! kernel to be killed with its parent (`--supervised`), and it is killed when its handle is dropped.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -18,14 +19,38 @@ use tokio::time::timeout;
 use super::error::LocalnetError;
 
 const LOG_FILE: &str = "stderr.log";
-/// How much of a log is told when its process failed.
-const LAST_WORDS_BYTES: u64 = 4096;
-const LAST_WORDS_LINES: usize = 5;
+/// How much of a log is printed when its process failed.
+const LAST_LINES_BYTES: u64 = 4096;
+const LAST_LINES: usize = 5;
 /// Settings of a node that the user runs besides must not reach the nodes of this network.
 const OWN_VARIABLES_PREFIX: &str = "NYM_";
 
 /// The lines of a child's standard output.
 pub(super) type Events = Lines<BufReader<ChildStdout>>;
+
+/// The end of a process that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Death {
+    /// The process.
+    pub(super) who: String,
+    /// Such as `killed by signal 9 (SIGKILL)`.
+    pub(super) how: String,
+    /// The last lines of its log, in one.
+    pub(super) last_log_lines: String,
+}
+
+impl Death {
+    /// With the last log lines, for somebody who sees nothing else of it.
+    pub(super) fn in_full(&self) -> String {
+        format!("{self}; last log lines: {}", self.last_log_lines)
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} died: {}", self.who, self.how)
+    }
+}
 
 /// A running child process. Dropping it kills it.
 #[derive(Debug)]
@@ -33,8 +58,8 @@ pub(super) struct Child {
     name: String,
     process: tokio::process::Child,
     log: PathBuf,
-    /// Whether its untimely end has been told: once is enough.
-    mourned: bool,
+    /// How it ended by itself, once that is known.
+    death: Option<Death>,
     /// Never written to: its end tells the child that this process is gone.
     _stdin: Option<ChildStdin>,
 }
@@ -54,7 +79,7 @@ impl Child {
         let no_pipe = || fail(io::Error::other("its standard output is not piped"));
         let events = BufReader::new(process.stdout.take().ok_or_else(no_pipe)?).lines();
         let stdin = process.stdin.take();
-        Ok((Self { name: name.to_owned(), process, log, mourned: false, _stdin: stdin }, events))
+        Ok((Self { name: name.to_owned(), process, log, death: None, _stdin: stdin }, events))
     }
 
     /// Asks the child to stop in order. One that is gone already is fine.
@@ -68,33 +93,43 @@ impl Child {
         }
     }
 
-    /// Waits for the end that [`Child::terminate`] asked for; says what is wrong with it, if anything is.
+    /// Waits for the end that [`Child::terminate`] asked for; returns what is wrong with it, if anything is.
     pub(super) async fn join(&mut self, limit: Duration) -> Result<(), String> {
         match timeout(limit, self.process.wait()).await {
-            Ok(Ok(status)) if self.mourned || status.success() => Ok(()),
-            Ok(Ok(status)) => Err(self.obituary(status)),
+            Ok(Ok(status)) if self.death.is_some() || status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.describe(status).in_full()),
             Ok(Err(error)) => Err(format!("{}: {error}", self.name)),
             Err(_) => Err(format!("{} did not stop within {} s and was killed", self.name, limit.as_secs())),
         }
     }
 
-    /// What happened, if the child has ended by itself and this was not told yet.
-    pub(super) fn death(&mut self) -> Option<String> {
-        if self.mourned {
+    /// How the child ended, if it has ended by itself and this was not reported yet.
+    pub(super) fn new_death(&mut self) -> Option<Death> {
+        if self.death.is_some() {
             return None;
         }
         let status = self.process.try_wait().ok()??;
-        self.mourned = true;
-        Some(self.obituary(status))
+        self.death = Some(self.describe(status));
+        self.death.clone()
     }
 
-    /// Whether [`Child::death`] has told of its end.
-    pub(super) const fn is_mourned(&self) -> bool {
-        self.mourned
+    /// How the child ended, once [`Child::new_death`] has reported it.
+    pub(super) const fn death(&self) -> Option<&Death> {
+        self.death.as_ref()
     }
 
-    fn obituary(&self, status: ExitStatus) -> String {
-        format!("{} ended ({status}); its last words: {}", self.name, last_words(&self.log))
+    fn describe(&self, status: ExitStatus) -> Death {
+        Death { who: self.name.clone(), how: how_it_ended(status), last_log_lines: last_lines(&self.log) }
+    }
+}
+
+/// The exit code, or the signal's number and name.
+fn how_it_ended(status: ExitStatus) -> String {
+    let words = status.to_string();
+    match (status.code(), words.strip_prefix("signal: ")) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => words,
     }
 }
 
@@ -108,7 +143,7 @@ pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) 
     if status.success() {
         return Ok(());
     }
-    Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_words(&log))))
+    Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_lines(&log))))
 }
 
 /// Starts this executable as a process that outlives this one, and is told of its end by that of its standard input.
@@ -143,20 +178,20 @@ fn open_log(path: &Path) -> io::Result<File> {
 }
 
 /// The last lines of a log, in one.
-fn last_words(log: &Path) -> String {
+fn last_lines(log: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(log)?;
-        let start = file.metadata()?.len().saturating_sub(LAST_WORDS_BYTES);
+        let start = file.metadata()?.len().saturating_sub(LAST_LINES_BYTES);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
-        file.take(LAST_WORDS_BYTES).read_to_end(&mut bytes)?;
+        file.take(LAST_LINES_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     match read() {
         Ok(bytes) if bytes.is_empty() => "none".to_owned(),
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
-            let mut lines: Vec<&str> = text.lines().rev().take(LAST_WORDS_LINES).map(str::trim).collect();
+            let mut lines: Vec<&str> = text.lines().rev().take(LAST_LINES).map(str::trim).collect();
             lines.reverse();
             lines.join(" | ")
         }
@@ -169,14 +204,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_words_are_the_last_lines_in_one() {
+    fn the_end_of_a_log_is_one_line() {
         let home = tempfile::tempdir().unwrap();
         let log = home.path().join(LOG_FILE);
-        assert!(last_words(&log).starts_with("not readable"));
+        assert!(last_lines(&log).starts_with("not readable"));
         fs::write(&log, "").unwrap();
-        assert_eq!(last_words(&log), "none");
+        assert_eq!(last_lines(&log), "none");
         let lines: Vec<String> = (0..2000).map(|i| format!("line {i}")).collect();
         fs::write(&log, lines.join("\n")).unwrap();
-        assert_eq!(last_words(&log), "line 1995 | line 1996 | line 1997 | line 1998 | line 1999");
+        assert_eq!(last_lines(&log), "line 1995 | line 1996 | line 1997 | line 1998 | line 1999");
+    }
+
+    #[test]
+    fn an_end_is_described_by_its_exit_code_or_signal() {
+        let run = |script: &str| std::process::Command::new("sh").args(["-c", script]).status().unwrap();
+        assert_eq!(how_it_ended(run("exit 69")), "exited with code 69");
+        let killed = how_it_ended(run("kill -KILL $$"));
+        assert!(killed.starts_with("killed by signal 9 (SIGKILL)"), "{killed}");
     }
 }

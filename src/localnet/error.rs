@@ -57,9 +57,12 @@ pub enum LocalnetError {
     /// Stopped by the second signal.
     #[error("stopped at once: every process was killed, packets on their way are lost")]
     Killed,
-    /// The network ran, and something was wrong.
+    /// The network ran, and a node or the registry failed.
     #[error("the network is not well: {0}")]
     Unwell(String),
+    /// The network ran, every node accounts for every packet, and yet not all came back.
+    #[error("not every packet came back: {0}")]
+    Lost(String),
     /// The result could not be written, or signals not be caught.
     #[error("cannot write the result: {0}")]
     Io(#[from] io::Error),
@@ -81,7 +84,8 @@ impl LocalnetError {
             | Self::Directory(_)
             | Self::Prober(_)
             | Self::Registration(_)
-            | Self::Unwell(_) => 69,
+            | Self::Unwell(_)
+            | Self::Lost(_) => 69,
             Self::Home(_) => 73,
             Self::Spawn { .. } | Self::Io(_) => 74,
             Self::Interrupted | Self::Killed => 75,

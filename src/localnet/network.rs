@@ -11,14 +11,16 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::Options;
-use super::child::{Child, Events, run_to_end};
+use super::child::{Child, Death, Events, run_to_end};
 use super::error::LocalnetError;
+use super::history::{History, Point};
 use super::ports::{self, ReservedPort};
 use super::traffic::Mix;
 use super::view::View;
 use crate::api::Topology;
 use crate::node::{NodeStatus, SupervisorEvent};
 use crate::probe::IpFamily;
+use crate::probe::packets::MixDelays;
 use crate::registry::RegistryEvent;
 
 /// From the start of the last process until every node knows every other.
@@ -29,6 +31,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 const TOPOLOGY_REFRESH: &str = "1s";
 /// Nobody uses an old topology here once the prober has stopped sending.
 const LINGER: &str = "0s";
+/// What nodes allow by default; a longer mean delay needs more.
+const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// Where the registry's test packets return to: it listens on one address.
 const REGISTRY_TEST_ADDRESSES: usize = 1;
@@ -39,7 +43,16 @@ pub(super) struct Network {
     nodes: Vec<Node>,
     registry: Child,
     directory: Url,
+    delay_max: Duration,
     readers: JoinSet<()>,
+}
+
+/// A process of the network that has died.
+#[derive(Debug)]
+pub(super) struct Casualty {
+    /// The node's place among all; `None`: the registry.
+    pub(super) node: Option<usize>,
+    pub(super) death: Death,
 }
 
 /// A node of the network.
@@ -53,18 +66,29 @@ pub(super) struct Node {
     state: watch::Receiver<NodeState>,
 }
 
-/// What a node last said of itself.
+/// What a node last reported.
 #[derive(Debug, Clone, Default)]
 struct NodeState {
     ready: bool,
     stopped: bool,
     status: NodeStatus,
+    history: History,
 }
 
 impl Node {
     /// The node's counters, at most a second old.
     pub(super) fn status(&self) -> NodeStatus {
         self.state.borrow().status.clone()
+    }
+
+    /// What it did in the last seconds.
+    pub(super) fn history(&self) -> Vec<Point> {
+        self.state.borrow().history.points()
+    }
+
+    /// How it died, if it has.
+    pub(super) const fn death(&self) -> Option<&Death> {
+        self.child.death()
     }
 
     fn is_ready(&self, next_hops: usize) -> bool {
@@ -88,7 +112,13 @@ impl Network {
         let (registry, directory) = start_registry(registry_port, options.layers, home, &mut readers).await?;
         view.note(&format!("directory at {directory}"));
         view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
-        let mut network = Self { nodes: Vec::with_capacity(count), registry, directory, readers };
+        let mut network = Self {
+            nodes: Vec::with_capacity(count),
+            registry,
+            directory,
+            delay_max: delay_max(options.mean_delay),
+            readers,
+        };
         for (number, port) in ports.enumerate() {
             let layer = number / options.nodes_per_layer + 1;
             let id = format!("mix{layer}-{}", number % options.nodes_per_layer + 1);
@@ -113,8 +143,8 @@ impl Network {
         let next_hops = families * (self.nodes.len() + 1) + REGISTRY_TEST_ADDRESSES;
         let deadline = Instant::now() + READY_LIMIT;
         loop {
-            if let Some(death) = self.deaths().into_iter().next() {
-                return Err(LocalnetError::NotReady(death));
+            if let Some(casualty) = self.casualties().into_iter().next() {
+                return Err(LocalnetError::NotReady(casualty.death.in_full()));
             }
             let Some(unready) = self.nodes.iter().find(|node| !node.is_ready(next_hops)) else { return Ok(()) };
             if Instant::now() >= deadline {
@@ -138,10 +168,16 @@ impl Network {
         Ok(layers)
     }
 
-    /// Processes that have ended by themselves since the last call, each with its last words.
-    pub(super) fn deaths(&mut self) -> Vec<String> {
-        let children = self.nodes.iter_mut().map(|node| &mut node.child).chain([&mut self.registry]);
-        children.filter_map(Child::death).collect()
+    /// Processes that have died since the last call.
+    pub(super) fn casualties(&mut self) -> Vec<Casualty> {
+        let nodes = self.nodes.iter_mut().enumerate().map(|(number, node)| (Some(number), &mut node.child));
+        let all = nodes.chain([(None, &mut self.registry)]);
+        all.filter_map(|(node, child)| Some(Casualty { node, death: child.new_death()? })).collect()
+    }
+
+    /// Whether the nodes that are alive have reported that they hold no packet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.iter().filter(|node| node.death().is_none()).all(|node| node.state.borrow().status.in_flight == 0)
     }
 
     /// Stops the nodes in order, then the registry, and takes their last numbers; returns what went wrong.
@@ -160,7 +196,7 @@ impl Network {
         let all_read = async { while self.readers.join_next().await.is_some() {} };
         drop(timeout(STOP_LIMIT, all_read).await);
         for node in &self.nodes {
-            if !node.child.is_mourned() && !node.state.borrow().stopped {
+            if node.death().is_none() && !node.state.borrow().stopped {
                 problems.push(format!("{} never reported its last numbers", node.id));
             }
         }
@@ -179,7 +215,7 @@ impl Network {
         run_to_end(&format!("init of {id}"), &self.init_arguments(&id, layer, &port, families, &home), &home).await?;
         let port = port.release();
         let addresses = families.iter().map(|family| (family.loopback(), port).into()).collect();
-        let (child, events) = Child::spawn(&id, &run_arguments(&id, &home), &home)?;
+        let (child, events) = Child::spawn(&id, &run_arguments(&id, &home, self.delay_max), &home)?;
         let (sender, state) = watch::channel(NodeState::default());
         self.readers.spawn(follow_node(events, sender));
         self.nodes.push(Node { id, layer, addresses, child, state });
@@ -207,10 +243,16 @@ impl Network {
     }
 }
 
-fn run_arguments(id: &str, home: &Path) -> Vec<OsString> {
+/// What the nodes must allow for no packet to be dropped for its delay.
+fn delay_max(mean: Duration) -> Duration {
+    MixDelays::longest(mean).max(DELAY_MAX)
+}
+
+fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["run".into(), "--home".into(), home.into(), "--id".into(), id.into()];
     let settings = ["--supervised", "--topology-refresh", TOPOLOGY_REFRESH, "--shutdown-linger", LINGER];
     arguments.extend(settings.map(OsString::from));
+    arguments.extend(["--mix-delay-max".into(), format!("{}ms", delay_max.as_millis()).into()]);
     // They report to this process, and one port is not enough for all of them.
     arguments.extend(["--http-listen", "off"].map(OsString::from));
     arguments
@@ -273,7 +315,10 @@ async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
             SupervisorEvent::Ready { status, .. } | SupervisorEvent::Status { status } => (false, status),
             SupervisorEvent::Stopped { status } => (true, status),
         };
-        state.send_replace(NodeState { ready: true, stopped, status });
+        state.send_modify(|state| {
+            state.history.add(Instant::now(), &status);
+            (state.ready, state.stopped, state.status) = (true, stopped, status);
+        });
     }
 }
 
@@ -298,6 +343,8 @@ fn listed_key(topology: &Topology, addresses: &[SocketAddr]) -> Option<[u8; 32]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::MIX_DELAY_MAX;
+    use crate::localnet::MEAN_DELAY_MAX;
 
     #[test]
     fn the_registry_says_where_it_listens() {
@@ -305,6 +352,17 @@ mod tests {
         let RegistryEvent::Ready { addresses } = serde_json::from_str(line).unwrap();
         assert_eq!(addresses, ["127.0.0.1:4711".parse().unwrap()]);
         assert!(serde_json::from_str::<RegistryEvent>(r#"{"event":"other"}"#).is_err());
+    }
+
+    #[test]
+    fn nodes_allow_the_longest_delay_that_is_asked_of_them() {
+        assert_eq!(delay_max(Duration::from_millis(50)), DELAY_MAX);
+        assert_eq!(delay_max(Duration::from_secs(20)), Duration::from_mins(10));
+        let longest = delay_max(MEAN_DELAY_MAX).as_millis();
+        assert!(MIX_DELAY_MAX.about.allows(&format!("{longest}ms")), "{longest}");
+        let arguments = run_arguments("mix1-1", Path::new("/home"), Duration::from_mins(10));
+        let place = arguments.iter().position(|argument| argument == "--mix-delay-max").unwrap();
+        assert_eq!(arguments[place + 1], "600000ms");
     }
 
     #[test]

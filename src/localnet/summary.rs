@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, TableComponent, presets};
 use serde::Serialize;
 
+use super::child::Death;
+use super::load::Load;
 use super::network::{Network, Node};
+use super::text::wrap;
+use super::traffic::Traffic;
 use crate::node::NodeStatus;
 use crate::probe::{IpFamily, Report};
+
+/// From this width on the table has room for whole addresses.
+const WIDE: usize = 100;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +23,10 @@ pub struct Summary {
     /// End to end.
     #[serde(flatten)]
     pub report: Report,
+    /// What was offered, of what was asked for.
+    pub load: Load,
+    /// Of the packets lost, those that had a node on their route that died.
+    pub lost_with_dead_nodes: u64,
     /// Whether this machine has IPv6 to test with.
     pub ipv6_tested: bool,
     /// Every node, layer by layer.
@@ -46,21 +57,48 @@ pub struct NodeSummary {
     pub in_flight: u64,
     /// Whether received = forwarded + final + Σ dropped, with nothing left in flight.
     pub conservation: bool,
+    /// How it died, if it did; its counters are then those of up to a second before.
+    pub died: Option<String>,
+    /// What it logged last, if it died.
+    pub last_log_lines: Option<String>,
 }
 
 impl NodeSummary {
     fn new(node: &Node) -> Self {
-        let status = node.status();
+        Self::from_status(&node.id, node.layer, node.addresses.clone(), node.status(), node.death())
+    }
+
+    fn from_status(
+        id: &str,
+        layer: usize,
+        addresses: Vec<SocketAddr>,
+        status: NodeStatus,
+        death: Option<&Death>,
+    ) -> Self {
         Self {
-            id: node.id.clone(),
-            layer: node.layer,
-            addresses: node.addresses.clone(),
+            id: id.to_owned(),
+            layer,
+            addresses,
             conservation: is_conserved(&status),
             received: status.received,
             forwarded: status.forwarded,
             final_hop: status.final_hop,
             dropped: status.dropped,
             in_flight: status.in_flight,
+            died: death.map(|death| death.how.clone()),
+            last_log_lines: death.map(|death| death.last_log_lines.clone()),
+        }
+    }
+
+    fn dropped_in_all(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    fn balance(&self) -> &'static str {
+        match (&self.died, self.conservation) {
+            (Some(_), _) => "died",
+            (None, true) => "yes",
+            (None, false) => "NO",
         }
     }
 }
@@ -71,9 +109,15 @@ fn is_conserved(status: &NodeStatus) -> bool {
 }
 
 impl Summary {
-    pub(super) fn new(report: Report, families: &[IpFamily], network: &Network, problems: Vec<String>) -> Self {
-        let nodes = network.nodes().iter().map(NodeSummary::new).collect();
-        Self { report, ipv6_tested: families.contains(&IpFamily::V6), nodes, problems }
+    pub(super) fn new(traffic: &Traffic, families: &[IpFamily], network: &Network, problems: Vec<String>) -> Self {
+        Self {
+            report: traffic.report(),
+            load: traffic.load(),
+            lost_with_dead_nodes: traffic.lost_with_dead(),
+            ipv6_tested: families.contains(&IpFamily::V6),
+            nodes: network.nodes().iter().map(NodeSummary::new).collect(),
+            problems,
+        }
     }
 
     /// Everything that was not as it should be, one sentence each; empty if all is well.
@@ -81,50 +125,80 @@ impl Summary {
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = self.problems.clone();
         let total = self.report.total;
-        if !total.is_lossless() {
-            complaints.push(format!("{} of {} packets were lost", total.sent - total.returned, total.sent));
+        let lost = total.sent - total.returned;
+        let with_dead = self.lost_with_dead_nodes.min(lost);
+        if with_dead > 0 {
+            complaints.push(format!("{with_dead} of {} packets were lost with nodes that died", total.sent));
+        }
+        if lost > with_dead {
+            let dropped = self.drops().map_or_else(String::new, |drops| format!(" ({drops})"));
+            complaints.push(format!("{} of {} packets were lost{dropped}", lost - with_dead, total.sent));
         }
         if total.sent == 0 {
             complaints.push("no packet was sent".to_owned());
         }
-        for node in self.nodes.iter().filter(|node| !node.conservation) {
+        for node in self.nodes.iter().filter(|node| node.died.is_none() && !node.conservation) {
             complaints.push(format!(
                 "{} cannot account for its packets: received {}, forwarded {}, final {}, dropped {}, in flight {}",
                 node.id,
                 node.received,
                 node.forwarded,
                 node.final_hop,
-                node.dropped.values().sum::<u64>(),
+                node.dropped_in_all(),
                 node.in_flight
             ));
         }
         complaints
     }
 
-    /// The nodes' numbers.
+    /// Whether every process lived to its end and every node's in = out.
     #[must_use]
-    pub fn table(&self) -> Table {
+    pub fn nodes_are_well(&self) -> bool {
+        self.problems.is_empty() && self.nodes.iter().all(|node| node.died.is_none() && node.conservation)
+    }
+
+    /// The nodes' numbers, at most `width` characters wide where names and numbers allow that.
+    #[must_use]
+    pub fn table(&self, width: usize) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_FULL_CONDENSED);
-        table.set_header(["node", "layer", "address", "received", "forwarded", "dropped", "in = out"]);
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+        // One line a node, and none between them.
+        for line in [TableComponent::HorizontalLines, TableComponent::MiddleIntersections] {
+            table.remove_style(line);
+        }
+        for end in [TableComponent::LeftBorderIntersections, TableComponent::RightBorderIntersections] {
+            table.remove_style(end);
+        }
+        let place = if width >= WIDE { "address" } else { "port" };
+        table.set_header(["node", place, "received", "forwarded", "dropped", "in=out"]);
         for node in &self.nodes {
             let addresses: Vec<String> = node.addresses.iter().map(ToString::to_string).collect();
+            // All addresses of a node are loopback ones with the same port.
+            let port = node.addresses.first().map_or_else(String::new, |address| address.port().to_string());
             table.add_row([
                 node.id.clone(),
-                node.layer.to_string(),
-                addresses.join(" "),
+                if width >= WIDE { addresses.join(" ") } else { port },
                 node.received.to_string(),
                 node.forwarded.to_string(),
-                dropped_words(&node.dropped),
-                if node.conservation { "yes" } else { "NO" }.to_owned(),
+                node.dropped_in_all().to_string(),
+                node.balance().to_owned(),
             ]);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((1, 0));
         }
         table
     }
 
-    /// The result in plain sentences.
+    /// The result in plain sentences, in lines of at most `width` characters.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self, width: usize) -> String {
+        let paragraphs = self.paragraphs();
+        paragraphs.iter().flat_map(|paragraph| wrap(paragraph, width)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn paragraphs(&self) -> Vec<String> {
         let Report { total, ipv4, ipv6, latency_over_delay_ms } = &self.report;
         let ipv6_words = if self.ipv6_tested {
             format!("IPv6: {} of {}", ipv6.sent - ipv6.returned, ipv6.sent)
@@ -136,33 +210,52 @@ impl Summary {
         let mut words =
             vec![format!("{lost} of {} packets lost (IPv4: {ipv4_lost} of {}, {ipv6_words}).", total.sent, ipv4.sent)];
         words.extend(latency_over_delay_ms.map(|latency| {
-            format!("Beyond the delays asked for they took {:.1} ms, p99 {:.1} ms.", latency.p50, latency.p99)
+            let (median, p99) = (latency.p50, latency.p99);
+            format!("Overhead beyond the requested delays: median {median:.1} ms, p99 {p99:.1} ms.")
         }));
-        let complaints = self.complaints();
-        words.push(if complaints.is_empty() {
-            "Every node accounts for every packet.".to_owned()
-        } else {
-            format!("NOT WELL: {}.", complaints.join("; "))
-        });
-        words.join("\n")
+        words.extend(self.load.words());
+        words.extend(self.drops().map(|drops| format!("Dropped: {drops}.")));
+        words.push(self.verdict());
+        words
     }
-}
 
-fn dropped_words(dropped: &BTreeMap<String, u64>) -> String {
-    if dropped.is_empty() {
-        return "0".to_owned();
+    fn verdict(&self) -> String {
+        let complaints = self.complaints().join("; ");
+        match (complaints.is_empty(), self.nodes_are_well()) {
+            (true, _) => "Every node accounts for every packet.".to_owned(),
+            (false, true) => format!("Every node accounts for every packet, but {complaints}."),
+            (false, false) => format!("NOT WELL: {complaints}."),
+        }
     }
-    dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect::<Vec<_>>().join(", ")
+
+    /// Which node dropped how many packets, and for which reasons; `None` when none did.
+    fn drops(&self) -> Option<String> {
+        let of_node = |node: &NodeSummary| {
+            let reasons: Vec<String> = node.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            format!("{} {}", node.id, reasons.join(", "))
+        };
+        let dropping = self.nodes.iter().filter(|node| node.dropped_in_all() > 0);
+        let drops: Vec<String> = dropping.map(of_node).collect();
+        (!drops.is_empty()).then(|| drops.join("; "))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::localnet::load::Limit;
     use crate::probe::Tally;
 
     fn status(received: u64, forwarded: u64, dropped: u64, in_flight: u64) -> NodeStatus {
         let dropped = BTreeMap::from([("replay".to_owned(), dropped)]);
         NodeStatus { received, forwarded, dropped, in_flight, ..NodeStatus::default() }
+    }
+
+    fn node(id: &str, status: NodeStatus, died: Option<&str>) -> NodeSummary {
+        let addresses = vec!["127.0.0.1:45551".parse().unwrap(), "[::1]:45551".parse().unwrap()];
+        let death =
+            |how: &str| Death { who: id.to_owned(), how: how.to_owned(), last_log_lines: "one | two".to_owned() };
+        NodeSummary::from_status(id, 1, addresses, status, died.map(death).as_ref())
     }
 
     fn summary(returned: u64, status: NodeStatus) -> Summary {
@@ -174,18 +267,14 @@ mod tests {
             tally.returned(IpFamily::V4, 1.0);
             tally.returned(IpFamily::V6, 2.0);
         }
-        let node = NodeSummary {
-            id: "mix1-1".to_owned(),
-            layer: 1,
-            addresses: vec!["127.0.0.1:1".parse().unwrap()],
-            conservation: is_conserved(&status),
-            received: status.received,
-            forwarded: status.forwarded,
-            final_hop: status.final_hop,
-            dropped: status.dropped,
-            in_flight: status.in_flight,
-        };
-        Summary { report: tally.report(), ipv6_tested: true, nodes: vec![node], problems: Vec::new() }
+        Summary {
+            report: tally.report(),
+            load: Load { asked_per_s: 100, offered_per_s: 100.0, not_sent: 0, limited_by: None },
+            lost_with_dead_nodes: 0,
+            ipv6_tested: true,
+            nodes: vec![node("mix1-1", status, None)],
+            problems: Vec::new(),
+        }
     }
 
     #[test]
@@ -200,27 +289,86 @@ mod tests {
     fn all_well_is_said_plainly() {
         let summary = summary(10, status(10, 10, 0, 0));
         assert_eq!(summary.complaints(), Vec::<String>::new());
-        assert!(summary.words().starts_with("0 of 10 packets lost (IPv4: 0 of 5, IPv6: 0 of 5)."));
-        assert!(summary.words().contains("Every node accounts for every packet."));
+        let words = summary.words(200);
+        assert!(words.starts_with("0 of 10 packets lost (IPv4: 0 of 5, IPv6: 0 of 5)."));
+        assert!(words.ends_with("Every node accounts for every packet."));
+        assert!(!words.contains("Asked for"), "{words}");
     }
 
     #[test]
     fn losses_imbalances_and_deaths_are_complaints() {
         let mut bad = summary(8, status(10, 8, 1, 0));
-        bad.problems.push("mix2-1 ended (signal: 9)".to_owned());
+        bad.problems.push("mix2-1 died: killed by signal 9 (SIGKILL)".to_owned());
         let complaints = bad.complaints();
         assert_eq!(complaints.len(), 3);
         assert!(complaints[1].contains("2 of 10 packets"));
         assert!(complaints[2].contains("mix1-1"));
-        assert!(bad.words().contains("NOT WELL"));
-        assert!(bad.table().to_string().contains("replay 1"));
+        assert!(bad.words(200).contains("NOT WELL"));
+        assert!(bad.words(200).contains("Dropped: mix1-1 replay 1."));
+    }
+
+    #[test]
+    fn a_loss_between_nodes_that_account_for_everything_is_no_fault_of_theirs() {
+        let summary = summary(8, status(10, 10, 0, 0));
+        assert!(summary.nodes_are_well());
+        let words = summary.words(200);
+        assert!(words.contains("Every node accounts for every packet, but 2 of 10 packets were lost."), "{words}");
+        assert!(!words.contains("NOT WELL"), "{words}");
+    }
+
+    #[test]
+    fn packets_that_died_with_a_node_and_its_last_counters_are_told_apart() {
+        let mut summary = summary(6, status(10, 10, 0, 0));
+        summary.nodes.push(node("mix2-1", status(7, 3, 0, 0), Some("killed by signal 9 (SIGKILL)")));
+        summary.lost_with_dead_nodes = 4;
+        summary.problems.push("mix2-1 died".to_owned());
+        assert_eq!(summary.complaints(), ["mix2-1 died", "4 of 10 packets were lost with nodes that died"]);
+        let table = summary.table(80).to_string();
+        assert!(table.lines().any(|line| line.contains("mix2-1") && line.contains("died")), "{table}");
+        let json = serde_json::to_value(&summary).unwrap();
+        assert_eq!(json["nodes"][1]["died"], "killed by signal 9 (SIGKILL)");
+        assert_eq!(json["nodes"][1]["last_log_lines"], "one | two");
+        assert!(json["nodes"][0]["died"].is_null() && json["nodes"][0]["last_log_lines"].is_null());
+        assert_eq!(json["lost_with_dead_nodes"], 4);
+    }
+
+    #[test]
+    fn less_than_asked_for_is_said_and_is_no_complaint() {
+        let mut summary = summary(10, status(10, 10, 0, 0));
+        summary.load =
+            Load { asked_per_s: 5000, offered_per_s: 1832.4, not_sent: 15_838, limited_by: Some(Limit::Nodes) };
+        assert_eq!(summary.complaints(), Vec::<String>::new());
+        let words = summary.words(200);
+        assert!(words.contains("Asked for 5000 packets per second, offered 1832: the nodes take no more"), "{words}");
+        let json = serde_json::to_value(&summary).unwrap();
+        assert_eq!((&json["load"]["asked_per_s"], &json["load"]["limited_by"]), (&5000.into(), &"nodes".into()));
+        assert_eq!((&json["load"]["not_sent"], &json["lost"]), (&15_838.into(), &0.into()));
+    }
+
+    #[test]
+    fn table_and_words_fit_terminals() {
+        let mut summary = summary(8, status(123_456_789, 123_456_788, 1, 0));
+        summary.nodes.push(node("mix3-100", status(7, 3, 0, 0), Some("exited with code 69")));
+        summary.load =
+            Load { asked_per_s: 5000, offered_per_s: 1832.4, not_sent: 15_838, limited_by: Some(Limit::Nodes) };
+        for width in [60, 80, 200] {
+            let text = format!("{}\n{}", summary.table(width), summary.words(width));
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+            let row = text.lines().find(|line| line.contains("mix1-1")).unwrap();
+            assert!(row.contains("123456789") && row.contains("45551") && row.contains("yes"), "{row}");
+            let table = summary.table(width).to_string();
+            assert_eq!(table.lines().count(), 6, "frame, heading, its line, two nodes, frame:\n{table}");
+        }
+        assert!(summary.table(200).to_string().contains("[::1]:45551"));
     }
 
     #[test]
     fn a_missing_family_is_not_passed_over() {
         let mut summary = summary(10, status(10, 10, 0, 0));
         summary.ipv6_tested = false;
-        assert!(summary.words().contains("IPv6: NOT TESTED"));
+        assert!(summary.words(200).contains("IPv6: NOT TESTED"));
     }
 
     #[test]

@@ -1,22 +1,28 @@
-//! Test packets through the whole network, at a steady rate, and what comes back.
+//! Test packets through the whole network, at the rate that it takes, and what comes back.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 use tokio::time::{Instant, sleep_until};
 
+use super::load::{ADJUST_EVERY, Interval, Limit, Load, LoadControl};
+use super::pace::Pace;
 use crate::probe::packets::Hop;
 use crate::probe::{IpFamily, Prober, Report, Returned, Tally};
+use crate::telemetry::process::cpu_of_thread;
 
-/// A packet later than this beyond its delays is lost: longer than a node holds one for a slow next hop.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A node counts as up when a packet came through it this recently.
+/// How long a node keeps a packet for a slow next hop before it drops it.
+const HELD_FOR_NEXT_HOP: Duration = Duration::from_secs(10);
+/// For all that lies between the nodes.
+const BETWEEN_NODES: Duration = Duration::from_secs(5);
+/// A packet past its delays that has a dead node on its route most likely has died with it.
+const DEAD_ROUTE_PATIENCE: Duration = Duration::from_secs(2);
+/// A node counts as up when a packet came through it this recently, beyond the time that packets take.
 const UP_WITHIN: Duration = Duration::from_secs(10);
-/// Packets sent in one go, before returning ones are looked at.
-const BURST_MAX: u64 = 8;
-/// A machine too slow for the rate falls behind; beyond this the missed packets are not made up for.
-const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// Packets under way for each node: about a third of what the memory of a node holds.
+const UNDER_WAY_PER_NODE: usize = 30_000;
 
 /// A node of the network as a stop on routes.
 #[derive(Debug, Clone)]
@@ -34,41 +40,86 @@ pub(super) struct Route {
     nodes: Vec<usize>,
 }
 
+/// How much is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Packets per second, over the whole network.
+    pub(super) rate: u32,
+    /// Mean of the delay asked of each mix.
+    pub(super) mean_delay: Duration,
+}
+
 /// Sends packets and counts them.
 #[derive(Debug)]
 pub(super) struct Traffic {
     prober: Prober<Route>,
+    /// The nodes that are alive.
     layers: Vec<Vec<Mix>>,
     families: Vec<IpFamily>,
     next_family: usize,
     pace: Pace,
+    control: LoadControl,
+    measured: Measured,
     sending: bool,
     tally: Tally,
     last_return: Vec<[Option<Instant>; 2]>,
+    dead: HashSet<usize>,
+    lost_with_dead: u64,
+    under_way_max: usize,
+    patience: Duration,
+    up_within: Duration,
+}
+
+/// What has happened since the load was last adjusted.
+#[derive(Debug)]
+struct Measured {
+    since: Instant,
+    cpu_before: Duration,
+    sent: u64,
+    returned: u64,
+    refused: u64,
+}
+
+impl Measured {
+    fn from(now: Instant) -> Self {
+        Self { since: now, cpu_before: cpu_of_thread(), sent: 0, returned: 0, refused: 0 }
+    }
 }
 
 impl Traffic {
-    pub(super) fn new(prober: Prober<Route>, layers: Vec<Vec<Mix>>, families: Vec<IpFamily>, rate: u32) -> Self {
-        let nodes = layers.iter().map(Vec::len).sum();
-        let pace = Pace::new(rate, Instant::now());
+    pub(super) fn new(prober: Prober<Route>, layers: Vec<Vec<Mix>>, families: Vec<IpFamily>, plan: Plan) -> Self {
+        let nodes: usize = layers.iter().map(Vec::len).sum();
+        let hops = u32::try_from(layers.len()).unwrap_or(u32::MAX);
+        let delay = plan.mean_delay.saturating_mul(hops);
+        let control = LoadControl::new(plan.rate, delay);
+        let now = Instant::now();
         Self {
             prober,
             layers,
             families,
             next_family: 0,
-            pace,
+            pace: Pace::new(control.rate(), now),
+            control,
+            measured: Measured::from(now),
             sending: false,
             tally: Tally::default(),
             last_return: vec![[None; 2]; nodes],
+            dead: HashSet::new(),
+            lost_with_dead: 0,
+            under_way_max: nodes * UNDER_WAY_PER_NODE,
+            patience: HELD_FOR_NEXT_HOP.saturating_mul(hops) + BETWEEN_NODES,
+            up_within: UP_WITHIN + 3 * delay,
         }
     }
 
     pub(super) fn start_sending(&mut self, now: Instant) {
         self.pace.restart(now);
+        self.measured = Measured::from(now);
         self.sending = true;
     }
 
-    pub(super) fn stop_sending(&mut self) {
+    pub(super) fn stop_sending(&mut self, now: Instant) {
+        self.adjust(now);
         self.sending = false;
     }
 
@@ -77,14 +128,39 @@ impl Traffic {
         tokio::select! {
             returned = self.prober.returned() => self.on_return(&returned, Instant::now()),
             () = sleep_until(self.pace.next()), if self.sending => self.send_due(Instant::now()),
+            () = sleep_until(self.measured.since + ADJUST_EVERY), if self.sending => self.adjust(Instant::now()),
         }
     }
 
     /// Counts as lost what has not come back in time.
     pub(super) fn give_up_late(&mut self) {
-        for route in self.prober.give_up_late(PATIENCE) {
-            self.tally.lost(route.family);
+        let dead = &self.dead;
+        let through_dead = |route: &Route| route.nodes.iter().any(|node| dead.contains(node));
+        let died = if dead.is_empty() { Vec::new() } else { self.prober.give_up(DEAD_ROUTE_PATIENCE, through_dead) };
+        let late = self.prober.give_up_late(self.patience);
+        self.lose(died.into_iter().chain(late));
+    }
+
+    /// Counts as lost what is past its delays, for a network that is known to hold nothing any more.
+    pub(super) fn give_up_overdue(&mut self) {
+        let overdue = self.prober.give_up_late(Duration::ZERO);
+        self.lose(overdue.into_iter());
+    }
+
+    fn lose(&mut self, routes: impl Iterator<Item = Route>) {
+        for Route { family, nodes } in routes {
+            self.tally.lost(family);
+            self.lost_with_dead += u64::from(nodes.iter().any(|node| self.dead.contains(node)));
         }
+    }
+
+    /// Leaves a node out of all further routes. `false` when its layer has no other.
+    pub(super) fn route_around(&mut self, node: usize) -> bool {
+        self.dead.insert(node);
+        for layer in &mut self.layers {
+            layer.retain(|mix| mix.number != node);
+        }
+        !self.layers.iter().any(Vec::is_empty)
     }
 
     /// Packets on their way.
@@ -92,9 +168,34 @@ impl Traffic {
         self.prober.in_transit()
     }
 
+    /// Whether all packets on their way are past their delays.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.prober.overdue() == self.prober.in_transit()
+    }
+
+    /// How long the packets on their way still have to be delayed.
+    pub(super) fn longest_delay_left(&self) -> Duration {
+        self.prober.longest_delay_left()
+    }
+
     /// The numbers so far.
     pub(super) fn report(&self) -> Report {
         self.tally.report()
+    }
+
+    /// Of the packets lost, those that had a dead node on their route.
+    pub(super) const fn lost_with_dead(&self) -> u64 {
+        self.lost_with_dead
+    }
+
+    /// The load so far.
+    pub(super) fn load(&self) -> Load {
+        self.control.load()
+    }
+
+    /// Packets per second that are sent now, and what keeps them below those asked for.
+    pub(super) const fn rate_now(&self) -> (f64, Option<Limit>) {
+        (self.control.rate(), self.control.limit())
     }
 
     /// Whether a packet over this family came back through this node of late; `None` if the family is not tested.
@@ -103,11 +204,12 @@ impl Traffic {
             return None;
         }
         let last = self.last_return.get(node)?[family as usize];
-        Some(last.is_some_and(|at| at.elapsed() < UP_WITHIN))
+        Some(last.is_some_and(|at| at.elapsed() < self.up_within))
     }
 
     fn on_return(&mut self, returned: &Returned<Route>, now: Instant) {
         let Route { family, nodes } = &returned.label;
+        self.measured.returned += 1;
         self.tally.returned(*family, returned.over_delay_ms);
         for &node in nodes {
             self.last_return[node][*family as usize] = Some(now);
@@ -125,10 +227,33 @@ impl Traffic {
         self.next_family = (self.next_family + 1) % self.families.len();
         let Some(last) = self.prober.last_hop(family) else { return };
         let Some((hops, nodes)) = choose_route(&self.layers, family) else { return };
+        if !hops.first().is_some_and(|first| self.prober.has_room(first.address)) {
+            self.measured.refused += 1;
+            return;
+        }
         match self.prober.send(&hops, last, Route { family, nodes }) {
-            Ok(()) => self.tally.sent(family),
+            Ok(()) => {
+                self.measured.sent += 1;
+                self.tally.sent(family);
+            }
             Err(error) => tracing::error!(%error, "packet not sent"),
         }
+    }
+
+    /// Adjusts the rate to what has happened since the last time.
+    fn adjust(&mut self, now: Instant) {
+        let Measured { since, cpu_before, sent, returned, refused } = self.measured;
+        self.measured = Measured::from(now);
+        self.control.observe(&Interval {
+            elapsed: now.saturating_duration_since(since),
+            sent,
+            returned,
+            refused,
+            overdue: self.prober.overdue(),
+            is_full: self.prober.in_transit() >= self.under_way_max,
+            cpu: self.measured.cpu_before.saturating_sub(cpu_before),
+        });
+        self.pace.set_rate(self.control.rate(), now);
     }
 }
 
@@ -141,39 +266,6 @@ fn choose_route(layers: &[Vec<Mix>], family: IpFamily) -> Option<(Vec<Hop>, Vec<
         Some((Hop { address, sphinx_key: mix.sphinx_key }, mix.number))
     };
     layers.iter().map(&mut hop).collect()
-}
-
-/// When packets are due at a steady rate.
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    next: Instant,
-}
-
-impl Pace {
-    fn new(rate: u32, now: Instant) -> Self {
-        Self { interval: Duration::from_secs(1) / rate.max(1), next: now }
-    }
-
-    fn restart(&mut self, now: Instant) {
-        self.next = now;
-    }
-
-    fn next(&self) -> Instant {
-        self.next
-    }
-
-    /// How many packets to send now.
-    fn due(&mut self, now: Instant) -> u64 {
-        let earliest = now.checked_sub(BEHIND_MAX).unwrap_or(self.next);
-        self.next = self.next.max(earliest);
-        let mut count = 0;
-        while self.next <= now && count < BURST_MAX {
-            self.next += self.interval;
-            count += 1;
-        }
-        count
-    }
 }
 
 #[cfg(test)]
@@ -192,6 +284,13 @@ mod tests {
             sphinx_key: [9; 32],
         };
         vec![vec![mix(0), mix(1)], vec![mix(2), mix(3)], vec![mix(4), mix(5)]]
+    }
+
+    fn traffic() -> Traffic {
+        let endpoints = ["127.0.0.1:0", "[::1]:0"]
+            .map(|announce| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: announce.parse().unwrap() });
+        let prober = Prober::bind(&endpoints, Duration::ZERO).unwrap();
+        Traffic::new(prober, layers(), IpFamily::ALL.to_vec(), Plan { rate: 100, mean_delay: Duration::ZERO })
     }
 
     #[test]
@@ -216,26 +315,9 @@ mod tests {
         assert!(choose_route(&[Vec::new()], IpFamily::V4).is_none());
     }
 
-    #[test]
-    fn the_pace_is_steady_and_a_long_pause_is_not_made_up_for() {
-        let start = Instant::now();
-        let mut pace = Pace::new(100, start);
-        let sent: u64 = (0..=1000).map(|ms| pace.due(start + Duration::from_millis(ms))).sum();
-        assert_eq!(sent, 101);
-        let later = start + Duration::from_mins(1);
-        let mut made_up = 0;
-        while pace.next() <= later {
-            made_up += pace.due(later);
-        }
-        assert_eq!(made_up, 101);
-    }
-
     #[tokio::test]
     async fn families_take_turns_and_what_never_returns_is_not_up() {
-        let endpoints = ["127.0.0.1:0", "[::1]:0"]
-            .map(|announce| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: announce.parse().unwrap() });
-        let prober = Prober::bind(&endpoints, Duration::ZERO).unwrap();
-        let mut traffic = Traffic::new(prober, layers(), IpFamily::ALL.to_vec(), 100);
+        let mut traffic = traffic();
         let start = Instant::now();
         traffic.start_sending(start);
         traffic.send_due(start + Duration::from_millis(30));
@@ -250,5 +332,42 @@ mod tests {
         assert_eq!(traffic.is_up(0, IpFamily::V4), Some(true));
         assert_eq!(traffic.is_up(0, IpFamily::V6), Some(false));
         assert_eq!(traffic.is_up(1, IpFamily::V4), Some(false));
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_finds_its_first_hop_full_is_not_sent_and_not_lost() {
+        let mut traffic = traffic();
+        let start = Instant::now();
+        traffic.start_sending(start);
+        // Nothing empties the queues of the two first hops, in either family, before this test waits for something.
+        for _ in 0..5000 {
+            traffic.send_one();
+        }
+        let report = traffic.report();
+        assert!(report.total.sent < 1100, "{report:?}");
+        traffic.stop_sending(start + Duration::from_secs(50));
+        let load = traffic.load();
+        assert_eq!(load.limited_by, Some(Limit::Nodes), "{load:?}");
+        assert_eq!(load.not_sent, 5000 - report.total.sent);
+        assert_eq!(traffic.report().total.lost, 0);
+    }
+
+    #[tokio::test]
+    async fn routes_go_around_a_dead_node_and_its_losses_are_told_apart() {
+        let mut traffic = traffic();
+        for _ in 0..40 {
+            traffic.send_one();
+        }
+        assert!(traffic.route_around(2), "mix 3 is left in its layer");
+        for _ in 0..100 {
+            let (_, nodes) = choose_route(&traffic.layers, IpFamily::V4).unwrap();
+            assert!(!nodes.contains(&2));
+        }
+        traffic.give_up_overdue();
+        let report = traffic.report();
+        assert_eq!((report.total.lost, traffic.in_transit()), (40, 0));
+        let with_dead = traffic.lost_with_dead();
+        assert!(with_dead > 0 && with_dead < 40, "{with_dead} of 40 had it on their routes");
+        assert!(!traffic.route_around(3), "now the layer is empty");
     }
 }

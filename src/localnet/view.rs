@@ -1,172 +1,111 @@
-//! What the user sees while the network runs: on a terminal a table redrawn in place, elsewhere a line now and then.
+//! What the user sees while the network runs: on a terminal a live picture, elsewhere a line now and then.
+//!
 //! All of it goes to standard error, and none of it matters: what cannot be written is left out.
 
+mod board;
+mod keyboard;
+mod live;
+mod nodes;
+mod palette;
+mod picture;
+mod screen;
+
+use std::io::{self, Write};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use console::Term;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::network::{Network, Node};
+use self::board::Board;
+use self::live::Live;
+use super::network::Network;
 use super::traffic::Traffic;
-use crate::probe::{IpFamily, Report};
 
-/// Without a terminal.
+pub(super) use self::live::StopKey;
+
+/// Without a live picture.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Lines of the picture that are no node: the table's frame and header, the end-to-end line, and a spare one.
-const LINES_BESIDES_NODES: usize = 6;
 
-/// Shows the network while it runs.
+/// Shows the network while it runs. Dropping it gives the terminal back.
 #[derive(Debug)]
 pub struct View {
-    terminal: Term,
-    live: bool,
-    /// Lines of the picture on the screen.
-    drawn: usize,
+    live: Option<Live>,
+    keys: Option<mpsc::Receiver<StopKey>>,
     last_line: Option<Instant>,
     started: Instant,
 }
 
 impl View {
-    /// A live table if standard error is a terminal and `plain` is not asked for.
+    /// A live picture if standard error is a terminal that can show one and `plain` is not asked for.
     #[must_use]
     pub fn new(plain: bool) -> Self {
-        // Buffered, so that a picture is replaced in one stroke.
-        let terminal = Term::buffered_stderr();
-        let live = !plain && terminal.is_term();
-        Self { terminal, live, drawn: 0, last_line: None, started: Instant::now() }
+        let started = Instant::now();
+        if !plain && screen::is_suitable() {
+            match Live::start() {
+                Ok((live, keys)) => return Self { live: Some(live), keys: Some(keys), last_line: None, started },
+                Err(error) => tracing::debug!(%error, "no live picture"),
+            }
+        }
+        Self { live: None, keys: None, last_line: None, started }
+    }
+
+    /// The keys that ask for a stop, once; `None` without a live picture.
+    pub(super) const fn take_keys(&mut self) -> Option<mpsc::Receiver<StopKey>> {
+        self.keys.take()
     }
 
     /// A line that stays.
     pub(super) fn note(&mut self, words: &str) {
-        self.erase();
-        self.write(words);
+        match &self.live {
+            Some(live) => live.note(words, false),
+            None => write_line(words),
+        }
     }
 
-    /// A line that the next one replaces; on a terminal only.
+    /// A line that stays and that nobody should miss.
+    pub(super) fn alert(&mut self, words: &str) {
+        match &self.live {
+            Some(live) => live.note(words, true),
+            None => write_line(words),
+        }
+    }
+
+    /// What goes on now, until the next such line; in the live picture only.
     pub(super) fn progress(&mut self, words: &str) {
-        if self.live {
-            self.redraw(words);
+        if let Some(live) = &self.live {
+            live.set_phase(words);
         }
     }
 
     /// The state of the network.
     pub(super) fn show(&mut self, network: &Network, traffic: &Traffic) {
-        let report = traffic.report();
-        let end_to_end = end_to_end_words(&report, traffic.in_transit(), self.started.elapsed());
-        if self.live {
-            let (rows, _) = self.terminal.size();
-            let nodes_max = usize::from(rows).saturating_sub(LINES_BESIDES_NODES).max(1);
-            self.redraw(&picture(network.nodes(), traffic, &end_to_end, nodes_max));
+        if let Some(live) = &self.live {
+            live.show(Board::of(network, traffic, self.started.elapsed()));
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
             self.last_line = Some(Instant::now());
-            self.note(&end_to_end);
+            let board = Board::of(network, traffic, self.started.elapsed());
+            write_line(&board.flow.words(board.elapsed));
         }
     }
 
-    /// Clears the picture for what is printed next.
+    /// Gives the terminal back, and leaves the lines on it that stay.
     pub(super) fn finish(&mut self) {
-        self.erase();
-        drop(self.terminal.flush());
-    }
-
-    fn redraw(&mut self, picture: &str) {
-        self.erase();
-        let (_, columns) = self.terminal.size();
-        let picture = cut_to_width(picture, columns.into());
-        self.drawn = picture.lines().count();
-        self.write(&picture);
-    }
-
-    fn write(&self, text: &str) {
-        drop(self.terminal.write_line(text).and_then(|()| self.terminal.flush()));
-    }
-
-    fn erase(&mut self) {
-        if self.drawn > 0 {
-            drop(self.terminal.clear_last_lines(self.drawn));
-            self.drawn = 0;
+        if let Some(live) = self.live.take() {
+            for note in live.finish() {
+                write_line(&note);
+            }
         }
     }
 }
 
-fn picture(nodes: &[Node], traffic: &Traffic, end_to_end: &str, nodes_max: usize) -> String {
-    let mut table = Table::new();
-    // One line for each node, whatever the width: the number of lines must be known.
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["node", "layer", "address", "received", "forwarded", "dropped", "pool", "IPv4", "IPv6"]);
-    for (number, node) in nodes.iter().enumerate().take(nodes_max) {
-        let status = node.status();
-        table.add_row([
-            node.id.clone(),
-            node.layer.to_string(),
-            node.addresses.first().map(ToString::to_string).unwrap_or_default(),
-            status.received.to_string(),
-            status.forwarded.to_string(),
-            status.dropped.values().sum::<u64>().to_string(),
-            status.pool.to_string(),
-            up_word(traffic.is_up(number, IpFamily::V4)).to_owned(),
-            up_word(traffic.is_up(number, IpFamily::V6)).to_owned(),
-        ]);
-    }
-    let hidden = nodes.len().saturating_sub(nodes_max);
-    let more = if hidden > 0 { format!("\n… and {hidden} more nodes") } else { String::new() };
-    format!("{table}{more}\n{end_to_end}")
-}
-
-/// A line that wraps would take two lines of the screen, and only one would be cleared.
-fn cut_to_width(picture: &str, columns: usize) -> String {
-    let cut = |line: &str| line.chars().take(columns).collect::<String>();
-    picture.lines().map(cut).collect::<Vec<_>>().join("\n")
-}
-
-const fn up_word(up: Option<bool>) -> &'static str {
-    match up {
-        Some(true) => "up",
-        Some(false) => "-",
-        None => "not tested",
+impl Drop for View {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
-fn end_to_end_words(report: &Report, in_transit: usize, since_start: Duration) -> String {
-    let total = report.total;
-    let latency = report.latency_over_delay_ms.map_or_else(String::new, |latency| {
-        format!("; beyond the delays p50 {:.1} ms, p99 {:.1} ms", latency.p50, latency.p99)
-    });
-    format!(
-        "{} s: {} sent, {} returned, {} lost, {in_transit} on their way{latency}",
-        since_start.as_secs(),
-        total.sent,
-        total.returned,
-        total.lost
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::probe::Tally;
-
-    #[test]
-    fn no_line_is_wider_than_the_terminal() {
-        assert_eq!(cut_to_width("│ äöü │\nab", 4), "│ äö\nab");
-    }
-
-    #[test]
-    fn the_end_to_end_line_tells_everything_at_once() {
-        let mut tally = Tally::default();
-        for _ in 0..3 {
-            tally.sent(IpFamily::V4);
-        }
-        tally.returned(IpFamily::V4, 1.25);
-        tally.lost(IpFamily::V4);
-        assert_eq!(
-            end_to_end_words(&tally.report(), 1, Duration::from_secs(7)),
-            "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays p50 1.2 ms, p99 1.2 ms"
-        );
-        assert_eq!(
-            end_to_end_words(&Tally::default().report(), 0, Duration::ZERO),
-            "0 s: 0 sent, 0 returned, 0 lost, 0 on their way"
-        );
-    }
+fn write_line(words: &str) {
+    let mut stderr = io::stderr().lock();
+    // Nobody reads it: there is nobody to tell.
+    writeln!(stderr, "{words}").and_then(|()| stderr.flush()).ok();
 }

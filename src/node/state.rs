@@ -68,6 +68,9 @@ pub struct NodeStatus {
     pub pool: u64,
     /// Bad frames, each of which closed its connection.
     pub bad_frames: u64,
+    /// Packets by how late they left: one count for each of [`forwarder::LAG_BOUNDS_MS`], and one for all later ones.
+    #[serde(default)]
+    pub lag: [u64; forwarder::LAG_BOUNDS_MS.len() + 1],
     /// Incoming connections.
     pub connections_in: u64,
     /// Outgoing connections.
@@ -207,6 +210,7 @@ impl Shared {
             in_flight: self.buffers.packets_in_flight() as u64,
             pool: self.pools.iter().map(|pool| pool.get() as u64).sum(),
             bad_frames: self.listener.bad_frames().iter().sum(),
+            lag: self.forwarder.lag(),
             connections_in: self.connections.open() as u64,
             connections_out: self.forwarder.connections() as u64,
             next_hops_allowed: self.policy.listed() as u64,

@@ -21,8 +21,8 @@ pub const TAG_LEN: usize = 16;
 /// What tells one test packet from all others: random, so that nobody but the prober can make it return.
 pub type Tag = [u8; TAG_LEN];
 
-/// Longest delay asked of one mix: well below the 10 s beyond which nodes drop a packet.
-pub const HOP_DELAY_MAX: Duration = Duration::from_secs(5);
+/// The longest delay asked of one mix, in means: one delay in 10^13 would be longer, so the mean stays what it is.
+const LONGEST_IN_MEANS: u32 = 30;
 
 /// One stop of a packet on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,19 +97,26 @@ pub fn tag_of(message: &[u8]) -> Option<Tag> {
 pub struct MixDelays {
     /// `None` when the mean is zero.
     seconds: Option<Exp<f64>>,
+    longest: Duration,
 }
 
 impl MixDelays {
-    /// Delays of this mean; each is cut off at [`HOP_DELAY_MAX`].
+    /// Delays of this mean, none of them beyond [`MixDelays::longest`].
     #[must_use]
     pub fn with_mean(mean: Duration) -> Self {
         let seconds = if mean.is_zero() { None } else { Exp::new(1.0 / mean.as_secs_f64()).ok() };
-        Self { seconds }
+        Self { seconds, longest: Self::longest(mean) }
+    }
+
+    /// The longest delay that is asked of one mix at this mean. Mixes that allow less drop some of the packets.
+    #[must_use]
+    pub const fn longest(mean: Duration) -> Duration {
+        mean.saturating_mul(LONGEST_IN_MEANS)
     }
 
     fn sample(&self, hops: usize) -> Vec<Duration> {
         let mut rng = rand::rng();
-        let one = |seconds: Exp<f64>| seconds.sample(&mut rng).min(HOP_DELAY_MAX.as_secs_f64());
+        let one = |seconds: Exp<f64>| seconds.sample(&mut rng).min(self.longest.as_secs_f64());
         match self.seconds {
             None => vec![Duration::ZERO; hops],
             Some(seconds) => std::iter::repeat_n(seconds, hops).map(one).map(Duration::from_secs_f64).collect(),
@@ -190,13 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn delays_have_the_mean_asked_for_and_never_pass_the_cap() {
+    fn delays_have_the_mean_asked_for_however_long_it_is() {
         assert_eq!(MixDelays::with_mean(Duration::ZERO).sample(3), vec![Duration::ZERO; 3]);
-        let sum: Duration = MixDelays::with_mean(Duration::from_millis(50)).sample(20_000).iter().sum();
-        let mean = sum / 20_000;
-        assert!((45..55).contains(&mean.as_millis()), "{mean:?}");
-        let longest = MixDelays::with_mean(Duration::from_mins(1)).sample(1000).into_iter().max().unwrap();
-        assert_eq!(longest, HOP_DELAY_MAX);
+        for mean in [Duration::from_millis(50), Duration::from_secs(20), Duration::from_mins(2)] {
+            let delays = MixDelays::with_mean(mean).sample(20_000);
+            let measured = delays.iter().sum::<Duration>() / 20_000;
+            assert!((0.9..1.1).contains(&measured.div_duration_f64(mean)), "{measured:?} instead of {mean:?}");
+            let longest = delays.into_iter().max().unwrap();
+            assert!(longest > 5 * mean && longest <= MixDelays::longest(mean), "{longest:?}");
+        }
     }
 
     #[test]

@@ -71,6 +71,13 @@ struct Flight<L> {
     label: L,
 }
 
+impl<L> Flight<L> {
+    /// When the packet returns, if the way takes no time.
+    fn due(&self) -> Instant {
+        self.sent_at + self.delay
+    }
+}
+
 impl<L> Prober<L> {
     /// Makes fresh keys and listens on all endpoints.
     ///
@@ -145,6 +152,12 @@ impl<L> Prober<L> {
         Ok(())
     }
 
+    /// Whether a packet to this first hop would be sent now; beyond that it would be lost in a full queue.
+    #[must_use]
+    pub fn has_room(&self, first_hop: SocketAddr) -> bool {
+        self.sender.has_room(first_hop)
+    }
+
     /// The next packet that returns; pends while none does. Cancel-safe.
     pub async fn returned(&mut self) -> Returned<L> {
         loop {
@@ -158,9 +171,28 @@ impl<L> Prober<L> {
 
     /// Gives up the packets that are late by more than `patience` beyond their delays, and returns their labels.
     pub fn give_up_late(&mut self, patience: Duration) -> Vec<L> {
+        self.give_up(patience, |_| true)
+    }
+
+    /// Gives up the packets whose label is `hopeless` and that are past their delays by `patience`.
+    pub fn give_up(&mut self, patience: Duration, hopeless: impl Fn(&L) -> bool) -> Vec<L> {
         let now = Instant::now();
-        let late = |_: &Tag, flight: &mut Flight<L>| flight.sent_at + flight.delay + patience <= now;
-        self.in_transit.extract_if(late).map(|(_, flight)| flight.label).collect()
+        let given_up = |_: &Tag, flight: &mut Flight<L>| flight.due() + patience <= now && hopeless(&flight.label);
+        self.in_transit.extract_if(given_up).map(|(_, flight)| flight.label).collect()
+    }
+
+    /// Packets on their way whose delays have passed.
+    #[must_use]
+    pub fn overdue(&self) -> usize {
+        let now = Instant::now();
+        self.in_transit.values().filter(|flight| flight.due() <= now).count()
+    }
+
+    /// How long the packets on their way still have to be delayed.
+    #[must_use]
+    pub fn longest_delay_left(&self) -> Duration {
+        let last = self.in_transit.values().map(Flight::due).max();
+        last.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()))
     }
 
     /// Packets on their way.
@@ -227,6 +259,8 @@ mod tests {
         prober.send(&[hop], hop, 42).unwrap();
         assert_eq!(prober.in_transit(), 1);
         assert!(prober.give_up_late(Duration::from_hours(1)).is_empty());
+        assert_eq!((prober.overdue(), prober.longest_delay_left()), (1, Duration::ZERO));
+        assert!(prober.give_up(Duration::ZERO, |label| *label != 42).is_empty());
         assert_eq!(prober.give_up_late(Duration::ZERO), vec![42]);
         assert_eq!(prober.in_transit(), 0);
     }

@@ -54,6 +54,11 @@ impl Sender {
         });
     }
 
+    /// Whether the queue of this first hop has room for another frame.
+    pub(super) fn has_room(&self, first_hop: SocketAddr) -> bool {
+        self.peers.get(&first_hop).is_none_or(|peer| peer.frames.is_closed() || peer.frames.capacity() > 0)
+    }
+
     /// What last went wrong with this first hop, if the last attempt failed.
     pub(super) fn trouble(&self, first_hop: SocketAddr) -> Option<String> {
         self.peers.get(&first_hop)?.trouble.borrow().clone()
@@ -166,6 +171,23 @@ mod tests {
         };
         let mut stream = timeout(PATIENCE, accepted).await.unwrap();
         assert_eq!(read_exactly(&mut stream, 10).await, vec![3; 10]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_known_before_a_frame_is_lost_to_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut sender = Sender::default();
+        // The task that empties the queue does not run before this test waits for something.
+        for queued in 0..QUEUE_FRAMES_MAX {
+            assert!(sender.has_room(address), "only {queued} queued");
+            sender.send(address, vec![7; 10]);
+        }
+        assert!(!sender.has_room(address));
+        assert!(sender.has_room("127.0.0.1:1".parse().unwrap()), "another first hop");
+        let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        assert_eq!(read_exactly(&mut stream, 10 * QUEUE_FRAMES_MAX).await, vec![7; 10 * QUEUE_FRAMES_MAX]);
+        assert!(sender.has_room(address), "all of them are out");
     }
 
     #[tokio::test]

@@ -124,8 +124,14 @@ const HOLD_MAX: Duration = Duration::from_secs(5);
 /// Holds the lines of the log back until the result is dropped, or for 5 s.
 #[must_use]
 pub fn hold() -> Hold {
+    hold_for(HOLD_MAX)
+}
+
+/// As [`hold`], for another time: lines that find no room until then are lost and counted.
+#[must_use]
+pub(crate) fn hold_for(limit: Duration) -> Hold {
     if let Some(log) = LOG.get() {
-        log.output.hold(HOLD_MAX);
+        log.output.hold(limit);
     }
     Hold(())
 }

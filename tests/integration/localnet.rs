@@ -33,7 +33,10 @@ impl Running {
     }
 
     fn start_in(temporary: &Path, arguments: &[&str]) -> Self {
-        let mut command = nym_mixnode(&[&["localnet"], arguments].concat());
+        // The tool becomes the program, after undoing what the tests may run under (`nohup`).
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_nym-mixnode"), "localnet"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.env("TMPDIR", temporary).spawn().unwrap();
         let notes = BufReader::new(process.stderr.take().unwrap()).lines();
         Self { process, notes }
@@ -58,9 +61,24 @@ impl Running {
         Pid::from_raw(self.process.id().unwrap().try_into().unwrap()).unwrap()
     }
 
+    /// Kills one of its nodes.
+    fn kill_node(&self, id: &str) {
+        let is_node = |pid: &u32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+            command.split(|byte| *byte == 0).any(|argument| argument == id.as_bytes())
+        };
+        let node = children_of(self.process.id().unwrap()).into_iter().find(is_node).unwrap();
+        kill_process(Pid::from_raw(node.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+    }
+
     /// Sends a signal and collects what was printed up to the end.
     pub(crate) async fn stop(self, signal: Signal) -> Output {
         kill_process(self.pid(), signal).unwrap();
+        self.ended().await
+    }
+
+    /// What was printed up to the end.
+    async fn ended(self) -> Output {
         let Self { process, mut notes } = self;
         let drain = async { while let Ok(Some(_)) = notes.next_line().await {} };
         let (output, ()) = timeout(PATIENCE, async { tokio::join!(process.wait_with_output(), drain) }).await.unwrap();
@@ -108,6 +126,79 @@ async fn ctrl_c_lets_every_packet_come_home() {
     let output = network.stop(Signal::INT).await;
     assert_eq!(output.status.code(), Some(0));
     assert_nothing_lost(&serde_json::from_slice(&output.stdout).unwrap());
+}
+
+#[tokio::test]
+async fn no_more_is_offered_than_the_machine_takes_and_nothing_is_lost() {
+    let arguments = ["localnet", "--layers", "2", "--nodes", "1", "--rate", "100000", "--duration", "4s", "--json"];
+    let output = timeout(PATIENCE, nym_mixnode(&arguments).output()).await.unwrap().unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{notes}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_nothing_lost(&summary);
+    let load = &summary["load"];
+    assert_eq!(load["asked_per_s"], 100_000, "{summary:#}");
+    assert!(load["offered_per_s"].as_f64().unwrap() < 100_000.0, "{summary:#}");
+    assert!(load["not_sent"].as_u64().unwrap() > 0 && load["limited_by"].is_string(), "{summary:#}");
+    assert!(notes.contains("asked for 100000 packets/s, offering "), "{notes}");
+}
+
+#[tokio::test]
+async fn the_death_of_a_node_is_told_at_once_and_ends_the_experiment() {
+    let mut network = Running::start(&["--layers", "2", "--nodes", "2", "--rate", "20", "--json"]);
+    network.note(" sent, ").await;
+    network.kill_node("mix2-1");
+    let told = network.note("mix2-1 died").await;
+    assert!(told.contains("killed by signal 9 (SIGKILL); the experiment ends"), "{told}");
+    assert!(told.contains("; last log lines: "), "{told}");
+    let output = network.ended().await;
+    assert_eq!(output.status.code(), Some(69));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_only_died(&summary, "mix2-1");
+}
+
+#[tokio::test]
+async fn an_experiment_that_keeps_going_sends_around_a_dead_node() {
+    let mut network = Running::start(&["--layers", "2", "--nodes", "2", "--rate", "20", "--keep-going", "--json"]);
+    network.note(" sent, ").await;
+    network.kill_node("mix1-2");
+    let told = network.note("mix1-2 died").await;
+    assert!(told.contains("packets go around it"), "{told}");
+    let sent_before = sent(&network.note(" sent, ").await);
+    while sent(&network.note(" sent, ").await) <= sent_before {}
+    let output = network.stop(Signal::INT).await;
+    assert_eq!(output.status.code(), Some(69), "a node died, and the exit code tells of it");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_only_died(&summary, "mix1-2");
+}
+
+#[tokio::test]
+async fn an_experiment_ends_when_a_layer_has_no_node_left() {
+    let mut network = Running::start(&["--layers", "2", "--nodes", "1", "--rate", "20", "--keep-going", "--json"]);
+    network.note(" sent, ").await;
+    network.kill_node("mix1-1");
+    let told = network.note("mix1-1 died").await;
+    assert!(told.contains("no other node is left in its layer"), "{told}");
+    assert_eq!(network.ended().await.status.code(), Some(69));
+}
+
+/// The number before ` sent, ` in a line of the plain output.
+fn sent(line: &str) -> u64 {
+    line.split(" sent, ").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Every packet that is missing had the dead node on its route, and every other node accounts for what it got.
+fn assert_only_died(summary: &Value, id: &str) {
+    let problems = summary["problems"].as_array().unwrap();
+    assert!(problems.len() == 1 && problems[0].as_str().unwrap().contains(id), "{summary:#}");
+    assert_eq!(summary["lost"], summary["lost_with_dead_nodes"], "{summary:#}");
+    for node in summary["nodes"].as_array().unwrap() {
+        if node["id"] == id {
+            assert_eq!(node["died"], "killed by signal 9 (SIGKILL)", "{node:#}");
+        } else {
+            assert_eq!((&node["died"], &node["conservation"]), (&Value::Null, &true.into()), "{node:#}");
+        }
+    }
 }
 
 #[tokio::test]

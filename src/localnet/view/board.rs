@@ -1,0 +1,140 @@
+//! Everything that the picture shows, at one moment.
+
+use std::time::Duration;
+
+use crate::localnet::history::Point;
+use crate::localnet::load::Limit;
+use crate::localnet::network::{Network, Node};
+use crate::localnet::traffic::Traffic;
+use crate::probe::{Counts, IpFamily, LatencyMs};
+
+/// The network at one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Board {
+    /// Since the start of the command.
+    pub(super) elapsed: Duration,
+    /// Layer by layer; empty while the network starts.
+    pub(super) nodes: Vec<NodeRow>,
+    pub(super) flow: Flow,
+}
+
+/// One node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NodeRow {
+    pub(super) id: String,
+    /// From 1.
+    pub(super) layer: usize,
+    pub(super) dropped: u64,
+    /// Packets that wait for their delay to pass.
+    pub(super) pool: u64,
+    /// The last seconds, oldest first.
+    pub(super) points: Vec<Point>,
+    /// Whether packets come back through it over IPv4 and IPv6; `None` for a family that is not tested.
+    pub(super) up: [Option<bool>; 2],
+    /// How it died, if it did.
+    pub(super) died: Option<String>,
+}
+
+/// The packets end to end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flow {
+    pub(super) counts: Counts,
+    pub(super) on_their_way: usize,
+    pub(super) latency: Option<LatencyMs>,
+    /// Packets per second, as asked for; 0 while the network starts.
+    pub(super) asked_per_s: u32,
+    /// What keeps the rate below that now, and the rate.
+    pub(super) limited: Option<(Limit, f64)>,
+}
+
+impl Board {
+    pub(super) fn of(network: &Network, traffic: &Traffic, elapsed: Duration) -> Self {
+        let nodes = network.nodes().iter().enumerate();
+        let nodes = nodes.map(|(number, node)| NodeRow::of(node, number, traffic)).collect();
+        Self { elapsed, nodes, flow: Flow::of(traffic) }
+    }
+
+    /// Packets dropped by all nodes.
+    pub(super) fn dropped(&self) -> u64 {
+        self.nodes.iter().map(|node| node.dropped).sum()
+    }
+}
+
+impl NodeRow {
+    fn of(node: &Node, number: usize, traffic: &Traffic) -> Self {
+        let status = node.status();
+        Self {
+            id: node.id.clone(),
+            layer: node.layer,
+            dropped: status.dropped.values().sum(),
+            pool: status.pool,
+            points: node.history(),
+            up: IpFamily::ALL.map(|family| traffic.is_up(number, family)),
+            died: node.death().map(|death| death.how.clone()),
+        }
+    }
+}
+
+impl Flow {
+    fn of(traffic: &Traffic) -> Self {
+        let report = traffic.report();
+        let (rate, limit) = traffic.rate_now();
+        Self {
+            counts: report.total,
+            on_their_way: traffic.in_transit(),
+            latency: report.latency_over_delay_ms,
+            asked_per_s: traffic.load().asked_per_s,
+            limited: limit.map(|limit| (limit, rate)),
+        }
+    }
+
+    /// The rate asked for, and the one offered now with the reason, if that is lower.
+    pub(super) fn rate_words(&self) -> String {
+        let asked = self.asked_per_s;
+        match self.limited {
+            None => format!("{asked} packets/s"),
+            Some((limit, rate)) => format!("asked for {asked} packets/s, offering {rate:.0}: {limit}"),
+        }
+    }
+
+    /// How late packets return, beyond the delays that were asked for.
+    pub(super) fn latency_words(&self) -> Option<String> {
+        let LatencyMs { p50, p99, .. } = self.latency?;
+        Some(format!("beyond the delays p50 {p50:.1} ms, p99 {p99:.1} ms"))
+    }
+
+    /// All of it in one line.
+    pub(super) fn words(&self, elapsed: Duration) -> String {
+        let Counts { sent, returned, lost } = self.counts;
+        let on_their_way = self.on_their_way;
+        let counts = format!(
+            "{} s: {sent} sent, {returned} returned, {lost} lost, {on_their_way} on their way",
+            elapsed.as_secs()
+        );
+        let limited = self.limited.map(|_| self.rate_words());
+        [Some(counts), self.latency_words(), limited].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_everything_at_once() {
+        let mut flow = Flow {
+            counts: Counts { sent: 3, returned: 1, lost: 1 },
+            on_their_way: 1,
+            latency: Some(LatencyMs { p50: 1.25, p99: 1.25, max: 2.0 }),
+            asked_per_s: 5000,
+            limited: None,
+        };
+        let line = "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays p50 1.2 ms, p99 1.2 ms";
+        assert_eq!(flow.words(Duration::from_secs(7)), line);
+        flow.limited = Some((Limit::Nodes, 1832.4));
+        let limited = "; asked for 5000 packets/s, offering 1832: the nodes take no more on this machine";
+        assert_eq!(flow.words(Duration::from_secs(7)), format!("{line}{limited}"));
+        let nothing = Flow::default().words(Duration::ZERO);
+        assert_eq!(nothing, "0 s: 0 sent, 0 returned, 0 lost, 0 on their way");
+    }
+}

@@ -1,0 +1,209 @@
+//! The live picture: a thread of its own draws it and reads the keys, so that packets never wait for a terminal.
+
+use std::io;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Size;
+use tokio::sync::mpsc;
+
+use super::board::Board;
+use super::keyboard::Keyboard;
+use super::palette::Palette;
+use super::picture::{self, Note, Scroll};
+use super::screen::{self, Screen};
+use crate::telemetry::log;
+
+/// How long a new board, a new size or the end may wait for the thread.
+const POLL: Duration = Duration::from_millis(100);
+/// Longer than any experiment.
+const LOG_HELD_MAX: Duration = Duration::from_hours(24 * 365);
+/// Two of them are enough for everything.
+const STOP_KEYS_MAX: usize = 16;
+/// How long the end waits for the thread, which may be stuck in a terminal that takes nothing.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// A key that asks for a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::localnet) enum StopKey {
+    /// `q`: stop in order.
+    Quit,
+    /// Ctrl-C: as the signal; the second one stops at once.
+    Interrupt,
+}
+
+/// The picture, and the thread that draws it.
+#[derive(Debug)]
+pub(super) struct Live {
+    state: Arc<Mutex<State>>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+    /// Lines of the log would tear the picture.
+    _log: log::Hold,
+}
+
+/// What the thread is to show.
+#[derive(Debug, Default)]
+struct State {
+    board: Board,
+    phase: String,
+    notes: Vec<Note>,
+    /// Not drawn yet.
+    is_new: bool,
+    is_over: bool,
+}
+
+impl Live {
+    /// Takes the terminal. The receiver gets the keys that ask for a stop.
+    pub(super) fn start() -> io::Result<(Self, mpsc::Receiver<StopKey>)> {
+        let state = Arc::new(Mutex::new(State { phase: "starting".to_owned(), is_new: true, ..State::default() }));
+        let (keys, stop_keys) = mpsc::channel(STOP_KEYS_MAX);
+        let keyboard = Keyboard::open()?;
+        let held_log = log::hold_for(LOG_HELD_MAX);
+        let screen = screen::enter()?;
+        let (alive, ended) = channel::<()>();
+        let painter = Painter {
+            screen,
+            keyboard,
+            state: Arc::clone(&state),
+            stop_keys: keys,
+            palette: Palette::of_environment(),
+            size: Size::default(),
+        };
+        let thread = thread::Builder::new().name("view".to_owned()).spawn(move || {
+            painter.run();
+            drop(alive);
+        });
+        // Without its thread there is no picture, and the terminal would stay taken.
+        thread.inspect_err(|_| screen::leave())?;
+        Ok((Self { state, ended, _log: held_log }, stop_keys))
+    }
+
+    pub(super) fn show(&self, board: Board) {
+        self.change(|state| state.board = board);
+    }
+
+    pub(super) fn set_phase(&self, words: &str) {
+        self.change(|state| words.clone_into(&mut state.phase));
+    }
+
+    pub(super) fn note(&self, words: &str, is_alert: bool) {
+        self.change(|state| {
+            if !is_alert {
+                words.clone_into(&mut state.phase);
+            }
+            state.notes.push(Note { words: words.to_owned(), is_alert });
+        });
+    }
+
+    /// Gives the terminal back; returns the notes, for the screen that stays.
+    pub(super) fn finish(self) -> Vec<String> {
+        self.change(|state| state.is_over = true);
+        // It never sends: this waits for its end.
+        self.ended.recv_timeout(END_LIMIT).ok();
+        screen::leave();
+        let notes = std::mem::take(&mut lock(&self.state).notes);
+        notes.into_iter().map(|note| note.words).collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.state);
+        change(&mut state);
+        state.is_new = true;
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Each change is whole before anything can fail.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's side.
+struct Painter {
+    screen: Screen,
+    keyboard: Keyboard,
+    state: Arc<Mutex<State>>,
+    stop_keys: mpsc::Sender<StopKey>,
+    palette: Palette,
+    /// Of the last picture.
+    size: Size,
+}
+
+impl Painter {
+    /// Draws until the picture is over or the terminal has gone.
+    fn run(mut self) {
+        let mut scroll = Scroll::default();
+        while !lock(&self.state).is_over {
+            if self.step(&mut scroll).is_err() {
+                break;
+            }
+        }
+        screen::leave();
+    }
+
+    /// Draws what is new, and waits a moment for a key.
+    fn step(&mut self, scroll: &mut Scroll) -> io::Result<()> {
+        if lock(&self.state).is_new || self.screen.size()? != self.size {
+            self.draw(scroll)?;
+        }
+        if let Some(key) = self.keyboard.next(POLL)? {
+            self.press(key, scroll);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, scroll: &mut Scroll) -> io::Result<()> {
+        let (board, phase, notes) = {
+            let mut state = lock(&self.state);
+            state.is_new = false;
+            (state.board.clone(), state.phase.clone(), state.notes.clone())
+        };
+        let palette = self.palette;
+        let drawn = self.screen.draw(|frame| picture::draw(frame, &board, &phase, &notes, scroll, palette))?;
+        self.size = drawn.area.as_size();
+        Ok(())
+    }
+
+    fn press(&self, key: KeyEvent, scroll: &mut Scroll) {
+        if let Some(stop) = stop_key(key) {
+            // Without a receiver, or with so many keys pressed, the stop is under way.
+            self.stop_keys.try_send(stop).ok();
+            return;
+        }
+        match key.code {
+            KeyCode::Up | KeyCode::Char('k') => scroll.by(-1),
+            KeyCode::Down | KeyCode::Char('j') => scroll.by(1),
+            KeyCode::PageUp => scroll.by_pages(-1),
+            KeyCode::PageDown | KeyCode::Char(' ') => scroll.by_pages(1),
+            KeyCode::Home | KeyCode::Char('g') => scroll.go_to_start(),
+            KeyCode::End | KeyCode::Char('G') => scroll.go_to_end(),
+            _ => return,
+        }
+        lock(&self.state).is_new = true;
+    }
+}
+
+fn stop_key(key: KeyEvent) -> Option<StopKey> {
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(StopKey::Interrupt),
+        KeyCode::Char('q' | 'Q') => Some(StopKey::Quit),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_and_ctrl_c_stop_and_a_plain_c_does_not() {
+        let key = |code, modifiers| stop_key(KeyEvent::new(code, modifiers));
+        assert_eq!(key(KeyCode::Char('q'), KeyModifiers::NONE), Some(StopKey::Quit));
+        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(StopKey::Interrupt));
+        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::NONE), None);
+        assert_eq!(key(KeyCode::Down, KeyModifiers::NONE), None);
+    }
+}
