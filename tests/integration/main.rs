@@ -53,4 +53,5 @@ mod tidy;
 mod unsafe_traces;
 mod upgrade;
 mod waiting;
+mod walk;
 mod without_ipv6;
