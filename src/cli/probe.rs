@@ -100,8 +100,8 @@ pub enum ProbeError {
     },
     /// Nothing to test.
     #[error(
-        "the directory {0} lists no mixnode: start one, and wait until `nym-mixnode health --id …` on its machine prints \
-         ready"
+        "the directory {0} lists no mixnode: start one, and wait until `nym-mixnode health --id …` on its machine \
+         prints ready"
     )]
     NoNodes(Url),
     /// Nothing to test by that key.

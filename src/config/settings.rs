@@ -202,7 +202,8 @@ settings! {
     REPLAY_EXPECTED_RATE: u64 = "replay.expected_rate", Value("9000"), |t| count(t, 100..=10_000_000),
         "a whole number from 100 to 10000000",
         "Forwarded packets per second up to which replay.window holds. Memory is reserved for them: 35 MiB for the\n\
-         defaults of both, in proportion to their product. With more packets the window is shorter, and the node warns.";
+         defaults of both, in proportion to their product. With more packets the window is shorter, and \
+         the node warns.";
 
     FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
         "topology, public or any",

@@ -3,8 +3,8 @@
 //! The rule: telemetry T is a function of arrivals, departures, and what is independent of the matching π between them,
 //! so I(π; T | wire) = 0. Here it is put to the test. Worlds with the same wire, down to the millisecond and the byte,
 //! differ only in which arrival has which delay and next hop, or in which of two arrivals of a window ends here or is
-//! given up, as damaged, refused or a replay; frame headers differ in all but their size. All that the node tells has to
-//! be the same, byte for byte and at the same times. There are 200 worlds, each 50 swaps away from the first one.
+//! given up, as damaged, refused or a replay; frame headers differ in all but their size. All that the node tells has
+//! to be the same, byte for byte and at the same times. There are 200 worlds, each 50 swaps away from the first one.
 //!
 //! What is real: frame decoding, arrival stamps and counters, the unwrap engine on real Sphinx packets with its replay
 //! filter, the forwarding policy as the directory sets it, the hand-over between workers, the pools, the windows, the
