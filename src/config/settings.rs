@@ -155,9 +155,11 @@ settings! {
         |t| duration(t, MS(100)..=SEC(3600)),
         "a duration from 100ms to 1h, such as 30s",
         "How often the list of nodes is fetched.";
-    DIRECTORY_KEY: String = "directory.key", Follows("the first key that the directory shows is remembered until the node stops"),
-        registry_key, "the `registryKey` of the directory's topology: base58 of 32 bytes",
-        "The only key that the directory may sign its answers with. Without it, a change of the key is logged as an error.";
+    DIRECTORY_KEY: String = "directory.key",
+        Follows("the first key that the directory shows is remembered until the node stops"), registry_key,
+        "the `registryKey` of the directory's topology: base58 of 32 bytes",
+        "The only key that the directory may sign its answers with. Without it, a change of the key is logged as an\n\
+         error.";
     DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is shown"), path,
         "a path without a slash at its end",
         "A file with the token that a closed directory admits nodes by (`registry --join-token-file`).";

@@ -200,7 +200,7 @@ async fn a_node_in_another_network_namespace_is_known_to_run() {
         &["--user", "--map-root-user", "--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh", PROGRAM],
     );
     let node = NodeProcess::of(alone, &files, &["--http-listen", "off"], |_| {});
-    eventually("the node runs", async || node.log().contains("Finished nym mixnode startup").then_some(())).await;
+    eventually("the node runs", async || node.log().contains("Listening for packets").then_some(())).await;
     let found = doctor(&files, &["--no-probe"]).await;
     assert_eq!(found.levels("bind"), ["warning"], "{:#}", found.report);
     for words in ["the node runs, but nothing listens on", "network namespace, run doctor there"] {

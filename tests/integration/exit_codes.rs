@@ -31,7 +31,7 @@ fn code_1_is_a_node_that_is_not_as_it_should_be() {
     home.run(&["health", "--url", &NOWHERE]).fails(1, &["no answer"]);
     // Nothing else of this machine answers there.
     let listen = format!("127.0.0.1:{}", crate::support::closed_port());
-    home.edit_config("  #listen: \"127.0.0.1:8000\"", &format!("  listen: \"{listen}\""));
+    home.edit_config("  listen: \"127.0.0.1:0\"", &format!("  listen: \"{listen}\""));
     home.run(&["health", "--id", "mix", "--home", home.0.path().join(".nym").to_str().unwrap()])
         .fails(1, &["no answer", "the node does not run"]);
     assert_eq!(home.run(&["doctor", "--id", "mix"]).code, 1);
