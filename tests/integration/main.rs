@@ -49,7 +49,6 @@ mod stop;
 mod support;
 mod telemetry_export;
 mod telemetry_metrics;
-mod tidy;
 mod unsafe_traces;
 mod upgrade;
 mod waiting;
