@@ -19,7 +19,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use nym_mixnode::packet::{HEADER_LEN, PacketSize};
-use nym_mixnode::unwrap::{Engine, Outcome, stages};
+use nym_mixnode::unwrap::{Engine, Outcome, ReplayFilter, ReplayWindow, stages};
+use rand::RngExt;
 use sphinx_packet::crypto::PrivateKey;
 use sphinx_packet::{ProcessedPacketData, SphinxPacket};
 
@@ -35,6 +36,7 @@ fn main() {
     let packets: Vec<Vec<u8>> = (0..BATCH).map(|_| build_packet(&node, PacketSize::Regular)).collect();
     compare(&node, &packets);
     shares(&node, &packets);
+    replay_filter();
 }
 
 fn compare(node: &TestNode, packets: &[Vec<u8>]) {
@@ -96,6 +98,30 @@ fn shares(node: &TestNode, packets: &[Vec<u8>]) {
     for (name, micros) in rows {
         println!("  {name:<26} {micros:7.2} µs  {:5.1} %", 100.0 * micros / sum);
     }
+}
+
+/// The replay filter of the default window, from empty to full, with keys that are in no cache.
+fn replay_filter() {
+    const KEYS: usize = 2_000_000;
+    const PIECE: usize = 20_000;
+    let window = ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 };
+    let filter = ReplayFilter::new(window).expect("memory");
+    let keys: Vec<[u8; 32]> = (0..KEYS).map(|_| rand::rng().random()).collect();
+    let time = |piece: &[[u8; 32]]| {
+        let start = Instant::now();
+        for key in piece {
+            black_box(filter.insert(key));
+        }
+        start.elapsed().as_secs_f64() * 1e9 / piece.len() as f64
+    };
+    let mut new: Vec<f64> = keys.chunks(PIECE).map(time).collect();
+    let mut copies: Vec<f64> = keys.chunks(PIECE).map(time).collect();
+    println!(
+        "replay filter, {} MiB: {:.0} ns per new packet, {:.0} ns per copy (medians)",
+        window.memory_bytes() >> 20,
+        median(&mut new),
+        median(&mut copies)
+    );
 }
 
 /// Median time of one call in microseconds.
