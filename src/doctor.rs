@@ -98,7 +98,9 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     for finding in network::announce(config, running, lacking.as_ref()).await {
         tell(finding);
     }
-    let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url) {
+    let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url)
+        .and_then(|client| client.with_join_token(config.directory.join_token_file.as_deref()))
+    {
         Ok(client) => {
             let topology = client.topology().await;
             (Some(client), topology)

@@ -76,6 +76,9 @@ pub struct ProbeArgs {
     /// File with the directory's token: its monitor.token, read before each report.
     #[arg(long, value_name = "FILE", requires = "report")]
     pub monitor_token_file: Option<PathBuf>,
+    /// File with the token by which a closed directory takes the prober (`registry --join-token-file`).
+    #[arg(long, value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
 }
 
 /// A time between rounds: two at once would be in each other's way.
@@ -188,7 +191,9 @@ pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
 
 async fn probe(args: &ProbeArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
-    let client = Client::new(&args.directory, &args.directory).map_err(|error| no_directory(args, &error))?;
+    let client = Client::new(&args.directory, &args.directory)
+        .and_then(|client| client.with_join_token(args.join_token_file.as_deref()))
+        .map_err(|error| no_directory(args, &error))?;
     let client = Arc::new(client);
     if let Some(every) = args.every {
         return rounds::run(args, &client, every, signals).await;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use reqwest::{Method, Response, StatusCode, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{Directory, DirectoryError};
 use crate::api::{
     Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
     PendingAddress, Proof, Refusal, RegistrationReply, Topology,
 };
+use crate::registry::read_token;
 
 tokio::task_local! {
     /// The status of the last answer to the requests that are made within [`with_status`].
@@ -85,6 +88,7 @@ pub struct Client {
     limits: ClientLimits,
     /// Clients that connect over one IP version only, made when they are needed.
     by_version: Arc<[OnceLock<reqwest::Client>; 2]>,
+    join_token: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Client {
@@ -109,7 +113,20 @@ impl Client {
         let http = build(directory, metrics, limits, None)?;
         let location = printable(directory);
         let (directory, metrics) = (directory.clone(), metrics.clone());
-        Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default() })
+        Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default(), join_token: None })
+    }
+
+    /// Knows the token in this file, with which a closed directory takes what it registers; `None` knows none.
+    ///
+    /// # Errors
+    /// When the token cannot be read.
+    pub fn with_join_token(self, file: Option<&Path>) -> Result<Self, DirectoryError> {
+        Ok(Self { join_token: file.map(read_token).transpose()?, ..self })
+    }
+
+    /// The token of a closed directory.
+    pub(crate) fn join_token(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.join_token.clone()
     }
 
     /// The client that connects over this IP version only.

@@ -51,7 +51,7 @@ impl Registration {
     /// # Errors
     /// When the directory refuses, does not answer, or lists none of the prober's addresses.
     pub async fn register<L>(client: &Arc<Client>, prober: &Prober<L>) -> Result<Self, RegistrationError> {
-        let signer = Signer::new(prober.identity_keys(), None, None);
+        let signer = Signer::new(prober.identity_keys(), None, client.join_token());
         let entry = Arc::new(Entry { client: Arc::clone(client), signer, gateway: gateway_entry(prober) });
         let refused = |error: DirectoryError| RegistrationError::Refused(error.to_string());
         entry.signer.ask(&**client, true).await.map_err(refused)?;
@@ -137,6 +137,7 @@ fn gateway_entry<L>(prober: &Prober<L>) -> GatewayRegistration {
 mod tests {
     use super::*;
     use crate::probe::prober::Endpoint;
+    use crate::registry::{Registry, RegistrySettings};
 
     #[tokio::test]
     async fn the_entry_names_every_address_and_expires() {
@@ -154,5 +155,29 @@ mod tests {
 
         let single = Prober::<()>::bind(&endpoints[..1], Duration::ZERO).unwrap();
         assert!(gateway_entry(&single).mix_hosts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_closed_registry_takes_a_prober_that_knows_its_token() {
+        let home = tempfile::tempdir().unwrap();
+        let token = home.path().join("token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        let local = "127.0.0.1:0".parse().unwrap();
+        let settings = RegistrySettings {
+            allow_private: true,
+            join_token_file: Some(token.clone()),
+            ..RegistrySettings::new(vec![local], home.path().join("registry.sqlite"))
+        };
+        let registry = Registry::bind(&settings).await.unwrap();
+        let url = format!("http://{}", registry.local_addrs()[0]).parse().unwrap();
+        let served = tokio::spawn(registry.serve(std::future::pending()));
+        let prober = Prober::<()>::bind(&[Endpoint::local(local)], Duration::ZERO).unwrap();
+        let client = Client::new(&url, &url).unwrap();
+        let refused = Registration::register(&Arc::new(client.clone()), &prober).await.unwrap_err();
+        assert!(refused.to_string().contains("this registry is closed"), "{refused}");
+        let client = client.with_join_token(Some(&token)).unwrap();
+        let registration = Registration::register(&Arc::new(client), &prober).await.unwrap();
+        registration.withdraw().await.unwrap();
+        served.abort();
     }
 }
