@@ -213,7 +213,7 @@ async fn a_collector_gets_spans_and_metrics_with_headers_and_the_resource_over_h
     }
     assert!(!resource.contains(&files.identity()) && !resource.contains("process."), "{resource}");
     let span = &spans.resource_spans[0].scope_spans[0].spans[0];
-    assert_eq!(span.name, "directory.topology");
+    assert_eq!(span.name, "directory.counter");
     assert!(format!("{:?}", span.attributes).contains("unreachable"), "{span:?}");
     eventually("exports are counted", async || {
         metrics(http).await.filter(|text| sum(text, "telemetry_exported_total{signal=\"traces\"") > 0)

@@ -61,7 +61,7 @@ async fn the_numbers_of_a_window_are_the_same_everywhere_and_rounded() {
     node.stop().await;
     let captured = capture.take();
     let text = format!("{captured:?}");
-    assert!(text.contains("mix.window") && text.contains("directory.topology"), "{text}");
+    assert!(text.contains("mix.window") && text.contains("directory.counter"), "{text}");
     assert!(captured.iter().any(|request| matches!(request, Captured::Metrics(_))));
     assert!(!text.contains("127.0.0.1"), "{text}");
 }
