@@ -74,7 +74,7 @@ root-tests: ## Tests that need root or strace: those that `make unit` lists as i
 	$(CARGO) test --locked --lib --test integration -- --ignored
 
 kit-tests: ## Tests of the kit with real parts
-	$(CARGO) test --locked --test kit -- --test-threads=1 $(KIT)
+	CARGO="$(CARGO)" tests/kit/run $(KIT)
 
 fuzz-build: ## Build the fuzz targets
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) $(FUZZ) build

@@ -310,15 +310,15 @@ pub(super) mod tests {
         assert!(!detection.has_failures());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_machine_of_ones_own_does_not_wait_for_metadata() {
         let firmware = tempfile::tempdir().unwrap();
         std::fs::write(firmware.path().join("sys_vendor"), "Dell Inc.\n").unwrap();
         let mut detector = detector(CloudChoice::Auto, None);
         detector.dmi_dir = firmware.path().to_owned();
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let detection = detector.detect().await;
-        assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+        assert_eq!(began.elapsed(), Duration::ZERO);
         assert_eq!(detection.steps.len(), 2, "{:?}", detection.steps);
     }
 

@@ -355,7 +355,6 @@ fn without_a_network_one_line_says_what_was_tried() {
     }
     let found = place.detect(&["--cloud", "none"]);
     found.finds_nothing_but_says(&["cloud: none, as configured"]);
-    assert!(found.took < Duration::from_millis(500), "{:?}", found.took);
 }
 
 #[test]

@@ -53,13 +53,14 @@ async fn a_collector_gets_what_the_drain_has_dropped() {
         let node = RunningNode::with_telemetry(Telemetry::captured(&capture).unwrap(), |values| {
             values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "0s", &Source::Program);
             values.set(&settings::TELEMETRY_WINDOW.about, "10s", &Source::Program);
+            values.set(&settings::MIX_DELAY_MAX.about, "1h", &Source::Program);
         })
         .await;
         let sink = Sink::start().await;
         // The node itself has to be older than half a window.
         sleep(Duration::from_secs(5)).await;
         let window = late_in_a_window().await;
-        let frame = packet_via(&node.hop(), sink.address, Duration::from_secs(9), ACK);
+        let frame = packet_via(&node.hop(), sink.address, Duration::from_secs(1800), ACK);
         let _connection = send(node.address, &[frame]).await;
         node.wait_for("a packet in the pool", |status| status.pool == 1).await;
         assert_eq!(node.stop().await.dropped["shutdown"], 1);
@@ -83,10 +84,12 @@ async fn a_collector_gets_what_the_drain_has_dropped() {
 async fn a_drain_that_runs_out_of_time_drops_what_is_left_and_counts_it() {
     let node = RunningNode::with(|values| {
         values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "0s", &Source::Program);
+        values.set(&settings::MIX_DELAY_MAX.about, "1h", &Source::Program);
     })
     .await;
     let sink = Sink::start().await;
-    let frames: Vec<_> = (0..100).map(|_| packet_via(&node.hop(), sink.address, Duration::from_secs(9), ACK)).collect();
+    let delay = Duration::from_secs(1800);
+    let frames: Vec<_> = (0..100).map(|_| packet_via(&node.hop(), sink.address, delay, ACK)).collect();
     let _connection = send(node.address, &frames).await;
     node.wait_for("100 packets in the pool", |status| status.pool == 100).await;
     let status = node.stop().await;

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::part::{part, root};
-use crate::waiting::{PATIENCE, pause};
+use crate::waiting::{PATIENCE, TURN, pause};
 use crate::{docker_archive, image};
 
 /// This process, as seen from the cluster.
@@ -111,9 +111,13 @@ impl Cluster {
 }
 
 fn await_ready(dir: &Path, keeper: &mut Child) {
-    let began = Instant::now();
+    let mut began = Instant::now();
+    let asked = began;
     while !dir.join("ready").exists() {
         let ended = keeper.try_wait().expect("the keeper");
+        if !dir.join("alone").exists() && asked.elapsed() < TURN {
+            began = Instant::now();
+        }
         if ended.is_some() || began.elapsed() > PATIENCE {
             let logs = Command::new("tail").args(["-n", "5"]).args(logs(dir)).output().expect("tail");
             let logs = String::from_utf8_lossy(&logs.stdout).into_owned();
@@ -139,43 +143,72 @@ pub(crate) fn succeeded(program: &str, arguments: &[&str], output: &Output) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waiting::eventually;
+    use crate::waiting::{eventually_or, within};
     use std::env;
 
     /// Tells the process that this test starts that it is the one that is killed.
     const VICTIM: &str = "NYM_MIXNODE_KIT_VICTIM";
 
+    /// A run of the kit, killed at the latest when this is dropped.
+    struct Victim(Child);
+
+    impl Drop for Victim {
+        fn drop(&mut self) {
+            self.0.kill().ok();
+            self.0.wait().ok();
+        }
+    }
+
     #[test]
     fn a_run_that_is_killed_leaves_nothing_behind() {
         if let Some(file) = env::var_os(VICTIM) {
-            let dir = cluster().dir();
-            fs::write(file, dir.display().to_string()).expect("a file");
-            pause(PATIENCE);
+            fs::write(file, cluster().dir().display().to_string()).expect("a file");
+            loop {
+                pause(PATIENCE);
+            }
+        }
+        // What may take long is there before anything is waited for.
+        image::archive();
+        for name in ["containerd", "kubernetes", "coredns", "otelcol", "helm"] {
+            part(name);
         }
         let told = tempfile::tempdir().expect("a directory");
         let file = told.path().join("dir");
         let name = "cluster::tests::a_run_that_is_killed_leaves_nothing_behind";
         let mut victim = Command::new(env::current_exe().expect("this program"));
-        let mut victim =
-            victim.args(["--exact", name]).env(VICTIM, &file).stdout(Stdio::null()).spawn().expect("a run");
-        let dir = eventually("a cluster", || fs::read_to_string(&file).ok().filter(|dir| !dir.is_empty()));
-        victim.kill().expect("to kill it");
-        victim.wait().expect("its end");
-        eventually("it takes everything with it", || left_behind(Path::new(&dir)).is_empty().then_some(()));
+        victim.args(["--exact", name]).env(VICTIM, &file).stdout(Stdio::null());
+        let victim = Victim(victim.spawn().expect("a run"));
+        // Another run on this machine may have its cluster first.
+        let told = || fs::read_to_string(&file).ok().filter(|dir| !dir.is_empty());
+        let dir = within(TURN + PATIENCE, "a cluster", told, String::new);
+        let traces = traces(Path::new(&dir));
+        assert!(traces.len() > 3, "it is not known what to look for: {traces:?}");
+        drop(victim);
+        let what_is_left = || -> Vec<PathBuf> {
+            let processes = processes_of(Path::new(&dir));
+            traces.iter().filter(|place| place.exists()).cloned().chain(processes).collect()
+        };
+        let story = || format!("left: {:?}", what_is_left());
+        eventually_or("it takes everything with it", || what_is_left().is_empty().then_some(()), story);
     }
 
-    /// What is there of a cluster.
-    fn left_behind(dir: &Path) -> Vec<PathBuf> {
+    /// What is there of a cluster, by the names that its keeper made of its own number.
+    fn traces(dir: &Path) -> Vec<PathBuf> {
+        let keeper = processes_of(dir).into_iter().find(|process| {
+            let command = fs::read(process.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains("keeper.sh")
+        });
+        let keeper = keeper.expect("a keeper");
+        let number = keeper.file_name().expect("a number").to_string_lossy().into_owned();
         let mut places = vec![
             dir.to_owned(),
-            "/run/netns/nym-kit-cluster".into(),
-            "/sys/class/net/nymkit0".into(),
-            "/sys/fs/cgroup/kubepods".into(),
+            format!("/run/netns/nym-kit-{number}").into(),
+            format!("/sys/class/net/nymkit{number}").into(),
+            format!("/sys/fs/cgroup/nym-kit-{number}").into(),
         ];
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        places.extend(hierarchies.flat_map(|entry| ["kubepods", "k8s.io"].map(|group| entry.path().join(group))));
+        places.extend(hierarchies.map(|entry| entry.path().join(format!("nym-kit-{number}"))));
         places.retain(|place| place.exists());
-        places.extend(processes_of(dir));
         places
     }
 

@@ -3,7 +3,8 @@
 # standard input is open. Whoever holds the other end of it need not be able to clean up, and may as well be killed.
 #
 # PROGRAMS is a directory with the components, each IMAGE an archive as `docker save` writes it. When the file
-# DIRECTORY/ready is there, the cluster is up; DIRECTORY/pki/admin.conf is the way in.
+# DIRECTORY/ready is there, the cluster is up; DIRECTORY/pki/admin.conf is the way in. DIRECTORY/alone is there once no
+# other cluster is.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export KIT_DIR=$1 KIT_PROGRAMS=$2
@@ -16,10 +17,12 @@ trap '' INT TERM
 export NODE=node1 HOST_V4=10.99.0.1 NODE_V4=10.99.0.2 HOST_V6=fd99::1 NODE_V6=fd99::2
 export PODS_V4=10.244.0.0/16 PODS_V6=fd00:244::/64 SERVICES_V4=10.96.0.0/16 SERVICES_V6=fd00:96::/112
 export API_V4=10.96.0.1 DNS_V4=10.96.0.10
-namespace=nym-kit-cluster wire=nymkit0
+# Names of its own, so that what is left of a cluster is told from what others have.
+export CGROUP=nym-kit-$$
+namespace=nym-kit-$$ wire=nymkit$$
 
-# One cluster at a time: addresses and names are fixed.
-exec 9>/run/lock/nym-mixnode-kit-cluster.lock
+# One cluster at a time: addresses are fixed. The file names the last one.
+exec 9<>/run/lock/nym-mixnode-kit-cluster.lock
 flock 9
 
 network() {
@@ -46,37 +49,59 @@ network() {
     ip -6 route add "${SERVICES_V6}" via "${NODE_V6}"
 }
 
+# The group that the kubelet makes those of the pods in. Hierarchies that it does not look at are left alone.
+control_groups() {
+    local hierarchy
+    if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
+        mkdir "/sys/fs/cgroup/${CGROUP}"
+    else
+        for hierarchy in /sys/fs/cgroup/*; do
+            mkdir -p "${hierarchy}/${CGROUP}"
+        done
+    fi
+}
+
+remove_control_groups() {
+    local group
+    for group in /sys/fs/cgroup/"$1" /sys/fs/cgroup/*/"$1"; do
+        # The processes are gone; their groups follow when the kernel has noticed.
+        for _ in {1..50}; do
+            [[ -e ${group} ]] || break
+            find "${group}" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
+        done
+    done
+}
+
 clean_up() {
     # Whatever fails, the rest is to be taken away, too.
     set +e
-    local hierarchy
     [[ -n ${node:-} ]] && kill -KILL "${node}" 2>/dev/null && wait "${node}" 2>/dev/null
     ip netns del "${namespace}" 2>/dev/null
     ip link del "${wire}" 2>/dev/null
-    for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
-        # The processes are gone; their groups follow when the kernel has noticed.
-        for _ in {1..50}; do
-            find "${hierarchy}"/{kubepods,k8s.io} -depth -type d -exec rmdir {} + 2>/dev/null
-            [[ -e ${hierarchy}/kubepods || -e ${hierarchy}/k8s.io ]] || break
-            sleep 0.1
-        done
-    done
+    remove_control_groups "${CGROUP}"
     rm -rf "${KIT_DIR}"
 }
 
-# What a keeper that was killed itself could not take away.
+# What the last keeper could not take away, because it was killed itself.
 stale() {
-    ip netns pids "${namespace}" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
-    ip netns del "${namespace}" 2>/dev/null || true
-    ip link del "${wire}" 2>/dev/null || true
+    local last
+    read -r last <&9 || true
+    [[ ${last} =~ ^nym-kit-[0-9]+$ ]] || return 0
+    ip netns pids "${last}" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
+    ip netns del "${last}" 2>/dev/null || true
+    ip link del "nymkit${last#nym-kit-}" 2>/dev/null || true
+    remove_control_groups "${last}"
 }
 
 stale
+touch "${KIT_DIR}/alone"
+echo "${namespace}" >/run/lock/nym-mixnode-kit-cluster.lock
 trap clean_up EXIT
 mkdir -p "${KIT_DIR}"/{pki,log,cni}
 bash "${here}/pki.sh" "${KIT_DIR}/pki" &
 certificates=$!
 network
+control_groups
 wait "${certificates}"
 # The first process of a PID namespace takes all the others with it. It does not hold the lock.
 nsenter --net="/run/netns/${namespace}" \

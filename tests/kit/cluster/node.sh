@@ -58,7 +58,7 @@ configurations() {
 # Puts the values into a template: @dir@ and the like.
 filled_in() {
     sed -e "s|@dir@|${KIT_DIR}|g" -e "s|@node@|${NODE}|g" -e "s|@pods_v4@|${PODS_V4}|g" -e "s|@pods_v6@|${PODS_V6}|g" \
-        -e "s|@dns@|${DNS_V4}|g"
+        -e "s|@dns@|${DNS_V4}|g" -e "s|@cgroup@|${CGROUP}|g"
 }
 
 control_plane() {
