@@ -17,6 +17,7 @@ fn check(world: &FloodWorld, honest: &Honest) {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn a_flood_of_registrations_from_one_address_ends_at_its_cap() {
     let world = FloodWorld::new("registrations");
     let (accepted, honest) = world.beside(async || registrations(300, &[STRANGER]).await);
@@ -29,6 +30,7 @@ fn a_flood_of_registrations_from_one_address_ends_at_its_cap() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn clients_that_do_not_read_cost_little_and_keep_nobody_out() {
     let world = FloodWorld::new("readers");
     let ((), honest) = world.beside(async || {
@@ -41,6 +43,7 @@ fn clients_that_do_not_read_cost_little_and_keep_nobody_out() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn reports_with_thousands_of_next_hops_are_accepted_and_not_kept() {
     let world = FloodWorld::new("reports");
     let (accepted, honest) = world.beside(async || metrics_reports(60, 5000).await);
@@ -51,6 +54,7 @@ fn reports_with_thousands_of_next_hops_are_accepted_and_not_kept() {
 }
 
 #[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
 fn slow_clients_of_four_networks_keep_nobody_out() {
     let world = FloodWorld::new("slow");
     let (clients, honest) = world.beside(async || {
