@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Size;
 use tokio::sync::mpsc;
 
 use super::board::Board;
-use super::keyboard::Keyboard;
+use super::keyboard::{Key, Keyboard};
 use super::palette::Palette;
 use super::picture::{self, Note, Scroll};
 use super::screen::{self, Screen};
@@ -167,43 +166,22 @@ impl Painter {
         Ok(())
     }
 
-    fn press(&self, key: KeyEvent, scroll: &mut Scroll) {
-        if let Some(stop) = stop_key(key) {
-            // Without a receiver, or with so many keys pressed, the stop is under way.
-            self.stop_keys.try_send(stop).ok();
-            return;
-        }
-        match key.code {
-            KeyCode::Up | KeyCode::Char('k') => scroll.by(-1),
-            KeyCode::Down | KeyCode::Char('j') => scroll.by(1),
-            KeyCode::PageUp => scroll.by_pages(-1),
-            KeyCode::PageDown | KeyCode::Char(' ') => scroll.by_pages(1),
-            KeyCode::Home | KeyCode::Char('g') => scroll.go_to_start(),
-            KeyCode::End | KeyCode::Char('G') => scroll.go_to_end(),
-            _ => return,
+    fn press(&self, key: Key, scroll: &mut Scroll) {
+        match key {
+            Key::Up => scroll.by(-1),
+            Key::Down => scroll.by(1),
+            Key::PageUp => scroll.by_pages(-1),
+            Key::PageDown => scroll.by_pages(1),
+            Key::Start => scroll.go_to_start(),
+            Key::End => scroll.go_to_end(),
+            Key::Quit => return self.stop(StopKey::Quit),
+            Key::Interrupt => return self.stop(StopKey::Interrupt),
         }
         lock(&self.state).is_new = true;
     }
-}
 
-fn stop_key(key: KeyEvent) -> Option<StopKey> {
-    match key.code {
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(StopKey::Interrupt),
-        KeyCode::Char('q' | 'Q') => Some(StopKey::Quit),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn q_and_ctrl_c_stop_and_a_plain_c_does_not() {
-        let key = |code, modifiers| stop_key(KeyEvent::new(code, modifiers));
-        assert_eq!(key(KeyCode::Char('q'), KeyModifiers::NONE), Some(StopKey::Quit));
-        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(StopKey::Interrupt));
-        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::NONE), None);
-        assert_eq!(key(KeyCode::Down, KeyModifiers::NONE), None);
+    fn stop(&self, key: StopKey) {
+        // Without a receiver, or with so many keys pressed, the stop is under way.
+        self.stop_keys.try_send(key).ok();
     }
 }
