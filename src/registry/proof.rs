@@ -71,8 +71,8 @@ pub(super) enum Refusal {
     )]
     NotAdmitted,
     #[error(
-        "this identity has signed its calls and this call is not signed; call with a program that signs, or have the \
-         identity released"
+        "this identity has signed its calls and this call is not signed; call with a program that signs, or use a new \
+         identity"
     )]
     NotSigned,
     #[error(
