@@ -70,8 +70,8 @@ unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked
 	$(CARGO) test --locked --features unsafe-per-packet-traces --test unsafe-build
 
-root-tests: ## Tests that need root or strace: those that `make unit` lists as ignored
-	$(CARGO) test --locked --lib --test integration -- --ignored
+root-tests: ## Integration tests that need root or strace: those that `make unit` lists as ignored
+	$(CARGO) test --locked --test integration -- --ignored
 
 kit-tests: ## Tests of the kit with real parts
 	CARGO="$(CARGO)" tests/kit/run $(KIT)
