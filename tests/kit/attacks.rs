@@ -7,5 +7,7 @@
 
 mod arena;
 mod node;
+mod registry;
+mod takeover;
 mod traffic;
 mod wire;

@@ -32,6 +32,11 @@ impl Arena {
         Self { netns: NetNs::new(role), folder: tempfile::tempdir().unwrap() }
     }
 
+    /// `ip` inside.
+    pub(super) fn ip(&self, arguments: &str) {
+        self.netns.ip(arguments);
+    }
+
     /// Where the files of the processes are.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
@@ -108,6 +113,12 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let ended = eventually("the process ends", || self.child.try_wait().unwrap());
         assert!(ended.success(), "{ended}\n{}", self.log());
+    }
+
+    /// Ends it with SIGKILL.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 

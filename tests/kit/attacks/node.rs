@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nym_mixnode::packet::FrameHeader;
@@ -11,10 +12,12 @@ use serde_json::Value;
 use super::arena::{Arena, Server};
 use crate::packets::{hop, packet_via};
 
-/// A supervised node that forwards anywhere, for a directory that is not there.
+/// A supervised node that forwards anywhere, for a directory that is not there unless a flag names one.
 pub(super) struct Node {
     pub(super) server: Server,
     pub(super) address: SocketAddr,
+    /// The public identity key in base58.
+    pub(super) identity: String,
     public: [u8; 32],
     private: [u8; 32],
 }
@@ -29,20 +32,23 @@ pub(super) struct Packet {
 
 impl Node {
     pub(super) fn start(arena: &Arena, address: &str, flags: &[&str]) -> Self {
-        let home = arena.folder().join(format!("node-{address}"));
+        let home = home(arena, address);
         let node = ["--home", home.to_str().unwrap(), "--id", "mix"];
         let init = ["init", "--layer", "1", "--host", address, "--allow-private", "--validator", "http://127.0.0.1:9"];
         let made = arena.run(&[&init[..], &node, &["--forward-policy", "any"]].concat());
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let run = ["run", "--supervised", "--shutdown-linger", "0s", "--telemetry-window", "10s"];
-        let server = arena.start(&format!("node-{address}"), &[&run[..], &node, flags].concat());
-        server.wait_for("the node starts", |event| event["event"] == "status");
-        let key = |name: &str| {
+        let key = |name: &str| -> [u8; 32] {
             let file = home.join("mixnodes/mix/data").join(name);
             pem::parse(fs::read(file).unwrap()).unwrap().into_contents().try_into().unwrap()
         };
         let (public, private) = (key("public_sphinx.pem"), key("private_sphinx.pem"));
-        Self { server, address: address.parse().unwrap(), public, private }
+        let identity = bs58::encode(key("public_identity.pem")).into_string();
+        Self { server: run(arena, address, flags), address: address.parse().unwrap(), identity, public, private }
+    }
+
+    /// Starts the node again, after its end.
+    pub(super) fn start_again(&mut self, arena: &Arena, flags: &[&str]) {
+        self.server = run(arena, &self.address.to_string(), flags);
     }
 
     /// A packet that the node holds for `delay` and sends to `next`.
@@ -83,6 +89,19 @@ impl Node {
             status["received"] == before + count as u64 && status["in_flight"] == 0
         })
     }
+}
+
+fn home(arena: &Arena, address: &str) -> PathBuf {
+    arena.folder().join(format!("node-{address}"))
+}
+
+fn run(arena: &Arena, address: &str, flags: &[&str]) -> Server {
+    let home = home(arena, address);
+    let node = ["--home", home.to_str().unwrap(), "--id", "mix"];
+    let run = ["run", "--supervised", "--shutdown-linger", "0s", "--telemetry-window", "10s"];
+    let server = arena.start(&format!("node-{address}"), &[&run[..], &node, flags].concat());
+    server.wait_for("the node starts", |event| event["event"] == "status");
+    server
 }
 
 /// How many packets were dropped for this reason.

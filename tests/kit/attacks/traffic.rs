@@ -55,7 +55,7 @@ impl Sink {
     }
 
     /// Takes what has arrived since the last call.
-    fn take(&self) -> Vec<Arrival> {
+    pub(super) fn take(&self) -> Vec<Arrival> {
         std::mem::take(&mut self.arrived.lock().unwrap())
     }
 }
