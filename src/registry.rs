@@ -253,7 +253,7 @@ impl Registry {
         if settings.listen.is_empty() {
             return Err(RegistryError::NoListenAddress);
         }
-        let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref())?;
+        let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref(), settings.allow_private)?;
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;

@@ -18,6 +18,7 @@ const TOKEN_BYTES_MIN: usize = 16;
 pub(super) struct Gate {
     identities: Option<HashSet<String>>,
     token: Option<JoinToken>,
+    is_private: bool,
 }
 
 /// A secret that admits who knows it.
@@ -66,11 +67,12 @@ pub enum AdmissionError {
 }
 
 impl Gate {
-    /// Reads the list and the token, as far as they are given.
-    pub(super) fn open(list: Option<&Path>, token: Option<&Path>) -> Result<Self, AdmissionError> {
+    /// Reads the list and the token, as far as they are given, for a private network or the internet.
+    pub(super) fn open(list: Option<&Path>, token: Option<&Path>, is_private: bool) -> Result<Self, AdmissionError> {
         Ok(Self {
             identities: list.map(read_list).transpose()?,
             token: token.map(read_token).transpose()?.map(JoinToken),
+            is_private,
         })
     }
 
@@ -78,6 +80,7 @@ impl Gate {
     pub(super) fn by_identity(&self, identity: &str) -> Admission {
         match &self.identities {
             Some(identities) if identities.contains(identity) => Admission::Admitted,
+            None if self.token.is_none() && self.is_private => Admission::OpenPrivate,
             None if self.token.is_none() => Admission::Open,
             _ => Admission::Refused,
         }
@@ -136,12 +139,14 @@ mod tests {
         let open = Gate::default();
         assert_eq!(open.by_identity(&one), Admission::Open);
         assert!(!open.is_token(|_| true), "there is none to know");
-        for gate in [Gate::open(Some(list.path()), None), Gate::open(Some(list.path()), Some(token.path()))] {
+        for gate in
+            [Gate::open(Some(list.path()), None, false), Gate::open(Some(list.path()), Some(token.path()), false)]
+        {
             let gate = gate.unwrap();
             assert_eq!(gate.by_identity(&one), Admission::Admitted);
             assert_eq!(gate.by_identity(&other), Admission::Refused);
         }
-        let by_token = Gate::open(None, Some(token.path())).unwrap();
+        let by_token = Gate::open(None, Some(token.path()), false).unwrap();
         assert_eq!(by_token.by_identity(&one), Admission::Refused);
         assert!(by_token.is_token(|token| token == b"0123456789abcdef"));
         assert!(!format!("{by_token:?}").contains("0123"));
@@ -150,11 +155,11 @@ mod tests {
     #[test]
     fn files_that_cannot_work_are_refused_with_the_place() {
         let bad = file("# fine\nnot a key\n");
-        let error = Gate::open(Some(bad.path()), None).unwrap_err().to_string();
+        let error = Gate::open(Some(bad.path()), None, false).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("not a key"), "{error}");
-        let error = Gate::open(None, Some(file(" short \n").path())).unwrap_err().to_string();
+        let error = Gate::open(None, Some(file(" short \n").path()), false).unwrap_err().to_string();
         assert!(error.contains("5 bytes"), "{error}");
-        let error = Gate::open(Some(Path::new("/nowhere/list")), None).unwrap_err().to_string();
+        let error = Gate::open(Some(Path::new("/nowhere/list")), None, false).unwrap_err().to_string();
         assert!(error.contains("/nowhere/list"), "{error}");
     }
 }

@@ -56,6 +56,9 @@ pub(super) struct Call {
 pub(super) enum Admission {
     /// The registry is open to everybody.
     Open,
+    /// The registry is open to everybody on a private network, where calls and packets pass through translators that
+    /// hide addresses: an address that no other identity has needs no proof.
+    OpenPrivate,
     /// By the list of identities, or by the join token.
     Admitted,
     /// The registry is closed, and nothing admits this caller.
@@ -146,7 +149,7 @@ pub(super) enum ProvedBy {
     Packet,
     /// The registry admitted the identity.
     Admission,
-    /// A release that asked for no proof.
+    /// Nothing: an earlier release, or a private network, asked for no proof.
     Earlier,
 }
 
@@ -193,6 +196,8 @@ pub(super) fn address(address: SocketAddr, call: &Call, own: Option<ProvedBy>, h
         ProvedBy::Call
     } else if call.admission == Admission::Admitted {
         ProvedBy::Admission
+    } else if call.admission == Admission::OpenPrivate && holder.is_none() {
+        ProvedBy::Earlier
     } else {
         return Verdict::Pending(Reason::NoProof);
     };

@@ -4,7 +4,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -160,13 +161,16 @@ impl Pod {
         topology["mixNodes"].as_array().unwrap().clone()
     }
 
-    fn registry(&self, home: &Path) -> Process {
-        let data = home.join("registry.sqlite");
+    /// A registry that admits nodes by a token, since no load balancer is here to prove an address through; and the token.
+    fn registry(&self, home: &Path) -> (Process, PathBuf) {
+        let (data, token) = (home.join("registry.sqlite"), home.join("join-token"));
+        fs::write(&token, "a token that only nodes of this network know\n").unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
         let mut command = self.netns.command(PROGRAM);
-        let registry =
-            Process::spawn(command.args(["registry", "--listen", DIRECTORY, "--supervised", "--data"]).arg(data));
+        command.args(["registry", "--listen", DIRECTORY, "--supervised", "--data"]).arg(data);
+        let registry = Process::spawn(command.arg("--join-token-file").arg(&token));
         registry.wait_for("the registry starts", |event| event["event"] == "ready");
-        registry
+        (registry, token)
     }
 }
 
@@ -180,11 +184,12 @@ fn a_load_balancer_that_comes_late_and_as_a_name_is_waited_for_and_announced_ove
     let pod = Pod::new();
     let api = ApiServer::serve(&pod.netns);
     pod.mount_account(&api.ca);
-    let _registry = pod.registry(pod.files.path());
+    let (_registry, token) = pod.registry(pod.files.path());
     let home = pod.files.path().join("home");
     let run = ["run", "--init-if-missing", "--supervised", "--home", home.to_str().unwrap(), "--id", "mix"];
     let mut command = pod.command(&run);
     command.env("NYM_MIXNODE_DIRECTORY_URL", format!("http://{DIRECTORY}"));
+    command.env("NYM_MIXNODE_DIRECTORY_JOIN_TOKEN_FILE", token);
     command.env("NYM_MIXNODE_HTTP_LISTEN", HTTP).env("NYM_MIXNODE_NODE_LAYER", "1");
     let node = Process::spawn(&mut command);
     node.wait_for("the node mixes", |event| event["event"] == "status");

@@ -387,7 +387,7 @@ async fn a_closed_registry_takes_the_admitted_alone_and_asks_them_for_no_proof()
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), key(1)).unwrap();
     std::fs::write(token.path(), "0123456789abcdef").unwrap();
-    let api = Api::with(Gate::open(Some(list.path()), Some(token.path())).unwrap()).await;
+    let api = Api::with(Gate::open(Some(list.path()), Some(token.path()), false).unwrap()).await;
     assert_eq!(api.register(STRANGER, &mix(1, "192.0.2.1:1789")).await, (200, json!({"ok": true})), "by the list");
     assert_eq!(api.register(NODE, &mix(2, "192.0.2.2:1789")).await.0, 403);
     let node = Signed::new();

@@ -178,3 +178,14 @@ fn addresses() {
         assert_eq!(address(at(claimed), &call, own, holder.as_ref()), expected, "{name}");
     }
 }
+
+#[test]
+fn a_private_network_lists_addresses_that_nobody_else_has_and_a_proof_takes_them() {
+    let claimed: SocketAddr = "10.0.0.7:1789".parse().unwrap();
+    let private = |from| Call { admission: Admission::OpenPrivate, ..call(Some(1), Some(from)) };
+    let hidden = address(claimed, &private("10.9.9.9"), None, None);
+    assert_eq!(hidden, Verdict::Proved(ProvedBy::Earlier));
+    let squatter = Holder { proved_by: ProvedBy::Earlier, called_at: None, renewed_at: NOW };
+    assert_eq!(address(claimed, &private("10.0.0.7"), None, Some(&squatter)), Verdict::Proved(ProvedBy::Call));
+    assert_eq!(address(claimed, &private("10.9.9.9"), None, Some(&squatter)), Verdict::Pending(Reason::NoProof));
+}
