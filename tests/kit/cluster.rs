@@ -29,6 +29,7 @@ pub(crate) struct Cluster {
     dir: PathBuf,
     programs: PathBuf,
     helm: PathBuf,
+    netns: String,
     /// The cluster goes when this is closed, by us or by the kernel.
     _alive: ChildStdin,
 }
@@ -67,7 +68,8 @@ impl Cluster {
         let alive = keeper.stdin.take().expect("a pipe");
         await_ready(&dir, &mut keeper);
         let helm = helm_program().to_owned();
-        Self { dir, programs, helm, _alive: alive }
+        let netns = format!("nym-kit-{}", keeper.id());
+        Self { dir, programs, helm, netns, _alive: alive }
     }
 
     /// `kubectl` with these arguments, whether it succeeds or not.
@@ -102,6 +104,11 @@ impl Cluster {
     /// A directory for the test's files; it goes with the cluster.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The network namespace of the cluster's machine.
+    pub(crate) fn netns(&self) -> &str {
+        &self.netns
     }
 
     fn output(&self, command: &mut Command) -> Output {

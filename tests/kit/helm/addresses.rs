@@ -198,7 +198,7 @@ fn give_external_address() {
     let patch = format!("{{\"status\": {{\"addresses\": [{}]}}}}", addresses.join(", "));
     the_cluster().kubectl(&["patch", "node", "node1", "--subresource=status", "--type=merge", "-p", &patch]);
     for address in [MACHINE_V4, MACHINE_V6] {
-        run("ip", &["-n", "nym-kit-cluster", "addr", "replace", address, "dev", "lo"]);
+        run("ip", &["-n", the_cluster().netns(), "addr", "replace", address, "dev", "lo"]);
         route(address);
     }
 }
