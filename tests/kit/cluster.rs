@@ -15,8 +15,8 @@ use crate::part::{part, root};
 use crate::waiting::{PATIENCE, TURN, pause};
 use crate::{docker_archive, image};
 
-/// This process, as seen from the cluster.
-pub(crate) const OUTSIDE: [&str; 2] = ["10.99.0.1", "fd99::1"];
+/// This process, as seen from the cluster: public addresses, for nodes that announce such send to no others.
+pub(crate) const OUTSIDE: [&str; 2] = ["36.68.241.1", "2600:1f18:99::1"];
 /// The node, as seen from this process.
 pub(crate) const NODE_V4: &str = "10.99.0.2";
 pub(crate) const NODE_V6: &str = "fd99::2";

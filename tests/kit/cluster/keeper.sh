@@ -14,7 +14,7 @@ export KIT_IMAGES="$*"
 trap '' INT TERM
 
 # Addresses of the wire between the tests (.1) and the node (.2).
-export NODE=node1 HOST_V4=10.99.0.1 NODE_V4=10.99.0.2 HOST_V6=fd99::1 NODE_V6=fd99::2
+export NODE=node1 HOST_V4=10.99.0.1 NODE_V4=10.99.0.2 HOST_V6=fd99::1 NODE_V6=fd99::2 WORLD_V4=36.68.241.1 WORLD_V6=2600:1f18:99::1
 export PODS_V4=10.244.0.0/16 PODS_V6=fd00:244::/64 SERVICES_V4=10.96.0.0/16 SERVICES_V6=fd00:96::/112
 export API_V4=10.96.0.1 DNS_V4=10.96.0.10
 # Names of its own, so that what is left of a cluster is told from what others have.
@@ -30,6 +30,9 @@ network() {
     ip link add "${wire}" type veth peer name eth0 netns "${namespace}"
     ip addr add "${HOST_V4}/24" dev "${wire}"
     ip addr add "${HOST_V6}/64" dev "${wire}" nodad
+    # Nodes that announce public addresses send to no others.
+    ip addr add "${WORLD_V4}/32" dev "${wire}"
+    ip addr add "${WORLD_V6}/128" dev "${wire}" nodad
     ip link set "${wire}" up
     local inside=(ip -n "${namespace}")
     "${inside[@]}" link set lo up
@@ -43,6 +46,8 @@ network() {
     "${inside[@]}" link set void1 up
     "${inside[@]}" route add default dev void0
     "${inside[@]}" -6 route add default dev void0
+    "${inside[@]}" route add "${WORLD_V4}" via "${HOST_V4}"
+    "${inside[@]}" -6 route add "${WORLD_V6}" via "${HOST_V6}"
     ip route add "${PODS_V4}" via "${NODE_V4}"
     ip route add "${SERVICES_V4}" via "${NODE_V4}"
     ip -6 route add "${PODS_V6}" via "${NODE_V6}"
