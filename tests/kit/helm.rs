@@ -65,6 +65,8 @@ fn here() -> Vec<String> {
         "tests.nofileMin=4096".to_owned(),
         "shutdown.lingerSeconds=2".to_owned(),
         "network.recheck=2s".to_owned(),
+        // The test pods and probers of the private network have private addresses.
+        "network.allowPrivate=true".to_owned(),
         "settings.directory\\.topology_refresh=1s".to_owned(),
     ];
     values.into_iter().flat_map(|value| ["--set".to_owned(), value]).collect()
