@@ -31,7 +31,7 @@ fn machine() -> Machine {
     machine.install(&packages()[0]);
     machine.run(&format!(
         "systemd-run --quiet --unit=registry --property=StateDirectory=registry \
-         nym-mixnode registry --listen {ADDRESS}:8081 --data /var/lib/registry"
+         nym-mixnode registry --listen {ADDRESS}:8081 --allow-private --data /var/lib/registry"
     ));
     let settings = format!(
         "NYM_MIXNODE_DIRECTORY_URL=http://{ADDRESS}:8081\n\

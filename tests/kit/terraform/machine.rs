@@ -47,7 +47,7 @@ impl Place {
             REGISTRY,
         ]));
         let store = place.scratch.path().join("registry.sqlite");
-        let registry = ["registry", "--listen", "127.0.0.1:8081", "--data", store.to_str().unwrap()];
+        let registry = ["registry", "--listen", "127.0.0.1:8081", "--allow-private", "--data", store.to_str().unwrap()];
         place.serve(place.netns.command(env!("CARGO_BIN_EXE_nym-mixnode")).args(registry));
         place
     }
