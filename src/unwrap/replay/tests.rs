@@ -36,8 +36,8 @@ fn at_the_expected_rate_a_copy_is_caught_for_a_whole_window() {
             assert!(!filter.insert(&key(old)), "{old} is forgotten at {n}");
         }
     }
-    // One of 100 000 in a full window is allowed.
-    assert!(false_positives <= 3, "{false_positives} false positives");
+    // 1.8e-6 in each of two full generations makes one expected; eleven are beyond chance.
+    assert!(false_positives <= 10, "{false_positives} false positives");
     assert!(filter.insert(&key(0)), "the oldest is forgotten");
 }
 
@@ -94,27 +94,31 @@ fn threads_that_fill_a_generation_together_end_it_once_and_lose_no_key() {
 }
 
 #[test]
-fn of_many_threads_with_the_same_key_one_sees_it_as_new_also_while_generations_end() {
+fn at_most_one_of_many_threads_sees_a_key_as_new_also_while_generations_end() {
     const THREADS: usize = 4;
-    const STEP: u64 = 500;
-    const KEYS: u64 = 40_000;
-    let filter = filter(2 * STEP);
-    let new = AtomicU64::new(0);
+    const STEP: usize = 500;
+    const KEYS: usize = 40_000;
+    let filter = filter(2 * STEP as u64);
+    let seen_as_new: Vec<_> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let together = std::sync::Barrier::new(THREADS);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                for from in (0..KEYS).step_by(usize::try_from(STEP).unwrap()) {
-                    // None falls so far behind that a key is forgotten before it comes to it.
+                for (step, counts) in seen_as_new.chunks(STEP).enumerate() {
+                    // No thread falls so far behind that a key is forgotten before the thread reaches it.
                     together.wait();
-                    let own = (from..from + STEP).filter(|n| filter.insert(&key(*n))).count() as u64;
-                    new.fetch_add(own, Ordering::Relaxed);
+                    for (key_number, count) in (STEP * step..).zip(counts) {
+                        count.fetch_add(filter.insert(&key(key_number as u64)).into(), Ordering::Relaxed);
+                    }
                 }
             });
         }
     });
-    assert!(filter.generation() >= KEYS / (2 * STEP) - 1, "{}", filter.generation());
-    assert_eq!(new.into_inner(), KEYS);
+    let with_count = |wanted| seen_as_new.iter().filter(|count| count.load(Ordering::Relaxed) == wanted).count();
+    assert!(filter.generation() >= (KEYS / (2 * STEP) - 1) as u64, "{}", filter.generation());
+    // A false positive: 1.8e-6 in each of two full generations makes 0.15 expected; six are beyond chance.
+    assert!(with_count(0) <= 5, "{} keys were new to no thread", with_count(0));
+    assert_eq!(with_count(0) + with_count(1), KEYS, "a key was new to two threads");
 }
 
 #[test]
