@@ -190,6 +190,21 @@ pub struct Topology {
     /// Ours: where the registry's test packets return to, `ip:port`. A node forwards to them as to a gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test_addresses: Vec<String>,
+    /// Ours: listed identities that have signed before and need not sign any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<Release>,
+}
+
+/// An identity whose calls need no signature any more, signed by the registry; see [`crate::signing::release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The released identity.
+    pub identity_key: String,
+    /// What it signed with this counter or a lower one is void.
+    pub counter: u64,
+    /// Base58 of the registry's signature.
+    pub signature: String,
 }
 
 /// Layers of the Nym network, and of one whose directory does not give their number.

@@ -63,7 +63,7 @@ const LIMITS: Limits = Limits {
 pub const LAYERS_DEFAULT: u64 = 3;
 
 /// The file beside the store that has the monitors' token.
-const TOKEN_FILE: &str = "monitor.token";
+pub(crate) const TOKEN_FILE: &str = "monitor.token";
 
 /// What a registry needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,12 +222,12 @@ impl RegistryError {
                 io::ErrorKind::AddrNotAvailable => 78,
                 _ => 69,
             },
-            Self::Token(TokenError::Readable { .. }) => 77,
+            Self::Token(error) => error.exit_code(),
             Self::Folder { .. } => 73,
-            Self::Token(TokenError::File { .. }) | Self::OpenStore { .. } | Self::LockStore { .. } => 74,
+            Self::OpenStore { .. } | Self::LockStore { .. } => 74,
             Self::StoreInUse { .. } => 75,
             Self::Admission(_) => 78,
-            Self::Token(TokenError::Malformed { .. }) | Self::ForeignStore { .. } => 65,
+            Self::ForeignStore { .. } => 65,
         }
     }
 }

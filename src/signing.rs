@@ -17,6 +17,7 @@ const DIGITS_MAX: usize = 88;
 
 const REGISTRATION: &str = "nym-mixnode registration v1";
 const COUNTER: &str = "nym-mixnode counter v1";
+const RELEASE: &str = "nym-mixnode release v1";
 
 /// An entry that its identity can sign.
 pub trait Entry: Clone {
@@ -116,6 +117,19 @@ impl Entry for GatewayRegistration {
 #[must_use]
 pub fn unregistration(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
     Message::new(REGISTRATION, registry).text("DELETE").text(identity).number(counter).0
+}
+
+/// The bytes that an identity signs to be unregistered and released.
+#[must_use]
+pub fn release_request(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
+    Message::new(REGISTRATION, registry).text("RELEASE").text(identity).number(counter).0
+}
+
+/// The bytes that a registry signs when it releases an identity. What the identity signed with this counter or a lower
+/// one is void.
+#[must_use]
+pub fn release(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
+    Message::new(RELEASE, registry).text(identity).number(counter).0
 }
 
 /// The bytes that a registry signs when it is asked for the counter of an identity.
@@ -298,6 +312,9 @@ mod tests {
         assert_ne!(one.message(&REGISTRY, 1), other.message(&REGISTRY, 1));
         assert_ne!(unregistration(&REGISTRY, "a", 1), unregistration(&REGISTRY, "b", 1));
         assert_ne!(counter_answer(&REGISTRY, "n", "a", 1), counter_answer(&REGISTRY, "m", "a", 1));
+        assert_ne!(unregistration(&REGISTRY, "a", 1), release_request(&REGISTRY, "a", 1));
+        assert_ne!(release(&REGISTRY, "a", 1), release_request(&REGISTRY, "a", 1));
+        assert_ne!(release(&REGISTRY, "a", 1), release(&REGISTRY, "a", 2));
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! `nym-mixnode registry`: serves a directory.
 
+mod release;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::config::LimitsConfig;
+use crate::directory::DirectoryError;
 use crate::limits::raise_nofile;
-use crate::registry::{Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings};
+use crate::registry::{
+    Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, TOKEN_FILE, TokenError,
+};
 use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
 
 use super::output::{Courtesy, say};
@@ -23,7 +28,11 @@ const OPEN_FILES: u64 = 4096;
 
 /// Serve a directory: nodes register with it, clients and nodes learn the topology from it
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RegistryArgs {
+    /// What to do with a registry that serves already.
+    #[command(subcommand)]
+    command: Option<RegistryCommand>,
     /// Address to listen on; may be given several times or as a comma-separated list.
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',', default_value = "127.0.0.1:8081")]
     pub listen: Vec<SocketAddr>,
@@ -85,12 +94,24 @@ pub struct RegistryArgs {
     pub supervised: bool,
 }
 
+/// What operators do with a registry that serves.
+#[derive(Debug, Clone, Subcommand)]
+enum RegistryCommand {
+    Release(release::ReleaseArgs),
+}
+
 /// Why the command failed.
 #[derive(Debug, Error)]
 pub enum RegistryCommandError {
     /// The registry could not start.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The registry did not do as it was asked.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The registry's token cannot be read.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// There is no default place for the store.
     #[error("cannot tell the home folder, where the store belongs; pass --data")]
     NoHome,
@@ -109,18 +130,28 @@ impl RegistryCommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Registry(error) => error.exit_code(),
+            Self::Directory(error) => error.exit_code(),
+            Self::Token(error) => error.exit_code(),
             Self::NoHome => 78,
             Self::Io { .. } => 74,
         }
     }
 }
 
-/// Serves until SIGINT or SIGTERM (and, supervised, until standard input ends), then finishes what has begun; a second
-/// signal ends it at once.
+/// Serves, or does as the subcommand says.
 ///
 /// # Errors
-/// When an address or the store cannot be had.
+/// When an address or the store cannot be had, or a registry that serves refuses the command.
 pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
+    match args.command {
+        Some(RegistryCommand::Release(args)) => release::run(args).await,
+        None => serve(args).await,
+    }
+}
+
+/// Serves until SIGINT or SIGTERM (and, supervised, until standard input ends), then finishes what has begun; a second
+/// signal ends it at once.
+async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     if args.supervised {
         die_with_parent()
             .map_err(|source| RegistryCommandError::Io { action: "bind the registry to its supervisor", source })?;

@@ -19,6 +19,10 @@ use super::output::say;
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
+    /// Let programs that do not sign, such as those of 0.9.2, register this identity afterwards. Stop the node first:
+    /// it takes the identity back when it is restarted.
+    #[arg(long)]
+    release: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
@@ -30,11 +34,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
     let signer = Signer::of_config(&keys, &config.directory)?;
     let signs = signer.ask(&client, true).await?;
-    let unregistered = match signer.sign_unregistration()? {
-        Some(proof) => client.unregister_signed(identity, &proof).await,
-        None => client.unregister(identity).await,
-    };
-    let what = match unregistered {
+    let what = match remove(&client, &signer, args.release).await {
+        Ok(Unregistered::Removed) if signs && args.release => {
+            "is released: programs that do not sign can register it, until it signs again."
+        }
         Ok(Unregistered::Removed) if signs => {
             "is unregistered. If it still runs, it stays unregistered until it is restarted."
         }
@@ -48,4 +51,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     say(io::stdout(), format_args!("Mixnode {id} ({identity}) {what}"))
+}
+
+async fn remove(client: &Client, signer: &Signer, releases: bool) -> Result<Unregistered, DirectoryError> {
+    let identity = signer.identity();
+    let proof = if releases { signer.sign_release()? } else { signer.sign_unregistration()? };
+    match proof {
+        Some(proof) if releases => client.release_signed(identity, &proof).await.map(|()| Unregistered::Removed),
+        Some(proof) => client.unregister_signed(identity, &proof).await,
+        // A directory that knows no signatures asks for none.
+        None => client.unregister(identity).await,
+    }
 }

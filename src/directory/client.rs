@@ -1,5 +1,7 @@
 //! The directory over HTTP.
 
+mod release;
+
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;

@@ -108,9 +108,23 @@ impl Signer {
     /// # Errors
     /// When the cryptography library fails.
     pub fn sign_unregistration(&self) -> Result<Option<Proof>, DirectoryError> {
+        self.sign_removal(signing::unregistration)
+    }
+
+    /// As [`Signer::sign_unregistration`], and the directory is to take unsigned calls of this identity again.
+    ///
+    /// # Errors
+    /// When the cryptography library fails.
+    pub fn sign_release(&self) -> Result<Option<Proof>, DirectoryError> {
+        self.sign_removal(signing::release_request)
+    }
+
+    fn sign_removal(
+        &self,
+        message: impl FnOnce(&RegistryKey, &str, u64) -> Vec<u8>,
+    ) -> Result<Option<Proof>, DirectoryError> {
         let Some((registry, counter)) = self.next() else { return Ok(None) };
-        let signature = self.keys.sign(&signing::unregistration(&registry, &self.identity, counter))?;
-        let signature = bs58::encode(signature).into_string();
+        let signature = bs58::encode(self.keys.sign(&message(&registry, &self.identity, counter))?).into_string();
         Ok(Some(Proof { counter, signature, admission: None, announced: None }))
     }
 

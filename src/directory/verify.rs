@@ -4,15 +4,22 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::api::Topology;
+use crate::api::{Release, Topology};
 use crate::signing::{self, Entry, RegistryKey};
 
 /// Remembers which identities have signed, and which entries it has checked.
 #[derive(Debug, Default)]
 pub(super) struct Verifier {
     registry: Option<RegistryKey>,
-    /// For each identity that has signed: what it signed last, and the signature.
-    signed: HashMap<String, [u8; 32]>,
+    /// For each identity that has signed: what it signed last.
+    signed: HashMap<String, Signed>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Signed {
+    /// Of the message and the signature.
+    digest: [u8; 32],
+    counter: u64,
 }
 
 impl Verifier {
@@ -24,10 +31,24 @@ impl Verifier {
             self.registry = Some(registry);
             self.signed.clear();
         }
+        self.forget_released(topology, &registry);
         let before = topology.mix_nodes.len() + topology.gateways.len();
         topology.mix_nodes.retain(|mix| self.is_genuine(&mix.registration, &registry));
         topology.gateways.retain(|gateway| self.is_genuine(&gateway.registration, &registry));
         before - topology.mix_nodes.len() - topology.gateways.len()
+    }
+
+    /// Takes unsigned entries of the identities that the registry has released since they signed.
+    fn forget_released(&mut self, topology: &Topology, registry: &RegistryKey) {
+        let Some(key) = topology.registry_key.as_deref() else { return };
+        for Release { identity_key, counter, signature } in &topology.releases {
+            let is_later = self.signed.get(identity_key).is_some_and(|signed| signed.counter <= *counter);
+            if is_later
+                && signing::is_signed_by(key, &signing::release(registry, identity_key, *counter), signature)
+            {
+                self.signed.remove(identity_key);
+            }
+        }
     }
 
     fn is_genuine<E: Entry>(&mut self, entry: &E, registry: &RegistryKey) -> bool {
@@ -35,12 +56,13 @@ impl Verifier {
         let Some(proof) = entry.proof() else { return known.is_none() };
         let message = entry.as_announced().message(registry, proof.counter);
         let digest = Sha256::new().chain_update(&message).chain_update(proof.signature.as_bytes()).finalize().into();
-        if known == Some(&digest) {
+        let signed = Signed { digest, counter: proof.counter };
+        if known == Some(&signed) {
             return true;
         }
         let is_signed = signing::is_signed_by(entry.identity(), &message, &proof.signature);
         if is_signed {
-            self.signed.insert(entry.identity().to_owned(), digest);
+            self.signed.insert(entry.identity().to_owned(), signed);
         }
         is_signed
     }
@@ -100,5 +122,31 @@ mod tests {
         assert_eq!(check(None, &[&forged]), 0, "a directory without signatures");
         assert_eq!(check(Some([1; 32]), &[&signed]), 1, "signed for another registry");
         assert_eq!(check(Some([1; 32]), &[&stripped]), 0, "another registry begins anew");
+    }
+
+    #[test]
+    fn a_released_identity_may_be_listed_unsigned_until_it_signs_again() {
+        let (keys, registry) = (IdentityKeyPair::generate().unwrap(), IdentityKeyPair::generate().unwrap());
+        let key = *registry.public();
+        let sign = |counter| signing::sign(&mix(&keys, "192.0.2.1:1"), &keys, &key, counter, None).unwrap();
+        let unsigned = mix(&keys, "192.0.2.1:1");
+        let release = |by: &IdentityKeyPair, counter| {
+            let signature = by.sign(&signing::release(&key, &keys.public_base58(), counter)).unwrap();
+            let signature = bs58::encode(signature).into_string();
+            Release { identity_key: keys.public_base58(), counter, signature }
+        };
+        let mut verifier = Verifier::default();
+        let mut check = |entry: &MixRegistration, releases: Vec<Release>| {
+            let mut topology = Topology { releases, ..listing(Some(key), &[entry]) };
+            verifier.remove_forged(&mut topology)
+        };
+        assert_eq!(check(&sign(5), vec![]), 0);
+        assert_eq!(check(&unsigned, vec![release(&keys, 6)]), 1, "the identity's own word");
+        assert_eq!(check(&unsigned, vec![release(&registry, 4)]), 1, "an earlier release");
+        assert_eq!(check(&unsigned, vec![Release { counter: 7, ..release(&registry, 6) }]), 1, "another counter");
+        assert_eq!(check(&unsigned, vec![release(&registry, 6)]), 0);
+        assert_eq!(check(&unsigned, vec![]), 0, "the release is remembered");
+        assert_eq!(check(&sign(7), vec![release(&registry, 6)]), 0);
+        assert_eq!(check(&unsigned, vec![release(&registry, 6)]), 1, "it has signed since");
     }
 }

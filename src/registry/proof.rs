@@ -30,6 +30,14 @@ pub(super) struct LastSigned {
     pub(super) counter: u64,
     /// Whether that call unregistered the node.
     pub(super) unregistered: bool,
+    /// Whether the identity was released since: its calls need no signature.
+    pub(super) released: bool,
+}
+
+impl Known {
+    fn must_sign(&self) -> bool {
+        self.signed.is_some_and(|last| !last.released)
+    }
 }
 
 /// The entry of an identity.
@@ -74,8 +82,8 @@ pub(super) enum Refusal {
     )]
     NotAdmitted,
     #[error(
-        "this identity has signed its calls and this call is not signed; call with a program that signs, or use a new \
-         identity"
+        "this identity has signed its calls and this call is not signed; call with a program that signs, or release the \
+         identity: nym-mixnode unregister --release"
     )]
     NotSigned,
     #[error(
@@ -105,7 +113,7 @@ pub(super) fn registration(known: &Known, call: &Call, claimed: &[SocketAddr]) -
     if let Some(used) = call.signed {
         return newest(known, used);
     }
-    if known.signed.is_some() {
+    if known.must_sign() {
         return Err(Refusal::NotSigned);
     }
     let Some(entry) = &known.entry else { return Ok(()) };
@@ -121,7 +129,7 @@ pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) 
     if let Some(used) = call.signed {
         return newest(known, used);
     }
-    if known.signed.is_some() {
+    if known.must_sign() {
         return Err(Refusal::NotSigned);
     }
     let registered_from = known.entry.as_ref().and_then(|entry| entry.registered_from);
@@ -133,7 +141,7 @@ pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) 
 
 fn newest(known: &Known, used: u64) -> Result<(), Refusal> {
     match known.signed {
-        Some(LastSigned { counter: last, unregistered }) if used <= last => {
+        Some(LastSigned { counter: last, unregistered, .. }) if used <= last => {
             Err(if unregistered { Refusal::WasUnregistered { used, last } } else { Refusal::NewerStart { used, last } })
         }
         _ => Ok(()),

@@ -33,7 +33,7 @@ use lock::StoreLock;
 
 pub(super) use claims::DueClaim;
 pub(super) use measurements::{Measured, REPUTATION_MAX};
-pub(super) use nodes::{NewNode, Registered, Role, Unregistered};
+pub(super) use nodes::{NewNode, Registered, Removal, Role, Unregistered};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/registry/migrations");
 

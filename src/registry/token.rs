@@ -53,6 +53,17 @@ pub enum TokenError {
     },
 }
 
+impl TokenError {
+    /// Exit code for the command line, from sysexits.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Readable { .. } => 77,
+            Self::File { .. } => 74,
+            Self::Malformed { .. } => 65,
+        }
+    }
+}
+
 /// A token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MonitorToken(Zeroizing<String>);

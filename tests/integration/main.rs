@@ -43,6 +43,7 @@ mod program;
 mod pty;
 mod recorded_0_9_2;
 mod recovery;
+mod release;
 mod replays;
 mod sphinx_oracle;
 mod stop;

@@ -18,9 +18,9 @@ use crate::keys::KeyGenerationError;
 use crate::registry::admission::Gate;
 use crate::registry::check::Rules;
 use crate::registry::proof::{Admission, Call, Refusal};
-use crate::registry::store::{NewNode, Registered, Role, Store, Unregistered};
+use crate::registry::store::{NewNode, Registered, Removal, Role, Store, Unregistered};
 use crate::registry::{check, now_ns};
-use crate::signing::{self, Entry};
+use crate::signing::{self, Entry, RegistryKey};
 
 /// A nonce has 22 digits where our programs make it.
 const NONCE_BYTES_MAX: usize = 64;
@@ -104,11 +104,29 @@ async fn register<R: Serialize>(store: &Store, node: &NewNode<'_, R>) -> Result<
     }
 }
 
-/// What a signed unregistration carries.
+/// What a signed unregistration carries, and whether the identity is to be released.
 #[derive(Debug, Deserialize)]
-pub(super) struct Signature {
+pub(super) struct Removing {
     counter: Option<u64>,
     signature: Option<String>,
+    #[serde(default)]
+    release: bool,
+}
+
+impl Removing {
+    /// The counter of the identity's signature over this call; `None` when it is not signed.
+    fn signed_counter(&self, registry: &RegistryKey, identity: &str) -> Result<Option<u64>, ApiError> {
+        let (Some(counter), Some(signature)) = (self.counter, &self.signature) else { return Ok(None) };
+        let message = if self.release {
+            signing::release_request(registry, identity, counter)
+        } else {
+            signing::unregistration(registry, identity, counter)
+        };
+        if !is_counter(counter) || !signing::is_signed_by(identity, &message, signature) {
+            return Err(ApiError::new(StatusCode::UNAUTHORIZED, BAD_SIGNATURE));
+        }
+        Ok(Some(counter))
+    }
 }
 
 pub(super) async fn unregister(
@@ -116,23 +134,15 @@ pub(super) async fn unregister(
     Caller(from): Caller,
     privileged: Option<Privileged>,
     Identity(identity): Identity,
-    signature: Result<Query<Signature>, QueryRejection>,
+    query: Result<Query<Removing>, QueryRejection>,
 ) -> Result<Json<Accepted>, ApiError> {
-    let Query(signature) = signature.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-    let signed = match signature {
-        Signature { counter: Some(counter), signature: Some(signature) } => {
-            let message = signing::unregistration(store.key().public(), &identity, counter);
-            if !is_counter(counter) || !signing::is_signed_by(&identity, &message, &signature) {
-                return Err(ApiError::new(StatusCode::UNAUTHORIZED, BAD_SIGNATURE));
-            }
-            Some(counter)
-        }
-        _ => None,
-    };
+    let Query(removing) = query.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let signed = removing.signed_counter(store.key().public(), &identity)?;
     let call = Call { signed, admission: Admission::Open, from, now: now_ns() };
-    match store.unregister(&identity, &call, privileged.is_some()).await? {
+    let removal = if removing.release { Removal::Release } else { Removal::Unregister };
+    match store.unregister(&identity, &call, privileged.is_some(), removal).await? {
         Unregistered::Done => {
-            info!(identity, "unregistered");
+            info!(identity, released = removing.release, "unregistered");
             Ok(OK)
         }
         Unregistered::Unknown => Err(ApiError::new(StatusCode::NOT_FOUND, "no node with this identity is registered")),

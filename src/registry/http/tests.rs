@@ -15,6 +15,9 @@ use crate::keys::IdentityKeyPair;
 use crate::registry::token::MonitorToken;
 use crate::signing;
 
+#[path = "tests/release.rs"]
+mod release;
+
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";
 const STRANGER: &str = "203.0.113.9";
@@ -295,9 +298,19 @@ impl Signed {
     }
 
     fn deletion(&self, api: &Api, counter: u64) -> Builder {
-        let message = signing::unregistration(api.store.key().public(), &self.identity(), counter);
+        Request::delete(self.deletion_path(api, counter, false))
+    }
+
+    fn deletion_path(&self, api: &Api, counter: u64, releases: bool) -> String {
+        let registry = api.store.key().public();
+        let message = if releases {
+            signing::release_request(registry, &self.identity(), counter)
+        } else {
+            signing::unregistration(registry, &self.identity(), counter)
+        };
         let signature = bs58::encode(self.keys.sign(&message).unwrap()).into_string();
-        Request::delete(format!("/api/mixmining/register/{}?counter={counter}&signature={signature}", self.identity()))
+        let release = if releases { "&release=true" } else { "" };
+        format!("/api/mixmining/register/{}?counter={counter}&signature={signature}{release}", self.identity())
     }
 }
 

@@ -20,7 +20,16 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn signed(counter: u64, unregistered: bool) -> Known {
-    Known { signed: Some(LastSigned { counter, unregistered }), entry: None }
+    Known { signed: Some(LastSigned { counter, unregistered, released: false }), entry: None }
+}
+
+/// Released after this counter.
+fn released(counter: u64) -> Known {
+    Known { signed: Some(LastSigned { counter, unregistered: true, released: true }), entry: None }
+}
+
+fn with_unsigned_entry(known: &Known, from: Option<&str>) -> Known {
+    Known { signed: known.signed, ..unsigned(from, 0) }
 }
 
 /// An unsigned entry, registered from this address, that was renewed this long ago.
@@ -42,7 +51,7 @@ fn registrations() {
     use Refusal::{NewerStart, NotAdmitted, NotSigned, RegisteredElsewhere, WasUnregistered};
     let (node, other) = (Some("192.0.2.1"), Some("192.0.2.9"));
     let local = Some("127.0.0.1");
-    let cases: [Case; 22] = [
+    let cases: [Case; 27] = [
         ("the first call, unsigned", Known::default(), call(None, node), "192.0.2.1:1", Ok(())),
         ("the first call, signed", Known::default(), call(Some(1), None), "192.0.2.1:1", Ok(())),
         (
@@ -65,6 +74,21 @@ fn registrations() {
         ("a start after an unregistration", signed(5, true), call(Some(6), node), "192.0.2.1:1", Ok(())),
         ("unsigned for a signer", with_entry(&signed(5, false)), call(None, node), "192.0.2.1:1", Err(NotSigned)),
         ("unsigned for a signer that is gone", signed(5, true), call(None, node), "192.0.2.1:1", Err(NotSigned)),
+        ("unsigned for a released one", released(5), call(None, other), "192.0.2.9:1", Ok(())),
+        ("signed for a released one", released(5), call(Some(6), node), "192.0.2.1:1", Ok(())),
+        ("signed before the release", released(5), call(Some(5), node), "192.0.2.1:1", {
+            Err(WasUnregistered { used: 5, last: 5 })
+        }),
+        (
+            "a released one again, from where it registered",
+            with_unsigned_entry(&released(5), node),
+            call(None, node),
+            "192.0.2.1:1",
+            Ok(()),
+        ),
+        ("a released one, from elsewhere", with_unsigned_entry(&released(5), node), call(None, other), "192.0.2.9:1", {
+            Err(RegisteredElsewhere)
+        }),
         ("a first signature takes over from unsigned", unsigned(node, 0), call(Some(1), other), "192.0.2.9:1", Ok(())),
         ("unsigned from where it registered", unsigned(node, 0), call(None, node), "192.0.2.7:1", Ok(())),
         ("unsigned from elsewhere", unsigned(node, 0), call(None, other), "192.0.2.9:1", Err(RegisteredElsewhere)),
@@ -114,7 +138,7 @@ fn unregistrations() {
     use Refusal::{NewerStart, NotSigned, NotTheNode};
     let (node, other, host) = (Some("192.0.2.1"), Some("192.0.2.9"), Some("192.0.2.5"));
     let local = Some("127.0.0.1");
-    let cases: [Case; 12] = [
+    let cases: [Case; 14] = [
         ("signed, from anywhere", with_entry(&signed(5, false)), call(Some(6), other), "192.0.2.5:1", Ok(())),
         ("signed once more", with_entry(&signed(5, false)), call(Some(5), node), "192.0.2.5:1", {
             Err(NewerStart { used: 5, last: 5 })
@@ -122,6 +146,12 @@ fn unregistrations() {
         ("a first signature", unsigned(node, 0), call(Some(1), other), "192.0.2.5:1", Ok(())),
         ("unsigned for a signer, from its host", with_entry(&signed(5, false)), call(None, host), "192.0.2.5:1", {
             Err(NotSigned)
+        }),
+        ("a released one, from its host", with_unsigned_entry(&released(5), node), call(None, host), "192.0.2.5:1", {
+            Ok(())
+        }),
+        ("a released one, from elsewhere", with_unsigned_entry(&released(5), node), call(None, other), "192.0.2.5:1", {
+            Err(NotTheNode)
         }),
         ("unsigned, from where it registered", unsigned(node, 0), call(None, node), "192.0.2.5:1", Ok(())),
         ("unsigned, from its host", unsigned(node, 0), call(None, host), "192.0.2.5:1", Ok(())),

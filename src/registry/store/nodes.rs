@@ -10,8 +10,8 @@ use super::claims::{self, Claimed};
 use super::signers;
 use super::{Store, caps, from_json, to_json};
 use crate::api::{
-    Announced, GatewayRegistration, MixRegistration, PendingAddress, RegisteredGateway, RegisteredMix, Topology,
-    Validators,
+    Announced, GatewayRegistration, MixRegistration, PendingAddress, RegisteredGateway, RegisteredMix, Release,
+    Topology, Validators,
 };
 use crate::registry::caps::Full;
 use crate::registry::proof::{self, Call, Refusal};
@@ -59,6 +59,15 @@ pub(in crate::registry) enum Registered {
     Full(Full),
 }
 
+/// What a removal leaves of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::registry) enum Removal {
+    /// An identity that has signed has to sign the next call, too.
+    Unregister,
+    /// The next call needs no signature.
+    Release,
+}
+
 /// What became of an unregistration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::registry) enum Unregistered {
@@ -77,6 +86,9 @@ struct Row {
     /// Proven addresses, separated by commas.
     proven: String,
     claims: i64,
+    /// The registry's signature, where the identity was released after the counter.
+    release: Option<String>,
+    counter: Option<i64>,
 }
 
 impl Store {
@@ -116,6 +128,7 @@ impl Store {
         identity: &str,
         call: &Call,
         is_privileged: bool,
+        removal: Removal,
     ) -> sqlx::Result<Unregistered> {
         let mut transaction = self.begin_write().await?;
         delete_expired(&mut transaction, call.now).await?;
@@ -131,16 +144,22 @@ impl Store {
         }
         sqlx::query("DELETE FROM node WHERE identity = ?").bind(identity).execute(&mut *transaction).await?;
         signers::remember(&mut transaction, identity, call, true).await?;
+        if removal == Removal::Release {
+            signers::release(&mut transaction, &self.key, identity, call).await?;
+        }
         transaction.commit().await?;
-        Ok(if known.entry.is_some() { Unregistered::Done } else { Unregistered::Unknown })
+        let is_done = known.entry.is_some() || removal == Removal::Release;
+        Ok(if is_done { Unregistered::Done } else { Unregistered::Unknown })
     }
 
     /// The nodes with at least this reputation and a proven address, oldest registration first.
     pub(in crate::registry) async fn topology(&self, reputation_min: i64, now: i64) -> sqlx::Result<Topology> {
         let query = sqlx::query_as(
             "SELECT role, registration, registered_at, COALESCE(score, 0) AS reputation,
-                    group_concat(address) FILTER (WHERE proved_at IS NOT NULL) AS proven, COUNT(*) AS claims
+                    group_concat(address) FILTER (WHERE proved_at IS NOT NULL) AS proven, COUNT(*) AS claims,
+                    release, counter
              FROM node JOIN claim USING (identity) LEFT JOIN reputation USING (identity)
+                 LEFT JOIN signer USING (identity)
              WHERE expires_at IS NULL OR expires_at > ?
              GROUP BY node.identity
              HAVING COUNT(proved_at) > 0 AND reputation >= ?
@@ -185,14 +204,21 @@ impl Row {
             let mut registration: MixRegistration = from_json(&self.registration)?;
             let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
             self.keep_proven(&mut registration, announced);
+            topology.releases.extend(self.release_of(&registration.identity_key));
             topology.mix_nodes.push(RegisteredMix { registration, registration_time, reputation });
         } else {
             let mut registration: GatewayRegistration = from_json(&self.registration)?;
             let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
             self.keep_proven(&mut registration, announced);
+            topology.releases.extend(self.release_of(&registration.identity_key));
             topology.gateways.push(RegisteredGateway { registration, registration_time, reputation });
         }
         Ok(())
+    }
+
+    fn release_of(&self, identity: &str) -> Option<Release> {
+        let (signature, counter) = self.release.clone().zip(self.counter)?;
+        Some(Release { identity_key: identity.to_owned(), counter: counter.cast_unsigned(), signature })
     }
 
     /// Leaves the addresses that are proven. Those that the identity signed go along with its signature.

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::Store;
 use crate::keys::{IdentityKeyPair, KeyGenerationError, SecretKey};
 use crate::registry::proof::{Call, Known, KnownEntry, LastSigned};
+use crate::signing;
 
 /// The registry's key of this store, made when it is asked for the first time.
 pub(super) async fn load_key(pool: &SqlitePool) -> sqlx::Result<IdentityKeyPair> {
@@ -40,17 +41,22 @@ impl Store {
 
 /// What is known of an identity.
 pub(super) async fn known(connection: &mut SqliteConnection, identity: &str) -> sqlx::Result<Known> {
-    let signed: Option<(i64, bool)> = sqlx::query_as("SELECT counter, unregistered FROM signer WHERE identity = ?")
-        .bind(identity)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let signed: Option<(i64, bool, bool)> =
+        sqlx::query_as("SELECT counter, unregistered, release IS NOT NULL FROM signer WHERE identity = ?")
+            .bind(identity)
+            .fetch_optional(&mut *connection)
+            .await?;
     let entry: Option<(Option<String>, i64)> =
         sqlx::query_as("SELECT registered_from, renewed_at FROM node WHERE identity = ?")
             .bind(identity)
             .fetch_optional(&mut *connection)
             .await?;
     Ok(Known {
-        signed: signed.map(|(counter, unregistered)| LastSigned { counter: counter.cast_unsigned(), unregistered }),
+        signed: signed.map(|(counter, unregistered, released)| LastSigned {
+            counter: counter.cast_unsigned(),
+            unregistered,
+            released,
+        }),
         entry: entry.map(|(from, renewed_at)| KnownEntry {
             registered_from: from.and_then(|from| from.parse().ok()),
             renewed_at,
@@ -58,7 +64,7 @@ pub(super) async fn known(connection: &mut SqliteConnection, identity: &str) -> 
     })
 }
 
-/// Remembers the counter of a signed call that was accepted.
+/// Remembers the counter of a signed call that was accepted: the identity has to sign from then on.
 pub(super) async fn remember(
     connection: &mut SqliteConnection,
     identity: &str,
@@ -69,7 +75,7 @@ pub(super) async fn remember(
     sqlx::query(
         "INSERT INTO signer (identity, counter, unregistered, signed_at) VALUES (?, ?, ?, ?)
          ON CONFLICT (identity) DO UPDATE SET counter = excluded.counter, unregistered = excluded.unregistered,
-             signed_at = excluded.signed_at",
+             signed_at = excluded.signed_at, release = NULL",
     )
     .bind(identity)
     .bind(i64::try_from(counter).unwrap_or(i64::MAX))
@@ -78,4 +84,26 @@ pub(super) async fn remember(
     .execute(connection)
     .await
     .map(|_| ())
+}
+
+/// Lets unsigned calls count for an identity that has signed. A start of the node that still runs has signed with lower
+/// counters: as after an unregistration, it registers no more.
+pub(super) async fn release(
+    connection: &mut SqliteConnection,
+    key: &IdentityKeyPair,
+    identity: &str,
+    call: &Call,
+) -> sqlx::Result<()> {
+    let Some(last) = known(connection, identity).await?.signed else { return Ok(()) };
+    let counter = call.signed.unwrap_or_else(|| last.counter.saturating_add(1).min(i64::MAX.cast_unsigned()));
+    let signature = key.sign(&signing::release(key.public(), identity, counter));
+    let signature = signature.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query("UPDATE signer SET counter = ?, unregistered = TRUE, signed_at = ?, release = ? WHERE identity = ?")
+        .bind(i64::try_from(counter).unwrap_or(i64::MAX))
+        .bind(call.now)
+        .bind(bs58::encode(signature).into_string())
+        .bind(identity)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
