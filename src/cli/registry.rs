@@ -275,6 +275,9 @@ mod tests {
         for bad in ["--trusted-proxy 10.0.0.0/33", "--trusted-proxy proxy.example", "--layers 0", "--layers 256"] {
             assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
         }
+        assert!(parse(&format!("registry release {}", "1".repeat(32))).unwrap().command.is_some());
+        assert!(parse(&format!("registry --layers 3 release {}", "1".repeat(32))).is_err(), "it starts no registry");
+        assert!(parse("registry release 11").is_err());
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");
     }

@@ -43,9 +43,7 @@ impl Verifier {
         let Some(key) = topology.registry_key.as_deref() else { return };
         for Release { identity_key, counter, signature } in &topology.releases {
             let is_later = self.signed.get(identity_key).is_some_and(|signed| signed.counter <= *counter);
-            if is_later
-                && signing::is_signed_by(key, &signing::release(registry, identity_key, *counter), signature)
-            {
+            if is_later && signing::is_signed_by(key, &signing::release(registry, identity_key, *counter), signature) {
                 self.signed.remove(identity_key);
             }
         }

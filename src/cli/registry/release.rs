@@ -8,7 +8,7 @@ use url::Url;
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
 use crate::cli::output::say;
 use crate::config::http_url;
-use crate::directory::{Client, DirectoryError};
+use crate::directory::Client;
 use crate::registry::MonitorToken;
 use crate::signing;
 
@@ -18,7 +18,7 @@ use crate::signing;
 /// release it can, and other nodes can take its addresses. Stop its node first: a node that signs takes the identity
 /// back when it is restarted. The owner of the identity needs no token: `nym-mixnode unregister --release`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ReleaseArgs {
+pub(super) struct ReleaseArgs {
     /// The identity key, base58.
     #[arg(value_name = "IDENTITY", value_parser = identity)]
     identity: String,

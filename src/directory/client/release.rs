@@ -13,7 +13,9 @@ impl Client {
     /// As every request; one that knows no release refuses the signature.
     pub async fn release_signed(&self, identity: &str, proof: &Proof) -> Result<(), DirectoryError> {
         let counter = proof.counter.to_string();
-        self.release_request(identity, &[("counter", counter.as_str()), ("signature", &proof.signature)]).accepted().await
+        self.release_request(identity, &[("counter", counter.as_str()), ("signature", &proof.signature)])
+            .accepted()
+            .await
     }
 
     /// As [`Client::release_signed`], with the directory's token.

@@ -86,9 +86,13 @@ fn registrations() {
             "192.0.2.1:1",
             Ok(()),
         ),
-        ("a released one, from elsewhere", with_unsigned_entry(&released(5), node), call(None, other), "192.0.2.9:1", {
-            Err(RegisteredElsewhere)
-        }),
+        (
+            "a released one, from elsewhere",
+            with_unsigned_entry(&released(5), node),
+            call(None, other),
+            "192.0.2.9:1",
+            { Err(RegisteredElsewhere) },
+        ),
         ("a first signature takes over from unsigned", unsigned(node, 0), call(Some(1), other), "192.0.2.9:1", Ok(())),
         ("unsigned from where it registered", unsigned(node, 0), call(None, node), "192.0.2.7:1", Ok(())),
         ("unsigned from elsewhere", unsigned(node, 0), call(None, other), "192.0.2.9:1", Err(RegisteredElsewhere)),
@@ -150,9 +154,13 @@ fn unregistrations() {
         ("a released one, from its host", with_unsigned_entry(&released(5), node), call(None, host), "192.0.2.5:1", {
             Ok(())
         }),
-        ("a released one, from elsewhere", with_unsigned_entry(&released(5), node), call(None, other), "192.0.2.5:1", {
-            Err(NotTheNode)
-        }),
+        (
+            "a released one, from elsewhere",
+            with_unsigned_entry(&released(5), node),
+            call(None, other),
+            "192.0.2.5:1",
+            { Err(NotTheNode) },
+        ),
         ("unsigned, from where it registered", unsigned(node, 0), call(None, node), "192.0.2.5:1", Ok(())),
         ("unsigned, from its host", unsigned(node, 0), call(None, host), "192.0.2.5:1", Ok(())),
         ("unsigned, from elsewhere", unsigned(node, 0), call(None, other), "192.0.2.5:1", Err(NotTheNode)),

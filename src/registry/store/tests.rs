@@ -261,7 +261,10 @@ async fn a_signer_is_remembered_over_unregistering_and_restarts_of_the_registry(
     assert_eq!(home.unregister(&identity, Some("192.0.2.1"), NOW).await, Unregistered::Refused(Refusal::NotSigned));
 
     let by_hand = Call { signed: Some(4), ..admitted(NOW) };
-    assert_eq!(home.store.unregister(&identity, &by_hand, false, Removal::Unregister).await.unwrap(), Unregistered::Done);
+    assert_eq!(
+        home.store.unregister(&identity, &by_hand, false, Removal::Unregister).await.unwrap(),
+        Unregistered::Done
+    );
     let gone = Registered::Refused(Refusal::WasUnregistered { used: 4, last: 4 });
     assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 4, NOW).await, gone);
     let key = *home.store.key().public();
@@ -328,7 +331,11 @@ async fn only_the_node_and_its_registrar_may_unregister_it_unsigned() {
     assert_eq!(home.unregister("a", Some("192.0.2.1"), NOW).await, Unregistered::Unknown);
     home.register("a", &hosts, NOW).await;
     let call = Call { from: None, ..admitted(NOW) };
-    assert_eq!(home.store.unregister("a", &call, true, Removal::Unregister).await.unwrap(), Unregistered::Done, "by right");
+    assert_eq!(
+        home.store.unregister("a", &call, true, Removal::Unregister).await.unwrap(),
+        Unregistered::Done,
+        "by right"
+    );
 }
 
 #[tokio::test]
