@@ -32,10 +32,10 @@ FUZZ_VERSION := 0.13.2
 with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint deny audit unit root-tests kit-tests fuzz-build fuzz docs \
-	chart-docs terraform-docs bench localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+	chart-docs terraform-variables terraform-docs bench localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: tools fmt lint unit ## Formatting, lints, and all tests that need only Rust and a C compiler
 
@@ -91,14 +91,17 @@ docs: ## Make the references of configuration and metrics anew
 	$(CARGO) run --quiet --locked -- telemetry reference >docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 
-chart-docs: ## Make the chart's README anew, and what it copies of the rest
+chart-docs: ## Update the chart's README, its schema of settings, and the files that it copies
 	.ci/chart-settings
 	"$$(tests/kit/parts/helm-docs)" --sort-values-order file --chart-search-root helm/nym-mixnode
 	cp deploy/collector/config.yaml helm/nym-mixnode/files/collector.yaml
 	cp deploy/prometheus/rules/mixnode.yml helm/nym-mixnode/files/rules.yml
 	cp deploy/grafana/dashboards/*.json helm/nym-mixnode/files/dashboards/
 
-terraform-docs: ## Make the tables of inputs and outputs of the Terraform modules anew
+terraform-variables: ## Write the variables that Terraform modules share, from terraform/shared
+	terraform/shared/generate
+
+terraform-docs: terraform-variables ## Update the tables of inputs and outputs of the Terraform modules
 	program="$$(tests/kit/parts/terraform-docs)"; \
 	for module in bootstrap aws aws/network gcp gcp/network; do "$$program" --config $(CURDIR)/terraform/.terraform-docs.yml terraform/$$module; done
 

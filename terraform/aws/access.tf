@@ -1,21 +1,21 @@
-# Who gets at a node, and what a node gets at.
+# Firewall rules and IAM permissions of the nodes.
 
 resource "aws_security_group" "node" {
-  #checkov:skip=CKV2_AWS_5:it is attached to the instances
+  #checkov:skip=CKV2_AWS_5:the group is attached to the instances
   name        = "nym-${var.role}-${var.node_id}"
-  description = "Mix packets in, nothing else; no SSH, Session Manager is the way in"
+  description = "Inbound traffic of a mixnode or registry; no SSH, use Session Manager"
   vpc_id      = local.vpc_id
   tags        = merge(local.tags, { Name = var.node_id })
 }
 
-# A mixnode serves everybody, and that on one port.
+# Mixnodes and registries accept connections from everywhere.
 #trivy:ignore:AVD-AWS-0107
 resource "aws_security_group_rule" "packets" {
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   security_group_id = aws_security_group.node.id
   type              = "ingress"
-  description       = var.role == "mixnode" ? "Mix packets" : "API of the directory"
+  description       = var.role == "mixnode" ? "Mix packets" : "API of the registry"
   protocol          = "tcp"
   from_port         = module.bootstrap["1"].port
   to_port           = module.bootstrap["1"].port
@@ -23,7 +23,23 @@ resource "aws_security_group_rule" "packets" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
-# Telemetry of the nodes in the same network, where there is a collector for it.
+# Nodes send test packets back to the registry over both address families: a node that calls the registry over IPv4 has no
+# other proof of its IPv6 address.
+#trivy:ignore:AVD-AWS-0107
+resource "aws_security_group_rule" "test_packets" {
+  for_each = { for family, range in { ipv4 = "0.0.0.0/0", ipv6 = "::/0" } : family => range if var.role == "registry" }
+
+  security_group_id = aws_security_group.node.id
+  type              = "ingress"
+  description       = "Returning test packets, which prove the addresses of nodes"
+  protocol          = "tcp"
+  from_port         = var.test_port
+  to_port           = var.test_port
+  cidr_blocks       = each.key == "ipv4" ? [each.value] : null
+  ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
+}
+
+# Telemetry from nodes in the same network to the collector.
 resource "aws_security_group_rule" "telemetry" {
   count = var.collector == null ? 0 : 1
 
@@ -36,15 +52,15 @@ resource "aws_security_group_rule" "telemetry" {
   cidr_blocks       = [var.collector_from]
 }
 
-# The next hops are any nodes of the network, on any port that they announce.
+# Next hops are arbitrary nodes of the network on arbitrary ports.
 #trivy:ignore:AVD-AWS-0104
 resource "aws_security_group_rule" "egress" {
-  #checkov:skip=CKV_AWS_382:nodes announce ports of their own choosing
+  #checkov:skip=CKV_AWS_382:operators of nodes choose the ports that they announce
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   security_group_id = aws_security_group.node.id
   type              = "egress"
-  description       = "Next hops, directory, image registry, packages, Session Manager"
+  description       = "Next hops, registry, image registry, packages, Session Manager"
   protocol          = "-1"
   from_port         = 0
   to_port           = 0
@@ -54,7 +70,7 @@ resource "aws_security_group_rule" "egress" {
 
 resource "aws_iam_role" "node" {
   name_prefix = substr("${var.node_id}-", 0, 38)
-  description = "What the machine of a mixnode may do"
+  description = "Permissions of the machine of a mixnode or registry"
   tags        = local.tags
 
   assume_role_policy = jsonencode({
@@ -73,10 +89,10 @@ resource "aws_iam_instance_profile" "node" {
   tags        = local.tags
 }
 
-# A shell by Session Manager, and no more of Systems Manager than that.
+# Permits shells through Session Manager and no other feature of Systems Manager.
 resource "aws_iam_role_policy" "session" {
-  #checkov:skip=CKV_AWS_290:these actions have no resources to be restricted to
-  #checkov:skip=CKV_AWS_355:these actions have no resources to be restricted to
+  #checkov:skip=CKV_AWS_290:these actions cannot be restricted to resources
+  #checkov:skip=CKV_AWS_355:these actions cannot be restricted to resources
   count = var.session_manager ? 1 : 0
 
   name = "session-manager"
@@ -101,7 +117,7 @@ resource "aws_iam_role_policy" "session" {
 #trivy:ignore:AVD-AWS-0017
 resource "aws_cloudwatch_log_group" "node" {
   #checkov:skip=CKV_AWS_158:encrypted with the service's key unless kms_key_id names another; nothing secret is logged
-  #checkov:skip=CKV_AWS_338:an operator's log, not an audit trail: what is kept for a year can be asked for for a year
+  #checkov:skip=CKV_AWS_338:an operational log, not an audit trail: logs that are kept for a year can be demanded for a year
   count = var.cloud_logging ? 1 : 0
 
   name              = local.log_name

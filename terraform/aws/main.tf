@@ -1,5 +1,5 @@
-# Mixnodes on EC2: each a machine with a fixed IPv4 and IPv6 address, and a disk of its own for the keys. Machine and
-# system can be replaced at any time; address and identity stay.
+# Mixnodes on EC2. Each node is a machine with static IPv4 and IPv6 addresses and a separate disk for the keys. The
+# machine can be replaced at any time; addresses and identity stay the same.
 
 data "aws_region" "current" {}
 
@@ -8,17 +8,17 @@ data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:the disk of the keys would have to move, which prevent_destroy refuses; `zones` pins them
+  #checkov:skip=CKV_AWS_394:prevent_destroy keeps the key disks in their zones; `zones` pins the zones
   state = "available"
 
-  # Local zones, which one has to opt in to, have neither all instance types nor all of EC2.
+  # Local zones require an opt-in and lack instance types and features of EC2.
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
   }
 }
 
-# Amazon Linux 2023: it has the agent of Session Manager, and Docker among its packages.
+# The default, Amazon Linux 2023, includes the agent of Session Manager and packages Docker.
 data "aws_ami" "this" {
   count = var.ami_id == null ? 1 : 0
 
@@ -43,7 +43,7 @@ data "aws_subnet" "given" {
   lifecycle {
     postcondition {
       condition     = can(cidrhost(self.ipv6_cidr_block, 0))
-      error_message = "subnet_ids: ${self.id} has no IPv6 range, and nodes have an address of each family: give it one, or name a dual-stack subnet."
+      error_message = "subnet_ids: ${self.id} has no IPv6 range, and each node needs an IPv6 address: assign a range to the subnet, or set a dual-stack subnet."
     }
   }
 }
@@ -62,16 +62,20 @@ locals {
   tags  = merge({ Application = "nym-mixnode" }, var.tags)
   zones = coalescelist(var.zones, slice(data.aws_availability_zones.available.names, 0, min(var.node_count, 3, length(data.aws_availability_zones.available.names))))
 
-  # The nodes go around the subnets in turn.
+  # Nodes are assigned to the zones or subnets in turn.
   given = [for index in range(length(var.subnet_ids)) : data.aws_subnet.given[tostring(index)]]
-  nodes = {
+  places = {
     for index in range(var.node_count) : tostring(index + 1) => {
-      # The first keeps its name when further ones come.
+      # The first name does not depend on node_count, so that adding nodes does not rename it.
       name        = index == 0 ? var.node_id : "${var.node_id}-${index + 1}"
       zone        = length(var.subnet_ids) == 0 ? local.zones[index % length(local.zones)] : local.given[index % length(local.given)].availability_zone
       subnet_id   = length(var.subnet_ids) == 0 ? module.network[0].subnets[local.zones[index % length(local.zones)]] : local.given[index % length(local.given)].id
       ipv6_subnet = length(var.subnet_ids) == 0 ? module.network[0].ipv6_cidrs[local.zones[index % length(local.zones)]] : local.given[index % length(local.given)].ipv6_cidr_block
     }
+  }
+  # The IPv6 address follows from the name, so that a replaced machine keeps it.
+  nodes = {
+    for key, place in local.places : key => merge(place, { ipv6 = cidrhost(place.ipv6_subnet, parseint(substr(sha256(place.name), 0, 12), 16)) })
   }
 
   vpc_id   = length(var.subnet_ids) == 0 ? module.network[0].vpc_id : local.given[0].vpc_id
@@ -79,11 +83,11 @@ locals {
   location = var.location == "" ? var.region : var.location
   log_name = "/nym-mixnode/${var.node_id}"
 
-  # What EC2 takes, which counts bytes, where `length` counts characters: four of base64 are three bytes.
+  # EC2 limits the bytes of user data, but `length` counts characters: four characters of base64 are three bytes.
   user_data_limit = 16384
   user_data_bytes = { for key, made in module.bootstrap : key => floor(length(replace(base64encode(made.user_data), "=", "")) * 3 / 4) }
-  # Packed only where it has to be, as with a collector: another version of Terraform might pack it otherwise, which
-  # would be another machine.
+  # User data is compressed only when it exceeds the limit, as with a collector: other versions of Terraform may compress
+  # differently, and changed user data replaces the machine.
   packed       = { for key, made in module.bootstrap : key => base64gzip(made.user_data) if local.user_data_bytes[key] > local.user_data_limit }
   packed_bytes = { for key, packed in local.packed : key => floor(length(replace(packed, "=", "")) * 3 / 4) }
 }
@@ -101,16 +105,19 @@ module "bootstrap" {
   incentives_address = var.incentives_address
   announce_hosts     = var.announce_hosts
   port               = var.port
+  test_port          = var.test_port
+  test_hosts         = var.role == "registry" ? [aws_eip.node[each.key].public_ip, each.value.ipv6] : []
   nofile             = var.nofile
   otlp_endpoint      = var.otlp_endpoint
   environment        = var.environment
   collector          = var.collector
   cloud              = "aws"
-  # By the volume's own name alone, which Nitro machines give it: names such as /dev/sdf are taken by whichever disk comes
-  # first, and a blank one would be formatted and get a new identity.
+  # Only the name that Nitro derives from the volume ID identifies the disk. A name such as /dev/sdf may belong to another
+  # blank disk, which would be formatted and get a new identity.
   key_disks  = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}"]
   log_driver = var.cloud_logging ? "awslogs" : "none"
-  # A node that waits for CloudWatch would keep its packets waiting: lines are dropped instead, of this copy alone.
+  # Without non-blocking mode a slow CloudWatch would block the node. The driver drops log lines instead; the journal still
+  # has them.
   log_options = !var.cloud_logging ? {} : {
     awslogs-region  = var.region
     awslogs-group   = local.log_name
@@ -120,10 +127,10 @@ module "bootstrap" {
   }
 }
 
-# The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it
-# gone takes it out of the state first (`terraform state rm`) and deletes it by hand.
+# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk. To
+# delete it, remove it from the state (`terraform state rm`) and delete it manually.
 resource "aws_ebs_volume" "keys" {
-  #checkov:skip=CKV_AWS_189:encrypted with the account's key unless kms_key_id names another
+  #checkov:skip=CKV_AWS_189:encrypted with the account's key unless kms_key_id sets another one
   for_each = local.nodes
 
   availability_zone = each.value.zone
@@ -144,12 +151,12 @@ resource "aws_volume_attachment" "keys" {
   device_name = "/dev/sdf"
   volume_id   = aws_ebs_volume.keys[each.key].id
   instance_id = aws_instance.node[each.key].id
-  # The node drains, and the file system is unmounted, before the disk goes.
+  # The node drains and the file system is unmounted before the disk is detached.
   stop_instance_before_detaching = true
 }
 
 resource "aws_eip" "node" {
-  #checkov:skip=CKV2_AWS_19:it is associated by aws_eip_association, so that it outlives the machine
+  #checkov:skip=CKV2_AWS_19:aws_eip_association associates it, so that it survives replacement of the machine
   for_each = local.nodes
 
   domain = "vpc"
@@ -163,18 +170,17 @@ resource "aws_eip_association" "node" {
   instance_id   = aws_instance.node[each.key].id
 }
 
-# associate_public_ip_address is left out: once the fixed address is associated, AWS says true, and a false would ask for
-# another machine at each plan.
+# associate_public_ip_address is unset: AWS reports true once the Elastic IP is associated, so false would replace the
+# machine at each apply.
 resource "aws_instance" "node" {
-  #checkov:skip=CKV_AWS_126:the node has metrics of its own, every minute and finer
+  #checkov:skip=CKV_AWS_126:the node exports its own metrics
   for_each = local.nodes
 
-  ami                    = local.ami_id
-  instance_type          = var.instance_type
-  subnet_id              = each.value.subnet_id
-  vpc_security_group_ids = [aws_security_group.node.id]
-  # By the name, not by chance: the next machine has the same address.
-  ipv6_addresses              = [cidrhost(each.value.ipv6_subnet, parseint(substr(sha256(each.value.name), 0, 12), 16))]
+  ami                         = local.ami_id
+  instance_type               = var.instance_type
+  subnet_id                   = each.value.subnet_id
+  vpc_security_group_ids      = [aws_security_group.node.id]
+  ipv6_addresses              = [each.value.ipv6]
   iam_instance_profile        = aws_iam_instance_profile.node.name
   ebs_optimized               = true
   user_data                   = contains(keys(local.packed), each.key) ? null : module.bootstrap[each.key].user_data
@@ -185,7 +191,7 @@ resource "aws_instance" "node" {
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
-    # Room for a container with a network of its own: with 1 its requests would time out.
+    # Requests of a container with its own network take one more hop: with 1 they would time out.
     http_put_response_hop_limit = 2
     http_protocol_ipv6          = "enabled"
   }
@@ -200,17 +206,17 @@ resource "aws_instance" "node" {
   }
 
   lifecycle {
-    # A newer system image does not replace running nodes: change the image, or use -replace, when it suits you.
+    # A newer AMI does not replace running machines. Use -replace to upgrade the system.
     ignore_changes = [ami]
 
     precondition {
       condition     = data.aws_region.current.id == var.region
-      error_message = "region = \"${var.region}\", but the aws provider works in ${data.aws_region.current.id}: set the same in both."
+      error_message = "region = \"${var.region}\" differs from the region of the aws provider, ${data.aws_region.current.id}: set the same region in both."
     }
 
     precondition {
       condition     = lookup(local.packed_bytes, each.key, 0) <= local.user_data_limit
-      error_message = "The user data has ${lookup(local.packed_bytes, each.key, 0)} bytes, although packed, and EC2 takes ${local.user_data_limit}: shorten the collector's configuration or environment."
+      error_message = "The compressed user data has ${lookup(local.packed_bytes, each.key, 0)} bytes, and EC2 accepts ${local.user_data_limit}: shorten the collector's configuration or environment."
     }
   }
 }

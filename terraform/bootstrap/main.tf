@@ -1,16 +1,17 @@
-# Renders the cloud-init configuration of a machine that serves a mixnode, or a registry, in a container. No provider is
-# needed, so it serves any cloud whose machines take cloud-init.
+# Renders the cloud-init configuration of a machine that runs a mixnode, or a registry, in a container. It needs no
+# provider, so it works on any cloud whose machines support cloud-init.
 
 locals {
-  folder    = "/etc/nym-mixnode"
-  units     = "/etc/systemd/system"
-  home      = "/var/lib/nym-mixnode"
-  key_mount = "/mnt/disks/nym-keys"
-  uid       = 65532
-  port      = coalesce(var.port, var.role == "registry" ? 8081 : 1789)
+  folder     = "/etc/nym-mixnode"
+  units      = "/etc/systemd/system"
+  home       = "/var/lib/nym-mixnode"
+  key_mount  = "/mnt/disks/nym-keys"
+  uid        = 65532
+  port       = coalesce(var.port, var.role == "registry" ? 8081 : 1789)
+  open_ports = var.role == "registry" ? [local.port, var.test_port] : [local.port]
 
-  # The longest stop in order: 5 s for unregistering, 5 s for senders with the old list, 15 s for what is still inside,
-  # 5 s for telemetry; and some room.
+  # The longest graceful stop takes 5 s to unregister, 5 s for senders with the old topology, 15 s for packets in the
+  # pool and 5 s for telemetry. The rest is reserve.
   stop_seconds = 60
 
   node_environment = merge(
@@ -25,7 +26,7 @@ locals {
       NYM_MIXNODE_ANNOUNCE_ADDRESSES   = join(",", [for host in var.announce_hosts : strcontains(host, ":") ? "[${host}]:${local.port}" : "${host}:${local.port}"])
       NYM_MIXNODE_LIMITS_NOFILE        = tostring(var.nofile)
       NYM_MIXNODE_LIMITS_NOFILE_STRICT = "true"
-      # A fixed address can come a moment after the machine.
+      # A static address may be attached shortly after the machine starts.
       NYM_MIXNODE_ANNOUNCE_RECHECK        = "1m"
       NYM_MIXNODE_NODE_INCENTIVES_ADDRESS = var.incentives_address
       NYM_MIXNODE_LISTEN_ADDRESSES        = local.port == 1789 ? "" : "[::]:${local.port}"
@@ -35,10 +36,14 @@ locals {
     var.environment,
   )
   environment = var.role == "mixnode" ? local.node_environment : var.environment
-  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite"
+  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite ${local.test_packets}"
 
-  # The host's network: IPv6 works without settings of Docker, the node sees its peers' own addresses and can count the
-  # connections of each, no translation table fills up, and the metadata service is one hop away, not two.
+  # Where clouds translate public IPv4 addresses, the registry cannot detect its own.
+  test_addresses = [for host in var.test_hosts : strcontains(host, ":") ? "[${host}]:${var.test_port}" : "${host}:${var.test_port}"]
+  test_packets   = length(var.test_hosts) == 0 ? "--test-port ${var.test_port}" : "--test-address ${join(",", local.test_addresses)}"
+
+  # With the host's network, IPv6 needs no Docker settings, the node sees the addresses of its peers and can count the
+  # connections of each, no translation table fills up, and the metadata service is one hop away instead of two.
   hardening = [
     "--rm",
     "--network host",
@@ -53,11 +58,11 @@ locals {
   )
 
   unit = templatefile("${path.module}/files/container.service.tftpl", {
-    description  = var.role == "mixnode" ? "Nym mixnode ${var.node_id}" : "Directory of mixnodes"
+    description  = var.role == "mixnode" ? "Nym mixnode ${var.node_id}" : "Nym mixnode registry"
     name         = "nym-${var.role}"
     key_disk     = true
     image        = var.image
-    ports        = tostring(local.port)
+    ports        = join(" ", local.open_ports)
     command      = local.command
     stop_seconds = local.stop_seconds
     nofile       = var.nofile
@@ -108,7 +113,7 @@ locals {
       "${local.units}/nym-collector.service" = local.collector_unit
     },
   )
-  # By this the machine knows a file that a power cut has left half written.
+  # With these checksums the machine detects files that a power cut left incomplete.
   manifest = join("", [for path, content in local.files : "${sha256(content)}  ${path}\n"])
 
   cloud_config = {

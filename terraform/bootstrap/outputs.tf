@@ -1,14 +1,19 @@
 output "user_data" {
-  description = "The cloud-init configuration: `user_data` on AWS, the metadata `user-data` on Google."
+  description = "cloud-init configuration: pass it as `user_data` on AWS, as the metadata key `user-data` on Google Cloud."
   value       = "#cloud-config\n${yamlencode(local.cloud_config)}"
 }
 
 output "port" {
-  description = "The port that is served."
+  description = "Port of the service."
   value       = local.port
 }
 
+output "open_ports" {
+  description = "TCP ports that must be open to the internet: the port of the service and, for a registry, the port that test packets return to."
+  value       = local.open_ports
+}
+
 output "unit" {
-  description = "The systemd unit that serves it: `journalctl -u` with it shows the logs."
+  description = "Name of the systemd unit; `journalctl -u` with it shows the logs."
   value       = "nym-${var.role}.service"
 }

@@ -1,4 +1,4 @@
 terraform {
-  # Validations that look at other variables.
+  # Validation conditions can refer to other variables since 1.9.
   required_version = ">= 1.9"
 }

@@ -1,16 +1,17 @@
-# Who gets at a node, and what a node gets at.
+# Firewall rules and IAM permissions of the nodes.
 
 locals {
   tag = "${local.name}-nym-${var.role}"
 }
 
-# A mixnode serves everybody, and that on one port. There is no rule for SSH.
+# Mixnodes and registries accept connections from everywhere. Nodes send test packets back to the registry over both
+# address families: a node that calls the registry over IPv4 has no other proof of its IPv6 address.
 #trivy:ignore:AVD-GCP-0027
 resource "google_compute_firewall" "packets" {
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   name          = "${local.tag}-${each.key}"
-  description   = var.role == "mixnode" ? "Mix packets" : "API of the directory"
+  description   = var.role == "mixnode" ? "Mix packets" : "API of the registry, and returning test packets"
   network       = data.google_compute_subnetwork.this.network
   direction     = "INGRESS"
   source_ranges = [each.value]
@@ -18,11 +19,11 @@ resource "google_compute_firewall" "packets" {
 
   allow {
     protocol = "tcp"
-    ports    = [tostring(module.bootstrap["1"].port)]
+    ports    = [for port in module.bootstrap["1"].open_ports : tostring(port)]
   }
 }
 
-# Telemetry of the nodes in the same network, where there is a collector for it.
+# Telemetry from nodes in the same network to the collector.
 resource "google_compute_firewall" "telemetry" {
   count = var.collector == null ? 0 : 1
 
@@ -39,12 +40,12 @@ resource "google_compute_firewall" "telemetry" {
   }
 }
 
-# The way in where one is asked for: from Google's proxy alone, which lets in whom the project's roles name.
+# SSH only from Identity-Aware Proxy, which admits users by their roles in the project.
 resource "google_compute_firewall" "iap_ssh" {
   count = var.iap_ssh ? 1 : 0
 
   name          = "${local.tag}-ssh"
-  description   = "SSH by Identity-Aware Proxy"
+  description   = "SSH through Identity-Aware Proxy"
   network       = data.google_compute_subnetwork.this.network
   direction     = "INGRESS"
   source_ranges = ["35.235.240.0/20"]
@@ -56,21 +57,21 @@ resource "google_compute_firewall" "iap_ssh" {
   }
 }
 
-# The network that a subnetwork belongs to, given or made.
+# The network of the given or created subnetwork.
 data "google_compute_subnetwork" "this" {
   self_link = local.subnetwork
 
   lifecycle {
     postcondition {
       condition     = length(var.subnet_ids) == 0 || (self.stack_type == "IPV4_IPV6" && self.ipv6_access_type == "EXTERNAL")
-      error_message = "subnet_ids: ${local.subnetwork} has no external IPv6 addresses, and nodes have an address of each family: `gcloud compute networks subnets update` with --stack-type IPV4_IPV6 --ipv6-access-type EXTERNAL gives it some."
+      error_message = "subnet_ids: ${local.subnetwork} has no external IPv6 range, and each node needs an IPv6 address: add one with `gcloud compute networks subnets update NAME --stack-type IPV4_IPV6 --ipv6-access-type EXTERNAL`."
     }
   }
 }
 
 resource "google_service_account" "node" {
   account_id   = local.account
-  display_name = "Mixnode ${var.node_id}"
+  display_name = "${var.role == "mixnode" ? "Mixnode" : "Mixnode registry"} ${var.node_id}"
 }
 
 resource "google_project_iam_member" "logs" {
@@ -82,6 +83,6 @@ resource "google_project_iam_member" "logs" {
 }
 
 locals {
-  # 6 to 30 characters. What does not fit is told apart by a hash.
+  # Account IDs have 6 to 30 characters. Other names are shortened and made unique with a hash.
   account = length(local.name) >= 6 && length(local.name) <= 30 ? local.name : "${trimsuffix(substr(local.name, 0, 20), "-")}-${substr(sha256(local.name), 0, 8)}"
 }

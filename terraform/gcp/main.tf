@@ -1,5 +1,5 @@
-# Mixnodes on Compute Engine: each a machine with a fixed IPv4 and IPv6 address, and a disk of its own for the keys.
-# Machine and system can be replaced at any time; address and identity stay.
+# Mixnodes on Compute Engine. Each node is a machine with static IPv4 and IPv6 addresses and a separate disk for the keys.
+# The machine can be replaced at any time; addresses and identity stay the same.
 
 data "google_compute_zones" "available" {
   region = var.region
@@ -16,15 +16,15 @@ module "network" {
 }
 
 locals {
-  # Google's names are lower case letters, digits and -.
+  # Names of resources consist of lower-case letters, digits and -.
   name   = lower(replace(var.node_id, "_", "-"))
   labels = merge({ application = "nym-mixnode" }, var.labels)
   zones  = coalescelist(var.zones, slice(data.google_compute_zones.available.names, 0, min(var.node_count, 3, length(data.google_compute_zones.available.names))))
 
-  # The nodes go around the zones in turn.
+  # Nodes are assigned to the zones in turn.
   nodes = {
     for index in range(var.node_count) : tostring(index + 1) => {
-      # The first keeps its name when further ones come.
+      # The first name does not depend on node_count, so that adding nodes does not rename it.
       name     = index == 0 ? var.node_id : "${var.node_id}-${index + 1}"
       resource = index == 0 ? local.name : "${local.name}-${index + 1}"
       zone     = local.zones[index % length(local.zones)]
@@ -48,6 +48,8 @@ module "bootstrap" {
   incentives_address = var.incentives_address
   announce_hosts     = var.announce_hosts
   port               = var.port
+  test_port          = var.test_port
+  test_hosts         = var.role == "registry" ? [google_compute_address.ipv4[each.key].address, google_compute_address.ipv6[each.key].address] : []
   nofile             = var.nofile
   otlp_endpoint      = var.otlp_endpoint
   environment        = var.environment
@@ -55,15 +57,16 @@ module "bootstrap" {
   cloud              = "gcp"
   key_disks          = ["/dev/disk/by-id/google-nym-keys"]
   log_driver         = var.cloud_logging ? "gcplogs" : "none"
-  # A node that waits for Cloud Logging would keep its packets waiting: lines are dropped instead, of this copy alone.
+  # Without non-blocking mode a slow Cloud Logging would block the node. The driver drops log lines instead; the journal
+  # still has them.
   log_options = var.cloud_logging ? { mode = "non-blocking", max-buffer-size = "4m" } : {}
 }
 
-# The keys are the identity of the node. Neither a new machine nor `terraform destroy` takes this disk away: who wants it
-# gone takes it out of the state first (`terraform state rm`) and deletes it by hand.
+# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk. To
+# delete it, remove it from the state (`terraform state rm`) and delete it manually.
 #trivy:ignore:AVD-GCP-0034
 resource "google_compute_disk" "keys" {
-  #checkov:skip=CKV_GCP_37:encrypted with Google's key unless kms_key_id names another
+  #checkov:skip=CKV_GCP_37:encrypted with Google's key unless kms_key_id sets another one
   for_each = local.nodes
 
   name   = "${each.value.resource}-keys"
@@ -107,25 +110,25 @@ resource "google_compute_address" "ipv6" {
   labels             = local.labels
 }
 
-# Google would change the metadata of the running machine, which nobody reads again before the next boot.
+# New user data must replace the machine: Google would only change the metadata, which is not read before the next boot.
 resource "terraform_data" "user_data" {
   for_each = local.nodes
   input    = sha256(module.bootstrap[each.key].user_data)
 }
 
-# The scanner loses sight of the metadata, which block the project's keys, for the user data among them.
+# False positives: the metadata block project-wide keys, but the scanner cannot evaluate them because of the user data.
 #trivy:ignore:AVD-GCP-0030
 #trivy:ignore:AVD-GCP-0031
 #trivy:ignore:AVD-GCP-0033
 resource "google_compute_instance" "node" {
-  #checkov:skip=CKV_GCP_40:a mixnode is reached from everywhere
-  #checkov:skip=CKV_GCP_38:encrypted with Google's key unless kms_key_id names another
+  #checkov:skip=CKV_GCP_40:mixnodes must be reachable from the internet
+  #checkov:skip=CKV_GCP_38:encrypted with Google's key unless kms_key_id sets another one
   for_each = local.nodes
 
   name         = each.value.resource
   zone         = each.value.zone
   machine_type = var.machine_type
-  # An N2 may be a Cascade Lake, which has no AVX-512 IFMA.
+  # Without a minimum platform an N2 may be a Cascade Lake, which has no AVX-512 IFMA.
   min_cpu_platform          = startswith(var.machine_type, "n2-") ? "Intel Ice Lake" : null
   allow_stopping_for_update = true
   labels                    = local.labels
@@ -173,14 +176,14 @@ resource "google_compute_instance" "node" {
     enable-oslogin         = "TRUE"
     block-project-ssh-keys = "true"
     serial-port-enable     = "FALSE"
-    # The containers' logs go to Cloud Logging by Docker's own driver, if at all.
+    # Docker's log driver sends the logs of containers, if enabled.
     google-logging-enabled    = "false"
     google-monitoring-enabled = "false"
   }
 
   service_account {
     email = google_service_account.node.email
-    # What the account may do is said by its roles, of which it has at most one.
+    # The roles of the account limit its permissions; it has at most one role.
     scopes = ["cloud-platform"]
   }
 
@@ -196,13 +199,13 @@ resource "google_compute_instance" "node" {
   }
 
   lifecycle {
-    # A newer system image does not replace running nodes: use -replace when it suits you.
+    # A newer system image does not replace running machines. Use -replace to upgrade the system.
     ignore_changes       = [boot_disk[0].initialize_params[0].image]
     replace_triggered_by = [terraform_data.user_data[each.key]]
 
     precondition {
       condition     = alltrue([for zone in local.zones : startswith(zone, "${var.region}-")])
-      error_message = "zones = ${jsonencode(local.zones)} are not all in region = \"${var.region}\": name zones of that region, or leave zones empty."
+      error_message = "zones = ${jsonencode(local.zones)} contains a zone outside of region = \"${var.region}\": list zones of that region, or leave zones empty."
     }
   }
 }

@@ -50,6 +50,7 @@ mod stop;
 mod support;
 mod telemetry_export;
 mod telemetry_metrics;
+mod terraform_variables;
 mod unsafe_traces;
 mod upgrade;
 mod waiting;

@@ -7,7 +7,6 @@ mod examples;
 mod machine;
 mod tool;
 
-use std::fs;
 use std::process::Command;
 
 use tool::{Provider, Terraform, isolated, modules, passes};
@@ -55,43 +54,6 @@ fn wrong_input_is_refused_and_right_input_planned_as_promised() {
 }
 
 #[test]
-fn what_modules_share_is_defined_alike() {
-    let variables = |module: &str| {
-        let text = fs::read_to_string(root().join("terraform").join(module).join("variables.tf")).unwrap();
-        let blocks = text.split("variable \"").skip(1);
-        let named = |block: &str| {
-            let (name, rest) = block.split_once('"').unwrap();
-            (name.to_owned(), rest.trim_end().to_owned())
-        };
-        blocks.map(named).collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let (bootstrap, aws, gcp) = (variables("bootstrap"), variables("aws"), variables("gcp"));
-    let shared = [
-        "node_id",
-        "image",
-        "role",
-        "directory_url",
-        "layer",
-        "incentives_address",
-        "announce_hosts",
-        "port",
-        "nofile",
-        "otlp_endpoint",
-        "environment",
-        "collector",
-    ];
-    for name in shared {
-        assert_eq!(bootstrap[name], aws[name], "{name} of bootstrap and aws");
-        // Google has one more condition for names.
-        let same = gcp[name].starts_with(bootstrap[name].trim_end_matches(['\n', '}']));
-        assert!(if name == "node_id" { same } else { bootstrap[name] == gcp[name] }, "{name} of bootstrap and gcp");
-    }
-    for name in ["location", "node_count", "collector_from"] {
-        assert_eq!(aws[name], gcp[name], "{name} of aws and gcp");
-    }
-}
-
-#[test]
 fn the_linter_of_modules_finds_nothing() {
     let tflint = part("tflint");
     for module in modules() {
@@ -121,7 +83,7 @@ fn the_tables_of_inputs_and_outputs_are_current() {
         let output = command.arg(&folder).output().unwrap();
         assert!(
             output.status.success(),
-            "{module}: {}make terraform-docs makes it anew",
+            "{module}: {}run make terraform-docs to update it",
             String::from_utf8_lossy(&output.stderr)
         );
     }

@@ -1,9 +1,9 @@
 # A dual-stack network: one public subnet in each zone.
 
-# Flow logs would record who sends to whom, which is what a mix network hides: they stay off.
+# Flow logs are off: they would record which peers communicate, which a mix network must hide.
 #trivy:ignore:AVD-AWS-0178
 resource "aws_vpc" "this" {
-  #checkov:skip=CKV2_AWS_11:a record of the peers' addresses is what a mix network must not leave
+  #checkov:skip=CKV2_AWS_11:flow logs would record the addresses of peers
   cidr_block                       = var.cidr
   assign_generated_ipv6_cidr_block = true
   enable_dns_support               = true
@@ -11,7 +11,7 @@ resource "aws_vpc" "this" {
   tags                             = merge(var.tags, { Name = var.name })
 }
 
-# Nothing is to use the group that each network comes with.
+# Removes all rules from the default security group, which nothing uses.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
   tags   = merge(var.tags, { Name = "${var.name}-unused" })
@@ -23,7 +23,7 @@ resource "aws_internet_gateway" "this" {
 }
 
 resource "aws_subnet" "this" {
-  #checkov:skip=CKV_AWS_130:off unless asked for, and mixnodes are reached from everywhere
+  #checkov:skip=CKV_AWS_130:off by default, and mixnodes must be reachable from the internet
   for_each = { for index, zone in var.zones : zone => index }
 
   vpc_id                  = aws_vpc.this.id
@@ -52,7 +52,7 @@ resource "aws_route" "ipv6" {
 }
 
 resource "aws_route_table_association" "this" {
-  # Not by the subnets, which nothing is known of when a disk of keys is imported into an empty state.
+  # The keys must be known when a key disk is imported into an empty state, where the subnets are still unknown.
   for_each = toset(var.zones)
 
   subnet_id      = aws_subnet.this[each.key].id

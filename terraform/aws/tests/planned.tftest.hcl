@@ -30,6 +30,10 @@ mock_provider "aws" {
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
   }
+
+  mock_resource "aws_eip" {
+    defaults = { public_ip = "36.68.243.18" }
+  }
 }
 
 variables {
@@ -202,6 +206,60 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
   assert {
     condition     = aws_security_group_rule.telemetry[0].cidr_blocks == tolist(["10.89.0.0/16"])
     error_message = "telemetry is taken from elsewhere"
+  }
+}
+
+# Test packets prove addresses. Nodes that register over IPv4 have no other proof of their IPv6 address.
+run "test_packets_return_to_a_registry_over_both_families" {
+  command = plan
+
+  variables {
+    role          = "registry"
+    directory_url = ""
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.test_packets : rule.from_port == 8082 && rule.to_port == 8082 && rule.protocol == "tcp" && rule.type == "ingress"])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = aws_security_group_rule.test_packets["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"]) && aws_security_group_rule.test_packets["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
+    error_message = "a family is not open to all"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, " --test-address 36.68.243.18:8082,[${one(aws_instance.node["1"].ipv6_addresses)}]:8082\n")
+    error_message = "the registry does not announce its public addresses for test packets"
+  }
+}
+
+run "the_port_of_test_packets_can_be_chosen" {
+  command = plan
+
+  variables {
+    role          = "registry"
+    directory_url = ""
+    test_port     = 9000
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_security_group_rule.test_packets : rule.from_port == 9000 && rule.to_port == 9000])
+    error_message = "another port is open"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "36.68.243.18:9000") && strcontains(module.bootstrap["1"].user_data, "host-firewall 8081 9000\n")
+    error_message = "the machine uses another port"
+  }
+}
+
+run "no_test_packets_return_to_a_mixnode" {
+  command = plan
+
+  assert {
+    condition     = length(aws_security_group_rule.test_packets) == 0 && !strcontains(module.bootstrap["1"].user_data, "--test-") && strcontains(module.bootstrap["1"].user_data, "host-firewall 1789\n")
+    error_message = "a port is open without need"
   }
 }
 

@@ -257,6 +257,47 @@ run "port_of_the_system" {
   expect_failures = [var.port]
 }
 
+run "test_port_of_the_system" {
+  command = plan
+
+  variables {
+    test_port = 80
+  }
+
+  expect_failures = [var.test_port]
+}
+
+run "test_port_of_the_api" {
+  command = plan
+
+  variables {
+    role      = "registry"
+    test_port = 8081
+  }
+
+  expect_failures = [var.test_port]
+}
+
+run "test_host_with_a_port" {
+  command = plan
+
+  variables {
+    test_hosts = ["36.68.243.18:8082"]
+  }
+
+  expect_failures = [var.test_hosts]
+}
+
+run "test_hosts_two_of_a_family" {
+  command = plan
+
+  variables {
+    test_hosts = ["2a05:d014::18", "2a05:d014::19"]
+  }
+
+  expect_failures = [var.test_hosts]
+}
+
 run "nofile_below_the_need" {
   command = plan
 

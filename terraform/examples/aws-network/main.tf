@@ -1,11 +1,11 @@
-# A mix network of your own on AWS: a directory with a collector beside it, and three layers of nodes.
+# A mix network on AWS: a registry with a collector on the same machine, and three layers of nodes.
 
 provider "aws" {
   region = var.region
 }
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:a network for trying out; name the zones in one that is to last
+  #checkov:skip=CKV_AWS_394:an example; set the zones in a permanent network
   state = "available"
 
   filter {

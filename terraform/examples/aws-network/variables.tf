@@ -1,22 +1,22 @@
 variable "image" {
-  description = "The container image with its tag, its digest, or both."
+  description = "Container image with its tag, its digest, or both."
   type        = string
 }
 
 variable "nodes_per_layer" {
-  description = "Nodes in each of the three layers, spread over the zones."
+  description = "Number of nodes in each of the three layers, spread over the zones."
   type        = number
   default     = 2
 }
 
 variable "collector_image" {
-  description = "An image of the OpenTelemetry collector, with tag or digest."
+  description = "Image of the OpenTelemetry collector, with tag or digest."
   type        = string
   default     = "otel/opentelemetry-collector-contrib:0.155.0"
 }
 
 variable "region" {
-  description = "The AWS region."
+  description = "AWS region."
   type        = string
   default     = "eu-central-1"
 }

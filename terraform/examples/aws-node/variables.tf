@@ -1,21 +1,21 @@
 variable "node_id" {
-  description = "The name of the node, any you want."
+  description = "Name of the node on its machine."
   type        = string
   default     = "winston-smithnode"
 }
 
 variable "image" {
-  description = "The container image with its tag, its digest, or both."
+  description = "Container image with its tag, its digest, or both."
   type        = string
 }
 
 variable "directory_url" {
-  description = "The directory of the network to join."
+  description = "URL of the registry of the network to join."
   type        = string
 }
 
 variable "region" {
-  description = "The AWS region."
+  description = "AWS region."
   type        = string
   default     = "eu-central-1"
 }

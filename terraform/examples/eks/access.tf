@@ -1,5 +1,5 @@
-# Who may do what in the account. Mixnodes may do nothing: they share the network of their machine, and so could have what
-# the machine may, which is therefore next to nothing too.
+# Permissions in the account. Mixnodes need none. They share the network of their machine and can therefore use its
+# permissions, so these are minimal too.
 
 resource "aws_iam_role" "cluster" {
   name_prefix = "${local.name}-cluster-"
@@ -31,7 +31,7 @@ resource "aws_iam_role_policy_attachment" "nodes" {
   policy_arn = "${local.policy}/${each.value}"
 }
 
-# The add-ons have roles of their own, which their pods get by their service accounts.
+# The add-ons have their own roles, which their pods assume through their service accounts.
 resource "aws_iam_role" "addon" {
   for_each    = local.addon_policies
   name_prefix = "${local.name}-${each.key}-"

@@ -1,6 +1,6 @@
-# What runs in the cluster beside the mixnodes.
+# Add-ons of the cluster.
 
-# On each machine, so before the first one.
+# These run on each machine, so they must exist before the first machine.
 resource "aws_eks_addon" "machines" {
   for_each = toset(["eks-pod-identity-agent", "kube-proxy", "vpc-cni"])
 
@@ -25,7 +25,7 @@ resource "aws_eks_addon" "names" {
   depends_on   = [aws_eks_node_group.mixnodes]
 }
 
-# Makes the volumes of the keys, by the StorageClass in storage-class.yaml.
+# Creates the volumes with the keys, with the StorageClass in storage-class.yaml.
 resource "aws_eks_addon" "volumes" {
   cluster_name = aws_eks_cluster.this.name
   addon_name   = "aws-ebs-csi-driver"

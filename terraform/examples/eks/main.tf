@@ -1,5 +1,5 @@
-# A cluster whose machines have public IPv4 and IPv6 addresses, for the chart's hostNetwork mode: the pods have the
-# addresses of their machines, so the cluster itself may be an IPv4 one.
+# A cluster whose machines have public IPv4 and IPv6 addresses, for the chart's hostNetwork mode. Pods use the addresses
+# of their machines, so an IPv4 cluster is sufficient.
 
 provider "aws" {
   region = var.region
@@ -8,7 +8,7 @@ provider "aws" {
 data "aws_partition" "current" {}
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:a cluster spreads over what there is
+  #checkov:skip=CKV_AWS_394:the cluster uses whichever zones are available
   state = "available"
 
   filter {
@@ -32,33 +32,33 @@ module "network" {
 
   name  = local.name
   zones = slice(data.aws_availability_zones.available.names, 0, min(3, length(data.aws_availability_zones.available.names)))
-  # EKS makes no group of machines in public subnets without it.
+  # EKS requires this for node groups in public subnets.
   public_ipv4 = true
 }
 
 resource "aws_kms_key" "secrets" {
-  #checkov:skip=CKV2_AWS_64:the default policy, by which the account's own roles decide
+  #checkov:skip=CKV2_AWS_64:the default policy lets the roles of the account decide
   description         = "Secrets of the cluster ${local.name}"
   enable_key_rotation = true
 }
 
-# Where EKS writes to, which would be kept for ever if it made the group itself.
+# EKS logs to this group. If EKS created the group itself, it would keep the logs forever.
 #trivy:ignore:AVD-AWS-0017
 resource "aws_cloudwatch_log_group" "cluster" {
   #checkov:skip=CKV_AWS_158:encrypted with the service's key; nothing secret is logged
-  #checkov:skip=CKV_AWS_338:an example; what is kept for a year can be asked for for a year
+  #checkov:skip=CKV_AWS_338:an example; logs that are kept for a year can be demanded for a year
   name              = "/aws/eks/${local.name}/cluster"
   retention_in_days = 30
 }
 
-# The keys of the nodes are Secrets or volumes of the cluster.
+# The endpoint is public, but only admin_cidr can reach it.
 #trivy:ignore:AVD-AWS-0040
 resource "aws_eks_cluster" "this" {
-  #checkov:skip=CKV_AWS_39:the endpoint is public for admin_cidr alone
+  #checkov:skip=CKV_AWS_39:only admin_cidr can reach the public endpoint
   name                      = local.name
   role_arn                  = aws_iam_role.cluster.arn
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
-  # All of them are add-ons, in addons.tf, which EKS keeps current.
+  # EKS manages these add-ons, see addons.tf.
   bootstrap_self_managed_addons = false
 
   access_config {
@@ -84,9 +84,9 @@ resource "aws_eks_cluster" "this" {
   depends_on = [aws_cloudwatch_log_group.cluster, aws_iam_role_policy_attachment.cluster]
 }
 
-# Packets come to the machines themselves.
+# Packets arrive at the addresses of the machines.
 resource "aws_security_group" "packets" {
-  #checkov:skip=CKV2_AWS_5:it is attached by the launch template
+  #checkov:skip=CKV2_AWS_5:the launch template attaches the group
   name        = "${local.name}-packets"
   description = "Mix packets in, and out over IPv6"
   vpc_id      = module.network.vpc_id
@@ -106,16 +106,16 @@ resource "aws_security_group_rule" "packets" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
-# The group that EKS makes for a cluster of IPv4 lets nothing out over IPv6, and next hops are any nodes of the network,
-# on any port that they announce.
+# The security group that EKS creates for an IPv4 cluster permits no outbound IPv6 traffic. Next hops are arbitrary nodes of
+# the network on arbitrary ports.
 #trivy:ignore:AVD-AWS-0104
 resource "aws_security_group_rule" "egress" {
-  #checkov:skip=CKV_AWS_382:nodes announce ports of their own choosing
+  #checkov:skip=CKV_AWS_382:operators of nodes choose the ports that they announce
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
 
   security_group_id = aws_security_group.packets.id
   type              = "egress"
-  description       = "Next hops, directory, image registry"
+  description       = "Next hops, registry, image registry"
   protocol          = "-1"
   from_port         = 0
   to_port           = 0
@@ -125,11 +125,11 @@ resource "aws_security_group_rule" "egress" {
 
 #trivy:ignore:AVD-AWS-0130
 resource "aws_launch_template" "nodes" {
-  #checkov:skip=CKV_AWS_88:a mixnode is reached from everywhere
+  #checkov:skip=CKV_AWS_88:mixnodes must be reachable from the internet
   name_prefix = "${local.name}-"
 
-  # Mixnodes have the host's network and reach the metadata, which tell their addresses. For all other pods it is one hop
-  # too far, so that none of them gets the rights of the machine.
+  # Mixnodes use the host's network and read their addresses from the metadata service. For other pods it is one hop too
+  # far, so they cannot get the permissions of the machine.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -160,7 +160,7 @@ resource "aws_eks_node_group" "mixnodes" {
   node_role_arn   = aws_iam_role.nodes.arn
   subnet_ids      = module.network.subnet_ids
   instance_types  = ["c7i.large"]
-  # Its containerd gives containers enough open files, and its queues of connections are long (net.core.somaxconn 4096).
+  # Its containerd permits enough open files, and its connection backlog is long enough (net.core.somaxconn = 4096).
   ami_type = "AL2023_x86_64_STANDARD"
   labels   = { "nym-mixnode" = "true" }
 
@@ -179,8 +179,6 @@ resource "aws_eks_node_group" "mixnodes" {
     version = aws_launch_template.nodes.latest_version
   }
 
-  # Without them, and without their rights, no machine becomes ready.
+  # No machine becomes ready without these add-ons and permissions.
   depends_on = [aws_eks_addon.machines, aws_iam_role_policy_attachment.nodes]
 }
-
-# For the volumes of the keys.

@@ -1,15 +1,15 @@
 output "kubeconfig" {
-  description = "Makes kubectl and helm talk to the cluster."
+  description = "Command that configures kubectl and helm for the cluster."
   value       = "aws eks update-kubeconfig --region ${var.region} --name ${aws_eks_cluster.this.name}"
 }
 
 output "storage_class" {
-  description = "Makes the class of the volumes that the keys lie on. Run it at the top of the repository."
+  description = "Command that creates the storage class of the volumes with the keys. Run it in the root of the repository."
   value       = "kubectl apply -f terraform/examples/eks/storage-class.yaml"
 }
 
 output "helm_install" {
-  description = "Installs the mixnodes, each with the address of its machine. Run it at the top of the repository."
+  description = "Command that installs the mixnodes, each with the addresses of its machine. Run it in the root of the repository."
   value = join(" ", [
     "helm install mixnodes helm/nym-mixnode",
     "--set image.repository=${regex("^(.*):[^:]*$", var.image)[0]}",
@@ -25,6 +25,6 @@ output "helm_install" {
 }
 
 output "does_it_mix" {
-  description = "How to see that they mix, from any machine that they can reach."
+  description = "Command that checks that the nodes mix. Run it on a machine that the nodes can reach."
   value       = "nym-mixnode probe --directory ${var.directory_url}"
 }

@@ -1,4 +1,4 @@
-# A mix network of your own on Google Cloud: a directory with a collector beside it, and three layers of nodes.
+# A mix network on Google Cloud: a registry with a collector on the same machine, and three layers of nodes.
 
 provider "google" {
   project = var.project

@@ -1,33 +1,33 @@
 variable "project" {
-  description = "The Google Cloud project."
+  description = "ID of the Google Cloud project."
   type        = string
 }
 
 variable "image" {
-  description = "The container image with its tag, its digest, or both."
+  description = "Container image with its tag, its digest, or both."
   type        = string
 }
 
 variable "nodes_per_layer" {
-  description = "Nodes in each of the three layers, spread over the zones."
+  description = "Number of nodes in each of the three layers, spread over the zones."
   type        = number
   default     = 2
 }
 
 variable "collector_image" {
-  description = "An image of the OpenTelemetry collector, with tag or digest."
+  description = "Image of the OpenTelemetry collector, with tag or digest."
   type        = string
   default     = "otel/opentelemetry-collector-contrib:0.155.0"
 }
 
 variable "region" {
-  description = "The region."
+  description = "Google Cloud region."
   type        = string
   default     = "europe-west3"
 }
 
 variable "iap_ssh" {
-  description = "Let Google's Identity-Aware Proxy reach port 22 of the machines, for `terraform output shell`."
+  description = "Open port 22 of the machines to Identity-Aware Proxy, which `terraform output shell` needs."
   type        = bool
   default     = false
 }

@@ -1,32 +1,32 @@
 variable "project" {
-  description = "The Google Cloud project."
+  description = "ID of the Google Cloud project."
   type        = string
 }
 
 variable "node_id" {
-  description = "The name of the node, any you want."
+  description = "Name of the node on its machine."
   type        = string
   default     = "winston-smithnode"
 }
 
 variable "image" {
-  description = "The container image with its tag, its digest, or both."
+  description = "Container image with its tag, its digest, or both."
   type        = string
 }
 
 variable "directory_url" {
-  description = "The directory of the network to join."
+  description = "URL of the registry of the network to join."
   type        = string
 }
 
 variable "region" {
-  description = "The region."
+  description = "Google Cloud region."
   type        = string
   default     = "europe-west3"
 }
 
 variable "iap_ssh" {
-  description = "Let Google's Identity-Aware Proxy reach port 22 of the machine, for `terraform output shell`."
+  description = "Open port 22 of the machine to Identity-Aware Proxy, which `terraform output shell` needs."
   type        = bool
   default     = false
 }

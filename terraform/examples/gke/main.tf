@@ -16,16 +16,16 @@ locals {
 }
 
 resource "google_compute_network" "this" {
-  #checkov:skip=CKV2_GCP_18:its firewall rules are below
+  #checkov:skip=CKV2_GCP_18:the firewall rules are defined below
   name                    = local.name
   auto_create_subnetworks = false
 }
 
-# Flow logs would record who sends to whom, which is what a mix network hides: they stay off.
+# Flow logs are off: they would record which peers communicate, which a mix network must hide.
 #trivy:ignore:AVD-GCP-0029
 resource "google_compute_subnetwork" "this" {
-  #checkov:skip=CKV_GCP_26:a record of the peers' addresses is what a mix network must not leave
-  #checkov:skip=CKV_GCP_76:external IPv6 is what the nodes are for
+  #checkov:skip=CKV_GCP_26:flow logs would record the addresses of peers
+  #checkov:skip=CKV_GCP_76:nodes need external IPv6 addresses
   name                     = local.name
   network                  = google_compute_network.this.id
   region                   = var.region
@@ -45,7 +45,7 @@ resource "google_compute_subnetwork" "this" {
   }
 }
 
-# Packets come to the machines themselves.
+# Packets arrive at the addresses of the machines.
 #trivy:ignore:AVD-GCP-0027
 resource "google_compute_firewall" "packets" {
   for_each = { ipv4 = "0.0.0.0/0", ipv6 = "::/0" }
@@ -65,16 +65,16 @@ resource "google_compute_firewall" "packets" {
 
 #trivy:ignore:AVD-GCP-0059
 resource "google_container_cluster" "this" {
-  #checkov:skip=CKV_GCP_12:Dataplane V2 enforces network policies without that block
-  #checkov:skip=CKV_GCP_25:the machines of mixnodes have public addresses, that is what they are for
-  #checkov:skip=CKV_GCP_61:a record of the peers' addresses is what a mix network must not leave
-  #checkov:skip=CKV_GCP_64:the machines of mixnodes have public addresses, that is what they are for
-  #checkov:skip=CKV_GCP_65:groups are an organisation's own
-  #checkov:skip=CKV_GCP_66:which images may run is an organisation's own
+  #checkov:skip=CKV_GCP_12:Dataplane V2 enforces network policies without this block
+  #checkov:skip=CKV_GCP_25:mixnodes need public addresses
+  #checkov:skip=CKV_GCP_61:flow logs would record the addresses of peers
+  #checkov:skip=CKV_GCP_64:mixnodes need public addresses
+  #checkov:skip=CKV_GCP_65:groups are specific to an organisation
+  #checkov:skip=CKV_GCP_66:policies for images are specific to an organisation
   name     = local.name
   location = var.region
 
-  # The first pool cannot be shaped, so there is none.
+  # The default node pool cannot be configured fully, so it is removed.
   remove_default_node_pool = true
   initial_node_count       = 1
   deletion_protection      = var.deletion_protection
@@ -113,8 +113,8 @@ resource "google_container_cluster" "this" {
     workload_pool = "${var.project}.svc.id.goog"
   }
 
-  # Of the first pool, for the minutes that it lives: it would have the project's own account, which may edit everything,
-  # or may not be there.
+  # For the default node pool until its removal. Otherwise it would use the project's default service account, which may
+  # have permission to edit everything, or may not exist.
   node_config {
     service_account = google_service_account.nodes.email
     oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -136,14 +136,14 @@ resource "google_container_cluster" "this" {
   depends_on = [google_project_iam_member.nodes]
 }
 
-# The old metadata are switched off, but not where the scanner looks for it.
+# False positive: legacy metadata endpoints are disabled, but not where the scanner looks.
 #trivy:ignore:AVD-GCP-0048
 resource "google_container_node_pool" "mixnodes" {
   name           = "mixnodes"
   cluster        = google_container_cluster.this.id
   location       = var.region
   node_locations = local.zones
-  # In each of the zones.
+  # The number of machines per zone.
   node_count = ceil(var.node_count / max(1, length(local.zones)))
 
   management {
@@ -152,7 +152,7 @@ resource "google_container_node_pool" "mixnodes" {
   }
 
   node_config {
-    # Two threads are enough for a node, but the pods of GKE itself want more memory than a highcpu machine has left.
+    # Two threads are enough for a node, but GKE's own pods need more memory than a highcpu machine has left.
     machine_type     = "n2-standard-2"
     min_cpu_platform = "Intel Ice Lake"
     image_type       = "COS_CONTAINERD"
@@ -167,8 +167,8 @@ resource "google_container_node_pool" "mixnodes" {
       disable-legacy-endpoints = "true"
     }
 
-    # Pods on the host's network read the machine's own metadata, and so find their addresses; others get those of
-    # workload identity, which have none.
+    # Pods on the host's network read their addresses from the machine's metadata service. Other pods get the metadata of
+    # workload identity.
     workload_metadata_config {
       mode = "GKE_METADATA"
     }
@@ -178,8 +178,8 @@ resource "google_container_node_pool" "mixnodes" {
       enable_integrity_monitoring = true
     }
 
-    # Thousands of nodes may knock at once after a restart: the node asks for a queue of 1024 connections. Half-open
-    # ones, for which GKE has no setting, are carried by SYN cookies.
+    # After a restart thousands of peers may connect at once: the node requests a backlog of 1024 connections. GKE has no
+    # setting for half-open connections; SYN cookies handle these.
     linux_node_config {
       sysctls = {
         "net.core.somaxconn" = "4096"
@@ -190,7 +190,7 @@ resource "google_container_node_pool" "mixnodes" {
   lifecycle {
     precondition {
       condition     = length(local.zones) > 0
-      error_message = "region = \"${var.region}\" has no zones: `gcloud compute regions list` shows the regions that there are."
+      error_message = "region = \"${var.region}\" has no zones: set a region that `gcloud compute regions list` shows."
     }
   }
 
@@ -202,7 +202,7 @@ resource "google_service_account" "nodes" {
   display_name = "Machines of the cluster ${local.name}"
 }
 
-# The least that the machines of a cluster need.
+# The minimal role for machines of a cluster.
 resource "google_project_iam_member" "nodes" {
   project = var.project
   role    = "roles/container.defaultNodeServiceAccount"

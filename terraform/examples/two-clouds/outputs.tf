@@ -1,29 +1,29 @@
 output "directory_url" {
-  description = "The directory of the network."
+  description = "URL of the registry."
   value       = module.registry.directory_url
 }
 
 output "announce_ipv4" {
-  description = "The IPv4 addresses that the nodes announce."
+  description = "IPv4 addresses that the nodes announce."
   value       = merge(module.gcp.announce_ipv4, [for layer in module.aws : layer.announce_ipv4]...)
 }
 
 output "announce_ipv6" {
-  description = "The IPv6 addresses that the nodes announce."
+  description = "IPv6 addresses that the nodes announce."
   value       = merge(module.gcp.announce_ipv6, [for layer in module.aws : layer.announce_ipv6]...)
 }
 
 output "logs" {
-  description = "How to look at the logs."
+  description = "Commands that show the logs."
   value       = merge(module.registry.logs, module.gcp.logs, [for layer in module.aws : layer.logs]...)
 }
 
 output "shell" {
-  description = "How to get a shell on a machine."
+  description = "Commands that open a shell on a machine."
   value       = merge(module.registry.shell, module.gcp.shell, [for layer in module.aws : layer.shell]...)
 }
 
 output "does_it_mix" {
-  description = "How to see that the network mixes, from any machine that the nodes can reach."
+  description = "Command that checks that the network mixes. Run it on a machine that the nodes can reach."
   value       = "nym-mixnode probe --directory ${module.registry.directory_url}"
 }

@@ -1,17 +1,17 @@
-# A dual-stack network with one subnetwork, whose machines can have external IPv6 addresses.
+# A dual-stack network with one subnetwork that supports external IPv6 addresses.
 
 resource "google_compute_network" "this" {
-  #checkov:skip=CKV2_GCP_18:who uses the network brings its firewall rules along
+  #checkov:skip=CKV2_GCP_18:modules that use the network create its firewall rules
   name                    = var.name
   description             = "Network of mixnodes"
   auto_create_subnetworks = false
 }
 
-# Flow logs would record who sends to whom, which is what a mix network hides: they stay off.
+# Flow logs are off: they would record which peers communicate, which a mix network must hide.
 #trivy:ignore:AVD-GCP-0029
 resource "google_compute_subnetwork" "this" {
-  #checkov:skip=CKV_GCP_26:a record of the peers' addresses is what a mix network must not leave
-  #checkov:skip=CKV_GCP_76:external IPv6 is what the nodes are for
+  #checkov:skip=CKV_GCP_26:flow logs would record the addresses of peers
+  #checkov:skip=CKV_GCP_76:nodes need external IPv6 addresses
   name                     = var.name
   network                  = google_compute_network.this.id
   region                   = var.region

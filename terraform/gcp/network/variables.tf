@@ -1,30 +1,30 @@
 variable "name" {
-  description = "The network's name."
+  description = "Name of the network."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.name))
-    error_message = "name = \"${var.name}\": Google's names are lower case letters, digits and -, the first a letter, at most 63."
+    error_message = "name = \"${var.name}\" is not a valid name: use 1 to 63 lower-case letters, digits and -, starting with a letter and ending with a letter or a digit."
   }
 }
 
 variable "region" {
-  description = "The region of the subnetwork."
+  description = "Region of the subnetwork."
   type        = string
 }
 
 variable "cidr" {
-  description = "The private IPv4 range. IPv6 comes from Google's own range."
+  description = "Private IPv4 range. Google assigns the IPv6 range."
   type        = string
   default     = "10.89.0.0/20"
 
   validation {
     condition     = can(cidrhost(var.cidr, 0)) && try(tonumber(split("/", var.cidr)[1]) <= 29, false)
-    error_message = "cidr = \"${var.cidr}\": give a private range of at least a /29, such as 10.89.0.0/20."
+    error_message = "cidr = \"${var.cidr}\" is not a range of /29 or larger: set one, such as 10.89.0.0/20."
   }
 
   validation {
     condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.cidr))
-    error_message = "cidr = \"${var.cidr}\" belongs to somebody on the internet: give a private range, such as 10.89.0.0/20."
+    error_message = "cidr = \"${var.cidr}\" is a public range: set a private range, such as 10.89.0.0/20."
   }
 }

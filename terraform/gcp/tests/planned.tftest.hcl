@@ -192,13 +192,43 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
   }
 
   assert {
-    condition     = alltrue([for rule in google_compute_firewall.packets : one(rule.allow).ports == tolist(["8081"])])
+    condition     = alltrue([for rule in google_compute_firewall.packets : one(rule.allow).ports == tolist(["8081", "8082"])])
     error_message = "another port is open"
   }
 
   assert {
     condition     = google_compute_firewall.telemetry[0].source_ranges == toset(["10.89.0.0/16"])
     error_message = "telemetry is taken from elsewhere"
+  }
+}
+
+# Test packets prove addresses. Nodes that register over IPv4 have no other proof of their IPv6 address.
+run "test_packets_return_to_a_registry_over_both_families" {
+  command = plan
+
+  variables {
+    role          = "registry"
+    directory_url = ""
+    test_port     = 9000
+  }
+
+  assert {
+    condition     = alltrue([for family in ["ipv4", "ipv6"] : one(google_compute_firewall.packets[family].allow).ports == tolist(["8081", "9000"])])
+    error_message = "a family is not open"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, " --test-address 36.68.243.18:9000,[2600:1900:4000:1234::]:9000\n") && strcontains(module.bootstrap["1"].user_data, "host-firewall 8081 9000\n")
+    error_message = "the registry does not announce its public addresses for test packets"
+  }
+}
+
+run "no_test_packets_return_to_a_mixnode" {
+  command = plan
+
+  assert {
+    condition     = !strcontains(module.bootstrap["1"].user_data, "--test-") && strcontains(module.bootstrap["1"].user_data, "host-firewall 1789\n")
+    error_message = "a port is open without need"
   }
 }
 
@@ -211,7 +241,7 @@ run "no_port_is_open_for_a_shell" {
   }
 
   assert {
-    condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap   # only with iap_ssh = true, which opens port 22 to that proxy"
+    condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap   # requires iap_ssh = true, which opens port 22 to Identity-Aware Proxy"
     error_message = "the command would not work, and does not say so"
   }
 

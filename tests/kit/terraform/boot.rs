@@ -48,7 +48,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     let (identity, addresses) = machine.until("the directory lists the node", || place.listed());
     assert_eq!(addresses, ["36.68.243.18:1789", "[2a05:d014::18]:1789"]);
     serves_as_promised(&machine, &first.1);
-    assert_eq!(machine.log(UNIT).matches("making a file system").count(), 1);
+    assert_eq!(machine.log(UNIT).matches("creating a file system").count(), 1);
 
     // The power fails, and takes with it what had not reached the disk.
     drop(machine);
@@ -58,7 +58,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     let machine = Machine::boot(&place, "one", &user_data, (by_id, &disk));
     machine.until("the node is up again", || machine.is_ready());
     assert_eq!(place.listed().unwrap().0, identity, "the identity is another one");
-    assert!(!machine.log(UNIT).contains("making a file system"), "the disk was formatted again");
+    assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
     assert!(machine.log(UNIT).contains(&format!("runs 127.0.0.1:5000/nym-mixnode@{}", first.1)), "another digest");
 
     // Another tag: the old machine goes in order, the new one has the old disk.
@@ -67,7 +67,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     let machine = Machine::boot(&place, "two", &wanted(&second.0), (by_id, &disk));
     let (after, addresses) = machine.until("the new machine is listed", || place.listed());
     assert_eq!((after, addresses.len()), (identity, 2), "the identity is another one");
-    assert!(!machine.log(UNIT).contains("making a file system"), "the disk was formatted again");
+    assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
     serves_as_promised(&machine, &second.1);
     a_missing_digest_is_told(&machine, &second.0);
     other_disks_are_left_alone(&place, &machine, &disk);
@@ -128,7 +128,7 @@ fn a_missing_digest_is_told(machine: &Machine, image: &str) {
     let forgets = "docker() { [[ $* == *RepoDigests* ]] || command docker \"$@\"; }; export -f docker";
     let output = machine.try_run(&format!("{forgets}; bash /etc/nym-mixnode/bin/image other {image}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    let told = format!("the registry gave no digest for {image}");
+    let told = format!("cannot resolve {image}: the registry returned no digest");
     assert!(!output.status.success() && said.contains(&told), "{}: {said}", output.status);
 }
 
@@ -143,18 +143,18 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
         disk.device
     ));
     let foreign = [
-        ("an ext4 of somebody else", "mkfs.ext4 -q -F -L photos", "holds LABEL=photos TYPE=ext4"),
-        ("swap", "mkswap", "holds TYPE=swap"),
-        ("a partition table", "printf 'label: gpt\\n,\\n' | sfdisk -q", "holds PTTYPE=gpt"),
+        ("an ext4 of somebody else", "mkfs.ext4 -q -F -L photos", "contains LABEL=photos TYPE=ext4"),
+        ("swap", "mkswap", "contains TYPE=swap"),
+        ("a partition table", "printf 'label: gpt\\n,\\n' | sfdisk -q", "contains PTTYPE=gpt"),
         (
             "bytes without a file system",
             "yes nym | dd bs=4096 count=1 status=none of=",
-            "holds data without a file system",
+            "contains data without a file system",
         ),
         (
             "one word in the middle",
             "printf nym | dd bs=1M seek=20 conv=notrunc,fsync status=none of=",
-            "holds data without a file system",
+            "contains data without a file system",
         ),
     ];
     for (what, make, told) in foreign {
@@ -165,7 +165,7 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
         let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
-            !output.status.success() && said.contains(told) && said.contains("it is left as it is"),
+            !output.status.success() && said.contains(told) && said.contains("was not changed"),
             "{what}: {said}"
         );
         machine.run("sync");
@@ -180,12 +180,12 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
     // Two disks with one label: neither is taken by chance.
     let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
     let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(told.contains("was interrupted") && told.contains("making a file system"), "{told}");
+    assert!(told.contains("was interrupted") && told.contains("creating a file system"), "{told}");
     assert!(told.contains(&format!("another disk than {}", disk.device)), "{told}");
     machine.run(&format!("rm {}", keys.device));
     let again =
         machine.run("bash /etc/nym-mixnode/bin/key-disk; findmnt /mnt/disks/nym-keys; umount /mnt/disks/nym-keys");
-    assert!(!again.contains("making a file system") && again.contains(&disk.device), "{again}");
+    assert!(!again.contains("creating a file system") && again.contains(&disk.device), "{again}");
 }
 
 #[test]
