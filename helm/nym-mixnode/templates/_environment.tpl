@@ -1,4 +1,4 @@
-{{/* The variables that all nodes share, sorted: they make the ConfigMap, and its checksum. */}}
+{{/* The variables that all nodes share, sorted, for the ConfigMap and its checksum. */}}
 {{- define "nym-mixnode.environment" -}}
 {{- $network := .Values.network }}
 {{- $onHost := eq $network.mode "hostNetwork" }}
@@ -42,7 +42,7 @@
 {{- end }}
 {{- end }}
 
-{{/* What a node reads when it starts, as far as the release decides it: all but which nodes there are. */}}
+{{/* The configuration that a node reads at its start, without the number of nodes. */}}
 {{- define "nym-mixnode.configuration" -}}
 {{- include "nym-mixnode.environment" . }}
 {{- if include "nym-mixnode.dealsLayers" . }}
@@ -53,7 +53,7 @@ first port: {{ .Values.network.nodePort.first }}
 {{- end }}
 {{- end }}
 
-{{/* The environment of a container: what all nodes share, and what tells this one from the others. */}}
+{{/* The environment of a container: the shared variables, and those of this node. */}}
 {{- define "nym-mixnode.containerEnvironment" -}}
 envFrom:
   - configMapRef: {name: {{ include "nym-mixnode.fullname" . }}}
@@ -78,7 +78,7 @@ env:
   {{- end }}
 {{- end }}
 
-{{/* On the host's network HTTP stays on loopback, which is the kubelet's own: nobody else reaches it. */}}
+{{/* On the host's network the HTTP server listens on loopback only, where the kubelet reaches it. */}}
 {{- define "nym-mixnode.probe" -}}
 httpGet:
   path: /{{ index . 1 }}

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Pods append a number to it, Services and claims more; names of Services have at most 63 characters. */}}
+{{/* Names of pods, Services and claims extend it, and names of Services have at most 63 characters. */}}
 {{- define "nym-mixnode.fullname" -}}
 {{- $name := include "nym-mixnode.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -14,7 +14,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Selectors are these and the component: they can never change. */}}
+{{/* Selectors consist of these labels and the component. They can never change. */}}
 {{- define "nym-mixnode.selector" -}}
 app.kubernetes.io/name: {{ include "nym-mixnode.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -31,13 +31,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The same with others, which win. */}}
+{{/* These labels and additional ones, which take precedence. */}}
 {{- define "nym-mixnode.labelsWith" -}}
 {{- $labels := include "nym-mixnode.labels" (index . 0) | fromYaml }}
 {{- mergeOverwrite $labels (index . 1) | toYaml }}
 {{- end }}
 
-{{/* Of pods: nothing that tells the chart's version, since a pod with another label is started anew. */}}
+{{/* Labels of pods. The chart's version is not among them, because a changed label restarts the pods. */}}
 {{- define "nym-mixnode.podLabels" -}}
 {{- $labels := include "nym-mixnode.selector" . | fromYaml }}
 {{- $_ := set $labels "app.kubernetes.io/part-of" "nym-mixnode" }}
@@ -79,7 +79,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Where the announce address comes from; empty where no question to the API server is needed. */}}
+{{/* The object that has the announce address; empty if the node does not need the API server. */}}
 {{- define "nym-mixnode.asksFor" -}}
 {{- $mode := .Values.network.mode }}
 {{- if eq $mode "loadBalancer" }}service
@@ -87,12 +87,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* The network of `registry.enabled` is this release: dealing its nodes out is what fills the emptiest layer. */}}
+{{/* With `registry.enabled` the release is the whole network, so the chart can distribute the nodes over the layers. */}}
 {{- define "nym-mixnode.dealsLayers" -}}
 {{- if and .Values.registry.enabled (eq (toString .Values.node.layer) "auto") }}true{{ end }}
 {{- end }}
 
-{{/* Unregistering and telemetry have 5 s each, and the rest is some room. */}}
+{{/* Unregistering and telemetry take up to 5 s each; the rest is reserve. */}}
 {{- define "nym-mixnode.gracePeriod" -}}
 {{- add .Values.shutdown.lingerSeconds .Values.shutdown.drainSeconds 15 }}
 {{- end }}
@@ -127,22 +127,22 @@ limits:
   memory: 128Mi
 {{- end }}
 
-{{/* What policy scanners are told, with the reason. */}}
+{{/* Exceptions for policy scanners, with reasons. */}}
 {{- define "nym-mixnode.scannerExceptions" -}}
-checkov.io/skip1: CKV_K8S_11=a limit on CPU would throttle nodes, and packets would leave late
-checkov.io/skip2: CKV_K8S_15=a tag is a version, which does not change
-checkov.io/skip3: CKV_K8S_43=image.digest pins the image; the chart cannot know the digest of a version to come
+checkov.io/skip1: CKV_K8S_11=a CPU limit would throttle nodes and delay packets
+checkov.io/skip2: CKV_K8S_15=tags are versions, which do not change
+checkov.io/skip3: CKV_K8S_43=image.digest pins the image; the chart cannot know the digest
 {{- end }}
 
 {{- define "nym-mixnode.testExceptions" -}}
 {{ include "nym-mixnode.scannerExceptions" . }}
-checkov.io/skip4: CKV_K8S_8=it ends by itself
-checkov.io/skip5: CKV_K8S_9=nothing is sent to it
+checkov.io/skip4: CKV_K8S_8=the pod ends by itself
+checkov.io/skip5: CKV_K8S_9=the pod serves no requests
 {{- end }}
 
 {{/*
-Numbers of the pods with a Service of their own, as JSON. A pod that this upgrade takes away still mixes what was sent to
-it: its Service goes with the next upgrade, when the pod is gone.
+Numbers of the pods that have their own Service, as JSON. A pod that this upgrade removes still mixes packets in flight, so
+the next upgrade removes its Service.
 */}}
 {{- define "nym-mixnode.entrances" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
@@ -156,7 +156,7 @@ it: its Service goes with the next upgrade, when the pod is gone.
 {{- toJson $numbers }}
 {{- end }}
 
-{{/* On the host's network other programs may want the usual one. */}}
+{{/* On the host's network other programs may use the default port. */}}
 {{- define "nym-mixnode.httpPort" -}}
 {{- ternary .Values.network.hostNetwork.httpPort 8000 (eq .Values.network.mode "hostNetwork") }}
 {{- end }}

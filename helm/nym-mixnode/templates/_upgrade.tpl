@@ -1,5 +1,6 @@
 {{/*
-What an upgrade must not change: the identities of the nodes, and what Kubernetes lets nobody change in a StatefulSet.
+Rejects upgrades that would change the identities of the nodes, or fields of a StatefulSet that Kubernetes does not allow to
+change.
 */}}
 {{- define "nym-mixnode.checkUpgrade" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
@@ -16,7 +17,7 @@ What an upgrade must not change: the identities of the nodes, and what Kubernete
 {{- include "nym-mixnode.checkRegistry" . }}
 {{- end }}
 
-{{/* What the keys are taken from. It stays as it was at the installation: another source is another identity. */}}
+{{/* The source of the keys. It must not change after the installation: another source means another identity. */}}
 {{- define "nym-mixnode.keySource" -}}
 {{- if .Values.keys.existingSecret }}{{ printf "secret/%s" .Values.keys.existingSecret }}{{ else }}volume{{ end }}
 {{- end }}
@@ -26,13 +27,13 @@ What an upgrade must not change: the identities of the nodes, and what Kubernete
 {{- $before := dig "metadata" "annotations" "nym-mixnode/keys" "" (index . 1) }}
 {{- $now := include "nym-mixnode.keySource" $root }}
 {{- if and $before (ne $before $now) }}
-{{- fail (printf "keys.existingSecret: the keys of this release come from %s, and would now come from %s: the nodes would become others. Keep the value, or move: helm uninstall %s, put the keys where they are to be, and install again" $before $now $root.Release.Name) }}
+{{- fail (printf "keys.existingSecret: the keys of this release come from %s, and would now come from %s: the nodes would get other identities. Keep the value, or migrate: helm uninstall %s, copy the keys to their new place, and install again" $before $now $root.Release.Name) }}
 {{- end }}
 {{- end }}
 
 {{/*
-Volumes have the name of their StatefulSet: under another name nodes make new keys. A chart may be there twice in
-another, under two names; before there was the annotation, the label told them apart.
+The names of volumes derive from the name of their StatefulSet: under another name nodes create new keys. A parent chart may
+contain this chart twice under two names; releases from before the annotation are distinguished by the label.
 */}}
 {{- define "nym-mixnode.checkName" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
@@ -44,7 +45,7 @@ another, under two names; before there was the annotation, the label told them a
 {{- $chart := dig "annotations" "nym-mixnode/chart" "" $meta }}
 {{- $isOurs := ternary (eq $chart $.Chart.Name) (has (dig "labels" "app.kubernetes.io/name" "" $meta) (list $name $.Chart.Name)) (ne $chart "") }}
 {{- if and $isOfRelease $isNodes $isOurs (ne $meta.name $fullname) }}
-{{- fail (printf "nameOverride, fullnameOverride: the nodes of this release are named %s, and would now be named %s: they would make new keys on new volumes, and become others. Keep the values as they were" $meta.name $fullname) }}
+{{- fail (printf "nameOverride, fullnameOverride: the nodes of this release are named %s, and would now be named %s: they would create new keys on new volumes and get other identities. Keep the values" $meta.name $fullname) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -58,7 +59,7 @@ another, under two names; before there was the annotation, the label told them a
 {{- end }}
 {{- end }}
 
-{{/* The API server takes the Services one by one: a port must be free before it is given to another. */}}
+{{/* The API server accepts the Services one by one: a port must be free before another Service can use it. */}}
 {{- define "nym-mixnode.checkNodePorts" -}}
 {{- $root := index . 0 }}
 {{- $first := int $root.Values.network.nodePort.first }}
@@ -68,7 +69,7 @@ another, under two names; before there was the annotation, the label told them a
 {{- $nodes := max (int $root.Values.replicaCount) (int (dig "spec" "replicas" 0 (index . 1))) }}
 {{- $apart := max (sub $first $before) (sub $before $first) }}
 {{- if and (ne $first $before) (lt (int $apart) (int $nodes)) }}
-{{- fail (printf "network.nodePort.first: the ports from %v on overlap with those from %v on, which the nodes have now: choose one that is at least %v away, or keep %v" $first $before $nodes $before) }}
+{{- fail (printf "network.nodePort.first: the ports from %v overlap with the current ports from %v: choose a port that is at least %v away, or keep %v" $first $before $nodes $before) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -79,7 +80,7 @@ another, under two names; before there was the annotation, the label told them a
 {{- $persistence := .Values.registry.persistence }}
 {{- $claims := dig "spec" "volumeClaimTemplates" list $registry }}
 {{- if ne (len $claims) (ternary 1 0 $persistence.enabled) }}
-{{- fail (printf "registry.persistence.enabled is %v, and was not at the installation. %s" $persistence.enabled (include "nym-mixnode.orphan" (list . $registry))) }}
+{{- fail (printf "registry.persistence.enabled is %v, but the release was installed with %v. %s" $persistence.enabled (not $persistence.enabled) (include "nym-mixnode.orphan" (list . $registry))) }}
 {{- end }}
 {{- include "nym-mixnode.checkClaims" (list . "registry.persistence" $persistence $registry) }}
 {{- end }}
@@ -109,7 +110,7 @@ another, under two names; before there was the annotation, the label told them a
 {{- range $key := list "size" "storageClass" "accessMode" "annotations" }}
 {{- if ne (get $before $key) (get $now $key) }}
 {{- $has := get $before $key | default "none" }}
-{{- fail (printf "%s.%s: the volumes of this release have %s. %s; the volumes that are there stay as they are, and are enlarged with kubectl edit pvc" $values $key $has (include "nym-mixnode.orphan" (list $root $installed))) }}
+{{- fail (printf "%s.%s: the volumes of this release have %s. %s; existing volumes do not change, use kubectl edit pvc to enlarge them" $values $key $has (include "nym-mixnode.orphan" (list $root $installed))) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -117,10 +118,10 @@ another, under two names; before there was the annotation, the label told them a
 
 {{- define "nym-mixnode.orphan" -}}
 {{- $root := index . 0 -}}
-Kubernetes lets nobody change that in a StatefulSet: keep the value, or leave the pods without it for a moment (kubectl -n {{ $root.Release.Namespace }} delete statefulset {{ (index . 1).metadata.name }} --cascade=orphan) and upgrade again
+Kubernetes does not allow this change of a StatefulSet: keep the value, or delete the StatefulSet without its pods (kubectl -n {{ $root.Release.Namespace }} delete statefulset {{ (index . 1).metadata.name }} --cascade=orphan) and upgrade again
 {{- end }}
 
-{{/* A size in bytes. The API server writes sizes in its own way, such as 1Gi for 1024Mi and 512Mi for 0.5Gi. */}}
+{{/* A size in bytes. The API server normalizes sizes, such as 1024Mi to 1Gi and 0.5Gi to 512Mi. */}}
 {{- define "nym-mixnode.bytes" -}}
 {{- $factors := dict "m" 0.001 "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 }}
 {{- $number := regexFind "^[0-9.]+" . }}

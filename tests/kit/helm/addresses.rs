@@ -158,7 +158,7 @@ fn reuse(values: &str) -> [&str; 3] {
 /// And the nodes have a minute from now on, for what comes next.
 fn other_ports_are_announced(ports: &Release) {
     let overlapping = ports.helm("upgrade", &super::chart(), &reuse("network.nodePort.first=31790"));
-    let reason = "network.nodePort.first: the ports from 31790 on overlap with those from 31789 on";
+    let reason = "network.nodePort.first: the ports from 31790 overlap with the current ports from 31789";
     assert!(!overlapping.status.success() && said(&overlapping).contains(reason), "{}", said(&overlapping));
     ports.upgrade(&reuse("network.nodePort.first=31800,shutdown.lingerSeconds=60"));
     assert_eq!(hosts(&ports.identity(0)), ["36.68.243.20:31800", "[2600:1f18::20]:31800"]);

@@ -104,7 +104,7 @@ fn a_secret_that_is_not_there_or_lacks_a_key_is_refused() {
         let refused = Release::named("half").helm("install", &chart(), &flags);
         assert!(!refused.status.success() && said(&refused).contains(reason), "{}", said(&refused));
     };
-    refused("there is no Secret node-keys in the namespace half: make it first");
+    refused("the Secret node-keys does not exist in the namespace half: create it");
     make_secret("half", &KEY_FILES[..3]);
     refused("the Secret node-keys has no key public_sphinx.pem");
 }

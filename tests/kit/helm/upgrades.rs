@@ -48,7 +48,7 @@ fn every_earlier_version_is_upgraded_and_rolled_back_with_its_identity() {
 const OTHER_NODES: &[(&str, &str)] = &[
     ("keys.existingSecret=elsewhere", "the keys of this release come from volume"),
     ("nameOverride=other", "-nym-mixnode, and would now be named old-"),
-    ("fullnameOverride=other", "-nym-mixnode, and would now be named other: they would make new keys"),
+    ("fullnameOverride=other", "-nym-mixnode, and would now be named other: they would create new keys"),
 ];
 
 /// The API server would refuse it, in its own words.
@@ -72,7 +72,7 @@ fn refuses(release: &Release, flags: &[&str], changes: &[(&str, &str)]) {
 #[test]
 fn a_registrys_volume_stays_as_it_is() {
     let changes = [
-        ("registry.persistence.enabled=false", "registry.persistence.enabled is false, and was not"),
+        ("registry.persistence.enabled=false", "registry.persistence.enabled is false, but the release was"),
         ("registry.persistence.size=1Gi", "registry.persistence.size: the volumes of this release have 256Mi"),
     ];
     refuses(network(), &["--reuse-values"], &changes);

@@ -164,10 +164,7 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
         let before = passes(Command::new("sha256sum").arg(&disk.file));
         let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.contains(told) && said.contains("was not changed"),
-            "{what}: {said}"
-        );
+        assert!(!output.status.success() && said.contains(told) && said.contains("was not changed"), "{what}: {said}");
         machine.run("sync");
         assert_eq!(passes(Command::new("sha256sum").arg(&disk.file)), before, "{what} has changed");
     }
