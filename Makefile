@@ -57,7 +57,6 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 lint: ## Clippy, without a single warning
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test kit -- -D warnings
-	$(CARGO) clippy --locked --lib --bins --test unsafe-build --features unsafe-per-packet-traces -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
 deny: ## Check the dependencies' licences, sources and duplicates
@@ -68,7 +67,6 @@ audit: ## Check the dependencies for known vulnerabilities (fetches the advisory
 
 unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked
-	$(CARGO) test --locked --features unsafe-per-packet-traces --test unsafe-build
 
 root-tests: ## Integration tests that need root or strace: those that `make unit` lists as ignored
 	$(CARGO) test --locked --test integration -- --ignored

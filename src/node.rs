@@ -38,7 +38,6 @@ use crate::shutdown::{Phase, PhaseControl, phases};
 use crate::systemd::ServiceManager;
 use crate::telemetry::http;
 use crate::telemetry::otel::Telemetry;
-use crate::telemetry::per_packet::{self, NotLoopback, PerPacket};
 use crate::unwrap::{Aging, Engine, OutOfMemory, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
@@ -88,8 +87,6 @@ pub struct RunOptions {
     pub service_manager: Option<Arc<ServiceManager>>,
     /// What keeps detected announce addresses true; `None` when they are configured.
     pub announce: Option<AnnounceWatch>,
-    /// Traces of single packets, for development on loopback.
-    pub per_packet: Option<PerPacket>,
     /// The way out for spans and metrics.
     pub telemetry: Telemetry,
 }
@@ -112,9 +109,6 @@ pub enum NodeError {
     /// The directory refuses this node, or its client cannot work.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// Single packets would be traced elsewhere than on loopback.
-    #[error(transparent)]
-    PerPacket(#[from] NotLoopback),
     /// The system gave no thread or no event queue.
     #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
     Worker(#[source] io::Error),
@@ -136,7 +130,6 @@ impl NodeError {
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::Bind(_) | Self::Http(_) => 69,
             Self::Directory(error) => error.exit_code(),
-            Self::PerPacket(_) => 78,
             Self::Worker(_) | Self::ReplayMemory(_) => 71,
         }
     }
@@ -157,13 +150,8 @@ pub async fn run(
     mut report: impl FnMut(SupervisorEvent),
 ) -> Result<(), NodeError> {
     info!("Starting nym mixnode");
-    let per_packet = options.per_packet.clone();
-    if per_packet.is_some() {
-        PerPacket::check(&config)?;
-    }
     let mut node = Node::start(&config, &keys)?;
     let shared = Arc::clone(&node.shared);
-    shared.trace_by(per_packet.as_ref());
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
     let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
@@ -174,12 +162,7 @@ pub async fn run(
     let signer = Signer::of_config(&keys, &config.directory)?;
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     let heartbeat = heartbeat.signed_by(signer);
-    let allow = |topology: &Topology| {
-        // A topology that must not be used ends the node below.
-        if per_packet.as_ref().is_none_or(|traces| traces.check_topology(topology).is_ok()) {
-            shared.allow(topology);
-        }
-    };
+    let allow = |topology: &Topology| shared.allow(topology);
     if let Some(topology) = heartbeat.load_last_good() {
         allow(&topology);
     }
@@ -207,7 +190,6 @@ pub async fn run(
             biased;
             () = stop => Ok(()),
             () = node.crew.next_end() => Err(NodeError::WorkerFailed),
-            problem = watch_traces(per_packet.as_ref()) => Err(NodeError::PerPacket(problem)),
             never = finished => match never {},
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = shared.listed.follow_names(|next_hops| shared.allow_listed(next_hops)) => match never {},
@@ -255,14 +237,6 @@ fn warn_of_retired_network(directory: &Url) {
             "the public Nym 0.9 network is gone and no client will learn of this node: start a directory with \
              `nym-mixnode registry`, and set directory.url (--validator) to its URL"
         );
-    }
-}
-
-/// Completes when single packets must be traced no more.
-async fn watch_traces(per_packet: Option<&PerPacket>) -> NotLoopback {
-    match per_packet {
-        Some(traces) => traces.watch(per_packet::log).await,
-        None => pending().await,
     }
 }
 

@@ -11,7 +11,6 @@ pub mod instruments;
 pub mod log;
 pub mod losses;
 pub mod otel;
-pub mod per_packet;
 pub mod process;
 pub mod readings;
 pub mod reference;

@@ -17,12 +17,11 @@ use crate::config::{Config, NodeHome, Source, Values, staging};
 use crate::keys::store::{self, KeyError, KeyFiles};
 use crate::keys::{NodeKeys, install};
 use crate::limits;
-use crate::node::{self, NodeError, RunOptions, SupervisorEvent};
+use crate::node::{self, RunOptions, SupervisorEvent};
 use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
 use crate::telemetry::log::{self, LogFormat};
 use crate::telemetry::otel::{self, StartError, Telemetry};
-use crate::telemetry::per_packet::PerPacket;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
@@ -47,7 +46,6 @@ const LOGO: &str = r"
 #[command(after_help = "What is not given is as in the environment (NYM_MIXNODE_...) or the configuration file.\n\
     Every setting is a flag: `run --help` lists them all, and --set takes any of them.\n\
     log.filter, or RUST_LOG in the environment, chooses what is logged, such as RUST_LOG=debug.")]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
@@ -68,9 +66,6 @@ pub(super) struct Args {
     /// Remove the registration of another identity at this address, where the directory asks for no proof of it
     #[arg(long)]
     force: bool,
-    /// Trace each packet: it tells which packet is which. For development on loopback, in a program built for it
-    #[arg(long, hide = true)]
-    unsafe_per_packet_traces: bool,
     /// Report in JSON lines on standard output; stop at the end of standard input, and die with the parent
     #[arg(long, hide = true)]
     supervised: bool,
@@ -84,8 +79,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     // The first thing on a terminal is the banner, whatever is logged on the way there.
     let held = log::hold();
-    let per_packet = args.unsafe_per_packet_traces.then(PerPacket::by_flag).transpose();
-    let per_packet = per_packet.map_err(|error| Failure::new(Exit::USAGE, error))?;
     // Before anything else that takes time: no stop is to be missed, and no SIGHUP is to end the node.
     let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
@@ -101,15 +94,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     let StartSettings { mut config, telemetry, .. } = configure(&home, &args)?;
     log.apply()?;
-    if per_packet.is_some() {
-        PerPacket::check(&config).map_err(NodeError::from)?;
-    }
     let keys = load_keys(&home, &config)?;
     if !keys.sphinx.secret().is_locked() {
         tracing::warn!("The private key may be swapped to disk: no memory could be locked (ulimit -l, LimitMEMLOCK=)");
     }
     limits::raise_nofile(&config.limits)?;
-    let telemetry = start_telemetry(&config, telemetry, per_packet.is_some())?;
+    let telemetry = start_telemetry(&config, telemetry)?;
     // For `doctor`; a node that cannot be marked runs all the same.
     let _mark = home.mark_running().await;
     let (stop, mut stopped) = oneshot::channel();
@@ -141,7 +131,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             last_good: Some(home.topology_file()),
             service_manager: ServiceManager::from_environment().map(Arc::new),
             announce,
-            per_packet,
             telemetry,
         };
         let stopped = async { drop(stopped.await) };
@@ -187,11 +176,8 @@ fn overrides(args: &Args) -> Values {
 }
 
 /// Starts the export of telemetry, if there is to be any.
-fn start_telemetry(config: &Config, settings: Option<otel::Settings>, is_unsafe: bool) -> Result<Telemetry, Failure> {
-    let Some(mut settings) = settings else { return Ok(Telemetry::default()) };
-    if is_unsafe {
-        settings.mark_unsafe();
-    }
+fn start_telemetry(config: &Config, settings: Option<otel::Settings>) -> Result<Telemetry, Failure> {
+    let Some(settings) = settings else { return Ok(Telemetry::default()) };
     let cloud = config.announce.detection.known_cloud();
     Telemetry::start(&settings, cloud).map_err(|error| match error {
         StartError::Exporter { .. } => Failure::new(Exit::CONFIG, error),

@@ -163,7 +163,7 @@ mod tests {
     fn packet(pool: &Arc<BufferPool>, size: PacketSize, due: Instant) -> Scheduled {
         let header = FrameHeader::v0_9(size, PacketMode::Mix);
         let packet = pool.take(header, &vec![0; header.frame_len()]);
-        Scheduled { packet, next_hop: ([192, 0, 2, 1], 1789).into(), due, received_at: due }
+        Scheduled { packet, next_hop: ([192, 0, 2, 1], 1789).into(), due }
     }
 
     /// Pushes until no more goes in, and gives the bytes that did.

@@ -86,7 +86,7 @@ mod tests {
         let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
         let frame = vec![0; header.frame_len()];
         let next_hop = ([192, 0, 2, 1], port).into();
-        Scheduled { packet: pool.take(header, &frame), next_hop, due, received_at: due }
+        Scheduled { packet: pool.take(header, &frame), next_hop, due }
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,6 @@ use crate::limits::DescriptorWatch;
 use crate::listener::{self, ConnectionLimits};
 use crate::mix::PoolGauge;
 use crate::packet::{BufferPool, DropCounters, DropReason};
-use crate::telemetry::per_packet::PerPacket;
 use crate::telemetry::process::Usage;
 use crate::telemetry::window::{Counts, Effort, Levels, Sample};
 use crate::unwrap::ReplayFilter;
@@ -37,9 +36,6 @@ pub(super) struct Shared {
     pub(super) descriptors: DescriptorWatch,
     /// How often the announced addresses have changed since the start.
     pub(super) announce_changes: AtomicU64,
-    /// Where each packet is traced, if this node does that.
-    #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-    pub(super) recorder: std::sync::OnceLock<Arc<crate::telemetry::per_packet::Recorder>>,
     /// Of the control runtime and of every worker's.
     pub(super) runtimes: Mutex<Vec<RuntimeMetrics>>,
     final_hop: AtomicU64,
@@ -106,8 +102,6 @@ impl Shared {
             pulses: Pulses::new(workers),
             descriptors: DescriptorWatch::default(),
             announce_changes: AtomicU64::new(0),
-            #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-            recorder: std::sync::OnceLock::new(),
             // The control runtime, on which a node starts; each worker adds its own.
             runtimes: Mutex::new(Handle::try_current().map(|control| control.metrics()).into_iter().collect()),
             final_hop: AtomicU64::new(0),
@@ -115,24 +109,6 @@ impl Shared {
             unwrap_cpu_ns: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
         })
-    }
-
-    /// Hands the workers what single packets are traced with; in a program without such traces there is none.
-    pub(super) fn trace_by(&self, per_packet: Option<&PerPacket>) {
-        #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-        if let Some(per_packet) = per_packet {
-            self.recorder.get_or_init(|| Arc::clone(per_packet.recorder()));
-        }
-        #[cfg(not(any(test, feature = "unsafe-per-packet-traces")))]
-        debug_assert!(per_packet.is_none(), "{self:?}");
-    }
-
-    /// Traces a packet that is released.
-    #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-    pub(super) fn trace(&self, packet: &crate::packet::Scheduled) {
-        if let Some(recorder) = self.recorder.get() {
-            recorder.record(packet);
-        }
     }
 
     pub(super) fn count_final(&self) {

@@ -128,14 +128,7 @@ impl Worker {
     async fn serve(self) {
         let (counters, drops) = (Arc::clone(&self.shared.forwarder), Arc::clone(&self.shared.drops));
         let mut forwarder = Forwarder::new(self.settings.forwarder.clone(), counters, drops, self.phase.clone());
-        #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-        let shared = Arc::clone(&self.shared);
-        let release = |scheduled: Scheduled| {
-            #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-            shared.trace(&scheduled);
-            forwarder.send(scheduled);
-        };
-        self.mix(serve_connections, release).await;
+        self.mix(serve_connections, |scheduled| forwarder.send(scheduled)).await;
         forwarder.drain().await;
     }
 
@@ -246,13 +239,7 @@ impl Rules {
 
 /// The time that a packet has spent in the node counts against its delay.
 fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duration) -> Scheduled {
-    Scheduled {
-        packet,
-        next_hop,
-        due: at + delay,
-        #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-        received_at: at,
-    }
+    Scheduled { packet, next_hop, due: at + delay }
 }
 
 async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {

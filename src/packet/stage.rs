@@ -24,7 +24,4 @@ pub struct Scheduled {
     pub next_hop: SocketAddr,
     /// When it may leave, and not a moment earlier.
     pub due: Instant,
-    /// When it came: what ties the packet that leaves to the one that came, and so exists in no release.
-    #[cfg(any(test, feature = "unsafe-per-packet-traces"))]
-    pub received_at: Instant,
 }

@@ -51,7 +51,6 @@ mod support;
 mod telemetry_export;
 mod telemetry_metrics;
 mod terraform_variables;
-mod unsafe_traces;
 mod upgrade;
 mod waiting;
 mod walk;

@@ -26,9 +26,6 @@ use variables::{GENERIC, Variables, items, pair};
 /// Longest file of certificates or keys: the bundle of all public authorities has a quarter of it.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// The attribute of the resource of a node that traces single packets.
-pub(super) const UNSAFE: &str = "mixnode.telemetry.unsafe";
-
 /// How everything is exported.
 #[derive(Debug)]
 pub struct Settings {
@@ -94,11 +91,6 @@ impl Settings {
     /// With every variable whose value is not allowed, if something is to be exported.
     pub fn of_process(config: &TelemetryConfig) -> Result<Option<Self>, Vec<ConfigError>> {
         Self::parse(env::vars_os(), config)
-    }
-
-    /// Says of all that is exported that its node also traces single packets. Nothing that is given unsays it.
-    pub fn mark_unsafe(&mut self) {
-        self.resource.push((UNSAFE.to_owned(), "true".to_owned()));
     }
 
     /// Everything is kept and nothing waits.

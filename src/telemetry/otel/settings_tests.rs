@@ -239,15 +239,3 @@ fn variables_for_others_do_not_stop_a_node_that_exports_nothing() {
     let config = TelemetryConfig { otlp_endpoint: "http://file:1/".parse().ok(), ..TelemetryConfig::default() };
     assert!(parse_over(&config, &foreign).is_err());
 }
-
-#[test]
-fn a_node_that_traces_single_packets_says_so_whatever_is_given() {
-    let given = ("OTEL_RESOURCE_ATTRIBUTES", "mixnode.telemetry.unsafe=false");
-    let mut settings = parse(&[COLLECTOR, given]).unwrap().unwrap();
-    settings.mark_unsafe();
-    let resource = crate::telemetry::otel::resource::resource(None, &settings.resource);
-    let value = resource.get(&opentelemetry::Key::from_static_str(UNSAFE));
-    assert_eq!(value.map(|value| value.to_string()).as_deref(), Some("true"));
-    let usual = parse(&[COLLECTOR]).unwrap().unwrap();
-    assert!(usual.resource.iter().all(|(key, _)| key != UNSAFE));
-}
