@@ -152,7 +152,7 @@ mod tests {
         ];
         let answered = tokio::spawn(answer(listener, answers));
         let capture = Capture::default();
-        let telemetry = Telemetry::captured(&capture).unwrap();
+        let telemetry = capture.telemetry().unwrap();
         let directory = Traced::new(Client::new(&url, &url).unwrap(), telemetry.clone());
         let metric = MixMetric { pub_key: String::new(), received: 0, sent: std::collections::BTreeMap::new() };
         directory.post_metrics(&metric).await.unwrap();

@@ -3,10 +3,9 @@
 //! Nobody waits for it but the stop, for a bounded time. What does not fit or does not arrive is counted as lost.
 //!
 //! How a node uses it: [`Telemetry::start`] before everything else, [`Telemetry::window_ended`] at the end of each
-//! window, [`Telemetry::call`] around requests that are no packets, [`Telemetry::stop`] last. A test puts a [`Capture`]
-//! in the place of the collectors, lets [`super::window::Windows::end`] give what may be told, hands it to
-//! `window_ended`, and after `stop` finds in the capture the very requests that would have gone out.
+//! window, [`Telemetry::call`] around requests that are no packets, [`Telemetry::stop`] last.
 
+#[cfg(test)]
 mod capture;
 mod meters;
 mod outbox;
@@ -22,7 +21,9 @@ use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_otlp as otlp;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanExporter};
 use rustix::process::setpriority_process;
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -35,12 +36,13 @@ use super::readings::Reading;
 use super::window::Window;
 use crate::address::Detection;
 
-pub use capture::{Capture, Captured};
+#[cfg(test)]
+pub(crate) use capture::{Capture, Captured};
 pub use settings::Settings;
 pub use spans::Call;
 
 use meters::Meters;
-use outbox::{MetricSink, Outbox, SpanSink};
+use outbox::{Outbox, Route};
 
 /// The longest that a stop waits for what is still to be exported.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,10 +100,10 @@ impl Telemetry {
     /// When an exporter cannot be made of its settings, or the system gives no thread.
     pub fn start(settings: &Settings, cloud: Option<&'static str>) -> Result<Self, StartError> {
         let runtime = Background::new().map_err(StartError::Thread)?;
-        let (spans, metrics) = sinks(settings, &runtime)?;
+        let (spans, metrics) = routes(settings, &runtime)?;
         settings.traces.iter().for_each(|signal| announce(Signal::Traces, signal));
         settings.metrics.iter().for_each(|signal| announce(Signal::Metrics, signal));
-        Self::with_sinks(settings, cloud, runtime, spans, metrics).map_err(StartError::Thread)
+        Self::with_routes(settings, cloud, runtime, spans, metrics).map_err(StartError::Thread)
     }
 
     /// Makes all that a start makes of `settings`, and starts nothing.
@@ -110,43 +112,33 @@ impl Telemetry {
     /// As [`Telemetry::start`].
     pub fn check(settings: &Settings) -> Result<(), StartError> {
         let runtime = Background::new().map_err(StartError::Thread)?;
-        sinks(settings, &runtime).map(drop)
+        routes(settings, &runtime).map(drop)
     }
 
-    /// Starts with `capture` in the place of all collectors, every window exported.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn captured(capture: &Capture) -> io::Result<Self> {
-        let settings = Settings::for_capture();
-        let spans = SpanSink::Capture(capture.clone());
-        Self::with_sinks(&settings, None, Background::new()?, Some(spans), Some(MetricSink::Capture(capture.clone())))
-    }
-
-    fn with_sinks(
+    fn with_routes<S: SpanExporter + 'static, M: PushMetricExporter>(
         settings: &Settings,
         cloud: Option<&'static str>,
         runtime: Background,
-        spans: Option<SpanSink>,
-        metrics: Option<MetricSink>,
+        spans: Option<Route<S>>,
+        metrics: Option<Route<M>>,
     ) -> io::Result<Self> {
         let resource = resource::resource(cloud, &settings.resource);
         let losses = Arc::<Losses>::default();
         let (stops, stopped) = mpsc::channel(1);
         let mut tasks = outbox::Tasks::new(stopped);
         let mut provider = None;
-        if let Some(mut sink) = spans {
-            sink.set_resource(&resource);
+        if let Some(mut route) = spans {
+            route.exporter.set_resource(&resource);
             let mut outbox = Outbox::new(settings.batches, Arc::clone(&losses));
-            tasks.spans = outbox.task(sink);
+            tasks.spans = outbox.task(route);
             let builder = SdkTracerProvider::builder().with_sampler(settings.sampler.clone());
             provider = Some(builder.with_resource(resource.clone()).with_span_processor(outbox.processor()).build());
         }
         let mut windows = None;
-        if let Some(sink) = metrics {
+        if let Some(route) = metrics {
             let (sender, receiver) = mpsc::channel(WINDOWS_MAX);
             let meters = Meters::new(resource, settings.temporality);
-            tasks.metrics = Some(outbox::MetricTask::new(receiver, meters, sink, settings, Arc::clone(&losses)));
+            tasks.metrics = Some(outbox::MetricTask::new(receiver, meters, route, settings, Arc::clone(&losses)));
             windows = Some(sender);
         }
         let run = move || {
@@ -207,19 +199,21 @@ impl Telemetry {
     }
 }
 
+type Routes = (Option<Route<otlp::SpanExporter>>, Option<Route<otlp::MetricExporter>>);
+
 /// The ways to the collectors.
-fn sinks(settings: &Settings, runtime: &Background) -> Result<(Option<SpanSink>, Option<MetricSink>), StartError> {
+fn routes(settings: &Settings, runtime: &Background) -> Result<Routes, StartError> {
     let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
         endpoint: signal.endpoint_for_people(),
         problem,
     };
     let _context = runtime.enter();
     let spans = settings.traces.as_ref();
-    let spans = spans.map(|signal| SpanSink::otlp(signal).map_err(|problem| failed(signal, problem))).transpose()?;
+    let spans = spans.map(|signal| Route::of_spans(signal).map_err(|problem| failed(signal, problem))).transpose()?;
     let metrics = settings
         .metrics
         .as_ref()
-        .map(|signal| MetricSink::otlp(signal, settings.temporality).map_err(|problem| failed(signal, problem)));
+        .map(|signal| Route::of_metrics(signal, settings.temporality).map_err(|problem| failed(signal, problem)));
     Ok((spans, metrics.transpose()?))
 }
 

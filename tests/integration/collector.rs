@@ -3,6 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nym_mixnode::config::TelemetryConfig;
+use nym_mixnode::telemetry::otel::{Settings, Telemetry};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -72,6 +77,26 @@ impl Collector {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Telemetry that exports to this collector, which has to work and to speak HTTP.
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        let config = TelemetryConfig { otlp_endpoint: self.endpoint().parse().ok(), ..TelemetryConfig::default() };
+        let settings = Settings::parse(std::iter::empty(), &config).unwrap().unwrap();
+        Telemetry::start(&settings, None).unwrap()
+    }
+
+    /// The traces and the metrics that have arrived since the last call.
+    pub(crate) fn exported(&mut self) -> (Vec<ExportTraceServiceRequest>, Vec<ExportMetricsServiceRequest>) {
+        let (mut traces, mut metrics) = (Vec::new(), Vec::new());
+        while let Ok(Request { head, body }) = self.requests.try_recv() {
+            match head.split(' ').nth(1) {
+                Some("/v1/traces") => traces.push(ExportTraceServiceRequest::decode(body.as_slice()).unwrap()),
+                Some("/v1/metrics") => metrics.push(ExportMetricsServiceRequest::decode(body.as_slice()).unwrap()),
+                other => panic!("{other:?}"),
+            }
+        }
+        (traces, metrics)
     }
 
     /// The next request to this path.

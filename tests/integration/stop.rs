@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nym_mixnode::config::{Source, settings};
-use nym_mixnode::telemetry::otel::{Capture, Captured, Telemetry};
 use nym_mixnode::telemetry::window::wall_clock;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::collector::{Collector, Manner};
 use super::support::{ACK, PATIENCE, RunningNode, Sink, packet_via, send};
 
 #[tokio::test]
@@ -49,8 +49,8 @@ async fn late_in_a_window() -> u64 {
 #[tokio::test]
 async fn a_collector_gets_what_the_drain_has_dropped() {
     loop {
-        let capture = Capture::default();
-        let node = RunningNode::with_telemetry(Telemetry::captured(&capture).unwrap(), |values| {
+        let mut collector = Collector::start(Manner::Works).await;
+        let node = RunningNode::with_telemetry(collector.telemetry(), |values| {
             values.set(&settings::SHUTDOWN_DRAIN_DEADLINE.about, "0s", &Source::Program);
             values.set(&settings::TELEMETRY_WINDOW.about, "10s", &Source::Program);
             values.set(&settings::MIX_DELAY_MAX.about, "1h", &Source::Program);
@@ -69,12 +69,10 @@ async fn a_collector_gets_what_the_drain_has_dropped() {
             // The machine is busy: the boundary came before the drain, perhaps.
             continue;
         }
-        let captured = capture.take();
-        let last = captured.iter().rfind(|request| matches!(request, Captured::Metrics(_)));
-        let told = format!("{last:?}");
-        assert!(told.contains("\"shutdown\""), "{told}");
-        let spans =
-            format!("{:?}", captured.iter().filter(|one| matches!(one, Captured::Traces(_))).collect::<Vec<_>>());
+        let (spans, metrics) = collector.exported();
+        let last = format!("{:?}", metrics.last());
+        assert!(last.contains("\"shutdown\""), "{last}");
+        let spans = format!("{spans:?}");
         assert!(spans.contains("mix.window"), "{spans}");
         return;
     }

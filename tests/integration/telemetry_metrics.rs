@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nym_mixnode::config::{Source, settings};
-use nym_mixnode::telemetry::otel::{Capture, Captured, Telemetry};
 
+use super::collector::{Collector, Manner};
 use super::process::eventually;
 use super::support::{ACK, RunningNode, Sink, own_address, packet_via, send};
 
@@ -17,10 +17,10 @@ async fn get(url: &str, accept: &str) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn the_numbers_of_a_window_are_the_same_everywhere_and_rounded() {
-    let capture = Capture::default();
+    let mut collector = Collector::start(Manner::Works).await;
     let http = own_address();
     let mut sink = Sink::start().await;
-    let node = RunningNode::with_telemetry(Telemetry::captured(&capture).unwrap(), |values| {
+    let node = RunningNode::with_telemetry(collector.telemetry(), |values| {
         values.set(&settings::TELEMETRY_WINDOW.about, "10s", &Source::Program);
         values.set(&settings::HTTP_LISTEN.about, http.to_string(), &Source::Program);
     })
@@ -59,9 +59,9 @@ async fn the_numbers_of_a_window_are_the_same_everywhere_and_rounded() {
     assert_eq!(status["packets"]["total"]["forwarded"], 64, "{status}");
 
     node.stop().await;
-    let captured = capture.take();
-    let text = format!("{captured:?}");
+    let exported = collector.exported();
+    let text = format!("{exported:?}");
     assert!(text.contains("mix.window") && text.contains("directory.counter"), "{text}");
-    assert!(captured.iter().any(|request| matches!(request, Captured::Metrics(_))));
+    assert!(text.contains("mix.packets"), "{text}");
     assert!(!text.contains("127.0.0.1"), "{text}");
 }

@@ -37,7 +37,7 @@ use crate::packet::{FrameDecoder, Scheduled};
 use crate::shutdown::phases;
 use crate::telemetry::http;
 use crate::telemetry::log::Captured;
-use crate::telemetry::otel::{self, Capture, Telemetry};
+use crate::telemetry::otel::{self, Capture};
 use crate::telemetry::window::{Sample, WINDOW};
 use crate::unwrap::{Engine, ReplayFilter};
 
@@ -183,7 +183,7 @@ impl Stage {
         let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
         let posts = Arc::clone(&directory.posts);
         let capture = Capture::default();
-        let telemetry = Telemetry::captured(&capture).unwrap();
+        let telemetry = capture.telemetry().unwrap();
         let directory = Traced::new(directory, telemetry.clone());
         let settings = HeartbeatSettings { topology_refresh: TOPOLOGY_REFRESH, ..HeartbeatSettings::default() };
         let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), settings);

@@ -31,7 +31,7 @@ fn told() -> (Window, Told) {
 /// What is captured of one window.
 async fn captured() -> Vec<Captured> {
     let capture = Capture::default();
-    let telemetry = Telemetry::captured(&capture).unwrap();
+    let telemetry = capture.telemetry().unwrap();
     let (window, told) = told();
     telemetry.window_ended(&window, of_windows(&told));
     telemetry.stop([of_windows(&told), of_losses(&telemetry.losses())].concat()).await;
@@ -88,7 +88,7 @@ async fn a_window_is_a_root_and_four_stages_with_its_own_start_and_end() {
 async fn a_stage_is_in_error_only_for_what_it_gave_up_for_certain() {
     let status = async |received, dropped: &[(&str, u64)]| {
         let capture = Capture::default();
-        let telemetry = Telemetry::captured(&capture).unwrap();
+        let telemetry = capture.telemetry().unwrap();
         let (mut window, told) = told();
         window.counts = Counts { received, unwrapped: received, ..Counts::default() };
         window.counts.dropped = dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
@@ -140,7 +140,7 @@ async fn metrics_are_those_of_the_table_with_the_numbers_of_the_readings() {
 #[tokio::test]
 async fn requests_are_spans_and_one_that_is_given_up_is_told_as_cancelled() {
     let capture = Capture::default();
-    let telemetry = Telemetry::captured(&capture).unwrap();
+    let telemetry = capture.telemetry().unwrap();
     telemetry.call("directory.topology", "GET", "/api/mixmining/topology", 2).end(Some(503), Some("server_failed"));
     drop(telemetry.call("directory.unregister", "DELETE", "/api/mixmining/register/{id}", 0));
     telemetry.stop(Vec::new()).await;

@@ -5,54 +5,53 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
-use opentelemetry_sdk::Resource;
+use opentelemetry_otlp as otlp;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::Temporality;
-use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Stop;
-use super::capture::Capture;
 use super::meters::Meters;
 use super::settings::{Batches, Settings, SignalSettings};
 use super::transport::{self, LastError, Problem};
 use crate::telemetry::losses::{Loss, Losses, Signal};
 use crate::telemetry::readings::Reading;
 
-/// Where spans go.
-#[derive(Debug)]
-pub(super) enum SpanSink {
-    Otlp(Box<SpanExporter>, Route),
-    Capture(Capture),
+/// A collector, and the exporter that sends to it.
+pub(super) struct Route<E> {
+    pub(super) exporter: E,
+    pub(super) timeout: Duration,
+    /// Without a password.
+    pub(super) endpoint: String,
+    pub(super) last_error: LastError,
 }
 
-/// Where metrics go.
-#[derive(Debug)]
-pub(super) enum MetricSink {
-    Otlp(Box<MetricExporter>, Route),
-    Capture(Capture),
+impl Route<otlp::SpanExporter> {
+    pub(super) fn of_spans(settings: &SignalSettings) -> Result<Self, Problem> {
+        Self::new(settings, |last_error| transport::spans(settings, last_error))
+    }
 }
 
-/// The way to a collector.
-#[derive(Debug)]
-pub(super) struct Route {
-    timeout: Duration,
-    /// For people.
-    endpoint: String,
-    last_error: LastError,
+impl Route<otlp::MetricExporter> {
+    pub(super) fn of_metrics(settings: &SignalSettings, temporality: Temporality) -> Result<Self, Problem> {
+        Self::new(settings, |last_error| transport::metrics(settings, temporality, last_error))
+    }
 }
 
-impl Route {
-    fn new(settings: &SignalSettings) -> Self {
-        let (timeout, endpoint) = (settings.timeout, settings.endpoint_for_people());
-        Self { timeout, endpoint, last_error: LastError::default() }
+impl<E> Route<E> {
+    fn new(
+        settings: &SignalSettings,
+        exporter: impl FnOnce(&LastError) -> Result<E, Problem>,
+    ) -> Result<Self, Problem> {
+        let last_error = LastError::default();
+        let exporter = exporter(&last_error)?;
+        Ok(Self { exporter, timeout: settings.timeout, endpoint: settings.endpoint_for_people(), last_error })
     }
 
-    /// Sends something, and counts what became of it.
+    /// Waits for an export, for a bounded time, and counts the result.
     async fn send(
         &self,
         signal: Signal,
@@ -76,52 +75,6 @@ impl Route {
     }
 }
 
-impl SpanSink {
-    pub(super) fn otlp(settings: &SignalSettings) -> Result<Self, Problem> {
-        let route = Route::new(settings);
-        Ok(Self::Otlp(Box::new(transport::spans(settings, &route.last_error)?), route))
-    }
-
-    pub(super) fn set_resource(&mut self, resource: &Resource) {
-        match self {
-            Self::Otlp(exporter, _) => exporter.set_resource(resource),
-            Self::Capture(capture) => capture.set_resource(resource),
-        }
-    }
-
-    async fn send(&self, batch: Vec<SpanData>, timeout_max: Duration, losses: &Losses) {
-        let count = batch.len() as u64;
-        match self {
-            Self::Capture(capture) => {
-                capture.spans(batch);
-                losses.count_exported(Signal::Traces, count);
-            }
-            Self::Otlp(exporter, route) => {
-                route.send(Signal::Traces, count, timeout_max, exporter.export(batch), losses).await;
-            }
-        }
-    }
-}
-
-impl MetricSink {
-    pub(super) fn otlp(settings: &SignalSettings, temporality: Temporality) -> Result<Self, Problem> {
-        let route = Route::new(settings);
-        Ok(Self::Otlp(Box::new(transport::metrics(settings, temporality, &route.last_error)?), route))
-    }
-
-    async fn send(&self, metrics: &ResourceMetrics, timeout_max: Duration, losses: &Losses) {
-        match self {
-            Self::Capture(capture) => {
-                capture.metrics(metrics);
-                losses.count_exported(Signal::Metrics, 1);
-            }
-            Self::Otlp(exporter, route) => {
-                route.send(Signal::Metrics, 1, timeout_max, exporter.export(metrics), losses).await;
-            }
-        }
-    }
-}
-
 /// The queue of spans.
 pub(super) struct Outbox {
     batches: Batches,
@@ -142,9 +95,9 @@ impl Outbox {
     }
 
     /// The end that they are sent from.
-    pub(super) fn task(&mut self, sink: SpanSink) -> Option<SpanTask> {
+    pub(super) fn task<E>(&mut self, route: Route<E>) -> Option<SpanTask<E>> {
         let queue = self.receiver.take()?;
-        Some(SpanTask { queue, sink, batches: self.batches, losses: Arc::clone(&self.losses) })
+        Some(SpanTask { queue, route, batches: self.batches, losses: Arc::clone(&self.losses) })
     }
 }
 
@@ -174,14 +127,14 @@ impl SpanProcessor for Processor {
 }
 
 /// Sends spans in batches.
-pub(super) struct SpanTask {
+pub(super) struct SpanTask<E> {
     queue: mpsc::Receiver<SpanData>,
-    sink: SpanSink,
+    route: Route<E>,
     batches: Batches,
     losses: Arc<Losses>,
 }
 
-impl SpanTask {
+impl<E: SpanExporter> SpanTask<E> {
     /// Until it is told to stop and the queue is empty.
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
@@ -195,7 +148,7 @@ impl SpanTask {
                 return self.empty(batch).await;
             }
             self.fill(&mut batch, &mut stopping).await;
-            self.sink.send(batch, self.batches.timeout, &self.losses).await;
+            self.send(batch).await;
         }
     }
 
@@ -217,16 +170,22 @@ impl SpanTask {
             batch.push(span);
         }
         if !batch.is_empty() {
-            self.sink.send(batch, self.batches.timeout, &self.losses).await;
+            self.send(batch).await;
         }
+    }
+
+    async fn send(&self, batch: Vec<SpanData>) {
+        let Self { route, batches, losses, .. } = self;
+        let count = batch.len() as u64;
+        route.send(Signal::Traces, count, batches.timeout, route.exporter.export(batch), losses).await;
     }
 }
 
 /// Sends metrics at the ends of windows.
-pub(super) struct MetricTask {
+pub(super) struct MetricTask<E> {
     windows: mpsc::Receiver<Vec<Reading>>,
     meters: Meters,
-    sink: MetricSink,
+    route: Route<E>,
     /// Between two exports, at least.
     interval: Duration,
     /// Of one export, at most.
@@ -234,15 +193,15 @@ pub(super) struct MetricTask {
     losses: Arc<Losses>,
 }
 
-impl MetricTask {
+impl<E: PushMetricExporter> MetricTask<E> {
     pub(super) fn new(
         windows: mpsc::Receiver<Vec<Reading>>,
         meters: Meters,
-        sink: MetricSink,
+        route: Route<E>,
         settings: &Settings,
         losses: Arc<Losses>,
     ) -> Self {
-        Self { windows, meters, sink, interval: settings.metric_interval, timeout: settings.metric_timeout, losses }
+        Self { windows, meters, route, interval: settings.metric_interval, timeout: settings.metric_timeout, losses }
     }
 
     /// Until it is told to stop; sends the last readings then. Between two exports there are whole windows.
@@ -269,21 +228,24 @@ impl MetricTask {
     }
 
     async fn send(&mut self, readings: Vec<Reading>) {
+        let Self { route, losses, timeout, .. } = self;
         match self.meters.collect(readings) {
-            Ok(metrics) => self.sink.send(&metrics, self.timeout, &self.losses).await,
-            Err(error) => self.losses.count_lost(Signal::Metrics, Loss::Failed, 1, &error.to_string()),
+            Ok(metrics) => {
+                route.send(Signal::Metrics, 1, *timeout, route.exporter.export(&metrics), losses).await;
+            }
+            Err(error) => losses.count_lost(Signal::Metrics, Loss::Failed, 1, &error.to_string()),
         }
     }
 }
 
 /// All that the thread does.
-pub(super) struct Tasks {
-    pub(super) spans: Option<SpanTask>,
-    pub(super) metrics: Option<MetricTask>,
+pub(super) struct Tasks<S, M> {
+    pub(super) spans: Option<SpanTask<S>>,
+    pub(super) metrics: Option<MetricTask<M>>,
     stops: mpsc::Receiver<Stop>,
 }
 
-impl Tasks {
+impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
     pub(super) fn new(stops: mpsc::Receiver<Stop>) -> Self {
         Self { spans: None, metrics: None, stops }
     }

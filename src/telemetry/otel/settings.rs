@@ -93,28 +93,11 @@ impl Settings {
         Self::parse(env::vars_os(), config)
     }
 
-    /// Everything is kept and nothing waits.
-    pub(super) fn for_capture() -> Self {
-        let batches = Batches {
-            delay: Duration::from_millis(1),
-            queue_max: 2048,
-            batch_max: 512,
-            timeout: Duration::from_secs(30),
-        };
-        Self {
-            traces: None,
-            metrics: None,
-            sampler: Sampler::AlwaysOn,
-            batches,
-            // However quickly windows follow each other.
-            metric_interval: Duration::ZERO,
-            metric_timeout: Duration::from_secs(30),
-            temporality: Temporality::Cumulative,
-            resource: Vec::new(),
-        }
-    }
-
-    fn parse(
+    /// The settings in these variables, over those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Settings::of_process`].
+    pub fn parse(
         variables: impl Iterator<Item = (OsString, OsString)>,
         config: &TelemetryConfig,
     ) -> Result<Option<Self>, Vec<ConfigError>> {
