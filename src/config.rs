@@ -288,14 +288,19 @@ impl Config {
     /// # Errors
     /// With every setting that is missing or not allowed.
     pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
-        let mut problems = values.problems();
-        // What each setting allows is known now; these are the rules that a section has besides.
+        let mut invalid: Vec<_> = values.refused().collect();
+        // The rules that a section has besides what each of its settings allows.
         let broken =
             [listen_addresses(values).err(), announced(values).err(), forward(values).err(), replay(values).err()];
-        for broken in broken {
-            let is_told = |problem: &ConfigError| problems.iter().any(|told| told.to_string() == problem.to_string());
-            problems.extend(broken.filter(|problem| !is_told(problem)));
+        for problem in broken.into_iter().flatten() {
+            if let ConfigError::Invalid(value) = problem
+                && !invalid.contains(&value)
+            {
+                invalid.push(value);
+            }
         }
+        let unset = values.unset().map(ConfigError::unset);
+        let problems: Vec<_> = invalid.into_iter().map(ConfigError::from).chain(unset).collect();
         match Self::sections(values) {
             Ok(config) if problems.is_empty() => Ok(config),
             Err(problem) if problems.is_empty() => Err(problem.into()),

@@ -39,7 +39,7 @@ pub enum ConfigError {
 }
 
 /// A setting has a value that it doesn't allow.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{place}: {key} {} {problem}", self.shown_value())]
 pub struct InvalidValue {
     pub place: Source,

@@ -94,10 +94,9 @@ impl Values {
         s::ALL.iter().copied().filter(|about| about.when_unset == WhenUnset::Required && self.of(about).is_empty())
     }
 
-    /// Every text that its setting doesn't allow, and every setting that is missing.
-    pub(super) fn problems(&self) -> Vec<ConfigError> {
-        let refused = s::ALL.iter().flat_map(|about| self.of(about).iter().filter_map(|value| value.refusal(about)));
-        refused.map(ConfigError::from).chain(self.unset().map(ConfigError::unset)).collect()
+    /// Every text that its setting doesn't allow.
+    pub(super) fn refused(&self) -> impl Iterator<Item = InvalidValue> {
+        s::ALL.iter().flat_map(|about| self.of(about).iter().filter_map(|value| value.refusal(about)))
     }
 
     /// How many settings have been set.

@@ -106,10 +106,13 @@ impl Settings {
         if reader.0.problems.is_empty() {
             return Ok(settings);
         }
-        if reader.is_asked_for(config) {
-            return Err(reader.0.problems);
+        let is_asked_for = reader.is_asked_for(config);
+        let problems = reader.0.problems.into_iter();
+        let problems = problems.map(|(variable, problem)| ConfigError::Variable { variable, problem });
+        if is_asked_for {
+            return Err(problems.collect());
         }
-        for problem in reader.0.problems {
+        for problem in problems {
             warn!("{problem}; ignored, for nothing is exported");
         }
         Ok(None)

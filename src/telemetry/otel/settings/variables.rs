@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::config::ConfigError;
 use crate::telemetry::losses::Signal;
 
 /// What all variables of the exporter begin with.
@@ -19,7 +18,8 @@ const NO_LIMIT: Duration = Duration::from_millis(u32::MAX as u64);
 
 pub(super) struct Variables {
     variables: BTreeMap<String, OsString>,
-    pub(super) problems: Vec<ConfigError>,
+    /// Each a variable and what is wrong with it.
+    pub(super) problems: Vec<(String, String)>,
 }
 
 impl Variables {
@@ -93,8 +93,8 @@ impl Variables {
 
     /// Notes what is wrong with a variable, once, though two signals may share it.
     pub(super) fn refuse<T>(&mut self, variable: &str, problem: impl Display) -> Option<T> {
-        let problem = ConfigError::Variable { variable: variable.to_owned(), problem: problem.to_string() };
-        if !self.problems.iter().any(|told| told.to_string() == problem.to_string()) {
+        let problem = (variable.to_owned(), problem.to_string());
+        if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
         None
