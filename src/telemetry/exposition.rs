@@ -2,9 +2,9 @@
 //!
 //! Own code, for it is short: the numbers are there already, and a library would keep them a second time to print them.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use super::instruments::{LAG_BOUNDS, METRICS, Metric};
+use super::instruments::{LAG_BOUNDS, METRICS};
 use super::readings::{Reading, Value};
 use super::window::Lag;
 
@@ -45,66 +45,95 @@ impl Format {
     }
 }
 
+/// A text of metrics that grows line by line.
+#[derive(Debug)]
+pub struct Text {
+    text: String,
+    format: Format,
+}
+
+impl Text {
+    /// An empty text.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self { text: String::with_capacity(16 << 10), format }
+    }
+
+    /// Begins the metric `name`. `kind` is Prometheus's word for its type; `help` has no period at its end.
+    pub fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        let name = match self.format {
+            Format::Prometheus => name,
+            // There the ending is of the sample, not of the family.
+            Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+        };
+        self.line(format_args!("# HELP {name} {help}."));
+        self.line(format_args!("# TYPE {name} {kind}"));
+        let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")));
+        if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
+            self.line(format_args!("# UNIT {name} {unit}"));
+        }
+    }
+
+    /// Adds a sample to the metric that has begun.
+    pub fn sample<V: AsRef<str>>(&mut self, name: &str, labels: &[(&str, V)], value: impl Display) {
+        let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels: Vec<_> =
+            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value.as_ref()))).collect();
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
+        }
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn end(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.line(format_args!("# EOF"));
+        }
+        self.text
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string never fails.
+        writeln!(self.text, "{line}").ok();
+    }
+}
+
 /// The text of all readings, in the order of the table.
 #[must_use]
 pub fn text(readings: &[Reading], format: Format) -> String {
-    let mut text = String::with_capacity(16 << 10);
+    let mut text = Text::new(format);
     for metric in METRICS {
         let mut of_metric = readings.iter().filter(|reading| reading.metric.name == metric.name).peekable();
         if of_metric.peek().is_some() {
-            head(&mut text, metric, format);
+            text.metric(metric.prometheus, metric.kind.word(), metric.help);
             of_metric.for_each(|reading| sample(&mut text, reading));
         }
     }
-    if format == Format::OpenMetrics {
-        text.push_str("# EOF\n");
-    }
-    text
+    text.end()
 }
 
-fn head(text: &mut String, metric: &Metric, format: Format) {
-    let name = match format {
-        Format::Prometheus => metric.prometheus,
-        // There the ending is of the sample, not of the family.
-        Format::OpenMetrics => metric.prometheus.strip_suffix("_total").unwrap_or(metric.prometheus),
-    };
-    line(text, format_args!("# HELP {name} {}.", metric.help));
-    line(text, format_args!("# TYPE {name} {}", metric.kind.word()));
-    if let (Format::OpenMetrics, Some(unit)) = (format, unit(metric, name)) {
-        line(text, format_args!("# UNIT {name} {unit}"));
-    }
-}
-
-/// The unit, where the name ends in it, as it has to.
-fn unit(metric: &Metric, name: &str) -> Option<&'static str> {
-    let unit = match metric.unit {
-        "s" => "seconds",
-        "By" => "bytes",
-        _ => return None,
-    };
-    name.ends_with(unit).then_some(unit)
-}
-
-fn sample(text: &mut String, reading: &Reading) {
-    let name = reading.metric.prometheus;
+fn sample(text: &mut Text, reading: &Reading) {
+    let (name, labels) = (reading.metric.prometheus, reading.attributes.as_slice());
     match &reading.value {
         Value::Buckets(counts) => histogram(text, name, counts),
-        Value::Whole(value) => line(text, format_args!("{name}{} {value}", labels(reading))),
-        Value::Seconds(value) => line(text, format_args!("{name}{} {value}", labels(reading))),
+        Value::Whole(value) => text.sample(name, labels, value),
+        Value::Seconds(value) => text.sample(name, labels, value),
     }
 }
 
-fn histogram(text: &mut String, name: &str, counts: &Lag) {
+fn histogram(text: &mut Text, name: &str, counts: &Lag) {
+    const NO_LABELS: [(&str, &str); 0] = [];
     let mut sum = 0;
     for (bucket, count) in counts.iter().enumerate() {
         sum += count;
-        match LAG_BOUNDS.get(bucket) {
-            Some(bound) => line(text, format_args!("{name}_bucket{{le=\"{bound}\"}} {sum}")),
-            None => line(text, format_args!("{name}_bucket{{le=\"+Inf\"}} {sum}")),
-        }
+        let bound = LAG_BOUNDS.get(bucket).map_or("+Inf".to_owned(), ToString::to_string);
+        text.sample(&format!("{name}_bucket"), &[("le", bound)], sum);
     }
-    line(text, format_args!("{name}_sum {}", total_lag(counts)));
-    line(text, format_args!("{name}_count {sum}"));
+    text.sample(&format!("{name}_sum"), &NO_LABELS, total_lag(counts));
+    text.sample(&format!("{name}_count"), &NO_LABELS, sum);
 }
 
 /// What a packet counts for that was late by some bucket: its bound, or twice the last one.
@@ -121,24 +150,8 @@ fn total_lag(counts: &Lag) -> f64 {
     (sum * 1000.0).round() / 1000.0
 }
 
-fn labels(reading: &Reading) -> String {
-    if reading.attributes.is_empty() {
-        return String::new();
-    }
-    let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let labels: Vec<_> =
-        reading.attributes.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
-    format!("{{{}}}", labels.join(","))
-}
-
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string never fails.
-    writeln!(text, "{line}").ok();
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::instruments as i;
     use super::super::readings::of_windows;
     use super::super::window::Told;
     use super::*;
@@ -189,7 +202,8 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let reading = Reading::whole(&i::BUILD_INFO, 1).with("version", "a\"\\\n");
-        assert_eq!(labels(&reading), "{version=\"a\\\"\\\\\\n\"}");
+        let mut text = Text::new(Format::Prometheus);
+        text.sample("build", &[("version", "a\"\\\n")], 1);
+        assert_eq!(text.end(), "build{version=\"a\\\"\\\\\\n\"} 1\n");
     }
 }
