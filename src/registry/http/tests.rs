@@ -17,6 +17,8 @@ use crate::signing;
 
 #[path = "tests/release.rs"]
 mod release;
+#[path = "tests/renewal.rs"]
+mod renewal;
 
 const HOME: &str = "127.0.0.1";
 const NODE: &str = "192.0.2.1";

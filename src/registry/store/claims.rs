@@ -288,11 +288,12 @@ impl Store {
     }
 }
 
-/// Notes a sign that the node of this identity is there, such as a test that it passed.
+/// Notes a sign that the node of this identity is there, such as a test that it passed; at most once in [`RENEW_EVERY`].
 pub(super) async fn renew_tested(connection: &mut SqliteConnection, identity: &str, now: i64) -> sqlx::Result<()> {
-    sqlx::query("UPDATE node SET renewed_at = ? WHERE identity = ?")
+    sqlx::query("UPDATE node SET renewed_at = ? WHERE identity = ? AND renewed_at <= ?")
         .bind(now)
         .bind(identity)
+        .bind(now.saturating_sub(RENEW_EVERY))
         .execute(connection)
         .await
         .map(|_| ())

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::Store;
+use super::{Store, claims};
 use crate::api::{IpVersion, MixStatus, MixStatusReport, PersistedMixStatus};
 
 const REPUTATION_UP: i64 = 3;
@@ -64,7 +64,8 @@ pub(in crate::registry) struct Measured {
 }
 
 impl Store {
-    /// Keeps the measurements and moves the reputation of those nodes that are registered now: all or none.
+    /// Keeps the measurements, moves the reputation of those nodes that are registered now, and renews those that passed:
+    /// all or none.
     pub(in crate::registry) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin_write().await?;
         for status in statuses {
@@ -84,6 +85,9 @@ impl Store {
             .bind(&status.pub_key)
             .execute(&mut *transaction)
             .await?;
+            if status.up {
+                claims::renew_tested(&mut transaction, &status.pub_key, now).await?;
+            }
         }
         transaction.commit().await
     }
