@@ -75,8 +75,8 @@ pub struct RegistryArgs {
     /// given several times or as a comma-separated list.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub host_name: Vec<String>,
-    /// Take registrations only from the identities in this file, one a line; `#` begins a comment. Together with
-    /// --join-token-file, either admits.
+    /// Take registrations only from the identities in this file, one a line; `#` begins a comment. It is read again when
+    /// it changes. Together with --join-token-file, either admits.
     #[arg(long, value_name = "FILE")]
     pub admit: Option<PathBuf>,
     /// Take registrations only from nodes that know the token in this file (`directory.join_token_file` of a node).

@@ -1,6 +1,7 @@
 //! Admission to a private network: a list of identities, or a join token.
 
-use std::collections::HashSet;
+mod list;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -8,7 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::proof::Admission;
-use crate::signing;
+use list::AdmitList;
 
 /// A token that is shorter than this can be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -16,7 +17,7 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// Who may register. Without a list and a token, everybody.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    identities: Option<HashSet<String>>,
+    list: Option<AdmitList>,
     token: Option<JoinToken>,
     is_private: bool,
 }
@@ -70,7 +71,7 @@ impl Gate {
     /// Reads the list and the token, as far as they are given, for a private network or the internet.
     pub(super) fn open(list: Option<&Path>, token: Option<&Path>, is_private: bool) -> Result<Self, AdmissionError> {
         Ok(Self {
-            identities: list.map(read_list).transpose()?,
+            list: list.map(AdmitList::open).transpose()?,
             token: token.map(read_token).transpose()?.map(JoinToken),
             is_private,
         })
@@ -78,8 +79,8 @@ impl Gate {
 
     /// Whether the list lets this identity in.
     pub(super) fn by_identity(&self, identity: &str) -> Admission {
-        match &self.identities {
-            Some(identities) if identities.contains(identity) => Admission::Admitted,
+        match &self.list {
+            Some(list) if list.has(identity) => Admission::Admitted,
             None if self.token.is_none() && self.is_private => Admission::OpenPrivate,
             None if self.token.is_none() => Admission::Open,
             _ => Admission::Refused,
@@ -101,24 +102,6 @@ pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<Vec<u8>>, AdmissionErr
         return Err(AdmissionError::ShortToken { path: path.to_owned(), len: token.len() });
     }
     Ok(token)
-}
-
-fn read_list(path: &Path) -> Result<HashSet<String>, AdmissionError> {
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|source| AdmissionError::Unreadable { path: path.to_owned(), source })?;
-    let mut identities = HashSet::new();
-    for (index, line) in text.lines().enumerate() {
-        let identity = line.split('#').next().unwrap_or_default().trim();
-        if identity.is_empty() {
-            continue;
-        }
-        if signing::decode::<32>(identity).is_none() {
-            let text = identity.chars().take(60).collect();
-            return Err(AdmissionError::NotAnIdentity { path: path.to_owned(), line: index + 1, text });
-        }
-        identities.insert(identity.to_owned());
-    }
-    Ok(identities)
 }
 
 #[cfg(test)]

@@ -417,6 +417,22 @@ async fn a_closed_registry_takes_the_admitted_alone_and_asks_them_for_no_proof()
 }
 
 #[tokio::test]
+async fn an_identity_that_is_added_to_the_list_is_admitted_without_a_restart() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), key(1)).unwrap();
+    let api = Api::with(Gate::open(Some(list.path()), None, false).unwrap()).await;
+    assert_eq!(api.register(NODE, &mix(2, "192.0.2.1:1789")).await.0, 403);
+    std::fs::write(list.path(), format!("{}\n{}\n", key(1), key(2))).unwrap();
+    let is_admitted = async {
+        while api.register(NODE, &mix(2, "192.0.2.1:1789")).await.0 == 403 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), is_admitted).await.unwrap();
+    assert_eq!(api.identities().await, [key(2)]);
+}
+
+#[tokio::test]
 async fn measurements_and_reputation_need_the_token_wherever_the_caller_is() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
