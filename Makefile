@@ -29,10 +29,11 @@ FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 # Tools that come with no Rust toolchain; .ci/tool installs them beside the build, and prints where.
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
-with_tool = tool="$$(.ci/tool $(1) $(2))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
+MDBOOK_VERSION := 0.5.4
+with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint deny audit unit root-tests kit-tests fuzz-build fuzz docs \
-	chart-docs terraform-variables terraform-docs bench localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+.PHONY: help test kit tools kit-tools kit-packages fmt lint deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
+	chart-docs terraform-variables terraform-docs bench picture localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +41,7 @@ help: ## List the targets
 test: tools fmt lint unit ## Formatting, lints, and all tests that need only Rust and a C compiler
 
 # One subject needs only its own tests.
-kit: kit-tools $(if $(KIT),,deny fuzz-build root-tests) kit-tests ## All other tests, with real parts, as root; KIT=helm runs one subject
+kit: kit-tools $(if $(KIT),,deny fuzz-build book root-tests) kit-tests ## All other tests, with real parts, as root; KIT=helm runs one subject
 
 tools: ## Check that the machine has what `make test` needs
 	@.ci/tools
@@ -89,6 +90,9 @@ docs: ## Make the references of configuration and metrics anew
 	$(CARGO) run --quiet --locked -- telemetry reference >docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 
+book: ## Build the pages of docs/ as a book, in target/book (the first run builds mdBook, in some minutes)
+	$(call with_tool,mdbook,$(MDBOOK_VERSION),--no-default-features) .ci/book mdbook target/book
+
 chart-docs: ## Update the chart's README, its schema of settings, and the files that it copies
 	.ci/chart-settings
 	"$$(tests/kit/parts/helm-docs)" --sort-values-order file --chart-search-root helm/nym-mixnode
@@ -105,6 +109,9 @@ terraform-docs: terraform-variables ## Update the tables of inputs and outputs o
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked
+
+picture: ## Draw the image of localnet in README anew
+	LOCALNET_PICTURE="$(CURDIR)/docs/images/localnet.svg" $(CARGO) test --locked --test integration picture::
 
 localnet: ## Run a whole network on this machine; LOCALNET="--help" lists its flags
 	$(CARGO) run --locked --release -- localnet $(LOCALNET)

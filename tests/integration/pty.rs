@@ -73,6 +73,11 @@ impl Pty {
         written.terminal.screen().contents().lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
+    /// The screen itself, with its colours.
+    pub(crate) fn with_screen<T>(&self, look: impl Fn(&vt100::Screen) -> T) -> T {
+        look(self.written.lock().unwrap().terminal.screen())
+    }
+
     /// Waits until the screen is as wanted.
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
