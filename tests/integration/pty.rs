@@ -16,6 +16,9 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 /// Far beyond what any step takes, on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Sets the title of the terminal's window, which changes nothing on its screen.
+const END_MARK: &str = "\u{1b}]0;end\u{7}";
+
 /// Both ends of a terminal, and the program on it.
 pub(crate) struct Pty {
     ours: File,
@@ -110,15 +113,23 @@ impl Pty {
         tcgetattr(&self.theirs).unwrap().local_modes.contains(cooked)
     }
 
+    /// Waits until the program has ended and all that it wrote has been read.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        let status = loop {
             if let Some(status) = self.program.try_wait().unwrap() {
-                return status;
+                break status;
             }
             assert!(Instant::now() < deadline, "still running: {:?}", self.text());
             pause();
+        };
+        // A terminal keeps the order of what is written to it, so this arrives last.
+        (&self.theirs).write_all(END_MARK.as_bytes()).unwrap();
+        while !self.text().ends_with(END_MARK) {
+            assert!(Instant::now() < deadline, "not read to the end: {:?}", self.text());
+            pause();
         }
+        status
     }
 }
 
