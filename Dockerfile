@@ -1,21 +1,21 @@
-# One static program and nothing else: no shell, no libraries, no root.
+# The image contains only the static program: no shell and no libraries. It does not run as root.
 #
 #   docker build -t nym-mixnode .
 #
-# BUILDER_IMAGE is any image with glibc's static libraries, a C compiler and Rust 1.94 or later; the tests make one
-# without a registry. It builds for the architecture that it runs on: amd64 or arm64.
+# BUILDER_IMAGE is an image with glibc's static libraries, a C compiler and Rust 1.94 or later; the tests create one
+# without an image registry. The build targets the architecture that it runs on, amd64 or arm64.
 ARG BUILDER_IMAGE=rust:1.95.0-bookworm
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${BUILDER_IMAGE} AS build
 WORKDIR /src
 COPY . .
-# Times and paths of the build stay out of the program: the same sources make the same bytes.
+# The program contains no times and paths of the build: the same sources produce the same bytes.
 ARG SOURCE_DATE_EPOCH=0
 ENV CARGO_PROFILE_RELEASE_DEBUG=false \
     CARGO_PROFILE_RELEASE_STRIP=symbols \
     RUSTFLAGS="-C target-feature=+crt-static"
-# --target keeps RUSTFLAGS away from the macros of the build, which cannot be static.
+# With --target, RUSTFLAGS do not apply to procedural macros, which cannot be static.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     set -eu; \
@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="nym-mixnode" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/nym-mixnode /nym-mixnode
 COPY --from=build --chown=65532:65532 /out/home /var/lib/nym-mixnode
-# The first start makes keys and configuration in the volume; all others find them.
+# The first start creates keys and configuration in the volume; later starts use them.
 ENV NYM_MIXNODE_HOME=/var/lib/nym-mixnode \
     NYM_MIXNODE_INIT_IF_MISSING=true
 VOLUME ["/var/lib/nym-mixnode"]

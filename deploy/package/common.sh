@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the scripts that pack a release share. They pack a program that is built already, for amd64 or arm64.
+# Shared by the scripts that package a release. They package a program that is already built, for amd64 or arm64.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-# Everything is dated as its last commit, so that the same sources make the same packages.
+# All files have the date of the last commit, so that the same sources produce the same packages.
 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git -C "${root}" log -1 --format=%ct)}"
 export SOURCE_DATE_EPOCH
 
@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-# need COMMAND PACKAGE...: the command is there, or the one that installs it is named.
+# need COMMAND PACKAGE...: fails with the command that installs COMMAND if it is missing.
 need() {
     local command=$1
     shift
@@ -25,16 +25,16 @@ source_version() {
     sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "${root}/Cargo.toml"
 }
 
-# architecture BINARY: Debian's name for it. The bytes 18 and 19 of a program are the number of its machine.
+# architecture BINARY: Debian's name of its architecture. Bytes 18 and 19 of an ELF file identify the machine.
 architecture() {
     case "$(od -An -j18 -N2 -tx1 "$1" | tr -d ' ')" in
         3e00) echo amd64 ;;
         b700) echo arm64 ;;
-        *) fail "$1 is no program for amd64 or arm64" ;;
+        *) fail "cannot package $1: it is not a program for amd64 or arm64; build it with make static" ;;
     esac
 }
 
-# make_pages BINARY DIR: the manual pages and completions, which the program writes itself: DIR/man and DIR/completions.
+# make_pages BINARY DIR: lets the program write its manual pages to DIR/man and its completions to DIR/completions.
 make_pages() {
     local program=("$1") dir=$2
     if [[ $(architecture "$1") == arm64 && $(uname -m) != aarch64 ]]; then

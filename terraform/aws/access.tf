@@ -23,8 +23,8 @@ resource "aws_security_group_rule" "packets" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
-# Nodes send test packets back to the registry over both address families: a node that calls the registry over IPv4 has no
-# other proof of its IPv6 address.
+# Nodes send test packets back to the registry over both address families: a node that calls the registry over IPv4 has
+# no other proof of its IPv6 address.
 #trivy:ignore:AVD-AWS-0107
 resource "aws_security_group_rule" "test_packets" {
   for_each = { for family, range in { ipv4 = "0.0.0.0/0", ipv6 = "::/0" } : family => range if var.role == "registry" }

@@ -86,8 +86,8 @@ locals {
   # EC2 limits the bytes of user data, but `length` counts characters: four characters of base64 are three bytes.
   user_data_limit = 16384
   user_data_bytes = { for key, made in module.bootstrap : key => floor(length(replace(base64encode(made.user_data), "=", "")) * 3 / 4) }
-  # User data is compressed only when it exceeds the limit, as with a collector: other versions of Terraform may compress
-  # differently, and changed user data replaces the machine.
+  # User data is compressed only when it exceeds the limit, as with a collector: other versions of Terraform may
+  # compress differently, and changed user data replaces the machine.
   packed       = { for key, made in module.bootstrap : key => base64gzip(made.user_data) if local.user_data_bytes[key] > local.user_data_limit }
   packed_bytes = { for key, packed in local.packed : key => floor(length(replace(packed, "=", "")) * 3 / 4) }
 }
@@ -112,12 +112,12 @@ module "bootstrap" {
   environment        = var.environment
   collector          = var.collector
   cloud              = "aws"
-  # Only the name that Nitro derives from the volume ID identifies the disk. A name such as /dev/sdf may belong to another
-  # blank disk, which would be formatted and get a new identity.
+  # Only the name that Nitro derives from the volume ID identifies the disk. A name such as /dev/sdf may belong to
+  # another blank disk, which would be formatted and get a new identity.
   key_disks  = ["/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.keys[each.key].id, "-", "")}"]
   log_driver = var.cloud_logging ? "awslogs" : "none"
-  # Without non-blocking mode a slow CloudWatch would block the node. The driver drops log lines instead; the journal still
-  # has them.
+  # Without non-blocking mode a slow CloudWatch would block the node. The driver drops log lines instead; the journal
+  # still has them.
   log_options = !var.cloud_logging ? {} : {
     awslogs-region  = var.region
     awslogs-group   = local.log_name
@@ -127,8 +127,8 @@ module "bootstrap" {
   }
 }
 
-# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk. To
-# delete it, remove it from the state (`terraform state rm`) and delete it manually.
+# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk.
+# To delete it, remove it from the state (`terraform state rm`) and delete it manually.
 resource "aws_ebs_volume" "keys" {
   #checkov:skip=CKV_AWS_189:encrypted with the account's key unless kms_key_id sets another one
   for_each = local.nodes

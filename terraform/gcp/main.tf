@@ -1,5 +1,5 @@
-# Mixnodes on Compute Engine. Each node is a machine with static IPv4 and IPv6 addresses and a separate disk for the keys.
-# The machine can be replaced at any time; addresses and identity stay the same.
+# Mixnodes on Compute Engine. Each node is a machine with static IPv4 and IPv6 addresses and a separate disk for the
+# keys. The machine can be replaced at any time; addresses and identity stay the same.
 
 data "google_compute_zones" "available" {
   region = var.region
@@ -62,8 +62,8 @@ module "bootstrap" {
   log_options = var.cloud_logging ? { mode = "non-blocking", max-buffer-size = "4m" } : {}
 }
 
-# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk. To
-# delete it, remove it from the state (`terraform state rm`) and delete it manually.
+# The keys are the identity of the node. Neither replacement of the machine nor `terraform destroy` deletes this disk.
+# To delete it, remove it from the state (`terraform state rm`) and delete it manually.
 #trivy:ignore:AVD-GCP-0034
 resource "google_compute_disk" "keys" {
   #checkov:skip=CKV_GCP_37:encrypted with Google's key unless kms_key_id sets another one

@@ -2,8 +2,8 @@ variable "node_id" {
   description = "Name of the node on its machine, and in the names of its resources."
   type        = string
 
-  # Google requires names of at most 63 characters that start with a letter and do not end with -. The resources of a node
-  # add up to 18 characters.
+  # Google requires names of at most 63 characters that start with a letter and do not end with -. The resources of a
+  # node add up to 18 characters.
   validation {
     condition     = can(regex("^[A-Za-z]([A-Za-z0-9_-]{0,43}[A-Za-z0-9])?$", var.node_id))
     error_message = "node_id = \"${var.node_id}\" is not a valid name: use 1 to 45 letters, digits, - and _, starting with a letter and ending with a letter or a digit, such as \"winston-smithnode\"."

@@ -1,6 +1,6 @@
 {{/*
-Checks that a schema cannot express. Each message names the value and the fix. `lookup` returns nothing in `helm template`,
-so checks against the cluster pass there.
+Checks that a schema cannot express. Each message names the value and the fix. `lookup` returns nothing in
+`helm template`, so checks against the cluster pass there.
 */}}
 {{- define "nym-mixnode.check" -}}
 {{- include "nym-mixnode.checkImage" . }}

@@ -87,7 +87,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* With `registry.enabled` the release is the whole network, so the chart can distribute the nodes over the layers. */}}
+{{/* With `registry.enabled` the release is the whole network, so the chart can assign the layers. */}}
 {{- define "nym-mixnode.dealsLayers" -}}
 {{- if and .Values.registry.enabled (eq (toString .Values.node.layer) "auto") }}true{{ end }}
 {{- end }}
@@ -141,8 +141,8 @@ checkov.io/skip5: CKV_K8S_9=the pod serves no requests
 {{- end }}
 
 {{/*
-Numbers of the pods that have their own Service, as JSON. A pod that this upgrade removes still mixes packets in flight, so
-the next upgrade removes its Service.
+Numbers of the pods that have their own Service, as JSON. A pod that this upgrade removes still mixes packets in flight,
+so the next upgrade removes its Service.
 */}}
 {{- define "nym-mixnode.entrances" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}

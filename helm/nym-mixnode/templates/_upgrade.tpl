@@ -1,6 +1,6 @@
 {{/*
-Rejects upgrades that would change the identities of the nodes, or fields of a StatefulSet that Kubernetes does not allow to
-change.
+Rejects upgrades that would change the identities of the nodes, or fields of a StatefulSet that Kubernetes does not allow
+to change.
 */}}
 {{- define "nym-mixnode.checkUpgrade" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
@@ -32,8 +32,8 @@ change.
 {{- end }}
 
 {{/*
-The names of volumes derive from the name of their StatefulSet: under another name nodes create new keys. A parent chart may
-contain this chart twice under two names; releases from before the annotation are distinguished by the label.
+The names of volumes derive from the name of their StatefulSet: under another name nodes create new keys. A parent chart
+may contain this chart twice under two names; releases from before the annotation are distinguished by the label.
 */}}
 {{- define "nym-mixnode.checkName" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}

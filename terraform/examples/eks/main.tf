@@ -106,8 +106,8 @@ resource "aws_security_group_rule" "packets" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
-# The security group that EKS creates for an IPv4 cluster permits no outbound IPv6 traffic. Next hops are arbitrary nodes of
-# the network on arbitrary ports.
+# The security group that EKS creates for an IPv4 cluster permits no outbound IPv6 traffic. Next hops are arbitrary
+# nodes of the network on arbitrary ports.
 #trivy:ignore:AVD-AWS-0104
 resource "aws_security_group_rule" "egress" {
   #checkov:skip=CKV_AWS_382:operators of nodes choose the ports that they announce

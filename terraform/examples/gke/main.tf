@@ -167,8 +167,8 @@ resource "google_container_node_pool" "mixnodes" {
       disable-legacy-endpoints = "true"
     }
 
-    # Pods on the host's network read their addresses from the machine's metadata service. Other pods get the metadata of
-    # workload identity.
+    # Pods on the host's network read their addresses from the machine's metadata service. Other pods get the metadata
+    # of workload identity.
     workload_metadata_config {
       mode = "GKE_METADATA"
     }
@@ -178,8 +178,8 @@ resource "google_container_node_pool" "mixnodes" {
       enable_integrity_monitoring = true
     }
 
-    # After a restart thousands of peers may connect at once: the node requests a backlog of 1024 connections. GKE has no
-    # setting for half-open connections; SYN cookies handle these.
+    # After a restart thousands of peers may connect at once: the node requests a backlog of 1024 connections. GKE has
+    # no setting for half-open connections; SYN cookies handle these.
     linux_node_config {
       sysctls = {
         "net.core.somaxconn" = "4096"

@@ -1,5 +1,5 @@
-# One mix network across two clouds: the registry and layers 1 and 3 on AWS, layer 2 on Google Cloud. Each packet crosses
-# from one provider to the other and back, so that neither provider sees its whole path.
+# One mix network across two clouds: the registry and layers 1 and 3 on AWS, layer 2 on Google Cloud. Each packet
+# crosses from one provider to the other and back, so that neither provider sees its whole path.
 
 provider "aws" {
   region = var.aws_region
