@@ -296,7 +296,7 @@ pub struct PendingEntry {
 pub struct CounterReply {
     /// The identity that the request named.
     pub identity_key: String,
-    /// Counter of the last signed call of this identity; 0 before the first one.
+    /// The next signed call of this identity has a greater counter.
     pub counter: u64,
     /// Base58 of the registry's public key.
     pub registry_key: String,

@@ -1,11 +1,14 @@
 //! Checks the signatures of a topology, so that a node sends packets to none that another has put in a node's place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
 use crate::api::{Release, Topology};
 use crate::signing::{self, Entry, RegistryKey};
+
+/// Most identities that are remembered while they are not listed: several times as many as a registry lists.
+const REMEMBERED_MAX: usize = 40_000;
 
 /// Remembers which identities have signed, and which entries it has checked.
 #[derive(Debug, Default)]
@@ -35,7 +38,18 @@ impl Verifier {
         let before = topology.mix_nodes.len() + topology.gateways.len();
         topology.mix_nodes.retain(|mix| self.is_genuine(&mix.registration, &registry));
         topology.gateways.retain(|gateway| self.is_genuine(&gateway.registration, &registry));
+        if self.signed.len() > REMEMBERED_MAX {
+            self.forget_unlisted(topology);
+        }
         before - topology.mix_nodes.len() - topology.gateways.len()
+    }
+
+    /// A registry that lists ever new identities does not fill the memory.
+    fn forget_unlisted(&mut self, topology: &Topology) {
+        let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity());
+        let gateways = topology.gateways.iter().map(|gateway| gateway.registration.identity());
+        let listed: HashSet<&str> = mixes.chain(gateways).collect();
+        self.signed.retain(|identity, _| listed.contains(identity.as_str()));
     }
 
     /// Takes unsigned entries of the identities that the registry has released since they signed.
@@ -146,5 +160,18 @@ mod tests {
         assert_eq!(check(&unsigned, vec![]), 0, "the release is remembered");
         assert_eq!(check(&sign(7), vec![release(&registry, 6)]), 0);
         assert_eq!(check(&unsigned, vec![release(&registry, 6)]), 1, "it has signed since");
+    }
+
+    #[test]
+    fn a_registry_that_lists_ever_new_identities_does_not_fill_the_memory() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let signed = signing::sign(&mix(&keys, "192.0.2.1:1"), &keys, &REGISTRY, 1, None).unwrap();
+        let mut verifier = Verifier { registry: Some(REGISTRY), ..Verifier::default() };
+        for number in 0..REMEMBERED_MAX {
+            verifier.signed.insert(number.to_string(), Signed { digest: [0; 32], counter: 1 });
+        }
+        assert_eq!(verifier.remove_forged(&mut listing(Some(REGISTRY), &[&signed])), 0);
+        assert_eq!(verifier.signed.len(), 1);
+        assert_eq!(verifier.remove_forged(&mut listing(Some(REGISTRY), &[&mix(&keys, "192.0.2.1:1")])), 1);
     }
 }

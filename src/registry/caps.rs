@@ -39,6 +39,12 @@ pub(super) const GATEWAY_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// The same for an entry of which nothing has proved an address.
 pub(super) const PENDING_LIFETIME: Duration = Duration::from_hours(1);
 
+/// How long an identity that has signed is remembered after its last signed call, once it has no entry.
+pub(super) const SIGNER_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// The same for an identity with reputation, which is forgotten with it.
+pub(super) const REPUTATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
+
 /// Where a registration came from, for the purpose of counting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
@@ -105,6 +111,12 @@ impl std::fmt::Display for Full {
 }
 
 impl Caps {
+    /// Identities without entry and reputation that are remembered because they have signed: the newest ones. Anybody
+    /// can register and unregister one after another.
+    pub(super) fn gone_signers(&self) -> u64 {
+        self.total.saturating_mul(10)
+    }
+
     pub(super) fn decide(&self, source: &Source, counts: &Counts) -> Decision {
         let full = |of: &str, cap| Decision::Refuse(Full { of: of.to_owned(), cap });
         match source {

@@ -139,6 +139,13 @@ pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) 
     if is_registrar || is_node { Ok(()) } else { Err(Refusal::NotTheNode) }
 }
 
+/// What the next start of an identity counts from, whose last signed call had this counter. Later starts count from
+/// more, also when the identity was forgotten in between: what it signed long ago stays void.
+pub(super) fn counter_of_start(last: u64, now: i64) -> u64 {
+    const SECOND: i64 = 1_000_000_000;
+    last.max(u64::try_from(now / SECOND).unwrap_or_default())
+}
+
 fn newest(known: &Known, used: u64) -> Result<(), Refusal> {
     match known.signed {
         Some(LastSigned { counter: last, unregistered, .. }) if used <= last => {

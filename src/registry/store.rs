@@ -104,6 +104,7 @@ impl Store {
     /// Deletes what no reply can show any more.
     pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
         self.purge_nodes(now).await?;
+        self.purge_identities(now).await?;
         self.purge_statuses(now).await
     }
 

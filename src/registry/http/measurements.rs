@@ -94,7 +94,7 @@ pub(super) async fn set_reputation(
     if store.set_reputation(&identity, reputation).await? {
         return Ok(OK);
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, "no node with this identity was ever registered"))
+    Err(ApiError::new(StatusCode::NOT_FOUND, "no node with this identity is registered or has reputation"))
 }
 
 pub(super) async fn add_metric(

@@ -19,7 +19,7 @@ use crate::registry::admission::Gate;
 use crate::registry::check::Rules;
 use crate::registry::proof::{Admission, Call, Refusal};
 use crate::registry::store::{NewNode, Registered, Removal, Role, Store, Unregistered};
-use crate::registry::{check, now_ns};
+use crate::registry::{check, now_ns, proof};
 use crate::signing::{self, Entry, RegistryKey};
 
 /// A nonce has 22 digits where our programs make it.
@@ -170,7 +170,7 @@ pub(super) async fn counter(
     if signing::decode::<32>(&identity).is_none() {
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "the identity is not base58 of 32 bytes"));
     }
-    let counter = store.counter(&identity).await?;
+    let counter = proof::counter_of_start(store.counter(&identity).await?, now_ns());
     let message = signing::counter_answer(store.key().public(), &nonce, &identity, counter);
     let signature = bs58::encode(store.key().sign(&message)?).into_string();
     let registry_key = store.key().public_base58();

@@ -12,6 +12,7 @@ use crate::address::Reach;
 use crate::api::{CounterReply, MixRegistration};
 use crate::http::{HostNames, Peer};
 use crate::keys::IdentityKeyPair;
+use crate::registry::now_ns;
 use crate::registry::token::MonitorToken;
 use crate::signing;
 
@@ -380,20 +381,41 @@ async fn the_counter_is_signed_over_the_nonce() {
     let api = Api::new().await;
     let node = Signed::new();
     let path = format!("/api/mixmining/counter/{}?nonce=abc", node.identity());
-    for counter in [0, 7] {
+    let mut last = 1_700_000_000;
+    for _ in 0..2 {
         let (status, answer) = api.get(&path).await;
         let answer: CounterReply = serde_json::from_value(answer).unwrap();
-        assert_eq!((status, answer.counter, &answer.nonce[..]), (200, counter, "abc"));
+        let counter = answer.counter;
+        assert_eq!((status, counter >= last, &answer.nonce[..]), (200, true, "abc"), "{counter} {last}");
         let registry = signing::decode(&answer.registry_key).unwrap();
         let message = signing::counter_answer(&registry, "abc", &node.identity(), counter);
         assert!(signing::is_signed_by(&answer.registry_key, &message, &answer.signature));
         assert_eq!(api.get("/api/mixmining/topology").await.1["registryKey"], json!(answer.registry_key));
-        api.register(NODE, &node.mix(&api, "192.0.2.1:1789", 7, None)).await;
+        // More than the clock will be before the next question.
+        last = counter + 1_000_000;
+        api.register(NODE, &node.mix(&api, "192.0.2.1:1789", last, None)).await;
     }
     for bad in ["", "?nonce=", &format!("?nonce={}", "x".repeat(65))] {
         assert_eq!(api.get(&format!("/api/mixmining/counter/{}{bad}", node.identity())).await.0, 400, "{bad}");
     }
     assert_eq!(api.get("/api/mixmining/counter/nobody?nonce=a").await.0, 400);
+}
+
+#[tokio::test]
+async fn what_a_forgotten_identity_signed_is_void_once_it_starts_again() {
+    let api = Api::new().await;
+    let node = Signed::new();
+    let path = format!("/api/mixmining/counter/{}?nonce=abc", node.identity());
+    let start = async || api.get(&path).await.1["counter"].as_u64().unwrap() + 1;
+    let overheard = node.mix(&api, "192.0.2.1:1789", start().await, None);
+    api.register(NODE, &overheard).await;
+    let counter = overheard["proof"]["counter"].as_u64().unwrap();
+    api.send(NODE, node.deletion(&api, counter + 1), Body::empty()).await;
+    api.store.purge(now_ns() + 30 * 24 * 3600 * 1_000_000_000).await.unwrap();
+    assert_eq!(api.store.counter(&node.identity()).await.unwrap(), 0, "it is forgotten");
+
+    assert_eq!(api.register(NODE, &node.mix(&api, "192.0.2.1:1790", start().await, None)).await.0, 200);
+    assert_eq!(api.register(NODE, &overheard).await.0, 409);
 }
 
 #[tokio::test]

@@ -133,6 +133,20 @@ fn registrations() {
     }
 }
 
+#[test]
+fn later_starts_count_from_more() {
+    let seconds = 1_600_000_000;
+    for (last, now, expected) in [
+        (0, NOW, seconds),
+        (seconds - 1, NOW, seconds),
+        (seconds + 1, NOW, seconds + 1),
+        (7, -SECOND, 7),
+        (u64::MAX, i64::MAX, u64::MAX),
+    ] {
+        assert_eq!(counter_of_start(last, now), expected, "{last} {now}");
+    }
+}
+
 fn refused(call: Call) -> Call {
     Call { admission: Admission::Refused, ..call }
 }

@@ -1,12 +1,22 @@
 //! The registry's own key, and the identities that have signed a call.
 
+use std::time::Duration;
+
 use sqlx::{SqliteConnection, SqlitePool};
 use zeroize::Zeroizing;
 
 use super::Store;
 use crate::keys::{IdentityKeyPair, KeyGenerationError, SecretKey};
-use crate::registry::proof::{Call, Known, KnownEntry, LastSigned};
+use crate::registry::caps::{REPUTATION_LIFETIME, SIGNER_LIFETIME};
+use crate::registry::proof::{self, Call, Known, KnownEntry, LastSigned};
 use crate::signing;
+
+/// Of identities without an entry.
+macro_rules! gone {
+    ($statement:literal, $condition:literal) => {
+        concat!($statement, " WHERE identity NOT IN (SELECT identity FROM node) AND ", $condition)
+    };
+}
 
 /// The registry's key of this store, made when it is asked for the first time.
 pub(super) async fn load_key(pool: &SqlitePool) -> sqlx::Result<IdentityKeyPair> {
@@ -36,6 +46,34 @@ impl Store {
             .await?;
         connection.done();
         Ok(counter.map_or(0, i64::cast_unsigned))
+    }
+
+    /// Forgets identities that have no entry: their signatures and their reputation.
+    pub(super) async fn purge_identities(&self, now: i64) -> sqlx::Result<()> {
+        let before = |lifetime: Duration| now.saturating_sub(i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX));
+        let mut transaction = self.begin_write().await?;
+        // As much as an identity without this row has.
+        sqlx::query(gone!("DELETE FROM reputation", "score = 0")).execute(&mut *transaction).await?;
+        sqlx::query(gone!("DELETE FROM reputation", "identity IN (SELECT identity FROM signer WHERE signed_at <= ?)"))
+            .bind(before(REPUTATION_LIFETIME))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(gone!(
+            "DELETE FROM signer",
+            "signed_at <= ? AND identity NOT IN (SELECT identity FROM reputation)"
+        ))
+        .bind(before(SIGNER_LIFETIME))
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(concat!(
+            "DELETE FROM signer WHERE identity IN (",
+            gone!("SELECT identity FROM signer", "identity NOT IN (SELECT identity FROM reputation)"),
+            " ORDER BY signed_at DESC, identity LIMIT -1 OFFSET ?)"
+        ))
+        .bind(i64::try_from(self.caps.gone_signers()).unwrap_or(i64::MAX))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit_unlisted().await
     }
 }
 
@@ -95,7 +133,8 @@ pub(super) async fn release(
     call: &Call,
 ) -> sqlx::Result<()> {
     let Some(last) = known(connection, identity).await?.signed else { return Ok(()) };
-    let counter = call.signed.unwrap_or_else(|| last.counter.saturating_add(1).min(i64::MAX.cast_unsigned()));
+    let next = proof::counter_of_start(last.counter, call.now).saturating_add(1).min(i64::MAX.cast_unsigned());
+    let counter = call.signed.unwrap_or(next);
     let signature = key.sign(&signing::release(key.public(), identity, counter));
     let signature = signature.map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query("UPDATE signer SET counter = ?, unregistered = TRUE, signed_at = ?, release = ? WHERE identity = ?")

@@ -9,6 +9,9 @@ use crate::keys::IdentityKeyPair;
 use crate::registry::proof::{Admission, Call, Refusal};
 use crate::signing;
 
+#[path = "tests/identities.rs"]
+mod identities;
+
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;

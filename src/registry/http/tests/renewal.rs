@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::api::MixRegistration;
-use crate::registry::now_ns;
 use crate::registry::proof::{Admission, Call};
 use crate::registry::store::{NewNode, Role};
 
