@@ -114,46 +114,36 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Errors that know their exit code.
+/// Errors that are one problem, each with its exit code.
 macro_rules! failure_from {
-    ($($error:ty),*) => {$(
+    ($($error:ty: $exit:expr;)*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::new(Exit(error.exit_code()), error)
+                let exit: fn(&$error) -> Exit = $exit;
+                Self::new(exit(&error), error)
             }
         }
     )*};
 }
 
-failure_from!(NodeError, DirectoryError, RegistryCommandError, ProbeError, LocalnetError);
-
-impl From<DetectError> for Failure {
-    fn from(error: DetectError) -> Self {
-        Self::new(Exit::UNAVAILABLE, error)
-    }
-}
-
-impl From<LimitError> for Failure {
-    fn from(error: LimitError) -> Self {
-        Self::new(Exit::NO_RESOURCES, error)
-    }
-}
-
-impl From<HomeError> for Failure {
-    fn from(error: HomeError) -> Self {
-        Self::new(Exit::CONFIG, error)
-    }
-}
-
-impl From<CreateError> for Failure {
-    fn from(error: CreateError) -> Self {
-        let exit = match &error {
-            CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
-            CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,
-            CreateError::Busy(_) => Exit::TRY_AGAIN,
-        };
-        Self::new(exit, error)
-    }
+failure_from! {
+    NodeError: |error| Exit(error.exit_code());
+    DirectoryError: |error| Exit(error.exit_code());
+    RegistryCommandError: |error| Exit(error.exit_code());
+    ProbeError: |error| Exit(error.exit_code());
+    LocalnetError: |error| Exit(error.exit_code());
+    DetectError: |_| Exit::UNAVAILABLE;
+    LimitError: |_| Exit::NO_RESOURCES;
+    HomeError: |_| Exit::CONFIG;
+    CreateError: |error| match error {
+        CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
+        CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,
+        CreateError::Busy(_) => Exit::TRY_AGAIN,
+    };
+    MigrateError: |error| match error {
+        MigrateError::Read { source, .. } => read_exit(source),
+        MigrateError::Older { .. } => Exit::CONFIG,
+    };
 }
 
 impl From<ConfigErrors> for Failure {
@@ -201,16 +191,6 @@ impl From<CreateFileError> for Failure {
             CreateFileError::Config(error) => error.into(),
             CreateFileError::Create(error) => error.into(),
         }
-    }
-}
-
-impl From<MigrateError> for Failure {
-    fn from(error: MigrateError) -> Self {
-        let exit = match &error {
-            MigrateError::Read { source, .. } => read_exit(source),
-            MigrateError::Older { .. } => Exit::CONFIG,
-        };
-        Self::new(exit, error)
     }
 }
 

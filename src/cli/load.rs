@@ -29,11 +29,7 @@ pub(super) struct StartSettings {
 pub(super) fn load_start(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<StartSettings, Failure> {
     let (mut layers, has_file) = layers(home, id, overrides);
     let telemetry = read_telemetry(&mut layers);
-    if !has_file && !layers.is_complete() {
-        let missing = without_file(home, id, layers.so_far());
-        return Err(missing.after(layers.problems()));
-    }
-    let (values, config) = layers.finish()?;
+    let (values, config) = finish(home, id, layers, has_file)?;
     Ok(StartSettings { values, config, telemetry })
 }
 
@@ -57,6 +53,10 @@ pub(super) fn read_telemetry(layers: &mut Layers) -> Option<otel::Settings> {
 /// As [`load_config`], with the texts that it was made from.
 pub(super) fn load(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<(Values, Config), Failure> {
     let (layers, has_file) = layers(home, id, overrides);
+    finish(home, id, layers, has_file)
+}
+
+fn finish(home: &NodeHome, id: &NodeId, layers: Layers, has_file: bool) -> Result<(Values, Config), Failure> {
     if !has_file && !layers.is_complete() {
         let missing = without_file(home, id, layers.so_far());
         return Err(missing.after(layers.problems()));

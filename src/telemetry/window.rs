@@ -188,22 +188,33 @@ struct Last {
 }
 
 impl Counts {
-    fn since(&self, earlier: &Self) -> Self {
-        let before = |reason: &String| earlier.dropped.get(reason).copied().unwrap_or_default();
-        let dropped = self.dropped.iter().map(|(reason, count)| (reason.clone(), count.saturating_sub(before(reason))));
+    /// Joins each number with the same one of `other`. A reason that one of them lacks is 0 there.
+    fn join(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let dropped = |counts: &Self, reason| counts.dropped.get(reason).copied().unwrap_or_default();
+        let reasons = self.dropped.keys().chain(other.dropped.keys());
         Self {
-            received: self.received.saturating_sub(earlier.received),
-            unwrapped: self.unwrapped.saturating_sub(earlier.unwrapped),
-            delayed: self.delayed.saturating_sub(earlier.delayed),
-            forwarded: self.forwarded.saturating_sub(earlier.forwarded),
-            final_hop: self.final_hop.saturating_sub(earlier.final_hop),
-            dropped: dropped.collect(),
-            bad_frames: self.bad_frames.saturating_sub(earlier.bad_frames),
-            refusals: self.refusals.saturating_sub(earlier.refusals),
-            timeouts: self.timeouts.saturating_sub(earlier.timeouts),
-            failures: self.failures.saturating_sub(earlier.failures),
-            replay_early_ends: self.replay_early_ends.saturating_sub(earlier.replay_early_ends),
+            received: join(self.received, other.received),
+            unwrapped: join(self.unwrapped, other.unwrapped),
+            delayed: join(self.delayed, other.delayed),
+            forwarded: join(self.forwarded, other.forwarded),
+            final_hop: join(self.final_hop, other.final_hop),
+            dropped: reasons
+                .map(|reason| (reason.clone(), join(dropped(self, reason), dropped(other, reason))))
+                .collect(),
+            bad_frames: join(self.bad_frames, other.bad_frames),
+            refusals: join(self.refusals, other.refusals),
+            timeouts: join(self.timeouts, other.timeouts),
+            failures: join(self.failures, other.failures),
+            replay_early_ends: join(self.replay_early_ends, other.replay_early_ends),
         }
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        self.join(earlier, u64::saturating_sub)
+    }
+
+    fn add(&mut self, window: &Self) {
+        *self = self.join(window, u64::saturating_add);
     }
 
     fn rounded_up(self) -> Self {
@@ -221,22 +232,6 @@ impl Counts {
             failures: round_up(self.failures, DROPS),
             // Exact: each is of a fixed number of packets, and of many.
             replay_early_ends: self.replay_early_ends,
-        }
-    }
-
-    fn add(&mut self, window: &Self) {
-        self.received += window.received;
-        self.unwrapped += window.unwrapped;
-        self.delayed += window.delayed;
-        self.forwarded += window.forwarded;
-        self.final_hop += window.final_hop;
-        self.bad_frames += window.bad_frames;
-        self.refusals += window.refusals;
-        self.timeouts += window.timeouts;
-        self.failures += window.failures;
-        self.replay_early_ends += window.replay_early_ends;
-        for (reason, count) in &window.dropped {
-            *self.dropped.entry(reason.clone()).or_default() += count;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
+use opentelemetry::metrics::{AsyncInstrumentBuilder, Histogram, Meter, MeterProvider};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
@@ -80,54 +80,43 @@ impl Meters {
 
 /// Makes the instrument of a metric; the histogram is not observed but fed.
 fn observe(meter: &Meter, metric: &'static Metric, current: &Current) {
-    let current = Arc::clone(current);
     match (metric.kind, metric.unit) {
         (Kind::Histogram(_), _) => {}
         (Kind::Counter, _) => {
-            let builder = meter.u64_observable_counter(metric.name).with_unit(metric.unit);
-            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-                each(&current, metric, |value, attributes| observer.observe(whole(value), attributes));
-            };
-            builder.with_description(metric.help).with_callback(callback).build();
+            observed(meter.u64_observable_counter(metric.name), metric, current, whole).build();
         }
         (Kind::Seconds, _) => {
-            let builder = meter.f64_observable_counter(metric.name).with_unit(metric.unit);
-            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
-                each(&current, metric, |value, attributes| observer.observe(seconds(value), attributes));
-            };
-            builder.with_description(metric.help).with_callback(callback).build();
+            observed(meter.f64_observable_counter(metric.name), metric, current, seconds).build();
         }
         (Kind::UpDown, _) => {
-            let builder = meter.i64_observable_up_down_counter(metric.name).with_unit(metric.unit);
-            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<i64>| {
-                let signed = |value: &Value| i64::try_from(whole(value)).unwrap_or(i64::MAX);
-                each(&current, metric, |value, attributes| observer.observe(signed(value), attributes));
-            };
-            builder.with_description(metric.help).with_callback(callback).build();
+            let signed = |value: &Value| i64::try_from(whole(value)).unwrap_or(i64::MAX);
+            observed(meter.i64_observable_up_down_counter(metric.name), metric, current, signed).build();
         }
         (Kind::Gauge, "s") => {
-            let builder = meter.f64_observable_gauge(metric.name).with_unit(metric.unit);
-            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
-                each(&current, metric, |value, attributes| observer.observe(seconds(value), attributes));
-            };
-            builder.with_description(metric.help).with_callback(callback).build();
+            observed(meter.f64_observable_gauge(metric.name), metric, current, seconds).build();
         }
         (Kind::Gauge, _) => {
-            let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
-            let callback = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-                each(&current, metric, |value, attributes| observer.observe(whole(value), attributes));
-            };
-            builder.with_description(metric.help).with_callback(callback).build();
+            observed(meter.u64_observable_gauge(metric.name), metric, current, whole).build();
         }
     }
 }
 
-fn each(current: &Current, metric: &Metric, observe: impl Fn(&Value, &[KeyValue])) {
-    for reading in current.load().iter().filter(|reading| reading.metric.name == metric.name) {
-        let attributes: Vec<_> =
-            reading.attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
-        observe(&reading.value, &attributes);
-    }
+/// An instrument that observes the current readings of its metric.
+fn observed<'meter, I, N: 'static>(
+    builder: AsyncInstrumentBuilder<'meter, I, N>,
+    metric: &'static Metric,
+    current: &Current,
+    number: fn(&Value) -> N,
+) -> AsyncInstrumentBuilder<'meter, I, N> {
+    let current = Arc::clone(current);
+    builder.with_unit(metric.unit).with_description(metric.help).with_callback(move |observer| {
+        for Reading { attributes, value, .. } in
+            current.load().iter().filter(|reading| reading.metric.name == metric.name)
+        {
+            let attributes: Vec<_> = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
+            observer.observe(number(value), &attributes);
+        }
+    })
 }
 
 fn whole(value: &Value) -> u64 {
