@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod directory;
 mod docs;
+mod docs_commands;
 mod doctor;
 mod exit_codes;
 mod first_start;
