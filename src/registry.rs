@@ -13,6 +13,7 @@ mod admission;
 mod caps;
 mod check;
 mod costly;
+mod gateway_check;
 mod http;
 mod listing;
 mod proof;
@@ -283,7 +284,7 @@ impl Registry {
         };
         tokio::select! {
             () = self.server.serve(router, stop) => {}
-            () = purge_regularly(&self.store) => {}
+            () = purge_regularly(&self.store, self.rules.reach) => {}
             never = check_addresses => match never {},
         }
         self.store.close().await;
@@ -299,11 +300,14 @@ pub async fn serve(settings: &RegistrySettings, stop: impl Future<Output = ()>) 
     Ok(())
 }
 
-async fn purge_regularly(store: &Store) {
+async fn purge_regularly(store: &Store, reach: Reach) {
     let mut ticks = interval(PURGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if let Err(error) = gateway_check::renew_silent(store, reach, now_ns()).await {
+            error!(%error, "cannot renew gateways; trying again in a minute");
+        }
         if let Err(error) = store.purge(now_ns()).await {
             error!(%error, "cannot delete what has expired; trying again in a minute");
         }

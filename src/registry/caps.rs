@@ -36,6 +36,9 @@ pub(super) const MIX_LIFETIME: Duration = Duration::from_hours(24);
 /// The same for a gateway: original ones register once, at their start.
 pub(super) const GATEWAY_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
+/// How long before that the registry dials a gateway that never signs, to renew its entry when it answers.
+pub(super) const DIALLED_BEFORE: Duration = Duration::from_hours(24);
+
 /// The same for an entry of which nothing has proved an address.
 pub(super) const PENDING_LIFETIME: Duration = Duration::from_hours(1);
 
@@ -44,6 +47,11 @@ pub(super) const SIGNER_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// The same for an identity with reputation, which is forgotten with it.
 pub(super) const REPUTATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
+
+/// As times are stored.
+pub(super) fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
 
 /// Where a registration came from, for the purpose of counting.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 mod caps;
 mod claims;
 mod connection;
+mod gateways;
 mod health;
 mod lock;
 mod measurements;
@@ -32,6 +33,7 @@ use health::Health;
 use lock::StoreLock;
 
 pub(super) use claims::DueClaim;
+pub(super) use gateways::SilentGateway;
 pub(super) use measurements::{Measured, REPUTATION_MAX};
 pub(super) use nodes::{NewNode, Registered, Removal, Role, Unregistered};
 

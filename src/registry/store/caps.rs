@@ -6,7 +6,9 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use crate::api::ACTIVE_REPUTATION;
-use crate::registry::caps::{Caps, Counts, Decision, Full, GATEWAY_LIFETIME, MIX_LIFETIME, PENDING_LIFETIME, Source};
+use crate::registry::caps::{
+    Caps, Counts, Decision, Full, GATEWAY_LIFETIME, MIX_LIFETIME, PENDING_LIFETIME, Source, nanoseconds,
+};
 
 /// Of entries that nothing has proved; `?1` is the reputation of the active set.
 macro_rules! unproved {
@@ -64,7 +66,7 @@ pub(super) async fn note_source(
 
 /// Deletes the entries that were not renewed for as long as each may be; how many.
 pub(super) async fn delete_unrenewed(connection: &mut SqliteConnection, now: i64) -> sqlx::Result<u64> {
-    let before = |lifetime: Duration| now.saturating_sub(i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX));
+    let before = |lifetime: Duration| now.saturating_sub(nanoseconds(lifetime));
     let deleted = sqlx::query(
         "DELETE FROM node WHERE renewed_at <= CASE
              WHEN NOT EXISTS (SELECT 1 FROM claim WHERE claim.identity = node.identity AND proved_at IS NOT NULL)

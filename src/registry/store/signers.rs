@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Store;
 use crate::keys::{IdentityKeyPair, KeyGenerationError, SecretKey};
-use crate::registry::caps::{REPUTATION_LIFETIME, SIGNER_LIFETIME};
+use crate::registry::caps::{REPUTATION_LIFETIME, SIGNER_LIFETIME, nanoseconds};
 use crate::registry::proof::{self, Call, Known, KnownEntry, LastSigned};
 use crate::signing;
 
@@ -50,7 +50,7 @@ impl Store {
 
     /// Forgets identities that have no entry: their signatures and their reputation.
     pub(super) async fn purge_identities(&self, now: i64) -> sqlx::Result<()> {
-        let before = |lifetime: Duration| now.saturating_sub(i64::try_from(lifetime.as_nanos()).unwrap_or(i64::MAX));
+        let before = |lifetime: Duration| now.saturating_sub(nanoseconds(lifetime));
         let mut transaction = self.begin_write().await?;
         // As much as an identity without this row has.
         sqlx::query(gone!("DELETE FROM reputation", "score = 0")).execute(&mut *transaction).await?;
