@@ -1,6 +1,6 @@
-//! The Helm chart: refused, rendered, and installed in a real Kubernetes, where the nodes mix.
+//! The Helm chart: rejected values, rendered objects, and installations in a real Kubernetes in which nodes mix.
 //!
-//! A `NetworkPolicy` is stored and checked in that cluster, not enforced.
+//! The cluster validates and stores a `NetworkPolicy`, but does not enforce it.
 
 mod addresses;
 mod documents;
@@ -21,12 +21,12 @@ use crate::cluster::helm_program;
 use crate::image;
 use crate::part::root;
 
-/// The chart as it stands here.
+/// Path of the chart.
 fn chart() -> String {
     root().join("helm/nym-mixnode").display().to_string()
 }
 
-/// A value for each thing that the chart can do, by name.
+/// Example values of the chart, one file per feature, by name.
 fn examples() -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(root().join("helm/nym-mixnode/ci")).expect("the chart's ci");
     let named = entries.filter_map(|entry| {
@@ -40,19 +40,19 @@ fn examples() -> Vec<(String, PathBuf)> {
     named
 }
 
-/// What the chart makes of these flags, or why it refuses them; without a cluster.
+/// Renders the chart with these flags without a cluster.
 fn template(flags: &[&str]) -> Result<String, String> {
     template_of(&chart(), flags)
 }
 
-/// The same of another chart.
+/// Renders another chart.
 fn template_of(chart: &str, flags: &[&str]) -> Result<String, String> {
     let output = Command::new(helm_program()).args(["template", "mix", chart]).args(flags).output().expect("helm");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Flags for a small and busy machine: the image that is there, few resources, short waits.
+/// Flags for a small and busy machine: the local image, few resources, short waits.
 fn here() -> Vec<String> {
     let image = image::tag();
     let (repository, tag) = image.split_once(':').expect("a tag");

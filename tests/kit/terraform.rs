@@ -1,5 +1,5 @@
-//! The Terraform modules: formatted, valid against the current providers' schemas, with nothing that their linters
-//! find, and with a table of what they refuse and what they plan. All of it without a network.
+//! The Terraform modules: formatting, validation against the schemas of the current providers, linters and scanners, and
+//! the tables of rejected inputs and plans. All tests run without a network.
 
 mod boot;
 mod cloud;
@@ -25,7 +25,7 @@ fn the_modules_are_formatted() {
 fn modules_and_examples_are_valid_for_the_current_providers() {
     let terraform = Terraform::new(Provider::Schemas);
     let modules = modules();
-    assert!(modules.len() >= 5, "the modules are not where they were: {modules:?}");
+    assert!(modules.len() >= 5, "modules are missing: {modules:?}");
     for module in modules {
         terraform.init(&module);
         terraform.run(&module, &["validate"]);
@@ -33,7 +33,7 @@ fn modules_and_examples_are_valid_for_the_current_providers() {
 }
 
 #[test]
-fn wrong_input_is_refused_and_right_input_planned_as_promised() {
+fn invalid_inputs_are_rejected_and_valid_inputs_planned() {
     let terraform = Terraform::new(Provider::Schemas);
     let tables = [
         ("bootstrap", 40),
@@ -64,7 +64,7 @@ fn the_linter_of_modules_finds_nothing() {
 }
 
 #[test]
-fn the_scanners_find_nothing_that_is_not_argued() {
+fn the_scanners_find_only_justified_exceptions() {
     let terraform = root().join("terraform");
     let options = ["--framework", "terraform", "--compact", "--quiet", "--skip-download", "-d"];
     let told = passes(isolated(&part("checkov")).args(options).arg(&terraform));

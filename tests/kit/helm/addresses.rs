@@ -1,4 +1,4 @@
-//! Where the announce address comes from in each mode, asked of the real API server with the chart's own rights.
+//! Source of the announce address in each mode, with the real API server and the permissions that the chart grants.
 
 use std::net::{IpAddr, TcpStream};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::release::{Release, said, the_cluster};
 use crate::cluster::{NODE_V4, NODE_V6, succeeded};
 use crate::waiting::eventually;
 
-/// Addresses of a cloud's load balancers and of its machine, which the world would reach.
+/// Public addresses of the load balancers and of the machine of a cloud.
 const BALANCER_V4: &str = "36.68.243.18";
 const BALANCER_V6: &str = "2600:1f18::18";
 const NAMED_BALANCER: &str = "36.68.243.19";
@@ -22,13 +22,13 @@ fn run(program: &str, arguments: &[&str]) {
     succeeded(program, arguments, &output);
 }
 
-/// Lets this process reach an address at the cluster's node, as the internet would.
+/// Routes an address to the cluster's node, so that this process can reach it.
 fn route(address: &str) {
     let via = if address.contains(':') { NODE_V6 } else { NODE_V4 };
     run("ip", &["route", "replace", address, "via", via]);
 }
 
-/// Installs an example without waiting for what it cannot have yet.
+/// Installs an example without waiting for readiness.
 fn install_without_wait(name: &str, example: &str) -> Release {
     the_cluster().namespace(name, "restricted");
     let release = Release::named(name);
@@ -41,7 +41,7 @@ fn install_without_wait(name: &str, example: &str) -> Release {
     release
 }
 
-/// What a cloud's controller writes once it has made a load balancer.
+/// Simulates a cloud controller that has created a load balancer.
 fn give_ingress(release: &Release, number: usize, ingress: &str) {
     let service = release.pod(number);
     let patch = format!("{{\"status\": {{\"loadBalancer\": {{\"ingress\": {ingress}}}}}}}");
@@ -59,16 +59,16 @@ fn hosts(identity: &str) -> Vec<String> {
 }
 
 #[test]
-fn load_balancers_tell_the_address_when_they_have_one() {
+fn nodes_announce_the_address_of_their_load_balancer() {
     let release = install_without_wait("balanced", "load-balancer");
-    // The cloud takes its time: the pods wait, and say what for.
+    // Until the cloud assigns an address, the pods wait and log the reason.
     let waiting = eventually("a pod waits for its address", || waits(&release, 0, "the load balancer has no address"));
     eprintln!("{waiting}");
     let (v4, v6) = (BALANCER_V4, BALANCER_V6);
     give_ingress(&release, 0, &format!("[{{\"ip\": \"{v4}\"}}, {{\"ip\": \"{v6}\"}}]"));
     route(v4);
     route(v6);
-    // Some clouds give a name.
+    // Some clouds assign a name.
     named_balancer(&release);
     give_ingress(&release, 1, "[{\"hostname\": \"balancer.balanced.svc.cluster.local\"}]");
     release.await_ready(0);
@@ -79,7 +79,7 @@ fn load_balancers_tell_the_address_when_they_have_one() {
     probe(Some(&release.identity(1)));
     never_restarted(&release, 2);
     release.test();
-    // The cloud has made another one.
+    // The cloud has created another load balancer.
     give_ingress(&release, 0, &format!("[{{\"ip\": \"{OTHER_BALANCER}\"}}]"));
     route(OTHER_BALANCER);
     let identity = release.identity(0);
@@ -90,14 +90,14 @@ fn load_balancers_tell_the_address_when_they_have_one() {
     may_only(&release, &["services [] [balanced-nym-mixnode-0] [get]", "services [] [balanced-nym-mixnode-1] [get]"]);
 }
 
-/// The log of a node that waits for an address, for this reason.
+/// The log of a node that waits for an address for this reason.
 fn waits(release: &Release, number: usize, reason: &str) -> Option<String> {
     let log = said(&release.try_kubectl(&["logs", &release.pod(number)]));
     let mut lines = log.lines().filter(|line| line.starts_with("Waiting for an address to announce: "));
     lines.any(|line| line.contains(reason)).then_some(log)
 }
 
-/// Waiting is no failure.
+/// Checks that waiting nodes were not restarted.
 fn never_restarted(release: &Release, nodes: usize) {
     let path = "jsonpath={.status.containerStatuses[0].restartCount}";
     for number in 0..nodes {
@@ -106,7 +106,7 @@ fn never_restarted(release: &Release, nodes: usize) {
     }
 }
 
-/// A name for an address, and the address led to the second node, both as the provider of a load balancer would.
+/// Simulates a load balancer with a host name that leads to the second node.
 fn named_balancer(release: &Release) {
     let manifest = the_cluster().dir().join("balancer.yaml");
     let text = format!(
@@ -150,12 +150,12 @@ fn the_machines_external_address_is_announced() {
     a_node_that_goes_is_reached_until_it_is_gone(&ports);
 }
 
-/// What is said in an upgrade beside what has been said before.
+/// Flags of an upgrade that changes only these values.
 fn reuse(values: &str) -> [&str; 3] {
     ["--reuse-values", "--set", values]
 }
 
-/// And the nodes have a minute from now on, for what comes next.
+/// Changes the ports, and sets a long linger time for the next step.
 fn other_ports_are_announced(ports: &Release) {
     let overlapping = ports.helm("upgrade", &super::chart(), &reuse("network.nodePort.first=31790"));
     let reason = "network.nodePort.first: the ports from 31790 overlap with the current ports from 31789";
@@ -173,7 +173,7 @@ fn a_node_that_goes_is_reached_until_it_is_gone(ports: &Release) {
     let notes = upgrade("replicaCount=1");
     assert!(notes.contains("The next helm upgrade removes\n ports-nym-mixnode-1."), "{notes}");
     eventually("the second node is listed no more", || (!listed().contains_key(&last)).then_some(()));
-    // It mixes on for a minute: whoever still has the old list connects.
+    // The node continues to mix for a minute: senders with the old topology can connect.
     for ip in [MACHINE_V4, MACHINE_V6] {
         let address = (ip.parse::<IpAddr>().expect("an address"), 31801).into();
         TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{ip}: {error}"));
@@ -185,7 +185,7 @@ fn a_node_that_goes_is_reached_until_it_is_gone(ports: &Release) {
     assert!(said(&gone).contains("NotFound"), "{}", said(&gone));
 }
 
-/// What a cloud's controller writes of a machine with public addresses; the machine has them itself here.
+/// Simulates a cloud controller that sets public addresses of the machine, and adds them to the machine.
 fn give_external_address() {
     let address = |ip: &str, kind: &str| format!("{{\"type\": \"{kind}\", \"address\": \"{ip}\"}}");
     let addresses = [
@@ -203,7 +203,7 @@ fn give_external_address() {
     }
 }
 
-/// What the release's service account may do beyond what everybody may.
+/// Checks the permissions of the release's service account in addition to those of all accounts.
 fn may_only(release: &Release, expected: &[&str]) {
     let account = format!("--as=system:serviceaccount:{0}:{0}-nym-mixnode", release.name);
     let groups = ["--as-group=system:serviceaccounts", "--as-group=system:authenticated"];

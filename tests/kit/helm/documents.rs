@@ -1,4 +1,4 @@
-//! What is written about the chart, and what is copied into it, is as it should be.
+//! Linters and documents of the chart, and the files that it copies.
 
 use std::fs;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn helm_and_the_linter_of_yaml_find_nothing() {
 }
 
 #[test]
-fn the_readme_is_what_the_comments_of_the_values_make() {
+fn the_readme_is_generated_from_the_comments_of_the_values() {
     let made = Command::new(part("helm-docs"))
         .args(["--dry-run", "--sort-values-order", "file", "--chart-search-root", &chart()])
         .output()
@@ -33,11 +33,11 @@ fn the_readme_is_what_the_comments_of_the_values_make() {
     let made = String::from_utf8(made.stdout).expect("text");
     let path = root().join("helm/nym-mixnode/README.md");
     let is = fs::read_to_string(&path).unwrap_or_default();
-    assert!(is.trim() == made.trim(), "{} is not up to date: make chart-docs makes it anew", path.display());
+    assert!(is.trim() == made.trim(), "{} is out of date: run make chart-docs", path.display());
 }
 
 #[test]
-fn what_the_chart_copies_is_as_the_original() {
+fn copied_files_equal_their_originals() {
     for (copy, original) in [
         ("collector.yaml", "deploy/collector/config.yaml"),
         ("rules.yml", "deploy/prometheus/rules/mixnode.yml"),
@@ -46,11 +46,11 @@ fn what_the_chart_copies_is_as_the_original() {
     ] {
         let copy = root().join("helm/nym-mixnode/files").join(copy);
         let same = fs::read(&copy).unwrap() == fs::read(root().join(original)).unwrap();
-        assert!(same, "{} differs from {original}: make chart-docs copies it", copy.display());
+        assert!(same, "{} differs from {original}: run make chart-docs", copy.display());
     }
 }
 
-/// Sections and keys that have values of their own in the chart.
+/// Sections and keys for which the chart has separate values.
 const MANAGED: [&str; 14] = [
     "node.",
     "listen.",
@@ -83,7 +83,7 @@ fn the_schema_knows_every_other_setting() {
     let mut known: Vec<_> = known.keys().cloned().collect();
     settings.sort();
     known.sort();
-    assert_eq!(known, settings, "the chart's schema is not up to date: make chart-docs makes it anew");
+    assert_eq!(known, settings, "the schema of the chart is out of date: run make chart-docs");
 }
 
 #[test]
@@ -114,16 +114,16 @@ fn policy_scanners_find_nothing() {
     assert!(told.contains("Failed checks: 0") && !told.contains("Passed checks: 0"), "{told}");
 }
 
-/// The commands of a document that begin like this, each on one line.
+/// The commands of a document that start with `start`, each on one line.
 fn commands(text: &str, start: &str) -> Vec<String> {
     let whole = text.replace("\\\n", "");
     let commands = whole.lines().filter(|line| line.starts_with(start));
     commands.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// What a document says to install is made of the image that it says to build.
+/// Documents install the image that they build.
 #[test]
-fn the_commands_of_the_documents_are_taken() {
+fn the_commands_of_the_documents_work() {
     let version = fs::read_to_string(root().join("helm/nym-mixnode/Chart.yaml")).expect("Chart.yaml");
     let version = version.lines().find_map(|line| line.strip_prefix("appVersion: ")).expect("a version").to_owned();
     for document in ["docs/kubernetes.md", "helm/nym-mixnode/README.md"] {

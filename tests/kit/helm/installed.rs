@@ -1,4 +1,4 @@
-//! Every example of `ci/` is installed as it stands, becomes ready, passes `helm test`, and mixes.
+//! Every example of `ci/` can be installed, becomes ready, passes `helm test`, and mixes.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::cluster::succeeded;
 use crate::part::part;
 use crate::waiting::eventually;
 
-/// Those that need a part of a cloud are installed with it in `addresses`, and the network in `private_network`.
+/// Examples that other modules install: `addresses` simulates clouds, `private_network` runs the network.
 const ELSEWHERE: [&str; 4] = ["host-network", "load-balancer", "node-port", "private-network"];
 
 #[test]
@@ -22,7 +22,7 @@ fn the_api_server_takes_every_example() {
     cluster.namespace("examples", "privileged");
     for (name, values) in examples() {
         let values = values.display().to_string();
-        // The ports of the example belong to the release that is installed of it.
+        // The ports of the example are in use by its release.
         let flags = ["-n", "examples", "-f", &values, "--set", "network.nodePort.first=32000"];
         let rendered = cluster.helm(&[&["template", "mix", &chart()], &flags[..]].concat());
         let path = cluster.dir().join(format!("{name}.yaml"));
@@ -62,7 +62,7 @@ fn every_example_becomes_ready_passes_its_tests_and_mixes() {
 
 const KEY_FILES: [&str; 4] = ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
 
-/// A Secret with these files of a new node.
+/// Creates a Secret with these files of a new node.
 fn make_secret(namespace: &str, files: &[&str]) {
     let home = the_cluster().dir().join("homes").join(namespace);
     let made = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
@@ -90,7 +90,7 @@ fn the_secrets_identity_runs() {
     assert!(said(&shown).contains(&identity), "{identity} is not in {}", said(&shown));
 }
 
-/// The kinds of the Prometheus operator, without the operator.
+/// Installs the CRDs of the Prometheus operator without the operator.
 fn add_operators_kinds() {
     let kinds = part("prometheus-operator-crds").display().to_string();
     the_cluster().kubectl(&["apply", "--server-side", "-f", &kinds]);

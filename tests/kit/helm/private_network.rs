@@ -1,4 +1,4 @@
-//! `registry.enabled`, `clusterOnly` and six nodes: a network of its own, which the other releases register with, too.
+//! A private network of six nodes with `registry.enabled` and `clusterOnly`. Other releases register with it too.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::http;
 use crate::part::root;
 use crate::waiting::eventually;
 
-/// The private network of this run, which the first caller installs.
+/// The private network of this run. The first caller installs it.
 pub(super) fn network() -> &'static Release {
     static NETWORK: OnceLock<Release> = OnceLock::new();
     NETWORK.get_or_init(|| {
@@ -25,19 +25,19 @@ pub(super) fn network() -> &'static Release {
     })
 }
 
-/// Its directory, as pods call it.
+/// URL of its registry for pods.
 pub(super) fn directory_inside() -> String {
     format!("http://{0}-nym-mixnode-registry.{0}.svc:8081", network().name)
 }
 
-/// Its directory, as this process reaches it.
+/// URL of its registry for this process.
 pub(super) fn directory() -> String {
     let path = "jsonpath={.spec.clusterIP}";
     let ip = network().kubectl(&["get", "service", "net-nym-mixnode-registry", "-o", path]);
     format!("http://{ip}:8081")
 }
 
-/// The nodes that the directory lists, by identity.
+/// The listed nodes by identity.
 pub(super) fn listed() -> BTreeMap<String, Value> {
     let url = format!("{}/api/mixmining/topology", directory());
     let topology: Value = serde_json::from_str(&http::get(&url).expect("the registry answers")).expect("JSON");
@@ -45,7 +45,7 @@ pub(super) fn listed() -> BTreeMap<String, Value> {
     nodes.into_iter().map(|node| (node["identityKey"].as_str().unwrap_or_default().to_owned(), node)).collect()
 }
 
-/// Sends packets from outside of the cluster through a node (all of them without one) and back, over both families.
+/// Sends packets from outside of the cluster through a node, or all nodes, and back, over both address families.
 pub(super) fn probe(identity: Option<&str>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
     command.args(["probe", "--directory", &directory(), "--packets", "5", "--host"]).args(OUTSIDE);
@@ -79,5 +79,5 @@ fn scaling_registers_and_unregisters() {
     eventually("the sixth node is listed again", || listed().contains_key(&last).then_some(()));
     assert_eq!(network.identity(5), last, "its keys have stayed on their volume");
     let now: Vec<_> = (0..5).map(|number| network.uid(number)).collect();
-    assert_eq!(others, now, "the others were started anew");
+    assert_eq!(others, now, "the other nodes were restarted");
 }

@@ -1,8 +1,8 @@
-//! Values that make no sense are refused before anything is installed, by name.
+//! The chart rejects invalid values by name before it installs anything.
 
 use super::template;
 
-/// Flags, and what the refusal has to name.
+/// Flags, and the text that the error must contain.
 const REFUSED: &[(&str, &str)] = &[
     ("--set replicas=3", "additional properties 'replicas'"),
     ("--set replicaCount=-1", "/replicaCount"),
@@ -105,11 +105,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set-string collector.env.TRACES_TO=x", "additional properties 'TRACES_TO'"),
 ];
 
-/// A directory that nobody asks, and an image that nobody pulls.
+/// Valid values with a registry and an image that are never used.
 const GOOD: [&str; 2] = ["--set", "directory.url=http://directory,image.repository=localhost/nym-mixnode"];
 
 #[test]
-fn values_that_make_no_sense_are_refused_by_name() {
+fn invalid_values_are_rejected_by_name() {
     template(&GOOD).expect("what all begin with");
     let mut complaints = Vec::new();
     for (flags, named) in REFUSED {

@@ -6,13 +6,13 @@ use super::{chart, here};
 use crate::cluster::{Cluster, cluster, succeeded};
 use crate::waiting::eventually;
 
-/// A release, in a namespace of its own by the same name. It stays; the cluster goes.
+/// A release in a namespace of the same name. It is never removed, because the cluster is.
 pub(super) struct Release {
     pub(super) name: String,
 }
 
 impl Release {
-    /// Installs the chart with these flags and waits until all is ready.
+    /// Installs the chart with these flags and waits until all pods are ready.
     pub(super) fn install(name: &str, security: &str, flags: &[&str]) -> Self {
         cluster().namespace(name, security);
         let release = Self::named(name);
@@ -20,7 +20,7 @@ impl Release {
         release
     }
 
-    /// One that is not installed yet, in a namespace that is there.
+    /// A release that is not installed yet, in an existing namespace.
     pub(super) fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
@@ -33,17 +33,17 @@ impl Release {
         cluster().try_helm(&[&[verb, &self.name, chart, "-n", &self.name], &here[..], flags, &wait].concat())
     }
 
-    /// `helm upgrade`, which succeeds.
+    /// `helm upgrade`, which must succeed.
     pub(super) fn upgrade(&self, flags: &[&str]) {
         succeeded("helm upgrade", flags, &self.helm("upgrade", &chart(), flags));
     }
 
-    /// `helm test`, with what its pods said.
+    /// `helm test`; returns the logs of its pods.
     pub(super) fn test(&self) -> String {
         cluster().helm(&["test", &self.name, "-n", &self.name, "--timeout", "300s"])
     }
 
-    /// What `kubectl` prints, in the release's namespace.
+    /// The output of `kubectl` in the namespace of the release.
     pub(super) fn kubectl(&self, arguments: &[&str]) -> String {
         cluster().kubectl(&[&["-n", &self.name], arguments].concat())
     }
@@ -53,7 +53,7 @@ impl Release {
         format!("{}-nym-mixnode-{number}", self.name)
     }
 
-    /// What a node has said since it started.
+    /// The log of a node since its start.
     pub(super) fn log(&self, number: usize) -> String {
         self.kubectl(&["logs", &self.pod(number), "-c", "mixnode"])
     }
@@ -65,7 +65,7 @@ impl Release {
         line.unwrap_or_else(|| panic!("no key in {log}")).to_owned()
     }
 
-    /// What tells a pod from all others that have had its name.
+    /// The UID of a pod.
     pub(super) fn uid(&self, number: usize) -> String {
         self.kubectl(&["get", "pod", &self.pod(number), "-o", "jsonpath={.metadata.uid}"])
     }
@@ -79,18 +79,18 @@ impl Release {
         });
     }
 
-    /// `kubectl` in the release's namespace, whether it succeeds or not.
+    /// `kubectl` in the namespace of the release, which may fail.
     pub(super) fn try_kubectl(&self, arguments: &[&str]) -> Output {
         cluster().try_kubectl(&[&["-n", &self.name], arguments].concat())
     }
 }
 
-/// Everything that a program said.
+/// Standard output and standard error of a program.
 pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-/// The cluster, for those that have a release already.
+/// The cluster.
 pub(super) fn the_cluster() -> &'static Cluster {
     cluster()
 }

@@ -1,4 +1,4 @@
-//! What the chart makes of values, seen without a cluster.
+//! Rendered objects, without a cluster.
 
 use std::fs;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use super::release::said;
 use super::{chart, examples, template};
 
-/// The least that has to be said.
+/// The required values.
 const GOOD: &str = "directory.url=http://directory,image.repository=localhost/nym-mixnode,image.tag=kit";
 
-/// The objects that the chart makes of these values.
+/// The objects that the chart renders with these values.
 fn objects(values: &str) -> Vec<String> {
     let rendered = template(&["--set", GOOD, "--set", values]).unwrap_or_else(|error| panic!("{values}: {error}"));
     split(&rendered)
@@ -19,7 +19,7 @@ fn split(rendered: &str) -> Vec<String> {
     rendered.split("\n---\n").map(str::to_owned).collect()
 }
 
-/// How the pods of a `StatefulSet` or a `Deployment` are made: whatever differs here starts them anew.
+/// The pod templates of a `StatefulSet` or a `Deployment`. A difference restarts the pods.
 fn pods(objects: &[String]) -> Vec<String> {
     let makers =
         objects.iter().filter(|object| object.contains("\nkind: StatefulSet") || object.contains("\nkind: Deployment"));
@@ -30,14 +30,14 @@ fn pods(objects: &[String]) -> Vec<String> {
     makers.map(template).collect()
 }
 
-/// The objects of a kind.
+/// The objects of this kind.
 fn of_kind(objects: &[String], kind: &str) -> Vec<String> {
     let kind = format!("\nkind: {kind}\n");
     objects.iter().filter(|object| object.contains(&kind)).cloned().collect()
 }
 
 #[test]
-fn pods_are_started_anew_when_what_they_read_at_their_start_changes_and_only_then() {
+fn pods_restart_only_when_their_configuration_changes() {
     const LAYERS: &str = "directory.url=,registry.enabled=true,network.mode=clusterOnly";
     for (before, after, is_new) in [
         ("network.mode=nodePort", "network.nodePort.first=31800", true),
@@ -55,7 +55,7 @@ fn pods_are_started_anew_when_what_they_read_at_their_start_changes_and_only_the
 }
 
 #[test]
-fn another_version_of_the_chart_starts_no_pod_anew() {
+fn another_version_of_the_chart_restarts_no_pod() {
     let dir = tempfile::tempdir().expect("a directory");
     let next = dir.path().join("nym-mixnode");
     let copied = Command::new("cp").arg("-r").args([&chart().into(), &next]).output().expect("cp");
@@ -77,7 +77,7 @@ fn another_version_of_the_chart_starts_no_pod_anew() {
 }
 
 #[test]
-fn nobody_waits_in_an_init_container() {
+fn pods_have_no_init_containers() {
     for (name, values) in examples() {
         let rendered = template(&["-f", &values.display().to_string()]).expect("an example");
         assert!(!rendered.contains("initContainers"), "{name}");
@@ -103,7 +103,7 @@ fn a_release_without_nodes_may_read_no_service() {
 }
 
 #[test]
-fn a_label_that_is_given_twice_is_there_once_and_the_nearer_one() {
+fn a_specific_label_overrides_a_common_one() {
     let values = "network.mode=clusterOnly,commonLabels.team=all,podLabels.team=pods,metrics.serviceMonitor.enabled=true,\
                   metrics.serviceMonitor.labels.team=monitors";
     let objects = objects(values);

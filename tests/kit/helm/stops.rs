@@ -1,4 +1,4 @@
-//! Pods that go, under traffic: no packet that a node has taken is lost, and no identity runs twice.
+//! Stopping pods under traffic: no accepted packet is lost, and no identity runs twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,14 +70,14 @@ fn a_drain_takes_one_node_and_no_more() {
     assert_eq!(self::identities(), identities, "other identities");
 }
 
-/// What is seen of the nodes while something happens to them.
+/// Observations of the nodes during a change.
 struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Seen>,
 }
 
 struct Seen {
-    /// Nodes in the directory at a time.
+    /// Listed nodes at a time.
     fewest_listed: usize,
     /// Processes that run one node at a time.
     most_processes: usize,
@@ -108,13 +108,13 @@ impl Watch {
     }
 }
 
-/// How many processes run the node that most of them run: the volume of a node is its pod's by name.
+/// The maximum number of processes that run the same node. The volume identifies the node.
 fn most_processes() -> usize {
     let mut processes = BTreeMap::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         if command.starts_with(b"/nym-mixnode\0run\0") {
-            // A process may end while it is looked at.
+            // A process may end during the inspection.
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             let mut variables = environment.split(|byte| *byte == 0);
             let pod = variables.find(|variable| variable.starts_with(b"POD_NAME=net-")).map(<[u8]>::to_vec);

@@ -1,4 +1,4 @@
-//! A client outside of the cluster that follows the directory: what it sends through listed nodes has to come back.
+//! A client outside of the cluster that follows the topology. Its packets through listed nodes must return.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::private_network::directory;
 use crate::cluster::OUTSIDE;
 use crate::waiting::{PATIENCE, eventually};
 
-/// Long enough that every node holds packets at any time.
+/// Long enough that every node has packets in its pool at any time.
 const MEAN_DELAY: Duration = Duration::from_secs(1);
 const BETWEEN_PACKETS: Duration = Duration::from_millis(100);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-/// A packet that is later than this beyond its delays has been lost.
+/// A packet that is later than this in addition to its delays is lost.
 const LATE: Duration = Duration::from_secs(15);
 
-/// Sent and returned, by the identity of the node.
+/// Sent and returned packets by identity of the node.
 pub(super) type Counts = BTreeMap<String, (usize, usize)>;
 
 /// Packets through each listed node, until it is stopped.
@@ -32,7 +32,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Returns once packets come back through all of these nodes.
+    /// Returns once packets return through all of these nodes.
     pub(super) fn start(through: &[String]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let flows = Arc::new(AtomicBool::new(false));
@@ -49,7 +49,7 @@ impl Traffic {
         Self { stop, client }
     }
 
-    /// Stops, waits for what is on its way, and makes sure that nothing has been lost.
+    /// Stops sending, waits for packets in flight, and checks that no packet was lost.
     pub(super) fn nothing_is_lost(self) -> Counts {
         self.stop.store(true, Ordering::Relaxed);
         let counts = self.client.join().expect("the client");
@@ -87,7 +87,7 @@ async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &Atomic
     counts
 }
 
-/// Nodes forward to the prober once they have seen it in the directory.
+/// Nodes forward to the prober once their topology lists it.
 async fn warm_up(client: &Client, prober: &mut Prober<String>, through: &[String]) -> Counts {
     let mut counts = Counts::new();
     let began = Instant::now();
@@ -96,7 +96,7 @@ async fn warm_up(client: &Client, prober: &mut Prober<String>, through: &[String
         send(prober, &listed(client, through).await, &mut counts);
         take(prober, &mut counts, Duration::from_secs(1)).await;
     }
-    // What was sent before the last node knew the prober does not count.
+    // Packets sent before the last node knew the prober do not count.
     while prober.in_transit() > 0 {
         prober.give_up_late(Duration::from_secs(2));
         take(prober, &mut counts, BETWEEN_PACKETS).await;
@@ -113,7 +113,7 @@ fn send(prober: &mut Prober<String>, nodes: &[(String, Hop)], counts: &mut Count
     }
 }
 
-/// Counts what returns within this time.
+/// Counts packets that return within this time.
 async fn take(prober: &mut Prober<String>, counts: &mut Counts, time: Duration) {
     let end = Instant::now() + time;
     while let Ok(returned) = timeout(end.saturating_duration_since(Instant::now()), prober.returned()).await {
@@ -121,7 +121,7 @@ async fn take(prober: &mut Prober<String>, counts: &mut Counts, time: Duration) 
     }
 }
 
-/// The addresses of those of the nodes that the directory lists.
+/// The addresses of the listed nodes among `through`.
 async fn listed(client: &Client, through: &[String]) -> Vec<(String, Hop)> {
     let topology = client.topology().await.expect("the topology");
     let mut hops = Vec::new();

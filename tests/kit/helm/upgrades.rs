@@ -1,4 +1,4 @@
-//! From earlier versions of the chart to this one, back, and what an upgrade must not change.
+//! Upgrades from earlier versions of the chart, rollbacks, and rejected upgrades.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ fn every_earlier_version_is_upgraded_and_rolled_back_with_its_identity() {
         the_cluster().namespace(&name, "restricted");
         let release = Release::named(&name);
         let directory = format!("directory.url={},network.mode=clusterOnly,node.layer=1", directory_inside());
-        // What a later version does not need any more is still taken.
+        // Values that later versions do not need are still accepted.
         let directory = format!("{directory},network.waitForAddress=5m");
         let flags = ["--set", &directory];
         let earlier = earlier.display().to_string();
@@ -44,14 +44,14 @@ fn every_earlier_version_is_upgraded_and_rolled_back_with_its_identity() {
     }
 }
 
-/// Other keys would be another node.
+/// Upgrades that would change identities.
 const OTHER_NODES: &[(&str, &str)] = &[
     ("keys.existingSecret=elsewhere", "the keys of this release come from volume"),
     ("nameOverride=other", "-nym-mixnode, and would now be named old-"),
     ("fullnameOverride=other", "-nym-mixnode, and would now be named other: they would create new keys"),
 ];
 
-/// The API server would refuse it, in its own words.
+/// Upgrades that the API server would reject.
 const OTHER_VOLUMES: &[(&str, &str)] = &[
     ("persistence.size=1Gi", "persistence.size: the volumes of this release have 64Mi"),
     ("persistence.storageClass=other", "persistence.storageClass: the volumes of this release have none"),
@@ -70,7 +70,7 @@ fn refuses(release: &Release, flags: &[&str], changes: &[(&str, &str)]) {
 }
 
 #[test]
-fn a_registrys_volume_stays_as_it_is() {
+fn the_volume_of_a_registry_cannot_change() {
     let changes = [
         ("registry.persistence.enabled=false", "registry.persistence.enabled is false, but the release was"),
         ("registry.persistence.size=1Gi", "registry.persistence.size: the volumes of this release have 256Mi"),
@@ -78,9 +78,9 @@ fn a_registrys_volume_stays_as_it_is() {
     refuses(network(), &["--reuse-values"], &changes);
 }
 
-/// The API server writes the size in its own way, and the refusal says how to change what cannot be changed.
+/// The API server normalizes sizes, and the error explains how to change a volume.
 #[test]
-fn volumes_may_be_written_in_another_way_and_changed_by_the_remedy() {
+fn equal_sizes_are_accepted_and_the_remedy_changes_volumes() {
     let directory = format!("directory.url={},network.mode=clusterOnly,node.layer=1", directory_inside());
     let set = ["--set", &directory, "--set", "persistence.size=0.0625Gi,fullnameOverride=volumes-nym-mixnode"];
     let release = Release::install("volumes", "restricted", &set);

@@ -1,4 +1,4 @@
-//! The rendered cloud-init configuration, run: real machines boot with it, install Docker, and serve the real image.
+//! Machines boot with the rendered cloud-init configuration, install Docker, and run the real image.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,16 +10,16 @@ use super::tool::{Provider, Terraform, passes};
 use crate::part::part;
 
 const UNIT: &str = "nym-mixnode";
-/// How Container-Optimized OS starts.
+/// The firewall rules with which Container-Optimized OS starts.
 const FIREWALL: &str = "iptables -P INPUT DROP; iptables -A INPUT -i lo -j ACCEPT";
 
-/// The most that the tests can have: the documents' 65 535, or what this machine's own limit leaves of it.
+/// The documented limit of 65 535, or the limit of this machine if it is lower.
 fn nofile() -> u64 {
     let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     hard.unwrap_or(u64::MAX).min(65535)
 }
 
-/// What the bootstrap module renders with these variables.
+/// The user data that the bootstrap module renders with these variables.
 fn rendered(variables: &[(&str, &str)]) -> String {
     let terraform = Terraform::new(Provider::Schemas);
     terraform.init("bootstrap");
@@ -50,7 +50,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     serves_as_promised(&machine, &first.1);
     assert_eq!(machine.log(UNIT).matches("creating a file system").count(), 1);
 
-    // The power fails, and takes with it what had not reached the disk.
+    // A power failure loses writes that had not reached the disk.
     drop(machine);
     let folder = place.path("one/disk/etc/nym-mixnode");
     fs::write(folder.join("bin/key-disk"), "").unwrap();
@@ -61,7 +61,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
     assert!(machine.log(UNIT).contains(&format!("runs 127.0.0.1:5000/nym-mixnode@{}", first.1)), "another digest");
 
-    // Another tag: the old machine goes in order, the new one has the old disk.
+    // Another tag: the old machine stops gracefully, and the new one gets its disk.
     machine.power_off();
     assert_eq!(place.listed(), None, "the node did not unregister");
     let machine = Machine::boot(&place, "two", &wanted(&second.0), (by_id, &disk));
@@ -69,7 +69,7 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     assert_eq!((after, addresses.len()), (identity, 2), "the identity is another one");
     assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
     serves_as_promised(&machine, &second.1);
-    a_missing_digest_is_told(&machine, &second.0);
+    a_missing_digest_is_reported(&machine, &second.0);
     other_disks_are_left_alone(&place, &machine, &disk);
 }
 
@@ -83,7 +83,7 @@ fn a_google_machine_is_up_after_a_power_cut_while_docker_is_installed() {
     let disk = Disk::blank(&place, "keys");
     let boot = || Machine::boot_with(&place, "one", &user_data, ("google-nym-keys", &disk), FIREWALL);
 
-    // The power fails when Docker is unpacked, and not configured yet.
+    // The power fails when Docker is unpacked but not configured.
     let hooks = place.path("one/disk/etc/dpkg/dpkg.cfg.d");
     fs::create_dir_all(&hooks).unwrap();
     let hook = "post-invoke=[ $DPKG_HOOK_ACTION != unpack -o ! -e /usr/sbin/dockerd ] || { touch /cut; sleep inf; }\n";
@@ -103,7 +103,7 @@ fn a_google_machine_is_up_after_a_power_cut_while_docker_is_installed() {
     assert_eq!(machine.run("iptables -S INPUT | grep -c 'dport 1789 -j ACCEPT'"), "1");
 }
 
-/// The limit on open files, no rights, one digest, and a unit that stands on its own.
+/// Checks the limit on open files, the missing privileges, the digest of the image, and the unit.
 fn serves_as_promised(machine: &Machine, digest: &str) {
     machine.until("the node is ready", || machine.is_ready());
     let pid = machine.run("docker inspect --format '{{.State.Pid}}' nym-mixnode");
@@ -123,8 +123,8 @@ fn serves_as_promised(machine: &Machine, digest: &str) {
     assert_eq!(machine.run(&format!("systemctl is-enabled {UNIT}")), "enabled");
 }
 
-/// An image under a digest that is not the wanted name's is not run, and the journal says why.
-fn a_missing_digest_is_told(machine: &Machine, image: &str) {
+/// An image without a digest under its own name does not run, and the error names it.
+fn a_missing_digest_is_reported(machine: &Machine, image: &str) {
     let forgets = "docker() { [[ $* == *RepoDigests* ]] || command docker \"$@\"; }; export -f docker";
     let output = machine.try_run(&format!("{forgets}; bash /etc/nym-mixnode/bin/image other {image}"));
     let said = String::from_utf8_lossy(&output.stderr);
@@ -132,7 +132,7 @@ fn a_missing_digest_is_told(machine: &Machine, image: &str) {
     assert!(!output.status.success() && said.contains(&told), "{}: {said}", output.status);
 }
 
-/// Whatever lies on a disk stays there, unless it is the key disk's own, whole or half made.
+/// The script changes no disk with foreign content, and recovers an incomplete file system of its own.
 fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
     let disk = Disk::blank(place, "other");
     machine.run(&format!("systemctl stop {UNIT} && umount /mnt/disks/nym-keys"));
@@ -168,13 +168,13 @@ fn other_disks_are_left_alone(place: &Place, machine: &Machine, keys: &Disk) {
         machine.run("sync");
         assert_eq!(passes(Command::new("sha256sum").arg(&disk.file)), before, "{what} has changed");
     }
-    // A power cut in the middle of formatting: half of a file system, and the mark.
+    // A power failure during formatting leaves an incomplete file system and the mark.
     machine.run(&format!(
         "dd if=/dev/zero of={0} bs=1M count=64 conv=fsync status=none; yes x | dd of={0} bs=4096 count=9 status=none; \
          printf 'nym-mixnode: being formatted' | dd of={0} bs=1M seek=63 conv=fsync status=none",
         disk.device
     ));
-    // Two disks with one label: neither is taken by chance.
+    // Two disks with the same label are an error.
     let output = machine.try_run("bash /etc/nym-mixnode/bin/key-disk");
     let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(told.contains("was interrupted") && told.contains("creating a file system"), "{told}");
@@ -198,7 +198,7 @@ fn the_configuration_and_the_units_are_valid() {
         fs::write(&file, &user_data).unwrap();
         passes(Command::new(&cloud_init).args(["schema", "--config-file"]).arg(&file));
         let parsed: serde_json::Value = serde_saphyr::from_str(&user_data).unwrap();
-        // The schema takes any key at the top, and cloud-init ignores those that it does not know.
+        // The schema accepts any top-level key, and cloud-init ignores unknown ones.
         let keys = parsed.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>();
         assert_eq!(
             keys.iter().filter(|key| !["bootcmd", "runcmd", "write_files"].contains(*key)).count(),
@@ -214,10 +214,10 @@ fn the_configuration_and_the_units_are_valid() {
     }
 }
 
-/// systemd-analyze succeeds on a misspelt key: whatever it says is an error.
+/// systemd-analyze succeeds for misspelled keys, so any output is an error.
 fn verify(folder: &Path, unit: &serde_json::Value) {
     let name = Path::new(unit["path"].as_str().unwrap()).file_name().unwrap();
-    // The program that the unit starts is on the machine that it is for.
+    // The program of the unit is not installed here.
     let text = unit["content"].as_str().unwrap().replace("/usr/bin/docker", "/bin/true");
     fs::write(folder.join(name), text).unwrap();
     let docker = "[Unit]\nDescription=Docker\n[Service]\nExecStart=/bin/true\n";

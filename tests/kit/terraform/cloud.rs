@@ -1,5 +1,5 @@
-//! The AWS module with the newest real provider that is to be had, against a stand-in of AWS that keeps what it makes;
-//! and the values that are planned against the clouds' own descriptions of their APIs.
+//! The AWS module with the newest available real provider against a simulated AWS, and planned values compared with the
+//! API descriptions of the clouds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,17 +14,17 @@ use super::tool::{Provider, Terraform, passes};
 use crate::part::part;
 use crate::waiting::eventually;
 
-/// What the real provider is older than, which the copy of the module does without.
+/// Arguments that the real provider does not know. The copy of the module lacks them.
 const TOO_NEW: [&str; 3] = ["user_data_replace_on_change", "http_protocol_ipv6 ", "stop_instance_before_detaching"];
 
-/// A stand-in of AWS.
+/// A simulated AWS.
 struct Aws {
     server: Child,
     endpoint: String,
 }
 
 impl Aws {
-    /// In Terraform's network.
+    /// Starts it in Terraform's network namespace.
     fn start(terraform: &Terraform) -> Self {
         let images = terraform.folder("images.json");
         fs::write(&images, images_of_amazon().to_string()).unwrap();
@@ -32,7 +32,7 @@ impl Aws {
         command.arg("5000").env("MOTO_AMIS_PATH", images).stdin(Stdio::null());
         let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let asks = || terraform.inside(Path::new("bash")).args(["-c", ": </dev/tcp/127.0.0.1/5000"]).output().unwrap();
-        eventually("the stand-in of AWS answers", || asks().status.success().then_some(()));
+        eventually("the simulated AWS answers", || asks().status.success().then_some(()));
         Self { server, endpoint: "http://127.0.0.1:5000".to_owned() }
     }
 }
@@ -54,7 +54,7 @@ fn images_of_amazon() -> Value {
     }])
 }
 
-/// The real provider, which asks the stand-in.
+/// Configuration of the real provider with the endpoint of the simulated AWS.
 fn provider(aws: &Aws) -> String {
     let services = ["ec2", "iam", "cloudwatchlogs", "sts"]
         .map(|service| format!("    {service} = \"{}\"\n", aws.endpoint))
@@ -75,7 +75,8 @@ fn configuration(aws: &Aws, image: &str) -> String {
     )
 }
 
-/// Takes out of the modules' copies what the provider is too old for. The stand-in knows accounts by their numbers alone.
+/// Removes arguments that the provider does not know from the copies of the modules. The simulated AWS knows accounts by
+/// number only.
 fn made_older(terraform: &Terraform) {
     for module in ["aws", "aws/network", "examples/aws-network"] {
         for entry in fs::read_dir(terraform.folder(module)).unwrap() {
@@ -90,7 +91,7 @@ fn made_older(terraform: &Terraform) {
     }
 }
 
-/// The resource of this address in a state.
+/// The values of the resource with this address in the state.
 fn resource(terraform: &Terraform, address: &str) -> Value {
     let state: Value = serde_json::from_str(&terraform.run("apply", &["show", "-json"])).unwrap();
     let mut modules = vec![state["values"]["root_module"].clone()];
@@ -104,7 +105,7 @@ fn resource(terraform: &Terraform, address: &str) -> Value {
     panic!("there is no {address}")
 }
 
-/// The provider spends its time with waiting, so both at once.
+/// Both parts run at the same time, because the provider mostly waits.
 #[test]
 fn aws_makes_changes_replaces_and_destroys_and_the_keys_stay() {
     thread::scope(|both| {
@@ -124,7 +125,7 @@ fn a_node_is_changed_replaced_and_destroyed_and_its_keys_stay() {
     terraform.run("apply", &["init"]);
     let apply = ["apply", "-auto-approve"];
     terraform.run("apply", &apply);
-    assert!(terraform.run("apply", &["plan", "-detailed-exitcode"]).contains("No changes"), "it is never at rest");
+    assert!(terraform.run("apply", &["plan", "-detailed-exitcode"]).contains("No changes"), "the plan is not stable");
 
     let look = |address: &str| resource(&terraform, &format!("module.node.{address}"));
     let (before, keys, eip) =
@@ -137,7 +138,7 @@ fn a_node_is_changed_replaced_and_destroyed_and_its_keys_stay() {
         (&Value::Bool(true), &Value::Bool(true))
     );
 
-    // Another version: the machine goes, its disk and its addresses stay.
+    // A new version replaces the machine and keeps its disk and addresses.
     configure("registry.example/nym-mixnode:0.2.0");
     let told = terraform.run("apply", &apply);
     assert!(told.contains("aws_instance.node[\"1\"]: Destruction complete"), "it was not replaced: {told}");
@@ -149,7 +150,7 @@ fn a_node_is_changed_replaced_and_destroyed_and_its_keys_stay() {
     assert_eq!(look("aws_eip.node[\"1\"]")["public_ip"], eip["public_ip"], "another IPv4 address");
     assert_eq!(look("aws_eip_association.node[\"1\"]")["instance_id"], after["id"], "the address is not associated");
 
-    // The keys are not destroyed with the rest, and stay behind once they are out of the state.
+    // `destroy` refuses to delete the keys. After their removal from the state it deletes everything else.
     let destroy = ["destroy", "-auto-approve"];
     let refused = terraform.command("apply", &destroy).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -160,15 +161,15 @@ fn a_node_is_changed_replaced_and_destroyed_and_its_keys_stay() {
     let told = terraform.type_in("apply", &commands("aws-node", "terraform destroy"));
     assert!(told.contains("Destroy complete"), "{told}");
 
-    // Who handed the disk over again goes on with it.
+    // An imported disk is used again.
     let id = keys["id"].as_str().unwrap();
     terraform.type_in("apply", &commands("aws-node", "terraform import").replace("vol-0123456789abcdef0", id));
     let told = terraform.run("apply", &["plan"]);
-    assert!(!told.contains("# module.node.aws_ebs_volume.keys"), "the disk is changed or made anew: {told}");
+    assert!(!told.contains("# module.node.aws_ebs_volume.keys"), "the disk is changed or created again: {told}");
     assert!(told.lines().any(|line| line.contains("volume_id ") && line.contains(id)), "another disk: {told}");
 }
 
-/// As the AWS module packs what EC2 would not take otherwise.
+/// The AWS module compresses user data that exceeds the limit of EC2.
 #[test]
 fn cloud_init_unpacks_user_data_that_had_to_be_packed() {
     part("cloud-init");
@@ -185,7 +186,7 @@ fn cloud_init_unpacks_user_data_that_had_to_be_packed() {
     let [plain, packed] = ["plain", "packed"].map(|name| terraform.run("packed", &["output", "-raw", name]));
     let script = "import base64, sys\nfrom cloudinit.user_data import convert_string\n\
                   sys.stdout.buffer.write(convert_string(base64.b64decode(sys.argv[1])).get_payload(decode=True))";
-    // The package is Debian's, so is the Python that finds it.
+    // cloud-init is a Debian package, so only Debian's Python finds it.
     let unpacked = passes(Command::new("/usr/bin/python3").args(["-c", script, &packed]));
     assert!(plain.contains("Zürich") && packed.len() < plain.len(), "{} of {}", packed.len(), plain.len());
     assert_eq!(unpacked, plain);
@@ -203,7 +204,7 @@ fn a_network_with_its_directory() {
     fs::write(main, text.replace(own, &provider(&aws))).unwrap();
     terraform.type_in(example, &commands("aws-network", "terraform init"));
     let told = terraform.run(example, &["plan", "-detailed-exitcode"]);
-    assert!(told.contains("No changes"), "it is never at rest: {told}");
+    assert!(told.contains("No changes"), "the plan is not stable: {told}");
     let probe = terraform.run(example, &["output", "-raw", "does_it_mix"]);
     let directory = terraform.run(example, &["output", "-raw", "directory_url"]);
     assert!(directory.starts_with("http://") && directory.ends_with(":8081"), "{directory}");
@@ -222,7 +223,7 @@ fn google_configuration(image: &str) -> String {
     )
 }
 
-/// What the saved plan does, by the kind of resource.
+/// The actions of the saved plan by type of resource.
 fn actions(terraform: &Terraform, module: &str) -> BTreeMap<String, Vec<String>> {
     let plan: Value = serde_json::from_str(&terraform.run(module, &["show", "-json", "planned"])).unwrap();
     let mut actions = BTreeMap::<_, Vec<_>>::new();
@@ -303,7 +304,7 @@ fn amazon_would_take_what_the_examples_plan() {
     }
 }
 
-/// A cloud's descriptions of its APIs, by what the names of the resources begin with that they make.
+/// API descriptions of a cloud by prefix of the resource types that they describe.
 type Apis = Vec<(&'static str, Value)>;
 
 fn described(part_name: &str, files: &[(&'static str, &str)]) -> Apis {
@@ -320,7 +321,7 @@ fn amazon() -> Apis {
     described("amazon-api", &[("aws_eks_", "eks.json"), ("aws_", "ec2.json")])
 }
 
-/// The name of what describes this kind of resource. Google's have the resources' names, Amazon's those of requests.
+/// Name of the schema of this type of resource: on Google the name of the resource, on Amazon that of the request.
 fn schema_name(prefix: &str, kind: &str) -> String {
     match (prefix, kind) {
         ("aws_eks_", "cluster") => "CreateClusterRequest".to_owned(),
@@ -334,10 +335,10 @@ fn schema_name(prefix: &str, kind: &str) -> String {
     }
 }
 
-/// Compares values with the enumerations, patterns and lists of names in a cloud's descriptions.
+/// Compares values with the enumerations, patterns and lists of names in the API descriptions.
 struct Check<'a> {
     apis: &'a Apis,
-    /// Of the API that the resource belongs to.
+    /// The schemas of the API of the current resource.
     schemas: &'a Value,
     checked: usize,
     wrong: Vec<String>,
@@ -383,7 +384,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The names of a map, where the description lists those that there are, as for the settings of a kernel.
+    /// Checks a name of a map if the description lists the valid names, as for kernel parameters.
     fn name(&mut self, path: &str, schema: &Value, name: &str) {
         let described = schema["description"].as_str().unwrap_or_default();
         let Some((_, listed)) = described.split_once("The following parameters are supported. ") else { return };
@@ -408,7 +409,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The API's name of an argument: the provider has lists in the singular, and a few names of its own.
+/// The API's name of an argument: the provider uses the singular for lists, and renames a few arguments.
 fn property(schema: &Value, name: &str) -> Option<Value> {
     let own = match name {
         "allow" => "allowed",
@@ -436,7 +437,7 @@ fn camel(name: &str) -> String {
     })
 }
 
-/// Whether the whole text matches.
+/// Whether the whole text matches the pattern.
 fn matches(pattern: &str, text: &str) -> bool {
     let script = "import re, sys; sys.exit(not re.fullmatch(sys.argv[1], sys.argv[2]))";
     Command::new("python3").args(["-c", script, pattern, text]).status().unwrap().success()

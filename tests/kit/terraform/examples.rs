@@ -1,5 +1,5 @@
-//! The examples: each can be planned, its README shows the plan's summary and gives up every disk of keys, and those of
-//! clusters have what the chart needs.
+//! The examples: each can be planned, its README shows the summary of the plan and how to remove every key disk, and
+//! clusters meet the requirements of the chart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::part::root;
 
 const EXAMPLES: [&str; 7] = ["aws-node", "gcp-node", "aws-network", "gcp-network", "two-clouds", "eks", "gke"];
 
-/// What the clouds would say, as far as a plan depends on it.
+/// Answers of the clouds that plans depend on.
 const CLOUDS: &str = r#"
 mock_provider "aws" {
   mock_data "aws_availability_zones" {
@@ -46,7 +46,7 @@ mock_provider "google" {
 }
 "#;
 
-/// Everything that the examples ask for.
+/// Values of all required variables of the example.
 fn variables(example: &str) -> String {
     let all = [
         ("project", "\"my-project\""),
@@ -67,14 +67,14 @@ fn readme(example: &str) -> String {
     fs::read_to_string(folder(example).join("README.md")).unwrap()
 }
 
-/// The commands in the README of which this is a part.
+/// The block of commands in the README that contains `part`.
 pub(super) fn commands(example: &str, part: &str) -> String {
     let readme = readme(example);
     let mut blocks = readme.split("```shell\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.find(|block| block.contains(part)).expect(part).to_owned()
 }
 
-/// What Terraform would do with the example, as it says it in JSON.
+/// The plan of the example as JSON.
 pub(super) fn plan(example: &str) -> &'static Value {
     static PLANS: OnceLock<BTreeMap<&str, Value>> = OnceLock::new();
     let plans = PLANS.get_or_init(|| {
@@ -104,7 +104,7 @@ fn planned(terraform: &Terraform, example: &str) -> Value {
     said.filter(|line| line["type"] == "test_plan").map(|mut line| line["test_plan"].take()).next().expect(&told)
 }
 
-/// The addresses and values of the resources of this kind that the example makes; of all of them for an empty kind.
+/// Addresses and values of the created resources of this type; of all types if `kind` is empty.
 pub(super) fn made<'a>(plan: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
     let changes = plan["resource_changes"].as_array().unwrap().iter();
     let made = changes.filter(|change| change["change"]["actions"][0] == "create");
@@ -130,7 +130,7 @@ fn each_example_says_what_it_costs_and_what_an_account_has_to_be_allowed() {
             let said = format!("{} {machine}", WORDS[count]);
             assert!(count == 0 || readme.contains(&said), "{example}: the README does not count {said}");
         }
-        // Unless it asked for more, an account has 5 Elastic IPs in a region.
+        // By default an account has 5 Elastic IPs per region.
         let more = made(plan, "aws_eip").len() > 5;
         assert!(!more || readme.contains("L-0263D0A3"), "{example}: the README does not say how to get Elastic IPs");
     }
@@ -140,7 +140,7 @@ fn each_example_says_what_it_costs_and_what_an_account_has_to_be_allowed() {
 fn each_example_says_how_to_give_up_every_disk_of_keys() {
     for example in EXAMPLES {
         let disks = ["aws_ebs_volume", "google_compute_disk"].map(|kind| made(plan(example), kind)).concat();
-        // `terraform state rm` takes all of a resource by its address without an index.
+        // `terraform state rm` with an address without an index removes all instances of a resource.
         let disks: BTreeSet<_> = disks.iter().map(|(address, _)| address.rsplit_once('[').unwrap().0).collect();
         let end = commands(example, "terraform destroy");
         let given_up: BTreeSet<_> = end.split('\'').skip(1).step_by(2).collect();
@@ -148,9 +148,9 @@ fn each_example_says_how_to_give_up_every_disk_of_keys() {
     }
 }
 
-/// The addresses of the machines are those of the pods, and the volumes of the keys stay.
+/// Machines have public addresses for their pods, and volumes with keys are kept.
 #[test]
-fn clusters_are_such_as_the_chart_needs() {
+fn clusters_meet_the_requirements_of_the_chart() {
     for (example, port) in [("eks", "aws_security_group_rule"), ("gke", "google_compute_firewall")] {
         let plan = plan(example);
         let open = made(plan, port).iter().filter(|(address, _)| address.contains(".packets[")).count();
@@ -158,7 +158,7 @@ fn clusters_are_such_as_the_chart_needs() {
         let said = |output: &str| plan["output_changes"][output]["after"].as_str().unwrap();
         let class = said("storage_class").strip_prefix("kubectl apply -f ").unwrap();
         let class: Value = serde_saphyr::from_str(&fs::read_to_string(root().join(class)).unwrap()).unwrap();
-        assert_eq!(class["reclaimPolicy"], "Retain", "{example}: the keys go with their claims");
+        assert_eq!(class["reclaimPolicy"], "Retain", "{example}: the keys are deleted with their claims");
         assert_eq!(class["volumeBindingMode"], "WaitForFirstConsumer", "{example}: the volume is in another zone");
         let taken = chart_takes(said("helm_install"));
         assert!(taken.contains("image: registry.example/nym-mixnode:0.1.0\n"), "{example}: {taken}");
@@ -174,7 +174,7 @@ fn clusters_are_such_as_the_chart_needs() {
 }
 
 #[test]
-fn a_cluster_takes_the_classes_of_the_volumes() {
+fn a_cluster_accepts_the_storage_classes() {
     for example in ["eks", "gke"] {
         let class = folder(example).join("storage-class.yaml");
         let asked = ["create", "--dry-run=server", "--validate=strict", "-f", class.to_str().unwrap()];
@@ -183,7 +183,7 @@ fn a_cluster_takes_the_classes_of_the_volumes() {
     }
 }
 
-/// What the chart makes of a command that an output says.
+/// The objects that the chart renders for the command of an output.
 fn chart_takes(command: &str) -> String {
     let words = command.strip_prefix("helm install ").unwrap().split_whitespace();
     let rendered = Command::new(helm_program()).arg("template").args(words).current_dir(root()).output();

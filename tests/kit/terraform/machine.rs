@@ -1,5 +1,5 @@
-//! A machine as a cloud gives it: Debian with systemd as process 1, cloud-init, and disks, in a network of its own that
-//! has the cloud's metadata service, a directory, and a registry of container images.
+//! A machine as in a cloud: Debian with systemd as process 1, cloud-init and disks, in a network namespace with the metadata
+//! service of the cloud, a mixnode registry, and an image registry.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::netns::NetNs;
 use crate::part::{part, root};
 use crate::waiting::{eventually, eventually_or};
 
-/// The registry of images, by the name that Docker takes without TLS.
+/// The image registry, at an address that Docker uses without TLS.
 const REGISTRY: &str = "127.0.0.1:5000";
-/// The directory, as the machines know it.
+/// URL of the mixnode registry.
 pub(super) const DIRECTORY: &str = "http://127.0.0.1:8081";
 
 /// A network in which machines are booted, one at a time.
@@ -29,7 +29,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// In a cloud that says `v4` and `v6` are the machine's outer addresses, and boots the system image `system`.
+    /// A cloud whose metadata service reports `v4` and `v6` as public addresses, with the system image `system`.
     pub(super) fn new(v4: &'static str, v6: &'static str, system: &str) -> Self {
         let netns = NetNs::new("cloud");
         for address in ["169.254.169.254/32", "fd00:ec2::254/128", "10.126.5.7/24"] {
@@ -56,7 +56,7 @@ impl Place {
         self.servers.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     }
 
-    /// Pushes the image with this tag, and a label that tells it from others; its reference, and its digest.
+    /// Pushes the image with this tag and a unique label. Returns its reference and digest.
     pub(super) fn push_image(&self, tag: &str) -> (String, String) {
         let reference = format!("{REGISTRY}/nym-mixnode:{tag}");
         let crane = |arguments: &[&str]| {
@@ -65,7 +65,7 @@ impl Place {
         };
         let archive = crate::image::archive();
         let push = ["push", "--insecure", archive.to_str().unwrap(), &reference];
-        eventually("the registry takes the image", || crane(&push).status.success().then_some(()));
+        eventually("the registry accepts the image", || crane(&push).status.success().then_some(()));
         let output =
             crane(&["mutate", "--insecure", &reference, "--label", &format!("tag={tag}"), "--tag", &reference]);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -74,7 +74,7 @@ impl Place {
         (reference, digest)
     }
 
-    /// The node that the directory lists: its identity key, and the addresses that it announces.
+    /// Identity key and announced addresses of the listed node.
     pub(super) fn listed(&self) -> Option<(String, Vec<String>)> {
         let topology = self.netns.inside(|| http::get("http://127.0.0.1:8081/api/mixmining/topology"))?;
         let mut topology: Topology = serde_json::from_str(&topology).unwrap();
@@ -105,7 +105,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// One of zeros.
+    /// A disk of zeros.
     pub(super) fn blank(place: &Place, name: &str) -> Self {
         let file = place.path(name);
         fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
@@ -120,7 +120,7 @@ impl Drop for Disk {
     }
 }
 
-/// A machine, whose power is cut when this is dropped. What it wrote stays in its folder, for the next boot.
+/// A machine. Dropping it simulates a power failure; its directory keeps the written data for the next boot.
 pub(super) struct Machine {
     boot: Child,
     alive: Option<ChildStdin>,
@@ -129,12 +129,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Boots the machine of this name, with the configuration that its cloud has for it.
+    /// Boots the machine of this name with this user data.
     pub(super) fn boot(place: &Place, name: &str, user_data: &str, disk: (&str, &Disk)) -> Self {
         Self::boot_with(place, name, user_data, disk, "true")
     }
 
-    /// The same, with a command that the machine's network is prepared with.
+    /// Like `boot`, after running a command in the network namespace.
     pub(super) fn boot_with(place: &Place, name: &str, user_data: &str, disk: (&str, &Disk), prepare: &str) -> Self {
         place.netns.sh(prepare);
         let folder = place.path(name);
@@ -158,7 +158,7 @@ impl Machine {
         Self { boot, alive, folder, init }
     }
 
-    /// Runs a script as root, whatever comes of it.
+    /// Runs a script as root.
     pub(super) fn try_run(&self, script: &str) -> Output {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]);
@@ -166,7 +166,7 @@ impl Machine {
         command.args(["bash", "-c", script]).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs a script as root that has to succeed; what it says.
+    /// Runs a script as root that must succeed, and returns its output.
     #[track_caller]
     pub(super) fn run(&self, script: &str) -> String {
         let output = self.try_run(script);
@@ -175,25 +175,25 @@ impl Machine {
         out.trim_end().to_owned()
     }
 
-    /// Waits until the condition holds, and tells the machine's story if it never does.
+    /// Waits for the condition, and fails with the logs of the machine.
     #[track_caller]
     pub(super) fn until<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {
         eventually_or(what, ask, || self.story())
     }
 
-    /// Whether the node says that it mixes and is listed.
+    /// Whether the node reports that it mixes and is listed.
     pub(super) fn is_ready(&self) -> Option<()> {
         self.try_run("docker exec nym-mixnode /nym-mixnode health").status.success().then_some(())
     }
 
-    /// What the unit has said since it was started.
+    /// The log of the unit since its start.
     pub(super) fn log(&self, unit: &str) -> String {
-        // Machines of one kernel share the id of their boots.
+        // All machines share the boot ID of the kernel.
         let invocation = self.run(&format!("systemctl show --property=InvocationID --value {unit}"));
         self.run(&format!("journalctl --sync; journalctl --quiet --output=cat _SYSTEMD_INVOCATION_ID={invocation}"))
     }
 
-    /// Switches it off in order.
+    /// Shuts the machine down.
     pub(super) fn power_off(mut self) {
         self.try_run("systemctl poweroff");
         eventually("the machine is off", || self.boot.try_wait().unwrap());

@@ -1,4 +1,4 @@
-//! Terraform itself: in a copy of the modules, with providers from a folder, and without a network.
+//! Terraform in a copy of the modules, with providers from a directory, and without a network.
 
 use std::env;
 use std::fs;
@@ -9,16 +9,16 @@ use std::process::Command;
 use crate::netns::NetNs;
 use crate::part::{part, root};
 
-/// What stands behind `hashicorp/aws` and `hashicorp/google`.
+/// Implementation of `hashicorp/aws` and `hashicorp/google`.
 #[derive(Clone, Copy)]
 pub(crate) enum Provider {
     /// The schemas of the current versions.
     Schemas,
-    /// The newest real provider of AWS that is to be had.
+    /// The newest available real provider of AWS.
     RealAws,
 }
 
-/// Terraform in a copy of `terraform/`, removed at the end, and in a network that has nothing but loopback.
+/// Terraform in a temporary copy of `terraform/`, in a network namespace with loopback only.
 pub(crate) struct Terraform {
     folder: PathBuf,
     program: PathBuf,
@@ -54,25 +54,25 @@ impl Terraform {
         self.run(module, &["init", "-backend=false"]);
     }
 
-    /// Runs it in the module's folder, and gives what it says.
+    /// Runs Terraform in the directory of the module, and returns its output.
     #[track_caller]
     pub(crate) fn run(&self, module: &str, arguments: &[&str]) -> String {
         passes(self.command(module, arguments).arg("-no-color"))
     }
 
-    /// Another program in its network.
+    /// A command in the same network namespace.
     pub(super) fn inside(&self, program: &Path) -> Command {
         self.network.command(program.to_str().unwrap())
     }
 
-    /// A call of it.
+    /// A command that runs Terraform in the directory of the module.
     pub(crate) fn command(&self, module: &str, arguments: &[&str]) -> Command {
         let mut command = self.inside(&self.program);
         self.prepare(&mut command, module).args(arguments);
         command
     }
 
-    /// Commands as one types them in the module's folder, and says yes.
+    /// Runs shell commands in the directory of the module, with approval of all changes.
     #[track_caller]
     pub(crate) fn type_in(&self, module: &str, commands: &str) -> String {
         let mut shell = self.inside(Path::new("bash"));
@@ -96,14 +96,14 @@ impl Drop for Terraform {
     }
 }
 
-/// `program` in a network of its own, in which there is nothing but loopback.
+/// A command that runs `program` in a new network namespace with loopback only.
 pub(crate) fn isolated(program: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]).arg(program);
     command
 }
 
-/// The folders of all modules and examples, below `terraform/`.
+/// The directories of all modules and examples, below `terraform/`.
 pub(crate) fn modules() -> Vec<String> {
     let top = root().join("terraform");
     let mut modules = Vec::new();
@@ -122,7 +122,7 @@ pub(crate) fn modules() -> Vec<String> {
     modules
 }
 
-/// Runs a command that has to succeed, and gives what it wrote to standard output.
+/// Runs a command that must succeed, and returns its standard output.
 #[track_caller]
 pub(crate) fn passes(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
