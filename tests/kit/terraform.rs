@@ -1,4 +1,4 @@
-//! The Terraform modules: formatting, validation against the schemas of the current providers, linters and scanners, and
+//! The Terraform modules: formatting, validation against the schemas of the current providers, linters, scanners, and
 //! the tables of rejected inputs and plans. All tests run without a network.
 
 mod boot;

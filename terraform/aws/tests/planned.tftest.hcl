@@ -48,17 +48,17 @@ run "metadata_needs_a_token_and_reaches_a_container" {
 
   assert {
     condition     = aws_instance.node["1"].metadata_options[0].http_tokens == "required"
-    error_message = "the old metadata service answers anybody"
+    error_message = "IMDSv1 is enabled"
   }
 
   assert {
     condition     = aws_instance.node["1"].metadata_options[0].http_put_response_hop_limit == 2
-    error_message = "a bridged container does not reach the metadata"
+    error_message = "a bridged container cannot reach the metadata service"
   }
 
   assert {
     condition     = aws_instance.node["1"].metadata_options[0].http_endpoint == "enabled"
-    error_message = "the node cannot find its addresses"
+    error_message = "the node cannot detect its addresses"
   }
 }
 
@@ -67,7 +67,7 @@ run "only_1789_is_open_on_both_families" {
 
   assert {
     condition     = length(aws_security_group_rule.packets) == 2 && length(aws_security_group_rule.telemetry) == 0
-    error_message = "there are other rules"
+    error_message = "there are additional rules"
   }
 
   assert {
@@ -77,12 +77,12 @@ run "only_1789_is_open_on_both_families" {
 
   assert {
     condition     = aws_security_group_rule.packets["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"])
-    error_message = "IPv4 is not open to all"
+    error_message = "IPv4 is not open to the internet"
   }
 
   assert {
     condition     = aws_security_group_rule.packets["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
-    error_message = "IPv6 is not open to all"
+    error_message = "IPv6 is not open to the internet"
   }
 }
 
@@ -96,22 +96,22 @@ run "disks_are_encrypted_and_the_keys_lie_on_their_own" {
 
   assert {
     condition     = aws_instance.node["1"].root_block_device[0].delete_on_termination
-    error_message = "the system disk outlives the machine"
+    error_message = "the system disk is kept when the machine is deleted"
   }
 
   assert {
     condition     = aws_volume_attachment.keys["1"].stop_instance_before_detaching
-    error_message = "the keys are pulled from under a running node"
+    error_message = "the key disk is detached from a running node"
   }
 
   assert {
     condition     = aws_instance.node["1"].user_data_replace_on_change
-    error_message = "a change of the configuration would not arrive"
+    error_message = "changed user data does not replace the machine"
   }
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "KEY_DISKS='/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0'")
-    error_message = "the disk is not looked for by its own name alone"
+    error_message = "the key disk is not identified by its volume ID only"
   }
 }
 
@@ -120,12 +120,12 @@ run "addresses_are_fixed" {
 
   assert {
     condition     = length(aws_eip.node) == 1 && length(aws_eip_association.node) == 1
-    error_message = "there is no fixed IPv4 address"
+    error_message = "there is no static IPv4 address"
   }
 
   assert {
     condition     = one(aws_instance.node["1"].ipv6_addresses) == cidrhost("2a05:d014:1234:5600::/64", parseint(substr(sha256("winston-smithnode"), 0, 12), 16))
-    error_message = "the IPv6 address is not that of the name"
+    error_message = "the IPv6 address is not derived from the name"
   }
 }
 
@@ -134,12 +134,12 @@ run "rights_are_few" {
 
   assert {
     condition     = jsondecode(aws_iam_role_policy.session[0].policy).Statement[0].Action == ["ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"]
-    error_message = "Session Manager may more than open a session"
+    error_message = "Session Manager has more permissions than sessions need"
   }
 
   assert {
     condition     = jsondecode(aws_iam_role_policy.logs[0].policy).Statement[0].Resource == "arn:aws:logs:eu-central-1:123456789012:log-group:/nym-mixnode/winston-smithnode:*"
-    error_message = "it may write other logs"
+    error_message = "the role can write to other logs"
   }
 }
 
@@ -153,7 +153,7 @@ run "no_rights_that_are_not_needed" {
 
   assert {
     condition     = length(aws_iam_role_policy.session) == 0 && length(aws_iam_role_policy.logs) == 0 && length(aws_cloudwatch_log_group.node) == 0
-    error_message = "rights are left"
+    error_message = "there are unneeded permissions"
   }
 }
 
@@ -166,17 +166,17 @@ run "several_nodes_are_spread_over_the_zones" {
 
   assert {
     condition     = length(aws_instance.node) == 5 && length(aws_eip.node) == 5 && length(aws_ebs_volume.keys) == 5
-    error_message = "not five of each"
+    error_message = "there are not five of each"
   }
 
   assert {
     condition     = output.zones == { winston-smithnode = "eu-central-1a", winston-smithnode-2 = "eu-central-1b", winston-smithnode-3 = "eu-central-1c", winston-smithnode-4 = "eu-central-1a", winston-smithnode-5 = "eu-central-1b" }
-    error_message = "they are not spread, or the first has changed its name"
+    error_message = "the nodes are not spread, or the first name has changed"
   }
 
   assert {
     condition     = length(distinct(flatten([for node in aws_instance.node : node.ipv6_addresses]))) == 5
-    error_message = "two have one address"
+    error_message = "two nodes have the same address"
   }
 }
 
@@ -185,7 +185,7 @@ run "the_limit_on_open_files_is_everywhere" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "LimitNOFILE=65535") && strcontains(module.bootstrap["1"].user_data, "--ulimit nofile=65535:65535") && strcontains(module.bootstrap["1"].user_data, "NYM_MIXNODE_LIMITS_NOFILE=65535")
-    error_message = "it is missing in the unit, the container or the node"
+    error_message = "the limit is missing in the unit, the container or the node"
   }
 }
 
@@ -205,7 +205,7 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
 
   assert {
     condition     = aws_security_group_rule.telemetry[0].cidr_blocks == tolist(["10.89.0.0/16"])
-    error_message = "telemetry is taken from elsewhere"
+    error_message = "telemetry is accepted from other sources"
   }
 }
 
@@ -225,7 +225,7 @@ run "test_packets_return_to_a_registry_over_both_families" {
 
   assert {
     condition     = aws_security_group_rule.test_packets["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"]) && aws_security_group_rule.test_packets["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
-    error_message = "a family is not open to all"
+    error_message = "an address family is not open to the internet"
   }
 
   assert {
@@ -259,7 +259,7 @@ run "no_test_packets_return_to_a_mixnode" {
 
   assert {
     condition     = length(aws_security_group_rule.test_packets) == 0 && !strcontains(module.bootstrap["1"].user_data, "--test-") && strcontains(module.bootstrap["1"].user_data, "host-firewall 1789\n")
-    error_message = "a port is open without need"
+    error_message = "an unneeded port is open"
   }
 }
 
@@ -272,12 +272,12 @@ run "user_data_that_fits_is_plain" {
 
   assert {
     condition     = strcontains(aws_instance.node["1"].user_data, "Zürich, 2. Stock")
-    error_message = "nobody can read it"
+    error_message = "the user data is not plain text"
   }
 
   assert {
     condition     = length(local.packed) == 0
-    error_message = "it is packed without need"
+    error_message = "the user data is compressed without need"
   }
 }
 
@@ -296,7 +296,7 @@ run "user_data_is_counted_in_bytes_and_packed_where_it_has_to_be" {
 
   assert {
     condition     = aws_instance.node["1"].user_data_base64 == base64gzip(module.bootstrap["1"].user_data)
-    error_message = "EC2 would refuse it"
+    error_message = "EC2 rejects user data of this size"
   }
 }
 
@@ -320,17 +320,17 @@ run "nodes_go_around_the_given_subnets" {
 
   assert {
     condition     = [for node in aws_instance.node : node.subnet_id] == ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1", "subnet-0123456789abcdef0"]
-    error_message = "they do not"
+    error_message = "the nodes are not assigned in turn"
   }
 
   assert {
     condition     = [for node in aws_instance.node : substr(one(node.ipv6_addresses), 0, 19)] == ["2a05:d014:1234:5600", "2a05:d014:1234:5601", "2a05:d014:1234:5600"]
-    error_message = "an address is not of its subnet"
+    error_message = "an address is outside of its subnet"
   }
 
   assert {
     condition     = length(module.network) == 0
-    error_message = "a network is made"
+    error_message = "a network is created"
   }
 }
 
@@ -344,7 +344,7 @@ run "the_key_disk_is_in_the_zone_of_its_machine" {
 
   assert {
     condition     = [for disk in aws_ebs_volume.keys : disk.availability_zone] == ["eu-central-1b", "eu-central-1c"] && output.zones == { winston-smithnode = "eu-central-1b", winston-smithnode-2 = "eu-central-1c" }
-    error_message = "they cannot be attached"
+    error_message = "the key disks are in other zones than their machines"
   }
 }
 
@@ -353,7 +353,7 @@ run "a_log_that_is_not_taken_does_not_hold_up_the_node" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver awslogs") && strcontains(module.bootstrap["1"].user_data, "--log-opt mode=non-blocking")
-    error_message = "the node waits for the log"
+    error_message = "a slow log blocks the node"
   }
 }
 
@@ -366,6 +366,6 @@ run "without_the_clouds_log_there_are_no_options_for_it" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver none") && !strcontains(module.bootstrap["1"].user_data, "--log-opt")
-    error_message = "Docker would refuse them"
+    error_message = "Docker rejects options without a driver"
   }
 }

@@ -44,7 +44,7 @@ run "only_1789_is_open_on_both_families" {
 
   assert {
     condition     = length(google_compute_firewall.packets) == 2 && length(google_compute_firewall.telemetry) == 0
-    error_message = "there are other rules"
+    error_message = "there are additional rules"
   }
 
   assert {
@@ -54,12 +54,12 @@ run "only_1789_is_open_on_both_families" {
 
   assert {
     condition     = google_compute_firewall.packets["ipv4"].source_ranges == toset(["0.0.0.0/0"]) && google_compute_firewall.packets["ipv6"].source_ranges == toset(["::/0"])
-    error_message = "not open to all"
+    error_message = "an address family is not open to the internet"
   }
 
   assert {
     condition     = google_compute_instance.node["1"].metadata["enable-oslogin"] == "TRUE" && google_compute_instance.node["1"].metadata["block-project-ssh-keys"] == "true"
-    error_message = "keys of the project open the machine"
+    error_message = "SSH keys of the project are accepted"
   }
 
   assert {
@@ -73,12 +73,12 @@ run "both_addresses_are_fixed" {
 
   assert {
     condition     = google_compute_address.ipv4["1"].address_type == "EXTERNAL" && google_compute_address.ipv6["1"].ip_version == "IPV6" && google_compute_address.ipv6["1"].ipv6_endpoint_type == "VM"
-    error_message = "an address is not fixed"
+    error_message = "an address is not static"
   }
 
   assert {
     condition     = google_compute_instance.node["1"].network_interface[0].stack_type == "IPV4_IPV6"
-    error_message = "the machine has one family"
+    error_message = "the machine has only one address family"
   }
 
   assert {
@@ -97,12 +97,12 @@ run "the_keys_lie_on_a_disk_of_their_own" {
 
   assert {
     condition     = google_compute_instance.node["1"].attached_disk[0].device_name == "nym-keys" && google_compute_disk.keys["1"].name == "winston-smithnode-keys"
-    error_message = "the disk is not found by its name"
+    error_message = "the key disk has another device name"
   }
 
   assert {
     condition     = strcontains(google_compute_instance.node["1"].metadata["user-data"], "/dev/disk/by-id/google-nym-keys")
-    error_message = "the machine looks elsewhere"
+    error_message = "the machine uses another device path"
   }
 }
 
@@ -111,12 +111,12 @@ run "the_machine_is_a_shielded_one" {
 
   assert {
     condition     = google_compute_instance.node["1"].shielded_instance_config[0].enable_secure_boot && google_compute_instance.node["1"].shielded_instance_config[0].enable_vtpm && google_compute_instance.node["1"].shielded_instance_config[0].enable_integrity_monitoring
-    error_message = "it is not"
+    error_message = "the machine is not a shielded VM"
   }
 
   assert {
     condition     = google_compute_instance.node["1"].min_cpu_platform == "Intel Ice Lake"
-    error_message = "an N2 may be one without AVX-512 IFMA"
+    error_message = "an N2 may lack AVX-512 IFMA"
   }
 }
 
@@ -125,7 +125,7 @@ run "rights_are_few" {
 
   assert {
     condition     = google_project_iam_member.logs[0].role == "roles/logging.logWriter"
-    error_message = "it may more than write logs"
+    error_message = "the account has more permissions than writing logs"
   }
 }
 
@@ -138,7 +138,7 @@ run "no_rights_that_are_not_needed" {
 
   assert {
     condition     = length(google_project_iam_member.logs) == 0
-    error_message = "rights are left"
+    error_message = "there are unneeded permissions"
   }
 }
 
@@ -151,12 +151,12 @@ run "several_nodes_are_spread_over_the_zones" {
 
   assert {
     condition     = length(google_compute_instance.node) == 5 && length(google_compute_disk.keys) == 5
-    error_message = "not five of each"
+    error_message = "there are not five of each"
   }
 
   assert {
     condition     = output.zones == { winston-smithnode = "europe-west3-a", winston-smithnode-2 = "europe-west3-b", winston-smithnode-3 = "europe-west3-c", winston-smithnode-4 = "europe-west3-a", winston-smithnode-5 = "europe-west3-b" }
-    error_message = "they are not spread, or the first has changed its name"
+    error_message = "the nodes are not spread, or the first name has changed"
   }
 }
 
@@ -169,7 +169,7 @@ run "names_are_such_as_google_takes" {
 
   assert {
     condition     = google_compute_instance.node["1"].name == "winston-smith" && can(regex("^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$", google_service_account.node.account_id))
-    error_message = "they are not"
+    error_message = "Google rejects the names"
   }
 }
 
@@ -178,7 +178,7 @@ run "the_limit_on_open_files_is_everywhere" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "LimitNOFILE=65535") && strcontains(module.bootstrap["1"].user_data, "--ulimit nofile=65535:65535") && strcontains(module.bootstrap["1"].user_data, "NYM_MIXNODE_LIMITS_NOFILE=65535")
-    error_message = "it is missing in the unit, the container or the node"
+    error_message = "the limit is missing in the unit, the container or the node"
   }
 }
 
@@ -198,7 +198,7 @@ run "a_registry_serves_8081_and_its_collector_the_private_network" {
 
   assert {
     condition     = google_compute_firewall.telemetry[0].source_ranges == toset(["10.89.0.0/16"])
-    error_message = "telemetry is taken from elsewhere"
+    error_message = "telemetry is accepted from other sources"
   }
 }
 
@@ -214,7 +214,7 @@ run "test_packets_return_to_a_registry_over_both_families" {
 
   assert {
     condition     = alltrue([for family in ["ipv4", "ipv6"] : one(google_compute_firewall.packets[family].allow).ports == tolist(["8081", "9000"])])
-    error_message = "a family is not open"
+    error_message = "an address family is not open"
   }
 
   assert {
@@ -228,7 +228,7 @@ run "no_test_packets_return_to_a_mixnode" {
 
   assert {
     condition     = !strcontains(module.bootstrap["1"].user_data, "--test-") && strcontains(module.bootstrap["1"].user_data, "host-firewall 1789\n")
-    error_message = "a port is open without need"
+    error_message = "an unneeded port is open"
   }
 }
 
@@ -242,12 +242,12 @@ run "no_port_is_open_for_a_shell" {
 
   assert {
     condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap   # requires iap_ssh = true, which opens port 22 to Identity-Aware Proxy"
-    error_message = "the command would not work, and does not say so"
+    error_message = "the command does not mention its requirement"
   }
 
   assert {
     condition     = strcontains(output.logs["winston-smithnode"], "--project p")
-    error_message = "the logs of another project are read"
+    error_message = "the command reads the logs of another project"
   }
 }
 
@@ -260,12 +260,12 @@ run "a_shell_is_let_in_from_the_proxy_alone" {
 
   assert {
     condition     = google_compute_firewall.iap_ssh[0].source_ranges == toset(["35.235.240.0/20"]) && one(google_compute_firewall.iap_ssh[0].allow).ports == tolist(["22"]) && google_compute_firewall.iap_ssh[0].target_tags == toset(google_compute_instance.node["1"].tags)
-    error_message = "it is let in from elsewhere, or not at all"
+    error_message = "SSH is not open to the proxy only"
   }
 
   assert {
     condition     = output.shell["winston-smithnode"] == "gcloud compute ssh winston-smithnode --zone europe-west3-a --project p --tunnel-through-iap"
-    error_message = "the command is another"
+    error_message = "the command is different"
   }
 }
 
@@ -290,7 +290,7 @@ run "the_longest_name_still_fits" {
       [for node in google_compute_instance.node : node.name],
       flatten([for node in google_compute_instance.node : node.tags]),
     ) : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", name))])
-    error_message = "Google would refuse a name"
+    error_message = "Google rejects a name"
   }
 }
 
@@ -299,7 +299,7 @@ run "a_log_that_is_not_taken_does_not_hold_up_the_node" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver gcplogs") && strcontains(module.bootstrap["1"].user_data, "--log-opt mode=non-blocking")
-    error_message = "the node waits for the log"
+    error_message = "a slow log blocks the node"
   }
 }
 
@@ -312,6 +312,6 @@ run "without_the_clouds_log_there_are_no_options_for_it" {
 
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver none") && !strcontains(module.bootstrap["1"].user_data, "--log-opt")
-    error_message = "Docker would refuse them"
+    error_message = "Docker rejects options without a driver"
   }
 }

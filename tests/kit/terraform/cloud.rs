@@ -75,8 +75,8 @@ fn configuration(aws: &Aws, image: &str) -> String {
     )
 }
 
-/// Removes arguments that the provider does not know from the copies of the modules. The simulated AWS knows accounts by
-/// number only.
+/// Removes arguments that the provider does not know from the copies of the modules. The simulated AWS knows accounts
+/// by number only.
 fn made_older(terraform: &Terraform) {
     for module in ["aws", "aws/network", "examples/aws-network"] {
         for entry in fs::read_dir(terraform.folder(module)).unwrap() {

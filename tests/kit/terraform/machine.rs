@@ -1,5 +1,5 @@
-//! A machine as in a cloud: Debian with systemd as process 1, cloud-init and disks, in a network namespace with the metadata
-//! service of the cloud, a mixnode registry, and an image registry.
+//! A machine as in a cloud: Debian with systemd as process 1, cloud-init and disks, in a network namespace with the
+//! metadata service of the cloud, a mixnode registry, and an image registry.
 
 use std::fs;
 use std::path::PathBuf;

@@ -68,17 +68,17 @@ run "each_zone_has_a_dual_stack_subnet" {
 
   assert {
     condition     = toset(keys(aws_subnet.this)) == toset(var.zones) && length(distinct([for subnet in aws_subnet.this : subnet.ipv6_cidr_block])) == 2
-    error_message = "it has not"
+    error_message = "a zone has no subnet, or two subnets share an IPv6 range"
   }
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.this : endswith(subnet.ipv6_cidr_block, "::/64")])
-    error_message = "EC2 takes no other range than a /64"
+    error_message = "EC2 accepts only /64 ranges"
   }
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.this : !subnet.map_public_ip_on_launch])
-    error_message = "machines get addresses that nobody asked for"
+    error_message = "machines get public addresses by default"
   }
 }
 
@@ -91,6 +91,6 @@ run "machines_get_public_addresses_when_asked_for" {
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.this : subnet.map_public_ip_on_launch])
-    error_message = "they get none"
+    error_message = "machines get no public address"
   }
 }

@@ -27,7 +27,7 @@ run "machines_have_public_addresses_of_both_families" {
 
   assert {
     condition     = one(aws_launch_template.nodes.network_interfaces).associate_public_ip_address && one(aws_launch_template.nodes.network_interfaces).ipv6_address_count == 1
-    error_message = "a machine is not reached"
+    error_message = "a machine is unreachable"
   }
 }
 
@@ -41,17 +41,17 @@ run "only_1789_comes_in_and_everything_goes_out_over_both_families" {
 
   assert {
     condition     = aws_security_group_rule.packets["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"]) && aws_security_group_rule.packets["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
-    error_message = "packets do not come in from everywhere"
+    error_message = "the port of packets is not open to the internet"
   }
 
   assert {
     condition     = alltrue([for rule in aws_security_group_rule.egress : rule.type == "egress" && rule.protocol == "-1"])
-    error_message = "a next hop is not reached"
+    error_message = "a next hop is unreachable"
   }
 
   assert {
     condition     = aws_security_group_rule.egress["ipv4"].cidr_blocks == tolist(["0.0.0.0/0"]) && aws_security_group_rule.egress["ipv6"].ipv6_cidr_blocks == tolist(["::/0"])
-    error_message = "next hops are not reached everywhere"
+    error_message = "next hops are not reachable everywhere"
   }
 }
 
@@ -60,7 +60,7 @@ run "only_pods_on_the_machines_network_reach_the_metadata" {
 
   assert {
     condition     = aws_launch_template.nodes.metadata_options[0].http_tokens == "required" && aws_launch_template.nodes.metadata_options[0].http_put_response_hop_limit == 1
-    error_message = "other pods get the rights of the machine"
+    error_message = "other pods get the permissions of the machine"
   }
 }
 
@@ -69,7 +69,7 @@ run "machines_have_few_rights_and_add_ons_their_own" {
 
   assert {
     condition     = toset(keys(aws_iam_role_policy_attachment.nodes)) == toset(["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"])
-    error_message = "mixnodes could have more, by the metadata of their machine"
+    error_message = "mixnodes get more permissions from the metadata service"
   }
 
   assert {
@@ -79,12 +79,12 @@ run "machines_have_few_rights_and_add_ons_their_own" {
 
   assert {
     condition     = contains(keys(aws_eks_addon.machines), "eks-pod-identity-agent")
-    error_message = "nobody gives the add-ons their roles"
+    error_message = "the add-ons do not get their roles"
   }
 
   assert {
     condition     = alltrue([for role in aws_iam_role.addon : jsondecode(role.assume_role_policy).Statement[0].Principal.Service == "pods.eks.amazonaws.com"])
-    error_message = "somebody else could have the role"
+    error_message = "another service can assume the role"
   }
 }
 
@@ -111,6 +111,6 @@ run "there_are_as_many_machines_as_nodes" {
 
   assert {
     condition     = aws_eks_node_group.mixnodes.scaling_config[0].desired_size == 5
-    error_message = "they are not"
+    error_message = "there are not enough machines"
   }
 }

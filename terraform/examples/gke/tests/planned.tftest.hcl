@@ -24,7 +24,7 @@ run "machines_are_dual_stack_and_only_1789_is_open" {
 
   assert {
     condition     = google_compute_subnetwork.this.stack_type == "IPV4_IPV6" && google_compute_subnetwork.this.ipv6_access_type == "EXTERNAL" && google_container_cluster.this.ip_allocation_policy[0].stack_type == "IPV4_IPV6"
-    error_message = "a machine has one family"
+    error_message = "a machine has only one address family"
   }
 
   assert {
@@ -43,7 +43,7 @@ run "only_pods_on_the_machines_network_reach_the_metadata" {
 
   assert {
     condition     = google_container_node_pool.mixnodes.node_config[0].workload_metadata_config[0].mode == "GKE_METADATA"
-    error_message = "other pods get the rights of the machine"
+    error_message = "other pods get the permissions of the machine"
   }
 }
 
@@ -52,12 +52,12 @@ run "rights_are_few" {
 
   assert {
     condition     = toset([google_container_cluster.this.node_config[0].service_account, google_container_node_pool.mixnodes.node_config[0].service_account]) == toset(["mixnet-nodes@my-project.iam.gserviceaccount.com"])
-    error_message = "a machine has the rights of the whole project"
+    error_message = "a machine has permissions for the whole project"
   }
 
   assert {
     condition     = google_project_iam_member.nodes.role == "roles/container.defaultNodeServiceAccount"
-    error_message = "machines may more"
+    error_message = "machines have more permissions"
   }
 }
 
@@ -70,7 +70,7 @@ run "a_node_is_on_one_machine_in_one_zone" {
 
   assert {
     condition     = google_container_node_pool.mixnodes.node_count == 1 && google_container_node_pool.mixnodes.node_locations == toset(["europe-west3-a"])
-    error_message = "there are other machines"
+    error_message = "there are machines in other zones"
   }
 }
 
@@ -83,6 +83,6 @@ run "seven_nodes_are_spread_over_three_zones" {
 
   assert {
     condition     = google_container_node_pool.mixnodes.node_count == 3 && length(google_container_node_pool.mixnodes.node_locations) == 3
-    error_message = "they are not"
+    error_message = "there are not enough machines"
   }
 }

@@ -52,16 +52,16 @@ run "the_subnetwork_has_external_addresses_of_both_families" {
 
   assert {
     condition     = google_compute_subnetwork.this.stack_type == "IPV4_IPV6" && google_compute_subnetwork.this.ipv6_access_type == "EXTERNAL"
-    error_message = "it has not"
+    error_message = "the subnetwork has no external IPv6"
   }
 
   assert {
     condition     = !google_compute_network.this.auto_create_subnetworks
-    error_message = "there are subnetworks that nobody asked for"
+    error_message = "there are additional subnetworks"
   }
 
   assert {
     condition     = length(google_compute_subnetwork.this.log_config) == 0
-    error_message = "who sends to whom is recorded"
+    error_message = "flow logs are on"
   }
 }
