@@ -200,3 +200,17 @@ fn every_page_is_in_the_index_and_in_the_book() {
         }
     }
 }
+
+/// README shows some of the figures, and docs/performance.md has all of them: they are measured again together.
+#[test]
+fn figures_of_readme_are_those_of_the_page_about_performance() {
+    let read = |page: &str| fs::read_to_string(root().join(page)).unwrap();
+    let (readme, performance) = (read("README.md"), read("docs/performance.md"));
+    let section = readme.split_once("## Speed\n").unwrap().1.split("\n## ").next().unwrap();
+    let cells = section.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('|'));
+    let figures = cells.flat_map(|cell| cell.split(", ")).map(str::trim);
+    let figures: Vec<_> = figures.filter(|figure| figure.contains(|c: char| c.is_ascii_digit())).collect();
+    assert!(figures.len() >= 10, "{figures:?}");
+    let other: Vec<_> = figures.iter().filter(|figure| !performance.contains(*figure)).collect();
+    assert!(other.is_empty(), "not in docs/performance.md: {other:?}");
+}
