@@ -43,75 +43,49 @@ pub trait Entry: Clone {
     }
 }
 
-impl Entry for MixRegistration {
-    fn message(&self, registry: &RegistryKey, counter: u64) -> Vec<u8> {
-        Message::new(REGISTRATION, registry)
-            .text("POST")
-            .text("mix")
-            .text(&self.identity_key)
-            .text(&self.sphinx_key)
-            .text(&self.version)
-            .text(&self.location)
-            .text(&self.incentives_address)
-            .text(&self.mix_host)
-            .texts(&self.mix_hosts)
-            .number(self.layer)
-            .number(counter)
-            .0
-    }
+/// Makes a registration an entry of this kind. It signs the fields that all kinds have, then those of its own.
+macro_rules! entry {
+    ($registration:ty, $kind:literal, $own_fields:expr) => {
+        impl Entry for $registration {
+            fn message(&self, registry: &RegistryKey, counter: u64) -> Vec<u8> {
+                let own_fields: fn(&Self, Message) -> Message = $own_fields;
+                let shared_fields = Message::new(REGISTRATION, registry)
+                    .text("POST")
+                    .text($kind)
+                    .text(&self.identity_key)
+                    .text(&self.sphinx_key)
+                    .text(&self.version)
+                    .text(&self.location)
+                    .text(&self.incentives_address)
+                    .text(&self.mix_host)
+                    .texts(&self.mix_hosts);
+                own_fields(self, shared_fields).number(counter).0
+            }
 
-    fn identity(&self) -> &str {
-        &self.identity_key
-    }
+            fn identity(&self) -> &str {
+                &self.identity_key
+            }
 
-    fn proof(&self) -> Option<&Proof> {
-        self.proof.as_ref()
-    }
+            fn proof(&self) -> Option<&Proof> {
+                self.proof.as_ref()
+            }
 
-    fn set_proof(&mut self, proof: Option<Proof>) {
-        self.proof = proof;
-    }
+            fn set_proof(&mut self, proof: Option<Proof>) {
+                self.proof = proof;
+            }
 
-    fn set_addresses(&mut self, addresses: Announced) {
-        (self.mix_host, self.mix_hosts) = (addresses.mix_host, addresses.mix_hosts);
-    }
+            fn set_addresses(&mut self, addresses: Announced) {
+                (self.mix_host, self.mix_hosts) = (addresses.mix_host, addresses.mix_hosts);
+            }
+        }
+    };
 }
 
-impl Entry for GatewayRegistration {
-    fn message(&self, registry: &RegistryKey, counter: u64) -> Vec<u8> {
-        Message::new(REGISTRATION, registry)
-            .text("POST")
-            .text("gateway")
-            .text(&self.identity_key)
-            .text(&self.sphinx_key)
-            .text(&self.version)
-            .text(&self.location)
-            .text(&self.incentives_address)
-            .text(&self.mix_host)
-            .texts(&self.mix_hosts)
-            .text(&self.clients_host)
-            // No length of time is 0.
-            .number(self.expires_in.unwrap_or(0))
-            .number(counter)
-            .0
-    }
-
-    fn identity(&self) -> &str {
-        &self.identity_key
-    }
-
-    fn proof(&self) -> Option<&Proof> {
-        self.proof.as_ref()
-    }
-
-    fn set_proof(&mut self, proof: Option<Proof>) {
-        self.proof = proof;
-    }
-
-    fn set_addresses(&mut self, addresses: Announced) {
-        (self.mix_host, self.mix_hosts) = (addresses.mix_host, addresses.mix_hosts);
-    }
-}
+entry!(MixRegistration, "mix", |mix, message| message.number(mix.layer));
+entry!(GatewayRegistration, "gateway", |gateway, message| {
+    // No length of time is 0.
+    message.text(&gateway.clients_host).number(gateway.expires_in.unwrap_or(0))
+});
 
 /// The bytes that an identity signs to be unregistered.
 #[must_use]
@@ -221,6 +195,8 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::api::PROTOCOL_VERSION;
 
@@ -327,6 +303,17 @@ mod tests {
         listed.proof.as_mut().unwrap().announced = Some(Announced { mix_host, mix_hosts });
         assert_eq!(signed_counter(&listed, &REGISTRY), Some(7));
         assert_eq!(listed.as_announced(), mix(&keys));
+    }
+
+    /// Digests of the bytes as another program has put them together: signatures hold across releases.
+    #[test]
+    fn the_signed_bytes_of_an_entry_never_change() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let mix = MixRegistration { identity_key: "i".into(), ..mix(&keys) };
+        let gateway = GatewayRegistration { identity_key: "i".into(), ..gateway(&keys) };
+        let digest = |message: Vec<u8>| bs58::encode(Sha256::digest(message)).into_string();
+        assert_eq!(digest(mix.message(&REGISTRY, 7)), "CjNMaNZ9w2f49oQtGK85nr2ANs5MaxNDFvZCjF5PVuev");
+        assert_eq!(digest(gateway.message(&REGISTRY, 7)), "4cHD45TxBd1o1HwRhmsCz3izVZtYc1j5QeAUBqf8M75s");
     }
 
     #[test]
