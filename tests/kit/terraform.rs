@@ -5,6 +5,7 @@ mod boot;
 mod cloud;
 mod examples;
 mod machine;
+mod registry;
 mod tool;
 
 use std::process::Command;

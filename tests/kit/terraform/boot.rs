@@ -20,7 +20,7 @@ fn nofile() -> u64 {
 }
 
 /// The user data that the bootstrap module renders with these variables.
-fn rendered(variables: &[(&str, &str)]) -> String {
+pub(super) fn rendered(variables: &[(&str, &str)]) -> String {
     let terraform = Terraform::new(Provider::Schemas);
     terraform.init("bootstrap");
     let mut text = format!("node_id = \"winston\"\ndirectory_url = \"{DIRECTORY}\"\nnofile = {}\n", nofile());
