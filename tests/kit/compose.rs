@@ -1,4 +1,4 @@
-//! The network of docker-compose.yml, as `docker compose up --build` brings it up.
+//! The network of docker-compose.yml, started with `docker compose up --build`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,13 +22,13 @@ use crate::waiting::{eventually, pause};
 
 const NODES: [&str; 6] = ["mix1-1", "mix1-2", "mix2-1", "mix2-2", "mix3-1", "mix3-2"];
 
-/// A network of the compose file under a name of its own, taken down at the end.
+/// A network of the compose file under a unique name, removed at the end.
 struct Stack {
     project: String,
     subnet: Subnet,
     registry_port: u16,
     prometheus_port: u16,
-    /// What the collector writes.
+    /// The output file of the collector.
     telemetry: TempDir,
 }
 
@@ -45,7 +45,7 @@ impl Stack {
         }
     }
 
-    /// `docker compose up --build` and these arguments; waits until all are healthy.
+    /// `docker compose up --build` with these arguments; waits until all services are healthy.
     fn up(&self, arguments: &[&str]) {
         let output = output(self.compose().args(["up", "--build", "--detach", "--wait"]).args(arguments));
         if !output.status.success() {
@@ -79,7 +79,7 @@ impl Stack {
         Url::parse(&format!("http://127.0.0.1:{}", self.registry_port)).expect("a URL")
     }
 
-    /// The container of a service, which the stack takes away itself.
+    /// The container of a service. The stack removes it.
     fn container(&self, service: &str) -> ManuallyDrop<Container> {
         named(format!("{}-{service}-1", self.project))
     }
@@ -90,7 +90,7 @@ impl Stack {
         listed.lines().map(str::to_owned).collect()
     }
 
-    /// The identity of the node of a service, by its address.
+    /// The identity of the node of a service.
     fn identity(&self, service: &str) -> String {
         let number = NODES.iter().position(|name| *name == service).expect("a node");
         let host = [11, 12, 21, 22, 31, 32][number];
@@ -102,7 +102,7 @@ impl Stack {
         })
     }
 
-    /// What `probe` finds from outside: the engine's host.
+    /// The result of `probe` on the engine's host.
     fn probe(&self, arguments: &[&str]) -> Value {
         let mut probe = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
         probe.args(["probe", "--json", "--directory", self.directory().as_str()]);
@@ -112,7 +112,7 @@ impl Stack {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)))
     }
 
-    /// Which nodes mix over both families.
+    /// The nodes that mix over both address families.
     fn mixing(&self, arguments: &[&str]) -> BTreeSet<String> {
         let verdict = self.probe(arguments);
         let nodes = verdict["nodes"].as_array().expect("nodes").iter();
@@ -123,12 +123,12 @@ impl Stack {
         nodes.filter(mixes).map(|node| node["identity"].as_str().expect("a key").to_owned()).collect()
     }
 
-    /// Asks again and again until everybody mixes.
+    /// Waits until all nodes mix.
     fn wait_all_mixing(&self, all: &BTreeSet<String>) {
         eventually("all nodes mix", || (self.mixing(&[]) == *all).then_some(()));
     }
 
-    /// When the latest measurement of each node and family arrived, in seconds of the epoch.
+    /// Unix time of the latest measurement of each node and family.
     fn measured(&self) -> Vec<f64> {
         let url = self.directory().join("metrics").expect("a URL");
         let metrics = engine().on_host(|| http::get(url.as_str())).unwrap_or_default();
@@ -136,7 +136,7 @@ impl Stack {
         samples.map(|line| line.rsplit(' ').next().expect("a value").parse().expect("a time")).collect()
     }
 
-    /// What Prometheus answers to a query of its API.
+    /// The result of a query of Prometheus.
     fn prometheus(&self, path: &str) -> Option<Value> {
         let answer = get(&format!("http://127.0.0.1:{}/api/v1/{path}", self.prometheus_port))?;
         (answer["status"] == "success").then(|| answer["data"].clone())
@@ -157,12 +157,12 @@ fn named(name: String) -> ManuallyDrop<Container> {
     ManuallyDrop::new(Container { name })
 }
 
-/// JSON from the engine's host.
+/// JSON from a URL that the engine's host can reach.
 fn get(url: &str) -> Option<Value> {
     engine().on_host(|| serde_json::from_str(&http::get(url)?).ok())
 }
 
-/// Makes an image of a part for the tests, which reach no registry of images.
+/// Creates an image of a part, because the tests cannot reach an image registry.
 fn image_of(name: &str, dockerfile: &str) -> String {
     let program = part(name);
     let context = tempfile::tempdir().expect("a folder");
@@ -230,7 +230,7 @@ fn every_setting_of_the_example_is_one_of_the_file_and_has_its_default() {
 #[test]
 fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
     let stack = Stack::new();
-    // Both are made before the clock of any health check runs.
+    // Build both images before the first health check starts.
     let (collector, prometheus) = (collector(), prometheus());
     let mut up = stack.compose();
     up.envs([("COLLECTOR_IMAGE", &collector), ("PROMETHEUS_IMAGE", &prometheus)]);
@@ -241,7 +241,7 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
     let all: BTreeSet<String> = NODES.iter().map(|service| stack.identity(service)).collect();
     assert_eq!(stack.mixing(&[]), all, "{:#}", stack.probe(&[]));
     every_container_is_harmless(&stack);
-    // What the prober inside has told the registry.
+    // The reports of the prober in the network.
     let up = |node: &Value| node["mostRecentIPV4"] == true && node["mostRecentIPV6"] == true;
     eventually("the prober finds six nodes up", || {
         let reports = get(stack.directory().join("api/mixmining/fullreport").ok()?.as_str())?;
@@ -295,7 +295,7 @@ fn prometheus_sees_all(stack: &Stack) {
     assert!(!rules.is_empty() && rules.iter().all(|rule| rule["lastError"].is_null()), "{rules:#?}");
 }
 
-/// Nobody is root, holds a capability, or has written outside its volumes.
+/// No container runs as root, has a capability, or has written outside of its volumes.
 fn every_container_is_harmless(stack: &Stack) {
     for name in stack.containers() {
         let container = named(name.clone());
@@ -306,7 +306,7 @@ fn every_container_is_harmless(stack: &Stack) {
             assert_eq!(line(set).split_whitespace().nth(1), Some("0000000000000000"), "{name}: {status}");
         }
         assert_eq!(line("NoNewPrivs:").split_whitespace().nth(1), Some("1"), "{name}: {status}");
-        // The engine makes the places that it mounts something at.
+        // The engine creates mount points.
         let mounts = container.inspect()["Mounts"].as_array().expect("mounts").clone();
         let is_mount = |path: &str| {
             let place = |mount: &Value| Path::new(mount["Destination"].as_str().expect("a path")).starts_with(path);
@@ -329,7 +329,7 @@ fn a_node_that_is_killed_cut_off_or_paused_costs_the_others_nothing_and_comes_ba
         assert!(others.remove(&stack.identity(service)));
         others
     };
-    // Long enough to learn of the prober, and not to wait for the one that is gone.
+    // Long enough to learn about the prober, and shorter than the time-out for the removed node.
     let impatient = ["--settle", "15s", "--timeout", "3s"];
 
     let killed = stack.container("mix1-1");

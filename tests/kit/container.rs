@@ -1,4 +1,4 @@
-//! Containers of the image, run as the documents say: hardened, with a volume, and a directory in the environment.
+//! Containers of the image, run as documented: hardened, with a volume, and a registry in the environment.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,12 +21,12 @@ use crate::metadata::{Answers, Metadata};
 use crate::packets::{ACK, hop, packet_via};
 use crate::waiting::{eventually, pause};
 
-/// A directory in a container, and the network of it.
+/// A registry in a container, and its network.
 pub(crate) struct Place {
-    // Before the network, which cannot go while somebody is in it.
+    // Dropped before the network, which cannot be removed while a container uses it.
     pub(crate) registry: Container,
     pub(crate) network: Network,
-    /// As the engine's host and the containers reach it.
+    /// URL for the engine's host and for containers.
     pub(crate) directory: Url,
 }
 
@@ -54,17 +54,17 @@ impl Place {
         Self::on(network, "[::]:8081", v4, &["--ip", &v4.to_string(), "--ip6", &v6.to_string()])
     }
 
-    /// What the registry lists, if it answers.
+    /// The listed nodes, if the registry answers.
     pub(crate) fn topology(&self) -> Option<Topology> {
         topology(&self.directory)
     }
 
-    /// The one node that is listed.
+    /// The only listed node.
     fn listed(&self) -> RegisteredMix {
         eventually("the node is listed", || self.topology()?.mix_nodes.pop())
     }
 
-    /// A node with a directory, and whatever else the options say.
+    /// Starts a node with the registry and these options.
     fn node(&self, options: &[&str]) -> Container {
         let url = format!("NYM_MIXNODE_DIRECTORY_URL={}", self.directory);
         let mut all = vec!["--network", self.network.name(), "--env", &url];
@@ -73,14 +73,14 @@ impl Place {
         Container::run("node", &all, &[])
     }
 
-    /// `probe` of the one node, on the engine's host, as somebody outside has it.
+    /// `probe` of the only node from the engine's host.
     fn probe(&self, arguments: &[&str]) -> String {
         let identity = self.listed().registration.identity_key;
         probe(&self.directory, &[&["--node", &identity], arguments].concat())
     }
 }
 
-/// A node of a network that nobody reaches from outside, and that tells of changes soon.
+/// Options of a node in a private network with short refresh intervals.
 const PRIVATE: [&str; 10] = [
     "--env",
     "NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE=true",
@@ -102,7 +102,7 @@ pub(crate) fn topology(directory: &Url) -> Option<Topology> {
     })
 }
 
-/// `probe` on the engine's host has to find that the nodes mix: what it printed.
+/// Checks with `probe` on the engine's host that the nodes mix, and returns its output.
 pub(crate) fn probe(directory: &Url, arguments: &[&str]) -> String {
     let mut probe = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
     probe.args(["probe", "--packets", "5", "--directory", directory.as_str()]).args(arguments);
@@ -150,7 +150,7 @@ fn nobody_in_the_container_is_root_or_holds_a_capability_or_writes_elsewhere() {
         assert_eq!((line("NoNewPrivs:"), line("Seccomp:")), ("1".to_owned(), "2".to_owned()), "{status}");
         assert_eq!(container.docker(&["diff"]), "");
     }
-    // Nor where it could.
+    // The program writes nothing to a writable file system, either.
     let loose = Container::run_image(image::built(), "loose", &["--read-only=false"], &["detect"]);
     loose.wait_exit();
     assert_eq!(loose.docker(&["diff"]), "");
@@ -169,7 +169,7 @@ fn without_a_volume_it_mixes_and_says_that_the_identity_will_not_last() {
     }
 }
 
-/// Counts the packets that reach it, and notes when the first one did.
+/// Counts received packets, and records the arrival of the first.
 fn sink(address: IpAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = engine().on_host(|| TcpListener::bind((address, 0)).expect("a sink"));
     let address = listener.local_addr().expect("an address");
@@ -196,13 +196,14 @@ fn docker_stop_waits_until_the_last_packet_has_left_and_the_node_exits_with_0() 
     let mut key = [0; 32];
     bs58::decode(&listed.registration.sphinx_key).onto(&mut key[..]).expect("a key");
     let (next, arrived) = sink(place.network.subnet.v4(1));
-    // Enough to be still there when the engine has come to it, and gone before it loses its patience.
+    // The delays are long enough that the packets are in the pool when the engine stops the node, and shorter than the
+    // deadline of the drain.
     let delay = |n| Duration::from_secs(6) + Duration::from_millis(20) * n;
     let frames: Vec<u8> = (0..100).flat_map(|n| packet_via(&hop(address, key), next, delay(n), ACK)).collect();
     let mut stream = engine().on_host(|| TcpStream::connect(address).expect("the node"));
     stream.write_all(&frames).expect("the node");
     let sent = Instant::now();
-    // The node has read what it has acknowledged once its window opens again; a second is plenty for 40 kB.
+    // The node has read acknowledged data once its window opens again; one second is enough for 40 kB.
     pause(Duration::from_secs(1));
     assert_eq!(arrived.load(Ordering::SeqCst), 0, "all 100 packets are in the pool after {:?}", sent.elapsed());
     node.docker(&["stop", "--time", "60"]);
@@ -264,7 +265,7 @@ fn a_network_of_both_families_is_served_on_both() {
 #[test]
 fn a_network_without_ipv4_is_enough() {
     let place = Place::dual();
-    // What the engine gives no network without.
+    // The engine creates no network without IPv4, so remove the address.
     let flushed = output(place.registry.in_network("ip").args(["-4", "address", "flush", "dev", "eth0"]));
     assert!(flushed.status.success(), "{}", said(&flushed));
     let v6 = |host| place.network.subnet.v6(host);
@@ -281,7 +282,7 @@ fn a_network_without_ipv4_is_enough() {
     assert!(told.contains("The node mixes over IPv6."), "{told}");
 }
 
-/// What is wrong with a container: its options, its exit code, and what its log has to say in its one line.
+/// Checks that a container with these options fails with this exit code and one line that contains these words.
 fn fails(options: &[&str], code: i64, words: &[&str]) {
     let restart = ["--restart", "on-failure:2", "--network", "none"];
     let container = Container::run("bad", &[&restart, options].concat(), &[]);
@@ -331,7 +332,7 @@ fn a_taken_port_is_named() {
 #[test]
 fn a_node_whose_directory_is_missing_stays_and_says_so() {
     let network = Network::v4();
-    // Nobody has this address.
+    // No machine has this address.
     let url = format!("NYM_MIXNODE_DIRECTORY_URL=http://{}:8081", network.subnet.v4(77));
     let options = [&["--network", network.name(), "--env", &url, "--restart", "on-failure:2"][..], &PRIVATE].concat();
     let node = Container::run("lonely", &options, &[]);
@@ -353,7 +354,7 @@ fn a_program_for_another_processor_is_told_by_the_engine() {
     let copied = output(engine().docker().args(["cp", &format!("{}:/nym-mixnode", donor.name)]).arg(&program));
     assert!(copied.status.success(), "{}", said(&copied));
     let mut bytes = fs::read(&program).expect("the program");
-    // The processor in the ELF header: x86-64 becomes AArch64, and the other way round.
+    // Swap the machine in the ELF header between x86-64 and AArch64.
     bytes[18] = if bytes[18] == 0x3e { 0xb7 } else { 0x3e };
     fs::write(&program, bytes).expect("a program");
     let dockerfile = format!("FROM {}\nCOPY nym-mixnode /nym-mixnode\n", image::built());
@@ -373,7 +374,7 @@ fn a_program_for_another_processor_is_told_by_the_engine() {
 #[test]
 fn an_idle_node_is_small_and_soon_there() {
     let place = Place::v4();
-    // Somebody to send to, as in a network that is there already.
+    // A next hop, as in an existing network.
     let neighbour = place.node(&[]);
     neighbour.wait_healthy();
     let begin = Instant::now();
@@ -392,7 +393,7 @@ fn an_idle_node_is_small_and_soon_there() {
         };
         value.parse::<f64>().expect("a number") * factor
     };
-    // Health checks are processes of the same container; between them it is the node alone.
+    // Health checks are processes of the same container; between them only the node runs.
     let used = (0..5).map(|_| usage()).fold(f64::INFINITY, f64::min);
     let size = docker(&["image", "inspect", "--format", "{{.Size}}", image::built()]);
     println!(
@@ -400,11 +401,11 @@ fn an_idle_node_is_small_and_soon_there() {
          {used:.1} MiB idle"
     );
     assert!(used < 12.0, "{used} MiB");
-    // A tenth of a second on an idle machine; the engine's own share of the start is not in it.
+    // 0.1 s on an idle machine, without the time that the engine needs.
     assert!(registered_after < Duration::from_secs(10), "{registered_after:?}\n{}", node.log());
 }
 
-/// From the start of a container until the directory has taken its node, by the engine's clock.
+/// Time from the start of a container until its registration, by the engine's clock.
 fn registered_after(node: &Container) -> Duration {
     let log = said(&output(engine().docker().args(["logs", "--timestamps", &node.name])));
     let line = log.lines().find(|line| line.contains("registered with the directory"));

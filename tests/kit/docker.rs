@@ -1,4 +1,4 @@
-//! Networks, volumes and containers of a test, taken away at its end, also when it fails.
+//! Networks, volumes and containers of a test, removed at its end, even if it fails.
 
 use std::net::IpAddr;
 use std::process::Command;
@@ -11,21 +11,21 @@ use crate::engine::{docker, engine, output, said};
 use crate::image;
 use crate::waiting::eventually;
 
-/// How every document says that a node is to be run.
+/// The documented options for running a node.
 const HARDENED: [&str; 5] = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
 
-/// 65535 open files, or what this machine allows.
+/// A limit of 65535 open files, or the limit of this machine.
 pub(crate) fn nofile() -> u64 {
     getrlimit(Resource::Nofile).maximum.map_or(65535, |hard| hard.min(65535))
 }
 
-/// A name that nobody else on this engine uses.
+/// A name that is unique on this engine.
 fn unique(role: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("kit-{}-{}-{role}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A network without a way out. Its gateway is the engine's host, where tests listen.
+/// An internal network. Its gateway is the engine's host, where tests listen.
 pub(crate) struct Network {
     name: String,
     pub(crate) subnet: Subnet,
@@ -65,7 +65,7 @@ impl Network {
         Self::create(subnet, &[&["--subnet", &v4, "--gateway", &gateway], more].concat())
     }
 
-    /// The network of the clouds' metadata service, which is the gateway.
+    /// A network whose gateway has the address of the clouds' metadata service.
     pub(crate) fn of_metadata() -> Self {
         let addresses = ["--subnet", "169.254.169.0/24", "--gateway", "169.254.169.254"];
         Self::create(Subnet(0, 0), &addresses)
@@ -73,7 +73,7 @@ impl Network {
 
     fn create(subnet: Subnet, addresses: &[&str]) -> Self {
         let name = unique("network");
-        // Whoever else tests on this engine may have just these addresses now.
+        // Another test on this engine may use these addresses.
         eventually("there is a network of one's own", || {
             let mut create = engine().docker();
             let output = output(create.args(["network", "create", "--internal"]).args(addresses).arg(&name));
@@ -105,7 +105,7 @@ impl Volume {
         Self(name)
     }
 
-    /// As an argument of `--volume`.
+    /// The argument of `--volume`.
     pub(crate) fn at_home(&self) -> String {
         format!("{}:/var/lib/nym-mixnode", self.0)
     }
@@ -117,13 +117,13 @@ impl Drop for Volume {
     }
 }
 
-/// A container, hardened as the documents say.
+/// A container with the documented hardening.
 pub(crate) struct Container {
     pub(crate) name: String,
 }
 
 impl Container {
-    /// `docker run` with these options, of this work tree's image and with these arguments of the program.
+    /// `docker run` with these options, the image of this work tree, and these arguments of the program.
     pub(crate) fn run(role: &str, options: &[&str], arguments: &[&str]) -> Self {
         Self::run_image(image::built(), role, options, arguments)
     }
@@ -134,7 +134,7 @@ impl Container {
         let fixed = ["run", "--detach", "--name", &container.name, "--ulimit", &nofile];
         let mut run = engine().docker();
         let output = output(run.args(fixed).args(HARDENED).args(options).arg(image).args(arguments));
-        // What cannot be run is a container, too; it tells why.
+        // A container that fails to start exists too, and reports the reason.
         assert!(container.exists(), "{}", said(&output));
         container
     }
@@ -143,13 +143,13 @@ impl Container {
         output(engine().docker().args(["container", "inspect", &self.name])).status.success()
     }
 
-    /// What `docker inspect` tells.
+    /// The result of `docker inspect`.
     pub(crate) fn inspect(&self) -> Value {
         let inspected = docker(&["container", "inspect", &self.name]);
         serde_json::from_str::<Vec<Value>>(&inspected).expect("JSON").remove(0)
     }
 
-    /// Everything it printed.
+    /// The whole output of the container.
     pub(crate) fn log(&self) -> String {
         said(&output(engine().docker().args(["logs", &self.name])))
     }
@@ -170,7 +170,7 @@ impl Container {
         });
     }
 
-    /// Waits until it has exited and is not started again, and gives its exit code.
+    /// Waits until the container has exited and is not restarted, and returns its exit code.
     pub(crate) fn wait_exit(&self) -> i64 {
         eventually(&format!("{} has ended", self.name), || {
             let state = self.inspect()["State"].clone();
@@ -179,17 +179,17 @@ impl Container {
         })
     }
 
-    /// Its main process's id, among the engine's processes.
+    /// The PID of its main process in the engine's namespace.
     pub(crate) fn pid(&self) -> String {
         self.inspect()["State"]["Pid"].to_string()
     }
 
-    /// What `/proc` says of its main process.
+    /// A file in `/proc` of its main process.
     pub(crate) fn process_status(&self) -> String {
         said(&output(engine().among_processes("cat").arg(format!("/proc/{}/status", self.pid()))))
     }
 
-    /// A program of the host in the container's network.
+    /// A command that runs a program of the host in the network of the container.
     pub(crate) fn in_network(&self, program: &str) -> Command {
         let mut command = engine().among_processes("nsenter");
         command.args(["--target", &self.pid(), "--net", "--", program]);

@@ -1,4 +1,4 @@
-//! Images made without an engine, as archives like those of `docker save`.
+//! Images built without an engine, as archives in the format of `docker save`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::part::{part, root};
 
-/// The image that holds the namespaces of a pod.
+/// The pause image, which keeps the namespaces of a pod.
 pub(crate) fn pause(dir: &Path) -> PathBuf {
     let program = dir.join("pause");
     let built = Command::new("cc")
@@ -19,12 +19,12 @@ pub(crate) fn pause(dir: &Path) -> PathBuf {
     archive(dir, "localhost/pause:1", &[(&program, "pause")], &["/pause"])
 }
 
-/// The collector of telemetry.
+/// The image of the OpenTelemetry collector.
 pub(crate) fn collector(dir: &Path) -> PathBuf {
     archive(dir, "localhost/otelcol:kit", &[(&part("otelcol"), "otelcol")], &["/otelcol"])
 }
 
-/// An image with these files, as `FROM scratch` would make it.
+/// An image with only these files.
 fn archive(dir: &Path, reference: &str, files: &[(&Path, &str)], entrypoint: &[&str]) -> PathBuf {
     let made = tempfile::tempdir_in(dir).expect("a directory");
     let (layer, content) = (made.path().join("layer.tar"), made.path().join("content"));

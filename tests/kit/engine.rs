@@ -1,5 +1,5 @@
-//! A real Docker engine for the tests, one for all of them that run on this machine at a time, with its images and build
-//! caches kept for the next run. `tests/kit/engine.sh` says how it lives, and how it ends.
+//! A real Docker engine that all test processes on this machine share. It keeps images and build caches for the next
+//! run. `tests/kit/engine.sh` starts and stops it.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -16,14 +16,14 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::part::{part, root};
 use crate::waiting::eventually;
 
-/// A running engine. It ends with the last process that holds one.
+/// A running engine. It stops with the last process that uses it.
 pub(crate) struct Engine {
     folder: PathBuf,
-    /// Of the first process in its namespaces.
+    /// PID of the first process in its namespaces.
     pid: String,
-    /// The network namespace that its containers' published ports are in.
+    /// The network namespace with the published ports of its containers.
     network: File,
-    /// A shared lock: somebody uses the engine.
+    /// A shared lock that marks the engine as used.
     _user: File,
 }
 
@@ -33,10 +33,10 @@ pub(crate) fn engine() -> &'static Engine {
     ENGINE.get_or_init(Engine::start)
 }
 
-/// `docker` with these arguments, which has to succeed: what it printed.
+/// Runs `docker` with these arguments, and returns its output.
 ///
 /// # Panics
-/// When it fails, with what it said.
+/// When it fails, with its output.
 pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = output(engine().docker().args(arguments));
     assert!(output.status.success(), "docker {}: {}", arguments.join(" "), said(&output));
@@ -52,7 +52,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
     output.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()))
 }
 
-/// All that a command printed.
+/// Standard output and standard error of a command.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -87,7 +87,7 @@ impl Engine {
         engine
     }
 
-    /// What tests that were killed could not take away.
+    /// Removes what killed tests left behind.
     fn remove_leftovers(&self) {
         let containers = output(self.docker().args(["ps", "--all", "--quiet"]));
         let containers = String::from_utf8_lossy(&containers.stdout).into_owned();
@@ -108,26 +108,26 @@ impl Engine {
         docker
     }
 
-    /// A program that sees the engine's processes: those of containers by the ids that the engine gives.
+    /// A command in the engine's PID namespace, where containers have the PIDs that the engine reports.
     pub(crate) fn among_processes(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.pid, "--mount", "--pid", "--net", "--", program]);
         command
     }
 
-    /// Does `work` where the engine's host would: there published ports are on the loopback addresses, and containers are
-    /// reached by their own.
+    /// Runs `work` in the network namespace of the engine's host: published ports are on loopback addresses, and
+    /// containers are reachable at their own addresses.
     pub(crate) fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let inside = || {
             move_into_link_name_space(self.network.as_fd(), Some(LinkNameSpaceType::Network)).expect("root");
             work()
         };
-        // A namespace is entered by the thread.
+        // A namespace applies to a thread.
         thread::scope(|scope| scope.spawn(inside).join().expect("the work on the host"))
     }
 }
 
-/// The tests' cache, as in `tests/kit/parts/lib.sh`.
+/// The cache directory, as in `tests/kit/parts/lib.sh`.
 pub(crate) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("NYM_MIXNODE_KIT_CACHE").unwrap_or_else(|| {
@@ -136,7 +136,7 @@ pub(crate) fn cache() -> PathBuf {
     })
 }
 
-/// Lets the command line find the plugins that the tests bring along.
+/// Links the plugins of the tests to where the command line finds them.
 fn put_plugins(folder: &Path) {
     let plugins = folder.join("cli-plugins");
     fs::create_dir_all(&plugins).expect("a folder in the cache");
@@ -149,7 +149,7 @@ fn put_plugins(folder: &Path) {
     }
 }
 
-/// It outlives this process if another one uses it, so nobody waits for it.
+/// The engine continues to run if another process uses it, so nothing waits for its end.
 #[expect(clippy::zombie_processes, reason = "the shell that is started ends with the engine, not before this process")]
 fn spawn(dockerd: &Path, folder: &Path) {
     let mut engine = Command::new("setsid");

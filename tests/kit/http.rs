@@ -1,13 +1,13 @@
-//! Asking servers by HTTP.
+//! HTTP requests.
 
 use crate::waiting::PATIENCE;
 
-/// The body of a successful answer.
+/// The body of a successful response to GET.
 pub(crate) fn get(url: &str) -> Option<String> {
     request(url, None, None)
 }
 
-/// The body of a successful answer to a JSON body, from a registry that asks for its token.
+/// The body of a successful response to POST with a JSON body and the token of a registry.
 pub(crate) fn post(url: &str, body: &serde_json::Value, token: &str) -> Option<String> {
     request(url, Some(body.to_string()), Some(token))
 }

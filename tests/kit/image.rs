@@ -11,18 +11,18 @@ use serde_json::Value;
 use crate::engine::{cache, docker, engine, output, said};
 use crate::part::{part, root};
 
-/// The image of this work tree, as a tag of the engine. Built once for all tests, and again only after a change.
+/// The tag of the image of this work tree. It is built once for all tests, and again only after a change.
 pub(crate) fn built() -> &'static str {
     static TAG: OnceLock<String> = OnceLock::new();
     TAG.get_or_init(build)
 }
 
-/// The same as a tar archive, as `docker save` makes it.
+/// The image as a tar archive, in the format of `docker save`.
 pub(crate) fn archive() -> PathBuf {
     let id = docker(&["image", "inspect", "--format", "{{.Id}}", built()]);
     let folder = cache().join("images");
     fs::create_dir_all(&folder).expect("a folder in the cache");
-    // The tag is in the archive, too: work trees with the same sources have one image, and an archive each.
+    // The archive contains the tag: work trees with the same sources share an image, but not the archive.
     let name = format!("{}-{}", built().replace(':', "-"), id.trim_start_matches("sha256:"));
     let archive = folder.join(format!("{name}.tar"));
     if !archive.exists() {
@@ -34,7 +34,7 @@ pub(crate) fn archive() -> PathBuf {
     archive
 }
 
-/// Archives of images that nobody has used for a day.
+/// Deletes archives of images that were not used for a day.
 fn forget_old(folder: &Path) {
     for entry in fs::read_dir(folder).expect("the cache").flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|written| written.elapsed());
@@ -55,7 +55,7 @@ fn build() -> String {
     tag
 }
 
-/// The image's tag. Work trees that are tested at one time have one each.
+/// The tag of the image. Each work tree has its own.
 pub(crate) fn tag() -> String {
     format!("nym-mixnode:kit-{:08x}", hash(root().as_os_str().as_encoded_bytes()) >> 32)
 }
@@ -68,7 +68,7 @@ pub(crate) fn docker_build(context: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "docker build {}:\n{}", arguments.join(" "), said(&output));
 }
 
-/// What somebody gets who clones the repository, and what is changed since in the files that it has.
+/// A clone of the repository with the uncommitted changes of its files.
 fn clone_to(target: &Path) {
     let run = |command: &mut Command| {
         let output = output(command);
@@ -83,7 +83,7 @@ fn clone_to(target: &Path) {
     }
 }
 
-/// A small Debian with this machine's Rust.
+/// A small Debian with the Rust toolchain of this machine.
 pub(crate) fn builder_base() -> String {
     let rootfs = part("builder");
     let name = rootfs.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -95,7 +95,7 @@ pub(crate) fn builder_base() -> String {
     base
 }
 
-/// An image to build in: that, and the sources of all dependencies, since there is no network in the build.
+/// The image for the build. It contains the sources of all dependencies, because the build has no network.
 pub(crate) fn builder() -> String {
     static TAG: OnceLock<String> = OnceLock::new();
     TAG.get_or_init(make_builder).clone()
@@ -118,7 +118,7 @@ fn is_there(image: &str) -> bool {
     output(engine().docker().args(["image", "inspect", image])).status.success()
 }
 
-/// Puts the dependencies' sources into a home of cargo, and the configuration that uses them.
+/// Writes the sources of the dependencies and a configuration that uses them to a cargo home.
 fn vendor(home: &Path) {
     let mut vendor = Command::new(env!("CARGO"));
     vendor.args(["vendor", "--locked", "--versioned-dirs", "--quiet"]).arg(home.join("vendor")).current_dir(root());
@@ -127,7 +127,7 @@ fn vendor(home: &Path) {
     let configuration = "[source.crates-io]\nreplace-with = \"vendored\"\n\n\
         [source.vendored]\ndirectory = \"/usr/local/cargo/vendor\"\n\n[net]\noffline = true\n";
     fs::write(home.join("config.toml"), configuration).expect("a configuration of cargo");
-    // Build scripts run again for files that are younger than their last run: these never are.
+    // Build scripts run again if a file is newer than their last run. These files never are.
     let touched =
         output(Command::new("find").arg(home).args(["-exec", "touch", "--no-dereference", "--date=@1", "{}", "+"]));
     assert!(touched.status.success(), "{}", said(&touched));
@@ -159,7 +159,7 @@ fn the_image_holds_one_program_and_runs_as_nobody() {
     assert_eq!(image["RootFS"]["Layers"].as_array().expect("layers").len(), 2, "{}", image["RootFS"]);
 }
 
-/// Takes the program out of the image.
+/// Extracts the program from the image.
 fn copy_program(folder: &Path) -> PathBuf {
     let name = format!("nym-mixnode-kit-copy-{}", std::process::id());
     docker(&["create", "--name", &name, built()]);
@@ -179,7 +179,7 @@ fn the_program_needs_no_library() {
     assert!(headers.contains("LOAD") && !headers.contains("INTERP"), "{headers}");
 }
 
-/// glibc's own lookups load what `/etc/nsswitch.conf` names, and with it the machine's libc, which is another version.
+/// glibc's own name resolution loads the modules of `/etc/nsswitch.conf`, and with them another version of libc.
 #[test]
 fn the_program_looks_names_up_without_the_machines_modules() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -217,7 +217,7 @@ fn the_linter_has_nothing_to_say() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// Trivy in a network namespace of its own: what it knows has to be enough.
+/// Trivy in its own network namespace, so that it downloads nothing.
 fn trivy(arguments: &[&str]) -> Value {
     let mut trivy = Command::new("unshare");
     trivy.args(["--net", "--"]).arg(part("trivy")).args(arguments).current_dir(root());

@@ -1,6 +1,6 @@
-//! The kit, tried with the real parts: one module a subject. `make kit KIT=helm` runs one of them.
+//! Tests of the kit with real parts, one module per subject. `make kit KIT=helm` runs one of them.
 //!
-//! They need root, and take minutes; `tests/kit/parts/` says what they bring along.
+//! They need root and take minutes. `tests/kit/parts/` lists the parts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test tells what it measured, and what containers said when it failed")]

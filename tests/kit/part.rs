@@ -1,5 +1,4 @@
-//! The real parts that the kit is tried with: engines, servers and linters, each found or made by a script of
-//! `tests/kit/parts/`.
+//! The real parts of the tests: engines, servers and linters. Scripts of `tests/kit/parts/` find or build them.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -7,7 +6,7 @@ use std::process::{Command, Stdio};
 /// The program of the part `name`, which `tests/kit/parts/<name>` finds, or installs and builds first.
 ///
 /// # Panics
-/// When the part can't be had; the script says what to do.
+/// When the part is not available; the script reports what to do.
 pub(crate) fn part(name: &str) -> PathBuf {
     let script = root().join("tests/kit/parts").join(name);
     let output = Command::new(&script).stderr(Stdio::inherit()).output();
@@ -17,7 +16,7 @@ pub(crate) fn part(name: &str) -> PathBuf {
     PathBuf::from(path.trim())
 }
 
-/// The top of the repository.
+/// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

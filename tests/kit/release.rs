@@ -1,4 +1,4 @@
-//! What a release consists of, made by the targets that the release workflow calls, and the workflows themselves.
+//! The parts of a release, made by the targets that the release workflow calls, and the workflows themselves.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn make(arguments: &[&str]) -> Output {
     Command::new("make").arg("--silent").args(arguments).current_dir(root()).output().expect("make")
 }
 
-/// What a command says, which has to succeed.
+/// The output of a command that must succeed.
 fn said(mut command: Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -25,7 +25,7 @@ fn sh(script: &str, dir: &Path) -> String {
     said(command)
 }
 
-/// The program of the tests, for a release build takes minutes; without its debug information, for packing does, too.
+/// The program of the tests without debug information, because a release build and packing would take minutes.
 fn binary(dir: &Path) -> String {
     let path = dir.join("program");
     let mut strip = Command::new("strip");
@@ -81,7 +81,7 @@ fn everybody_builds_with_the_compiler_of_the_image() {
     assert!(compose.contains(&format!("BUILDER_IMAGE:-rust:{version}-")));
 }
 
-/// The part of a workflow that is a job.
+/// The job of this name in a workflow.
 fn job<'a>(workflow: &'a str, name: &str) -> &'a str {
     let (_, rest) = workflow.split_once(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no job {name}"));
     let end = rest.match_indices("\n  ").map(|(at, _)| at).find(|at| !rest[at + 3..].starts_with([' ', '#']));
@@ -101,7 +101,7 @@ fn a_release_waits_for_the_audit_and_its_images_are_named_and_dated() {
     for words in ["VERSION=${{ env.VERSION }}", "REVISION=${{ github.sha }}", "SOURCE_DATE_EPOCH=$(git log"] {
         assert!(images.contains(words), "{words}: {images}");
     }
-    // A token of the repository is for nobody else.
+    // The token of the repository must not be sent elsewhere.
     assert!(!text.contains("GITHUB_TOKEN") && text.matches("github.token").count() == 1);
     assert_eq!(text.matches("password: ${{ secrets.IMAGE_REGISTRY_PASSWORD }}").count(), 2);
 }
@@ -164,7 +164,7 @@ fn a_candidate_comes_before_its_release() {
         .output()
         .expect("make");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    // The name has no tilde, which a page of releases would change.
+    // The name has no tilde, because release pages replace it.
     let version = sh("dpkg-deb --field nym-mixnode_1.0.0-rc.1-1_*.deb Version", scratch.path());
     assert_eq!(version.trim(), "1.0.0~rc.1-1");
     sh(&format!("dpkg --compare-versions {} lt 1.0.0-1", version.trim()), scratch.path());
@@ -233,7 +233,7 @@ fn a_release_is_put_together_and_checks_itself() {
     assert!(!check.expect("sha256sum").success(), "a file that was changed");
 }
 
-/// The bill of materials has what the program is made of, and not what only its tests take.
+/// The bill of materials contains the dependencies of the program, and not those of its tests only.
 fn lists_what_is_linked(bill: &str) {
     let bill: serde_json::Value = serde_json::from_str(bill).expect("JSON");
     assert_eq!(bill["bomFormat"], "CycloneDX");

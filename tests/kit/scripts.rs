@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::part::{part, root};
 
-/// The tracked files that bash or sh is to run, and those that such files take in.
+/// The tracked shell scripts, and the files that they source.
 fn scripts() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git");
     assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
@@ -17,8 +17,8 @@ fn scripts() -> Vec<String> {
     String::from_utf8(listed.stdout).expect("names").lines().filter(is_script).map(str::to_owned).collect()
 }
 
-/// What leaves a pipe before its end: under `pipefail` the writer's SIGPIPE becomes a failure, at times. Such readers
-/// belong behind a process substitution, or read to the end: `awk '… END { … }'`, `cut`, `sed -n 1p`.
+/// Whether a command may stop reading a pipe before its end: under `pipefail` the SIGPIPE of the writer is a failure,
+/// sometimes. Use a process substitution, or read to the end: `awk '… END { … }'`, `cut`, `sed -n 1p`.
 fn leaves_early(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().skip_while(|word| word.contains('=')).collect();
     let Some((program, arguments)) = words.split_first() else { return false };
@@ -37,7 +37,7 @@ fn leaves_early(command: &str) -> bool {
     }
 }
 
-/// Whether a script of sed has the command `q`: nothing of a word stands around it.
+/// Whether a sed script contains the command `q`, which is not part of a word.
 fn quits(script: &str) -> bool {
     let is_around = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '\\');
     script.match_indices(['q', 'Q']).any(|(at, _)| {
@@ -46,7 +46,7 @@ fn quits(script: &str) -> bool {
     })
 }
 
-/// The readers of pipes in a script that leave early, with the numbers of their lines.
+/// The commands of a script that stop reading a pipe early, with their line numbers.
 fn early_leavers(script: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut continues = false;
@@ -119,7 +119,7 @@ fn the_linter_finds_nothing_in_any_script() {
     );
 }
 
-/// What a script prints to standard error on a machine that has nothing, where it has to fail.
+/// Standard error of a script that must fail on a machine without tools.
 fn complaints_without_tools(arguments: &[&str]) -> String {
     let mut bash = Command::new("/bin/bash");
     let output = bash.args(arguments).env_clear().env("PATH", "/nowhere").current_dir(root()).output().expect("bash");

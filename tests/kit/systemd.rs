@@ -12,10 +12,10 @@ use rustix::process::{Resource, getrlimit};
 use crate::waiting::pause;
 use machine::{ADDRESS, Machine, package};
 
-/// What `LimitNOFILE` of the units says.
+/// `LimitNOFILE` of the units.
 const NOFILE: u64 = 65_535;
 
-/// The package of this version, and that of a later one.
+/// The packages of this version and of a later one.
 fn packages() -> &'static [PathBuf; 2] {
     static PACKAGES: OnceLock<[PathBuf; 2]> = OnceLock::new();
     PACKAGES.get_or_init(|| {
@@ -25,7 +25,7 @@ fn packages() -> &'static [PathBuf; 2] {
     })
 }
 
-/// A machine with the package and a directory, set up for nodes that need not wait long.
+/// A machine with the package, a registry, and short intervals for nodes.
 fn machine() -> Machine {
     let machine = Machine::boot();
     machine.install(&packages()[0]);
@@ -42,12 +42,12 @@ fn machine() -> Machine {
          NYM_MIXNODE_NODE_LOCATION=New York & Berlin\n\
          NYM_MIXNODE_LISTEN_ADDRESSES={ADDRESS}:1789\n"
     );
-    // The package's file stays as it is: the tests of the upgrade see whether theirs does.
+    // Do not change the file of the package, because the upgrade tests compare it.
     let packaged = machine.run("cat /etc/default/nym-mixnode");
     machine.write("/etc/default/nym-mixnode", format!("{packaged}\n{settings}"));
     machine.write("/etc/default/nym-mixnode-two", settings_of(2));
     machine.write("/etc/default/nym-mixnode-three", settings_of(3));
-    // Nobody can raise the hard limit of the machine that the tests run on.
+    // The tests cannot raise the hard limit of their machine.
     drop_in(&machine, "limit", &format!("LimitNOFILE={}", nofile()));
     machine
 }
@@ -72,12 +72,12 @@ fn nofile() -> u64 {
     getrlimit(Resource::Nofile).maximum.map_or(NOFILE, |hard| hard.min(NOFILE))
 }
 
-/// The key that a node is known by.
+/// The identity key of a node.
 fn identity(machine: &Machine, id: &str) -> String {
     machine.run(&format!("cat /var/lib/nym-mixnode/mixnodes/{id}/data/public_identity.pem"))
 }
 
-/// Asserts that the log has these in this order.
+/// Asserts that the log contains these texts in this order.
 fn in_order(log: &[String], expected: &[&str]) {
     let mut lines = log.iter();
     for text in expected {
@@ -91,7 +91,7 @@ fn the_package_and_its_units_are_without_fault() {
     machine.install(&packages()[0]);
     machine.run("lintian --allow-root --fail-on error,warning /root/package.deb");
     for unit in ["nym-mixnode.service", "nym-mixnode@berlin.service"] {
-        // It exits with 0 whatever it finds.
+        // It always exits with 0.
         assert_eq!(machine.run(&format!("systemd-analyze verify {unit} 2>&1")), "", "{unit}");
         let security = format!("systemd-analyze security --offline=true --threshold=20 {unit}");
         assert!(machine.run(&security).contains("exposure level"), "{unit}");
@@ -102,7 +102,7 @@ fn the_package_and_its_units_are_without_fault() {
     for line in unit.lines().filter(|line| line.contains('#')) {
         assert!(line.starts_with('#'), "a comment behind a value becomes part of it: {line}");
     }
-    // What the program writes of itself arrives where others look for it.
+    // Manual pages and completions are installed in the standard places.
     machine.run("man nym-mixnode-run | grep -q drain-deadline");
     machine.run("bash -c '. /usr/share/bash-completion/completions/nym-mixnode && complete -p nym-mixnode'");
     assert_eq!(machine.run("dpkg --verify nym-mixnode"), "");
@@ -130,7 +130,7 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
     }
     let identities: BTreeSet<_> = units.iter().map(|(_, id)| identity(&machine, id)).collect();
     assert_eq!(identities.len(), units.len(), "each has its own");
-    // With the settings of the unit, also such as a shell would take apart.
+    // With the settings of the unit, including values that a shell would split.
     let of_user = "systemd-run --quiet --pipe --wait --collect --uid=nym-mixnode \
         -p EnvironmentFile=/etc/default/nym-mixnode";
     let of_two = format!("{of_user} -p EnvironmentFile=/etc/default/nym-mixnode-two");
@@ -146,7 +146,7 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
 
     machine.run("systemctl reload nym-mixnode");
     machine.until("it looks again", || machine.log("nym-mixnode").iter().any(|line| line.contains("SIGHUP")));
-    // As in the network's manual, and as everywhere else.
+    // SIGINT as in the manual of 0.9.2, and SIGTERM.
     machine.run("systemctl stop nym-mixnode");
     machine.run("systemctl kill --signal=TERM nym-mixnode@two");
     machine.until("it has stopped", || machine.show("nym-mixnode@two", "ActiveState") == "inactive");
@@ -189,7 +189,7 @@ fn a_start_takes_until_the_node_mixes_and_is_tried_again_when_that_may_help() {
         let socket = format!("--socket-property=ListenStream={ADDRESS}:{port}");
         machine.run(&format!("systemd-run --quiet --unit={unit} {socket} sleep infinity"));
     };
-    // A directory that takes connections and never answers; the node asks it for the layer to choose.
+    // A registry that accepts connections and never answers; the node asks it for the layers.
     occupy("deaf", 8099);
     let deaf = format!("NYM_MIXNODE_DIRECTORY_URL=http://{ADDRESS}:8099\nNYM_MIXNODE_NODE_LAYER=\n");
     machine.write("/etc/default/nym-mixnode-two", settings_of(2) + &deaf);
@@ -255,7 +255,7 @@ fn an_upgrade_restarts_what_runs_and_keeps_all_keys() {
     assert_eq!(machine.show("nym-mixnode@three", "ActiveState"), "inactive", "what did not run stays so");
     assert_eq!(machine.run(state), before.1);
     assert_eq!(machine.run("cat /etc/default/nym-mixnode"), settings);
-    // Twice is as once.
+    // Running it twice has the same effect.
     machine.run("dpkg-reconfigure nym-mixnode");
     assert_eq!(machine.run("systemctl is-active nym-mixnode nym-mixnode@two"), "active\nactive");
 }
@@ -283,7 +283,7 @@ fn removal_stops_the_nodes_and_not_even_purge_destroys_an_identity() {
     machine.install(&packages()[0]);
     machine.run("systemctl start nym-mixnode@two");
     assert_eq!(identity(&machine, "two"), key, "it finds its keys again");
-    // A backup may be all that is left of an identity.
+    // A backup may be the only copy of an identity.
     machine.run("dpkg --remove nym-mixnode && rm -r /var/lib/nym-mixnode/mixnodes/*");
     machine.write("/var/lib/nym-mixnode/two.age", "keys");
     let said = machine.run("dpkg --purge nym-mixnode 2>&1");

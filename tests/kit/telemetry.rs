@@ -1,5 +1,5 @@
-//! What watches a network, as the real thing: an OpenTelemetry collector, a trace store, Prometheus, Alertmanager; and
-//! the files of `deploy/` that they run by.
+//! Monitoring with real programs: an OpenTelemetry collector, a trace store, Prometheus and Alertmanager, with the
+//! files of `deploy/`.
 
 mod certificates;
 mod checking;

@@ -1,33 +1,33 @@
-//! Waiting, for a thread that may.
+//! Waiting for conditions in threads that may block.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Waiting never decides a test: on an idle machine everything takes a fraction of this.
+/// A generous deadline: on an idle machine everything takes a fraction of it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// How long another run on this machine may hold what there is one of.
+/// The maximum time to wait for a resource that another run on this machine uses.
 pub(crate) const TURN: Duration = Duration::from_mins(40);
 
-/// Lets this much time pass.
+/// Sleeps.
 #[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
 pub(crate) fn pause(duration: Duration) {
     thread::sleep(duration);
 }
 
-/// What there is to see, once there is something.
+/// Waits until `look` returns a value.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, look, String::new)
 }
 
-/// The same; if there never is anything, `story` tells what happened meanwhile.
+/// Like [`eventually`]; `story` returns logs for the failure.
 #[track_caller]
 pub(crate) fn eventually_or<T>(what: &str, look: impl FnMut() -> Option<T>, story: impl FnOnce() -> String) -> T {
     within(PATIENCE, what, look, story)
 }
 
-/// The same with a limit of its own.
+/// Like [`eventually_or`] with another deadline.
 #[track_caller]
 pub(crate) fn within<T>(
     limit: Duration,

@@ -1,4 +1,4 @@
-//! A machine of its own: Debian with systemd as process 1, in namespaces, where root may do as root does.
+//! A machine in namespaces: Debian with systemd as process 1 and its own root user.
 
 use std::fs;
 use std::io::Write;
@@ -10,19 +10,19 @@ use tempfile::TempDir;
 use crate::part::{part, root};
 use crate::waiting::eventually_or;
 
-/// The machine's address, which a node may announce.
+/// Address of the machine, which a node can announce.
 pub(super) const ADDRESS: &str = "10.9.0.1";
 
 pub(super) struct Machine {
     boot: Child,
-    /// The machine lives until this ends.
+    /// The process that keeps the machine running.
     alive: Option<ChildStdin>,
     init: String,
     scratch: TempDir,
 }
 
 impl Machine {
-    /// Boots one.
+    /// Boots a machine.
     pub(super) fn boot() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let console = fs::File::create(scratch.path().join("console")).unwrap();
@@ -42,14 +42,14 @@ impl Machine {
         machine
     }
 
-    /// Runs a script as root; what it says, whatever comes of it.
+    /// Runs a script as root, which may fail, and returns its output.
     pub(super) fn try_run(&self, script: &str) -> Output {
         let mut command = self.enter();
         command.args(["sh", "-c", script]).stdin(Stdio::null());
         command.output().unwrap()
     }
 
-    /// Runs a script as root, which has to succeed; its standard output without the last line break.
+    /// Runs a script as root that must succeed, and returns its standard output without the last line break.
     pub(super) fn run(&self, script: &str) -> String {
         let output = self.try_run(script);
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -57,7 +57,7 @@ impl Machine {
         stdout.trim_end().to_owned()
     }
 
-    /// Writes a file, and the folders above it.
+    /// Writes a file and creates its parent directories.
     pub(super) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let mut command = self.enter();
         command.args(["sh", "-c", "mkdir -p \"${0%/*}\" && cat >\"$0\"", path]).stdin(Stdio::piped());
@@ -66,7 +66,7 @@ impl Machine {
         assert!(writer.wait().unwrap().success(), "{path} cannot be written");
     }
 
-    /// Installs a package; what dpkg and its scripts say.
+    /// Installs a package, and returns the output of dpkg and its scripts.
     pub(super) fn install(&self, package: &Path) -> String {
         self.write("/root/package.deb", fs::read(package).unwrap());
         self.run("dpkg --install /root/package.deb 2>&1")
@@ -77,12 +77,12 @@ impl Machine {
         self.run(&format!("systemctl show --property={property} --value {unit}"))
     }
 
-    /// What a unit's program and systemd have said of it, line by line.
+    /// The log lines of systemd and of the program of a unit.
     pub(super) fn log(&self, unit: &str) -> Vec<String> {
         self.journal_of(&format!("_SYSTEMD_UNIT={unit}.service + UNIT={unit}.service"))
     }
 
-    /// What a unit's program has said, line by line.
+    /// The log lines of the program of a unit.
     pub(super) fn said_by(&self, unit: &str) -> Vec<String> {
         self.journal_of(&format!("_SYSTEMD_UNIT={unit}.service"))
     }
@@ -104,7 +104,7 @@ impl Machine {
         command
     }
 
-    /// For a test that fails.
+    /// The logs for a failing test.
     fn journal(&self) -> String {
         let console = fs::read_to_string(self.scratch.path().join("console")).unwrap_or_default();
         if self.init.is_empty() {
@@ -124,8 +124,8 @@ impl Drop for Machine {
 
 /// The Debian package of the program under test, in `version`.
 ///
-/// The program is that of the tests, without its debug information: a release build takes minutes, and the package
-/// neither knows nor cares which profile made it.
+/// It contains the program of the tests without debug information, because a release build takes minutes and the
+/// package does not depend on the profile.
 pub(super) fn package(into: &Path, version: &str) -> PathBuf {
     part("debhelper");
     let program = into.join("nym-mixnode");
@@ -136,7 +136,7 @@ pub(super) fn package(into: &Path, version: &str) -> PathBuf {
         .args(["--silent", "deb", &format!("VERSION={version}")])
         .arg(format!("BINARY={}", program.display()))
         .arg(format!("DIST={}", into.display()))
-        // The compression takes longer than everything else.
+        // Compression would take most of the time.
         .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
         .current_dir(root())
         .output()

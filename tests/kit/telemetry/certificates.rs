@@ -1,4 +1,4 @@
-//! A certificate authority of one's own, and a certificate for this machine.
+//! A certificate authority, and a certificate for this machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use crate::part::part;
 
 /// Paths of PEM files.
 pub(super) struct Certificates {
-    /// Of the authority.
+    /// Certificate of the authority.
     pub(super) authority: PathBuf,
-    /// For `localhost`, signed by it.
+    /// Certificate for `localhost`, signed by the authority.
     pub(super) certificate: PathBuf,
-    /// Of that.
+    /// Key of that certificate.
     pub(super) key: PathBuf,
 }
 
 const NEW_KEY: [&str; 6] = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
 impl Certificates {
-    /// Makes them in `folder`, with names that begin with `name`.
+    /// Creates them in `folder` with names that start with `name`.
     pub(super) fn make(folder: &Path, name: &str) -> Self {
         let file = |ending: &str| folder.join(format!("{name}{ending}"));
         let of = |path: &PathBuf| path.to_str().unwrap().to_owned();

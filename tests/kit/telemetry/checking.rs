@@ -1,4 +1,4 @@
-//! The files of `deploy/` by themselves: checked by the programs that they are for, and against the reference.
+//! The files of `deploy/`, checked by the programs that use them and against the reference of metrics.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::shipped::{self, metrics_of};
 use crate::part::{part, root};
 
-/// Runs a checker in the folder of Prometheus' files; returns what it complains about.
+/// Runs a checker in the directory of Prometheus' files, and returns its complaints.
 fn complaints(program: &str, arguments: &[&str], input: &str) -> Result<(), String> {
     let mut command = Command::new(part(program));
     command.args(arguments).current_dir(shipped::folder("prometheus"));
@@ -66,13 +66,13 @@ fn rules_and_panels_ask_for_nothing_that_is_not_in_the_reference() {
         parts.iter().map(|part| format!("{}{part}", metric.prometheus)).collect::<Vec<_>>()
     };
     let mut names: BTreeSet<String> = METRICS.iter().flat_map(of_metric).collect();
-    // The registry's are in its source only.
+    // The metrics of the registry are not in the reference.
     let source = fs::read_to_string(root().join("src/registry/http/exposition.rs")).unwrap();
     names.extend(source.split('"').filter(|word| word.starts_with("mix_registry_")).map(str::to_owned));
     assert_known(&names);
 }
 
-/// All that rules and dashboards ask for is among these names.
+/// Asserts that the names in rules and dashboards are metrics.
 #[track_caller]
 pub(super) fn assert_known(names: &BTreeSet<String>) {
     let alerts = shipped::alerts().into_iter().map(|alert| alert.query);
@@ -91,7 +91,7 @@ fn each_panel_has_its_place_and_a_query_that_prometheus_understands() {
         .enumerate()
         .map(|(index, query)| serde_json::json!({"record": format!("panel:{index}"), "expr": query.expr}))
         .collect();
-    // JSON is YAML.
+    // JSON is a subset of YAML.
     let rules = serde_json::json!({"groups": [{"name": "panels", "rules": rules}]}).to_string();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("panels.yml");
@@ -102,7 +102,7 @@ fn each_panel_has_its_place_and_a_query_that_prometheus_understands() {
     }
 }
 
-/// Every panel has a number of its own, and no two lie on each other.
+/// Panels have unique ids and do not overlap.
 fn assert_sound_layout(path: &Path, dashboard: &Value) {
     let panels = dashboard["panels"].as_array().expect("panels");
     let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().expect("an id")).collect();

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector that nodes send to by gRPC and HTTP, with and without TLS, and a trace store behind it.
+//! An OpenTelemetry collector that receives from nodes over gRPC and HTTP, with and without TLS, and a trace store.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::http::get;
 use crate::part::{part, root};
 use crate::waiting::eventually;
 
-/// A running collector with the kit's configuration.
+/// A running collector with the configuration of the kit.
 struct Collector {
     process: Process,
     grpc: u16,
@@ -51,14 +51,14 @@ impl Collector {
     }
 }
 
-/// A trace store, and where it is asked.
+/// A trace store and its URL.
 fn start_trace_store(folder: &Path) -> (Process, u16, String) {
     let [otlp, http, grpc] = [(); 3].map(|()| free_port());
     let local = |port: u16| format!("127.0.0.1:{port}");
     let mut process = Process::start("jaeger", &part("jaeger"), folder, |command| {
         command.arg("--config").arg(root().join("tests/kit/telemetry/jaeger.yaml"));
         command.env("OTLP_GRPC", local(otlp)).env("QUERY_HTTP", local(http)).env("QUERY_GRPC", local(grpc));
-        // Of its own doings it is to tell nothing.
+        // It must not send traces of its own.
         command.env("OTEL_TRACES_SAMPLER", "always_off");
     });
     let url = format!("http://{}", local(http));
@@ -66,7 +66,7 @@ fn start_trace_store(folder: &Path) -> (Process, u16, String) {
     (process, otlp, url)
 }
 
-/// A node's variables: the standard ones of OpenTelemetry and nothing else.
+/// Variables of a node: only the standard ones of OpenTelemetry.
 fn variables<'a>(name: &str, protocol: &str, endpoint: String, authority: Option<&Path>) -> Vec<(&'a str, String)> {
     let mut variables = vec![
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
@@ -151,8 +151,8 @@ fn a_collector_gets_windows_and_numbers_by_grpc_and_http_and_tls_and_nothing_tha
     }
 }
 
-/// Dashboards show the same, whether Prometheus asks the nodes or the collector. Those of the process have other names
-/// by the conventions of OpenTelemetry.
+/// Dashboards show the same data, whether Prometheus scrapes the nodes or the collector. Metrics of processes have
+/// other names by the conventions of OpenTelemetry.
 fn assert_same_names_behind_the_collector(scraped: &str) {
     let types = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let types: BTreeSet<&str> = types.collect();

@@ -1,4 +1,4 @@
-//! A registry, a node in each layer, and packets through them: all of them processes of the program itself.
+//! A registry, a node in each layer, and packets through them, as processes of the program.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
 const LAYERS: usize = 3;
 
-/// A network under `folder`, and what passes through it.
+/// A network in `folder`, and its traffic.
 pub(super) struct Network {
-    /// In layers 1, 2, 3, 1 and so on.
+    /// The nodes, in layers 1, 2, 3, 1 and so on.
     pub(super) nodes: Vec<Node>,
-    /// The registry's URL.
+    /// URL of the registry.
     pub(super) directory: String,
     traffic: Option<Process>,
     _registry: Process,
@@ -23,14 +23,14 @@ pub(super) struct Network {
 /// A node of the network.
 pub(super) struct Node {
     pub(super) process: Process,
-    /// Where it serves HTTP.
+    /// Address of its HTTP server.
     pub(super) http: String,
-    /// Its public identity key.
+    /// The public identity key.
     pub(super) identity: String,
 }
 
 impl Network {
-    /// Starts the registry, and a node for each element of `environments`, which it adds to its own.
+    /// Starts the registry, and a node for each element of `environments` with these additional variables.
     pub(super) fn start(folder: &Path, environments: &[Vec<(&str, String)>]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let directory = format!("http://{address}");
@@ -49,7 +49,7 @@ impl Network {
         network
     }
 
-    /// Sends some 40 packets a second through each node, over IPv4 and IPv6, until it is stopped.
+    /// Sends about 40 packets/s through each node, over IPv4 and IPv6, until it is stopped.
     pub(super) fn send_packets(&mut self) {
         let directory = self.directory.clone();
         self.traffic = Some(Process::start("traffic", Path::new(PROGRAM), &self.folder, |command| {
@@ -58,7 +58,7 @@ impl Network {
         }));
     }
 
-    /// Tells the registry what a monitor would: whether test packets came back over both families.
+    /// Reports to the registry whether test packets returned over both families, as a monitor does.
     pub(super) fn tell_measurement(&self, node: &Node, up: bool) {
         let token = std::fs::read_to_string(self.folder.join("monitor.token")).unwrap();
         for ip_version in ["4", "6"] {

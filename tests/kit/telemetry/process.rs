@@ -1,4 +1,4 @@
-//! Servers that a test starts, and asks by HTTP.
+//! Servers of a test, and HTTP requests to them.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::thread;
 use crate::http::get;
 use crate::waiting::{PATIENCE, eventually, eventually_or};
 
-/// A process that ends with its handle, or with the test's process, however that ends.
+/// A process that ends with its handle or with the process of the test.
 pub(super) struct Process {
     child: Child,
     log: PathBuf,
@@ -25,7 +25,7 @@ impl Process {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).current_dir(folder);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        // What the caller's environment says of telemetry or of a node is not meant for these.
+        // Variables of telemetry and of nodes in the environment of the test must not apply.
         for (variable, _) in std::env::vars_os() {
             let text = variable.to_string_lossy();
             if ["NYM_", "OTEL_", "COLLECTOR_", "RUST_LOG"].iter().any(|own| text.starts_with(own)) {
@@ -37,25 +37,25 @@ impl Process {
         Self { child, log }
     }
 
-    /// What it has said until now.
+    /// Its output so far.
     pub(super) fn log(&self) -> String {
         read(&self.log)
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, like a crash.
     pub(super) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 
-    /// Asks it to end, and waits for that.
+    /// Sends SIGTERM and waits for its end.
     pub(super) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         eventually("the process ends", || self.child.try_wait().unwrap());
     }
 
-    /// Waits for an answer at `url`.
+    /// Waits for a response from `url`.
     pub(super) fn wait_for(&mut self, url: &str) {
         let log = self.log.clone();
         let answers = || {
@@ -77,7 +77,7 @@ fn read(log: &Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
-/// A port of the loopback that was free a moment ago, on IPv4 and IPv6.
+/// A port that was free on the IPv4 and IPv6 loopback addresses.
 pub(super) fn free_port() -> u16 {
     loop {
         let v4 = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -88,7 +88,7 @@ pub(super) fn free_port() -> u16 {
     }
 }
 
-/// Somebody who is told of alerts: takes every POST, and keeps its body.
+/// A receiver of alerts: accepts every POST and keeps its body.
 pub(super) struct Receiver {
     pub(super) url: String,
     bodies: Arc<Mutex<Vec<String>>>,
@@ -115,7 +115,7 @@ impl Receiver {
     }
 }
 
-/// One request with a `Content-Length`, answered with 200.
+/// Reads one request with a `Content-Length` and responds with 200.
 fn take_request(mut connection: TcpStream) -> Option<String> {
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut bytes = Vec::new();

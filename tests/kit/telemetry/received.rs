@@ -1,4 +1,4 @@
-//! What a collector has received, from the file it wrote, and whether all of it may be told.
+//! The data that a collector received, from its output file, and checks that all of it may be exported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,10 +8,10 @@ use nym_mixnode::packet::DropReason;
 use nym_mixnode::telemetry::instruments::{Kind, METRICS, Metric, SPANS};
 use serde_json::Value;
 
-/// The windows of the test's nodes.
+/// The windows of the nodes.
 pub(super) const WINDOW_NS: u64 = 10 * 1_000_000_000;
 
-/// Spans and metrics, each with its resource's attributes.
+/// Spans and metrics with the attributes of their resource.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) spans: Vec<Item>,
@@ -30,7 +30,7 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// OTLP writes an attribute's value inside an object that names its type.
+/// OTLP encodes the value of an attribute in an object that names its type.
 fn attributes(of: &Value) -> BTreeMap<String, Value> {
     let pair = |pair: &Value| {
         let value = pair["value"].as_object().and_then(|value| value.values().next()).cloned().unwrap_or_default();
@@ -39,14 +39,14 @@ fn attributes(of: &Value) -> BTreeMap<String, Value> {
     list(of, "attributes").iter().map(pair).collect()
 }
 
-/// OTLP writes whole numbers of 64 bits as text.
+/// OTLP encodes 64-bit integers as text.
 fn number(value: &Value) -> u64 {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     text.parse().unwrap_or_else(|_| panic!("not a whole number: {value}"))
 }
 
 impl Received {
-    /// Reads what there is; a last line that is not whole yet is left.
+    /// Reads all complete lines.
     pub(super) fn read(file: &Path) -> Self {
         let mut received = Self { text: fs::read_to_string(file).unwrap_or_default(), ..Self::default() };
         let batches: Vec<Value> = received.text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
@@ -57,7 +57,7 @@ impl Received {
         received
     }
 
-    /// The part that came from the node with this name.
+    /// The data of the node with this name.
     pub(super) fn of(self, node: &str) -> Self {
         let own = |item: &Item| item.resource.get("test.node").is_some_and(|name| name == node);
         let spans = self.spans.into_iter().filter(own).collect();
@@ -73,13 +73,13 @@ impl Received {
         self.metrics.iter().map(|item| item.value["name"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// How many windows let packets pass.
+    /// The number of windows with packets.
     pub(super) fn busy_windows(&self) -> usize {
         let count = |span: &Value| attributes(span).get("messaging.batch.message_count").map_or(0, number);
         self.spans_named("mix.receive").filter(|span| count(span) > 0).count()
     }
 
-    /// Every name, key, value and time is one that may be told.
+    /// Checks that every name, key, value and time may be exported.
     pub(super) fn assert_allowed(&self) {
         for Item { resource, value } in &self.spans {
             assert_resource(resource);
@@ -92,7 +92,7 @@ impl Received {
         self.assert_windows();
     }
 
-    /// Each window is one trace of five spans, which have the same start and end on the grid.
+    /// Checks that each window is one trace of five spans with the same start and end on the grid.
     fn assert_windows(&self) {
         let children: BTreeSet<&str> =
             SPANS.iter().filter(|span| span.parent == Some("mix.window")).map(|span| span.name).collect();
@@ -128,7 +128,7 @@ fn items(batch: &Value, resources: &str, scopes: &str, name: &str) -> Vec<Item> 
     items
 }
 
-/// What the node says of itself: no key of its own, no process arguments.
+/// Checks the attributes of the resource: no key of the node, no process arguments.
 fn assert_resource(resource: &BTreeMap<String, Value>) {
     const KEYS: [&str; 4] = ["service.name", "service.version", "service.instance.id", "test.node"];
     const FAMILIES: [&str; 5] = ["telemetry.sdk.", "cloud.", "host.", "os.", "k8s."];

@@ -1,4 +1,4 @@
-//! What the kit ships to watch a network with: alert rules and dashboards, as data.
+//! The alert rules and dashboards of the kit, as data.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::part::root;
 
-/// An expression of Prometheus' language, and whose it is.
+/// A `PromQL` expression and its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
     pub(super) of: String,
@@ -32,7 +32,7 @@ pub(super) fn yaml(path: &Path) -> Value {
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of this folder with this extension, in order.
+/// The files in this directory with this extension, sorted.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
@@ -61,7 +61,7 @@ pub(super) fn alerts() -> Vec<Alert> {
     rules.map(alert).collect()
 }
 
-/// Names of the alerts that a unit test makes fire.
+/// Names of the alerts that fire in unit tests.
 pub(super) fn alerts_that_fire_in_their_tests() -> BTreeSet<String> {
     let files = files(&folder("prometheus/tests"), "yml");
     let tests = files.iter().flat_map(|file| list(&yaml(file), "tests").to_vec());
@@ -78,7 +78,7 @@ pub(super) fn dashboards() -> Vec<(PathBuf, Value)> {
     files(&folder("grafana/dashboards"), "json").into_iter().map(read).collect()
 }
 
-/// What the panels of all dashboards ask, with every variable set to "all".
+/// The queries of all panels, with every variable set to "all".
 pub(super) fn panel_queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for (_, dashboard) in dashboards() {
@@ -92,7 +92,7 @@ pub(super) fn panel_queries() -> Vec<Query> {
     queries
 }
 
-/// The series that the variables of all dashboards take their values from.
+/// The series that provide the values of all dashboard variables.
 pub(super) fn variable_queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for (_, dashboard) in dashboards() {
@@ -116,7 +116,7 @@ fn with_variables(dashboard: &Value, expr: &str) -> String {
     expr
 }
 
-/// The metrics that an expression names: its words that are neither functions, nor operators, nor labels.
+/// The metrics in an expression: words that are neither functions nor operators nor labels.
 pub(super) fn metrics_of(expr: &str) -> BTreeSet<String> {
     const GROUPING: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
     const OPERATORS: [&str; 5] = ["and", "or", "unless", "offset", "bool"];
@@ -148,12 +148,12 @@ pub(super) fn metrics_of(expr: &str) -> BTreeSet<String> {
     metrics
 }
 
-/// As in `sum by (job) (…)`.
+/// Whether the word is an aggregation, as in `sum by (job) (…)`.
 fn is_aggregation(word: &str, next: &str) -> bool {
     ["sum", "max", "min", "avg", "count"].contains(&word) && (next.starts_with("by") || next.starts_with("without"))
 }
 
-/// Past the brace that closes the first, which no brace inside quotes does.
+/// The position after the closing brace, ignoring braces in quotes.
 fn skip_matchers(text: &str) -> usize {
     let mut quoted = false;
     for (index, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Prometheus, the alert rules and the dashboards, with nodes that run and one that dies.
+//! Prometheus, the alert rules and the dashboards, with running nodes and one that is killed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::http::get;
 use crate::part::part;
 use crate::waiting::eventually;
 
-/// A running Prometheus and Alertmanager, with the files of the kit, hurried up.
+/// A running Prometheus and Alertmanager with the files of the kit and short intervals.
 struct Watch {
     prometheus: Process,
     url: String,
@@ -42,7 +42,7 @@ impl Watch {
         Self { prometheus, url, told, _alertmanager: alertmanager.0 }
     }
 
-    /// The values that the query has now.
+    /// The current values of the query.
     fn query(&self, query: &Query) -> Vec<Value> {
         let mut url = url::Url::parse(&format!("{}/api/v1/query", self.url)).unwrap();
         url.query_pairs_mut().append_pair("query", &query.expr);
@@ -63,7 +63,7 @@ fn without_scheme(url: &str) -> &str {
     url.trim_start_matches("http://")
 }
 
-/// The kit's files, but everything is looked at once a second, and a node is down after five.
+/// The files of the kit with intervals of one second; a node is down after five.
 fn hurried_copy(folder: &Path) -> PathBuf {
     let copy = folder.join("prometheus");
     for part in ["", "rules", "targets"] {
@@ -104,7 +104,7 @@ fn start_alertmanager(folder: &Path, files: &Path, tell: &str) -> (Process, Stri
     (process, address)
 }
 
-/// Names of all series in a text of metrics.
+/// Names of all series in an exposition.
 fn exported(text: &str) -> BTreeSet<String> {
     let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     samples.map(|line| line.split(['{', ' ']).next().unwrap_or_default().to_owned()).collect()
