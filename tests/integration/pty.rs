@@ -65,8 +65,13 @@ impl Pty {
         self.program.id()
     }
 
-    /// All that was written so far.
+    /// All that the program has written so far.
     pub(crate) fn text(&self) -> String {
+        let text = self.written_text();
+        text.strip_suffix(END_MARK).map(str::to_owned).unwrap_or(text)
+    }
+
+    fn written_text(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().unwrap().bytes).into_owned()
     }
 
@@ -125,7 +130,7 @@ impl Pty {
         };
         // A terminal keeps the order of what is written to it, so this arrives last.
         (&self.theirs).write_all(END_MARK.as_bytes()).unwrap();
-        while !self.text().ends_with(END_MARK) {
+        while !self.written_text().ends_with(END_MARK) {
             assert!(Instant::now() < deadline, "not read to the end: {:?}", self.text());
             pause();
         }
