@@ -56,7 +56,7 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 	$(CARGO) fmt --all --check
 
 lint: ## Clippy, without a single warning
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test kit -- -D warnings
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
@@ -67,7 +67,7 @@ audit: ## Check the dependencies for known vulnerabilities (fetches the advisory
 	$(call with_tool,cargo-deny,$(DENY_VERSION)) $(CARGO) deny --locked check advisories
 
 unit: ## Unit, integration and documentation tests
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 root-tests: ## Integration tests that need root or strace: those that `make unit` lists as ignored
 	$(CARGO) test --locked --test integration -- --ignored

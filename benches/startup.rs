@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nym_mixnode::directory::{Client, Directory};
+use nym_mixnode_directory::{Client, Directory};
 use url::Url;
 
 use support::median;

@@ -18,8 +18,8 @@ mod support;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use nym_mixnode::packet::{HEADER_LEN, PacketSize};
-use nym_mixnode::unwrap::{Engine, Outcome, ReplayFilter, ReplayWindow, stages};
+use nym_mixnode_mix::{ReplayFilter, ReplayWindow};
+use nym_mixnode_sphinx::{Engine, Outcome, PacketSize, Stage, UnwrapError};
 use rand::RngExt;
 use sphinx_packet::crypto::PrivateKey;
 use sphinx_packet::{ProcessedPacketData, SphinxPacket};
@@ -40,11 +40,11 @@ fn main() {
 }
 
 fn compare(node: &TestNode, packets: &[Vec<u8>]) {
-    let engine = Engine::new(&node.private);
+    let mut engine = Engine::new(node.private);
     let oracle = PrivateKey::from(node.private);
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let our_time = time_engine(&engine, packets);
+        let our_time = time_engine(&mut engine, packets);
         let their_time = time_process(&oracle, packets);
         ours.push(micros_each(our_time));
         theirs.push(micros_each(their_time));
@@ -57,11 +57,11 @@ fn compare(node: &TestNode, packets: &[Vec<u8>]) {
     println!("  ratio (median of rounds)   {:7.2} ×", median(&mut ratios));
 }
 
-fn time_engine(engine: &Engine, packets: &[Vec<u8>]) -> Duration {
+fn time_engine(engine: &mut Engine, packets: &[Vec<u8>]) -> Duration {
     let mut batch = packets.to_vec();
     let mut outcomes = Vec::with_capacity(BATCH);
     let start = Instant::now();
-    engine.unwrap_batch(&mut batch, &mut outcomes);
+    engine.unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
     let elapsed = start.elapsed();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Forward { .. })));
     black_box(batch);
@@ -78,25 +78,38 @@ fn time_process(key: &PrivateKey, packets: &[Vec<u8>]) -> Duration {
     start.elapsed()
 }
 
-/// Each stage alone, as a share of their sum.
+/// The share of each stage in the time of a batch: medians of rounds.
 fn shares(node: &TestNode, packets: &[Vec<u8>]) {
-    let header: &[u8; HEADER_LEN] = packets[0].first_chunk().expect("a header");
-    let alpha: [u8; 32] = *header.first_chunk().expect("α");
-    let mut payloads = [(); stages::PAYLOADS].map(|()| vec![3; PacketSize::Regular.payload_len()]);
-    let expansion = time_stage(|| stages::expansion(black_box(&alpha)));
-    let rows = [
-        ("2 × X25519", 2.0 * time_stage(|| stages::multiply(black_box(&node.private), &alpha))),
-        ("key derivation", time_stage(|| stages::key_derivation(black_box(&alpha)))),
-        ("MAC and header", time_stage(|| stages::mac_and_header(black_box(header), &alpha)) - expansion),
-        (
-            "payload",
-            time_stage(|| stages::payloads(payloads.each_mut().map(Vec::as_mut_slice))) / stages::PAYLOADS as f64,
-        ),
+    const STAGES: [Stage; 7] = [
+        Stage::SharedSecrets,
+        Stage::KeySchedule,
+        Stage::Mac,
+        Stage::Header,
+        Stage::Admission,
+        Stage::Blinding,
+        Stage::Payload,
     ];
-    let sum: f64 = rows.iter().map(|(_, micros)| micros).sum();
-    println!("where the time goes, each stage alone:");
-    for (name, micros) in rows {
-        println!("  {name:<26} {micros:7.2} µs  {:5.1} %", 100.0 * micros / sum);
+    let mut engine = Engine::new(node.private);
+    let mut samples = STAGES.map(|_| Vec::with_capacity(ROUNDS));
+    for _ in 0..ROUNDS {
+        let (mut batch, mut outcomes) = (packets.to_vec(), Vec::with_capacity(BATCH));
+        let mut before = Instant::now();
+        engine.unwrap_observed(
+            &mut batch,
+            &mut outcomes,
+            |_| Ok::<_, UnwrapError>(()),
+            |stage| {
+                let now = Instant::now();
+                samples[stage as usize].push(micros_each(now - before));
+                before = now;
+            },
+        );
+    }
+    let medians = samples.each_mut().map(|samples| median(samples));
+    let sum: f64 = medians.iter().sum();
+    println!("where the time goes, in batches of {BATCH}:");
+    for (stage, micros) in STAGES.iter().zip(medians) {
+        println!("  {:<26} {micros:7.2} µs  {:5.1} %", format!("{stage:?}"), 100.0 * micros / sum);
     }
 }
 
@@ -122,19 +135,6 @@ fn replay_filter() {
         median(&mut new),
         median(&mut copies)
     );
-}
-
-/// Median time of one call in microseconds.
-fn time_stage<T>(mut stage: impl FnMut() -> T) -> f64 {
-    const CALLS: u32 = 64;
-    let mut samples: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            (0..CALLS).for_each(|_| drop(black_box(stage())));
-            start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
-        })
-        .collect();
-    median(&mut samples)
 }
 
 fn micros_each(batch: Duration) -> f64 {

@@ -32,9 +32,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::keys::secrecy::forbid_memory_dumps;
-use crate::telemetry::log;
+use nym_mixnode_keys::secrecy::forbid_memory_dumps;
+use nym_mixnode_telemetry::log;
 
 pub use failure::{Exit, Failure};
 pub use init::create_node;
@@ -165,7 +164,7 @@ fn report(failure: &Failure) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::PROTOCOL_VERSION;
+    use nym_mixnode_api::PROTOCOL_VERSION;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -10,11 +10,12 @@ mod process;
 
 use std::time::Duration;
 
+use nym_mixnode_base::redact::redacted;
+use nym_mixnode_config::{Config, NodeHome};
+use nym_mixnode_directory::{Client, Directory, is_retired};
+use nym_mixnode_keys::store::KeyFiles;
 use serde::Serialize;
 
-use crate::config::{Config, NodeHome, is_retired, redacted};
-use crate::directory::{Client, Directory};
-use crate::keys::store::KeyFiles;
 use process::{Process, Running};
 
 /// How long a connection may take that is made to see whether it can be made.

@@ -23,6 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_monitor::own_address::has_loopback;
+use nym_mixnode_monitor::{Endpoint, IpFamily, Prober, Registration};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
@@ -30,10 +33,7 @@ use self::home::Home;
 use self::network::{Casualty, Network};
 use self::traffic::{Plan, Traffic};
 use self::view::StopKey;
-use crate::directory::{Client, Directory};
-use crate::probe::own_address::has_loopback;
-use crate::probe::{Endpoint, IpFamily, Prober, Registration};
-use crate::shutdown::{Hangup, StopSignals};
+use crate::stop_request::{Hangup, StopSignals};
 
 pub use self::error::LocalnetError;
 pub use self::home::remove_at_end;

@@ -19,6 +19,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_address::{AnnounceAddr, AnnounceWatch, Announcing, Detector, watch};
+use nym_mixnode_api::{MixRegistration, PROTOCOL_VERSION, Topology};
+use nym_mixnode_base::redact::redacted;
+use nym_mixnode_config::{Config, ForwardPolicy};
+use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
+use nym_mixnode_keys::NodeKeys;
+use nym_mixnode_link::forwarder;
+use nym_mixnode_link::listener::{self, BindError, ConnectionLimits, Deadlines};
+use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
+use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, Rule};
+use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
+use nym_mixnode_sphinx::{Engine, SelfCheckError, self_check};
+use nym_mixnode_telemetry::http;
+use nym_mixnode_telemetry::otel::Telemetry;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -27,18 +41,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tracing::{info, warn};
 use url::Url;
 
-use crate::address::{AnnounceAddr, AnnounceWatch, Announcing, BindAddr, Detector, Reach, interface_addresses, watch};
-use crate::api::{MixRegistration, PROTOCOL_VERSION, Topology};
-use crate::config::{Config, ForwardPolicy, is_retired, redacted};
-use crate::directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer};
-use crate::forwarder::{self, NextHops, Policy, Rule};
-use crate::keys::NodeKeys;
-use crate::listener::{self, BindError, ConnectionLimits, Deadlines};
-use crate::shutdown::{Phase, PhaseControl, phases};
 use crate::systemd::ServiceManager;
-use crate::telemetry::http;
-use crate::telemetry::otel::Telemetry;
-use crate::unwrap::{Aging, Engine, OutOfMemory, ReplayFilter, SelfCheckError, self_check};
 use crew::Crew;
 use operator::{Operator, View};
 use state::Shared;
@@ -264,7 +267,7 @@ impl Node {
         shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
-        let engine = || Engine::with_replay_filter(keys.sphinx.secret().clone(), Arc::clone(&shared.replay));
+        let engine = || Engine::with_shared_key(keys.sphinx.secret().clone());
         let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
         let works = workers.into_iter().map(|worker| move || worker.run()).collect();
         let crew = Crew::start(works).map_err(NodeError::Worker)?;
@@ -417,10 +420,10 @@ impl Shared {
     async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
         let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut aging = Aging::new(&self.replay, Instant::now());
+        let mut aging = Aging::new(&self.replay, Instant::now().into_std());
         loop {
             second.tick().await;
-            aging.look(&self.replay, Instant::now());
+            aging.look(&self.replay, Instant::now().into_std());
             each_second();
         }
     }

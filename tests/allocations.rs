@@ -21,8 +21,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
 use support::{PATIENCE, RunningNode, packet_via};
 
 #[global_allocator]

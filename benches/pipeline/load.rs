@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Instant;
 
-use nym_mixnode::packet::{FrameHeader, HEADER_LEN, PacketMode, PacketSize};
-use nym_mixnode::unwrap::Engine;
+use nym_mixnode_sphinx::{Engine, HEADER_LEN, PacketSize, UnwrapError};
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use rand::RngExt;
 use rand_distr::{Distribution, Exp};
 
@@ -46,7 +46,7 @@ impl Load {
     fn build_part(node: &TestNode, ports: &[u16], count: usize, mean_delay_ms: f64) -> Self {
         let mut rng = rand::rng();
         let delay = (mean_delay_ms > 0.0).then(|| Exp::new(1.0 / mean_delay_ms).expect("a positive mean"));
-        let engine = Engine::new(&node.private);
+        let mut engine = Engine::new(node.private);
         let mut load = Self { frames: Vec::new(), marks: Vec::new(), delays_ns: Vec::new(), ports: Vec::new() };
         let mut outcomes = Vec::new();
         for _ in 0..count {
@@ -56,7 +56,7 @@ impl Load {
             let mut packet = build_route(&[node, &next], &[delay_ns, 0], PacketSize::Regular);
             FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix).encode(&mut load.frames);
             load.frames.extend(&packet);
-            engine.unwrap_batch(std::slice::from_mut(&mut packet), &mut outcomes);
+            engine.unwrap_batch(std::slice::from_mut(&mut packet), &mut outcomes, |_| Ok::<_, UnwrapError>(()));
             load.marks.push(mark(&packet));
             load.delays_ns.push(delay_ns);
         }
@@ -75,12 +75,12 @@ impl Load {
         std::thread::scope(|scope| {
             let measure = scope.spawn(|| {
                 pin_to_core(core..core + 1);
-                let engine = Engine::new(&node.private);
+                let mut engine = Engine::new(node.private);
                 let (mut outcomes, mut rounds) = (Vec::new(), Vec::new());
                 for frames in self.frames.chunks_exact(FRAME_LEN * BATCH).take(400) {
                     let mut batch: Vec<Vec<u8>> = frames.chunks(FRAME_LEN).map(|frame| frame[2..].to_vec()).collect();
                     let start = Instant::now();
-                    engine.unwrap_batch(&mut batch, &mut outcomes);
+                    engine.unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
                     rounds.push(start.elapsed().as_secs_f64() * 1e6 / BATCH as f64);
                 }
                 median(&mut rounds)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
-use nym_mixnode::config::{Config, Source, Values, settings};
-use nym_mixnode::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, RunOptions};
-use nym_mixnode::telemetry::otel::{self, Telemetry};
+use nym_mixnode_config::{Config, Source, Values, settings};
+use nym_mixnode_keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
+use nym_mixnode_telemetry::otel::{self, Telemetry};
 
 use crate::NODE_CORE;
 use crate::support::pin_to_core;

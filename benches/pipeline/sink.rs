@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nym_mixnode::packet::FrameDecoder;
+use nym_mixnode_wire::FrameDecoder;
 
 use crate::load::{Load, mark};
 use crate::{leave_the_node_alone, support};

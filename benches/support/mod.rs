@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nym_mixnode::packet::{PacketSize, encode_next_hop};
+use nym_mixnode_sphinx::{PacketSize, encode_next_hop};
 use rand::RngExt;
 use sphinx_packet::crypto::{PrivateKey, PublicKey};
 use sphinx_packet::header::delays::Delay;

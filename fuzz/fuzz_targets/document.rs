@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nym_mixnode_fuzz::document::{Document, Known};
+use nym_mixnode_document::{Document, Known};
 
 /// Some settings of the node: a text, a number, a list.
 struct Sample;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nym_mixnode_fuzz::packet::{FrameDecoder, FrameError, FrameHeader};
+use nym_mixnode_wire::{FrameDecoder, FrameError, FrameHeader};
 
 fn frames(pieces: &[&[u8]]) -> (Vec<(FrameHeader, Vec<u8>)>, Result<(), FrameError>) {
     let mut decoder = FrameDecoder::default();

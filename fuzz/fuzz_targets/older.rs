@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nym_mixnode_fuzz::older::Older;
+use nym_mixnode_document::Older;
 
 fuzz_target!(|text: &str| {
     let lines = text.lines().count() as u64;

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::address::{AnnounceAddr, Announced, DetectError, Detection, Detector, Listening, NotPublic};
-use crate::config::settings as s;
-use crate::config::{Config, Source, Values};
-use crate::telemetry::otel::Telemetry;
+use nym_mixnode_address::{AnnounceAddr, Announced, DetectError, Detection, Detector};
+use nym_mixnode_config::{Config, Source, Values, settings as s};
+use nym_mixnode_net::{Listening, NotPublic};
+use nym_mixnode_telemetry::otel::Telemetry;
 
 use super::output::say;
 use super::{Exit, Failure};

@@ -4,16 +4,14 @@ use std::io;
 
 use clap::Subcommand;
 use comfy_table::{Table, presets};
+use nym_mixnode_config::address::Host;
+use nym_mixnode_config::settings::{self, About, WhenUnset};
+use nym_mixnode_config::{Values, reference, schema};
 use serde_json::{Map, Value, json};
 
-use crate::config::address::Host;
-use crate::config::settings::{self, About, WhenUnset};
-use crate::config::{Values, reference, schema};
-
-use super::Failure;
 use super::flags::{NodeFlags, SettingFlags};
-use super::load;
 use super::output::say;
+use super::{Failure, load};
 
 /// Check, show or document the configuration
 #[derive(Debug, clap::Args)]

@@ -5,19 +5,20 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nym_mixnode_address::{Announced, Detection, Detector, Step, ToldAddress};
+use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_config as config;
+use nym_mixnode_config::environment::{self, Environment};
+use nym_mixnode_config::{AnnounceConfig, Layers, ListenConfig, NodeHome, NodeId, Values};
+use nym_mixnode_net::Listening;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
-
-use crate::address::{Announced, Detection, Detector, Listening, Step, ToldAddress};
-use crate::backoff::Backoff;
-use crate::config::environment::{self, Environment};
-use crate::config::{self, AnnounceConfig, Layers, ListenConfig, NodeHome, NodeId, Values};
-use crate::shutdown::StopSignals;
 
 use super::addresses::AddressFlags;
 use super::output::say;
 use super::table_flags::TableFlags;
 use super::{Exit, Failure, load};
+use crate::stop_request::StopSignals;
 
 /// Between two looks under `--wait`, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));

@@ -3,17 +3,16 @@
 use std::io;
 
 use console::{Color, Style};
+use nym_mixnode_config::Config;
+use nym_mixnode_telemetry::otel::Telemetry;
 use serde::Serialize;
-
-use crate::config::Config;
-use crate::doctor::{self, Finding, Level, Patient};
-use crate::telemetry::otel::Telemetry;
 
 use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
 use super::load::{StartSettings, load_start};
 use super::output::say;
 use super::{Exit, Failure};
+use crate::doctor::{self, Finding, Level, Patient};
 
 /// Examine a mixnode: what would keep it from mixing, and what to do about it
 ///

@@ -1,22 +1,23 @@
 //! A command's failure: one line for each problem, for a person, and an exit code for a program.
 
-use std::fmt;
-use std::io;
 use std::process::ExitCode;
+use std::{fmt, io};
 
-use crate::address::DetectError;
+use nym_mixnode_address::DetectError;
+use nym_mixnode_base::open_files::LimitError;
+use nym_mixnode_base::staging::CreateError;
+use nym_mixnode_base::text::is_hidden;
+use nym_mixnode_config::home::HomeError;
+use nym_mixnode_config::migrate::MigrateError;
+use nym_mixnode_config::{ConfigError, ConfigErrors, CreateFileError, InvalidValue, Source};
+use nym_mixnode_directory::DirectoryError;
+use nym_mixnode_keys::KeyError;
+use nym_mixnode_keys::archive::ArchiveError;
+
 use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
-use crate::config::home::HomeError;
-use crate::config::migrate::MigrateError;
-use crate::config::{ConfigError, ConfigErrors, CreateError, CreateFileError, InvalidValue, Source};
-use crate::directory::DirectoryError;
-use crate::keys::KeyError;
-use crate::keys::archive::ArchiveError;
-use crate::limits::LimitError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
-use crate::text::is_hidden;
 
 /// An exit code: one of sysexits, 1 for a node that is not as it should be, or that of a process that a signal stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,12 +2,10 @@
 
 use std::io::Write;
 
+use nym_mixnode_config::{Environment, Layers, NodeHome, NodeId, Source, Values, settings as s};
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_net::BindAddr;
 use rustix::process::{getgid, getuid};
-
-use crate::address::BindAddr;
-use crate::config::settings as s;
-use crate::config::{Environment, Layers, NodeHome, NodeId, Source, Values};
-use crate::keys::store::{self, KeyFiles};
 
 use super::addresses::settle_announced;
 use super::init::{choose_layer, create_node, default_directory, summary};

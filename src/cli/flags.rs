@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, FromArgMatches};
-
-use crate::config::address::Host;
-use crate::config::environment::{self, Environment};
-use crate::config::settings::{self as s, About};
-use crate::config::{ConfigError, NodeHome, NodeId, Source, Values};
+use nym_mixnode_config::address::Host;
+use nym_mixnode_config::environment::{self, Environment};
+use nym_mixnode_config::settings::About;
+use nym_mixnode_config::{ConfigError, NodeHome, NodeId, Source, Values, settings as s};
 
 use super::Failure;
 use super::addresses::AddressFlags;

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nym_mixnode_config::{NodeId, http_url};
+use nym_mixnode_directory::{Client, ClientLimits};
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_telemetry::health::{self, AskError};
 use url::Url;
-
-use crate::config::{NodeId, http_url};
-use crate::directory::{Client, ClientLimits};
-use crate::keys::store::{self, KeyFiles};
-use crate::telemetry::health::{self, AskError};
 
 use super::flags::NodeFlags;
 use super::load::{http_of_environment, load_config};

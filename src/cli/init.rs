@@ -3,20 +3,18 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use nym_mixnode_api::Topology;
+use nym_mixnode_base::redact::redacted;
+use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
+use nym_mixnode_config as config;
+use nym_mixnode_config::address::Host;
+use nym_mixnode_config::home::CONFIG_FILE;
+use nym_mixnode_config::{Config, CreateFileError, Environment, Layers, NodeHome, Source, Values, settings as s};
+use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryConfig, DirectoryError, is_retired};
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyError, NodeKeys};
+use nym_mixnode_net::BindAddr;
 use thiserror::Error;
-
-use crate::address::BindAddr;
-use crate::api::Topology;
-use crate::config::address::Host;
-use crate::config::home::CONFIG_FILE;
-use crate::config::staging::{self, Placed, StagedDir};
-use crate::config::{
-    self, Config, CreateError, CreateFileError, DirectoryConfig, Environment, Layers, NodeHome, Source, Values,
-    is_retired, redacted, settings as s,
-};
-use crate::directory::{Client, ClientLimits, Directory, DirectoryError};
-use crate::keys::store::{self, KeyFiles};
-use crate::keys::{KeyError, NodeKeys};
 
 use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
@@ -313,7 +311,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::{MixRegistration, RegisteredMix};
+    use nym_mixnode_api::{MixRegistration, RegisteredMix};
 
     fn topology(layers: &[u64]) -> Topology {
         let mix = |layer: &u64| RegisteredMix {

@@ -5,17 +5,16 @@ mod passphrase;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::config::staging;
-use crate::config::{CreateError, KeysConfig, NodeHome, Values};
-use crate::file::open_or_wait;
-use crate::keys::store::{self, KeyFiles};
-use crate::keys::{KeyError, archive, install};
+use nym_mixnode_base::file::open_or_wait;
+use nym_mixnode_base::staging::{self, CreateError};
+use nym_mixnode_config::{NodeHome, Values};
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyError, archive, install};
 
 use super::failure::read_exit;
 use super::flags::NodeFlags;
 use super::output::say;
 use super::{Exit, Failure, load, upgrade};
-
 use passphrase::PassphraseFlags;
 
 /// A backup takes 7 KiB; what is far longer is none, and is not read into memory.
@@ -116,7 +115,7 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
         upgrade::refuse_older(&home, &node.id)?;
         // Where `init` looks for them.
         let (layers, _) = load::layers(&home, &node.id, &Values::default());
-        KeyFiles::new(home.dir(), &KeysConfig::from_values(&layers.check_places()?)?)
+        KeyFiles::new(home.dir(), &nym_mixnode_config::keys(&layers.check_places()?)?)
     };
     if !install::finish(&files)? {
         install::refuse_complete(&files).map_err(refusal)?;

@@ -1,11 +1,9 @@
 //! A node's configuration out of all the places that it can come from.
 
-use crate::config::settings as s;
-use crate::config::{
-    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, TelemetryConfig,
-    Values,
+use nym_mixnode_config::{
+    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values, settings as s,
 };
-use crate::telemetry::otel::{self, StartError, Telemetry};
+use nym_mixnode_telemetry::otel::{self, StartError, Telemetry, VariableError};
 
 use super::flags::naming;
 use super::node_files::KeyState;
@@ -36,13 +34,16 @@ pub(super) fn load_start(home: &NodeHome, id: &NodeId, overrides: &Values) -> Re
 /// Reads the standard `OTEL_…` variables over what `layers` have set; what is wrong with them is added there.
 pub(super) fn read_telemetry(layers: &mut Layers) -> Option<otel::Settings> {
     // What is wrong with the section itself is found with all other settings.
-    let config = TelemetryConfig::from_values(layers.so_far()).unwrap_or_default();
+    let config = nym_mixnode_config::telemetry(layers.so_far()).unwrap_or_default();
     let problems = match otel::Settings::of_process(&config) {
         Ok(settings) => match settings.as_ref().map(Telemetry::check) {
             Some(Err(error @ StartError::Exporter { .. })) => vec![ConfigError::Telemetry(error.to_string())],
             _ => return settings,
         },
-        Err(problems) => problems,
+        Err(problems) => problems
+            .into_iter()
+            .map(|VariableError { variable, problem }| ConfigError::Variable { variable, problem })
+            .collect(),
     };
     for problem in problems {
         layers.problem(problem);

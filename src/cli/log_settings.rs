@@ -2,12 +2,11 @@
 
 use std::convert::Infallible;
 
+use nym_mixnode_config::{LogConfig, NodeHome, NodeId, Values};
+use nym_mixnode_telemetry::log::{self, LogFilter};
 use tokio::signal::unix::Signal;
 
-use super::load;
-use super::{Exit, Failure};
-use crate::config::{LogConfig, NodeHome, NodeId, Values};
-use crate::telemetry::log::{self, LogFilter};
+use super::{Exit, Failure, load};
 
 /// Where the settings of a node's log come from.
 pub(super) struct LogSettings {

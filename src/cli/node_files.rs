@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::config::{KeysConfig, NodeHome, NodeId, Values, staging};
-use crate::keys::install;
-use crate::keys::store::KeyFiles;
+use nym_mixnode_base::staging;
+use nym_mixnode_config::{NodeHome, NodeId, Values};
+use nym_mixnode_keys::store::KeyFiles;
+use nym_mixnode_keys::{KeysConfig, install};
 
 use super::flags::naming;
 use super::{Exit, Failure};
 
 /// Completes what a command that was killed had begun to put in its place; whether there was such a thing.
 pub(super) fn finish(home: &NodeHome, values: &Values) -> Result<bool, Failure> {
-    let config = KeysConfig::from_values(values).unwrap_or_default();
+    let config = nym_mixnode_config::keys(values).unwrap_or_default();
     Ok(staging::finish(home.dir())? | install::finish(&KeyFiles::new(home.dir(), &config))?)
 }
 
@@ -37,7 +38,7 @@ impl KeyState {
     /// The state of the keys where `values` say that they are.
     pub(super) fn of(home: &NodeHome, values: &Values) -> Self {
         // What is wrong with the settings is told by whoever parses all of them.
-        let config = KeysConfig::from_values(values).unwrap_or_default();
+        let config = nym_mixnode_config::keys(values).unwrap_or_default();
         let files = KeyFiles::new(home.dir(), &config);
         let paths = [&files.private_identity, &files.public_identity, &files.private_sphinx, &files.public_sphinx];
         let present = paths.iter().find(|path| path.symlink_metadata().is_ok());

@@ -1,19 +1,17 @@
 //! What the commands say to people, and to a program that supervises them.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
+use nym_mixnode_base::redact::redacted;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use url::Url;
 
 use super::{Exit, Failure};
-use crate::config::redacted;
 
 /// How long a command that has more to do waits for a stream to take a text.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -13,20 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use nym_mixnode_api::LAYERS_MAX;
+use nym_mixnode_config::http_url;
+use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_monitor::check::{self, Label, Plan, Target};
+use nym_mixnode_monitor::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
+use nym_mixnode_monitor::{Prober, ProberError, Registration, RegistrationError};
+use nym_mixnode_net::Reach;
+use nym_mixnode_sphinx::BuildError;
 use thiserror::Error;
 use url::{Host, Url};
 
 use self::output::Outcome;
 use self::progress::ProgressLine;
-use crate::address::Reach;
-use crate::api::LAYERS_MAX;
-use crate::config::http_url;
-use crate::directory::{Client, Directory};
-use crate::probe::check::{self, Label, Plan, Target};
-use crate::probe::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
-use crate::probe::packets::BuildError;
-use crate::probe::{Prober, ProberError, Registration, RegistrationError};
-use crate::shutdown::StopSignals;
+use crate::stop_request::StopSignals;
 
 /// Mean delay asked of the node under test: enough to see that it delays, short enough not to be waited for.
 const MEAN_DELAY: Duration = Duration::from_millis(50);

@@ -7,19 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, value_parser};
+use nym_mixnode_base::open_files::{LimitsConfig, raise_nofile};
+use nym_mixnode_directory::{DirectoryError, MonitorTokenError};
+use nym_mixnode_registry::{
+    Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, TOKEN_FILE,
+};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::config::LimitsConfig;
-use crate::directory::DirectoryError;
-use crate::limits::raise_nofile;
-use crate::registry::{
-    Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, TOKEN_FILE, TokenError,
-};
-use crate::shutdown::{StopSignals, die_with_parent, end_of_standard_input};
-
 use super::output::{Courtesy, say};
+use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
 
@@ -111,7 +109,7 @@ pub enum RegistryCommandError {
     Directory(#[from] DirectoryError),
     /// The registry's token cannot be read.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Token(#[from] MonitorTokenError),
     /// There is no default place for the store.
     #[error("cannot tell the home folder, where the store belongs; pass --data")]
     NoHome,

@@ -5,23 +5,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nym_mixnode_address::{AnnounceWatch, Detection};
+use nym_mixnode_api::PROTOCOL_VERSION;
+use nym_mixnode_base::{open_files as limits, staging};
+use nym_mixnode_config::address::Host;
+use nym_mixnode_config::environment::Environment;
+use nym_mixnode_config::{Config, NodeHome, Source, Values, settings as s};
+use nym_mixnode_keys::store::{self, KeyError, KeyFiles};
+use nym_mixnode_keys::{NodeKeys, install};
+use nym_mixnode_telemetry::log::{self, LogFormat};
+use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-
-use crate::address::{AnnounceWatch, Detection};
-use crate::api::PROTOCOL_VERSION;
-use crate::config::address::Host;
-use crate::config::environment::Environment;
-use crate::config::settings as s;
-use crate::config::{Config, NodeHome, Source, Values, staging};
-use crate::keys::store::{self, KeyError, KeyFiles};
-use crate::keys::{NodeKeys, install};
-use crate::limits;
-use crate::node::{self, RunOptions, SupervisorEvent};
-use crate::shutdown::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
-use crate::systemd::ServiceManager;
-use crate::telemetry::log::{self, LogFormat};
-use crate::telemetry::otel::{self, StartError, Telemetry};
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
@@ -29,6 +24,9 @@ use super::load::{StartSettings, load_config, load_start};
 use super::log_settings::LogSettings;
 use super::output::{Courtesy, EventLines, say, without_last_slash};
 use super::{Exit, Failure, first_start};
+use crate::node::{self, RunOptions, SupervisorEvent};
+use crate::stop_request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
+use crate::systemd::ServiceManager;
 
 const LOGO: &str = r"
       _ __  _   _ _ __ ___
@@ -321,9 +319,9 @@ mod tests {
         values.set(&s::DIRECTORY_METRICS_URL.about, "https://metrics.nymtech.net", &Source::Program);
         let config = Config::from_values(&values).unwrap();
         let keys = NodeKeys {
-            identity: Arc::new(crate::keys::IdentityKeyPair::generate().unwrap()),
+            identity: Arc::new(nym_mixnode_keys::IdentityKeyPair::generate().unwrap()),
             identity_public: "HHWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9".to_owned(),
-            sphinx: crate::keys::SphinxKeyPair::generate().unwrap(),
+            sphinx: nym_mixnode_keys::SphinxKeyPair::generate().unwrap(),
         };
         assert!(banner().contains(LOGO) && banner().contains("\n             (mixnode - version 0.9.2)\n"));
         let summary = summary(&config, None, &keys);

@@ -3,10 +3,8 @@
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
-
-use crate::config::environment;
-use crate::config::settings::{self, About};
-use crate::config::{Source, Values};
+use nym_mixnode_config::settings::{self, About};
+use nym_mixnode_config::{Source, Values, environment};
 
 const HEADING: &str = "Every setting (each has a variable, too: `nym-mixnode config reference`)";
 const SET: &str = "--set";

@@ -3,8 +3,7 @@
 use std::io;
 
 use clap::Subcommand;
-
-use crate::telemetry::reference;
+use nym_mixnode_telemetry::reference;
 
 use super::Failure;
 use super::output::say;

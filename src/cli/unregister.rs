@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::directory::{Client, Directory, DirectoryError, Signer, Unregistered};
-use crate::keys::store::{self, KeyFiles};
+use nym_mixnode_directory::{Client, Directory, DirectoryError, Signer, Unregistered};
+use nym_mixnode_keys::store::{self, KeyFiles};
 
 use super::Failure;
 use super::flags::NodeFlags;

@@ -9,14 +9,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-
-use crate::config::migrate::{self, Migration, Older, Release};
-use crate::config::settings as s;
-use crate::config::staging;
-use crate::config::{self, Config, CreateError, NodeHome, NodeId, Source, Values};
-use crate::keys::PrivateAccess;
-use crate::keys::install::{self, Identity};
-use crate::keys::store::{self, KeyError, KeyFiles};
+use nym_mixnode_base::staging::{self, CreateError};
+use nym_mixnode_config as config;
+use nym_mixnode_config::migrate::{self, Migration};
+use nym_mixnode_config::{Config, NodeHome, NodeId, Source, Values, settings as s};
+use nym_mixnode_document::{Older, Release};
+use nym_mixnode_keys::PrivateAccess;
+use nym_mixnode_keys::install::{self, Identity};
+use nym_mixnode_keys::store::{self, KeyError, KeyFiles};
 
 use super::flags::{NodeFlags, naming};
 use super::output::say;

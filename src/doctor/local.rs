@@ -1,15 +1,16 @@
 //! What can be found out without the network: keys, addresses of this machine, limits.
 
+use nym_mixnode_base::open_files as limits;
+use nym_mixnode_base::open_files::{LimitsConfig, Remedy};
+use nym_mixnode_config::Config;
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_link::listener::{self, BindError};
+use nym_mixnode_net::BindAddr;
+use nym_mixnode_telemetry::health::FileLimits;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::process::Running;
 use super::{Finding, Level};
-use crate::address::BindAddr;
-use crate::config::{Config, LimitsConfig};
-use crate::keys::store::{self, KeyFiles};
-use crate::limits::{self, Remedy};
-use crate::listener::{self, BindError};
-use crate::telemetry::health::FileLimits;
 
 /// Whether the keys are whole and private; the identity, if they are.
 pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
@@ -113,7 +114,7 @@ fn judge(Judged { whose, may_have, files, config, next_hops }: Judged<'_>) -> Fi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Source, Values, settings as s};
+    use nym_mixnode_config::{Source, Values, settings as s};
 
     fn config(listen: &str) -> Config {
         let mut values = Values::default();
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn missing_keys_are_a_failure() {
         let home = tempfile::tempdir().unwrap();
-        let (finding, identity) = keys(&KeyFiles::new(home.path(), &crate::config::KeysConfig::default()));
+        let (finding, identity) = keys(&KeyFiles::new(home.path(), &nym_mixnode_keys::KeysConfig::default()));
         assert_eq!((finding.level, identity), (Level::Failed, None));
         assert!(finding.message.contains("private_identity.pem does not exist"), "{finding:?}");
     }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_api::MixRegistration;
+use nym_mixnode_directory::Client;
+use nym_mixnode_monitor::check::{self, Doubt, FamilyReport, Label, Plan, Target};
+use nym_mixnode_monitor::own_address::{self, OwnAddressRequest};
+use nym_mixnode_monitor::{IpFamily, Prober, Registration};
+
 use super::Finding;
 use super::network::Targets;
-use crate::api::MixRegistration;
-use crate::directory::Client;
-use crate::probe::check::{self, Doubt, FamilyReport, Label, Plan, Target};
-use crate::probe::own_address::{self, OwnAddressRequest};
-use crate::probe::{IpFamily, Prober, Registration};
 
 const MEAN_DELAY: Duration = Duration::from_millis(50);
 
@@ -89,7 +90,7 @@ fn way(family: IpFamily, announced: &[SocketAddr]) -> String {
 mod tests {
     use super::super::Level;
     use super::*;
-    use crate::probe::Counts;
+    use nym_mixnode_monitor::Counts;
 
     #[tokio::test]
     async fn a_prober_that_cannot_be_listed_proves_nothing() {

@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use nym_mixnode_api::Topology;
+use nym_mixnode_config::Config;
+use nym_mixnode_monitor::IpFamily;
+use nym_mixnode_net::{Reach, is_globally_routable};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::process::Running;
 use super::{CONNECT_TIMEOUT, Finding, Patient};
-use crate::address::{Reach, is_globally_routable};
-use crate::api::Topology;
-use crate::config::Config;
-use crate::probe::IpFamily;
 
 /// Addresses of each family that are tried before a family counts as cut off.
 const TRIED_MAX: usize = 4;

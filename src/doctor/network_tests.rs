@@ -1,9 +1,10 @@
 //! Tests of the network's checks: each finding that they can make.
 
+use nym_mixnode_api::{MixRegistration, RegisteredMix};
+use nym_mixnode_config::{NodeHome, Source, Values, settings as s};
+
 use super::super::Level;
 use super::*;
-use crate::api::{MixRegistration, RegisteredMix};
-use crate::config::{NodeHome, Source, Values, settings as s};
 
 fn config(announce: &str) -> Config {
     let mut values = Values::default();

@@ -1,9 +1,9 @@
 //! The node's process: whether it runs, and what it answers by HTTP.
 
+use nym_mixnode_telemetry::health::{self, AskError, FileLimits, Health};
 use url::Url;
 
 use super::{Finding, Level, Patient};
-use crate::telemetry::health::{self, AskError, FileLimits, Health};
 
 const CHECK: &str = "node";
 
@@ -124,8 +124,8 @@ impl HttpAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, NodeHome, Source, Values, settings as s};
-    use crate::telemetry::http::{Answer, Problem, Reason};
+    use nym_mixnode_config::{Config, NodeHome, Source, Values, settings as s};
+    use nym_mixnode_telemetry::http::{Answer, Problem, Reason};
 
     fn config(http: Option<&str>) -> Config {
         let mut values = Values::default();

@@ -2,9 +2,8 @@
 
 use std::io;
 
+use nym_mixnode_monitor::{ProberError, RegistrationError};
 use thiserror::Error;
-
-use crate::probe::{ProberError, RegistrationError};
 
 /// Why the network did not come up, or was not well.
 #[derive(Debug, Error)]

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use nym_mixnode_mix::LAG_BOUNDS_MS;
 use tokio::time::Instant;
 
-use crate::forwarder::LAG_BOUNDS_MS;
 use crate::node::NodeStatus;
 
 /// More than the widest terminal shows.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::child;
 use super::error::LocalnetError;
-use crate::shutdown::end_of_standard_input;
+use crate::stop_request::end_of_standard_input;
 
 /// What the directory of a network is called that stays.
 const KEPT: &str = "nym-localnet-";

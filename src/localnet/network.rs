@@ -5,6 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use nym_mixnode_api::Topology;
+use nym_mixnode_monitor::IpFamily;
+use nym_mixnode_monitor::packets::MixDelays;
+use nym_mixnode_registry::RegistryEvent;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,11 +21,7 @@ use super::history::{History, Point};
 use super::ports::{self, ReservedPort};
 use super::traffic::Mix;
 use super::view::View;
-use crate::api::Topology;
 use crate::node::{NodeStatus, SupervisorEvent};
-use crate::probe::IpFamily;
-use crate::probe::packets::MixDelays;
-use crate::registry::RegistryEvent;
 
 /// From the start of the last process until every node knows every other.
 const READY_LIMIT: Duration = Duration::from_mins(1);
@@ -343,8 +343,8 @@ fn listed_key(topology: &Topology, addresses: &[SocketAddr]) -> Option<[u8; 32]>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::MIX_DELAY_MAX;
     use crate::localnet::MEAN_DELAY_MAX;
+    use nym_mixnode_config::settings::MIX_DELAY_MAX;
 
     #[test]
     fn the_registry_says_where_it_listens() {

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 
+use nym_mixnode_monitor::IpFamily;
+
 use super::error::LocalnetError;
-use crate::probe::IpFamily;
 
 /// A port free over IPv4 is nearly always free over IPv6 too.
 const ATTEMPTS_MAX: usize = 100;

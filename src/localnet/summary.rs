@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use nym_mixnode_monitor::{IpFamily, Report};
 use serde::Serialize;
 
 use super::child::Death;
@@ -12,7 +13,6 @@ use super::network::{Network, Node};
 use super::text::wrap;
 use super::traffic::Traffic;
 use crate::node::NodeStatus;
-use crate::probe::{IpFamily, Report};
 
 /// From this width on the table has room for whole addresses.
 const WIDE: usize = 100;
@@ -244,7 +244,7 @@ impl Summary {
 mod tests {
     use super::*;
     use crate::localnet::load::Limit;
-    use crate::probe::Tally;
+    use nym_mixnode_monitor::Tally;
 
     fn status(received: u64, forwarded: u64, dropped: u64, in_flight: u64) -> NodeStatus {
         let dropped = BTreeMap::from([("replay".to_owned(), dropped)]);

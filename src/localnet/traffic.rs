@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nym_mixnode_monitor::{IpFamily, Prober, Report, Returned, Tally};
+use nym_mixnode_sphinx::Hop;
+use nym_mixnode_telemetry::process::cpu_of_thread;
 use rand::seq::IndexedRandom;
 use tokio::time::{Instant, sleep_until};
 
 use super::load::{ADJUST_EVERY, Interval, Limit, Load, LoadControl};
 use super::pace::Pace;
-use crate::probe::packets::Hop;
-use crate::probe::{IpFamily, Prober, Report, Returned, Tally};
-use crate::telemetry::process::cpu_of_thread;
 
 /// How long a node keeps a packet for a slow next hop before it drops it.
 const HELD_FOR_NEXT_HOP: Duration = Duration::from_secs(10);
@@ -271,7 +271,7 @@ fn choose_route(layers: &[Vec<Mix>], family: IpFamily) -> Option<(Vec<Hop>, Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Endpoint;
+    use nym_mixnode_monitor::Endpoint;
     use std::collections::HashSet;
 
     fn layers() -> Vec<Vec<Mix>> {

@@ -8,15 +8,15 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use nym_mixnode_api::{PROTOCOL_VERSION, Topology};
+use nym_mixnode_mix::NextHops;
+use nym_mixnode_net::Reach;
+use nym_mixnode_telemetry::http::SkippedNode;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::host_names::{Address, HostNames};
-use crate::address::Reach;
-use crate::api::{PROTOCOL_VERSION, Topology};
-use crate::forwarder::NextHops;
-use crate::telemetry::http::SkippedNode;
 
 /// Skipped nodes that are named one by one; the others are only counted.
 const NAMED_MAX: usize = 20;
@@ -39,7 +39,7 @@ pub(super) struct ListedNodes {
 pub(super) struct Usable {
     pub(super) mixes: usize,
     pub(super) gateways: usize,
-    /// How many nodes are skipped, by reason: one of [`SKIPPED`](crate::telemetry::instruments::SKIPPED).
+    /// How many nodes are skipped, by reason: one of [`SKIPPED`](nym_mixnode_telemetry::instruments::SKIPPED).
     pub(super) skipped: BTreeMap<&'static str, usize>,
     /// Some of them.
     pub(super) named: Vec<SkippedNode>,

@@ -6,6 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use nym_mixnode_address::{Announcing, ToldAddress};
+use nym_mixnode_api::PROTOCOL_VERSION;
+use nym_mixnode_base::open_files::Remedy;
+use nym_mixnode_base::redact::redacted;
+use nym_mixnode_config::{Config, HttpConfig};
+use nym_mixnode_directory::HeartbeatState;
+use nym_mixnode_keys::NodeKeys;
+use nym_mixnode_mix::Rule;
+use nym_mixnode_telemetry::http::{
+    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, SkippedNode, Status,
+    Subject, TopologyStatus,
+};
+use nym_mixnode_telemetry::instruments as i;
+use nym_mixnode_telemetry::log::lost_lines;
+use nym_mixnode_telemetry::losses::Losses;
+use nym_mixnode_telemetry::otel::Telemetry;
+use nym_mixnode_telemetry::process::descriptors_max;
+use nym_mixnode_telemetry::readings::{self, Reading};
+use nym_mixnode_telemetry::window::{Sample, Told, Window, Windows, wall_clock};
 use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -13,25 +32,7 @@ use tracing::{info, warn};
 
 use super::listed::Usable;
 use super::state::Shared;
-use crate::address::{Announcing, ToldAddress};
-use crate::api::PROTOCOL_VERSION;
-use crate::config::{Config, HttpConfig, redacted};
-use crate::directory::HeartbeatState;
-use crate::forwarder::Rule;
-use crate::keys::NodeKeys;
-use crate::limits::Remedy;
 use crate::systemd::{Notice, ServiceManager};
-use crate::telemetry::http::{
-    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, SkippedNode, Status,
-    Subject, TopologyStatus,
-};
-use crate::telemetry::instruments as i;
-use crate::telemetry::log::lost_lines;
-use crate::telemetry::losses::Losses;
-use crate::telemetry::otel::Telemetry;
-use crate::telemetry::process::descriptors_max;
-use crate::telemetry::readings::{self, Reading};
-use crate::telemetry::window::{Sample, Told, Window, Windows, wall_clock};
 
 /// How often systemd's line on the node is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -5,20 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nym_mixnode_base::open_files::DescriptorWatch;
+use nym_mixnode_link::listener::{self, ConnectionLimits};
+use nym_mixnode_link::{PoolGauge, forwarder};
+use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, ReplayFilter};
+use nym_mixnode_net::Reach;
+use nym_mixnode_telemetry::process::Usage;
+use nym_mixnode_telemetry::window::{Counts, Effort, Levels, Sample};
+use nym_mixnode_wire::BufferPool;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 use super::listed::ListedNodes;
 use super::pulse::Pulses;
-use crate::address::Reach;
-use crate::forwarder::{self, Policy};
-use crate::limits::DescriptorWatch;
-use crate::listener::{self, ConnectionLimits};
-use crate::mix::PoolGauge;
-use crate::packet::{BufferPool, DropCounters, DropReason};
-use crate::telemetry::process::Usage;
-use crate::telemetry::window::{Counts, Effort, Levels, Sample};
-use crate::unwrap::ReplayFilter;
 
 /// Lent to every worker, and read by the status.
 #[derive(Debug)]
@@ -64,9 +63,9 @@ pub struct NodeStatus {
     pub pool: u64,
     /// Bad frames, each of which closed its connection.
     pub bad_frames: u64,
-    /// Packets by how late they left: one count for each of [`forwarder::LAG_BOUNDS_MS`], and one for all later ones.
+    /// Packets by how late they left: one count for each of [`LAG_BOUNDS_MS`], and one for all later ones.
     #[serde(default)]
-    pub lag: [u64; forwarder::LAG_BOUNDS_MS.len() + 1],
+    pub lag: [u64; LAG_BOUNDS_MS.len() + 1],
     /// Incoming connections.
     pub connections_in: u64,
     /// Outgoing connections.

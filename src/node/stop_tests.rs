@@ -2,13 +2,14 @@
 
 use std::sync::mpsc::channel;
 
+use nym_mixnode_mix::ReplayWindow;
+
 use super::*;
-use crate::unwrap::ReplayWindow;
 
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// A node of these workers that listens nowhere.
-fn node_of(works: Vec<Work>) -> (Node, crate::shutdown::PhaseSignal) {
+fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) {
     let replay = ReplayFilter::new(ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 }).unwrap();
     let limits = ConnectionLimits::new(8, 8);
     let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), replay);

@@ -8,6 +8,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use nym_mixnode_api::RegisteredMix;
+use nym_mixnode_keys::SphinxKeyPair;
+use nym_mixnode_link::listener::Intake;
+use nym_mixnode_mix::{ReplayWindow, Scheduled};
+use nym_mixnode_sphinx::{HEADER_LEN, PacketSize, PacketSizes, encode_next_hop};
+use nym_mixnode_wire::{FrameDecoder, FrameHeader, Framing, MAX_FRAME_LEN, PacketMode};
 use sphinx_packet::SphinxPacketBuilder;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node as Hop, NodeAddressBytes};
@@ -15,14 +21,6 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::api::RegisteredMix;
-use crate::keys::SphinxKeyPair;
-use crate::listener::Intake;
-use crate::packet::{
-    FrameDecoder, FrameHeader, Framing, HEADER_LEN, MAX_FRAME_LEN, PacketMode, PacketSize, PacketSizes, Scheduled,
-    encode_next_hop,
-};
-use crate::unwrap::ReplayWindow;
 
 /// The framings and the version of a next hop that speaks each.
 const VERSIONS: [(Framing, &str); 3] =
@@ -54,8 +52,7 @@ impl Bench {
         let shared = Shared::new(1, 1 << 20, limits, policy, Reach::Machine, ReplayFilter::new(window).unwrap());
         shared.allow(&topology());
         let (_control, phase) = phases();
-        // One packet is sent again and again: this engine knows no replays.
-        let engine = || Engine::new(self.keys.private());
+        let engine = || Engine::new(*self.keys.private());
         let settings = || Settings {
             rules: Rules { sizes: self.sizes, ..worker_settings(&config()).rules },
             ..worker_settings(&config())
@@ -74,6 +71,10 @@ impl Bench {
                     assert!(intake.hand_over(received).await);
                     while shared.buffers.packets_in_flight() > 0 {
                         sleep(Duration::from_millis(1)).await;
+                    }
+                    // One packet is sent again and again: the filter forgets it.
+                    for _ in 0..3 {
+                        shared.replay.rotate(shared.replay.generation());
                     }
                     out.borrow_mut().push(left.take());
                 }
@@ -94,12 +95,12 @@ impl Bench {
 }
 
 fn config() -> Config {
-    let mut values = crate::config::Values::default();
-    let mut set = |about, text: &str| values.set(about, text, &crate::config::Source::Program);
-    set(&crate::config::settings::NODE_ID.about, "under-test");
-    set(&crate::config::settings::NODE_LAYER.about, "1");
-    set(&crate::config::settings::LISTEN_ADDRESSES.about, "192.0.2.99");
-    set(&crate::config::settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
+    let mut values = nym_mixnode_config::Values::default();
+    let mut set = |about, text: &str| values.set(about, text, &nym_mixnode_config::Source::Program);
+    set(&nym_mixnode_config::settings::NODE_ID.about, "under-test");
+    set(&nym_mixnode_config::settings::NODE_LAYER.about, "1");
+    set(&nym_mixnode_config::settings::LISTEN_ADDRESSES.about, "192.0.2.99");
+    set(&nym_mixnode_config::settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
     Config::from_values(&values).unwrap()
 }
 

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
-use crate::directory::{Directory, DirectoryError, Unregistered, with_status};
-use crate::telemetry::otel::Telemetry;
+use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
+use nym_mixnode_directory::{Directory, DirectoryError, Unregistered, with_status};
+use nym_mixnode_telemetry::otel::Telemetry;
 
 /// One thing that is asked of a directory.
 struct Route {
@@ -115,8 +115,8 @@ impl<D: Directory> Directory for Traced<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Client;
-    use crate::telemetry::otel::{Capture, Captured};
+    use nym_mixnode_directory::Client;
+    use nym_mixnode_telemetry::otel::{Capture, Captured};
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
     use opentelemetry_proto::tonic::trace::v1::Span;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

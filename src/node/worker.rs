@@ -7,20 +7,20 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nym_mixnode_link::forwarder::Forwarder;
+use nym_mixnode_link::listener::{self, Admitted, Deadlines, Intake};
+use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
+use nym_mixnode_mix as mix;
+use nym_mixnode_mix::{DropReason, Received, Scheduled};
+use nym_mixnode_sphinx::{Engine, Onward, Outcome, PacketSize, PacketSizes};
+use nym_mixnode_telemetry::process::cpu_of_thread;
+use nym_mixnode_wire::PacketBuf;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet, yield_now};
-use tokio::time::Instant;
 
 use super::state::Shared;
-use crate::forwarder::Forwarder;
-use crate::listener::{self, Admitted, Deadlines, Intake};
-use crate::mix;
-use crate::packet::{DropReason, PacketBuf, PacketSize, PacketSizes, Received, Scheduled};
-use crate::shutdown::{Phase, PhaseSignal};
-use crate::telemetry::process::cpu_of_thread;
-use crate::unwrap::{Engine, Onward, Outcome};
 
 /// Packets unwrapped at one go: enough for engines that work side by side, and short enough (some 1.5 ms on the
 /// slowest engine) for the pool to keep its times.
@@ -35,7 +35,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// What a worker is given besides the shared state.
 pub(super) struct Settings {
     pub(super) deadlines: Deadlines,
-    pub(super) forwarder: crate::forwarder::Settings,
+    pub(super) forwarder: nym_mixnode_link::forwarder::Settings,
     pub(super) rules: Rules,
 }
 
@@ -148,10 +148,10 @@ impl Worker {
             // Only now: a next hop whose version has changed meanwhile must not show when a packet arrived.
             match scheduled.packet.frame_for(shared.policy.framing(scheduled.next_hop)) {
                 Ok(()) => release(scheduled),
-                Err(reason) => shared.drops.count(reason),
+                Err(unknown) => shared.drops.count(unknown.into()),
             }
         };
-        let pool = mix::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
+        let pool = nym_mixnode_link::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
         let unwrap = unwrap_all(received, engine, owners, settings.rules, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
@@ -186,7 +186,7 @@ fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
 
 async fn unwrap_all(
     mut received: mpsc::Receiver<Received>,
-    engine: Engine,
+    mut engine: Engine,
     owners: Owners,
     rules: Rules,
     shared: &Shared,
@@ -211,7 +211,7 @@ async fn unwrap_all(
             }
         }
         let cpu_before = cpu_of_thread();
-        engine.unwrap_admitted(&mut packets, &mut outcomes, |onward| rules.admit(onward, shared));
+        engine.unwrap_batch(&mut packets, &mut outcomes, |onward| rules.admit(onward, shared));
         shared.count_unwrapped(count, cpu_of_thread().saturating_sub(cpu_before));
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
@@ -229,11 +229,14 @@ async fn unwrap_all(
 
 impl Rules {
     /// Whether the packet will be forwarded, as far as is known before it waits.
-    fn admit(self, onward: Onward, shared: &Shared) -> Result<(), DropReason> {
-        let Onward { packet_len, next_hop, delay } = onward;
-        let size = PacketSize::from_packet_len(packet_len).ok_or(DropReason::SizeRefused)?;
-        shared.policy.check(next_hop, size)?;
-        mix::check_delay(delay, self.delay_max)
+    fn admit(self, onward: &Onward, shared: &Shared) -> Result<(), DropReason> {
+        let Onward { packet_len, next_hop, delay, replay_key } = onward;
+        let size = PacketSize::from_packet_len(*packet_len).ok_or(DropReason::SizeRefused)?;
+        shared.policy.check(*next_hop, size)?;
+        mix::check_delay(*delay, self.delay_max)?;
+        // Last: only a packet that will be forwarded takes a place in the filter. Forged, final and rejected packets
+        // cost their sender less, and must not push the others out.
+        if shared.replay.insert(replay_key) { Ok(()) } else { Err(DropReason::Replay) }
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use nym_mixnode::node::NodeStatus;
-use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nym_mixnode::config::TelemetryConfig;
-use nym_mixnode::telemetry::otel::{Settings, Telemetry};
+use nym_mixnode_telemetry::TelemetryConfig;
+use nym_mixnode_telemetry::otel::{Settings, Telemetry};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;

@@ -1,7 +1,6 @@
 //! Packets built by the Sphinx library of nym-mixnode 0.9.2, processed hop by hop.
 
-use nym_mixnode::packet::{HEADER_LEN, encode_next_hop};
-use nym_mixnode::unwrap::{Engine, Outcome, plaintext};
+use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, UnwrapError, encode_next_hop, plaintext};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -49,9 +48,9 @@ fn vectors() -> Vec<Case> {
 
 /// One hop of the case, alone in its batch; gives the packet for the next.
 fn check_hop(packet: Vec<u8>, hop: &Hop, place: &str) -> Vec<u8> {
-    let engine = Engine::new(hop.private_key.0.as_slice().try_into().unwrap());
+    let mut engine = Engine::new(hop.private_key.0.as_slice().try_into().unwrap());
     let (mut batch, mut outcomes) = ([packet], Vec::new());
-    engine.unwrap_batch(&mut batch, &mut outcomes);
+    engine.unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
     let [packet] = batch;
     match (&hop.result, outcomes[0]) {
         (HopResult::Forward { next_address, delay_ns, packet: expected }, Outcome::Forward { next_hop, delay }) => {
@@ -84,7 +83,7 @@ fn all_81_cases_of_the_original_library_pass_at_every_hop() {
 fn a_batch_gives_what_its_packets_give_alone_even_beside_damaged_ones() {
     let cases = vectors();
     let key: [u8; 32] = cases[0].hops[0].private_key.0.as_slice().try_into().unwrap();
-    let engine = Engine::new(&key);
+    let mut engine = Engine::new(key);
     // Packets of all sizes for this key and for others, some damaged, in one batch.
     let mut packets: Vec<Vec<u8>> = cases.into_iter().map(|case| case.packet.0).collect();
     for (number, packet) in packets.iter_mut().enumerate().skip(1).step_by(3) {
@@ -95,12 +94,12 @@ fn a_batch_gives_what_its_packets_give_alone_even_beside_damaged_ones() {
         .iter_mut()
         .map(|packet| {
             let mut outcome = Vec::new();
-            engine.unwrap_batch(std::slice::from_mut(packet), &mut outcome);
+            engine.unwrap_batch(std::slice::from_mut(packet), &mut outcome, |_| Ok::<_, UnwrapError>(()));
             outcome[0]
         })
         .collect();
     let mut outcomes = Vec::new();
-    engine.unwrap_batch(&mut packets, &mut outcomes);
+    engine.unwrap_batch(&mut packets, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
     assert_eq!(outcomes, expected);
     assert!(packets == alone);
     assert!(outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Drop(_))));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nym_mixnode::config::settings::{self, About, Kind};
+use nym_mixnode_config::settings::{self, About, Kind};
 use serde_json::Value;
 
 use crate::cli::Home;

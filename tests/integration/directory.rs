@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use nym_mixnode::api::{GatewayRegistration, MixMetric, MixRegistration, Topology};
-use nym_mixnode::directory::{
+use nym_mixnode_api::{GatewayRegistration, MixMetric, MixRegistration, Topology};
+use nym_mixnode_directory::{
     Client, ClientLimits, Directory, DirectoryError, Heartbeat, HeartbeatSettings, HeartbeatState, Unregistered,
 };
-use nym_mixnode::registry::{Registry, RegistrySettings};
+use nym_mixnode_registry::{Registry, RegistrySettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use nym_mixnode::api::MixRegistration;
-use nym_mixnode::directory::{Client, Directory};
+use nym_mixnode_api::MixRegistration;
+use nym_mixnode_directory::{Client, Directory};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};

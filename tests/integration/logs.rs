@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nym_mixnode::config::{Config, Source, Values, settings};
+use nym_mixnode_config::{Config, Source, Values, settings};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use url::Url;

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nym_mixnode::config::{Source, settings};
 use nym_mixnode::node::NodeStatus;
-use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use nym_mixnode_config::{Source, settings};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize, encode_next_hop};
+use nym_mixnode_sphinx::{PacketSize, encode_next_hop};
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use sphinx_packet::crypto::PublicKey;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::packet::builder::SphinxPacketBuilder;

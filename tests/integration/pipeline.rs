@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nym_mixnode::config::{Source, settings};
-use nym_mixnode::packet::{FrameHeader, Framing, PacketMode, PacketSize};
+use nym_mixnode_config::{Source, settings};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameHeader, Framing, PacketMode};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 

@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use nym_mixnode::directory::{Client, Directory};
+use nym_mixnode_directory::{Client, Directory};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::timeout;

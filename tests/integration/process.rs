@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nym_mixnode::api::Topology;
-use nym_mixnode::config::KeysConfig;
-use nym_mixnode::directory::{Client, Directory};
-use nym_mixnode::keys::NodeKeys;
-use nym_mixnode::keys::store::{self, KeyFiles};
 use nym_mixnode::node::{NodeStatus, SupervisorEvent};
+use nym_mixnode_api::Topology;
+use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeysConfig, NodeKeys};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};

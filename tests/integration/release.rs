@@ -1,7 +1,7 @@
 //! An identity that has signed goes back to a program that never signs. Real processes throughout.
 
-use nym_mixnode::api::MixRegistration;
-use nym_mixnode::directory::{Directory, DirectoryError};
+use nym_mixnode_api::MixRegistration;
+use nym_mixnode_directory::{Directory, DirectoryError};
 
 use super::process::{NodeFiles, RegistryProcess, program};
 

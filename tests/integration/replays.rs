@@ -1,11 +1,10 @@
 //! Copies of packets: caught in every mode and place, and never because of packets that are not forwarded.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use nym_mixnode::packet::{DropReason, HEADER_LEN, MAC_LEN, PacketSize};
-use nym_mixnode::unwrap::{Engine, Onward, Outcome, ReplayFilter, ReplayWindow};
+use nym_mixnode_mix::{DropReason, ReplayFilter, ReplayWindow};
+use nym_mixnode_sphinx::{Engine, HEADER_LEN, MAC_LEN, Onward, Outcome, PacketSize};
 
 use crate::packets::hop;
 
@@ -25,7 +24,7 @@ macro_rules! packets_with_one_alpha {
             use $sphinx::version::Version;
 
             let node = |number: u8, key: [u8; 32]| {
-                let address = nym_mixnode::packet::encode_next_hop(([192, 0, 2, number], 1789).into());
+                let address = nym_mixnode_sphinx::encode_next_hop(([192, 0, 2, number], 1789).into());
                 Node::new(NodeAddressBytes::from_bytes(address), PublicKey::from(&PrivateKey::from(key)))
             };
             let route = [node(1, KEY), node(2, [42; 32]), node(3, [43; 32])];
@@ -49,29 +48,31 @@ macro_rules! packets_with_one_alpha {
 packets_with_one_alpha!(packets_of_0_8, sphinx_packet, 260);
 packets_with_one_alpha!(packets_of_0_6, sphinx_packet_legacy, 257);
 
-fn engine(window: ReplayWindow) -> Engine {
-    Engine::with_replay_filter(&KEY, Arc::new(ReplayFilter::new(window).unwrap()))
+/// An engine and the filter that decides about what it would forward.
+fn engine(window: ReplayWindow) -> (Engine, ReplayFilter) {
+    (Engine::new(KEY), ReplayFilter::new(window).unwrap())
 }
 
 fn roomy() -> ReplayWindow {
     ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 }
 }
 
-fn outcomes(engine: &Engine, packets: &[Vec<u8>]) -> Vec<Outcome> {
+fn outcomes((engine, filter): &mut (Engine, ReplayFilter), packets: &[Vec<u8>]) -> Vec<Outcome<DropReason>> {
+    let admit = |onward: &Onward| if filter.insert(&onward.replay_key) { Ok(()) } else { Err(DropReason::Replay) };
     let mut all = Vec::new();
     for batch in packets.chunks(BATCH) {
         let (mut batch, mut outcomes) = (batch.to_vec(), Vec::new());
-        engine.unwrap_batch(&mut batch, &mut outcomes);
+        engine.unwrap_batch(&mut batch, &mut outcomes, admit);
         all.extend(outcomes);
     }
     all
 }
 
-fn forwarded(outcomes: &[Outcome]) -> usize {
+fn forwarded(outcomes: &[Outcome<DropReason>]) -> usize {
     outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Forward { .. })).count()
 }
 
-fn replays(outcomes: &[Outcome]) -> usize {
+fn replays(outcomes: &[Outcome<DropReason>]) -> usize {
     outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Drop(DropReason::Replay))).count()
 }
 
@@ -82,10 +83,10 @@ fn packets_with_one_alpha_pass_once_each_and_their_copies_never() {
         let macs: std::collections::BTreeSet<_> = packets.iter().map(|packet| &packet[32..32 + MAC_LEN]).collect();
         assert!(packets.iter().all(|packet| alpha(packet) == alpha(&packets[0])), "one α");
         assert_eq!(macs.len(), VPN_PACKETS, "and a MAC each");
-        let engine = engine(roomy());
-        assert_eq!(forwarded(&outcomes(&engine, &packets)), VPN_PACKETS);
+        let mut engine = engine(roomy());
+        assert_eq!(forwarded(&outcomes(&mut engine, &packets)), VPN_PACKETS);
         for _ in 0..2 {
-            assert_eq!(replays(&outcomes(&engine, &packets)), VPN_PACKETS);
+            assert_eq!(replays(&outcomes(&mut engine, &packets)), VPN_PACKETS);
         }
     }
 }
@@ -94,7 +95,7 @@ fn packets_with_one_alpha_pass_once_each_and_their_copies_never() {
 fn a_copy_in_the_same_batch_is_a_replay() {
     let packets: Vec<_> = packets_of_0_8().into_iter().take(8).collect();
     let twice: Vec<_> = packets.iter().flat_map(|packet| [packet.clone(), packet.clone()]).collect();
-    let outcomes = outcomes(&engine(roomy()), &twice);
+    let outcomes = outcomes(&mut engine(roomy()), &twice);
     for pair in outcomes.as_chunks::<2>().0 {
         assert!(matches!(pair, [Outcome::Forward { .. }, Outcome::Drop(DropReason::Replay)]), "{pair:?}");
     }
@@ -103,15 +104,15 @@ fn a_copy_in_the_same_batch_is_a_replay() {
 /// What a link can change of a packet that is still authentic: the unused bit of α, and all of the payload.
 #[test]
 fn a_copy_that_is_changed_where_nothing_is_authenticated_is_a_replay() {
-    let engine = engine(roomy());
+    let mut engine = engine(roomy());
     let packet = packets_of_0_8().swap_remove(0);
     let mut high_bit = packet.clone();
     high_bit[31] ^= 0x80;
     let mut payload = packet.clone();
     payload[HEADER_LEN..].fill(0);
     let longer = [packet.clone(), vec![0; PacketSize::Regular.packet_len() - packet.len()]].concat();
-    assert_eq!(forwarded(&outcomes(&engine, &[packet])), 1);
-    assert_eq!(replays(&outcomes(&engine, &[high_bit, payload, longer])), 3);
+    assert_eq!(forwarded(&outcomes(&mut engine, &[packet])), 1);
+    assert_eq!(replays(&outcomes(&mut engine, &[high_bit, payload, longer])), 3);
 }
 
 /// Room for few packets, so that a test can fill it: 50 in each generation.
@@ -138,12 +139,12 @@ fn final_packet() -> Vec<u8> {
 fn packets_that_are_not_forwarded_take_no_place() {
     let mut packets = packets_of_0_8();
     let captured = packets.split_off(VPN_PACKETS - 1);
-    let engine = engine(narrow());
-    assert_eq!(forwarded(&outcomes(&engine, &captured)), 1);
+    let mut engine = engine(narrow());
+    assert_eq!(forwarded(&outcomes(&mut engine, &captured)), 1);
 
     // Each of these kinds would fill the filter six times over.
     let ended: Vec<_> = (0..packets.len()).map(|_| final_packet()).collect();
-    assert_eq!((forwarded(&outcomes(&engine, &ended)), replays(&outcomes(&engine, &ended))), (0, 0));
+    assert_eq!((forwarded(&outcomes(&mut engine, &ended)), replays(&outcomes(&mut engine, &ended))), (0, 0));
     let forged: Vec<_> = packets
         .iter()
         .cloned()
@@ -152,17 +153,17 @@ fn packets_that_are_not_forwarded_take_no_place() {
             packet
         })
         .collect();
-    assert_eq!(forwarded(&outcomes(&engine, &forged)), 0);
+    assert_eq!(forwarded(&outcomes(&mut engine, &forged)), 0);
     for reason in [DropReason::NextHopRefused, DropReason::DelayTooLong] {
         for batch in packets.chunks(BATCH) {
             let (mut batch, mut outcomes) = (batch.to_vec(), Vec::new());
-            engine.unwrap_admitted(&mut batch, &mut outcomes, |_: Onward| Err(reason));
+            engine.0.unwrap_batch(&mut batch, &mut outcomes, |_| Err(reason));
             assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Drop(reason)), "{outcomes:?}");
         }
     }
-    assert_eq!(replays(&outcomes(&engine, &captured)), 1, "still remembered");
+    assert_eq!(replays(&outcomes(&mut engine, &captured)), 1, "still remembered");
 
     // The same packets once admitted do fill it: the control that this test can fail.
-    assert_eq!(forwarded(&outcomes(&engine, &packets)), packets.len());
-    assert_eq!(forwarded(&outcomes(&engine, &captured)), 1, "forgotten");
+    assert_eq!(forwarded(&outcomes(&mut engine, &packets)), packets.len());
+    assert_eq!(forwarded(&outcomes(&mut engine, &captured)), 1, "forgotten");
 }

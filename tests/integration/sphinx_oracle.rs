@@ -3,8 +3,7 @@
 //! Versions 258 – 260 are held against its current release. For 257 the oracle is 0.6, the last release that blinds
 //! that version without clamping, as the one that introduced it did; 0.8 clamps whatever the version says.
 
-use nym_mixnode::packet::{HEADER_LEN, PacketSize, encode_next_hop};
-use nym_mixnode::unwrap::{Engine, Outcome};
+use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, PacketSize, UnwrapError, encode_next_hop};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -82,10 +81,10 @@ macro_rules! oracle {
 oracle!(sphinx_0_8, sphinx_packet);
 oracle!(sphinx_0_6, sphinx_packet_legacy);
 
-fn process_with_engine(engine: &Engine, packets: &mut [Vec<u8>]) -> Vec<Processed> {
+fn process_with_engine(engine: &mut Engine, packets: &mut [Vec<u8>]) -> Vec<Processed> {
     let mut outcomes = Vec::new();
-    engine.unwrap_batch(packets, &mut outcomes);
-    let processed = |(packet, outcome): (&mut Vec<u8>, Outcome)| match outcome {
+    engine.unwrap_batch(packets, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
+    let processed = |(packet, outcome): (&mut Vec<u8>, Outcome<UnwrapError>)| match outcome {
         Outcome::Forward { next_hop, delay } => Processed::Forward {
             address: encode_next_hop(next_hop),
             delay_ns: delay.as_nanos().try_into().unwrap(),
@@ -106,7 +105,7 @@ fn check_version(
 ) {
     let mut rng = StdRng::seed_from_u64(u64::from(version));
     let key: [u8; 32] = rng.random();
-    let engine = Engine::new(&key);
+    let mut engine = Engine::new(key);
     let mut refused = 0;
     for start in (0..PACKETS_PER_VERSION).step_by(26) {
         let mut packets: Vec<_> = (start..start + 26)
@@ -124,7 +123,10 @@ fn check_version(
             .collect();
         let expected: Vec<_> = packets.iter().map(|packet| process(packet, key)).collect();
         refused += expected.iter().filter(|processed| **processed == Processed::Refused).count();
-        assert!(process_with_engine(&engine, &mut packets) == expected, "packets from {start} of version {version}");
+        assert!(
+            process_with_engine(&mut engine, &mut packets) == expected,
+            "packets from {start} of version {version}"
+        );
     }
     assert!(refused > PACKETS_PER_VERSION / 8, "damage was really done: {refused} refused");
 }

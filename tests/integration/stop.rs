@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nym_mixnode::config::{Source, settings};
-use nym_mixnode::telemetry::window::wall_clock;
+use nym_mixnode_config::{Source, settings};
+use nym_mixnode_telemetry::window::wall_clock;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 

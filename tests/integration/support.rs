@@ -6,13 +6,13 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nym_mixnode::api::GatewayRegistration;
-use nym_mixnode::config::{Config, Source, Values, settings};
-use nym_mixnode::keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
-use nym_mixnode::packet::{FrameDecoder, FrameHeader};
-use nym_mixnode::telemetry::otel::Telemetry;
-use nym_mixnode::unwrap::{Engine, Outcome};
+use nym_mixnode_api::GatewayRegistration;
+use nym_mixnode_config::{Config, Source, Values, settings};
+use nym_mixnode_keys::{NodeKeys, SphinxKeyPair};
+use nym_mixnode_sphinx::{Engine, Outcome, UnwrapError};
+use nym_mixnode_telemetry::otel::Telemetry;
+use nym_mixnode_wire::{FrameDecoder, FrameHeader};
 use sphinx_packet::route::Node;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,7 +93,7 @@ impl RunningNode {
         let config = Config::from_values(&values).unwrap();
         let sphinx = SphinxKeyPair::generate().unwrap();
         let (sphinx_public, sphinx_private) = (*sphinx.public(), *sphinx.private());
-        let identity = nym_mixnode::keys::IdentityKeyPair::generate().unwrap();
+        let identity = nym_mixnode_keys::IdentityKeyPair::generate().unwrap();
         let keys = NodeKeys { identity_public: identity.public_base58(), identity: Arc::new(identity), sphinx };
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, is_ready) = oneshot::channel();
@@ -159,7 +159,7 @@ impl RunningNode {
     /// The packet in the frame as it looks behind the node.
     pub(crate) fn unwrapped(&self, header: FrameHeader, frame: &[u8]) -> Vec<u8> {
         let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
-        Engine::new(&self.sphinx_private).unwrap_batch(&mut batch, &mut outcomes);
+        Engine::new(self.sphinx_private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
         assert!(matches!(outcomes[0], Outcome::Forward { .. }), "{outcomes:?}");
         let [packet] = batch;
         packet

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nym_mixnode::config::{Source, settings};
+use nym_mixnode_config::{Source, settings};
 
 use super::collector::{Collector, Manner};
 use super::process::eventually;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nym_mixnode::config::{Config, Values};
+use nym_mixnode_config::{Config, Values};
 
 use crate::cli::Home;
 

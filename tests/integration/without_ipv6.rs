@@ -6,14 +6,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nym_mixnode_net::socket::without_ipv6 as kernel;
 use rustix::process::Signal;
 
 use super::cli::{Home, Outcome, outcome};
 use super::program::{PROGRAM, Process, pause};
 use super::support::PATIENCE;
-
-#[path = "../../src/socket/without_ipv6.rs"]
-mod kernel;
 
 /// Runs `test` where no socket of IPv6 can be made.
 fn without_ipv6(test: impl FnOnce() + Send) {

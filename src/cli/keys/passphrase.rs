@@ -10,11 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::{ExposeSecret, SecretString};
+use nym_mixnode_base::file::open_or_wait;
+use nym_mixnode_config::environment;
 use tracing::warn;
 use zeroize::Zeroizing;
-
-use crate::config::environment;
-use crate::file::open_or_wait;
 
 use super::super::failure::read_exit;
 use super::{Exit, Failure};

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use console::Term;
+use nym_mixnode_monitor::check::{NodeReport, Verdict};
 use serde::Serialize;
 use url::Url;
 
 use super::table::{Table, legend};
 use super::words;
-use crate::probe::check::{NodeReport, Verdict};
 
 /// Columns of a table that goes to a file or a pipe: enough for whole keys.
 const WIDTH_WITHOUT_TERMINAL: u16 = 160;
@@ -103,8 +103,8 @@ fn print_json(document: &impl Serialize) -> io::Result<()> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::probe::check::{Doubt, FamilyReport, Target};
-    use crate::probe::{Counts, LatencyMs};
+    use nym_mixnode_monitor::check::{Doubt, FamilyReport, Target};
+    use nym_mixnode_monitor::{Counts, LatencyMs};
 
     pub(in super::super) fn tested(returned: u64) -> FamilyReport {
         FamilyReport::Tested {
@@ -133,7 +133,7 @@ pub(super) mod tests {
         ipv4: FamilyReport,
         ipv6: FamilyReport,
     ) -> NodeReport {
-        let listed = crate::api::MixRegistration {
+        let listed = nym_mixnode_api::MixRegistration {
             mix_host: hosts[0].to_owned(),
             mix_hosts: hosts.iter().map(ToString::to_string).collect(),
             identity_key: format!("{layer}HWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9"),

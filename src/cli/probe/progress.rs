@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use console::{Term, truncate_str};
+use nym_mixnode_monitor::check::Progress;
 
 use super::ProbeArgs;
-use crate::probe::check::Progress;
 
 /// One line on a terminal that says what the prober waits for.
 pub(super) struct ProgressLine {

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_api::{BatchMixStatus, IpVersion, MixStatus};
+use nym_mixnode_directory::{Client, MonitorToken};
+use nym_mixnode_monitor::check::{self, Label, NodeReport};
+use nym_mixnode_monitor::{IpFamily, Prober, Registration};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::output::Outcome;
 use super::{ProbeArgs, ProbeError, Targets, open_prober, targets, words};
-use crate::api::{BatchMixStatus, IpVersion, MixStatus};
-use crate::directory::Client;
-use crate::probe::check::{self, Label, NodeReport};
-use crate::probe::{IpFamily, Prober, Registration};
-use crate::registry::MonitorToken;
-use crate::shutdown::StopSignals;
+use crate::stop_request::StopSignals;
 
 /// A prober that the directory lists for as long as the rounds go on, so that nodes need to learn of it but once.
 struct Listed {

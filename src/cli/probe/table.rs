@@ -4,9 +4,8 @@ use std::fmt;
 
 use comfy_table::{ContentArrangement, TableComponent, presets};
 use console::Style;
-
-use crate::probe::IpFamily;
-use crate::probe::check::{FamilyReport, NodeReport, Verdict};
+use nym_mixnode_monitor::IpFamily;
+use nym_mixnode_monitor::check::{FamilyReport, NodeReport, Verdict};
 
 /// Columns from which there is room for one thing more.
 const FOR_LATENCIES: u16 = 76;

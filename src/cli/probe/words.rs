@@ -1,11 +1,11 @@
 //! The result of a probe in sentences: what holds for the network, then what is wrong with which node, and why.
 
 use comfy_table::{ContentArrangement, Table, presets};
+use nym_mixnode_monitor::IpFamily;
+use nym_mixnode_monitor::check::{Doubt, FamilyReport, NodeReport, Verdict};
 
 use super::output::Outcome;
 use super::table::name;
-use crate::probe::IpFamily;
-use crate::probe::check::{Doubt, FamilyReport, NodeReport, Verdict};
 
 /// Nodes at fault that get a sentence each; of further ones, only the number is printed.
 const FAULTS_MAX: usize = 20;

@@ -3,14 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use nym_mixnode_api::signing;
+use nym_mixnode_config::http_url;
+use nym_mixnode_directory::{Client, MonitorToken};
 use url::Url;
 
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
 use crate::cli::output::say;
-use crate::config::http_url;
-use crate::directory::Client;
-use crate::registry::MonitorToken;
-use crate::signing;
 
 /// Remove the entry of an identity, and take unsigned calls for it again
 ///

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use nym_mixnode_monitor::{Counts, IpFamily, LatencyMs};
+
 use crate::localnet::history::Point;
 use crate::localnet::load::Limit;
 use crate::localnet::network::{Network, Node};
 use crate::localnet::traffic::Traffic;
-use crate::probe::{Counts, IpFamily, LatencyMs};
 
 /// The network at one moment.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! The live picture: a thread of its own draws it and reads the keys, so that packets never wait for a terminal.
 
-use std::io;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
+use nym_mixnode_telemetry::log;
 use ratatui::layout::Size;
 use tokio::sync::mpsc;
 
@@ -14,7 +14,6 @@ use super::keyboard::{Key, Keyboard};
 use super::palette::Palette;
 use super::picture::{self, Note, Scroll};
 use super::screen::{self, Screen};
-use crate::telemetry::log;
 
 /// How long a new board, a new size or the end may wait for the thread.
 const POLL: Duration = Duration::from_millis(100);

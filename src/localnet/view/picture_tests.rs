@@ -1,5 +1,6 @@
 //! Drawn on a terminal in memory: what is on it, at the sizes and for the networks that matter.
 
+use nym_mixnode_monitor::{Counts, LatencyMs};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
@@ -8,7 +9,6 @@ use super::*;
 use crate::localnet::history::{Lag, Point};
 use crate::localnet::load::Limit;
 use crate::localnet::view::board::NodeRow;
-use crate::probe::{Counts, LatencyMs};
 
 const SIZES: [(u16, u16); 3] = [(60, 24), (80, 24), (200, 50)];
 

@@ -1,8 +1,9 @@
 //! Topologies with nodes that cannot be used.
 
-use super::*;
-use crate::api::{MixRegistration, RegisteredMix};
+use nym_mixnode_api::{MixRegistration, RegisteredMix};
 use tokio::sync::mpsc;
+
+use super::*;
 
 fn listing(hosts: &[&[&str]]) -> Topology {
     let mix = |(index, hosts): (usize, &&[&str])| RegisteredMix {

@@ -1,5 +1,7 @@
 //! What is exported, made comparable: without what the real machine, the real clock and chance put into it.
 
+use nym_mixnode_telemetry::instruments as i;
+use nym_mixnode_telemetry::otel::Captured;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -7,9 +9,6 @@ use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, Number
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-
-use crate::telemetry::instruments as i;
-use crate::telemetry::otel::Captured;
 
 /// Metrics whose numbers are not compared, only that they are there.
 pub(super) static MACHINE: &[&i::Metric] = &[

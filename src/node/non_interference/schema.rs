@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use nym_mixnode_mix::DropReason;
+use nym_mixnode_telemetry::instruments::{METRICS, SPANS};
+use nym_mixnode_telemetry::window::WINDOW;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point};
@@ -11,9 +14,6 @@ use super::SEED;
 use super::exported::{metrics, spans, text};
 use super::stage::{Leak, Seen, Stage};
 use super::world::World;
-use crate::packet::DropReason;
-use crate::telemetry::instruments::{METRICS, SPANS};
-use crate::telemetry::window::WINDOW;
 
 /// Enough for the lag, which is held back while there are few.
 const MANY: usize = 600;

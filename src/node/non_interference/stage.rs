@@ -11,6 +11,23 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH};
+use nym_mixnode_address::Announcing;
+use nym_mixnode_api::{
+    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegisteredMix, RegistrationReply, Topology,
+};
+use nym_mixnode_config::{Config, Source, Values, settings};
+use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
+use nym_mixnode_keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
+use nym_mixnode_link::listener::{ConnectionLimits, Intake};
+use nym_mixnode_link::shutdown::phases;
+use nym_mixnode_mix::{Policy, ReplayFilter, Scheduled};
+use nym_mixnode_net::Reach;
+use nym_mixnode_sphinx::{Engine, UnwrapError};
+use nym_mixnode_telemetry::http;
+use nym_mixnode_telemetry::log::Captured;
+use nym_mixnode_telemetry::otel::{self, Capture};
+use nym_mixnode_telemetry::window::{Sample, WINDOW};
+use nym_mixnode_wire::FrameDecoder;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
@@ -24,22 +41,6 @@ use super::super::worker::Doors;
 use super::super::{registration, rule, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
-use crate::address::{Announcing, Reach};
-use crate::api::{
-    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegisteredMix, RegistrationReply, Topology,
-};
-use crate::config::{Config, Source, Values, settings};
-use crate::directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
-use crate::forwarder::Policy;
-use crate::keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
-use crate::listener::{ConnectionLimits, Intake};
-use crate::packet::{FrameDecoder, Scheduled};
-use crate::shutdown::phases;
-use crate::telemetry::http;
-use crate::telemetry::log::Captured;
-use crate::telemetry::otel::{self, Capture};
-use crate::telemetry::window::{Sample, WINDOW};
-use crate::unwrap::{Engine, ReplayFilter};
 
 const WORKERS: usize = 2;
 /// A window begins here, by the wall clock.
@@ -146,11 +147,11 @@ impl Stage {
 
     /// Matches departures with arrivals: unwraps each packet as the node will. Of copies the first leaves.
     fn arrivals(&self, world: &World) -> Arrivals {
-        let engine = Engine::new(self.keys.sphinx.private());
+        let mut engine = Engine::new(*self.keys.sphinx.private());
         let mut arrivals = Arrivals::new();
         for (number, arrival) in world.arrivals.iter().enumerate() {
             let mut packet = [self.made[&world.packet(number)].clone()];
-            engine.unwrap_batch(&mut packet, &mut Vec::new());
+            engine.unwrap_batch(&mut packet, &mut Vec::new(), |_| Ok::<_, UnwrapError>(()));
             let [packet] = packet;
             arrivals.entry(packet).or_insert(arrival.at_ms);
         }
@@ -177,7 +178,7 @@ impl Stage {
         let replay = ReplayFilter::new(config.replay.window).unwrap();
         let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, replay);
         let (_control, phase) = phases();
-        let engine = || Engine::with_replay_filter(self.keys.sphinx.secret().clone(), Arc::clone(&shared.replay));
+        let engine = || Engine::with_shared_key(self.keys.sphinx.secret().clone());
         let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
         let notes = Rc::new(Notes { start: Instant::now(), leak, arrivals, seen: RefCell::default() });
         let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
@@ -198,7 +199,7 @@ impl Stage {
                 let start = notes.start;
                 let release = |scheduled: Scheduled| {
                     // As a connection to the next hop does once the kernel has taken the packet.
-                    shared.forwarder.sent(&scheduled, Instant::now());
+                    shared.forwarder.sent(&scheduled, Instant::now().into_std());
                     notes.departure(&scheduled);
                 };
                 let number = worker.number;

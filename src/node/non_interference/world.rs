@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nym_mixnode_api::PROTOCOL_VERSION;
+use nym_mixnode_sphinx::{PacketSize, encode_next_hop};
+use nym_mixnode_telemetry::window::WINDOW;
+use nym_mixnode_wire::{FrameHeader, Framing, PacketMode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sphinx_packet::SphinxPacketBuilder;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
-
-use crate::api::PROTOCOL_VERSION;
-use crate::packet::{FrameHeader, Framing, PacketMode, PacketSize, encode_next_hop};
-use crate::telemetry::window::WINDOW;
 
 /// Packets of a world, usually.
 pub(super) const PACKETS: usize = 96;

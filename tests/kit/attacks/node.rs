@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nym_mixnode::packet::FrameHeader;
-use nym_mixnode::unwrap::{Engine, Outcome};
+use nym_mixnode_sphinx::{Engine, Outcome, UnwrapError};
+use nym_mixnode_wire::FrameHeader;
 use serde_json::Value;
 
 use super::arena::{Arena, Server};
@@ -60,7 +60,7 @@ impl Node {
     /// A frame that the test has made itself, for this node.
     pub(super) fn known(&self, frame: Vec<u8>, header: FrameHeader, delay: Duration) -> Packet {
         let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
-        Engine::new(&self.private).unwrap_batch(&mut batch, &mut outcomes);
+        Engine::new(self.private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
         assert!(matches!(outcomes[0], Outcome::Forward { .. }), "{outcomes:?}");
         let [forwarded] = batch;
         Packet { frame, forwarded, delay }

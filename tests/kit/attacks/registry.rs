@@ -5,7 +5,8 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use nym_mixnode::packet::{FrameHeader, PacketMode, PacketSize};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameHeader, PacketMode};
 use reqwest::Method;
 use serde_json::Value;
 

@@ -1,14 +1,13 @@
 //! Packets into a node, and what arrives behind it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
-use nym_mixnode::packet::FrameDecoder;
+use nym_mixnode_wire::FrameDecoder;
 
 use super::arena::Arena;
 use super::node::{Node, Packet};
@@ -72,7 +71,7 @@ fn collect(mut stream: TcpStream, arrived: &Mutex<Vec<Arrival>>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         let at = Instant::now();
-        let keep = |header: nym_mixnode::packet::FrameHeader, frame: &[u8]| {
+        let keep = |header: nym_mixnode_wire::FrameHeader, frame: &[u8]| {
             let (header, packet) = frame.split_at(header.framing.header_len());
             arrived.lock().unwrap().push(Arrival { header: header.to_vec(), packet: packet.to_vec(), at });
         };

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nym_mixnode::packet::{FrameHeader, Framing, HEADER_LEN, PacketMode, PacketSize};
+use nym_mixnode_sphinx::{HEADER_LEN, PacketSize};
+use nym_mixnode_wire::{FrameHeader, Framing, PacketMode};
 use rand::RngExt;
 use sphinx_packet::crypto::PrivateKey;
 use sphinx_packet::header::delays::Delay;

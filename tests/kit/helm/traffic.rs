@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nym_mixnode::directory::{Client, Directory};
-use nym_mixnode::probe::packets::Hop;
-use nym_mixnode::probe::{Endpoint, IpFamily, Prober, Registration};
+use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_monitor::{Endpoint, IpFamily, Prober, Registration};
+use nym_mixnode_sphinx::Hop;
 use tokio::time::{Instant, timeout};
 
 use super::private_network::directory;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nym_mixnode::telemetry::instruments::{Kind, METRICS, Metric};
+use nym_mixnode_telemetry::instruments::{Kind, METRICS, Metric};
 use serde_json::Value;
 
 use super::shipped::{self, metrics_of};
@@ -67,7 +67,7 @@ fn rules_and_panels_ask_for_nothing_that_is_not_in_the_reference() {
     };
     let mut names: BTreeSet<String> = METRICS.iter().flat_map(of_metric).collect();
     // The metrics of the registry are not in the reference.
-    let source = fs::read_to_string(root().join("src/registry/http/exposition.rs")).unwrap();
+    let source = fs::read_to_string(root().join("crates/registry/src/http/exposition.rs")).unwrap();
     names.extend(source.split('"').filter(|word| word.starts_with("mix_registry_")).map(str::to_owned));
     assert_known(&names);
 }

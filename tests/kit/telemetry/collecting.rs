@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use nym_mixnode::telemetry::instruments::METRICS;
+use nym_mixnode_telemetry::instruments::METRICS;
 use serde_json::Value;
 
 use super::certificates::Certificates;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use nym_mixnode::packet::DropReason;
-use nym_mixnode::telemetry::instruments::{Kind, METRICS, Metric, SPANS};
+use nym_mixnode_mix::DropReason;
+use nym_mixnode_telemetry::instruments::{Kind, METRICS, Metric, SPANS};
 use serde_json::Value;
 
 /// The windows of the nodes.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use nym_mixnode::api::Topology;
+use nym_mixnode_api::Topology;
 
 use super::tool::passes;
 use crate::http;

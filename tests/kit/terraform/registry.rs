@@ -3,7 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use nym_mixnode::api::Topology;
+use nym_mixnode_api::Topology;
 
 use super::boot::rendered;
 use crate::http;

@@ -1,0 +1,102 @@
+//! Microsoft Azure: the instance metadata service, and beside it the load balancer's for public addresses of the
+//! Standard kind, which the first one leaves out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Provider;
+use crate::inquiry::{Inquiry, Manners, Public, Step};
+
+const HEADER: (&str, &str) = ("Metadata", "true");
+const MANNERS: Manners =
+    Manners { name: "azure metadata", timeout: Duration::from_secs(2), retry_on: &[404, 410, 429, 500] };
+
+pub(super) struct Azure {
+    pub(super) base: String,
+}
+
+impl Provider for Azure {
+    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
+        let mut public = Public::default();
+        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
+        let url = format!("{}/metadata/instance/network?api-version=2021-02-01", self.base);
+        if let Ok(Some(network)) = inquiry.json("instance/network", &url, &[HEADER]).await {
+            public.add(inquiry.first_address("publicIpAddress", of_interfaces(&network, "ipv4", "publicIpAddress")));
+            // A public IPv6 address of a machine is its own, whatever the key says.
+            public.add(inquiry.first_address("ipv6", of_interfaces(&network, "ipv6", "privateIpAddress")));
+        }
+        if !public.is_complete() {
+            let url = format!("{}/metadata/loadbalancer?api-version=2020-10-01", self.base);
+            if let Ok(Some(balancer)) = inquiry.json("loadbalancer", &url, &[HEADER]).await {
+                let (v4, v6): (Vec<_>, Vec<_>) = frontends(&balancer).partition(|ip| !ip.contains(':'));
+                public.add(inquiry.first_address("loadbalancer frontendIpAddress", v4));
+                public.add(inquiry.first_address("loadbalancer frontendIpAddress", v6));
+            }
+        }
+        public
+    }
+}
+
+fn of_interfaces<'j>(network: &'j Value, family: &'static str, key: &'static str) -> impl Iterator<Item = &'j str> {
+    let interfaces = network["interface"].as_array().into_iter().flatten();
+    let addresses =
+        interfaces.flat_map(move |interface| interface[family]["ipAddress"].as_array().into_iter().flatten());
+    addresses.filter_map(move |address| address[key].as_str())
+}
+
+fn frontends(balancer: &Value) -> impl Iterator<Item = &str> {
+    let addresses = balancer["loadbalancer"]["publicIpAddresses"].as_array().into_iter().flatten();
+    addresses.filter_map(|address| address["frontendIpAddress"].as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in::paths;
+    use super::*;
+
+    const NETWORK: &str = "/metadata/instance/network?api-version=2021-02-01";
+    const BALANCER: &str = "/metadata/loadbalancer?api-version=2020-10-01";
+
+    async fn look_up(data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
+        let mut steps = Vec::new();
+        let base = paths(Some(HEADER), data).url();
+        let public = Azure { base }.look_up(false, &mut steps).await;
+        (public, steps)
+    }
+
+    #[tokio::test]
+    async fn a_basic_address_is_the_instances() {
+        let (public, steps) = look_up(&[(
+            NETWORK,
+            r#"{"interface":[{"ipv4":{"ipAddress":[{"privateIpAddress":"10.0.0.4","publicIpAddress":"36.68.243.18"}],
+                "subnet":[{"address":"10.0.0.0","prefix":"24"}]},
+                "ipv6":{"ipAddress":[{"privateIpAddress":"2603:1020::4"}]},"macAddress":"000D3AF806EC"}]}"#,
+        )])
+        .await;
+        assert_eq!(public.v4.expect("an IPv4 address").ip.to_string(), "36.68.243.18", "{steps:?}");
+        assert_eq!(public.v6.expect("an IPv6 address").ip.to_string(), "2603:1020::4", "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_standard_address_is_the_load_balancers() {
+        let (public, steps) = look_up(&[
+            (
+                NETWORK,
+                r#"{"interface":[{"ipv4":{"ipAddress":[{"privateIpAddress":"10.0.0.4","publicIpAddress":""}]},
+                    "ipv6":{"ipAddress":[]}}]}"#,
+            ),
+            (
+                BALANCER,
+                r#"{"loadbalancer":{"publicIpAddresses":[
+                    {"frontendIpAddress":"36.68.243.18","privateIpAddress":"10.0.0.4"},
+                    {"frontendIpAddress":"[2603:1020::7]","privateIpAddress":"[fd00::4]"}],
+                    "inboundRules":[],"outboundRules":[]}}"#,
+            ),
+        ])
+        .await;
+        let found = public.v4.expect("an IPv4 address");
+        assert_eq!(found.source, "azure metadata: loadbalancer frontendIpAddress", "{steps:?}");
+        assert_eq!(public.v6.expect("an IPv6 address").ip.to_string(), "2603:1020::7", "{steps:?}");
+    }
+}

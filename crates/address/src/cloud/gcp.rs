@@ -1,0 +1,126 @@
+//! Google Compute Engine: the metadata server, which signs its replies with a header of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::{Certificate, Method};
+
+use super::Provider;
+use crate::inquiry;
+use crate::inquiry::{Inquiry, Manners, Public, Step, Unanswered};
+
+pub(super) const BASE: &str = "http://metadata.google.internal";
+/// The name is documented to be this address, so no name server is needed, nor trusted.
+const HOST: &str = "metadata.google.internal";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const FLAVOR: &str = "Metadata-Flavor";
+const GOOGLE: &str = "Google";
+
+const MANNERS: Manners = Manners { name: "gcp metadata", timeout: Duration::from_secs(2), retry_on: &[429, 503] };
+
+pub(super) struct Gcp {
+    pub(super) base: String,
+}
+
+impl Provider for Gcp {
+    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
+        let none: [Certificate; 0] = [];
+        let http = inquiry::http(MANNERS.timeout).resolve(HOST, SocketAddr::from((ADDRESS, 80))).tls_certs_only(none);
+        let mut public = Public::default();
+        if let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) {
+            // What was found before a question stayed without an answer is no less true.
+            self.find(&mut inquiry, &mut public).await.ok();
+        }
+        public
+    }
+}
+
+impl Gcp {
+    async fn find(&self, inquiry: &mut Inquiry<'_>, public: &mut Public) -> Result<(), Unanswered> {
+        match self.get(inquiry, "ip").await? {
+            Some(text) => {
+                inquiry.note("ip", &format!("{}, for listening", inquiry::shown(text.trim())));
+            }
+            None => inquiry.note(
+                "network-interfaces",
+                "not listed: a pod under GKE workload identity sees none; use hostNetwork, or set announce.source to \
+                 kubernetes-node",
+            ),
+        }
+        if let Some(text) = self.get(inquiry, "access-configs/0/external-ip").await? {
+            public.add(inquiry.address("external-ip", &text));
+        }
+        if let Some(text) = self.get(inquiry, "ipv6s").await? {
+            public.add(inquiry.first_address("ipv6s", text.lines()));
+        }
+        Ok(())
+    }
+
+    async fn get(&self, inquiry: &mut Inquiry<'_>, path: &str) -> Result<Option<String>, Unanswered> {
+        let what = path.rsplit('/').next().unwrap_or(path);
+        let url = format!("{}/computeMetadata/v1/instance/network-interfaces/0/{path}", self.base);
+        let Some(reply) = inquiry.ask(what, Method::GET, &url, &[(FLAVOR, GOOGLE)]).await? else { return Ok(None) };
+        if reply.headers.get(FLAVOR).is_none_or(|flavor| flavor != GOOGLE) {
+            inquiry.fail(
+                what,
+                "the reply lacks \"Metadata-Flavor: Google\": something else than the metadata server answers",
+            );
+            return Err(Unanswered::Failed);
+        }
+        Ok(Some(reply.body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in::StandIn;
+    use super::*;
+
+    fn service(data: &'static [(&'static str, &'static str)], flavor: &'static str) -> StandIn {
+        StandIn::start(move |request| {
+            if request.header(FLAVOR) != Some(GOOGLE) {
+                return (403, String::new());
+            }
+            let path =
+                request.path.strip_prefix("/computeMetadata/v1/instance/network-interfaces/0/").unwrap_or_default();
+            let found = data.iter().find(|(name, _)| *name == path);
+            found.map_or((404, String::new()), |(_, answer)| (200, format!("{flavor}\0{answer}")))
+        })
+    }
+
+    const DUAL: &[(&str, &str)] =
+        &[("ip", "10.126.5.7"), ("access-configs/0/external-ip", "36.68.243.18"), ("ipv6s", "2600:1900::7\n")];
+
+    async fn look_up(stand_in: &StandIn) -> (Public, Vec<Step>) {
+        let mut steps = Vec::new();
+        let public = Gcp { base: stand_in.url() }.look_up(false, &mut steps).await;
+        (public, steps)
+    }
+
+    #[tokio::test]
+    async fn both_families_are_found_with_their_sources() {
+        let (public, steps) = look_up(&service(DUAL, "Metadata-Flavor: Google\r\n")).await;
+        assert!(steps.iter().all(|step| !step.failed), "{steps:?}");
+        let found = public.v4.unwrap();
+        assert_eq!(
+            (found.ip.to_string().as_str(), found.source.as_str()),
+            ("36.68.243.18", "gcp metadata: external-ip")
+        );
+        let found = public.v6.unwrap();
+        assert_eq!((found.ip.to_string().as_str(), found.source.as_str()), ("2600:1900::7", "gcp metadata: ipv6s"));
+    }
+
+    #[tokio::test]
+    async fn an_unsigned_reply_is_not_believed() {
+        let (public, steps) = look_up(&service(DUAL, "")).await;
+        assert_eq!(public, Public::default());
+        assert!(steps.iter().any(|step| step.failed && step.answer.contains("Metadata-Flavor")), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pod_without_interfaces_is_told_what_to_do() {
+        let (public, steps) = look_up(&service(&[], "Metadata-Flavor: Google\r\n")).await;
+        assert_eq!(public, Public::default());
+        assert!(steps.iter().any(|step| step.answer.contains("hostNetwork")), "{steps:?}");
+    }
+}

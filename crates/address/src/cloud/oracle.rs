@@ -1,0 +1,54 @@
+//! Oracle Cloud: the virtual network cards of an instance. Their public IPv4 address is often left out.
+
+use std::time::Duration;
+
+use super::Provider;
+use crate::inquiry::{Inquiry, Manners, Public, Step};
+
+const HEADER: (&str, &str) = ("Authorization", "Bearer Oracle");
+const MANNERS: Manners =
+    Manners { name: "oracle metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
+
+pub(super) struct Oracle {
+    pub(super) base: String,
+}
+
+impl Provider for Oracle {
+    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
+        let mut public = Public::default();
+        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
+        let url = format!("{}/opc/v2/vnics/", self.base);
+        if let Ok(Some(cards)) = inquiry.json("vnics", &url, &[HEADER]).await {
+            let cards = || cards.as_array().into_iter().flatten();
+            public.add(inquiry.first_address("publicIp", cards().filter_map(|card| card["publicIp"].as_str())));
+            let v6 = cards().flat_map(|card| card["ipv6Addresses"].as_array().into_iter().flatten());
+            public.add(inquiry.first_address("ipv6Addresses", v6.filter_map(|address| address.as_str())));
+        }
+        public
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_in::paths;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_cards_have_is_found_and_what_is_left_out_is_no_failure() {
+        let base = paths(
+            Some(HEADER),
+            &[(
+                "/opc/v2/vnics/",
+                r#"[{"vnicId":"ocid1.vnic","privateIp":"10.0.3.6","vlanTag":11,"macAddr":"00:00:00:00:00:01",
+                     "virtualRouterIp":"10.0.3.1","subnetCidrBlock":"10.0.3.0/24",
+                     "ipv6Addresses":["2603:c020::6"]}]"#,
+            )],
+        )
+        .url();
+        let mut steps = Vec::new();
+        let public = Oracle { base }.look_up(false, &mut steps).await;
+        assert!(steps.iter().all(|step| !step.failed), "{steps:?}");
+        assert_eq!(public.v4, None);
+        assert_eq!(public.v6.unwrap().source, "oracle metadata: ipv6Addresses");
+    }
+}

@@ -1,0 +1,353 @@
+//! Finding the addresses that others reach this machine at, in a fixed order.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use nym_mixnode_base::redact::redacted;
+use serde::Serialize;
+use thiserror::Error;
+use url::Url;
+
+use super::cloud::Cloud;
+use super::inquiry::{Found, Public, Step};
+use super::{AnnounceAddr, Announced, Unannounceable, dmi, echo, interfaces, kubernetes};
+
+/// Which cloud's metadata is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudChoice {
+    /// The one that the machine's firmware names.
+    Auto,
+    /// None, whatever the firmware says.
+    None,
+    /// This one, whatever the firmware says: in a container the firmware may be hidden, or the host's.
+    Is(Cloud),
+}
+
+impl CloudChoice {
+    /// As operators write them.
+    pub const NAMES: [&str; 10] =
+        ["auto", "none", "aws", "gcp", "azure", "digitalocean", "hetzner", "oracle", "openstack", "vultr"];
+}
+
+impl FromStr for CloudChoice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            name => name.parse().map(Self::Is),
+        }
+    }
+}
+
+/// Where the announce addresses are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnnounceSource {
+    /// The cloud's metadata, then this machine's interfaces, then the echo service.
+    Auto,
+    /// The Node that the pod runs on.
+    KubernetesNode,
+    /// The load balancer of a Service.
+    KubernetesService,
+}
+
+impl AnnounceSource {
+    /// As operators write them.
+    pub const NAMES: [&str; 3] = ["auto", "kubernetes-node", "kubernetes-service"];
+}
+
+impl FromStr for AnnounceSource {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "kubernetes-node" => Ok(Self::KubernetesNode),
+            "kubernetes-service" => Ok(Self::KubernetesService),
+            _ => Err(()),
+        }
+    }
+}
+
+/// How addresses are detected.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DetectionConfig {
+    /// Whose metadata is asked.
+    pub cloud: CloudChoice,
+    /// Where is looked.
+    pub source: AnnounceSource,
+    /// The Service of [`AnnounceSource::KubernetesService`].
+    pub service: String,
+    /// A service that tells the caller's address, if the operator names one.
+    pub echo_url: Option<Url>,
+    /// A closed network: private addresses will do.
+    pub allow_private: bool,
+    /// Time between two looks.
+    pub recheck: Duration,
+}
+
+impl DetectionConfig {
+    /// The cloud that the machine stands in, as far as that is known without asking anybody.
+    #[must_use]
+    pub fn known_cloud(&self) -> Option<&'static str> {
+        match self.cloud {
+            CloudChoice::None => None,
+            CloudChoice::Is(cloud) => Some(cloud.name()),
+            CloudChoice::Auto => dmi::cloud(Path::new(dmi::DMI_DIR)).ok().map(|(cloud, _)| cloud.name()),
+        }
+    }
+}
+
+impl fmt::Debug for DetectionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetectionConfig")
+            .field("cloud", &self.cloud)
+            .field("source", &self.source)
+            .field("service", &self.service)
+            .field("echo_url", &self.echo_url.as_ref().map(redacted))
+            .field("allow_private", &self.allow_private)
+            .field("recheck", &self.recheck)
+            .finish()
+    }
+}
+
+/// Detects, as often as it is asked to.
+#[derive(Debug, Clone)]
+pub struct Detector {
+    config: DetectionConfig,
+    /// Port of the addresses that are found.
+    port: u16,
+    dmi_dir: PathBuf,
+    /// Puts another metadata service in the place of the cloud's: tests.
+    metadata: Option<String>,
+}
+
+/// What was found, and every step on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detection {
+    /// At most one IPv4 and one IPv6 address, in this order.
+    pub announce: Vec<Announced>,
+    /// In the order of asking.
+    pub steps: Vec<Step>,
+    /// Nothing is there yet, and it may come by itself: a load balancer is being made.
+    pub is_awaited: bool,
+}
+
+/// Nothing was found.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
+#[error(
+    "no address was found at which other nodes reach this one; tried: {}; give it with --announce-host ADDRESS or in \
+     NYM_MIXNODE_ANNOUNCE_ADDRESSES, name the cloud with --cloud, or, in a network of private addresses, pass \
+     --allow-private",
+    Tried(.0)
+)]
+pub struct DetectError(
+    /// What was tried.
+    pub Vec<Step>,
+);
+
+impl DetectError {
+    /// What was asked and answered, in one line.
+    #[must_use]
+    pub fn tried(&self) -> String {
+        Tried(&self.0).to_string()
+    }
+}
+
+struct Tried<'a>(&'a [Step]);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, Step { asked, answer, .. }) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            write!(f, "{separator}{asked}: {answer}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Detector {
+    /// For addresses with this port.
+    #[must_use]
+    pub fn new(config: DetectionConfig, port: u16) -> Self {
+        Self { config, port, dmi_dir: dmi::DMI_DIR.into(), metadata: None }
+    }
+
+    /// Time between two looks.
+    #[must_use]
+    pub fn recheck(&self) -> Duration {
+        self.config.recheck
+    }
+
+    /// Looks in all places, as far as needed.
+    pub async fn detect(&self) -> Detection {
+        let mut steps = Vec::new();
+        let (public, may_come) = match self.config.source {
+            AnnounceSource::Auto => (self.on_a_machine(&mut steps).await, false),
+            AnnounceSource::KubernetesNode => self.in_kubernetes(&kubernetes::Of::Node, &mut steps).await,
+            AnnounceSource::KubernetesService => {
+                let service = kubernetes::Of::Service(self.config.service.clone());
+                self.in_kubernetes(&service, &mut steps).await
+            }
+        };
+        let announce = [public.v4, public.v6].into_iter().flatten();
+        let announce: Vec<_> = announce.filter_map(|found| self.announced(found, &mut steps)).collect();
+        let is_awaited = may_come && announce.is_empty();
+        Detection { announce, steps, is_awaited }
+    }
+
+    async fn on_a_machine(&self, steps: &mut Vec<Step>) -> Public {
+        let allow_private = self.config.allow_private;
+        let mut public = Public::default();
+        if let Some(cloud) = self.cloud(steps) {
+            public = cloud.look_up(self.metadata.as_deref(), allow_private, steps).await;
+        }
+        if !public.is_complete() {
+            let local = interfaces::look_up(allow_private, steps);
+            public.add(local.v4);
+            public.add(local.v6);
+        }
+        if let Some(url) = self.config.echo_url.as_ref().filter(|_| !public.is_complete()) {
+            let outgoing = echo::look_up(url, allow_private, &public, steps).await;
+            public.add(outgoing.v4);
+            public.add(outgoing.v6);
+        }
+        public
+    }
+
+    /// Machines of one's own never wait for a metadata service that is not there: the firmware is read first.
+    fn cloud(&self, steps: &mut Vec<Step>) -> Option<Cloud> {
+        let (answer, cloud) = match self.config.cloud {
+            CloudChoice::None => ("none, as configured (--cloud, address.cloud)".to_owned(), None),
+            CloudChoice::Is(cloud) => (format!("{cloud}, as configured (--cloud, address.cloud)"), Some(cloud)),
+            CloudChoice::Auto => match dmi::cloud(&self.dmi_dir) {
+                Ok((cloud, why)) => (format!("{cloud}: {why}"), Some(cloud)),
+                Err(why) => (why, None),
+            },
+        };
+        steps.push(Step { asked: "cloud".to_owned(), answer, failed: false });
+        cloud
+    }
+
+    async fn in_kubernetes(&self, of: &kubernetes::Of, steps: &mut Vec<Step>) -> (Public, bool) {
+        kubernetes::look_up(kubernetes::Access::of_pod(), of, self.config.allow_private, steps).await
+    }
+
+    fn announced(&self, found: Found, steps: &mut Vec<Step>) -> Option<Announced> {
+        let address = (found.ip, self.port).into();
+        match AnnounceAddr::new(address, self.config.allow_private) {
+            Ok(address) => Some(Announced { address, source: found.source }),
+            Err(Unannounceable { kind }) => {
+                steps.push(Step { asked: found.source, answer: format!("{address} is {kind}"), failed: true });
+                None
+            }
+        }
+    }
+}
+
+impl Detection {
+    /// This detection, if it found anything.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn found(self) -> Result<Self, DetectError> {
+        if self.announce.is_empty() { Err(DetectError(self.steps)) } else { Ok(self) }
+    }
+
+    /// What was asked and answered, in one line.
+    #[must_use]
+    pub fn tried(&self) -> String {
+        Tried(&self.steps).to_string()
+    }
+
+    /// Whether somebody should have answered and did not.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.steps.iter().any(|step| step.failed)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::cloud::stand_in::{StandIn, answers};
+    use super::*;
+
+    pub(crate) fn detector(cloud: CloudChoice, metadata: Option<&StandIn>) -> Detector {
+        let config = DetectionConfig {
+            cloud,
+            source: AnnounceSource::Auto,
+            service: String::new(),
+            echo_url: None,
+            allow_private: false,
+            recheck: Duration::from_secs(300),
+        };
+        let mut detector = Detector::new(config, 1789);
+        detector.metadata = metadata.map(StandIn::url);
+        detector
+    }
+
+    #[tokio::test]
+    async fn metadata_gives_the_address_and_its_source() {
+        let service = answers(&[(200, "36.68.243.18")]);
+        let detection = detector(CloudChoice::Is(Cloud::Vultr), Some(&service)).detect().await.found().unwrap();
+        assert_eq!(detection.announce[0].address.to_string(), "36.68.243.18:1789");
+        assert_eq!(detection.announce[0].source, "vultr metadata: ipv4");
+    }
+
+    #[tokio::test]
+    async fn the_firmware_decides_who_is_asked() {
+        let firmware = tempfile::tempdir().unwrap();
+        std::fs::write(firmware.path().join("sys_vendor"), "DigitalOcean\n").unwrap();
+        let service = answers(&[(200, "36.68.243.18"), (200, "2600::7")]);
+        let mut detector = detector(CloudChoice::Auto, Some(&service));
+        detector.dmi_dir = firmware.path().to_owned();
+        let detection = detector.detect().await;
+        assert_eq!(detection.steps[0].answer, "digitalocean: sys_vendor is \"DigitalOcean\"");
+        assert_eq!(detection.announce[1].address.to_string(), "[2600::7]:1789");
+        assert!(!detection.has_failures());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_of_ones_own_does_not_wait_for_metadata() {
+        let firmware = tempfile::tempdir().unwrap();
+        std::fs::write(firmware.path().join("sys_vendor"), "Dell Inc.\n").unwrap();
+        let mut detector = detector(CloudChoice::Auto, None);
+        detector.dmi_dir = firmware.path().to_owned();
+        let began = tokio::time::Instant::now();
+        let detection = detector.detect().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(detection.steps.len(), 2, "{:?}", detection.steps);
+    }
+
+    #[tokio::test]
+    async fn an_echo_service_is_asked_when_it_is_named_and_nothing_else_helps() {
+        let echo = answers(&[(200, "36.68.243.18\n")]);
+        let mut detector = detector(CloudChoice::None, None);
+        detector.config.echo_url = Some(echo.url().parse().unwrap());
+        let detection = detector.detect().await;
+        // This machine may have a public address of its own.
+        if detection.announce.is_empty() || detection.announce[0].source.starts_with("echo") {
+            assert_eq!(detection.announce[0].address.to_string(), "36.68.243.18:1789", "{:?}", detection.steps);
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_choice_is_one() {
+        assert!(CloudChoice::NAMES.iter().all(|name| name.parse::<CloudChoice>().is_ok()));
+        assert!(AnnounceSource::NAMES.iter().all(|name| name.parse::<AnnounceSource>().is_ok()));
+        assert!(Cloud::ALL.iter().all(|cloud| CloudChoice::NAMES.contains(&cloud.name())));
+    }
+
+    #[test]
+    fn nothing_found_lists_what_was_tried_and_the_flag() {
+        let step = |step: &str, answer: &str| Step { asked: step.into(), answer: answer.into(), failed: false };
+        let steps = vec![step("cloud", "no cloud"), step("local interface", "eth0 has 10.0.0.1 (a private address)")];
+        let error = Detection { announce: Vec::new(), steps, is_awaited: false }.found().unwrap_err().to_string();
+        for part in ["cloud: no cloud; local interface: eth0 has 10.0.0.1", "--announce-host", "--cloud"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

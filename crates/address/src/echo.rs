@@ -1,0 +1,39 @@
+//! A service that answers with the address it was called from, and that only an operator can name: it tells the address
+//! of outgoing connections, and learns that there is a node.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use nym_mixnode_base::redact::redacted;
+use url::Url;
+
+use super::inquiry::{self, Inquiry, Manners, Public, Step};
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+const RETRY_ON: &[u16] = &[429, 500, 502, 503];
+
+/// Asks once over each family that `known` misses.
+pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, steps: &mut Vec<Step>) -> Public {
+    let mut public = Public::default();
+    let shown = redacted(url);
+    let families: [(bool, &'static str, IpAddr); 2] = [
+        (known.v4.is_some(), "echo service over IPv4", Ipv4Addr::UNSPECIFIED.into()),
+        (known.v6.is_some(), "echo service over IPv6", Ipv6Addr::UNSPECIFIED.into()),
+    ];
+    for (is_known, name, from) in families {
+        if is_known {
+            continue;
+        }
+        let manners = Manners { name, timeout: TIMEOUT, retry_on: RETRY_ON };
+        let mut http = inquiry::http(TIMEOUT).local_address(from);
+        if url.scheme() == "http" {
+            // Then the system's root certificates are not needed, and an image without any must work.
+            http = http.tls_certs_only([]);
+        }
+        let Some(mut inquiry) = Inquiry::over(http, manners, allow_private, steps) else { continue };
+        if let Ok(Some(text)) = inquiry.get(&shown, url.as_str(), &[]).await {
+            public.add(inquiry.address(&shown, &text));
+        }
+    }
+    public
+}

@@ -1,0 +1,38 @@
+//! Addresses as programs are told them, by `detect --json` and by `/status`.
+
+use std::net::SocketAddr;
+
+use nym_mixnode_net::Listening;
+use serde::Serialize;
+
+use super::Announced;
+
+/// An address with its source. `docs/addresses.md` promises these keys, and the values of `family`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldAddress {
+    /// `ipv4` or `ipv6`.
+    pub family: &'static str,
+    /// With its port.
+    pub address: SocketAddr,
+    /// Words for people.
+    pub source: String,
+}
+
+impl ToldAddress {
+    fn new(address: SocketAddr, source: &str) -> Self {
+        let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+        Self { family, address, source: source.to_owned() }
+    }
+}
+
+impl From<&Announced> for ToldAddress {
+    fn from(announced: &Announced) -> Self {
+        Self::new(announced.address.get(), &announced.source)
+    }
+}
+
+impl From<&Listening> for ToldAddress {
+    fn from(listening: &Listening) -> Self {
+        Self::new(listening.address.get(), &listening.source)
+    }
+}

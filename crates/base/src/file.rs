@@ -1,0 +1,144 @@
+//! Reading files that others put there, without ever waiting for one.
+
+use std::fs::{self, File, FileType};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+/// Opens a regular file. A named pipe would keep its reader waiting for a writer, and a device for ever.
+///
+/// # Errors
+/// As [`File::open`]; and when it is something else than a regular file, which the error names.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Before it is opened: that alone has effects on some devices.
+    require_regular(fs::metadata(path)?.file_type())?;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    // It may have been replaced in the meantime.
+    require_regular(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Opens a regular file, or a pipe whose writer it waits for: the other end of `<(…)`, or `/dev/stdin`.
+///
+/// Only for commands that a signal ends at any time.
+///
+/// # Errors
+/// As [`File::open`]; and when it is something else, which the error names.
+pub fn open_or_wait(path: &Path) -> io::Result<File> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_fifo() { File::open(path) } else { open(path) }
+}
+
+/// Reads a regular file that is no longer than `bytes_max`.
+///
+/// # Errors
+/// As [`open`]; and `FileTooLarge`.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max {
+        let problem = format!("it is longer than {} KiB", bytes_max >> 10);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
+}
+
+/// As [`read`], for text in UTF-8.
+///
+/// # Errors
+/// As [`read`]; and `InvalidData`.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    String::from_utf8(read(path, bytes_max)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
+}
+
+fn require_regular(kind: FileType) -> io::Result<()> {
+    let found = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file")),
+        _ if kind.is_fifo() => "a pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {found}, not a regular file")))
+}
+
+/// What to do about a file that cannot be read, as the end of an error message; empty when the error says it.
+pub fn remedy(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("; this is user {}: run it as the owner of the node's files", geteuid().as_raw())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType as Kind, Mode, mknodat};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        mknodat(CWD, at("pipe"), Kind::Fifo, Mode::RUSR, 0).unwrap();
+        std::os::unix::fs::symlink(at("pipe"), at("link")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        fs::create_dir(at("dir")).unwrap();
+        for (path, problem) in [
+            (at("pipe"), "it is a pipe"),
+            (at("link"), "it is a pipe"),
+            (at("socket"), "it is a socket"),
+            (at("dir"), "it is a directory"),
+            ("/dev/zero".into(), "it is a device"),
+        ] {
+            let error = open(&path).unwrap_err().to_string();
+            assert!(error.contains(problem), "{}: {error}", path.display());
+        }
+        assert!(open_or_wait(&at("socket")).is_err() && open_or_wait(&at("dir")).is_err());
+    }
+
+    #[test]
+    fn files_and_links_to_them_are_read_up_to_their_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        fs::write(&path, "Zürich").unwrap();
+        assert_eq!(read_text(&link, 1024).unwrap(), "Zürich");
+        fs::write(&path, vec![b'a'; 1025]).unwrap();
+        let error = read(&path, 1024).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::FileTooLarge, "it is longer than 1 KiB".into()));
+        assert_eq!(read(&path, 1025).unwrap().len(), 1025);
+        fs::write(&path, b"\xff").unwrap();
+        assert_eq!(read_text(&path, 1024).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(open(&dir.path().join("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_pipe_is_read_where_waiting_is_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        mknodat(CWD, &path, Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || fs::write(path, "through the pipe").unwrap()
+        });
+        let mut text = String::new();
+        open_or_wait(&path).unwrap().read_to_string(&mut text).unwrap();
+        writer.join().unwrap();
+        assert_eq!(text, "through the pipe");
+    }
+
+    #[test]
+    fn an_unreadable_file_is_for_its_owner() {
+        let told = remedy(&io::ErrorKind::PermissionDenied.into());
+        assert!(told.contains(&geteuid().as_raw().to_string()) && told.contains("owner"), "{told}");
+        assert_eq!(remedy(&io::ErrorKind::NotFound.into()), "");
+    }
+}

@@ -1,0 +1,9 @@
+//! What every part of nym-mixnode uses: durable file writes, memory for secrets, the limit on open files, back-off.
+
+pub mod backoff;
+pub mod file;
+pub mod open_files;
+pub mod redact;
+pub mod secret;
+pub mod staging;
+pub mod text;

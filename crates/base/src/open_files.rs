@@ -1,0 +1,223 @@
+//! File descriptors: how many the process may have, and how many a network of this size takes.
+
+use std::env;
+use std::fmt;
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+use tracing::{info, warn};
+
+/// Listeners, event queues, logs, files being written, requests to the directory: a generous round number.
+const RESERVE: u64 = 128;
+/// A node that is listed at one address is at most one connection out and one in; clients of the first layer and
+/// reconnecting nodes take as many again.
+const PER_NEXT_HOP: u64 = 3;
+/// What the smallest public network takes: the 1024 that most systems give is known to be too few.
+const NEEDED_MIN: u64 = 2048;
+
+/// Descriptors that a node needs in a network with this many announced addresses.
+#[must_use]
+pub fn descriptors_needed(next_hops: usize) -> u64 {
+    let next_hops = u64::try_from(next_hops).unwrap_or(u64::MAX);
+    next_hops.saturating_mul(PER_NEXT_HOP).saturating_add(RESERVE).max(NEEDED_MIN)
+}
+
+/// The limit cannot be what the configuration insists on.
+#[derive(Debug, Error)]
+pub enum LimitError {
+    /// The hard limit is lower, and `limits.nofile_strict` is set.
+    #[error(
+        "the limit on open files cannot be raised to {target}, the hard limit is {hard}: {remedy}, or take \
+         limits.nofile_strict away"
+    )]
+    TooLow {
+        /// What was wanted.
+        target: u64,
+        /// What the system allows.
+        hard: u64,
+        /// What to do where the node runs.
+        remedy: Remedy,
+    },
+}
+
+/// Raises the limit on open files to the lower of the configured target and the hard limit; never lowers it.
+///
+/// # Errors
+/// When the configuration is strict about the target and the hard limit is lower.
+pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
+    let before = getrlimit(Resource::Nofile);
+    let (soft, hard) = (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX));
+    if config.nofile_strict && hard < config.nofile {
+        return Err(LimitError::TooLow { target: config.nofile, hard, remedy: Remedy::here() });
+    }
+    let wanted = config.nofile.min(hard);
+    if wanted > soft
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: before.maximum })
+    {
+        warn!(%error, "the limit on open files stays as it was");
+    }
+    info!("Limit on open files: {soft} → {} (hard limit {hard})", nofile());
+    if hard < config.nofile {
+        warn!(
+            "the hard limit on open files is {hard}, less than limits.nofile ({}): {}",
+            config.nofile,
+            Remedy::here()
+        );
+    }
+    Ok(())
+}
+
+/// The limit on open files now.
+#[must_use]
+pub fn nofile() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Compares the limit on open files with what the network needs, and says so when it is too low.
+#[derive(Debug, Default)]
+pub struct DescriptorWatch {
+    /// The need that was warned of last: a network that doubles is worth another word, one more node is not.
+    warned_of: std::sync::atomic::AtomicU64,
+}
+
+impl DescriptorWatch {
+    /// Takes note of a topology with this many announced addresses. Gives what is needed when the limit is lower and
+    /// that is news, which is then also in the log.
+    pub fn check(&self, next_hops: usize) -> Option<u64> {
+        self.check_against(next_hops, nofile())
+    }
+
+    fn check_against(&self, next_hops: usize, limit: u64) -> Option<u64> {
+        use std::sync::atomic::Ordering;
+        let needed = descriptors_needed(next_hops);
+        if needed <= limit || needed < self.warned_of.load(Ordering::Relaxed).saturating_mul(2) {
+            return None;
+        }
+        self.warned_of.store(needed, Ordering::Relaxed);
+        warn!(
+            limit,
+            needed,
+            next_hops,
+            "the limit on open files is too low for this network, connections will fail (\"Too many open files\"): {}",
+            Remedy::here()
+        );
+        Some(needed)
+    }
+}
+
+/// How the limit is raised for good, which depends on what started the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// A unit of systemd.
+    Systemd,
+    /// A container of docker or podman.
+    Docker,
+    /// A pod, whose limit is the container runtime's.
+    Kubernetes,
+    /// A shell or something unknown.
+    Shell,
+}
+
+impl Remedy {
+    /// For this process.
+    #[must_use]
+    pub fn here() -> Self {
+        Self::of(Path::new("/"), |name| env::var_os(name).is_some())
+    }
+
+    fn of(root: &Path, is_set: impl Fn(&str) -> bool) -> Self {
+        // From the inside out: a pod may run in a container that a unit of systemd started.
+        if is_set("KUBERNETES_SERVICE_HOST") {
+            return Self::Kubernetes;
+        }
+        let cgroup = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+        if cgroup.contains("kubepods") {
+            Self::Kubernetes
+        } else if root.join(".dockerenv").exists()
+            || root.join("run/.containerenv").exists()
+            || ["/docker", "libpod"].iter().any(|mark| cgroup.contains(mark))
+        {
+            Self::Docker
+        } else if is_set("INVOCATION_ID") {
+            Self::Systemd
+        } else {
+            Self::Shell
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systemd => "set LimitNOFILE=65535 in the [Service] section of the node's unit",
+            Self::Docker => "start the container with --ulimit nofile=65535:65535 (compose: ulimits: nofile: 65535)",
+            Self::Kubernetes => {
+                "raise LimitNOFILE of the node's container runtime (containerd, CRI-O); a pod cannot do it itself"
+            }
+            Self::Shell => "run `ulimit -Hn 65535` as root before the start, or raise nofile in limits.conf",
+        })
+    }
+}
+
+/// What the node asks of the system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Open files that the process raises its limit to, as far as the hard limit allows.
+    pub nofile: u64,
+    /// Refuse to start when the hard limit is lower.
+    pub nofile_strict: bool,
+}
+
+/// The defaults of the settings.
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { nofile: 65_535, nofile_strict: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_need_grows_with_the_network() {
+        assert_eq!(descriptors_needed(0), NEEDED_MIN);
+        assert_eq!(descriptors_needed(1000), 3128);
+        assert_eq!(descriptors_needed(usize::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_low_limit_is_told_once_for_each_size_of_the_network() {
+        let watch = DescriptorWatch::default();
+        assert_eq!(watch.check_against(10, 65_535), None);
+        assert_eq!(watch.check_against(10, 1024), Some(2048));
+        assert_eq!(watch.check_against(11, 1024), None);
+        assert_eq!(watch.check_against(1300, 1024), None, "not yet the double");
+        assert_eq!(watch.check_against(2000, 1024), Some(6128));
+    }
+
+    #[test]
+    fn the_remedy_is_that_of_the_place() {
+        let root = tempfile::tempdir().unwrap();
+        let of = |env: &[&str]| Remedy::of(root.path(), |name| env.contains(&name));
+        assert_eq!(of(&[]), Remedy::Shell);
+        assert_eq!(of(&["INVOCATION_ID"]), Remedy::Systemd);
+        assert_eq!(of(&["KUBERNETES_SERVICE_HOST"]), Remedy::Kubernetes);
+        std::fs::write(root.path().join(".dockerenv"), "").unwrap();
+        assert_eq!(of(&["INVOCATION_ID"]), Remedy::Docker);
+        std::fs::create_dir_all(root.path().join("proc/self")).unwrap();
+        std::fs::write(root.path().join("proc/self/cgroup"), "0::/kubepods.slice/x\n").unwrap();
+        assert_eq!(of(&[]), Remedy::Kubernetes);
+    }
+
+    #[test]
+    fn strictness_refuses_a_low_hard_limit_and_says_what_to_do() {
+        let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let Some(above) = hard.checked_add(1) else { return };
+        let error = raise_nofile(&LimitsConfig { nofile: above, nofile_strict: true }).unwrap_err().to_string();
+        assert!(error.contains(&format!("hard limit is {hard}")) && error.contains("65535"), "{error}");
+        raise_nofile(&LimitsConfig { nofile: above, nofile_strict: false }).unwrap();
+        assert_eq!(nofile(), hard);
+    }
+}

@@ -1,0 +1,198 @@
+//! Files that appear whole or not at all, and never in the place of others.
+
+mod dir;
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use thiserror::Error;
+
+pub use dir::{Placed, StagedDir, finish};
+
+/// How the names of what is not yet whole end.
+const NEW: &str = ".new";
+
+/// Something could not be created. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum CreateError {
+    #[error("{} exists and is left as it is", .0.display())]
+    Exists(PathBuf),
+    #[error("another process is at work on {}: wait until it ends", .0.display())]
+    Busy(PathBuf),
+    #[error("{} cannot be created: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Creates a file that must not exist, with this mode whatever the umask: whole and durable, or not at all.
+pub fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(), CreateError> {
+    let (parent, name) = parent_and_name(path)?;
+    remove_leftovers(parent, &name)?;
+    let staged = staged_path(parent, &name);
+    let created = write_new(&staged, mode, contents).map_err(|source| at(path, source)).and_then(|at_work| {
+        rename_new(&staged, path)?;
+        drop(at_work);
+        sync_dir(parent).inspect_err(|_| {
+            // Whoever made it takes the rest away, too.
+            fs::remove_file(path).ok();
+        })
+    });
+    if created.is_err() {
+        // Gone already if the failure came after the renaming; nobody is left to tell about any other.
+        fs::remove_file(&staged).ok();
+    }
+    created
+}
+
+/// Gives a file another name, which must be free.
+pub fn rename_new(from: &Path, to: &Path) -> Result<(), CreateError> {
+    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // File systems over a network often know only the older way.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_instead(from, to),
+        renamed => renamed.map_err(io::Error::from),
+    };
+    renamed.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => CreateError::Exists(to.to_owned()),
+        _ => at(to, source),
+    })
+}
+
+fn link_instead(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from).inspect_err(|_| {
+        // One name or the other, not both.
+        fs::remove_file(to).ok();
+    })
+}
+
+/// The file is locked as long as the result lives.
+fn write_new(path: &Path, mode: u32, contents: &[u8]) -> io::Result<File> {
+    // Created without any access for others; widened only after.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
+    mark_at_work(&file);
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Creates a directory and its missing parents, for the owner alone.
+pub fn create_private_dirs(path: &Path) -> Result<(), CreateError> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(|source| at(path, source))
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(path: &Path) -> Result<(), CreateError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| at(path, source))
+}
+
+fn names_in(dir: &Path) -> Result<Vec<OsString>, CreateError> {
+    let names = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
+    let mut names: Vec<_> = names.map_err(|source| at(dir, source))?;
+    names.sort();
+    Ok(names)
+}
+
+/// In the same file system, for a rename cannot leave it; dotted, for no node's id can begin so.
+fn staged_path(place: &Path, name: &str) -> PathBuf {
+    place.join(format!(".{name}.{}{NEW}", std::process::id()))
+}
+
+/// Whether `entry` is what some process stages, or has staged, as `name`: with the `end` that says how far it is.
+fn is_staged(entry: &OsString, name: &str, end: &str) -> bool {
+    let entry = entry.to_string_lossy();
+    let rest = entry.strip_prefix('.').and_then(|rest| rest.strip_prefix(name)).and_then(|rest| rest.strip_prefix('.'));
+    rest.and_then(|rest| rest.strip_suffix(end)).is_some_and(|process| process.parse::<u32>().is_ok())
+}
+
+/// Locks what is staged, which the end of its maker undoes.
+fn mark_at_work(staged: &File) {
+    // A file system without locks gives none to whoever cleans up either, and so loses nothing that is in use.
+    staged.try_lock().ok();
+}
+
+/// Takes away what killed processes left of earlier attempts at `name`; gives what a living one is still at work on.
+fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateError> {
+    let mut at_work = Vec::new();
+    for entry in names_in(place)?.into_iter().filter(|entry| is_staged(entry, name, NEW)) {
+        let path = place.join(entry);
+        if !remove_unless_locked(&path).map_err(|source| at(&path, source))? {
+            at_work.push(path);
+        }
+    }
+    Ok(at_work)
+}
+
+/// `false` when somebody holds its lock.
+fn remove_unless_locked(path: &Path) -> io::Result<bool> {
+    let removed = lock_of_the_dead(path).and_then(|lock| match lock {
+        None => Ok(false),
+        Some(leftover) if leftover.metadata()?.is_dir() => fs::remove_dir_all(path).map(|()| true),
+        Some(_) => fs::remove_file(path).map(|()| true),
+    });
+    // Its maker has just finished, or somebody else was faster.
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(true) } else { Err(error) })
+}
+
+/// The lock on what a process has left behind; none while that one is at work.
+///
+/// A process id would say nothing between two containers.
+fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
+    // Nothing that somebody has put there under such a name is waited for.
+    let leftover = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let is_free = leftover.try_lock().is_ok();
+    Ok(is_free.then_some(leftover))
+}
+
+fn parent_and_name(path: &Path) -> Result<(&Path, String), CreateError> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            // A bare name lies in the current directory, which has no name in it.
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            Ok((parent, name.to_string_lossy().into_owned()))
+        }
+        _ => Err(at(path, io::ErrorKind::InvalidInput.into())),
+    }
+}
+
+fn at(path: &Path, source: io::Error) -> CreateError {
+    CreateError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn leftovers_of_the_dead_are_removed_and_those_at_work_are_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at(".node.1.new/data")).unwrap();
+        fs::write(at(".node.2.new"), "torn").unwrap();
+        fs::write(at(".node.mine.new"), "not ours").unwrap();
+        fs::write(at(".other.3.new"), "another's").unwrap();
+        fs::create_dir(at(".node.4.new")).unwrap();
+        let at_work = File::open(at(".node.4.new")).unwrap();
+        at_work.lock().unwrap();
+        create_file(&at("node"), 0o600, b"whole").unwrap();
+        let entries = fs::read_dir(root.path()).unwrap();
+        let mut left: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [".node.4.new", ".node.mine.new", ".other.3.new", "node"]);
+    }
+
+    #[test]
+    fn a_new_file_has_exactly_its_mode() {
+        let root = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o644] {
+            let path = root.path().join(format!("{mode:o}"));
+            create_file(&path, mode, b"").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The addresses of the configuration: those that are listened on, those that are announced, and how to find them.
+
+use std::net::SocketAddr;
+
+use nym_mixnode_address::{AnnounceAddr, AnnounceSource, Announced, DetectionConfig};
+use nym_mixnode_net::{BindAddr, Listening};
+
+use super::{AnnounceConfig, ConfigError, ListenConfig, Source, Values, invalid, settings as s};
+
+pub(super) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Source)>, ConfigError> {
+    let key = s::LISTEN_ADDRESSES.about.key;
+    let mut addresses: Vec<(SocketAddr, Source)> = Vec::new();
+    for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
+        let address = host.with_default_port(s::DEFAULT_PORT);
+        if addresses.iter().any(|(other, _)| *other == address) {
+            return Err(invalid(place, key, address, "is there twice"));
+        }
+        addresses.push((address, place));
+    }
+    if addresses.is_empty() {
+        addresses.push((BindAddr::everywhere(s::DEFAULT_PORT).get(), Source::Program));
+    }
+    Ok(addresses)
+}
+
+/// The addresses to listen on, each with the words for where it comes from.
+pub(super) fn listen(addresses: Vec<(SocketAddr, Source)>) -> ListenConfig {
+    let listening = |(address, source): (SocketAddr, Source)| Listening {
+        address: BindAddr::new(address),
+        source: match source {
+            Source::Program => "default: every address of this machine".to_owned(),
+            source => source.to_string(),
+        },
+    };
+    ListenConfig { addresses: addresses.into_iter().map(listening).collect() }
+}
+
+/// As [`listen`], of settings that may be no whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub fn listening(values: &Values) -> Result<ListenConfig, ConfigError> {
+    Ok(listen(listen_addresses(values)?))
+}
+
+/// The section of the announced addresses, of settings that may be no whole configuration.
+///
+/// # Errors
+/// When one of them is not allowed.
+pub fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
+    announce(values, &listen_addresses(values)?)
+}
+
+/// What is announced as configured; what is listened on, where others can reach that; nothing, which is detected.
+pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
+    let detection = detection(values)?;
+    let key = s::ANNOUNCE_ADDRESSES.about.key;
+    let own_port = values.parse_if_set(&s::ANNOUNCE_PORT)?;
+    let port = own_port.or_else(|| listen.first().map(|(address, _)| address.port())).unwrap_or(s::DEFAULT_PORT);
+    let mut addresses: Vec<Announced> = Vec::new();
+    for (host, place) in values.parse_list(&s::ANNOUNCE_ADDRESSES)? {
+        let address = host.with_default_port(port);
+        let announced = AnnounceAddr::new(address, detection.allow_private);
+        let announced = announced.map_err(|problem| invalid(place.clone(), key, address, &problem.to_string()))?;
+        if has_family(&addresses, address) {
+            return Err(invalid(place, key, address, ONE_TOO_MANY));
+        }
+        addresses.push(Announced { address: announced, source: place.to_string() });
+    }
+    if addresses.is_empty() {
+        for (address, place) in listen {
+            let address = SocketAddr::new(address.ip(), own_port.unwrap_or(address.port()));
+            let Ok(announced) = AnnounceAddr::new(address, detection.allow_private) else { continue };
+            if has_family(&addresses, address) {
+                return Err(invalid(place.clone(), key, address, ONE_TOO_MANY));
+            }
+            addresses.push(Announced { address: announced, source: format!("listened on ({place})") });
+        }
+    }
+    Ok(AnnounceConfig { addresses, port, detection })
+}
+
+const ONE_TOO_MANY: &str =
+    "is one too many: a node announces at most one IPv4 and one IPv6 address, choose them with --announce-host";
+
+fn has_family(addresses: &[Announced], address: SocketAddr) -> bool {
+    addresses.iter().any(|other| other.address.get().is_ipv4() == address.is_ipv4())
+}
+
+/// How addresses are detected.
+fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
+    let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
+    let service = values.parse(&s::ANNOUNCE_SERVICE)?;
+    if source == AnnounceSource::KubernetesService && service.is_empty() {
+        let problem = "needs the Service's name in announce.service";
+        return Err(invalid(place, s::ANNOUNCE_SOURCE.about.key, "kubernetes-service", problem));
+    }
+    Ok(DetectionConfig {
+        cloud: values.parse(&s::ADDRESS_CLOUD)?,
+        source,
+        service,
+        echo_url: values.parse_if_set(&s::ANNOUNCE_ECHO_URL)?,
+        allow_private: values.parse(&s::ANNOUNCE_ALLOW_PRIVATE)?,
+        recheck: values.parse(&s::ANNOUNCE_RECHECK)?,
+    })
+}

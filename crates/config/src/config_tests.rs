@@ -1,0 +1,218 @@
+//! Tests of the configuration as a whole.
+
+use nym_mixnode_sphinx::PacketSize;
+
+use super::*;
+
+fn minimal() -> Values {
+    let mut values = Values::default();
+    values.set(&s::NODE_ID.about, "mix090", &Source::Program);
+    values.set(&s::NODE_LAYER.about, "2", &Source::Program);
+    values.set(&s::LISTEN_ADDRESSES.about, "36.68.243.1", &Source::Flag("--host"));
+    values
+}
+
+fn with(about: &'static settings::About, texts: &[&str]) -> Result<Config, String> {
+    let mut values = minimal();
+    values.set_list(about, texts.iter().copied(), &Source::Flag("--flag"));
+    Config::from_values(&values).map_err(|error| error.to_string())
+}
+
+fn announced(config: &Config) -> Vec<SocketAddr> {
+    config.announce.addresses.iter().map(|announced| announced.address.get()).collect()
+}
+
+/// The same settings may come from anywhere.
+fn without_sources(mut config: Config) -> Config {
+    config.listen.addresses.iter_mut().for_each(|listening| listening.source.clear());
+    config.announce.addresses.iter_mut().for_each(|announced| announced.source.clear());
+    config
+}
+
+#[test]
+fn what_is_not_set_has_the_documented_default() {
+    let config = Config::from_values(&minimal()).unwrap();
+    let address: SocketAddr = "36.68.243.1:1789".parse().unwrap();
+    assert_eq!(config.listen.bind_addresses(), [BindAddr::new(address)]);
+    assert_eq!(announced(&config), [address]);
+    assert_eq!(config.directory.metrics_url, config.directory.url);
+    let sizes = PacketSizes::from_iter([PacketSize::Regular, PacketSize::Ack]);
+    let mix =
+        MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20, packet_sizes: sizes };
+    assert_eq!(config.mix, mix);
+    assert_eq!(config.replay.window, ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 });
+    assert_eq!(config.forward, ForwardConfig::default());
+    assert_eq!(config.connections, ConnectionsConfig::default());
+    assert_eq!(config.shutdown, ShutdownConfig::default());
+    assert_eq!(config.keys, KeysConfig::default());
+}
+
+#[test]
+fn the_file_gives_what_was_written_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    let mut values = minimal();
+    values.set(&s::NODE_LOCATION.about, "Null Island: \"0, 0\"", &Source::Program);
+    values.set(&s::FORWARD_POLICY.about, "any", &Source::Program);
+    values.set_list(&s::ANNOUNCE_ADDRESSES.about, ["36.68.243.9", "[2600::1]:7"], &Source::Program);
+    create_file(&path, &values).unwrap();
+    let config = Config::load(&path, &Values::default()).unwrap();
+    let source = &config.announce.addresses[1].source;
+    assert!(source.starts_with(&format!("{}:", path.display())), "{source}");
+    assert_eq!(without_sources(config.clone()), without_sources(Config::from_values(&values).unwrap()));
+    assert_eq!(config.node.location, "Null Island: \"0, 0\"");
+
+    let mut overrides = Values::default();
+    overrides.set(&s::MIX_WORKERS.about, "3", &Source::Flag("--workers"));
+    let overridden = Config::load(&path, &overrides).unwrap();
+    assert_eq!(overridden.mix.workers, 3);
+    assert_eq!(Config { mix: config.mix.clone(), ..overridden }, config);
+    assert!(matches!(create_file(&path, &values), Err(CreateFileError::Create(staging::CreateError::Exists(_)))));
+}
+
+#[test]
+fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
+    for about in settings::ALL {
+        let error = with(about, &["\u{7}/"]).unwrap_err();
+        let expected = format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed);
+        assert!(error.lines().any(|line| line.starts_with(&expected)), "{expected} is not in:\n{error}");
+    }
+}
+
+#[test]
+fn required_settings_are_asked_for() {
+    for about in settings::ALL.iter().filter(|about| about.when_unset == settings::WhenUnset::Required) {
+        let mut values = minimal();
+        values.set_list(about, [""; 0], &Source::Program);
+        let error = Config::from_values(&values).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} is not set and has no default", about.key)), "{error}");
+    }
+}
+
+#[test]
+fn announced_addresses_are_reachable_ones_one_of_each_family() {
+    let set = |texts: &[&str]| with(&s::ANNOUNCE_ADDRESSES.about, texts).map(|config| announced(&config).len());
+    assert_eq!(set(&["36.68.243.9", "2600::1"]), Ok(2));
+    assert!(set(&["36.68.243.9", "36.68.243.10"]).unwrap_err().contains("one too many"));
+    assert!(set(&["2600::1", "2600::2"]).unwrap_err().contains("one too many"));
+    let error = set(&["0.0.0.0"]).unwrap_err();
+    assert!(error.starts_with("--flag: announce.addresses \"0.0.0.0:1789\" is every"), "{error}");
+    assert!(set(&["::"]).unwrap_err().contains("is every"));
+    let error = set(&["10.126.5.7"]).unwrap_err();
+    assert!(error.contains("is a private address") && error.contains("--announce-host"), "{error}");
+    let two = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.9", "36.68.243.10"]).unwrap_err();
+    assert!(two.starts_with("--flag: announce.addresses \"36.68.243.10:1789\" is one too many"), "{two}");
+}
+
+#[test]
+fn what_others_cannot_reach_is_not_announced_but_detected_unless_the_network_is_closed() {
+    for listen in ["10.126.5.7", "0.0.0.0", "::", "127.0.0.1"] {
+        assert_eq!(announced(&with(&s::LISTEN_ADDRESSES.about, &[listen]).unwrap()), [], "{listen}");
+    }
+    let mut values = minimal();
+    values.set(&s::LISTEN_ADDRESSES.about, "10.126.5.7:7", &Source::Program);
+    values.set(&s::ANNOUNCE_ALLOW_PRIVATE.about, "true", &Source::Program);
+    assert_eq!(announced(&Config::from_values(&values).unwrap()), ["10.126.5.7:7".parse().unwrap()]);
+    values.set_list(&s::LISTEN_ADDRESSES.about, [""; 0], &Source::Program);
+    let config = Config::from_values(&values).unwrap();
+    assert_eq!(config.listen.bind_addresses(), [BindAddr::new("[::]:1789".parse().unwrap())]);
+    assert_eq!(announced(&config), []);
+}
+
+#[test]
+fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
+    let mut values = minimal();
+    values.set(&s::LISTEN_ADDRESSES.about, "10.0.0.1:2000", &Source::Program);
+    values.set(&s::ANNOUNCE_ADDRESSES.about, "36.68.243.9", &Source::Program);
+    let config = Config::from_values(&values).unwrap();
+    assert_eq!(announced(&config), ["36.68.243.9:2000".parse().unwrap()]);
+}
+
+#[test]
+fn the_announced_port_may_be_another_than_the_one_that_is_listened_on() {
+    let port = |listen: &[&str], announce: &[&str]| {
+        let mut values = minimal();
+        values.set_list(&s::LISTEN_ADDRESSES.about, listen.iter().copied(), &Source::Program);
+        values.set_list(&s::ANNOUNCE_ADDRESSES.about, announce.iter().copied(), &Source::Program);
+        values.set(&s::ANNOUNCE_PORT.about, "31789", &Source::Program);
+        let config = Config::from_values(&values).unwrap();
+        assert_eq!(config.announce.port, 31_789, "of what is detected");
+        announced(&config).iter().map(SocketAddr::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(port(&["36.68.243.1"], &[]), ["36.68.243.1:31789"]);
+    assert_eq!(port(&["10.0.0.1:1790"], &["36.68.243.9", "2600::1"]), ["36.68.243.9:31789", "[2600::1]:31789"]);
+    assert_eq!(port(&["10.0.0.1"], &["36.68.243.9:1"]), ["36.68.243.9:1"], "what is written with its address wins");
+    assert_eq!(port(&["10.0.0.1"], &[]), [""; 0]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let mut values = minimal();
+    for (about, text) in [(&s::MIX_WORKERS.about, "many"), (&s::NODE_LAYER.about, "0"), (&s::MIX_MEMORY.about, "1")] {
+        values.set(about, text, &Source::Variable(about.variable()));
+    }
+    values.set(&s::FORWARD_BACKOFF_MAX.about, "1ms", &Source::Flag("--set"));
+    values.set(&s::ANNOUNCE_ADDRESSES.about, "::", &Source::Flag("--announce-host"));
+    let errors = Config::from_values(&values).unwrap_err();
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let begins = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(told.len(), 5, "{told:#?}");
+    for start in ["NYM_MIXNODE_MIX_WORKERS: mix.workers", "NYM_MIXNODE_NODE_LAYER: ", "NYM_MIXNODE_MIX_MEMORY: "] {
+        assert_eq!(begins(start), 1, "{told:#?}");
+    }
+    assert_eq!((begins("--set: forward.backoff_max"), begins("--announce-host: announce")), (1, 1), "{told:#?}");
+}
+
+#[test]
+fn a_password_is_taken_from_a_file_of_its_own_alone_and_never_shown() {
+    let url = "https://me:s3cret@directory.example/";
+    let refused = with(&s::DIRECTORY_URL.about, &[url]).unwrap_err();
+    assert!(refused.contains("https://***@directory.example/"), "{refused}");
+    assert!(refused.ends_with("that file's path into NYM_MIXNODE_DIRECTORY_URL_FILE"), "{refused}");
+
+    let mut values = minimal();
+    let file = Source::VariableFile { variable: s::DIRECTORY_URL.about.variable(), path: Path::new("/run/url").into() };
+    values.set(&s::DIRECTORY_URL.about, url, &file);
+    let config = Config::from_values(&values).unwrap();
+    assert_eq!(config.directory.url.password(), Some("s3cret"));
+    values.set(&s::MIX_WORKERS.about, "s3cret", &file);
+    let invalid = Config::from_values(&values).unwrap_err();
+    for shown in [refused, format!("{config:?} {values:?}"), invalid.to_string(), file::render(&values)] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let error = with(&s::FORWARD_BACKOFF_MAX.about, &["100ms"]).unwrap_err();
+    assert_eq!(error, "--flag: forward.backoff_max \"100ms\" is less than forward.backoff_initial");
+    let error = with(&s::ANNOUNCE_SOURCE.about, &["kubernetes-service"]).unwrap_err();
+    assert!(error.contains("announce.service"), "{error}");
+    let error = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.1", "36.68.243.1:1789"]).unwrap_err();
+    assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is there twice");
+}
+
+#[test]
+fn packet_sizes_are_chosen_by_name_and_replace_the_default() {
+    let config = |sizes: &[&str]| {
+        let mut values = minimal();
+        values.set_list(&s::MIX_PACKET_SIZES.about, sizes.iter().copied(), &Source::Program);
+        Config::from_values(&values).map(|config| config.mix.packet_sizes)
+    };
+    assert_eq!(config(&["regular"]).unwrap(), PacketSizes::from_iter([PacketSize::Regular]));
+    assert_eq!(config(&PacketSize::NAMES).unwrap(), PacketSizes::from_iter(PacketSize::ALL));
+    assert_eq!(config(&[]).unwrap(), PacketSizes::default());
+    let error = config(&["regular", "extended"]).unwrap_err().to_string();
+    assert!(error.contains("extended8, extended16 or extended32"), "{error}");
+}
+
+#[test]
+fn a_replay_window_beyond_all_memory_is_refused() {
+    let mut values = minimal();
+    values.set(&s::REPLAY_WINDOW.about, "1day", &Source::Program);
+    values.set(&s::REPLAY_EXPECTED_RATE.about, "80000", &Source::Program);
+    assert!(Config::from_values(&values).is_ok());
+    values.set(&s::REPLAY_EXPECTED_RATE.about, "10000000", &Source::Program);
+    let error = Config::from_values(&values).unwrap_err().to_string();
+    assert!(error.contains("replay.expected_rate") && error.contains("GiB"), "{error}");
+}

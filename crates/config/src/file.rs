@@ -1,0 +1,228 @@
+//! The configuration file: YAML sections of settings. Written for people, read strictly.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use nym_mixnode_document::{Broken, Document, Known, Text};
+
+use super::error::ConfigError;
+use super::settings::{self, About, WhenUnset};
+use super::text;
+use super::values::{Source, Value, Values};
+
+/// Reads the settings' texts from a file, and what is wrong with the keys in it.
+pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigError> {
+    let text = text::read(path, text::CONFIG_BYTES_MAX).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ConfigError::NotFound(path.to_owned()),
+        _ => ConfigError::Read { path: path.to_owned(), source },
+    })?;
+    Ok(parse(&text, path))
+}
+
+/// The settings' texts, as far as the text can be understood, and everything that is wrong with it.
+pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
+    let document = Document::<Table>::read(text);
+    let broken = document.broken.map(|broken| syntax_error(path, broken));
+    let unknown = document.unknown.into_iter().map(|(key, line)| unknown(path, line, key));
+    let problems = unknown.chain(broken).collect();
+    let path: Arc<Path> = path.into();
+    let mut values = Values::default();
+    for (about, texts) in document.settings {
+        let value = |Text { text, line }| Value { text, source: Source::File { path: Arc::clone(&path), line } };
+        values.set_values(about, texts.into_iter().map(value).collect());
+    }
+    (values, problems)
+}
+
+fn unknown(path: &Path, line: u64, key: String) -> ConfigError {
+    let path = path.to_owned();
+    if let Some(about) = settings::find(&key) {
+        // Whoever sets it as a flag does writes it so.
+        let (section, name) = about.section_and_name();
+        let problem = format!("{key} has to stand as `{name}:` below a line `{section}:`");
+        return ConfigError::Syntax { path, line, problem };
+    }
+    ConfigError::UnknownKey { path, line, nearest: nearest(&key), known: known_beside(&key), key }
+}
+
+/// The key or section that `key` was meant to be.
+fn nearest(key: &str) -> Option<&'static str> {
+    if key.contains('.') { settings::nearest(key) } else { super::nearest::to(key, settings::sections().into_iter()) }
+}
+
+/// The keys that may stand where `key` was found.
+fn known_beside(key: &str) -> String {
+    let section = key.split_once('.').map(|(section, _)| section);
+    let known: Vec<_> = match section {
+        Some(section) => settings::in_section(section).map(|about| about.section_and_name().1).collect(),
+        None => settings::sections(),
+    };
+    known.join(", ")
+}
+
+/// The settings of the table, as the keys that a document may have.
+struct Table;
+
+impl Known for Table {
+    type Key = &'static About;
+
+    fn is_section(name: &str) -> bool {
+        settings::in_section(name).next().is_some()
+    }
+
+    fn find(key: &str) -> Option<&'static About> {
+        settings::find(key)
+    }
+
+    fn is_list(about: &'static About) -> bool {
+        about.is_list()
+    }
+}
+
+fn syntax_error(path: &Path, broken: Broken<&'static About>) -> ConfigError {
+    let Broken { line, problem, reading } = broken;
+    let problem = match reading {
+        Some(about) if about.is_list() => format!("{}: {problem}; each item is {}", about.key, about.allowed),
+        Some(about) => format!("{}: {problem}; it is {}", about.key, about.allowed),
+        None => problem,
+    };
+    ConfigError::Syntax { path: path.to_owned(), line, problem }
+}
+
+const HEAD: &str = "\
+# Configuration of a nym-mixnode. `nym-mixnode run` reads it at the start.
+#
+# A line that begins with `#` shows what holds unless it is changed: remove the `#` to change it.
+# Durations have a unit (500ms, 10s, 5m), sizes too (256MiB). A key that is not known is an error.
+";
+
+/// The file's text: what is set as it is, all other settings as comments with their defaults.
+pub(super) fn render(values: &Values) -> String {
+    let mut lines: Vec<String> = HEAD.lines().map(str::to_owned).collect();
+    let mut section_before = "";
+    for about in settings::ALL {
+        let (section, name) = about.section_and_name();
+        if section != section_before {
+            lines.extend([String::new(), format!("{section}:")]);
+            section_before = section;
+        }
+        lines.extend(about.help.lines().map(|line| format!("  # {line}")));
+        render_setting(about, name, values.of(about), &mut lines);
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<String>) {
+    // What lies in a file of its own is a secret, and this file is none.
+    let is_secret = values.iter().any(|value| matches!(value.source, Source::VariableFile { .. }));
+    match (if is_secret { &[] } else { values }, about.when_unset) {
+        ([], WhenUnset::Value(default)) => lines.push(format!("  #{name}: {}", scalar(default))),
+        ([], WhenUnset::Follows(what)) => {
+            lines.push(format!("  # Unless set: {what}."));
+            lines.push(format!("  #{name}:"));
+        }
+        ([], WhenUnset::Required) => lines.push(format!("  #{name}:")),
+        (values, _) if about.is_list() => {
+            lines.push(format!("  {name}:"));
+            lines.extend(values.iter().map(|value| format!("    - {}", scalar(&value.text))));
+        }
+        ([.., value], _) => lines.push(format!("  {name}: {}", scalar(&value.text))),
+    }
+}
+
+/// A text as a YAML scalar that comes back as the same text.
+fn scalar(text: &str) -> String {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain && !text.eq_ignore_ascii_case("null") {
+        text.to_owned()
+    } else {
+        // YAML's double-quoted style takes every JSON string.
+        serde_json::Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Values, String> {
+        let (values, problems) = parse(text, Path::new("config.yaml"));
+        problems.first().map_or(Ok(values), |problem| Err(problem.to_string()))
+    }
+
+    fn text_of(values: &Values, about: &About) -> Vec<String> {
+        values.of(about).iter().map(|value| value.text.clone()).collect()
+    }
+
+    #[test]
+    fn every_setting_comes_back_as_it_was_written() {
+        for tricky in
+            ["10s", "no", "null", "~", "", "1789", "0x10", "a: b # c", "\"", "'", "\\", "[::]:1789", "Zürich ☃", "- x"]
+        {
+            let mut values = Values::default();
+            for about in settings::ALL {
+                values.set(about, tricky, &Source::Program);
+            }
+            let read = parse_text(&render(&values)).unwrap();
+            for about in settings::ALL {
+                assert_eq!(text_of(&read, about), [tricky], "{}", about.key);
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic() {
+        let lines = "(node|mix|listen|  id|  addresses|    - |  workers|: |\\[|\\{|\\&a |\\*a|\"|'|\n|\\PC){0,40}";
+        proptest::proptest!(|(any in "(?s).{0,200}", like_yaml in lines)| {
+            for text in [any, like_yaml] {
+                parse(&text, Path::new("config.yaml"));
+            }
+        });
+    }
+
+    #[test]
+    fn nothing_set_is_nothing_read() {
+        assert_eq!(parse_text(&render(&Values::default())).unwrap(), Values::default());
+        let emptied = parse_text("mix:\n  workers:\nlisten:\n  addresses:\nforward: {}\n").unwrap();
+        assert!(settings::ALL.iter().all(|about| emptied.of(about).is_empty()));
+    }
+
+    #[test]
+    fn a_value_knows_its_line() {
+        let values = parse_text("listen:\n  addresses:\n    - 192.0.2.1\n\n    - '[::1]:1789'\n").unwrap();
+        let lines: Vec<_> = values.of(&settings::LISTEN_ADDRESSES.about).iter().map(|v| v.source.to_string()).collect();
+        assert_eq!(lines, ["config.yaml:3", "config.yaml:5"]);
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_key() {
+        for (text, expected) in [
+            (
+                "node:\n  layr: 1\n",
+                ":2: node.layr is not a setting, did you mean node.layer? Here stand id, layer, location, incen",
+            ),
+            (
+                "mixnode: {}\n",
+                ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, ",
+            ),
+            ("mix.workers: 2\n", ":1: mix.workers has to stand as `workers:` below a line `mix:`"),
+            ("colours: {}\n", ":1: colours is not a setting: here stand node, listen, announce, address, "),
+            ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
+            ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
+            ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),
+            ("listen:\n  addresses: {a: b}\n", ":2: listen.addresses: expected sequence start; each item is an IP"),
+            ("listen:\n  addresses:\n    - [a]\n", ":3: listen.addresses: expected string scalar; each item is an"),
+            ("node: 1\n", ":1: expected mapping start"),
+            ("- a\n", ":1: expected mapping start"),
+            ("node:\n  id: \"a\n", ":2: node.id: unclosed quote; it is a node's id"),
+            ("node:\n\tid: a\n", ":2: tabs disallowed"),
+            ("node: {}\n---\nnode: {}\n", ":3: only single YAML document expected"),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert!(error.starts_with(&format!("config.yaml{expected}")), "{text:?}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Where a node keeps its files: `~/.nym/mixnodes/<id>/`, as 0.9.2 does.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::fs::Access;
+use thiserror::Error;
+
+/// A node's name on this machine, fit to be the name of its directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeId(String);
+
+/// The text cannot name a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a node's id names its directory: 1 to 128 characters, no '/', '\\' or control character, \
+     no '.' or '-' at the start, no space at either end"
+)]
+pub struct NodeIdError;
+
+/// There is no place to keep a node's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "HOME is not set and /var/lib/nym-mixnode is not there to be written to, so there is no place to keep the node's \
+     files in: give --home DIR, or NYM_MIXNODE_HOME"
+)]
+pub struct HomeError;
+
+/// The directory of one node, and what lies where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHome {
+    dir: PathBuf,
+    given_root: Option<PathBuf>,
+}
+
+impl NodeId {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = NodeIdError;
+
+    fn from_str(text: &str) -> Result<Self, NodeIdError> {
+        let fits = (1..=128).contains(&text.len())
+            && !text.starts_with(['.', '-'])
+            && !text.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+            && text.trim() == text;
+        if fits { Ok(Self(text.to_owned())) } else { Err(NodeIdError) }
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl NodeHome {
+    /// The node `id` under `root`; when no root is given, under `~/.nym`, or in a container without a home directory
+    /// under `/var/lib/nym-mixnode`.
+    ///
+    /// # Errors
+    /// When no root is given and there is neither of the two.
+    pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
+        let given_root = root.map(Path::to_owned);
+        let root = match &given_root {
+            // Files are named in messages, in the configuration and to child processes, wherever those run. An empty
+            // path is left as it is: no file will be found there either.
+            Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
+            None => default_root()?,
+        };
+        Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
+    }
+
+    /// The root that was given, unless it is `~/.nym`.
+    pub fn given_root(&self) -> Option<&Path> {
+        self.given_root.as_deref()
+    }
+
+    /// The node's own directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join(CONFIG_FILE)
+    }
+
+    /// Where the last list of nodes is kept, for a start without a directory.
+    #[must_use]
+    pub fn topology_file(&self) -> PathBuf {
+        self.dir.join("data/topology.json")
+    }
+
+    /// The configuration file of the 0.8 and 0.9 releases, if there is one.
+    #[must_use]
+    pub fn older_config_file(&self) -> Option<PathBuf> {
+        let path = self.dir.join("config/config.toml");
+        path.exists().then_some(path)
+    }
+}
+
+/// The configuration file's path in the node's directory.
+pub const CONFIG_FILE: &str = "config/config.yaml";
+
+/// The volume of a container.
+const VOLUME: &str = "/var/lib/nym-mixnode";
+
+fn default_root() -> Result<PathBuf, HomeError> {
+    match env::var_os("HOME") {
+        // `/` is what a container has for a user that its image doesn't know.
+        Some(home) if !home.is_empty() && home != "/" => Ok(Path::new(&home).join(".nym")),
+        _ if rustix::fs::access(VOLUME, Access::WRITE_OK).is_ok() => Ok(VOLUME.into()),
+        _ => Err(HomeError),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_safe_file_name() {
+        for good in ["mix090", "winston-smithnode", "my node", "Zürich_1", "a.b"] {
+            assert_eq!(good.parse::<NodeId>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(129);
+        for bad in ["", ".", "..", "../etc", "a/b", "a\\b", "-x", ".hidden", " a", "a ", "a\nb", "a\0b", &long] {
+            assert_eq!(bad.parse::<NodeId>(), Err(NodeIdError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn files_lie_where_0_9_2_has_them() {
+        let home = NodeHome::new(Some(Path::new("/srv/nym")), &"mix090".parse().unwrap()).unwrap();
+        assert_eq!(home.dir(), Path::new("/srv/nym/mixnodes/mix090"));
+        assert_eq!(home.config_file(), Path::new("/srv/nym/mixnodes/mix090/config/config.yaml"));
+    }
+
+    #[test]
+    fn a_relative_root_is_that_of_where_the_program_was_started() {
+        let home = NodeHome::new(Some(Path::new("nym")), &"mix090".parse().unwrap()).unwrap();
+        assert_eq!(home.dir(), env::current_dir().unwrap().join("nym/mixnodes/mix090"));
+        assert_eq!(home.given_root(), Some(Path::new("nym")));
+    }
+}

@@ -1,0 +1,144 @@
+//! What kind of value a setting takes: for the reference, the schema, and the flags' value names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nym_mixnode_address::{AnnounceSource, CloudChoice};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_telemetry::OtlpProtocol;
+use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
+use url::Url;
+
+use super::address::Host;
+use super::home::NodeId;
+use super::{ForwardPolicy, parse};
+
+/// A number of bytes, written with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+/// What a setting's values look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Integer,
+    /// `true` or `false`.
+    Switch,
+    Duration,
+    Size,
+    Path,
+    Url,
+    /// An IP address, with or without a port.
+    Address,
+    /// What is logged.
+    LogFilter,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A type that settings parse to, and what its texts look like.
+#[diagnostic::on_unimplemented(message = "say in config/kind.rs what kind of value a setting of type `{Self}` takes")]
+pub(super) trait HasKind {
+    const KIND: Kind;
+}
+
+macro_rules! kinds {
+    ($($type:ty: $kind:expr;)*) => {
+        $(impl HasKind for $type {
+            const KIND: Kind = $kind;
+        })*
+    };
+}
+
+kinds! {
+    String: Kind::Text;
+    NodeId: Kind::Text;
+    u16: Kind::Integer;
+    u32: Kind::Integer;
+    u64: Kind::Integer;
+    usize: Kind::Integer;
+    bool: Kind::Switch;
+    Duration: Kind::Duration;
+    Bytes: Kind::Size;
+    PathBuf: Kind::Path;
+    Url: Kind::Url;
+    Host: Kind::Address;
+    IpAddr: Kind::Address;
+    SocketAddr: Kind::Address;
+    Option<SocketAddr>: Kind::Address;
+    PacketSize: Kind::Choice(&PacketSize::NAMES);
+    ForwardPolicy: Kind::Choice(&parse::POLICIES);
+    AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
+    CloudChoice: Kind::Choice(&CloudChoice::NAMES);
+    LogFormat: Kind::Choice(&LogFormat::NAMES);
+    LogFilter: Kind::LogFilter;
+    OtlpProtocol: Kind::Choice(&OtlpProtocol::NAMES);
+}
+
+impl Kind {
+    /// The word for it in the reference.
+    pub fn name(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Integer => "integer".to_owned(),
+            Self::Switch => "true or false".to_owned(),
+            Self::Duration => "duration".to_owned(),
+            Self::Size => "size".to_owned(),
+            Self::Path => "path".to_owned(),
+            Self::Url => "URL".to_owned(),
+            Self::Address => "address".to_owned(),
+            Self::LogFilter => "log filter".to_owned(),
+            Self::Choice(words) => words.join(", "),
+        }
+    }
+
+    /// The units that its values are written with.
+    pub const fn units(self) -> &'static str {
+        match self {
+            Self::Duration => "ms, s, m, h, day",
+            Self::Size => "B, KiB, MiB, GiB, TiB",
+            _ => "",
+        }
+    }
+
+    /// The word for a value in the help of a flag.
+    pub const fn value_name(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Integer => "N",
+            Self::Switch => "BOOL",
+            Self::Duration => "DURATION",
+            Self::Size => "SIZE",
+            Self::Path => "PATH",
+            Self::Url => "URL",
+            Self::Address => "ADDRESS",
+            Self::LogFilter => "FILTER",
+            Self::Choice(_) => "WORD",
+        }
+    }
+
+    /// What is wrong with a text that looks like no value of this kind, where more is known than that.
+    pub fn problem(self, text: &str) -> Option<String> {
+        match self {
+            Self::LogFilter => text.parse::<LogFilter>().err(),
+            _ => None,
+        }
+    }
+
+    /// Whether a value of this kind can look like `text`; the setting itself may allow less.
+    #[cfg(test)]
+    pub fn describes(self, text: &str) -> bool {
+        match self {
+            Self::Text | Self::Path => true,
+            Self::Integer => text.parse::<u64>().is_ok(),
+            Self::Switch => matches!(text, "true" | "false"),
+            Self::Duration => humantime::parse_duration(text).is_ok(),
+            Self::Size => parse::size(text, 0..=usize::MAX).is_some(),
+            Self::Url => text.parse::<Url>().is_ok(),
+            Self::Address => text.parse::<Host>().is_ok(),
+            Self::LogFilter => text.parse::<LogFilter>().is_ok(),
+            Self::Choice(words) => words.contains(&text),
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Every setting, defined once: its key, its words, its default and how its text is read.
+//!
+//! The file that `init` writes, the reading of it, the variables, the flags, the reference and the errors all come from
+//! this table.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use url::Url;
+
+use super::address::Host;
+use super::home::NodeId;
+pub use super::kind::Kind;
+use super::kind::{Bytes, HasKind};
+use super::parse::{
+    address_or_off, count, duration, id, otlp_protocol, path, policy, registry_key, seconds, service, size, switch,
+    text, url,
+};
+use nym_mixnode_telemetry::OtlpProtocol;
+
+use super::ForwardPolicy;
+use nym_mixnode_address::{AnnounceSource, CloudChoice};
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
+
+/// One setting whose texts parse to `T`; a list has several.
+#[derive(Debug)]
+pub struct Setting<T: 'static> {
+    pub about: About,
+    pub(super) parse: fn(&str) -> Option<T>,
+}
+
+/// What is said about a setting.
+#[derive(Debug)]
+pub struct About {
+    /// `section.key`.
+    pub key: &'static str,
+    pub help: &'static str,
+    /// What a value has to be, so that "not …" makes a sentence.
+    pub allowed: &'static str,
+    pub when_unset: WhenUnset,
+    pub kind: Kind,
+    allows: fn(&str) -> bool,
+    names: LazyLock<Names>,
+}
+
+/// What a setting is called outside the file.
+#[derive(Debug)]
+struct Names {
+    variable: String,
+    flag: String,
+}
+
+/// What a setting is when nobody sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnset {
+    /// This text.
+    Value(&'static str),
+    /// It follows another setting; the words say which.
+    Follows(&'static str),
+    /// It has to be set.
+    Required,
+}
+
+/// The port of the Nym network's mixnodes.
+pub const DEFAULT_PORT: u16 = 1789;
+/// The directory server of the 0.9 testnet.
+pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081";
+/// The metrics server of the 0.9 testnet.
+pub const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
+
+/// What the names of all environment variables of this program begin with.
+pub const VARIABLE_PREFIX: &str = "NYM_MIXNODE_";
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const SEC: fn(u64) -> Duration = Duration::from_secs;
+
+macro_rules! settings {
+    ($($name:ident: $type:ty = $key:literal, $when_unset:expr, $parse:expr, $allowed:literal, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $name: Setting<$type> = Setting {
+                about: About {
+                    key: $key,
+                    help: $help,
+                    allowed: $allowed,
+                    when_unset: $when_unset,
+                    kind: <$type as HasKind>::KIND,
+                    allows: |text| $name.allows(text),
+                    names: LazyLock::new(|| Names::of($key)),
+                },
+                parse: $parse,
+            };
+        )*
+        /// All settings, in the order of the file; the keys of a section stand together.
+        pub static ALL: &[&About] = &[$(&$name.about),*];
+    };
+}
+
+use WhenUnset::{Follows, Required, Value};
+
+settings! {
+    NODE_ID: NodeId = "node.id", Required, id,
+        "a node's id, which is the name of its directory",
+        "The node's name on this machine: the name of the directory that this file lies in.";
+    NODE_LAYER: u64 = "node.layer", Required, |t| count(t, 1..=u64::MAX),
+        "a layer: a whole number from 1 up",
+        "The layer of the mix network that the node belongs to.";
+    NODE_LOCATION: String = "node.location", Value("unknown"), text,
+        "a text of at most 128 characters on one line",
+        "Where the node stands, in your own words; it helps to debug the network.";
+    NODE_INCENTIVES_ADDRESS: String = "node.incentives_address", Value(""), text,
+        "a text of at most 128 characters on one line",
+        "The address that receives the incentives program's tokens.";
+
+    LISTEN_ADDRESSES: Host = "listen.addresses", Follows("every address of this machine"), |t| t.parse().ok(),
+        "an IP address, with or without a port",
+        "Addresses of this machine on which packets are accepted; 0.0.0.0 and [::] are all of them.";
+    ANNOUNCE_ADDRESSES: Host = "announce.addresses",
+        Follows("those of listen that others can reach, or else what is detected"), |t| t.parse().ok(),
+        "an IP address, with or without a port",
+        "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
+    ANNOUNCE_PORT: u16 = "announce.port", Follows("the port of the first address that is listened on"),
+        |t| count(t, 1..=u16::MAX),
+        "a whole number from 1 to 65535",
+        "The port of announced addresses that are written without one, or detected, where it differs from the port\n\
+         that is listened on: a node port of Kubernetes, a load balancer, a forwarded port.";
+    ANNOUNCE_SOURCE: AnnounceSource = "announce.source", Value("auto"), |t| t.parse().ok(),
+        "auto, kubernetes-node or kubernetes-service",
+        "Where announce addresses are looked for when none are set: in the cloud's metadata and on this machine's\n\
+         interfaces (auto), or in Kubernetes: the Node's external addresses, or the ingress of a Service.";
+    ANNOUNCE_SERVICE: String = "announce.service", Value(""), service,
+        "the name of a Kubernetes Service",
+        "The Service of kubernetes-service, in the pod's own namespace.";
+    ANNOUNCE_ECHO_URL: Url = "announce.echo_url", Follows("no such service is asked"), url,
+        "an http:// or https:// URL without query or fragment",
+        "A service that answers with its caller's address, asked last. It sees that there is a node.";
+    ANNOUNCE_ALLOW_PRIVATE: bool = "announce.allow_private", Value("false"), switch,
+        "true or false",
+        "Announce addresses that the internet cannot reach: for closed networks.";
+    ANNOUNCE_RECHECK: Duration = "announce.recheck", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 5m",
+        "How often detected addresses are looked for again; SIGHUP does it at once.";
+    ADDRESS_CLOUD: CloudChoice = "address.cloud", Value("auto"), |t| t.parse().ok(),
+        "auto, none, aws, gcp, azure, digitalocean, hetzner, oracle, openstack or vultr",
+        "The cloud whose metadata is asked; auto is the one that the machine's firmware names.";
+
+    DIRECTORY_URL: Url = "directory.url", Value(DEFAULT_DIRECTORY), url,
+        "an http:// or https:// URL without query or fragment",
+        "The directory server, which lists the nodes of the network (\"validator\" in 0.9.2).";
+    DIRECTORY_METRICS_URL: Url = "directory.metrics_url", Follows("directory.url"), url,
+        "an http:// or https:// URL without query or fragment",
+        "The server that takes the node's packet counts.";
+    DIRECTORY_TOPOLOGY_REFRESH: Duration = "directory.topology_refresh", Value("30s"),
+        |t| duration(t, MS(100)..=SEC(3600)),
+        "a duration from 100ms to 1h, such as 30s",
+        "How often the list of nodes is fetched.";
+    DIRECTORY_KEY: String = "directory.key",
+        Follows("the first key that the directory shows is remembered until the node stops"), registry_key,
+        "the `registryKey` of the directory's topology: base58 of 32 bytes",
+        "The only key that the directory may sign its answers with. Without it, a change of the key is logged as an\n\
+         error.";
+    DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is shown"), path,
+        "a path without a slash at its end",
+        "A file with the token that a closed directory admits nodes by (`registry --join-token-file`).";
+
+    KEYS_DIR: PathBuf = "keys.dir", Value("data"), path,
+        "a path without a slash at its end",
+        "The directory of the four key files; relative paths begin at the node's directory.\n\
+         It can be read-only, such as a mounted secret: existing keys are only read.";
+    KEYS_PRIVATE_IDENTITY: PathBuf = "keys.private_identity", Follows("private_identity.pem in keys.dir"), path,
+        "a path without a slash at its end",
+        "The identity's private key.";
+    KEYS_PUBLIC_IDENTITY: PathBuf = "keys.public_identity", Follows("public_identity.pem in keys.dir"), path,
+        "a path without a slash at its end",
+        "The identity's public key, under which the network lists the node.";
+    KEYS_PRIVATE_SPHINX: PathBuf = "keys.private_sphinx", Follows("private_sphinx.pem in keys.dir"), path,
+        "a path without a slash at its end",
+        "The private key that opens packets.";
+    KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Follows("public_sphinx.pem in keys.dir"), path,
+        "a path without a slash at its end",
+        "The public key that packets are made for.";
+    KEYS_ALLOW_GROUP_READ: bool = "keys.allow_group_read", Value("false"), switch,
+        "true or false",
+        "Accept private keys that their group can read, as in a Kubernetes secret mounted with fsGroup.";
+
+    MIX_WORKERS: usize = "mix.workers", Value("0"), |t| count(t, 0..=1024),
+        "a whole number from 0 to 1024",
+        "Worker threads; 0 is one for each core.";
+    MIX_DELAY_MAX: Duration = "mix.delay_max", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 10s",
+        "The longest delay that a sender may ask for; a packet that asks for more is dropped.";
+    MIX_MEMORY: Bytes = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40).map(Bytes),
+        "a size from 1MiB to 1TiB, such as 256MiB",
+        "What all packets in the node may take together.";
+    MIX_PACKET_SIZES: PacketSize = "mix.packet_sizes", Follows("regular and ack"), PacketSize::from_name,
+        "regular, ack, extended8, extended16 or extended32",
+        "Packet sizes that the node mixes; packets of any other size are dropped. Add an extended size only if many\n\
+         senders use it: among few packets of its size a packet is easy to follow.";
+
+    REPLAY_WINDOW: Duration = "replay.window", Value("10m"), |t| duration(t, SEC(10)..=SEC(86_400)),
+        "a duration from 10s to 1day, such as 10m",
+        "For how long a copy of a packet is recognised and dropped, at least.";
+    REPLAY_EXPECTED_RATE: u64 = "replay.expected_rate", Value("9000"), |t| count(t, 100..=10_000_000),
+        "a whole number from 100 to 10000000",
+        "Forwarded packets per second up to which replay.window holds. Memory is reserved for them: 35 MiB for the\n\
+         defaults of both, in proportion to their product. With more packets the window is shorter, and \
+         the node warns.";
+
+    FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
+        "topology, public or any",
+        "Where packets may go: to the nodes of the directory (topology), to every public address (public),\n\
+         or anywhere (any: for closed networks alone, a sender can then reach this machine's neighbours).";
+    FORWARD_CONNECT_TIMEOUT: Duration = "forward.connect_timeout", Value("1500ms"),
+        |t| duration(t, MS(10)..=SEC(60)),
+        "a duration from 10ms to 1m, such as 1500ms",
+        "How long a connection to the next hop may take to come about.";
+    FORWARD_BACKOFF_INITIAL: Duration = "forward.backoff_initial", Value("500ms"), |t| duration(t, MS(1)..=SEC(600)),
+        "a duration from 1ms to 10m, such as 500ms",
+        "The pause after a first failed connection; it doubles with each further one.";
+    FORWARD_BACKOFF_MAX: Duration = "forward.backoff_max", Value("60s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 60s",
+        "The longest such pause.";
+    FORWARD_STALE_AFTER: Duration = "forward.stale_after", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
+        "a duration from 1ms to 1h, such as 10s",
+        "A packet that waited this long past its time for an unreachable next hop is dropped.";
+    FORWARD_QUEUE_PACKETS_MAX: usize = "forward.queue_packets_max", Value("2000"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Packets that wait for one next hop.";
+    FORWARD_NEXT_HOPS_MAX: usize = "forward.next_hops_max", Value("4096"), |t| count(t, 1..=65_536),
+        "a whole number from 1 to 65536",
+        "Next hops with a queue at one time.";
+    FORWARD_IDLE_TIMEOUT: Duration = "forward.idle_timeout", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 5m",
+        "An outgoing connection without packets is closed after this.";
+
+    CONNECTIONS_TOTAL_MAX: usize = "connections.total_max", Value("16384"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Incoming connections in all.";
+    CONNECTIONS_PER_ADDRESS_MAX: usize = "connections.per_address_max", Value("1024"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Incoming connections from one IPv4 address or one IPv6 /64.";
+    CONNECTIONS_FRAME_DEADLINE: Duration = "connections.frame_deadline", Value("10s"),
+        |t| duration(t, MS(100)..=SEC(600)),
+        "a duration from 100ms to 10m, such as 10s",
+        "A packet that has begun to arrive must be whole within this.";
+    CONNECTIONS_IDLE_TIMEOUT: Duration = "connections.idle_timeout", Value("10m"),
+        |t| duration(t, MS(100)..=SEC(86_400)),
+        "a duration from 100ms to 1day, such as 10m",
+        "An incoming connection without packets is closed after this.";
+
+    HTTP_LISTEN: Option<SocketAddr> = "http.listen", Value("127.0.0.1:8000"), address_or_off,
+        "an IP address with its port, such as 127.0.0.1:8000, or off",
+        "Where the node tells its operator how it is, by HTTP: /livez, /readyz, /status and /metrics.\n\
+         Leave it on loopback, or where only you can reach it.";
+
+    LOG_FORMAT: LogFormat = "log.format", Value("text"), |t| t.parse().ok(),
+        "text or json",
+        "The form of the log on standard error: lines for people (text), or an object a line (json).\n\
+         SIGHUP reads this and the filter again.";
+    LOG_FILTER: LogFilter = "log.filter", Follows("info"), |t| t.parse().ok(),
+        "a log filter such as info or warn,nym_mixnode::directory=debug",
+        "What is logged. The variable `RUST_LOG` wins over this file, and a flag or variable of this setting\n\
+         over that.";
+
+    TELEMETRY_WINDOW: Duration = "telemetry.window", Value("1m"), |t| seconds(t, SEC(10)..=SEC(300)),
+        "a duration of whole seconds from 10s to 5m, such as 1m",
+        "Packets are counted over windows of this length, which end at multiples of it. Longer ones tell less, and\n\
+         are as long as the alert rules and dashboards that come with this program can bear.";
+    TELEMETRY_OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint",
+        Follows("OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is exported"), url,
+        "an http:// or https:// URL without query or fragment",
+        "The OpenTelemetry collector that spans and metrics are exported to. The standard OTEL_ variables win over it.";
+    TELEMETRY_OTLP_PROTOCOL: OtlpProtocol = "telemetry.otlp_protocol", Value("http/protobuf"), otlp_protocol,
+        "http/protobuf or grpc",
+        "How the collector is spoken to: http/protobuf (its port is 4318, mostly) or grpc (4317).";
+
+    SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
+        "a duration from 0s to 1h, such as 5s",
+        "How long the node goes on mixing once unregistered, for the senders that still have the old list.";
+    SHUTDOWN_DRAIN_DEADLINE: Duration = "shutdown.drain_deadline", Value("15s"), |t| duration(t, MS(0)..=SEC(3600)),
+        "a duration from 0s to 1h, such as 15s",
+        "The longest wait for the delayed packets to leave.";
+
+    LIMITS_NOFILE: u64 = "limits.nofile", Value("65535"), |t| count(t, 64..=1 << 30),
+        "a whole number from 64 to 1073741824",
+        "Open files that the node raises its limit to at the start, as far as the hard limit allows.";
+    LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), switch,
+        "true or false",
+        "Refuse to start when the hard limit on open files is lower than that.";
+}
+
+/// The setting with this key.
+pub fn find(key: &str) -> Option<&'static About> {
+    ALL.iter().copied().find(|about| about.key == key)
+}
+
+/// The setting that `key`, which is none, may be meant for.
+pub fn nearest(key: &str) -> Option<&'static str> {
+    super::nearest::to(key, ALL.iter().map(|about| about.key))
+}
+
+/// The settings of one section.
+pub fn in_section(section: &str) -> impl Iterator<Item = &'static About> {
+    ALL.iter().copied().filter(move |about| about.section_and_name().0 == section)
+}
+
+/// The sections, in the order of the file.
+pub fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = ALL.iter().map(|about| about.section_and_name().0).collect();
+    sections.dedup();
+    sections
+}
+
+impl<T> Setting<T> {
+    fn allows(&self, text: &str) -> bool {
+        (self.parse)(text).is_some()
+    }
+}
+
+impl About {
+    /// The environment variable that sets it.
+    pub fn variable(&'static self) -> &'static str {
+        &self.names.variable
+    }
+
+    /// The flag that sets it.
+    pub fn flag(&'static self) -> &'static str {
+        &self.names.flag
+    }
+
+    /// Whether the setting allows a text.
+    pub fn allows(&self, text: &str) -> bool {
+        (self.allows)(text)
+    }
+
+    /// Whether the setting is a list of values.
+    pub fn is_list(&self) -> bool {
+        self.key.ends_with(".addresses") || self.key.ends_with("_sizes")
+    }
+
+    /// The two parts of the key.
+    pub fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.key.split_once('.').unwrap_or((self.key, ""))
+    }
+}
+
+impl Names {
+    fn of(key: &str) -> Self {
+        // The id says which node is meant before any file is read, and keeps the short name that 0.9.2 gave it.
+        let key = if key == "node.id" { "id" } else { key };
+        Self {
+            variable: format!("{VARIABLE_PREFIX}{}", key.replace('.', "_").to_ascii_uppercase()),
+            flag: format!("--{}", key.replace(['.', '_'], "-")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_follow_from_the_key() {
+        assert_eq!(DIRECTORY_METRICS_URL.about.variable(), "NYM_MIXNODE_DIRECTORY_METRICS_URL");
+        assert_eq!(DIRECTORY_METRICS_URL.about.flag(), "--directory-metrics-url");
+        assert_eq!((NODE_ID.about.variable(), NODE_ID.about.flag()), ("NYM_MIXNODE_ID", "--id"));
+    }
+
+    #[test]
+    fn no_two_settings_share_a_name() {
+        let variables: BTreeSet<_> = ALL.iter().map(|about| about.variable().to_owned()).collect();
+        let flags: BTreeSet<_> = ALL.iter().map(|about| about.flag()).collect();
+        assert_eq!((variables.len(), flags.len()), (ALL.len(), ALL.len()));
+        // A variable of one setting never reads as the `…_FILE` of another.
+        assert!(variables.iter().all(|variable| !variables.contains(&format!("{variable}_FILE"))));
+    }
+
+    #[test]
+    fn the_default_of_a_setting_is_of_its_kind() {
+        for about in ALL {
+            if let Value(text) = about.when_unset {
+                assert!(about.allows(text) && about.kind.describes(text), "{}: {text:?}", about.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The settings' texts before they are parsed, each with where it came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nym_mixnode_base::redact::{HIDDEN, has_credentials, redacted_text};
+
+use super::error::{ConfigError, InvalidValue};
+use super::settings as s;
+use super::settings::{About, Kind, Setting, WhenUnset};
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A line of the configuration file.
+    File { path: Arc<Path>, line: u64 },
+    /// A variable of the environment.
+    Variable(&'static str),
+    /// The file that the environment names in this variable with `_FILE` behind it.
+    VariableFile { variable: &'static str, path: Arc<Path> },
+    /// A flag of the command line.
+    Flag(&'static str),
+    /// The program itself.
+    Program,
+}
+
+/// A text and where it was written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Value {
+    pub text: String,
+    pub source: Source,
+}
+
+/// The texts of the settings that somebody has set.
+///
+/// What is set later replaces what was set before, so the order of the calls is the order of precedence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Values(BTreeMap<&'static str, Vec<Value>>);
+
+impl Values {
+    /// Sets `about` to a text.
+    pub fn set(&mut self, about: &'static About, text: impl Into<String>, source: &Source) {
+        self.set_list(about, [text], source);
+    }
+
+    /// Sets `about` to a list of texts.
+    pub fn set_list(&mut self, about: &'static About, texts: impl IntoIterator<Item: Into<String>>, source: &Source) {
+        let values = texts.into_iter().map(|text| Value { text: text.into(), source: source.clone() }).collect();
+        self.set_values(about, values);
+    }
+
+    /// Replaces here what `others` has set.
+    pub fn replace_with(&mut self, others: &Self) {
+        if !others.of(&s::DIRECTORY_URL.about).is_empty() {
+            // The metrics server of one network is none for a node that was moved to another.
+            self.0.remove(s::DIRECTORY_METRICS_URL.about.key);
+        }
+        self.0.extend(others.0.iter().map(|(key, values)| (*key, values.clone())));
+    }
+
+    pub(super) fn set_values(&mut self, about: &'static About, values: Vec<Value>) {
+        self.0.insert(about.key, values);
+    }
+
+    /// What `about` was set to; empty when it wasn't.
+    pub fn of(&self, about: &About) -> &[Value] {
+        self.0.get(about.key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Parses a setting with one value.
+    pub(super) fn parse<T>(&self, setting: &'static Setting<T>) -> Result<T, ConfigError> {
+        self.parse_with_source(setting).map(|(value, _)| value)
+    }
+
+    pub(super) fn parse_with_source<T>(&self, setting: &'static Setting<T>) -> Result<(T, Source), ConfigError> {
+        match (self.of(&setting.about).last(), setting.about.when_unset) {
+            (Some(value), _) => value.parse(setting),
+            (None, WhenUnset::Value(text)) => Value { text: text.to_owned(), source: Source::Program }.parse(setting),
+            (None, WhenUnset::Follows(_) | WhenUnset::Required) => Err(ConfigError::unset(&setting.about)),
+        }
+    }
+
+    /// Parses a setting that has a value only when somebody set it.
+    pub(super) fn parse_if_set<T>(&self, setting: &'static Setting<T>) -> Result<Option<T>, ConfigError> {
+        self.of(&setting.about)
+            .last()
+            .map(|value| value.parse(setting))
+            .transpose()
+            .map(|set| set.map(|(value, _)| value))
+    }
+
+    /// The settings that have to be set and are not.
+    pub fn unset(&self) -> impl Iterator<Item = &'static About> {
+        s::ALL.iter().copied().filter(|about| about.when_unset == WhenUnset::Required && self.of(about).is_empty())
+    }
+
+    /// Every text that its setting doesn't allow.
+    pub(super) fn refused(&self) -> impl Iterator<Item = InvalidValue> {
+        s::ALL.iter().flat_map(|about| self.of(about).iter().filter_map(|value| value.refusal(about)))
+    }
+
+    /// How many settings have been set.
+    pub fn count(&self) -> usize {
+        self.0.values().filter(|values| !values.is_empty()).count()
+    }
+
+    /// Parses a setting that is a list; every item keeps its source.
+    pub(super) fn parse_list<T>(&self, setting: &'static Setting<T>) -> Result<Vec<(T, Source)>, ConfigError> {
+        self.of(&setting.about).iter().map(|value| value.parse(setting)).collect()
+    }
+}
+
+impl Value {
+    fn parse<T>(&self, setting: &'static Setting<T>) -> Result<(T, Source), ConfigError> {
+        if let Some(refusal) = self.refusal(&setting.about) {
+            return Err(refusal.into());
+        }
+        match (setting.parse)(&self.text) {
+            Some(parsed) => Ok((parsed, self.source.clone())),
+            None => Err(self.refused(&setting.about, not_allowed(&setting.about, &self.text)).into()),
+        }
+    }
+
+    /// Why the setting doesn't allow the text, if it doesn't.
+    fn refusal(&self, about: &'static About) -> Option<InvalidValue> {
+        if !about.allows(&self.text) {
+            return Some(self.refused(about, not_allowed(about, &self.text)));
+        }
+        let exposed = matches!(self.source, Source::File { .. } | Source::Flag(_) | Source::Variable(_));
+        if exposed && about.kind == Kind::Url && has_credentials(&self.text) {
+            let problem = "has a password, which others can read there: put the URL into a file of its own and that \
+                           file's path into";
+            return Some(self.refused(about, format!("{problem} {}_FILE", about.variable())));
+        }
+        None
+    }
+
+    fn refused(&self, about: &About, problem: String) -> InvalidValue {
+        InvalidValue { place: self.source.clone(), key: about.key, value: self.text.clone(), problem }
+    }
+
+    /// The text as people may see it.
+    pub fn shown(&self, kind: Kind) -> String {
+        match &self.source {
+            _ if kind == Kind::Url => redacted_text(&self.text),
+            // Nobody takes the trouble of such a file for what is no secret.
+            Source::VariableFile { .. } => HIDDEN.to_owned(),
+            _ => self.text.clone(),
+        }
+    }
+}
+
+fn not_allowed(about: &About, text: &str) -> String {
+    let problem = about.kind.problem(text).map(|problem| format!(": {problem}")).unwrap_or_default();
+    format!("is not {}{problem}", about.allowed)
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What kind of setting it is for isn't known here, so it is hidden as for every kind.
+        let text = redacted_text(&self.shown(Kind::Text));
+        f.debug_struct("Value").field("text", &text).field("source", &self.source).finish()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(variable) => f.write_str(variable),
+            Self::VariableFile { variable, path } => write!(f, "{variable}_FILE ({})", path.display()),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Program => f.write_str("default"),
+        }
+    }
+}

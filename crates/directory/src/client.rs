@@ -1,0 +1,535 @@
+//! The directory over HTTP.
+
+mod release;
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use nym_mixnode_api::{
+    Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
+    PendingAddress, Proof, Refusal, RegistrationReply, Topology,
+};
+use reqwest::{Method, Response, StatusCode, redirect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::{Directory, DirectoryError};
+use crate::read_join_token;
+
+tokio::task_local! {
+    /// The status of the last answer to the requests that are made within [`with_status`].
+    static LAST_STATUS: Cell<Option<u16>>;
+}
+
+/// Makes requests of a [`Client`]; the number is the status of the last answer, where there was one.
+pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16>) {
+    // Boxed, for it is large, and each wrapping would keep a copy of its own.
+    let requests = Box::pin(requests);
+    let requests = async {
+        let done = requests.await;
+        (done, LAST_STATUS.with(Cell::get))
+    };
+    LAST_STATUS.scope(Cell::new(None), requests).await
+}
+
+const REGISTER_MIX: &str = "register the node";
+const REGISTER_GATEWAY: &str = "register the gateway";
+const UNREGISTER: &str = "unregister the node";
+
+/// Longest message of a directory that we repeat, in characters.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Pending addresses of a reply that are looked at; a node announces one or two.
+const PENDING_MAX: usize = 8;
+
+/// Bounds of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Until the connection stands, name resolution and TLS included.
+    pub connect_timeout: Duration,
+    /// Until the last byte of the reply.
+    pub total_timeout: Duration,
+    /// Bytes of a reply's body; a longer one is an error.
+    pub body_bytes_max: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            total_timeout: Duration::from_secs(10),
+            body_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// What an unregistration found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unregistered {
+    /// The registration was there and is gone.
+    Removed,
+    /// There was none.
+    NotListed,
+}
+
+/// A directory over HTTP. Requests follow no redirects and use no proxy, whatever the environment says: a directory
+/// knows a node by the address it calls from.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    directory: Url,
+    metrics: Url,
+    location: String,
+    limits: ClientLimits,
+    /// Clients that connect over one IP version only, made when they are needed.
+    by_version: Arc<[OnceLock<reqwest::Client>; 2]>,
+    join_token: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Client {
+    /// A client of the directory and the metrics server at these base URLs, which may have a path prefix.
+    ///
+    /// # Errors
+    /// When a URL is not `http` or `https`, or TLS cannot be set up.
+    pub fn new(directory: &Url, metrics: &Url) -> Result<Self, DirectoryError> {
+        Self::with_limits(directory, metrics, ClientLimits::default())
+    }
+
+    /// As [`Client::new`], with other limits.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_limits(directory: &Url, metrics: &Url, limits: ClientLimits) -> Result<Self, DirectoryError> {
+        for url in [directory, metrics] {
+            if !matches!(url.scheme(), "http" | "https") {
+                return Err(DirectoryError::BadUrl { url: printable(url), reason: "not an http or https URL" });
+            }
+        }
+        let http = build(directory, metrics, limits, None)?;
+        let location = printable(directory);
+        let (directory, metrics) = (directory.clone(), metrics.clone());
+        Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default(), join_token: None })
+    }
+
+    /// Knows the token in this file, with which a closed directory takes what it registers; `None` knows none.
+    ///
+    /// # Errors
+    /// When the token cannot be read.
+    pub fn with_join_token(self, file: Option<&Path>) -> Result<Self, DirectoryError> {
+        Ok(Self { join_token: file.map(read_join_token).transpose()?, ..self })
+    }
+
+    /// The token of a closed directory.
+    pub fn join_token(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.join_token.clone()
+    }
+
+    /// The client that connects over this IP version only.
+    fn over(&self, version: IpVersion) -> Result<&reqwest::Client, DirectoryError> {
+        let (place, local): (_, IpAddr) = match version {
+            IpVersion::V4 => (&self.by_version[0], Ipv4Addr::UNSPECIFIED.into()),
+            IpVersion::V6 => (&self.by_version[1], Ipv6Addr::UNSPECIFIED.into()),
+        };
+        if let Some(http) = place.get() {
+            return Ok(http);
+        }
+        let http = build(&self.directory, &self.metrics, self.limits, Some(local))?;
+        Ok(place.get_or_init(|| http))
+    }
+
+    /// Registers a gateway, or replaces its registration.
+    ///
+    /// # Errors
+    /// As every request; see [`DirectoryError`].
+    pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<RegistrationReply, DirectoryError> {
+        self.mixmining(REGISTER_GATEWAY, Method::POST, &["register", "gateway"]).json(gateway).registered().await
+    }
+
+    /// As [`Client::register_gateway`], over this IP version.
+    ///
+    /// # Errors
+    /// As every request; see [`DirectoryError`].
+    pub async fn register_gateway_over(
+        &self,
+        gateway: &GatewayRegistration,
+        version: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let path = ["api", "mixmining", "register", "gateway"];
+        let http = self.over(version)?;
+        self.request_by(http, REGISTER_GATEWAY, Method::POST, &self.directory, &path, &[])
+            .json(gateway)
+            .registered()
+            .await
+    }
+
+    /// Reports which nodes are up, with the registry's token. A 0.9.2 validator knows none, and takes reports from its
+    /// own machine.
+    ///
+    /// # Errors
+    /// As every request; the directory refuses reports without its token.
+    pub async fn report_status(&self, status: &BatchMixStatus, token: Option<&str>) -> Result<(), DirectoryError> {
+        let request = self.mixmining("report measurements", Method::POST, &["batch"]).json(status);
+        match token {
+            Some(token) => request.with_token(token).accepted().await,
+            None => request.accepted().await,
+        }
+    }
+
+    /// Whether the directory lists nodes, and can take registrations as far as it says.
+    ///
+    /// # Errors
+    /// As every request; one that cannot write to its store answers 503.
+    pub async fn check_health(&self) -> Result<(), DirectoryError> {
+        match self.request("check the health", Method::GET, &self.directory, &["healthz"]).accepted().await {
+            // A 0.9.2 validator has no such path.
+            Err(DirectoryError::Refused { status: 404, .. }) => self.topology().await.map(|_| ()),
+            result => result,
+        }
+    }
+
+    fn mixmining(&self, action: &'static str, method: Method, path: &[&str]) -> Request {
+        self.request(action, method, &self.directory, &[&["api", "mixmining"], path].concat())
+    }
+
+    fn request(&self, action: &'static str, method: Method, base: &Url, path: &[&str]) -> Request {
+        self.request_by(&self.http, action, method, base, path, &[])
+    }
+
+    fn request_by(
+        &self,
+        http: &reqwest::Client,
+        action: &'static str,
+        method: Method,
+        base: &Url,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Request {
+        let mut url = join(base, path);
+        let shown = printable(&url);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let builder = http.request(method, url);
+        Request { action, url: shown, builder, body_bytes_max: self.limits.body_bytes_max }
+    }
+}
+
+/// Without the URLs as they are: they may hold a password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl Directory for Client {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// A directory without signatures has no such path.
+    async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        let path = ["api", "mixmining", "counter", identity];
+        let action = "ask for the last counter";
+        match self
+            .request_by(&self.http, action, Method::GET, &self.directory, &path, &[("nonce", nonce)])
+            .reply()
+            .await
+        {
+            Ok(reply) => Ok(Some(reply)),
+            Err(DirectoryError::Refused { status: 404 | 405, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
+        self.mixmining(REGISTER_MIX, Method::POST, &["register", "mix"]).json(mix).registered().await
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        version: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let path = ["api", "mixmining", "register", "mix"];
+        let http = self.over(version)?;
+        self.request_by(http, REGISTER_MIX, Method::POST, &self.directory, &path, &[]).json(mix).registered().await
+    }
+
+    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+        self.mixmining(UNREGISTER, Method::DELETE, &["register", identity]).unregistered().await
+    }
+
+    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
+        let path = ["api", "mixmining", "register", identity];
+        let counter = proof.counter.to_string();
+        let query = [("counter", counter.as_str()), ("signature", &proof.signature)];
+        self.request_by(&self.http, UNREGISTER, Method::DELETE, &self.directory, &path, &query).unregistered().await
+    }
+
+    async fn topology(&self) -> Result<Topology, DirectoryError> {
+        self.mixmining("fetch the topology", Method::GET, &["topology"]).reply().await
+    }
+
+    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
+        let path = ["api", "metrics", "mixes"];
+        let request = self.request("report metrics", Method::POST, &self.metrics, &path);
+        let next: NextReport = request.json(metric).reply().await?;
+        Ok(Duration::from_secs(next.next_report_in))
+    }
+}
+
+/// For one IP version when `local` is an unspecified address of it.
+fn build(
+    directory: &Url,
+    metrics: &Url,
+    limits: ClientLimits,
+    local: Option<IpAddr>,
+) -> Result<reqwest::Client, DirectoryError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .local_address(local)
+        .connect_timeout(limits.connect_timeout)
+        .timeout(limits.total_timeout)
+        // Calls are far apart: a kept connection would only be found dead by the next one.
+        .pool_max_idle_per_host(0);
+    if directory.scheme() == "http" && metrics.scheme() == "http" {
+        // Then the system's root certificates are not needed, and an image without any must work.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })
+}
+
+/// One request, and what its errors say about it.
+struct Request {
+    action: &'static str,
+    url: String,
+    builder: reqwest::RequestBuilder,
+    body_bytes_max: usize,
+}
+
+impl Request {
+    fn json(self, body: &impl Serialize) -> Self {
+        Self { builder: self.builder.json(body), ..self }
+    }
+
+    fn with_token(self, token: &str) -> Self {
+        Self { builder: self.builder.bearer_auth(token), ..self }
+    }
+
+    /// A registration that was taken, with bounded words: they are a stranger's.
+    async fn registered(self) -> Result<RegistrationReply, DirectoryError> {
+        let (action, url) = (self.action, self.url.clone());
+        let RegistrationReply { ok, pending } = self.reply().await?;
+        if !ok {
+            return Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() });
+        }
+        let clean = |pending: PendingAddress| PendingAddress {
+            address: one_line(&pending.address),
+            reason: one_line(&pending.reason),
+        };
+        Ok(RegistrationReply { ok, pending: pending.into_iter().take(PENDING_MAX).map(clean).collect() })
+    }
+
+    /// A 404 is a success: the registration is gone, whoever removed it.
+    async fn unregistered(self) -> Result<Unregistered, DirectoryError> {
+        match self.accepted().await {
+            Ok(()) => Ok(Unregistered::Removed),
+            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn accepted(self) -> Result<(), DirectoryError> {
+        let (action, url) = (self.action, self.url.clone());
+        let Accepted { ok } = self.reply().await?;
+        if ok {
+            return Ok(());
+        }
+        Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() })
+    }
+
+    async fn reply<T: DeserializeOwned>(self) -> Result<T, DirectoryError> {
+        let Self { action, url, builder, body_bytes_max } = self;
+        let unreachable = |error: reqwest::Error| {
+            let reason = if error.is_timeout() { "no answer in time".into() } else { innermost(&error) };
+            DirectoryError::Unreachable { action, url: url.clone(), reason }
+        };
+        let malformed = |reason| DirectoryError::MalformedReply { action, url: url.clone(), reason };
+
+        let response = builder.send().await.map_err(unreachable)?;
+        let status = response.status();
+        // Most ask for no status.
+        LAST_STATUS.try_with(|last| last.set(Some(status.as_u16()))).ok();
+        let Some(body) = bounded_body(response, body_bytes_max).await.map_err(unreachable)? else {
+            return Err(malformed(format!("the answer is longer than {body_bytes_max} bytes")));
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| malformed(format!("the answer is not the expected JSON: {error}")));
+        }
+        Err(failure(action, url.clone(), status, &body))
+    }
+}
+
+fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -> DirectoryError {
+    let code = status.as_u16();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return DirectoryError::TooManyRequests { action, url };
+    }
+    if status.is_client_error() {
+        return DirectoryError::Refused { action, url, status: code, message: message(body) };
+    }
+    if status.is_server_error() {
+        return DirectoryError::ServerFailed { action, url, status: code, message: message(body) };
+    }
+    DirectoryError::MalformedReply {
+        action,
+        url,
+        reason: format!("it answered {code}, and redirects are not followed"),
+    }
+}
+
+/// The body, or nothing when it is longer than `bytes_max`.
+async fn bounded_body(mut response: Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// A directory's words, fit for one line of a terminal: it is a stranger, and its text may hold anything.
+fn message(body: &[u8]) -> String {
+    let text = match serde_json::from_slice(body) {
+        Ok(Refusal { error }) => error,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    one_line(&text)
+}
+
+fn one_line(text: &str) -> String {
+    let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let words = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }
+}
+
+/// `base` with `path` after its own, whether or not that ends in a slash.
+fn join(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Never fails: the scheme is http or https, whose URLs have a path.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+/// The URL without its user name and password, which belong in no message.
+fn printable(url: &Url) -> String {
+    let mut url = url.clone();
+    if !url.username().is_empty() || url.password().is_some() {
+        // Fails only for URLs without a host, which have no user either.
+        url.set_username("").ok();
+        url.set_password(None).ok();
+    }
+    url.to_string()
+}
+
+/// The cause at the end of the chain, which says most and repeats no URL.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_path_prefix_with_or_without_a_trailing_slash() {
+        for (base, expected) in [
+            ("http://d.example:8081", "http://d.example:8081/api/mixmining"),
+            ("http://d.example:8081/", "http://d.example:8081/api/mixmining"),
+            ("https://d.example/nym", "https://d.example/nym/api/mixmining"),
+            ("https://d.example/nym/", "https://d.example/nym/api/mixmining"),
+            ("https://d.example/nym/?q=1#f", "https://d.example/nym/api/mixmining"),
+            ("http://[::1]:8081/a/b", "http://[::1]:8081/a/b/api/mixmining"),
+        ] {
+            assert_eq!(join(&url(base), &["api", "mixmining"]).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn an_identity_cannot_leave_its_path_segment() {
+        let joined = join(&url("http://d.example"), &["register", "a/../b?c"]);
+        assert_eq!(joined.as_str(), "http://d.example/register/a%2F..%2Fb%3Fc");
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_in_no_message() {
+        let secret = url("https://user:secret@d.example/x");
+        assert_eq!(printable(&secret), "https://d.example/x");
+        assert!(!format!("{:?}", Client::new(&secret, &secret).unwrap()).contains("secret"));
+    }
+
+    #[test]
+    fn a_url_of_another_scheme_is_refused() {
+        let error = Client::new(&url("ftp://d.example"), &url("http://d.example")).unwrap_err();
+        assert!(matches!(error, DirectoryError::BadUrl { .. }));
+        assert!(error.to_string().contains("ftp://d.example"), "{error}");
+        assert_eq!(error.exit_code(), 78);
+    }
+
+    #[test]
+    fn a_directorys_words_become_one_short_clean_line() {
+        for (body, expected) in [
+            (r#"{"error":"host taken"}"#.as_bytes().to_vec(), "host taken".to_owned()),
+            (b"You have reached maximum request limit.\n".to_vec(), "You have reached maximum request limit.".into()),
+            (b"a\x1b[31mred\r\n\r\nb\x00".to_vec(), "a [31mred b".into()),
+            (b"".to_vec(), "(no message)".into()),
+            (vec![0xff, 0xfe], "\u{fffd}\u{fffd}".into()),
+            ("é".repeat(5000).into_bytes(), "é".repeat(MESSAGE_CHARS_MAX)),
+        ] {
+            assert_eq!(message(&body), expected);
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_kind_and_exit_code() {
+        for (status, transient, exit_code) in [
+            (301, true, 69),
+            (400, false, 65),
+            (403, false, 77),
+            (404, true, 65),
+            (409, false, 65),
+            (429, true, 75),
+            (500, true, 69),
+            (503, true, 69),
+        ] {
+            let error = failure("test", "http://d/".into(), StatusCode::from_u16(status).unwrap(), b"{}");
+            assert_eq!((error.is_transient(), error.exit_code()), (transient, exit_code), "{status}: {error}");
+            assert_eq!(error.is_conflict(), status == 409);
+            assert!(!error.to_string().contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,642 @@
+//! The heartbeat against a scripted directory, in virtual time.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use nym_mixnode_api::{
+    CounterReply, IpVersion, MixMetric, PendingAddress, Proof, RegisteredMix, RegistrationReply, signing,
+};
+use nym_mixnode_keys::IdentityKeyPair;
+use tokio::time::Instant;
+
+use super::*;
+use crate::FailureCounts;
+
+const IDENTITY: &str = "me";
+const HOST: &str = "192.0.2.1:1789";
+
+/// A directory in memory that can be down, forgetful, or old.
+#[derive(Debug, Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+#[derive(Debug, Default)]
+struct Script {
+    down_until: Option<Instant>,
+    /// Refuses a host that is listed, whoever asks, as the 0.9.2 validator does.
+    old: bool,
+    hangs: bool,
+    topology: Topology,
+    registrations: Vec<Instant>,
+    unregistrations: usize,
+    fetches: Vec<Instant>,
+    metrics: Vec<(Instant, MixMetric)>,
+    metrics_replies: VecDeque<Result<u64, DirectoryError>>,
+    refusals: VecDeque<DirectoryError>,
+    /// The key of a registry; without, it knows no signatures.
+    registry: Option<Arc<IdentityKeyPair>>,
+    /// Of the last signed call.
+    counter: u64,
+    /// Takes registrations, and lists none of their addresses.
+    proves_nothing: bool,
+}
+
+impl Scripted {
+    fn with<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Script {
+    fn answer(&self) -> Result<(), DirectoryError> {
+        if self.down_until.is_some_and(|until| Instant::now() < until) {
+            return Err(DirectoryError::Unreachable {
+                action: "ask",
+                url: "http://d/".into(),
+                reason: "connection refused".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Script {
+    /// As a registry that knows signatures; `counter` is `None` for an unsigned call.
+    fn check_signed(&mut self, counter: Option<u64>, is_valid: bool) -> Result<(), DirectoryError> {
+        if self.registry.is_none() {
+            return Ok(());
+        }
+        match counter {
+            Some(_) if !is_valid => Err(refused(401)),
+            Some(counter) if counter <= self.counter => Err(refused(409)),
+            Some(counter) => {
+                self.counter = counter;
+                Ok(())
+            }
+            None if self.counter > 0 => Err(refused(403)),
+            None => Ok(()),
+        }
+    }
+
+    fn registry_key(&self) -> [u8; 32] {
+        self.registry.as_ref().map_or([0; 32], |registry| *registry.public())
+    }
+}
+
+fn refused(status: u16) -> DirectoryError {
+    DirectoryError::Refused { action: "register", url: "http://d/".into(), status, message: "no".into() }
+}
+
+impl Directory for Scripted {
+    fn location(&self) -> &'static str {
+        "http://d/"
+    }
+
+    async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            let Some(registry) = &script.registry else { return Ok(None) };
+            let message = signing::counter_answer(registry.public(), nonce, identity, script.counter);
+            Ok(Some(CounterReply {
+                identity_key: identity.into(),
+                counter: script.counter,
+                registry_key: registry.public_base58(),
+                nonce: nonce.into(),
+                signature: bs58::encode(registry.sign(&message).unwrap()).into_string(),
+            }))
+        })
+    }
+
+    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            script.registrations.push(Instant::now());
+            if let Some(refusal) = script.refusals.pop_front() {
+                return Err(refusal);
+            }
+            let key = script.registry_key();
+            let is_valid = signing::signed_counter(mix, &key).is_some();
+            script.check_signed(mix.proof.as_ref().map(|proof| proof.counter), is_valid)?;
+            if script.proves_nothing {
+                let address = mix.mix_host.clone();
+                let pending = vec![PendingAddress { address, reason: "nothing proves it".into() }];
+                return Ok(RegistrationReply { ok: true, pending });
+            }
+            let nodes = &mut script.topology.mix_nodes;
+            if script.old && nodes.iter().any(|node| node.registration.mix_host == mix.mix_host) {
+                return Err(refused(409));
+            }
+            nodes.retain(|node| node.registration.identity_key != mix.identity_key);
+            nodes.push(RegisteredMix { registration: mix.clone(), registration_time: 0, reputation: 0 });
+            Ok(RegistrationReply { ok: true, pending: Vec::new() })
+        })
+    }
+
+    async fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        _: IpVersion,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.register_mix(mix).await
+    }
+
+    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
+        self.with(|script| {
+            let message = signing::unregistration(&script.registry_key(), identity, proof.counter);
+            let is_valid = signing::is_signed_by(identity, &message, &proof.signature);
+            script.check_signed(Some(proof.counter), is_valid)
+        })?;
+        self.unregister(identity).await
+    }
+
+    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+        if self.with(|script| script.hangs) {
+            std::future::pending::<()>().await;
+        }
+        self.with(|script| {
+            script.answer()?;
+            script.unregistrations += 1;
+            let before = script.topology.mix_nodes.len();
+            script.topology.mix_nodes.retain(|node| node.registration.identity_key != identity);
+            let removed = script.topology.mix_nodes.len() < before;
+            Ok(if removed { Unregistered::Removed } else { Unregistered::NotListed })
+        })
+    }
+
+    async fn topology(&self) -> Result<Topology, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            script.fetches.push(Instant::now());
+            Ok(script.topology.clone())
+        })
+    }
+
+    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
+        self.with(|script| {
+            script.metrics.push((Instant::now(), metric.clone()));
+            script.metrics_replies.pop_front().unwrap_or(Ok(60)).map(Duration::from_secs)
+        })
+    }
+}
+
+fn mix(identity: &str, host: &str) -> MixRegistration {
+    MixRegistration {
+        mix_host: host.into(),
+        mix_hosts: Vec::new(),
+        identity_key: identity.into(),
+        sphinx_key: "s".into(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        layer: 1,
+        proof: None,
+    }
+}
+
+fn listed(identity: &str, host: &str) -> RegisteredMix {
+    RegisteredMix { registration: mix(identity, host), registration_time: 0, reputation: 0 }
+}
+
+fn heartbeat(directory: &Scripted) -> Heartbeat<Scripted> {
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
+    Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), settings)
+}
+
+/// Runs it for this long in virtual time, expecting no fatal error.
+async fn run_for(heartbeat: &Heartbeat<Scripted>, duration_s: u64) {
+    run_counting(heartbeat, duration_s, || 0, |_| {}).await;
+}
+
+async fn run_counting(
+    heartbeat: &Heartbeat<Scripted>,
+    duration_s: u64,
+    received: impl Fn() -> u64,
+    on_topology: impl Fn(&Topology),
+) {
+    let ended = timeout(Duration::from_secs(duration_s), heartbeat.run(received, on_topology)).await;
+    assert!(ended.is_err(), "ended early: {ended:?}");
+}
+
+async fn fatal(heartbeat: &Heartbeat<Scripted>) -> DirectoryError {
+    let ended = timeout(Duration::from_hours(1), heartbeat.run(|| 0, |_| {})).await;
+    ended.expect("a fatal error ends the run").unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_at_once_and_refreshes_on_schedule() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", "192.0.2.2:1789")));
+    let heartbeat = heartbeat(&directory);
+    let state = heartbeat.state();
+    assert!(!state.registered());
+    let sizes = Mutex::new(Vec::new());
+    run_counting(&heartbeat, 130, || 0, |topology| sizes.lock().unwrap().push(topology.mix_nodes.len())).await;
+    assert!(state.registered());
+    assert_eq!(state.last_error(), None);
+    assert_eq!(*sizes.lock().unwrap(), [1, 2, 2], "first without us, then with us");
+    directory.with(|script| {
+        assert_eq!(script.registrations.len(), 1);
+        let gaps: Vec<_> = script.fetches.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert_eq!(gaps, [60, 60]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_registration_goes_out_at_once_also_to_an_old_validator() {
+    for old in [false, true] {
+        let directory = Scripted::default();
+        directory.with(|script| script.old = old);
+        let heartbeat = heartbeat(&directory);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            heartbeat.change_registration(|mix| mix.mix_hosts = vec![HOST.to_owned(), "[2600::1]:1789".to_owned()]);
+        };
+        tokio::join!(run_for(&heartbeat, 30), change);
+        directory.with(|script| {
+            let [node] = &script.topology.mix_nodes[..] else { panic!("{:?}", script.topology.mix_nodes) };
+            assert_eq!(node.registration, *heartbeat.registration());
+            assert_eq!(node.registration.mix_hosts.len(), 2);
+            assert_eq!(script.unregistrations, usize::from(old), "an old one has to forget us first");
+            assert_eq!(script.fetches.len(), 3, "the second one to find ourselves, the third one for the change");
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_node_of_a_network_soon_finds_itself_in_it() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 59).await;
+    assert!(heartbeat.state().topology().is_some());
+    let fetches = directory.with(|script| script.fetches.clone());
+    assert_eq!((fetches.len(), (fetches[1] - fetches[0]).as_secs()), (2, 1), "and then it keeps to its pace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_down_for_ten_minutes_registers_us_within_a_minute_of_its_return() {
+    let directory = Scripted::default();
+    let returns = Instant::now() + Duration::from_mins(10);
+    directory.with(|script| script.down_until = Some(returns));
+    let heartbeat = heartbeat(&directory);
+    let state = heartbeat.state();
+
+    run_for(&heartbeat, 590).await;
+    assert!(!state.registered());
+    assert!(state.last_error().unwrap().contains("connection refused"));
+    assert!((10..60).contains(&state.failures().topology), "{:?}", state.failures());
+
+    run_for(&heartbeat, 70).await;
+    assert!(state.registered());
+    assert_eq!(state.last_error(), None);
+    assert!(directory.with(|script| script.registrations[0]) < returns + Duration::from_mins(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_again_when_the_directory_forgets_us() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    let seen = Cell::new(usize::MAX);
+    let run = run_counting(&heartbeat, 200, || 0, |topology| seen.set(topology.mix_nodes.len()));
+    let forget = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        directory.with(|script| script.topology = Topology::default());
+    };
+    tokio::join!(run, forget);
+    assert_eq!(directory.with(|script| script.registrations.len()), 2);
+    assert!(heartbeat.state().registered());
+    assert_eq!(seen.get(), 1, "the empty topology was not handed on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_alives_go_out_every_few_minutes() {
+    let directory = Scripted::default();
+    run_for(&heartbeat(&directory), 1000).await;
+    assert_eq!(directory.with(|script| script.registrations.len()), 4, "at 0, 300, 600 and 900 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_validators_conflict_ends_the_keep_alives_and_harms_nothing() {
+    let directory = Scripted::default();
+    directory.with(|script| script.old = true);
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 2000).await;
+    assert_eq!(directory.with(|script| script.registrations.len()), 2, "the first, and one keep-alive");
+    assert!(heartbeat.state().registered());
+    assert_eq!(heartbeat.state().last_error(), None);
+    assert_eq!(heartbeat.state().failures(), FailureCounts::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_validators_stale_entry_of_ours_is_replaced_silently() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        script.old = true;
+        script.topology.mix_nodes.push(listed(IDENTITY, HOST));
+    });
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 30).await;
+    assert!(heartbeat.state().registered());
+    assert_eq!(directory.with(|script| (script.registrations.len(), script.unregistrations)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_identity_on_our_address_is_waited_for() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 600).await;
+    assert!(!heartbeat.state().registered());
+    let problem = heartbeat.state().last_error().unwrap();
+    assert!(problem.contains("registered by another node, other"), "{problem}");
+    heartbeat.unregister().await;
+    assert_eq!(directory.with(|script| script.unregistrations), 0, "nothing of ours was there to remove");
+
+    directory.with(|script| script.topology.mix_nodes.clear());
+    run_for(&heartbeat, 60).await;
+    assert!(heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_identity_on_our_address_gives_way_by_force() {
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
+    let mut heartbeat = heartbeat(&directory);
+    heartbeat.settings.force = true;
+    run_for(&heartbeat, 30).await;
+    assert!(heartbeat.state().registered());
+    let identities = |script: &mut Script| -> Vec<String> {
+        script.topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.clone()).collect()
+    };
+    assert_eq!(directory.with(identities), [IDENTITY]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_registration_is_fatal_at_first_and_nothing_else_ever() {
+    let directory = Scripted::default();
+    directory.with(|script| script.refusals.push_back(refused(400)));
+    let error = fatal(&heartbeat(&directory)).await;
+    assert!(matches!(error, DirectoryError::Refused { status: 400, .. }), "{error}");
+    for status in [401, 403, 409] {
+        let directory = Scripted::default();
+        directory.with(|script| script.refusals.extend((0..5).map(|_| refused(status))));
+        let heartbeat = heartbeat(&directory);
+        run_for(&heartbeat, 5).await;
+        assert!(!heartbeat.state().registered(), "{status}");
+        run_for(&heartbeat, 600).await;
+        assert!(heartbeat.state().registered(), "{status}");
+    }
+    for status in [400, 409] {
+        let directory = Scripted::default();
+        let heartbeat = heartbeat(&directory);
+        let usurp = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            directory.with(|script| {
+                script.topology.mix_nodes = vec![listed("other", HOST)];
+                script.refusals.extend((0..10_000).map(|_| refused(status)));
+            });
+        };
+        tokio::join!(run_for(&heartbeat, 600), usurp);
+        assert!(!heartbeat.state().registered());
+        assert!(heartbeat.state().last_error().unwrap().contains("refused"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_waits_at_least_half_a_minute() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let limited = || DirectoryError::TooManyRequests { action: "register", url: "http://d/".into() };
+        script.refusals.extend([limited(), limited()]);
+    });
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 180).await;
+    directory.with(|script| {
+        assert_eq!(script.registrations.len(), 3);
+        assert!(script.registrations.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(30)));
+    });
+    assert!(heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_listed_elsewhere_later_is_reported_and_contested_at_the_keep_alive() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    let move_us = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        directory.with(|script| script.topology.mix_nodes = vec![listed(IDENTITY, "192.0.2.99:1789")]);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(!heartbeat.state().registered());
+        assert!(heartbeat.state().last_error().unwrap().contains("192.0.2.99:1789"));
+    };
+    tokio::join!(run_for(&heartbeat, 310), move_us);
+    assert_eq!(directory.with(|script| script.topology.mix_nodes[0].registration.mix_host.clone()), HOST);
+    assert!(heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_rounded_deltas_without_next_hops_at_the_times_asked_for() {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let failure = DirectoryError::TooManyRequests { action: "report", url: "http://d/".into() };
+        script.metrics_replies.extend([Ok(20), Err(failure), Ok(0), Ok(u64::MAX)]);
+    });
+    let heartbeat = heartbeat(&directory);
+    let started = Instant::now();
+    let ten_a_second = || started.elapsed().as_secs() * 10;
+    run_counting(&heartbeat, 3700, ten_a_second, |_| {}).await;
+    let reports = directory.with(|script| {
+        assert!(script.metrics.iter().all(|(_, metric)| metric.sent.is_empty() && metric.pub_key == IDENTITY));
+        script.metrics.iter().map(|(at, metric)| ((*at - started).as_secs(), metric.received)).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        reports,
+        [(5, 64), (25, 256), (55, 512), (60, 64), (3660, 36_032)],
+        "20 s as asked; 30 s after a failure, whose packets come along; no sooner than 5 s; no later than an hour"
+    );
+    assert_eq!(heartbeat.state().failures().metrics, 1);
+    assert_eq!(heartbeat.state().last_error(), None, "a node without metrics is ready all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unregister_is_bounded_when_the_directory_hangs() {
+    let directory = Scripted::default();
+    let heartbeat = heartbeat(&directory);
+    run_for(&heartbeat, 1).await;
+    directory.with(|script| script.hangs = true);
+    let started = Instant::now();
+    heartbeat.unregister().await;
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
+    assert!(!heartbeat.state().registered());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = Scripted::default();
+    directory.with(|script| script.topology.mix_nodes.push(listed("other", "192.0.2.2:1789")));
+    let with_file =
+        |path: &str| HeartbeatSettings { last_good: Some(home.path().join(path)), ..HeartbeatSettings::default() };
+
+    let kept = Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), with_file("topology.json"));
+    assert_eq!(kept.load_last_good(), None);
+    run_for(&kept, 100).await;
+    assert_eq!(kept.load_last_good(), Some(directory.with(|script| script.topology.clone())));
+
+    let lost = Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), with_file("missing/topology.json"));
+    run_for(&lost, 100).await;
+    assert!(lost.state().registered());
+    assert_eq!(lost.load_last_good(), None);
+}
+
+/// A heartbeat that signs, and its directory, which knows signatures.
+fn signing_pair() -> (Scripted, Arc<IdentityKeyPair>, Heartbeat<Scripted>) {
+    let directory = Scripted::default();
+    directory.with(|script| {
+        let registry = IdentityKeyPair::generate().unwrap();
+        script.topology.registry_key = Some(registry.public_base58());
+        script.registry = Some(Arc::new(registry));
+    });
+    let keys = Arc::new(IdentityKeyPair::generate().unwrap());
+    let heartbeat = start_of(&directory, &keys, HOST, None);
+    (directory, keys, heartbeat)
+}
+
+/// One start of the node with these keys.
+fn start_of(
+    directory: &Scripted,
+    keys: &Arc<IdentityKeyPair>,
+    host: &str,
+    expected: Option<[u8; 32]>,
+) -> Heartbeat<Scripted> {
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
+    Heartbeat::new(directory.clone(), mix(&keys.public_base58(), host), settings).signed_by(Signer::new(
+        Arc::clone(keys),
+        expected,
+        None,
+    ))
+}
+
+fn listed_host(directory: &Scripted) -> Option<String> {
+    directory.with(|script| script.topology.mix_nodes.first().map(|mix| mix.registration.mix_host.clone()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_signs_and_a_restarted_one_goes_on_from_the_directorys_counter() {
+    let (directory, keys, heartbeat) = signing_pair();
+    run_for(&heartbeat, 1000).await;
+    assert!(heartbeat.state().registered());
+    assert_eq!(directory.with(|script| script.counter), 4, "at 0, 300, 600 and 900 s");
+    let restarted = start_of(&directory, &keys, HOST, None);
+    run_for(&restarted, 10).await;
+    assert!(restarted.state().registered());
+    assert_eq!(directory.with(|script| script.counter), 5);
+    assert!(restarted.unregister().await);
+    assert_eq!((directory.with(|script| script.counter), listed_host(&directory)), (6, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_start_wins_and_the_older_one_stands_down() {
+    let (directory, keys, older) = signing_pair();
+    let newer = start_of(&directory, &keys, "192.0.2.9:1789", None);
+    let start = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        run_for(&newer, 3000).await;
+    };
+    tokio::join!(run_for(&older, 3000), start);
+    assert!(newer.state().registered() && !older.state().registered());
+    let problem = older.state().last_error().unwrap();
+    assert!(problem.contains("192.0.2.9:1789") && problem.contains("newer start"), "{problem}");
+    assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
+
+    assert!(!older.unregister().await, "the entry is not its own");
+    assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_else_differs_in_the_entry_is_repaired_at_the_next_refresh() {
+    type Spoil = fn(&mut MixRegistration);
+    let spoilt: [Spoil; 5] = [
+        |mix| mix.sphinx_key = "t".into(),
+        |mix| mix.mix_hosts = vec![HOST.into(), "192.0.2.66:1".into()],
+        |mix| mix.layer = 3,
+        |mix| mix.location = "elsewhere".into(),
+        |mix| mix.proof = None,
+    ];
+    for spoil in spoilt {
+        let (directory, _, heartbeat) = signing_pair();
+        run_for(&heartbeat, 10).await;
+        let genuine = heartbeat.registration();
+        directory.with(|script| spoil(&mut script.topology.mix_nodes[0].registration));
+        let (seen, state) = (Mutex::new(Vec::new()), heartbeat.state());
+        let problem = |_: &Topology| seen.lock().unwrap().push((state.registered(), state.last_error()));
+        run_counting(&heartbeat, 200, || 0, problem).await;
+        assert!(heartbeat.state().registered());
+        let entry = directory.with(|script| script.topology.mix_nodes[0].registration.clone());
+        assert_eq!(signing::Entry::as_announced(&entry), *genuine);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_unregistered_by_hand_stays_so_until_it_is_restarted() {
+    let (directory, keys, heartbeat) = signing_pair();
+    let by_hand = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let signer = Signer::new(Arc::clone(&keys), None, None);
+        assert!(signer.ask(&directory, true).await.unwrap());
+        let proof = signer.sign_unregistration().unwrap().unwrap();
+        directory.unregister_signed(signer.identity(), &proof).await.unwrap();
+    };
+    tokio::join!(run_for(&heartbeat, 2000), by_hand);
+    assert!(!heartbeat.state().registered());
+    assert_eq!(listed_host(&directory), None);
+    let restarted = start_of(&directory, &keys, HOST, None);
+    run_for(&restarted, 10).await;
+    assert_eq!(listed_host(&directory).unwrap(), HOST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_with_another_key_is_followed_unless_one_is_configured() {
+    for is_configured in [false, true] {
+        let (directory, keys, _) = signing_pair();
+        let expected = directory.with(|script| script.registry_key());
+        let heartbeat = start_of(&directory, &keys, HOST, is_configured.then_some(expected));
+        let replace = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            directory.with(|script| {
+                let registry = IdentityKeyPair::generate().unwrap();
+                script.topology = Topology { registry_key: Some(registry.public_base58()), ..Topology::default() };
+                script.registry = Some(Arc::new(registry));
+                script.counter = 0;
+            });
+        };
+        tokio::join!(run_for(&heartbeat, 300), replace);
+        assert_eq!(listed_host(&directory).is_some(), !is_configured);
+        if is_configured {
+            let problem = heartbeat.state().last_error().unwrap();
+            assert!(problem.contains("directory.key"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_nothing_proves_keeps_trying_and_says_why() {
+    let (directory, _, heartbeat) = signing_pair();
+    directory.with(|script| script.proves_nothing = true);
+    run_for(&heartbeat, 600).await;
+    assert!(!heartbeat.state().registered());
+    let problem = heartbeat.state().last_error().unwrap();
+    assert!(problem.contains(HOST) && problem.contains("nothing proves it"), "{problem}");
+    let attempts = directory.with(|script| script.registrations.len());
+    assert!((10..80).contains(&attempts), "{attempts}");
+
+    directory.with(|script| script.proves_nothing = false);
+    run_for(&heartbeat, 60).await;
+    assert!(heartbeat.state().registered());
+}
+
+#[test]
+fn a_run_may_move_between_threads() {
+    fn assert_send(_: &impl Send) {}
+    let directory = Scripted::default();
+    assert_send(&heartbeat(&directory).run(|| 0, |_| {}));
+}

@@ -1,0 +1,293 @@
+//! The client side of the directory: registers the node, keeps it registered, and learns the topology.
+//!
+//! How a node uses it, after its socket is bound:
+//!
+//! ```no_run
+//! use nym_mixnode_api::MixRegistration;
+//! use nym_mixnode_directory::{DirectoryConfig, Client, Heartbeat, HeartbeatSettings};
+//!
+//! # async fn node(config: DirectoryConfig, registration: MixRegistration, stop: impl Future<Output = ()>)
+//! # -> Result<(), nym_mixnode_directory::DirectoryError> {
+//! let client = Client::new(&config.url, &config.metrics_url)?;
+//! let settings = HeartbeatSettings {
+//!     topology_refresh: config.topology_refresh,
+//!     last_good: Some("data/topology.json".into()),
+//!     ..HeartbeatSettings::default()
+//! };
+//! let heartbeat = Heartbeat::new(client, registration, settings);
+//! let state = heartbeat.state();                      // for readiness: registered(), last_error(), failures()
+//! if let Some(topology) = heartbeat.load_last_good() {
+//!     // allow its addresses before the directory answers
+//! }
+//! tokio::select! {
+//!     failed = heartbeat.run(|| 0 /* packets received */, |_topology| { /* allow its addresses */ }) => {
+//!         let Err(fatal) = failed;                    // the directory can never take this registration
+//!         return Err(fatal);
+//!     }
+//!     () = stop => {
+//!         let is_known = heartbeat.unregister().await; // first step of the stop, at most 5 s
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Requests go out on the heartbeat's own schedule and never because of a packet: an observer of the directory's
+//! traffic must not learn when packets came.
+
+mod client;
+mod heartbeat;
+mod identity;
+mod join_token;
+mod last_good;
+mod membership;
+mod metrics;
+mod monitor_token;
+mod retired;
+mod signer;
+mod standing;
+mod state;
+mod verify;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
+use nym_mixnode_base::redact::redacted;
+use nym_mixnode_keys::KeyGenerationError;
+use thiserror::Error;
+use url::Url;
+
+pub use client::{Client, ClientLimits, Unregistered, with_status};
+pub use heartbeat::{Heartbeat, HeartbeatSettings};
+pub use join_token::{JoinTokenError, read_join_token};
+pub use last_good::LastGood;
+pub use monitor_token::{MonitorToken, MonitorTokenError};
+pub use retired::is_retired;
+pub use signer::Signer;
+pub use state::{FailureCounts, HeartbeatState, TopologyFacts};
+
+/// What the heartbeat asks of a directory. [`Client`] is the one over HTTP; tests put a scripted one in its place.
+pub trait Directory: Send + Sync {
+    /// Where the directory is, for people and to tell one directory's topology from another's.
+    fn location(&self) -> &str;
+    /// Counter of the last signed call of an identity, signed over the nonce; `None` when the directory knows no
+    /// signatures.
+    fn counter(
+        &self,
+        identity: &str,
+        nonce: &str,
+    ) -> impl Future<Output = Result<Option<CounterReply>, DirectoryError>> + Send;
+    /// Registers a mix, or replaces its registration.
+    fn register_mix(
+        &self,
+        mix: &MixRegistration,
+    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
+    /// As [`Directory::register_mix`], over this IP version: the caller's address proves the announced one.
+    fn register_mix_over(
+        &self,
+        mix: &MixRegistration,
+        version: IpVersion,
+    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
+    /// Removes the registration of this identity, if there is one.
+    fn unregister(&self, identity: &str) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
+    /// As [`Directory::unregister`], signed by the identity.
+    fn unregister_signed(
+        &self,
+        identity: &str,
+        proof: &Proof,
+    ) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
+    /// All mixes and gateways.
+    fn topology(&self) -> impl Future<Output = Result<Topology, DirectoryError>> + Send;
+    /// Reports packet counts; gives the time until the directory wants the next report.
+    fn post_metrics(&self, metric: &MixMetric) -> impl Future<Output = Result<Duration, DirectoryError>> + Send;
+}
+
+/// Why a request to the directory failed. Each message is one line: what failed, where, and what to do.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// The configured URL can never work.
+    #[error("directory URL {url}: {reason}; set directory.url and directory.metrics_url to http:// or https:// URLs")]
+    BadUrl {
+        /// As configured, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The HTTP client could not be built, for example because the system has no root certificates.
+    #[error("cannot prepare requests to {url}: {reason}; install the system's CA certificates or use an http:// URL")]
+    Setup {
+        /// The directory.
+        url: String,
+        /// What the TLS library says.
+        reason: String,
+    },
+    /// No answer: the name does not resolve, nothing listens, TLS failed, or the time is up. Worth a retry.
+    #[error("cannot {action} at {url}: {reason}; {}", advice(.url))]
+    Unreachable {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// The innermost cause.
+        reason: String,
+    },
+    /// The directory answered 5xx: its own fault. Worth a retry.
+    #[error("cannot {action} at {url}: the directory failed with {status}: {message}; ask its operator if it goes on")]
+    ServerFailed {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The directory's words.
+        message: String,
+    },
+    /// The directory answered 429. Worth a retry, but not at once.
+    #[error("cannot {action} at {url}: too many requests (429); wait a minute before trying again")]
+    TooManyRequests {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+    },
+    /// The directory understood and said no (400, 403, 404, 409 …).
+    #[error("cannot {action} at {url}: the directory refused with {status}: {message}")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The directory's words, which say what to do.
+        message: String,
+    },
+    /// The answer is not what a directory says: another server's page, a redirect, or too much of it.
+    #[error("cannot {action} at {url}: {reason}; check that the URL is a directory's")]
+    MalformedReply {
+        /// What was asked.
+        action: &'static str,
+        /// Where.
+        url: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The directory is not the one that the node trusts, or something stands in between.
+    #[error(
+        "cannot trust the directory at {url}: {reason}; check the URL, and directory.key against the `registryKey` that \
+         the directory's operator sees in its topology"
+    )]
+    Distrusted {
+        /// Where.
+        url: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The join token cannot be read.
+    #[error("directory.join_token_file: {0}")]
+    JoinToken(#[from] JoinTokenError),
+    /// A call cannot be signed.
+    #[error("cannot sign a call to the directory: {0}")]
+    Signing(#[from] KeyGenerationError),
+    /// Another identity is registered on an address that we announce, at a directory that asks for no proof.
+    #[error(
+        "{address} is registered by another node, {holder}; announce another address or, if that node is not there any \
+         more, unregister it (nym-mixnode unregister) or pass --force to take its place"
+    )]
+    AddressTaken {
+        /// The address.
+        address: SocketAddr,
+        /// Identity of the node that holds it.
+        holder: String,
+    },
+}
+
+/// What to do about a directory that does not answer.
+fn advice(url: &str) -> &'static str {
+    if url.parse().is_ok_and(|url| is_retired(&url)) {
+        "the public Nym 0.9 network is gone: set directory.url (--validator) to a directory of your own"
+    } else {
+        "check the network and that the directory runs"
+    }
+}
+
+impl DirectoryError {
+    /// Whether the same request may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::ServerFailed { .. }
+            | Self::TooManyRequests { .. }
+            | Self::MalformedReply { .. } => true,
+            // A proxy whose directory restarts answers 404 for a while.
+            Self::Refused { status, .. } => *status == 404 || *status == 408,
+            Self::BadUrl { .. }
+            | Self::Setup { .. }
+            | Self::Distrusted { .. }
+            | Self::Signing(_)
+            | Self::JoinToken(_)
+            | Self::AddressTaken { .. } => false,
+        }
+    }
+
+    /// Whether the node cannot be registered before its own configuration is changed. Everything else may change
+    /// without it: a claim of a stranger, the list of admitted identities, the directory itself.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::JoinToken(_) => true,
+            Self::Refused { status, .. } => *status == 400,
+            _ => false,
+        }
+    }
+
+    /// Whether the directory says that our host is taken.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
+    /// Exit code for the command line, from sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::JoinToken(_) => 78,
+            Self::Unreachable { .. }
+            | Self::ServerFailed { .. }
+            | Self::MalformedReply { .. }
+            | Self::Distrusted { .. }
+            | Self::AddressTaken { .. } => 69,
+            Self::Signing(_) => 70,
+            Self::TooManyRequests { .. } => 75,
+            Self::Refused { status: 401 | 403, .. } => 77,
+            Self::Refused { .. } => 65,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq)]
+pub struct DirectoryConfig {
+    pub url: Url,
+    pub metrics_url: Url,
+    pub topology_refresh: Duration,
+    /// Base58 of the only public key that the directory may have; `None` takes the first that it shows.
+    pub key: Option<String>,
+    /// A file with the token that a closed directory asks for.
+    pub join_token_file: Option<PathBuf>,
+    /// Remove the registration of another identity at our address (`run --force`; no setting of the file).
+    pub take_over: bool,
+}
+
+impl fmt::Debug for DirectoryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryConfig")
+            .field("url", &redacted(&self.url))
+            .field("metrics_url", &redacted(&self.metrics_url))
+            .field("topology_refresh", &self.topology_refresh)
+            .field("key", &self.key)
+            .field("join_token_file", &self.join_token_file)
+            .field("take_over", &self.take_over)
+            .finish()
+    }
+}

@@ -1,0 +1,365 @@
+//! Being listed: the first registration, and staying listed while the topology is followed.
+
+mod unsigned;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nym_mixnode_api::{IpVersion, MixRegistration, PendingAddress, RegistrationReply, Topology};
+use nym_mixnode_base::backoff::Backoff;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info, warn};
+
+use super::heartbeat::Heartbeat;
+use super::signer::Signer;
+use super::standing::{self, Standing};
+use super::state::Failed;
+use super::verify::Verifier;
+use super::{Directory, DirectoryError};
+
+/// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
+const PAUSE_WHEN_LIMITED: Duration = Duration::from_secs(30);
+/// Longest wait for the next look at a topology that had nobody in it.
+const PAUSE_WHEN_EMPTY: Duration = Duration::from_secs(1);
+
+/// One run of a heartbeat's registration and topology.
+pub(super) struct Membership<'a, D, F> {
+    heartbeat: &'a Heartbeat<D>,
+    on_topology: F,
+    backoff: Backoff,
+    /// `None` for good once the directory has shown that it takes registrations only from the unlisted.
+    keep_alive: Option<Duration>,
+    registered_at: Instant,
+    /// What was registered last; another one is due when the node has another.
+    registered: Option<Arc<MixRegistration>>,
+    mode: Mode,
+    /// Whether the directory has taken the registration, but lists none of its addresses yet.
+    is_pending: bool,
+    verifier: Verifier,
+    forged: usize,
+    /// What the file holds, not to write the same again.
+    saved: Option<Topology>,
+    save_fails: bool,
+}
+
+/// How this start registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The directory knows no signatures, or the node does not sign.
+    Unsigned,
+    Signed,
+    /// A newer start has registered, or the node was unregistered by hand: this start registers no more.
+    StoodDown,
+}
+
+impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
+    pub(super) fn new(heartbeat: &'a Heartbeat<D>, on_topology: F) -> Self {
+        let settings = &heartbeat.settings;
+        Self {
+            heartbeat,
+            on_topology,
+            backoff: Backoff::new(settings.retry_initial, settings.retry_max),
+            keep_alive: settings.keep_alive,
+            registered_at: Instant::now(),
+            registered: None,
+            mode: Mode::Unsigned,
+            is_pending: false,
+            verifier: Verifier::default(),
+            forged: 0,
+            saved: None,
+            save_fails: false,
+        }
+    }
+
+    /// Joins, then follows until it is dropped.
+    pub(super) async fn run(mut self) -> Result<Infallible, DirectoryError> {
+        self.join().await?;
+        Ok(self.follow().await)
+    }
+
+    /// Returns when the directory has taken a registration for the first time, or can never take it.
+    async fn join(&mut self) -> Result<(), DirectoryError> {
+        loop {
+            match self.try_join().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => sleep(self.wait_after(&error)).await,
+            }
+        }
+    }
+
+    async fn try_join(&mut self) -> Result<(), DirectoryError> {
+        let Heartbeat { directory, signer, state, .. } = self.heartbeat;
+        let signs = match signer {
+            Some(signer) => {
+                signer.ask(directory, true).await.inspect_err(|error| state.count_failure(Failed::Register, error))?
+            }
+            None => false,
+        };
+        self.mode = if signs { Mode::Signed } else { Mode::Unsigned };
+        let Some(signer) = signer.as_ref().filter(|_| signs) else {
+            return self.join_unsigned().await;
+        };
+        // Before the topology, which may be large; and the node mixes by it also when it is not taken.
+        let registered = self.register_signed(signer).await;
+        let fetched = self.fetch().await;
+        registered?;
+        if let Err(error) = fetched {
+            debug!(%error, "registered, but without a topology yet");
+        }
+        Ok(())
+    }
+
+    /// Every failure is transient here: the node mixes, and a directory's mood must not stop it.
+    async fn follow(&mut self) -> Infallible {
+        self.backoff.reset();
+        let mut wait = self.pause();
+        loop {
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.heartbeat.registration_changed.notified() => {}
+            }
+            wait = match self.refresh().await {
+                Ok(()) => self.pause(),
+                Err(error) => self.wait_after(&error),
+            };
+        }
+    }
+
+    /// Until the next look at the topology: a short one for the first node of a network, which has found it empty, and
+    /// has nobody to send to before it finds itself there; and for a node that is not listed yet.
+    fn pause(&mut self) -> Duration {
+        let refresh = self.heartbeat.settings.topology_refresh;
+        if self.is_pending {
+            return self.backoff.wait();
+        }
+        self.backoff.reset();
+        let knows_none = self.heartbeat.state.topology().is_none();
+        if knows_none { refresh.min(PAUSE_WHEN_EMPTY) } else { refresh }
+    }
+
+    async fn refresh(&mut self) -> Result<(), DirectoryError> {
+        let topology = self.fetch().await?;
+        match (&self.heartbeat.signer, self.mode) {
+            (_, Mode::StoodDown) => Ok(()),
+            (Some(signer), Mode::Signed) => self.refresh_signed(signer, &topology).await,
+            _ => self.refresh_unsigned(&topology).await,
+        }
+    }
+
+    async fn refresh_signed(&mut self, signer: &Signer, topology: &Topology) -> Result<(), DirectoryError> {
+        if self.is_outdated() {
+            info!("registering what has changed");
+            return self.register_signed(signer).await;
+        }
+        let state = &self.heartbeat.state;
+        let ours = self.heartbeat.registration();
+        let registry = signer.registry().unwrap_or_default();
+        match standing::signed(topology, &ours, &registry, signer.used()) {
+            Standing::AsAnnounced => {
+                self.is_pending = false;
+                state.set_registered(true);
+                state.set_problem(None);
+                if self.keep_alive_is_due() { self.register_signed(signer).await } else { Ok(()) }
+            }
+            Standing::Newer { address, counter } => {
+                error!(other = %address, counter, "a newer start of this identity is registered; this node keeps \
+                    mixing, and registers again when it is restarted");
+                self.stand_down(format!(
+                    "a newer start of this identity is registered at {address}; stop one of the two"
+                ));
+                Ok(())
+            }
+            Standing::Differs { field, address } => {
+                let problem = format!("the directory lists this node at {address} with another {field}");
+                warn!("{problem}; registering again");
+                state.set_registered(false);
+                state.set_problem(Some(problem));
+                self.register_signed(signer).await
+            }
+            Standing::Absent => {
+                state.set_registered(false);
+                if !self.is_pending {
+                    info!("the directory no longer lists this node; registering again");
+                }
+                self.register_signed(signer).await
+            }
+        }
+    }
+
+    /// Registers with the next counter, over each IP version that proves an address.
+    async fn register_signed(&mut self, signer: &Signer) -> Result<(), DirectoryError> {
+        let Heartbeat { directory, state, .. } = self.heartbeat;
+        let registration = self.heartbeat.registration();
+        state.set_maybe_listed();
+        let mut reply = match self.send_signed(signer, &registration, None).await {
+            // The directory has another key than before.
+            Err(DirectoryError::Refused { status: 401, .. }) => {
+                signer.ask(directory, false).await?;
+                self.send_signed(signer, &registration, None).await
+            }
+            reply => reply,
+        };
+        if let Err(DirectoryError::Refused { status: 409, message, .. }) = &reply
+            && self.registered.is_some()
+        {
+            error!(reason = %message, "the directory takes no registrations of this start any more");
+            self.stand_down(message.clone());
+            return Ok(());
+        }
+        for version in [IpVersion::V4, IpVersion::V6] {
+            if reply.as_ref().is_ok_and(|reply| reply.is_pending_over(version))
+                && let Ok(proved) = self.send_signed(signer, &registration, Some(version)).await
+            {
+                reply = Ok(proved);
+            }
+        }
+        let reply = reply.inspect_err(|error| state.count_failure(Failed::Register, error))?;
+        self.set_registered(registration, &reply.pending);
+        Ok(())
+    }
+
+    async fn send_signed(
+        &self,
+        signer: &Signer,
+        registration: &MixRegistration,
+        over: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        let directory = &self.heartbeat.directory;
+        let with_signature = signer.sign(registration)?;
+        let registration = with_signature.as_ref().unwrap_or(registration);
+        match over {
+            None => directory.register_mix(registration).await,
+            Some(version) => directory.register_mix_over(registration, version).await,
+        }
+    }
+
+    /// Takes note of a registration that the directory has taken.
+    fn set_registered(&mut self, registration: Arc<MixRegistration>, pending: &[PendingAddress]) {
+        let state = &self.heartbeat.state;
+        let is_first = self.registered.is_none() || !state.registered();
+        let is_listed = pending.len() < registration.announced_addresses().len();
+        self.registered_at = Instant::now();
+        self.registered = Some(registration);
+        self.is_pending = !is_listed;
+        state.set_registered(is_listed);
+        if let Some(PendingAddress { address, reason }) = pending.first().filter(|_| !is_listed) {
+            let problem = format!("the directory does not list {address} yet: {reason}");
+            if state.last_error().as_ref() != Some(&problem) {
+                warn!("{problem}");
+            }
+            state.set_problem(Some(problem));
+            return;
+        }
+        state.set_registered_now();
+        state.set_problem(None);
+        if is_first {
+            info!("registered with the directory");
+        }
+    }
+
+    fn stand_down(&mut self, problem: String) {
+        let state = &self.heartbeat.state;
+        self.mode = Mode::StoodDown;
+        self.is_pending = false;
+        state.set_registered(false);
+        // The entry that is there is not this start's to remove.
+        state.set_not_listed();
+        state.set_problem(Some(problem));
+    }
+
+    async fn fetch(&mut self) -> Result<Topology, DirectoryError> {
+        let Heartbeat { directory, state, .. } = self.heartbeat;
+        let fetched = directory.topology().await;
+        let topology = match fetched {
+            Ok(topology) => self.verified(topology).await,
+            Err(error) => Err(error),
+        };
+        let topology = topology.inspect_err(|error| state.count_failure(Failed::Topology, error))?;
+        let lists_nodes = !(topology.mix_nodes.is_empty() && topology.gateways.is_empty());
+        if !lists_nodes && !topology.test_addresses.is_empty() && state.topology().is_none() {
+            // The first node of a network: its own test packet has to return.
+            (self.on_topology)(&topology);
+        }
+        if lists_nodes {
+            (self.on_topology)(&topology);
+            state.set_topology(&topology, Some(Instant::now()));
+            self.save(&topology).await;
+        }
+        Ok(topology)
+    }
+
+    /// The topology without the entries that their identities have not signed.
+    async fn verified(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
+        let signer = self.heartbeat.signer.as_ref();
+        if let Some(expected) = signer.and_then(Signer::expected) {
+            let expected = bs58::encode(expected).into_string();
+            if topology.registry_key.as_ref() != Some(&expected) {
+                let url = self.heartbeat.directory.location().to_owned();
+                let reason = "the topology is not of the key in directory.key";
+                return Err(DirectoryError::Distrusted { url, reason });
+            }
+        }
+        if topology.registry_key.is_none() {
+            return Ok(topology);
+        }
+        let mut verifier = std::mem::take(&mut self.verifier);
+        // Thousands of signatures take most of a second.
+        let checked = tokio::task::spawn_blocking(move || {
+            let forged = verifier.remove_forged(&mut topology);
+            (verifier, topology, forged)
+        });
+        let (verifier, topology, forged) = checked.await.map_err(|error| DirectoryError::MalformedReply {
+            action: "check the topology",
+            url: self.heartbeat.directory.location().to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.verifier = verifier;
+        if forged > self.forged {
+            warn!(entries = forged, "the topology has entries that their identities have not signed; ignoring them");
+        }
+        self.forged = forged;
+        Ok(topology)
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.registered.as_deref() != Some(&*self.heartbeat.registration())
+    }
+
+    fn keep_alive_is_due(&self) -> bool {
+        self.keep_alive.is_some_and(|interval| self.registered_at.elapsed() >= interval)
+    }
+
+    /// How long to wait after this failure, which is logged with it.
+    fn wait_after(&mut self, error: &DirectoryError) -> Duration {
+        let wait = match error {
+            DirectoryError::TooManyRequests { .. } => self.backoff.wait().max(PAUSE_WHEN_LIMITED),
+            _ => self.backoff.wait(),
+        };
+        warn!("{error}; next attempt in {:.1} s", wait.as_secs_f32());
+        wait
+    }
+
+    /// A topology that cannot be kept is no reason to stop: the directory has it.
+    async fn save(&mut self, topology: &Topology) {
+        let Some(file) = self.heartbeat.last_good.clone() else { return };
+        if self.saved.as_ref() == Some(topology) {
+            return;
+        }
+        let copy = topology.clone();
+        let result = tokio::task::spawn_blocking(move || file.save(&copy).map(|()| copy)).await;
+        match result.map_err(std::io::Error::other).and_then(|saved| saved) {
+            Ok(saved) => {
+                self.saved = Some(saved);
+                self.save_fails = false;
+            }
+            Err(error) => {
+                if !self.save_fails {
+                    warn!(%error, "cannot keep the topology on disk; a start without the directory would have none");
+                }
+                self.save_fails = true;
+            }
+        }
+    }
+}

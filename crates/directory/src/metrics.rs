@@ -1,0 +1,72 @@
+//! Packet counts for the directory: rounded, without next hops, at the times the directory asks for.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use nym_mixnode_api::MixMetric;
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::Directory;
+use super::heartbeat::Heartbeat;
+use super::state::Failed;
+
+/// Bounds on what a directory may ask for: counts over less than 5 s would tell too much of the traffic.
+const INTERVAL_MIN: Duration = Duration::from_secs(5);
+const INTERVAL_MAX: Duration = Duration::from_hours(1);
+
+/// As 0.9.2 nodes do.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// Reports for as long as it is polled; a failed report's packets are in the next one.
+pub(super) async fn report_metrics<D: Directory>(
+    heartbeat: &Heartbeat<D>,
+    received_total: impl Fn() -> u64,
+) -> Infallible {
+    let mut reported = 0;
+    let mut interval = INTERVAL_MIN;
+    loop {
+        sleep(interval).await;
+        if !heartbeat.state.registered() {
+            interval = INTERVAL_MIN;
+            continue;
+        }
+        let total = received_total();
+        let metric = MixMetric {
+            pub_key: heartbeat.registration().identity_key.clone(),
+            received: round_up(total.saturating_sub(reported), heartbeat.settings.metrics_rounding),
+            // Exact counts by next hop would give the routes away.
+            sent: BTreeMap::new(),
+        };
+        interval = match heartbeat.directory.post_metrics(&metric).await {
+            Ok(next) => {
+                reported = total;
+                next.clamp(INTERVAL_MIN, INTERVAL_MAX)
+            }
+            Err(error) => {
+                heartbeat.state.count_failure(Failed::Metrics, &error);
+                debug!(%error, "metrics not reported");
+                PAUSE_AFTER_FAILURE
+            }
+        };
+    }
+}
+
+fn round_up(count: u64, multiple: u64) -> u64 {
+    count.checked_next_multiple_of(multiple.max(1)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_rounded_up_to_the_multiple() {
+        for (count, multiple, expected) in
+            [(0, 64, 0), (1, 64, 64), (64, 64, 64), (65, 64, 128), (7, 1, 7), (7, 0, 7), (u64::MAX, 64, u64::MAX)]
+        {
+            assert_eq!(round_up(count, multiple), expected, "{count} to {multiple}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! How a directory lists this node, compared with what the node announces.
+
+use std::net::SocketAddr;
+
+use nym_mixnode_api::signing::{self, Entry, RegistryKey};
+use nym_mixnode_api::{MixRegistration, Topology};
+
+/// How the directory lists this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As it announces itself, at one of its addresses or more.
+    AsAnnounced,
+    /// A newer start of the same identity is listed.
+    Newer {
+        /// Where.
+        address: String,
+        counter: u64,
+    },
+    /// With something else than the node announces.
+    Differs {
+        /// What differs.
+        field: &'static str,
+        /// Where the entry is listed.
+        address: String,
+    },
+    Absent,
+}
+
+/// The standing of a node that signs: `used` is the greatest counter that it has signed for this registry.
+pub(super) fn signed(topology: &Topology, ours: &MixRegistration, registry: &RegistryKey, used: u64) -> Standing {
+    if let Some(gateway) =
+        topology.gateways.iter().find(|gateway| gateway.registration.identity_key == ours.identity_key)
+    {
+        let address = gateway.registration.mix_host.clone();
+        return match signing::signed_counter(&gateway.registration, registry) {
+            Some(counter) if counter > used => Standing::Newer { address, counter },
+            _ => Standing::Differs { field: "role", address },
+        };
+    }
+    let Some(listed) = topology.mix(&ours.identity_key).map(|mix| &mix.registration) else { return Standing::Absent };
+    let address = listed.mix_host.clone();
+    match signing::signed_counter(listed, registry) {
+        Some(counter) if counter > used => Standing::Newer { address, counter },
+        Some(_) => match difference(&listed.as_announced(), ours) {
+            None => Standing::AsAnnounced,
+            Some(field) => Standing::Differs { field, address },
+        },
+        None => Standing::Differs { field: "signature", address },
+    }
+}
+
+/// The standing of a node that does not sign, because its directory knows no signatures. Such a directory keeps one
+/// address of a node.
+pub(super) fn unsigned(topology: &Topology, ours: &MixRegistration) -> Standing {
+    let Some(mix) = topology.mix(&ours.identity_key) else { return Standing::Absent };
+    let listed = &mix.registration;
+    let announced = ours.announced_addresses();
+    let is_ours = |address: &SocketAddr| announced.contains(address);
+    let address = listed.mix_host.clone();
+    if !listed.announced_addresses().iter().any(is_ours) {
+        Standing::Differs { field: "mixHost", address }
+    } else if listed.sphinx_key != ours.sphinx_key {
+        Standing::Differs { field: "sphinxKey", address }
+    } else if listed.layer != ours.layer {
+        Standing::Differs { field: "layer", address }
+    } else {
+        Standing::AsAnnounced
+    }
+}
+
+/// The first field that differs.
+fn difference(listed: &MixRegistration, ours: &MixRegistration) -> Option<&'static str> {
+    let differs = [
+        ("mixHost", listed.mix_host != ours.mix_host),
+        ("mixHosts", listed.mix_hosts != ours.mix_hosts),
+        ("sphinxKey", listed.sphinx_key != ours.sphinx_key),
+        ("version", listed.version != ours.version),
+        ("location", listed.location != ours.location),
+        ("incentivesAddress", listed.incentives_address != ours.incentives_address),
+        ("layer", listed.layer != ours.layer),
+    ];
+    differs.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nym_mixnode_api::{GatewayRegistration, RegisteredGateway, RegisteredMix};
+    use nym_mixnode_keys::IdentityKeyPair;
+
+    const REGISTRY: RegistryKey = [9; 32];
+
+    type Change = fn(&mut MixRegistration);
+
+    fn ours(keys: &IdentityKeyPair) -> MixRegistration {
+        MixRegistration {
+            mix_host: "192.0.2.1:1789".into(),
+            mix_hosts: vec!["192.0.2.1:1789".into(), "[2001:db8::1]:1789".into()],
+            identity_key: keys.public_base58(),
+            sphinx_key: "s".into(),
+            version: "0.9.2".into(),
+            location: "here".into(),
+            incentives_address: String::new(),
+            layer: 1,
+            proof: None,
+        }
+    }
+
+    fn listing(registration: MixRegistration) -> Topology {
+        let mix = RegisteredMix { registration, registration_time: 0, reputation: 0 };
+        Topology { mix_nodes: vec![mix], ..Topology::default() }
+    }
+
+    #[test]
+    fn every_field_of_a_signed_entry_is_compared() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let ours = ours(&keys);
+        let changes: [(Option<&str>, Change); 8] = [
+            (None, |_| {}),
+            (Some("mixHost"), |mix| mix.mix_host = "192.0.2.2:1789".into()),
+            (Some("mixHosts"), |mix| mix.mix_hosts = vec!["192.0.2.1:1789".into(), "192.0.2.9:1".into()]),
+            (Some("sphinxKey"), |mix| mix.sphinx_key = "t".into()),
+            (Some("version"), |mix| mix.version = "0.9.3".into()),
+            (Some("location"), |mix| mix.location = "there".into()),
+            (Some("incentivesAddress"), |mix| mix.incentives_address = "x".into()),
+            (Some("layer"), |mix| mix.layer = 3),
+        ];
+        for (field, change) in changes {
+            let mut listed = ours.clone();
+            change(&mut listed);
+            let address = listed.mix_host.clone();
+            let topology = listing(signing::sign(&listed, &keys, &REGISTRY, 5, None).unwrap());
+            let expected =
+                field.map_or(Standing::AsAnnounced, |field| Standing::Differs { field, address: address.clone() });
+            assert_eq!(signed(&topology, &ours, &REGISTRY, 5), expected);
+            assert_eq!(signed(&topology, &ours, &REGISTRY, 4), Standing::Newer { address, counter: 5 }, "{field:?}");
+        }
+        assert_eq!(signed(&Topology::default(), &ours, &REGISTRY, 5), Standing::Absent);
+    }
+
+    #[test]
+    fn an_entry_that_our_identity_has_not_signed_is_repaired() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let ours = ours(&keys);
+        let differs = Standing::Differs { field: "signature", address: ours.mix_host.clone() };
+        assert_eq!(signed(&listing(ours.clone()), &ours, &REGISTRY, 5), differs, "unsigned");
+        let of_another = signing::sign(&ours, &IdentityKeyPair::generate().unwrap(), &REGISTRY, 9, None).unwrap();
+        assert_eq!(signed(&listing(of_another), &ours, &REGISTRY, 5), differs, "signed by another identity");
+        let elsewhere = signing::sign(&ours, &keys, &[1; 32], 9, None).unwrap();
+        assert_eq!(signed(&listing(elsewhere), &ours, &REGISTRY, 5), differs, "signed for another registry");
+    }
+
+    #[test]
+    fn our_identity_listed_as_a_gateway_is_repaired_unless_a_newer_start_signed_it() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let ours = ours(&keys);
+        let gateway = GatewayRegistration {
+            mix_host: "192.0.2.9:1".into(),
+            mix_hosts: Vec::new(),
+            clients_host: "ws://192.0.2.9:9000".into(),
+            identity_key: ours.identity_key.clone(),
+            sphinx_key: "s".into(),
+            version: "0.9.2".into(),
+            location: String::new(),
+            incentives_address: String::new(),
+            expires_in: Some(1),
+            proof: None,
+        };
+        let listing = |registration| {
+            let gateway = RegisteredGateway { registration, registration_time: 0, reputation: 0 };
+            Topology { gateways: vec![gateway], ..Topology::default() }
+        };
+        let address = gateway.mix_host.clone();
+        let differs = Standing::Differs { field: "role", address: address.clone() };
+        assert_eq!(signed(&listing(gateway.clone()), &ours, &REGISTRY, 5), differs);
+        let newer = signing::sign(&gateway, &keys, &REGISTRY, 6, None).unwrap();
+        assert_eq!(signed(&listing(newer), &ours, &REGISTRY, 5), Standing::Newer { address, counter: 6 });
+    }
+
+    #[test]
+    fn without_signatures_address_key_and_layer_are_compared() {
+        let keys = IdentityKeyPair::generate().unwrap();
+        let ours = ours(&keys);
+        let old = MixRegistration { mix_hosts: Vec::new(), location: "other".into(), ..ours.clone() };
+        assert_eq!(unsigned(&listing(old.clone()), &ours), Standing::AsAnnounced, "it keeps one address");
+        for (field, listed) in [
+            ("mixHost", MixRegistration { mix_host: "192.0.2.9:1".into(), ..old.clone() }),
+            ("sphinxKey", MixRegistration { sphinx_key: "t".into(), ..old.clone() }),
+            ("layer", MixRegistration { layer: 2, ..old.clone() }),
+        ] {
+            let address = listed.mix_host.clone();
+            assert_eq!(unsigned(&listing(listed), &ours), Standing::Differs { field, address });
+        }
+        assert_eq!(unsigned(&Topology::default(), &ours), Standing::Absent);
+    }
+}

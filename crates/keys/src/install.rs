@@ -1,0 +1,127 @@
+//! Puts keys where a node keeps them: beside what is there, and never over another key.
+//!
+//! What is new in one directory appears there whole or not at all. Key files that the configuration puts into several
+//! directories appear in one after the other; whoever is killed between two has lost nothing, for doing the same again
+//! completes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use nym_mixnode_base::file;
+use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
+use zeroize::Zeroizing;
+
+use super::IdentityKeyPair;
+use super::access::check_new_dir;
+use super::store::{self, KeyError, KeyFiles, KeyPairs, KeyText};
+
+/// A key file takes 120 bytes; what is far longer holds none.
+const KEY_FILE_LEN_MAX: u64 = 4096;
+
+/// Stores both pairs in `files`, none of which may hold another key.
+///
+/// Those that hold the same key already are left as they are.
+///
+/// # Errors
+/// When there is a file with another key in it, or one cannot be created; then no file is new.
+pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
+    let paths = files.paths();
+    let texts = KeyText::of_pairs(pairs);
+    for (path, text) in paths.iter().zip(&texts) {
+        if exists(path) && !holds(path, text) {
+            return Err(CreateError::Exists((*path).to_owned()).into());
+        }
+    }
+    paths.iter().filter_map(|path| path.parent()).try_for_each(check_new_dir)?;
+    let missing = paths.into_iter().zip(&texts).filter(|(path, _)| !exists(path));
+    Ok(create_all(missing)?)
+}
+
+/// Refuses a node that has all its keys.
+///
+/// # Errors
+/// When all four files exist.
+pub fn refuse_complete(files: &KeyFiles) -> Result<(), KeyError> {
+    let complete = files.paths().into_iter().all(exists);
+    if complete { Err(CreateError::Exists(files.private_identity.clone()).into()) } else { Ok(()) }
+}
+
+/// The identity of a node that may have none yet, of which then both halves are made, or none.
+///
+/// # Errors
+/// When there is a public half alone, or a half is not what its name says, or no file can be created.
+pub fn complete_identity(files: &KeyFiles) -> Result<Identity, KeyError> {
+    let (pair, found) = match (exists(&files.private_identity), exists(&files.public_identity)) {
+        (true, true) => return Ok(Identity::Found),
+        (false, true) => return Err(KeyError::Missing(files.private_identity.clone())),
+        (true, false) => (store::load_identity(files)?, true),
+        (false, false) => (IdentityKeyPair::generate()?, false),
+    };
+    let public = pair.public_base58();
+    let texts = KeyText::of_identity(&pair);
+    let paths = [files.private_identity.as_path(), files.public_identity.as_path()];
+    create_all(paths.into_iter().zip(&texts).filter(|(path, _)| !exists(path)))?;
+    Ok(if found { Identity::Completed { public } } else { Identity::Created { public } })
+}
+
+/// What [`complete_identity`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Nothing: both halves were there.
+    Found,
+    /// The public half, in base58, was made from the private one.
+    Completed { public: String },
+    /// Both halves are new.
+    Created { public: String },
+}
+
+/// Completes what a process that was killed had begun to put in the place of these files; whether there was such a
+/// thing.
+///
+/// # Errors
+/// When that process is still at work, or the disk fails.
+pub fn finish(files: &KeyFiles) -> Result<bool, CreateError> {
+    let mut finished = false;
+    for dir in files.paths().into_iter().filter_map(Path::parent).collect::<BTreeSet<_>>() {
+        finished |= staging::finish(dir)?;
+    }
+    Ok(finished)
+}
+
+/// Creates every file, or none.
+fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Result<(), CreateError> {
+    let mut by_dir = BTreeMap::<&Path, Vec<_>>::new();
+    for (path, text) in files {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        by_dir.entry(dir).or_default().push((name, text));
+    }
+    if by_dir.len() > 1 {
+        // One may lie in another, which then cannot be new.
+        by_dir.keys().try_for_each(|dir| staging::create_private_dirs(dir))?;
+    }
+    let mut staged = Vec::new();
+    for (dir, files) in by_dir {
+        let new = StagedDir::begin_in(dir)?;
+        files.into_iter().try_for_each(|(name, text)| text.create(&new.path().join(name)))?;
+        staged.push(new);
+    }
+    let mut placed: Vec<Placed> = Vec::new();
+    for new in staged {
+        match new.commit() {
+            Ok(new) => placed.push(new),
+            Err(error) => {
+                placed.into_iter().rev().for_each(Placed::undo);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn holds(path: &Path, text: &KeyText) -> bool {
+    file::read(path, KEY_FILE_LEN_MAX).map(Zeroizing::new).is_ok_and(|contents| *contents == text.as_bytes())
+}

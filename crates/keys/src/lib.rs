@@ -1,0 +1,78 @@
+//! The node's two key pairs. No secret has a `Debug` that shows it, and all are wiped when dropped.
+
+mod access;
+pub mod archive;
+mod identity;
+pub mod install;
+pub mod secrecy;
+mod sphinx;
+pub mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use access::{KeyUse, PrivateAccess};
+pub use identity::IdentityKeyPair;
+pub use nym_mixnode_base::secret::SecretKey;
+pub use sphinx::SphinxKeyPair;
+pub use store::{KeyError, KeyFiles, KeyPairs};
+
+/// Both key pairs of a node.
+pub struct NodeKeys {
+    /// The Ed25519 key pair that signs the node's calls to its directory.
+    pub identity: Arc<IdentityKeyPair>,
+    /// Base58 of the Ed25519 public key: who the node is.
+    pub identity_public: String,
+    /// The X25519 key pair that unwraps Sphinx packets.
+    pub sphinx: SphinxKeyPair,
+}
+
+/// Bytes of every key here, private or public.
+const KEY_LEN: usize = 32;
+
+/// The cryptography library refused to work: no randomness, or no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no key can be made on this machine: its cryptography or its source of randomness fails")]
+pub struct KeyGenerationError;
+
+impl From<std::io::Error> for KeyGenerationError {
+    /// No memory for the key.
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+fn fill_random(bytes: &mut [u8; KEY_LEN]) -> Result<(), KeyGenerationError> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| KeyGenerationError)
+}
+
+/// The key files; relative paths are relative to the node's directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeysConfig {
+    pub private_identity: PathBuf,
+    pub public_identity: PathBuf,
+    pub private_sphinx: PathBuf,
+    pub public_sphinx: PathBuf,
+    /// Accept private keys that their group can read; others never may.
+    pub allow_group_read: bool,
+}
+
+/// The default of the setting `keys.dir`.
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self::in_dir(Path::new("data"))
+    }
+}
+
+impl KeysConfig {
+    /// The files that are in `dir`, under their usual names.
+    pub fn in_dir(dir: &Path) -> Self {
+        Self {
+            private_identity: dir.join("private_identity.pem"),
+            public_identity: dir.join("public_identity.pem"),
+            private_sphinx: dir.join("private_sphinx.pem"),
+            public_sphinx: dir.join("public_sphinx.pem"),
+            allow_group_read: false,
+        }
+    }
+}

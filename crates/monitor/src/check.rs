@@ -1,0 +1,295 @@
+//! Checking the nodes of a directory: does each of them mix, over IPv4 and over IPv6?
+//!
+//! Every node is tested alone, on the route prober → node → prober, all nodes at the same time. A *lane* is one node
+//! and one family. First the lane *settles*: a node forwards only to hops of the topology it knows, and learns of the
+//! prober at its next refresh. The first packet that returns ends that; then the counted packets are sent.
+
+mod lane;
+mod target;
+mod verdict;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nym_mixnode_sphinx::{BuildError, Hop};
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::lane::Lane;
+use super::family::IpFamily;
+use super::prober::Prober;
+use super::report::{Counts, LatencyMs};
+
+pub use self::lane::Label;
+pub use self::target::Target;
+pub use self::verdict::Verdict;
+
+/// How often lanes may send, and lateness is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How the nodes are tested.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Counted packets for each node and family.
+    pub packets: u32,
+    /// A packet that is later than this beyond its delays is lost.
+    pub timeout: Duration,
+    /// Longest wait for the first packet to return; zero counts from the first packet on.
+    pub settle: Duration,
+}
+
+/// How far the test has come, over all nodes and families.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Lanes that wait for their first packet to return.
+    pub settling: usize,
+    /// Lanes in total.
+    pub lanes: usize,
+    /// Counted packets so far.
+    pub counts: Counts,
+    /// Counted packets in the end, if every lane that still settles will be reached.
+    pub planned: u64,
+}
+
+/// What was found out about one node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeReport {
+    /// The node.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Over IPv4.
+    pub ipv4: FamilyReport,
+    /// Over IPv6.
+    pub ipv6: FamilyReport,
+    /// The families of its addresses.
+    pub announces: Vec<IpFamily>,
+    /// What both results say about it.
+    pub verdict: Verdict,
+    /// Whether the verdict is that it mixes.
+    pub mixing: bool,
+}
+
+impl NodeReport {
+    pub fn new(target: Target, ipv4: FamilyReport, ipv6: FamilyReport) -> Self {
+        let verdict = Verdict::of(&target, |family| if family == IpFamily::V4 { ipv4.clone() } else { ipv6.clone() });
+        let announces = IpFamily::ALL.into_iter().filter(|family| target.announces(*family)).collect();
+        Self { target, ipv4, ipv6, announces, verdict, mixing: verdict == Verdict::Mixes }
+    }
+
+    /// What was found out over one family.
+    #[must_use]
+    pub const fn over(&self, family: IpFamily) -> &FamilyReport {
+        match family {
+            IpFamily::V4 => &self.ipv4,
+            IpFamily::V6 => &self.ipv6,
+        }
+    }
+}
+
+/// Why nothing returned, other than by the node's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "doubt", rename_all = "snake_case")]
+pub enum Doubt {
+    /// The prober has not been listed for as long as nodes take by default to fetch the topology.
+    NotHeardYet,
+    /// No node has ever connected to the prober over this family.
+    ProberNotReached {
+        /// The address at which the prober waits.
+        prober: SocketAddr,
+    },
+}
+
+/// What was found out about one node over one family.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum FamilyReport {
+    /// Could not be tested from here, which says nothing about the node.
+    NotTested {
+        /// Why.
+        reason: String,
+    },
+    /// No packet returned, and the reason may be the prober.
+    Undecided {
+        /// How long nothing returned, in seconds.
+        after_s: f64,
+        /// What may be the reason.
+        #[serde(flatten)]
+        doubt: Doubt,
+    },
+    /// No packet returned, or none could be sent.
+    NotReached {
+        /// How long that was, in seconds.
+        after_s: f64,
+        /// What went wrong in sending, if the prober noticed anything.
+        reason: Option<String>,
+    },
+    /// The packets were sent and counted.
+    Tested {
+        /// How long the first packet to return took, in seconds from the start.
+        reached_after_s: f64,
+        /// The counted packets.
+        #[serde(flatten)]
+        counts: Counts,
+        /// `None` when none returned.
+        latency_over_delay_ms: Option<LatencyMs>,
+    },
+}
+
+impl FamilyReport {
+    /// `None` when it was not tested, or the test shows nothing about the node.
+    #[must_use]
+    pub const fn is_mixing(&self) -> Option<bool> {
+        match self {
+            Self::NotTested { .. } | Self::Undecided { .. } => None,
+            Self::NotReached { .. } => Some(false),
+            Self::Tested { counts, .. } => Some(counts.is_lossless()),
+        }
+    }
+}
+
+/// Tests all targets at once. `on_progress` is called a few times a second.
+///
+/// # Errors
+/// When no packet can be built for a target.
+pub async fn run(
+    prober: &mut Prober<Label>,
+    targets: Vec<Target>,
+    plan: &Plan,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Vec<NodeReport>, BuildError> {
+    let started = Instant::now();
+    let mut lanes = open_lanes(prober, &targets, plan, started);
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !lanes.iter().all(Lane::is_done) {
+        tokio::select! {
+            returned = prober.returned() => {
+                lanes[returned.label.lane].on_return(returned.label, returned.over_delay_ms, started.elapsed());
+            }
+            now = tick.tick() => {
+                for (number, lane) in lanes.iter_mut().enumerate() {
+                    lane.advance(prober, number, now)?;
+                }
+                for label in prober.give_up_late(plan.timeout) {
+                    lanes[label.lane].on_loss(label);
+                }
+                on_progress(progress(&lanes, plan));
+            }
+        }
+    }
+    let report = |(number, target)| node_report(number, target, &lanes, prober, started);
+    Ok(targets.into_iter().enumerate().map(report).collect())
+}
+
+fn open_lanes(prober: &Prober<Label>, targets: &[Target], plan: &Plan, now: Instant) -> Vec<Lane> {
+    let mut lanes = Vec::with_capacity(2 * targets.len());
+    for (number, target) in targets.iter().enumerate() {
+        for family in IpFamily::ALL {
+            if let Ok((first, last)) = route(prober, target, family) {
+                lanes.push(Lane::open(number, family, (first, last), plan, now));
+            }
+        }
+    }
+    lanes
+}
+
+/// The node, at its address of this family if it has one, and the prober at its own.
+fn route(prober: &Prober<Label>, target: &Target, family: IpFamily) -> Result<(Hop, Hop), String> {
+    if let Some(defect) = &target.defect {
+        return Err(defect.clone());
+    }
+    let last = prober.last_hop(family).ok_or_else(|| format!("the prober has no {family} address"))?;
+    let reachable = |family: &IpFamily| prober.last_hop(*family).is_some();
+    let other = IpFamily::ALL.into_iter().filter(|other| *other != family).find(reachable);
+    let first = target.hop(family).or_else(|| target.hop(other?));
+    first.map(|first| (first, last)).ok_or_else(|| "the node has no address that can be reached from here".to_owned())
+}
+
+fn progress(lanes: &[Lane], plan: &Plan) -> Progress {
+    let mut progress = Progress { lanes: lanes.len(), ..Progress::default() };
+    for lane in lanes {
+        let counts = lane.counts();
+        progress.settling += usize::from(lane.is_settling());
+        progress.counts.sent += counts.sent;
+        progress.counts.returned += counts.returned;
+        progress.counts.lost += counts.lost;
+        progress.planned += if lane.is_unreached() { 0 } else { u64::from(plan.packets) };
+    }
+    progress
+}
+
+fn node_report(number: usize, target: Target, lanes: &[Lane], prober: &Prober<Label>, started: Instant) -> NodeReport {
+    let over = |family| match lanes.iter().find(|lane| lane.is_of(number, family)) {
+        Some(lane) => lane.report(prober, started),
+        None => FamilyReport::NotTested { reason: route(prober, &target, family).err().unwrap_or_default() },
+    };
+    let (ipv4, ipv6) = (over(IpFamily::V4), over(IpFamily::V6));
+    NodeReport::new(target, ipv4, ipv6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prober::Endpoint;
+
+    const FAST: Plan = Plan { packets: 3, timeout: Duration::from_millis(100), settle: Duration::from_millis(120) };
+
+    fn prober() -> Prober<Label> {
+        Prober::bind(&[Endpoint::local("127.0.0.1:0".parse().unwrap())], Duration::ZERO).unwrap()
+    }
+
+    async fn target(hosts: &[&str]) -> Target {
+        Target::resolve(&target::tests::listed(hosts, &bs58::encode([9; 32]).into_string())).await
+    }
+
+    #[tokio::test]
+    async fn a_dead_node_is_not_reached_and_a_missing_family_is_said() {
+        // Bound and not listening: connections are refused, and nobody else can take the port.
+        let dead = tokio::net::TcpSocket::new_v4().unwrap();
+        dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = dead.local_addr().unwrap().to_string();
+        let reports = run(&mut prober(), vec![target(&[&address]).await], &FAST, |_| {}).await.unwrap();
+        assert_eq!(reports[0].verdict, Verdict::NotReachable, "{reports:?}");
+        assert!(matches!(&reports[0].ipv4, FamilyReport::NotReached { reason: Some(_), .. }), "{reports:?}");
+        assert_eq!(reports[0].ipv6, FamilyReport::NotTested { reason: "the prober has no IPv6 address".to_owned() });
+        let json = serde_json::to_value(&reports[0]).unwrap();
+        assert_eq!((&json["ipv4"]["outcome"], &json["layer"]), (&"not_reached".into(), &2.into()));
+        assert_eq!((&json["verdict"], &json["announces"]), (&"not_reachable".into(), &serde_json::json!(["ipv4"])));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_takes_packets_and_returns_none_is_not_blamed_too_early() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap().to_string();
+        let reports = run(&mut prober(), vec![target(&[&address]).await], &FAST, |_| {}).await.unwrap();
+        assert_eq!((reports[0].verdict, reports[0].mixing), (Verdict::Undecided, false), "{reports:?}");
+        let json = serde_json::to_value(&reports[0]).unwrap();
+        let ipv4 = &json["ipv4"];
+        assert_eq!((&ipv4["outcome"], &ipv4["doubt"]), (&"undecided".into(), &"not_heard_yet".into()), "{json:#}");
+    }
+
+    #[tokio::test]
+    async fn a_node_is_reached_at_its_own_family_and_at_the_other_if_it_has_only_that() {
+        let endpoints = ["127.0.0.1:0", "[::1]:0"]
+            .map(|bind| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: bind.parse().unwrap() });
+        let dual = Prober::<Label>::bind(&endpoints, Duration::ZERO).unwrap();
+        let both = target(&["192.0.2.1:1", "[2001:db8::1]:1"]).await;
+        let only_v4 = target(&["192.0.2.1:1"]).await;
+        let only_v6 = target(&["[2001:db8::1]:1"]).await;
+        let first = |target: &Target, family| route(&dual, target, family).unwrap().0.address.is_ipv6();
+        assert!(!first(&both, IpFamily::V4) && first(&both, IpFamily::V6));
+        assert!(!first(&only_v4, IpFamily::V6));
+        assert!(first(&only_v6, IpFamily::V4));
+        // Without IPv6 of its own the prober cannot reach a node that has nothing else.
+        assert!(route(&prober(), &only_v6, IpFamily::V4).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_useless_listing_is_reported_and_does_not_pass_for_mixing() {
+        let useless = Target::resolve(&target::tests::listed(&["127.0.0.1:1"], "?")).await;
+        let reports = run(&mut prober(), vec![useless], &FAST, |_| {}).await.unwrap();
+        assert!(!reports[0].mixing);
+        let FamilyReport::NotTested { reason } = &reports[0].ipv4 else { unreachable!("{reports:?}") };
+        assert!(reason.contains("Sphinx key"));
+    }
+}

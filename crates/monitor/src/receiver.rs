@@ -1,0 +1,225 @@
+//! Where test packets come back: the prober as a gateway that unwraps the last layer and reads the tag.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_net::socket;
+use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, UnwrapError, plaintext};
+use nym_mixnode_wire::FrameDecoder;
+use thiserror::Error;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
+
+use super::packets::{Tag, tag_of};
+
+/// Connections at one time, over all listeners; further ones wait in the backlog.
+const CONNECTIONS_MAX: usize = 1024;
+/// A connection that brings nothing for this long is closed.
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
+const READ_BUFFER_BYTES: usize = 32 * 1024;
+/// Packets that have come back and wait to be counted; a full queue makes the senders wait.
+const ARRIVALS_MAX: usize = 1024;
+
+/// A packet for this prober, unwrapped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) tag: Tag,
+    /// When its last byte was read, before it was unwrapped.
+    pub(super) at: Instant,
+}
+
+/// An address that the prober cannot listen on.
+#[derive(Debug, Error)]
+#[error("cannot listen for returning packets on {address}: {reason}{}", advice(.reason))]
+pub struct BindError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub reason: io::Error,
+}
+
+fn advice(reason: &io::Error) -> &'static str {
+    if socket::is_unknown_family(reason) { "; this machine has no IPv6: give an IPv4 address with --host" } else { "" }
+}
+
+/// Listens, unwraps, and hands over what came. Dropping it closes the listeners and all connections.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    arrivals: mpsc::Receiver<Arrival>,
+    bound: Vec<SocketAddr>,
+    /// For each listener, whether a peer has ever connected.
+    connected: Vec<Arc<AtomicBool>>,
+    _listeners: JoinSet<()>,
+}
+
+impl Receiver {
+    /// Listens on every address (port 0: any free one), IPv4 and IPv6 apart.
+    pub(super) fn bind(addresses: &[SocketAddr], private: &Zeroizing<[u8; 32]>) -> Result<Self, BindError> {
+        let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut bound = Vec::with_capacity(addresses.len());
+        let mut connected = Vec::with_capacity(addresses.len());
+        let mut tasks = JoinSet::new();
+        for &address in addresses {
+            let fail = |reason| BindError { address, reason };
+            // `[::]` must leave IPv4 to `0.0.0.0`: the families are tested apart.
+            let listener = socket::listen(address, true).and_then(TcpListener::from_std).map_err(fail)?;
+            bound.push(listener.local_addr().map_err(fail)?);
+            let flag = Arc::new(AtomicBool::new(false));
+            connected.push(Arc::clone(&flag));
+            let connection = Connection { private: private.clone(), arrivals: sender.clone(), connected: flag };
+            tasks.spawn(accept_all(listener, Arc::clone(&permits), connection));
+        }
+        Ok(Self { arrivals, bound, connected, _listeners: tasks })
+    }
+
+    /// The addresses listened on, in the order they were asked for.
+    pub(super) fn bound(&self) -> &[SocketAddr] {
+        &self.bound
+    }
+
+    /// Whether a peer has ever connected to the listener with this index.
+    pub(super) fn was_connected(&self, listener: usize) -> bool {
+        self.connected.get(listener).is_some_and(|connected| connected.load(Ordering::Relaxed))
+    }
+
+    /// The next packet for this prober; pends for ever when none comes. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Arrival {
+        match self.arrivals.recv().await {
+            Some(arrival) => arrival,
+            // Only without any listener, and then nothing can ever arrive.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Accepts until it is aborted; the connections it owns end with it.
+async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: Connection) {
+    let mut connections = JoinSet::new();
+    let mut backoff = Backoff::for_accepting();
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                backoff.reset();
+                connection.connected.store(true, Ordering::Relaxed);
+                let connection = connection.clone();
+                connections.spawn(async move {
+                    connection.serve(stream).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection");
+                sleep(backoff.wait()).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// What each incoming connection needs.
+#[derive(Clone)]
+struct Connection {
+    private: Zeroizing<[u8; 32]>,
+    arrivals: mpsc::Sender<Arrival>,
+    connected: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Reads packets until the peer closes, stays silent too long, or sends what is no frame.
+    async fn serve(self, mut stream: TcpStream) {
+        let mut decoder = FrameDecoder::default();
+        let mut buffer = vec![0; READ_BUFFER_BYTES];
+        let mut tags = Vec::new();
+        while let Ok(Ok(len @ 1..)) = timeout(IDLE_LIMIT, stream.read(&mut buffer)).await {
+            let at = Instant::now();
+            let fed = decoder.feed(&buffer[..len], |header, frame| {
+                tags.extend(unwrap_tag(&frame[header.framing.header_len()..], &self.private));
+            });
+            for tag in tags.drain(..) {
+                if self.arrivals.send(Arrival { tag, at }).await.is_err() {
+                    return;
+                }
+            }
+            if fed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Unwraps the last layer; `None` for anything but a whole test packet that ends here.
+fn unwrap_tag(packet: &[u8], private: &[u8; 32]) -> Option<Tag> {
+    let (mut batch, mut outcomes) = ([packet.to_vec()], Vec::<Outcome<UnwrapError>>::with_capacity(1));
+    Engine::new(*private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
+    match outcomes[..] {
+        [Outcome::Final { .. }] => tag_of(plaintext(&batch[0][HEADER_LEN..])?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::ProberKeys;
+    use crate::packets::{MixDelays, TestPacket};
+    use nym_mixnode_sphinx::Hop;
+    use tokio::io::AsyncWriteExt;
+
+    /// A packet whose only mix and final hop are both the prober; the first layer is taken off here.
+    fn returning_frame(keys: &ProberKeys) -> (Tag, Vec<u8>) {
+        let hop = Hop { address: "127.0.0.1:1".parse().unwrap(), sphinx_key: keys.sphinx_public };
+        let packet = TestPacket::build(&[hop], hop, &MixDelays::with_mean(Duration::ZERO)).unwrap();
+        let (mut batch, mut outcomes) = ([packet.frame[2..].to_vec()], Vec::<Outcome<UnwrapError>>::new());
+        Engine::new(*keys.sphinx_private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
+        assert!(matches!(outcomes[..], [Outcome::Forward { .. }]), "{outcomes:?}");
+        (packet.tag, [&packet.frame[..2], &batch[0]].concat())
+    }
+
+    #[tokio::test]
+    async fn a_packet_in_two_pieces_arrives_once_and_junk_before_it_is_ignored() {
+        let keys = ProberKeys::generate().unwrap();
+        let mut receiver = Receiver::bind(&["127.0.0.1:0".parse().unwrap()], &keys.sphinx_private).unwrap();
+        let (tag, frame) = returning_frame(&keys);
+        let mut stream = TcpStream::connect(receiver.bound()[0]).await.unwrap();
+        let mut damaged = frame.clone();
+        damaged[100] ^= 1;
+        stream.write_all(&damaged).await.unwrap();
+        stream.write_all(&frame[..1000]).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.write_all(&frame[1000..]).await.unwrap();
+        let arrival = timeout(Duration::from_secs(30), receiver.next()).await.unwrap();
+        assert_eq!(arrival.tag, tag);
+        assert!(receiver.was_connected(0) && !receiver.was_connected(1));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_frame_close_the_connection() {
+        let keys = ProberKeys::generate().unwrap();
+        let receiver = Receiver::bind(&["127.0.0.1:0".parse().unwrap()], &keys.sphinx_private).unwrap();
+        let mut stream = TcpStream::connect(receiver.bound()[0]).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        // A reset or an orderly end: either way nothing more to read.
+        let read = timeout(Duration::from_secs(30), stream.read(&mut [0; 16])).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let keys = ProberKeys::generate().unwrap();
+        let error = Receiver::bind(&[address], &keys.sphinx_private).unwrap_err();
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+}

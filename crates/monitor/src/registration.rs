@@ -1,0 +1,183 @@
+//! The prober in the directory: listed as a gateway, so that mixes that forward only to listed addresses reach it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nym_mixnode_api::{GatewayRegistration, IpVersion, PROTOCOL_VERSION, RegistrationReply};
+use nym_mixnode_directory::{Client, Directory, DirectoryError, Signer, Unregistered};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::prober::Prober;
+
+/// The directory forgets a prober that was killed after this long.
+const EXPIRES_AFTER: Duration = Duration::from_secs(90);
+const RENEW_EVERY: Duration = Duration::from_secs(30);
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The directory did not do what was asked.
+#[derive(Debug, Error)]
+pub enum RegistrationError {
+    /// It refused the prober, or could not be reached.
+    #[error("cannot register the prober: {0}")]
+    Refused(String),
+    /// The prober is still listed, until the entry expires.
+    #[error("cannot unregister the prober (its entry expires within {} s): {reason}", EXPIRES_AFTER.as_secs())]
+    StillListed {
+        /// What the directory, or the lack of it, said.
+        reason: String,
+    },
+}
+
+/// A listed prober, renewed until it is withdrawn or dropped.
+#[derive(Debug)]
+pub struct Registration {
+    entry: Arc<Entry>,
+    renewal: JoinSet<()>,
+}
+
+/// What is listed, and who signs it.
+#[derive(Debug)]
+struct Entry {
+    client: Arc<Client>,
+    signer: Signer,
+    gateway: GatewayRegistration,
+}
+
+impl Registration {
+    /// Lists the prober and keeps it listed.
+    ///
+    /// # Errors
+    /// When the directory refuses, does not answer, or lists none of the prober's addresses.
+    pub async fn register<L>(client: &Arc<Client>, prober: &Prober<L>) -> Result<Self, RegistrationError> {
+        let signer = Signer::new(prober.identity_keys(), None, client.join_token());
+        let entry = Arc::new(Entry { client: Arc::clone(client), signer, gateway: gateway_entry(prober) });
+        let refused = |error: DirectoryError| RegistrationError::Refused(error.to_string());
+        entry.signer.ask(&**client, true).await.map_err(refused)?;
+        let reply = entry.register().await.map_err(refused)?;
+        if reply.pending.len() >= prober.addresses().len()
+            && let Some(pending) = reply.pending.first()
+        {
+            let message = format!("the directory does not list {} yet: {}", pending.address, pending.reason);
+            return Err(RegistrationError::Refused(message));
+        }
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renew(Arc::clone(&entry)));
+        Ok(Self { entry, renewal })
+    }
+
+    /// Takes the prober off the list, within 5 s.
+    ///
+    /// # Errors
+    /// When the directory does not confirm in time; the entry then expires by itself.
+    pub async fn withdraw(mut self) -> Result<(), RegistrationError> {
+        // A renewal under way would list the prober again behind its removal.
+        self.renewal.shutdown().await;
+        let reason = match timeout(UNREGISTER_TIMEOUT, self.entry.unregister()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", UNREGISTER_TIMEOUT.as_secs()),
+        };
+        Err(RegistrationError::StillListed { reason })
+    }
+}
+
+impl Entry {
+    /// Registers over each IP version that proves an address.
+    async fn register(&self) -> Result<RegistrationReply, DirectoryError> {
+        let signed = self.signer.sign(&self.gateway)?;
+        let mut reply = self.client.register_gateway(signed.as_ref().unwrap_or(&self.gateway)).await?;
+        for version in [IpVersion::V4, IpVersion::V6] {
+            if reply.is_pending_over(version) {
+                let signed = self.signer.sign(&self.gateway)?;
+                let gateway = signed.as_ref().unwrap_or(&self.gateway);
+                reply = self.client.register_gateway_over(gateway, version).await.unwrap_or(reply);
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn unregister(&self) -> Result<Unregistered, DirectoryError> {
+        match self.signer.sign_unregistration()? {
+            Some(proof) => self.client.unregister_signed(self.signer.identity(), &proof).await,
+            None => self.client.unregister(self.signer.identity()).await,
+        }
+    }
+}
+
+async fn renew(entry: Arc<Entry>) {
+    loop {
+        sleep(RENEW_EVERY).await;
+        if let Err(error) = entry.register().await {
+            tracing::debug!(%error, "cannot renew the prober's registration");
+        }
+    }
+}
+
+fn gateway_entry<L>(prober: &Prober<L>) -> GatewayRegistration {
+    let mix_hosts: Vec<String> = prober.addresses().iter().map(ToString::to_string).collect();
+    let mix_host = mix_hosts.first().cloned().unwrap_or_default();
+    GatewayRegistration {
+        // A prober serves no clients; the directory's format asks for an address all the same.
+        clients_host: format!("ws://{mix_host}"),
+        mix_host,
+        mix_hosts: if mix_hosts.len() > 1 { mix_hosts } else { Vec::new() },
+        identity_key: prober.identity().to_owned(),
+        sphinx_key: prober.sphinx_key_base58(),
+        version: PROTOCOL_VERSION.to_owned(),
+        location: "probe".to_owned(),
+        incentives_address: String::new(),
+        expires_in: Some(EXPIRES_AFTER.as_secs()),
+        proof: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prober::Endpoint;
+    use nym_mixnode_registry::{Registry, RegistrySettings};
+
+    #[tokio::test]
+    async fn the_entry_names_every_address_and_expires() {
+        let endpoints: Vec<Endpoint> = ["192.0.2.1:5000", "[2001:db8::1]:5001"]
+            .iter()
+            .map(|announce| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: announce.parse().unwrap() })
+            .collect();
+        let prober = Prober::<()>::bind(&endpoints, Duration::ZERO).unwrap();
+        let entry = gateway_entry(&prober);
+        assert_eq!(entry.mix_host, "192.0.2.1:5000");
+        assert_eq!(entry.mix_hosts, ["192.0.2.1:5000", "[2001:db8::1]:5001"]);
+        assert_eq!(entry.clients_host, "ws://192.0.2.1:5000");
+        assert_eq!(entry.identity_key, prober.identity());
+        assert!(entry.expires_in.unwrap() > RENEW_EVERY.as_secs() * 2);
+
+        let single = Prober::<()>::bind(&endpoints[..1], Duration::ZERO).unwrap();
+        assert!(gateway_entry(&single).mix_hosts.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_closed_registry_takes_a_prober_that_knows_its_token() {
+        let home = tempfile::tempdir().unwrap();
+        let token = home.path().join("token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        let local = "127.0.0.1:0".parse().unwrap();
+        let settings = RegistrySettings {
+            allow_private: true,
+            join_token_file: Some(token.clone()),
+            ..RegistrySettings::new(vec![local], home.path().join("registry.sqlite"))
+        };
+        let registry = Registry::bind(&settings).await.unwrap();
+        let url = format!("http://{}", registry.local_addrs()[0]).parse().unwrap();
+        let served = tokio::spawn(registry.serve(std::future::pending()));
+        let prober = Prober::<()>::bind(&[Endpoint::local(local)], Duration::ZERO).unwrap();
+        let client = Client::new(&url, &url).unwrap();
+        let refused = Registration::register(&Arc::new(client.clone()), &prober).await.unwrap_err();
+        assert!(refused.to_string().contains("this registry is closed"), "{refused}");
+        let client = client.with_join_token(Some(&token)).unwrap();
+        let registration = Registration::register(&Arc::new(client), &prober).await.unwrap();
+        registration.withdraw().await.unwrap();
+        served.abort();
+    }
+}

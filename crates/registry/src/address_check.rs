@@ -1,0 +1,159 @@
+//! Test packets that prove addresses: one goes to each claimed address, under the claimed Sphinx key, and only a node
+//! that has this key and is reached there can send it back.
+//!
+//! The registry sends few of them: a second one to the same claim later than the first, a third one later still, and a
+//! bounded number of all in a second, whatever is claimed.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use nym_mixnode_monitor::{Endpoint, IpFamily, Prober};
+use nym_mixnode_sphinx::Hop;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, error, info, warn};
+
+use super::now_ns;
+use super::store::{DueClaim, Store};
+
+const TICK: Duration = Duration::from_millis(250);
+
+/// Test packets in one tick.
+const PACKETS_PER_TICK: i64 = 8;
+
+/// A packet that takes longer is lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends test packets to claimed addresses, and takes them back.
+#[derive(Debug)]
+pub(super) struct AddressCheck {
+    store: Store,
+    prober: Prober<DueClaim>,
+}
+
+impl AddressCheck {
+    /// Listens for returning packets at the given return addresses or, without any, where the registry listens. An
+    /// address that cannot be listened on is left out: calls and admission still prove addresses.
+    pub(super) fn bind(store: Store, listen: &[SocketAddr], given: &[SocketAddr], port: u16) -> Option<Self> {
+        let endpoints =
+            if given.is_empty() { endpoints(listen, port) } else { given.iter().map(|at| forwarded(*at)).collect() };
+        let usable: Vec<Endpoint> = endpoints.into_iter().filter(|endpoint| is_usable(*endpoint)).collect();
+        match Prober::bind(&usable, Duration::ZERO) {
+            Ok(prober) if !usable.is_empty() => Some(Self { store, prober }),
+            Ok(_) => None,
+            Err(error) => {
+                warn!(%error, "test packets prove no addresses: nothing listens for their return");
+                None
+            }
+        }
+    }
+
+    /// Where test packets return to: nodes have to reach it, and to forward to it.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        self.prober.addresses()
+    }
+
+    pub(super) async fn run(mut self) -> Infallible {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.send_due().await,
+                returned = self.prober.returned() => self.note_return(returned.label).await,
+            }
+        }
+    }
+
+    async fn send_due(&mut self) {
+        self.prober.give_up_late(PATIENCE);
+        let due = match self.store.due_claims(PACKETS_PER_TICK, now_ns()).await {
+            Ok(due) => due,
+            Err(error) => return error!(%error, "cannot read which addresses wait for a test packet"),
+        };
+        for claim in due {
+            self.send(claim);
+        }
+    }
+
+    fn send(&mut self, claim: DueClaim) {
+        let family = if claim.address.is_ipv4() { IpFamily::V4 } else { IpFamily::V6 };
+        let return_hop = self.prober.last_hop(family).or_else(|| self.prober.last_hop(IpFamily::V4));
+        let Some(last_hop) = return_hop.or_else(|| self.prober.last_hop(IpFamily::V6)) else { return };
+        let hop = Hop { address: claim.address, sphinx_key: claim.sphinx_key };
+        if let Err(error) = self.prober.send_once(hop, last_hop, claim) {
+            debug!(%error, "a claimed Sphinx key is no key for packets");
+        }
+    }
+
+    async fn note_return(&mut self, claim: DueClaim) {
+        match self.store.prove_by_packet(&claim, now_ns()).await {
+            Ok(true) => info!(identity = claim.identity, "a test packet has proved an address"),
+            Ok(false) => debug!("a test packet returned for a claim that is gone"),
+            Err(error) => error!(%error, "cannot store the proof of an address"),
+        }
+    }
+}
+
+/// A return address that is forwarded to the same port of this machine.
+fn forwarded(announce: SocketAddr) -> Endpoint {
+    let any: IpAddr = if announce.is_ipv4() { [0, 0, 0, 0].into() } else { [0; 16].into() };
+    Endpoint { bind: SocketAddr::new(any, announce.port()), announce }
+}
+
+/// This port, or one that the system chooses, on the addresses at which nodes reach the registry.
+fn endpoints(listen: &[SocketAddr], port: u16) -> Vec<Endpoint> {
+    let mut ips: Vec<IpAddr> = Vec::new();
+    for address in listen {
+        if !address.ip().is_unspecified() {
+            ips.push(address.ip());
+            continue;
+        }
+        let takes = |ip: &IpAddr| ip.is_ipv4() || address.is_ipv6();
+        let own = own_ips();
+        ips.extend(own.iter().copied().filter(takes).find(IpAddr::is_ipv4));
+        ips.extend(own.iter().copied().filter(takes).find(IpAddr::is_ipv6));
+    }
+    let mut seen = Vec::new();
+    ips.retain(|ip| {
+        !seen.contains(ip) && {
+            seen.push(*ip);
+            true
+        }
+    });
+    ips.into_iter().map(|ip| Endpoint::local(SocketAddr::new(ip, port))).collect()
+}
+
+/// Addresses of this machine's interfaces, those of loopback last.
+fn own_ips() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut ips: Vec<IpAddr> =
+        interfaces.iter().filter(|interface| !interface.is_link_local()).map(if_addrs::Interface::ip).collect();
+    ips.sort_by_key(IpAddr::is_loopback);
+    ips
+}
+
+fn is_usable(endpoint: Endpoint) -> bool {
+    let bound = std::net::TcpListener::bind(endpoint.bind);
+    if let Err(error) = &bound {
+        warn!(address = %endpoint.bind, %error, "test packets cannot return here; pass --test-address");
+    }
+    bound.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_return_where_nodes_reach_the_registry() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let local =
+            |listen: &[SocketAddr]| endpoints(listen, 0).iter().map(|endpoint| endpoint.announce).collect::<Vec<_>>();
+        assert_eq!(local(&[at("127.0.0.1:8081"), at("127.0.0.1:8082")]), [at("127.0.0.1:0")]);
+        assert_eq!(local(&[at("127.0.0.1:1"), at("[::1]:1")]), [at("127.0.0.1:0"), at("[::1]:0")]);
+        let of_any = local(&[at("0.0.0.0:8081")]);
+        assert!(of_any.iter().all(|address| address.is_ipv4() && !address.ip().is_unspecified()), "{of_any:?}");
+        let Endpoint { bind, announce } = forwarded(at("203.0.113.1:1790"));
+        assert_eq!((bind, announce), (at("0.0.0.0:1790"), at("203.0.113.1:1790")));
+    }
+}

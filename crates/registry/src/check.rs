@@ -1,0 +1,315 @@
+//! What the registry accepts. The message of every refusal names the field.
+
+use std::net::{IpAddr, SocketAddr};
+
+use nym_mixnode_api::{GatewayRegistration, MixRegistration};
+use nym_mixnode_base::text::hidden_in;
+use nym_mixnode_net::Reach;
+use serde::Serialize;
+use thiserror::Error;
+use url::{Host, Url};
+
+/// A node has one address of each IP version, perhaps two.
+const HOSTS_MAX: usize = 8;
+
+/// Longest free text, in bytes: nodes take 128 characters from their operators.
+const TEXT_BYTES_MAX: usize = 512;
+
+/// Longest entry of the topology, in bytes of JSON: as many as the registry lists fit into an answer that nodes accept.
+pub(super) const ENTRY_BYTES_MAX: usize = 1536;
+
+/// Base58 of 32 bytes has at most 44 digits; decoding is quadratic, so nothing longer is tried.
+const KEY_DIGITS_MAX: usize = 44;
+
+/// Ten years: more is a mistake, and must not overflow a date.
+const EXPIRES_IN_MAX_S: u64 = 10 * 365 * 24 * 3600;
+
+/// Why a registration is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub(super) struct Invalid(String);
+
+/// What this network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Addresses that nodes may have.
+    pub(super) reach: Reach,
+    /// Layers, counted from 1.
+    pub(super) layers: u64,
+}
+
+/// Checks a mix; gives its addresses, each once and in one spelling.
+pub(super) fn mix(mix: &MixRegistration, rules: &Rules) -> Result<Vec<SocketAddr>, Invalid> {
+    key("identityKey", &mix.identity_key)?;
+    key("sphinxKey", &mix.sphinx_key)?;
+    texts(&mix.version, &mix.location, &mix.incentives_address)?;
+    if !(1..=rules.layers).contains(&mix.layer) {
+        let message = format!("layer {} is none of this network's; its layers are 1 to {}", mix.layer, rules.layers);
+        return Err(Invalid(message));
+    }
+    length(mix)?;
+    hosts(&mix.mix_host, &mix.mix_hosts, rules.reach)
+}
+
+/// Checks a gateway; gives its addresses, each once and in one spelling.
+pub(super) fn gateway(gateway: &GatewayRegistration, rules: &Rules) -> Result<Vec<SocketAddr>, Invalid> {
+    key("identityKey", &gateway.identity_key)?;
+    key("sphinxKey", &gateway.sphinx_key)?;
+    texts(&gateway.version, &gateway.location, &gateway.incentives_address)?;
+    text("clientsHost", &gateway.clients_host)?;
+    if gateway.clients_host.is_empty() {
+        return Err(Invalid("clientsHost is empty; it is where clients connect".into()));
+    }
+    clients_host(&gateway.clients_host, rules.reach)?;
+    if let Some(seconds) = gateway.expires_in
+        && !(1..=EXPIRES_IN_MAX_S).contains(&seconds)
+    {
+        return Err(Invalid(format!("expiresIn {seconds} is not between 1 and {EXPIRES_IN_MAX_S} seconds")));
+    }
+    length(gateway)?;
+    hosts(&gateway.mix_host, &gateway.mix_hosts, rules.reach)
+}
+
+fn hosts(first: &str, all: &[String], reach: Reach) -> Result<Vec<SocketAddr>, Invalid> {
+    if all.len() > HOSTS_MAX {
+        return Err(Invalid(format!("mixHosts has {} addresses; {HOSTS_MAX} is the most", all.len())));
+    }
+    let mut addresses = vec![host("mixHost", first, reach)?];
+    for other in all {
+        let address = host("mixHosts", other, reach)?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+fn host(field: &str, value: &str, reach: Reach) -> Result<SocketAddr, Invalid> {
+    let Ok(address) = value.parse::<SocketAddr>() else {
+        return Err(Invalid(format!(
+            "{field} {} is not ip:port, such as 192.0.2.1:1789 or [2001:db8::1]:1789",
+            shown(value)
+        )));
+    };
+    allowed(field, value, address, reach)
+}
+
+fn allowed(field: &str, value: &str, address: SocketAddr, reach: Reach) -> Result<SocketAddr, Invalid> {
+    reach.check(address).map_err(|reason| {
+        let advice = match reach {
+            Reach::Internet => {
+                "announce a public address, or run the registry of a private network with --allow-private"
+            }
+            Reach::Private | Reach::Machine => "announce an address at which the other nodes reach this one",
+        };
+        Invalid(format!("{field} {} {reason}; {advice}", shown(value)))
+    })
+}
+
+/// Clients connect there: where it names an address, the same rules apply. Host names pass.
+fn clients_host(value: &str, reach: Reach) -> Result<(), Invalid> {
+    let ip = match value.parse::<Url>().ok().as_ref().map(Url::host) {
+        Some(Some(Host::Ipv4(ip))) => Some(IpAddr::V4(ip)),
+        Some(Some(Host::Ipv6(ip))) => Some(IpAddr::V6(ip)),
+        // Schemes that Url does not know keep addresses as names.
+        Some(Some(Host::Domain(name))) => name.parse().ok(),
+        _ => None,
+    };
+    let without_scheme = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let authority = without_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    let plain = authority.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| authority.parse::<IpAddr>());
+    match ip.or(plain.ok()) {
+        Some(ip) => allowed("clientsHost", value, SocketAddr::new(ip, 1), reach).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+fn length(registration: &impl Serialize) -> Result<(), Invalid> {
+    let bytes = serde_json::to_vec(registration).map_err(|error| Invalid(error.to_string()))?.len();
+    if bytes > ENTRY_BYTES_MAX {
+        let message =
+            format!("mixHost and the other fields have {bytes} bytes together; {ENTRY_BYTES_MAX} is the most");
+        return Err(Invalid(message));
+    }
+    Ok(())
+}
+
+fn key(field: &str, value: &str) -> Result<(), Invalid> {
+    let mut bytes = [0; 32];
+    let is_key = value.len() <= KEY_DIGITS_MAX && bs58::decode(value).onto(&mut bytes[..]) == Ok(bytes.len());
+    if is_key { Ok(()) } else { Err(Invalid(format!("{field} {} is not base58 of 32 bytes", shown(value)))) }
+}
+
+fn texts(version: &str, location: &str, incentives_address: &str) -> Result<(), Invalid> {
+    if version.is_empty() {
+        return Err(Invalid("version is empty; nodes of this network register with \"0.9.2\"".into()));
+    }
+    text("version", version)?;
+    text("location", location)?;
+    text("incentivesAddress", incentives_address)
+}
+
+fn text(field: &str, value: &str) -> Result<(), Invalid> {
+    if value.len() > TEXT_BYTES_MAX {
+        return Err(Invalid(format!("{field} has {} bytes; {TEXT_BYTES_MAX} is the most", value.len())));
+    }
+    if let Some(hidden) = hidden_in(value) {
+        return Err(Invalid(format!("{field} has the invisible character U+{:04X}; remove it", u32::from(hidden))));
+    }
+    Ok(())
+}
+
+/// A stranger's value, short and on one line.
+fn shown(value: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let short: String = value.chars().take(CHARS_MAX).collect();
+    if short.len() < value.len() { format!("{short:?}…") } else { format!("{short:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRIVATE: Rules = Rules { reach: Reach::Private, layers: 3 };
+
+    fn good_mix() -> MixRegistration {
+        MixRegistration {
+            mix_host: "192.0.2.1:1789".into(),
+            mix_hosts: Vec::new(),
+            identity_key: bs58::encode([7; 32]).into_string(),
+            sphinx_key: bs58::encode([8; 32]).into_string(),
+            version: "0.9.2".into(),
+            location: "Zürich".into(),
+            incentives_address: String::new(),
+            layer: 1,
+            proof: None,
+        }
+    }
+
+    fn good_gateway() -> GatewayRegistration {
+        let mix = good_mix();
+        GatewayRegistration {
+            mix_host: mix.mix_host,
+            mix_hosts: Vec::new(),
+            clients_host: "ws://192.0.2.1:9000".into(),
+            identity_key: mix.identity_key,
+            sphinx_key: mix.sphinx_key,
+            version: mix.version,
+            location: String::new(),
+            incentives_address: String::new(),
+            expires_in: Some(60),
+            proof: None,
+        }
+    }
+
+    #[test]
+    fn good_registrations_give_their_addresses_once_and_in_one_spelling() {
+        let mut registration = good_mix();
+        registration.layer = 3;
+        registration.version = "1.1.0".into();
+        registration.mix_hosts =
+            ["192.0.2.1:1789", "[::ffff:192.0.2.1]:1789", "[2001:DB8:0::1]:1789"].map(String::from).to_vec();
+        let expected: [SocketAddr; 2] = ["192.0.2.1:1789".parse().unwrap(), "[2001:db8::1]:1789".parse().unwrap()];
+        assert_eq!(mix(&registration, &PRIVATE).unwrap(), expected);
+
+        assert_eq!(gateway(&good_gateway(), &PRIVATE).unwrap(), expected[..1]);
+        assert!(gateway(&GatewayRegistration { expires_in: None, ..good_gateway() }, &PRIVATE).is_ok());
+    }
+
+    #[test]
+    fn each_bad_field_of_a_mix_is_refused_and_named() {
+        type Spoil = fn(&mut MixRegistration);
+        let cases: [(&str, Spoil); 32] = [
+            ("layer", |mix| mix.layer = 0),
+            ("layer", |mix| mix.layer = 4),
+            ("layer", |mix| mix.layer = 256 + 1),
+            ("layer", |mix| mix.layer = u64::MAX),
+            ("mixHost", |mix| mix.mix_host = "127.0.0.1:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "[64:ff9b::7f00:1]:1789".into()),
+            ("mixHosts", |mix| mix.mix_hosts = vec!["169.254.169.254:80".into()]),
+            ("location", |mix| mix.location = "Zürich\u{202e}hcirüZ".into()),
+            ("incentivesAddress", |mix| mix.incentives_address = "a\u{200b}b".into()),
+            ("mixHost", |mix| mix.mix_host = String::new()),
+            ("mixHost", |mix| mix.mix_host = "192.0.2.1".into()),
+            ("mixHost", |mix| mix.mix_host = "mix.example:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "2001:db8::1:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "192.0.2.1:70000".into()),
+            ("mixHost", |mix| mix.mix_host = "192.0.2.1:0".into()),
+            ("mixHost", |mix| mix.mix_host = "0.0.0.0:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "[::]:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "224.0.0.1:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "255.255.255.255:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "[fe80::1%2]:1789".into()),
+            ("mixHost", |mix| mix.mix_host = "9".repeat(60_000)),
+            ("mixHosts", |mix| mix.mix_hosts = vec!["nonsense".into()]),
+            ("mixHosts", |mix| mix.mix_hosts = vec!["192.0.2.1:1789".into(); 9]),
+            ("identityKey", |mix| mix.identity_key = String::new()),
+            ("identityKey", |mix| mix.identity_key = bs58::encode([7; 31]).into_string()),
+            ("identityKey", |mix| mix.identity_key = "1".repeat(60_000)),
+            ("sphinxKey", |mix| mix.sphinx_key = bs58::encode([7; 33]).into_string()),
+            ("sphinxKey", |mix| mix.sphinx_key = "0OIl".repeat(11)),
+            ("version", |mix| mix.version = String::new()),
+            ("version", |mix| mix.version = "0.9.2\n".into()),
+            ("location", |mix| mix.location = "x".repeat(513)),
+            ("incentivesAddress", |mix| mix.incentives_address = "a\0b".into()),
+        ];
+        for (field, spoil) in cases {
+            let mut registration = good_mix();
+            spoil(&mut registration);
+            let message = mix(&registration, &PRIVATE).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{field} ")), "{field}: {message}");
+            assert!(message.len() < 300 && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn each_bad_field_of_a_gateway_is_refused_and_named() {
+        type Spoil = fn(&mut GatewayRegistration);
+        let cases: [(&str, Spoil); 10] = [
+            ("clientsHost", |gateway| gateway.clients_host = String::new()),
+            ("clientsHost", |gateway| gateway.clients_host = "w".repeat(600)),
+            ("clientsHost", |gateway| gateway.clients_host = "ws://127.0.0.1:9000".into()),
+            ("clientsHost", |gateway| gateway.clients_host = "ws://[::ffff:7f00:1]:9000/".into()),
+            ("clientsHost", |gateway| gateway.clients_host = "127.0.0.1:9000".into()),
+            ("clientsHost", |gateway| gateway.clients_host = "http://2130706433/".into()),
+            ("expiresIn", |gateway| gateway.expires_in = Some(0)),
+            ("expiresIn", |gateway| gateway.expires_in = Some(u64::MAX)),
+            ("mixHost", |gateway| gateway.mix_host = "here".into()),
+            ("identityKey", |gateway| gateway.identity_key = "short".into()),
+        ];
+        for (field, spoil) in cases {
+            let mut registration = good_gateway();
+            spoil(&mut registration);
+            let message = gateway(&registration, &PRIVATE).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{field} ")), "{field}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_longest_entry_is_bounded_whatever_its_fields_need_as_json() {
+        let mut registration = good_mix();
+        registration.location = "\"".repeat(512);
+        registration.incentives_address = "x".repeat(200);
+        assert!(mix(&registration, &PRIVATE).is_ok());
+        registration.incentives_address = "\"".repeat(400);
+        assert!(mix(&registration, &PRIVATE).unwrap_err().to_string().contains("1536"));
+    }
+
+    #[test]
+    fn each_kind_of_network_says_what_to_announce() {
+        for (reach, host, expected) in [
+            (Reach::Internet, "36.68.243.18:1789", None),
+            (Reach::Internet, "10.0.0.1:1789", Some("--allow-private")),
+            (Reach::Private, "10.0.0.1:1789", None),
+            (Reach::Private, "127.0.0.1:1789", Some("the other nodes")),
+            (Reach::Machine, "127.0.0.1:1789", None),
+        ] {
+            let registration = MixRegistration { mix_host: host.into(), ..good_mix() };
+            let error = mix(&registration, &Rules { reach, layers: 3 }).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), expected.is_some(), "{reach} {host}: {error:?}");
+            if let (Some(error), Some(expected)) = (error, expected) {
+                assert!(error.contains(expected) && error.contains(host), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Keeps gateways that never sign: those of 0.9.2 register once, at their start, and report nothing afterwards.
+//!
+//! Before the entry of one expires, the registry connects to both of its ports, and sends nothing. A stranger chooses the
+//! addresses: they follow the rules for addresses of this network, and the attempts are few.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nym_mixnode_net::Reach;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, info};
+use url::{Host, Url};
+
+use super::store::{SilentGateway, Store};
+
+/// Gateways in one round, which are dialled at the same time.
+const GATEWAYS_PER_ROUND: i64 = 16;
+
+/// For everything that one gateway needs, the look-up of its name included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A host name may have many addresses.
+const ADDRESSES_MAX: usize = 4;
+
+/// Renews the entries of silent gateways that answer at both of their ports. The others expire.
+pub(super) async fn renew_silent(store: &Store, reach: Reach, now: i64) -> sqlx::Result<()> {
+    let silent = store.silent_gateways(GATEWAYS_PER_ROUND, now).await?;
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let mut dials: JoinSet<_> = silent.into_iter().map(|gateway| dial(gateway, reach)).collect();
+    let mut there = Vec::new();
+    while let Some(dialled) = dials.join_next().await {
+        match dialled {
+            Ok((identity, true)) => there.push(identity),
+            Ok((identity, false)) => {
+                info!(identity, "a gateway that never signs does not answer; its entry expires soon");
+            }
+            Err(error) => debug!(%error, "a dial has ended early"),
+        }
+    }
+    store.renew_all(&there, now).await
+}
+
+async fn dial(gateway: SilentGateway, reach: Reach) -> (String, bool) {
+    let SilentGateway { identity, mix_hosts, clients_host } = gateway;
+    let both =
+        async { answers(&mix_hosts, reach).await && answers(&addresses_of_url(&clients_host).await, reach).await };
+    let is_there = timeout(PATIENCE, both).await.unwrap_or(false);
+    (identity, is_there)
+}
+
+/// Whether one of these addresses, as far as nodes of this network may have them, takes a connection.
+async fn answers(addresses: &[SocketAddr], reach: Reach) -> bool {
+    let allowed = addresses.iter().filter_map(|address| reach.check(*address).ok()).take(ADDRESSES_MAX);
+    let mut dials: JoinSet<_> = allowed.map(TcpStream::connect).collect();
+    while let Some(dialled) = dials.join_next().await {
+        if matches!(dialled, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+async fn addresses_of_url(clients_host: &str) -> Vec<SocketAddr> {
+    let Some((host, port)) = host_and_port(clients_host) else { return Vec::new() };
+    match host {
+        Host::Ipv4(ip) => vec![(ip, port).into()],
+        Host::Ipv6(ip) => vec![(ip, port).into()],
+        Host::Domain(name) => lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default(),
+    }
+}
+
+/// Of a URL such as `ws://192.0.2.1:9000`, or of `host:port`.
+fn host_and_port(clients_host: &str) -> Option<(Host, u16)> {
+    let has_scheme = clients_host.contains("://");
+    let with_scheme = if has_scheme { clients_host.to_owned() } else { format!("ws://{clients_host}") };
+    let url: Url = with_scheme.parse().ok()?;
+    let host = url.host()?.to_owned();
+    // Of schemes that Url does not know, addresses are names.
+    let host = match host {
+        Host::Domain(name) => Host::parse(&name).ok()?,
+        ip => ip,
+    };
+    Some((host, url.port_or_known_default()?))
+}
+
+#[cfg(test)]
+#[path = "gateway_check/tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+//! Real listeners on loopback, and times of the tests' choosing.
+
+use std::net::{Shutdown, TcpListener};
+
+use nym_mixnode_api::{GatewayRegistration, signing};
+use nym_mixnode_keys::IdentityKeyPair;
+use socket2::SockRef;
+
+use super::*;
+use crate::proof::{Admission, Call};
+use crate::store::{NewNode, Registered, Role};
+
+const HOUR: i64 = 3_600 * 1_000_000_000;
+const DAY: i64 = 24 * HOUR;
+const NOW: i64 = 1_600_000_000 * 1_000_000_000;
+
+/// A port of this machine that takes connections for as long as the listener is there.
+struct Port(TcpListener);
+
+impl Port {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn closed() -> Self {
+        let port = Self::open();
+        port.close();
+        port
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Refuses connections from now on, and keeps the port from others.
+    fn close(&self) {
+        SockRef::from(&self.0).shutdown(Shutdown::Read).unwrap();
+    }
+
+    /// Whether anybody has connected since the last question. A connection is in the queue once its dial has succeeded.
+    fn was_dialled(&self) -> bool {
+        self.0.accept().is_ok()
+    }
+}
+
+struct World {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+        Self { store, _folder: folder }
+    }
+
+    async fn register(&self, mut gateway: GatewayRegistration, keys: Option<&IdentityKeyPair>, now: i64) {
+        if let Some(keys) = keys {
+            gateway.identity_key = keys.public_base58();
+            gateway = signing::sign(&gateway, keys, self.store.key().public(), 1, None).unwrap();
+        }
+        let from = Some("127.0.0.1".parse().unwrap());
+        let node = NewNode {
+            role: Role::Gateway,
+            identity: &gateway.identity_key,
+            sphinx_key: &gateway.sphinx_key,
+            registration: &gateway,
+            hosts: vec![gateway.mix_host.parse().unwrap()],
+            call: Call { signed: keys.map(|_| 1), admission: Admission::Open, from, now },
+            expires_in: None,
+        };
+        assert_eq!(self.store.register(&node).await.unwrap(), Registered::Done { pending: Vec::new() });
+    }
+
+    /// One round of the registry's sweep; the gateways that are left.
+    async fn sweep(&self, reach: Reach, now: i64) -> Vec<String> {
+        renew_silent(&self.store, reach, now).await.unwrap();
+        self.store.purge(now).await.unwrap();
+        let topology = self.store.topology(0, now).await.unwrap();
+        topology.gateways.into_iter().map(|gateway| gateway.registration.identity_key).collect()
+    }
+}
+
+fn gateway(identity: &str, mix_host: SocketAddr, clients_host: impl Into<String>) -> GatewayRegistration {
+    GatewayRegistration {
+        mix_host: mix_host.to_string(),
+        mix_hosts: Vec::new(),
+        clients_host: clients_host.into(),
+        identity_key: identity.into(),
+        sphinx_key: "s".into(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        expires_in: None,
+        proof: None,
+    }
+}
+
+#[tokio::test]
+async fn an_unsigned_gateway_stays_while_both_of_its_ports_answer() {
+    let world = World::new().await;
+    let (mix, clients) = (Port::open(), Port::open());
+    let half = Port::open();
+    let [closed, other] = [(); 2].map(|()| Port::closed());
+    let url = |address: SocketAddr| format!("ws://{address}");
+    world.register(gateway("answers", mix.address(), url(clients.address())), None, NOW).await;
+    world.register(gateway("no packets", closed.address(), url(clients.address())), None, NOW).await;
+    world.register(gateway("no clients", half.address(), url(other.address())), None, NOW).await;
+    for week in 1..4 {
+        let last_day = NOW + 7 * DAY - HOUR;
+        let left = world.sweep(Reach::Machine, last_day + (week - 1) * (7 * DAY - HOUR)).await;
+        assert_eq!(left.len(), if week == 1 { 3 } else { 1 }, "{left:?}");
+        assert_eq!(world.sweep(Reach::Machine, NOW + week * 7 * DAY - (week - 1) * HOUR).await, ["answers"]);
+        assert!(mix.was_dialled() && clients.was_dialled());
+    }
+    clients.close();
+    world.sweep(Reach::Machine, NOW + 28 * DAY - 4 * HOUR).await;
+    assert!(world.sweep(Reach::Machine, NOW + 28 * DAY).await.is_empty(), "it has gone");
+}
+
+#[tokio::test]
+async fn a_gateway_is_dialled_on_its_last_day_once_an_hour() {
+    let world = World::new().await;
+    let (mix, closed) = (Port::open(), Port::closed());
+    world.register(gateway("a", mix.address(), closed.address().to_string()), None, NOW).await;
+    for (after, expected) in
+        [(6 * DAY - HOUR, false), (6 * DAY, true), (6 * DAY + HOUR / 2, false), (6 * DAY + HOUR, true)]
+    {
+        world.sweep(Reach::Machine, NOW + after).await;
+        assert_eq!(mix.was_dialled(), expected, "{after}");
+    }
+}
+
+#[tokio::test]
+async fn neither_signers_nor_addresses_that_no_node_may_have_are_dialled() {
+    let world = World::new().await;
+    let keys = IdentityKeyPair::generate().unwrap();
+    let [signed, local, named] = [(); 3].map(|()| Port::open());
+    let clients = Port::open();
+    world.register(gateway("", signed.address(), clients.address().to_string()), Some(&keys), NOW).await;
+    world.sweep(Reach::Machine, NOW + 7 * DAY - HOUR).await;
+    assert!(!signed.was_dialled() && !clients.was_dialled(), "it registers by itself");
+    world.register(gateway("local", local.address(), clients.address().to_string()), None, NOW).await;
+    let by_name = format!("ws://localhost:{}", clients.address().port());
+    world.register(gateway("name", named.address(), by_name), None, NOW).await;
+    for (reach, hours, expected) in [(Reach::Internet, 3, false), (Reach::Private, 2, false), (Reach::Machine, 1, true)]
+    {
+        world.sweep(reach, NOW + 7 * DAY - hours * HOUR).await;
+        assert_eq!([&local, &named, &clients].map(Port::was_dialled), [expected; 3], "{reach}");
+    }
+    assert!(!signed.was_dialled());
+}
+
+#[test]
+fn clients_hosts_are_urls_or_addresses() {
+    let ip = |text: &str| match text.parse().unwrap() {
+        std::net::IpAddr::V4(ip) => Host::Ipv4(ip),
+        std::net::IpAddr::V6(ip) => Host::Ipv6(ip),
+    };
+    for (text, expected) in [
+        ("ws://192.0.2.1:9000", Some((ip("192.0.2.1"), 9000))),
+        ("ws://192.0.2.1", Some((ip("192.0.2.1"), 80))),
+        ("wss://[2001:db8::1]/path", Some((ip("2001:db8::1"), 443))),
+        ("wss://gateway.example:1/", Some((Host::Domain("gateway.example".into()), 1))),
+        ("192.0.2.1:9000", Some((ip("192.0.2.1"), 9000))),
+        ("[2001:db8::1]:9000", Some((ip("2001:db8::1"), 9000))),
+        ("gateway.example:9000", Some((Host::Domain("gateway.example".into()), 9000))),
+        ("nym://2130706433:9000", Some((ip("127.0.0.1"), 9000))),
+        ("nym://192.0.2.1", None),
+        ("", None),
+        ("ws://", None),
+    ] {
+        assert_eq!(host_and_port(text), expected, "{text}");
+    }
+}

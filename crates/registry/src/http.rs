@@ -1,0 +1,133 @@
+//! The REST API: paths, limits, and who may ask what.
+
+mod error;
+mod exposition;
+mod extract;
+mod measurements;
+mod nodes;
+mod registration;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, patch, post};
+use axum::{Extension, Json, Router};
+use nym_mixnode_api::Accepted;
+use tokio::time::timeout;
+
+use super::access::Access;
+use super::admission::Gate;
+use super::check::Rules;
+use super::costly::Costly;
+use super::listing::Listings;
+use super::store::Store;
+use error::ApiError;
+
+/// A registration has under 2 KiB.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// A monitor's batch has about 100 bytes for each measurement. Only monitors may send one.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// Body and answer together.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+const OK: Json<Accepted> = Json(Accepted { ok: true });
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub(super) struct App {
+    store: Store,
+    listings: Arc<Listings>,
+    rules: Rules,
+    gate: Arc<Gate>,
+    costly: Arc<CostlyAnswers>,
+}
+
+/// Those that anybody may ask for.
+#[derive(Debug, Default)]
+pub(super) struct CostlyAnswers {
+    metrics: Costly,
+    full_report: Costly,
+}
+
+impl App {
+    pub(super) fn new(store: Store, rules: Rules, gate: Gate) -> Self {
+        let listings = Arc::new(Listings::new(store.clone(), rules.layers));
+        Self { listings, store, rules, gate: Arc::new(gate), costly: Arc::default() }
+    }
+}
+
+impl FromRef<App> for Arc<Gate> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.gate)
+    }
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+impl FromRef<App> for Arc<Listings> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.listings)
+    }
+}
+
+impl FromRef<App> for Arc<CostlyAnswers> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.costly)
+    }
+}
+
+impl FromRef<App> for Rules {
+    fn from_ref(app: &App) -> Self {
+        app.rules
+    }
+}
+
+/// All paths of the registry. Requests must carry a [`nym_mixnode_http::Peer`].
+pub(super) fn router(app: App, access: Access) -> Router {
+    Router::new()
+        .route("/api/mixmining", post(measurements::add))
+        .route("/api/mixmining/batch", post(measurements::add_batch).layer(DefaultBodyLimit::max(BATCH_BYTES_MAX)))
+        .route("/api/mixmining/node/{identity}/history", get(measurements::history))
+        .route("/api/mixmining/node/{identity}/report", get(measurements::uptime_report))
+        .route("/api/mixmining/fullreport", get(measurements::full_report))
+        .route("/api/mixmining/reputation/{identity}", patch(measurements::set_reputation))
+        .route("/api/mixmining/register/mix", post(registration::register_mix))
+        .route("/api/mixmining/register/gateway", post(registration::register_gateway))
+        .route("/api/mixmining/register/{identity}", delete(registration::unregister))
+        .route("/api/mixmining/counter/{identity}", get(registration::counter))
+        .route("/api/mixmining/pending", get(registration::pending))
+        .route("/api/mixmining/topology", get(nodes::topology))
+        .route("/api/mixmining/topology/active", get(nodes::active_topology))
+        .route("/api/mixmining/topology/removed", get(nodes::removed_topology))
+        .route("/api/metrics/mixes", post(measurements::add_metric).get(measurements::metrics))
+        .route("/healthz", get(nodes::healthz))
+        .route("/metrics", get(exposition::metrics))
+        .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
+        .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(in_time))
+        .layer(Extension(Arc::new(access)))
+        .with_state(app)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
+    }
+}
+
+#[cfg(test)]
+#[path = "http/tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! `/metrics`: the network in numbers, for Prometheus. All of it is public in the API already.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
+use nym_mixnode_api::{ACTIVE_REPUTATION, RegisteredMix, Topology};
+use nym_mixnode_telemetry::exposition::{Format, Text};
+
+use super::{ApiError, CostlyAnswers};
+use crate::now_ns;
+use crate::store::{Measured, Store};
+
+const NANOSECONDS: i64 = 1_000_000_000;
+const FORMAT: Format = Format::Prometheus;
+
+pub(super) async fn metrics(
+    State(store): State<Store>,
+    State(costly): State<Arc<CostlyAnswers>>,
+) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
+    let make = async {
+        let now = now_ns();
+        let topology = store.topology(0, now).await?;
+        let measured = store.measured(now).await?;
+        Ok::<_, ApiError>(exposition(&topology, &measured).into_bytes())
+    };
+    let text = costly.metrics.get(store.generation(), make).await?;
+    Ok(([(CONTENT_TYPE, FORMAT.content_type())], text))
+}
+
+fn exposition(topology: &Topology, measured: &[Measured]) -> String {
+    const NO_LABELS: [(&str, &str); 0] = [];
+    let mut text = Text::new(FORMAT);
+    text.metric("mix_registry_nodes", "gauge", "Nodes that are registered");
+    text.sample("mix_registry_nodes", &[("role", "mixnode")], topology.mix_nodes.len());
+    text.sample("mix_registry_nodes", &[("role", "gateway")], topology.gateways.len());
+    let help = "Registered mixnodes with the reputation that the active set asks for";
+    text.metric("mix_registry_active_mixnodes", "gauge", help);
+    let active = topology.mix_nodes.iter().filter(|mix| mix.reputation >= ACTIVE_REPUTATION).count();
+    text.sample("mix_registry_active_mixnodes", &NO_LABELS, active);
+    text.metric("mix_registry_node_reputation", "gauge", "Reputation of a registered mixnode");
+    for RegisteredMix { registration, reputation, .. } in &topology.mix_nodes {
+        let labels = [("identity", registration.identity_key.as_str()), ("layer", &registration.layer.to_string())];
+        text.sample("mix_registry_node_reputation", &labels, reputation);
+    }
+    let help = "Whether the latest measurement of a registered node succeeded";
+    measurements(&mut text, measured, "mix_registry_node_up", help, |of| u8::from(of.up));
+    let help = "When the latest measurement arrived";
+    measurements(&mut text, measured, "mix_registry_node_measured_timestamp_seconds", help, |of| of.at / NANOSECONDS);
+    let help = "Share of the last day's measurements that succeeded";
+    measurements(&mut text, measured, "mix_registry_node_uptime_ratio", help, |of| of.uptime);
+    text.end()
+}
+
+fn measurements<V: Display>(
+    text: &mut Text,
+    measured: &[Measured],
+    name: &str,
+    help: &str,
+    value: impl Fn(&Measured) -> V,
+) {
+    text.metric(name, "gauge", help);
+    for of in measured {
+        let labels = [("identity", of.identity.as_str()), ("ip_version", &of.ip_version.to_string())];
+        text.sample(name, &labels, value(of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nym_mixnode_api::MixRegistration;
+
+    #[test]
+    fn every_metric_has_its_help_its_type_and_its_samples() {
+        let registration = MixRegistration {
+            mix_host: String::new(),
+            mix_hosts: Vec::new(),
+            identity_key: "KEY".to_owned(),
+            sphinx_key: String::new(),
+            version: String::new(),
+            location: String::new(),
+            incentives_address: String::new(),
+            layer: 2,
+            proof: None,
+        };
+        let mix = RegisteredMix { registration, registration_time: 0, reputation: ACTIVE_REPUTATION };
+        let topology = Topology { mix_nodes: vec![mix], ..Topology::default() };
+        let measured =
+            Measured { identity: "KEY".to_owned(), ip_version: 4, up: true, at: 7 * NANOSECONDS + 1, uptime: 0.75 };
+        let expected = format!(
+            "# HELP mix_registry_nodes Nodes that are registered.\n\
+             # TYPE mix_registry_nodes gauge\n\
+             mix_registry_nodes{{role=\"mixnode\"}} 1\n\
+             mix_registry_nodes{{role=\"gateway\"}} 0\n\
+             # HELP mix_registry_active_mixnodes Registered mixnodes with the reputation that the active set asks for.\n\
+             # TYPE mix_registry_active_mixnodes gauge\n\
+             mix_registry_active_mixnodes 1\n\
+             # HELP mix_registry_node_reputation Reputation of a registered mixnode.\n\
+             # TYPE mix_registry_node_reputation gauge\n\
+             mix_registry_node_reputation{{identity=\"KEY\",layer=\"2\"}} {ACTIVE_REPUTATION}\n\
+             # HELP mix_registry_node_up Whether the latest measurement of a registered node succeeded.\n\
+             # TYPE mix_registry_node_up gauge\n\
+             mix_registry_node_up{{identity=\"KEY\",ip_version=\"4\"}} 1\n\
+             # HELP mix_registry_node_measured_timestamp_seconds When the latest measurement arrived.\n\
+             # TYPE mix_registry_node_measured_timestamp_seconds gauge\n\
+             mix_registry_node_measured_timestamp_seconds{{identity=\"KEY\",ip_version=\"4\"}} 7\n\
+             # HELP mix_registry_node_uptime_ratio Share of the last day's measurements that succeeded.\n\
+             # TYPE mix_registry_node_uptime_ratio gauge\n\
+             mix_registry_node_uptime_ratio{{identity=\"KEY\",ip_version=\"4\"}} 0.75\n"
+        );
+        assert_eq!(exposition(&topology, &[measured]), expected);
+    }
+}

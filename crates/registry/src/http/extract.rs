@@ -1,0 +1,128 @@
+//! What handlers take from a request, refused in JSON when it is not there.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request};
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use nym_mixnode_http::{Peer, misdirected};
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+use crate::access::{Access, Refused};
+
+/// The address that the request came from; `None` when a proxy hides it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(pub(super) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get().map(|Peer(ip)| *ip);
+        let access = parts.extensions.get::<Arc<Access>>();
+        Ok(Self(peer.zip(access).and_then(|(peer, access)| access.caller(peer, &parts.headers))))
+    }
+}
+
+/// Proof that the request carries the monitor token, and was meant for this server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Privileged;
+
+impl<S: Sync> FromRequestParts<S> for Privileged {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        let access = parts.extensions.get::<Arc<Access>>();
+        match access.map_or(Err(Refused::NoToken), |access| access.check_token(parts)) {
+            Ok(()) => Ok(Self),
+            Err(refused) => Err(refused.into_response()),
+        }
+    }
+}
+
+/// Without a token the call is an ordinary one; with a wrong one it is refused.
+impl<S: Sync> OptionalFromRequestParts<S> for Privileged {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
+        if parts.headers.contains_key(AUTHORIZATION) {
+            return <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// Proof that the request came from a monitor: one with the token, or one that the operator named.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Monitor;
+
+impl<S: Sync> FromRequestParts<S> for Monitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let access = parts.extensions.get::<Arc<Access>>().map(Arc::clone);
+        if let (Some(access), false) = (access, parts.headers.contains_key(AUTHORIZATION)) {
+            let caller = parts.extensions.get().and_then(|Peer(ip)| access.caller(*ip, &parts.headers));
+            if access.is_known_monitor(caller) {
+                return if access.names.allow(parts) { Ok(Self) } else { Err(misdirected()) };
+            }
+        }
+        <Privileged as FromRequestParts<S>>::from_request_parts(parts, state).await.map(|Privileged| Self)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let message = match self {
+            Self::NoToken => {
+                "this call needs the registry's token: send the line of its file monitor.token as Authorization: Bearer"
+            }
+            Self::WrongToken => "this is not the registry's token; its file monitor.token has it",
+            Self::WrongHost => return misdirected(),
+        };
+        ApiError::new(StatusCode::FORBIDDEN, message).into_response()
+    }
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => {
+                let status = match rejection {
+                    // As the 0.9.2 validator, which knows no 422.
+                    JsonRejection::JsonDataError(_) => StatusCode::BAD_REQUEST,
+                    _ => rejection.status(),
+                };
+                Err(ApiError::new(status, rejection.body_text()))
+            }
+        }
+    }
+}
+
+/// The identity key in the path.
+#[derive(Debug)]
+pub(super) struct Identity(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(identity) = <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection: PathRejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+        Ok(Self(identity))
+    }
+}

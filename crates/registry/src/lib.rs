@@ -1,0 +1,394 @@
+//! The directory server: the REST API of the 0.9.2 validator on an embedded `SQLite` store.
+//!
+//! It serves a network of one's own, and one machine's test network. Unlike the old validator it compares hosts
+//! exactly, lets a node replace its own registration, and limits no request rates.
+//!
+//! A caller is known by the address of its connection, or by `X-Forwarded-For` behind a proxy that the operator trusts.
+//! A request that came through another proxy has no known caller. Privileged calls (reputation, measurements, removing
+//! other nodes) need the token that the registry writes to a file beside its store: an address proves no privilege.
+
+mod access;
+mod address_check;
+mod admission;
+mod caps;
+mod check;
+mod costly;
+mod gateway_check;
+mod http;
+mod listing;
+mod proof;
+mod store;
+
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
+use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
+use nym_mixnode_net::{Reach, socket};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::error;
+
+use access::Access;
+use address_check::AddressCheck;
+use admission::Gate;
+use check::Rules;
+use http::App;
+use store::Store;
+
+pub use admission::AdmissionError;
+pub use caps::Caps;
+pub use ipnet::IpNet;
+
+/// How often expired gateways and old measurements are deleted.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Clients and nodes are many, and some of them slow.
+const LIMITS: Limits = Limits {
+    // A proxy in front of the registry, or a translator in front of many nodes, is one address.
+    places: PlaceLimits { total: 1024, per_network: 512, per_subscriber: 256 },
+    head_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(10),
+    lifetime: Duration::from_mins(2),
+    grace: Duration::from_secs(5),
+};
+
+/// Layers of a network whose operator says nothing else.
+pub const LAYERS_DEFAULT: u64 = 3;
+
+/// The file beside the store that has the monitors' token.
+pub const TOKEN_FILE: &str = "monitor.token";
+
+/// What a registry needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Addresses to listen on; port 0 takes any free one.
+    pub listen: Vec<SocketAddr>,
+    /// The store's file; it and its folder are created when missing.
+    pub store: PathBuf,
+    /// Whether nodes may have addresses that the internet cannot reach. Loopback addresses only when the registry
+    /// listens on nothing else.
+    pub allow_private: bool,
+    /// Layers of the network; mixes of others are refused.
+    pub layers: u64,
+    /// Limits on entries.
+    pub caps: Caps,
+    /// The file with the token of monitors, created when missing; `None` is `monitor.token` beside the store.
+    pub monitor_token_file: Option<PathBuf>,
+    /// Addresses whose measurements it believes without the token.
+    pub monitors: Vec<IpAddr>,
+    /// Whether it believes measurements from this machine without the token, for 0.9.2's own monitor.
+    pub legacy_loopback_monitor: bool,
+    /// Proxies whose `X-Forwarded-For` names the caller.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Names under which it may be asked over loopback and with the token, beside addresses and `localhost`.
+    pub host_names: Vec<String>,
+    /// A list of identities that may register, one a line; `None` lists none.
+    pub admit: Option<PathBuf>,
+    /// A file with a token that admits those who know it.
+    pub join_token_file: Option<PathBuf>,
+    /// Where test packets return to; without any, where the registry listens.
+    pub test_addresses: Vec<SocketAddr>,
+    /// The port for that, where the registry listens; 0 takes any free one.
+    pub test_port: u16,
+}
+
+impl RegistrySettings {
+    /// A registry of a public network.
+    #[must_use]
+    pub fn new(listen: Vec<SocketAddr>, store: PathBuf) -> Self {
+        Self {
+            listen,
+            store,
+            allow_private: false,
+            layers: LAYERS_DEFAULT,
+            caps: Caps::default(),
+            monitor_token_file: None,
+            monitors: Vec::new(),
+            legacy_loopback_monitor: false,
+            trusted_proxies: Vec::new(),
+            host_names: Vec::new(),
+            admit: None,
+            join_token_file: None,
+            test_addresses: Vec::new(),
+            test_port: 0,
+        }
+    }
+
+    fn rules(&self) -> Rules {
+        let reach = Reach::new(self.allow_private, self.listen.iter().map(SocketAddr::ip));
+        Rules { reach, layers: self.layers }
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.monitor_token_file.clone().unwrap_or_else(|| self.store.with_file_name(TOKEN_FILE))
+    }
+
+    fn access(&self) -> Result<Access, MonitorTokenError> {
+        Ok(Access {
+            token: Some(MonitorToken::read_or_create(&self.token_file())?),
+            names: HostNames::new(&self.host_names),
+            trusted_proxies: self.trusted_proxies.clone(),
+            monitors: self.monitors.clone(),
+            legacy_loopback_monitor: self.legacy_loopback_monitor,
+        })
+    }
+}
+
+/// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RegistryEvent {
+    /// Bound, and serving.
+    Ready {
+        /// Where, with the ports that port 0 became.
+        addresses: Vec<SocketAddr>,
+    },
+}
+
+/// Why a registry could not start.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// Nothing to listen on.
+    #[error("the registry has no address to listen on; pass --listen, for example --listen 127.0.0.1:8081")]
+    NoListenAddress,
+    /// A listen address cannot be bound.
+    #[error("cannot listen on {address}: {source}; {}", listen_advice(.source))]
+    Listen {
+        /// As given.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The monitors' token cannot be had.
+    #[error(transparent)]
+    Token(#[from] MonitorTokenError),
+    /// The store's folder cannot be made.
+    #[error("cannot create the folder {path}: {source}; create it, or pass another place with --data")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store's file cannot be opened or created.
+    #[error("cannot open the store {path}: {source}; check its permissions, or pass another place with --data")]
+    OpenStore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The store's lock cannot be taken.
+    #[error("cannot lock the store with {path}: {source}; check its permissions, or pass another place with --data")]
+    LockStore {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another registry runs on the same file.
+    #[error("cannot open the store {path}: another registry uses it; stop that one, or pass another place with --data")]
+    StoreInUse {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The list of identities or the join token cannot be used.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The file is no store, or one of a newer release.
+    #[error("{path} is not a store of this release: {reason}; move it away, or pass another place with --data")]
+    ForeignStore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RegistryError {
+    /// Exit code for the command line, from sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoListenAddress => 64,
+            Self::Listen { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => 77,
+                io::ErrorKind::AddrNotAvailable => 78,
+                _ => 69,
+            },
+            Self::Token(error) => error.exit_code(),
+            Self::Folder { .. } => 73,
+            Self::OpenStore { .. } | Self::LockStore { .. } => 74,
+            Self::StoreInUse { .. } => 75,
+            Self::Admission(_) => 78,
+            Self::ForeignStore { .. } => 65,
+        }
+    }
+}
+
+/// A registry that holds its addresses and its store, and answers once it serves.
+#[derive(Debug)]
+pub struct Registry {
+    server: Server,
+    store: Store,
+    rules: Rules,
+    access: Access,
+    gate: Gate,
+    /// `None` where no test packet can return.
+    address_check: Option<AddressCheck>,
+}
+
+impl Registry {
+    /// Binds the addresses and opens the store.
+    ///
+    /// # Errors
+    /// When an address is taken or not this machine's, or the file is not a store.
+    pub async fn bind(settings: &RegistrySettings) -> Result<Self, RegistryError> {
+        if settings.listen.is_empty() {
+            return Err(RegistryError::NoListenAddress);
+        }
+        let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref(), settings.allow_private)?;
+        let server = Server::bind(&settings.listen, LIMITS)
+            .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
+        create_folder_of(&settings.store)?;
+        let store = Store::open(&settings.store).await?.with_caps(settings.caps);
+        let server = server.with_names(HostNames::new(&settings.host_names));
+        let (tests, port) = (&settings.test_addresses, settings.test_port);
+        let address_check = AddressCheck::bind(store.clone(), server.local_addrs(), tests, port);
+        if let Some(check) = &address_check {
+            store.set_test_addresses(check.addresses());
+        }
+        Ok(Self { server, store, rules: settings.rules(), access: settings.access()?, gate, address_check })
+    }
+
+    /// The bound addresses, in the order of the settings, with the ports that port 0 became.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        self.server.local_addrs()
+    }
+
+    /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let router = http::router(App::new(self.store.clone(), self.rules, self.gate), self.access);
+        let check_addresses = async {
+            match self.address_check {
+                Some(check) => check.run().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.server.serve(router, stop) => {}
+            () = purge_regularly(&self.store, self.rules.reach) => {}
+            never = check_addresses => match never {},
+        }
+        self.store.close().await;
+    }
+}
+
+/// Binds and serves until `stop` completes.
+///
+/// # Errors
+/// As [`Registry::bind`].
+pub async fn serve(settings: &RegistrySettings, stop: impl Future<Output = ()>) -> Result<(), RegistryError> {
+    Registry::bind(settings).await?.serve(stop).await;
+    Ok(())
+}
+
+async fn purge_regularly(store: &Store, reach: Reach) {
+    let mut ticks = interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = gateway_check::renew_silent(store, reach, now_ns()).await {
+            error!(%error, "cannot renew gateways; trying again in a minute");
+        }
+        if let Err(error) = store.purge(now_ns()).await {
+            error!(%error, "cannot delete what has expired; trying again in a minute");
+        }
+    }
+}
+
+fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
+    match store.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).map_err(|source| RegistryError::Folder { path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        _ if socket::is_unknown_family(error) => "this machine has no IPv6; pass an IPv4 address with --listen",
+        io::ErrorKind::AddrInUse => "stop what listens there, or pass another address with --listen",
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass one that is with --listen",
+        io::ErrorKind::PermissionDenied => "pass a port above 1023 with --listen, or run with CAP_NET_BIND_SERVICE",
+        _ => "pass another address with --listen",
+    }
+}
+
+/// Nanoseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the protocol dates registrations and measurements")]
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(listen: &[&str], store: &Path) -> RegistrySettings {
+        let listen = listen.iter().map(|a| a.parse().unwrap()).collect();
+        RegistrySettings::new(listen, store.to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_occupied_address_is_named_with_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join("registry.sqlite");
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap().to_string();
+        let error = Registry::bind(&settings(&[&address], &store)).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(&address) && message.contains("--listen"), "{message}");
+        assert_eq!(error.exit_code(), 69);
+        assert!(!store.exists(), "nothing is created before the address is held");
+    }
+
+    #[tokio::test]
+    async fn bad_settings_give_their_exit_codes() {
+        let home = tempfile::tempdir().unwrap();
+        let good = home.path().join("registry.sqlite");
+        let foreign = home.path().join("foreign.sqlite");
+        std::fs::write(&foreign, "this is no database, it is a letter ".repeat(100)).unwrap();
+        let below_a_file = foreign.join("registry.sqlite");
+        let cases: [(&[&str], &Path, u8); 5] = [
+            (&[], &good, 64),
+            (&["192.0.2.1:0"], &good, 78),
+            (&["127.0.0.1:0"], &foreign, 65),
+            (&["127.0.0.1:0"], &below_a_file, 73),
+            (&["127.0.0.1:0"], home.path(), 74),
+        ];
+        for (listen, store, exit_code) in cases {
+            let error = Registry::bind(&settings(listen, store)).await.unwrap_err();
+            assert_eq!(error.exit_code(), exit_code, "{error}");
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn several_addresses_are_bound_in_order_and_stop_ends_serving() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = settings(&["127.0.0.1:0", "127.0.0.1:0"], &home.path().join("deep/er/registry.sqlite"));
+        let registry = Registry::bind(&settings).await.unwrap();
+        let addresses = registry.local_addrs().to_vec();
+        assert_eq!(addresses.len(), 2);
+        assert!(addresses.iter().all(|address| address.port() != 0));
+        assert_ne!(addresses[0], addresses[1]);
+        registry.serve(std::future::ready(())).await;
+    }
+}

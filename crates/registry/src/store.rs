@@ -1,0 +1,198 @@
+//! The registry's memory: one `SQLite` file, written in transactions, whole again after any kill.
+//!
+//! Time is passed in, in nanoseconds since the epoch.
+
+mod caps;
+mod claims;
+mod connection;
+mod gateways;
+mod health;
+mod lock;
+mod measurements;
+mod metrics;
+mod nodes;
+mod signers;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use nym_mixnode_keys::IdentityKeyPair;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{FromRow, Sqlite};
+
+use super::RegistryError;
+use super::caps::Caps;
+use connection::{Connections, Read, Write};
+use health::Health;
+use lock::StoreLock;
+
+pub(super) use claims::DueClaim;
+pub(super) use gateways::SilentGateway;
+pub(super) use measurements::{Measured, REPUTATION_MAX};
+pub(super) use nodes::{NewNode, Registered, Removal, Role, Unregistered};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// `SQLite` has one writer at a time; the others wait this long for it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Readers at one time; each is a thread.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// Result codes of `SQLite`: the file is damaged, or no database.
+const SQLITE_CORRUPT: &str = "11";
+const SQLITE_NOTADB: &str = "26";
+
+/// The store. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    connections: Connections,
+    health: Arc<Health>,
+    caps: Caps,
+    lock: Arc<StoreLock>,
+    /// The registry's own key, which lies in the file.
+    key: Arc<IdentityKeyPair>,
+    /// Where test packets return to, for the topology.
+    test_addresses: Arc<OnceLock<Vec<String>>>,
+}
+
+impl Store {
+    /// Opens the file, creating or upgrading it as needed. No other process may have it open.
+    pub(super) async fn open(path: &Path) -> Result<Self, RegistryError> {
+        let lock = StoreLock::take(path)?;
+        Self::open_with(options(path), path, lock).await
+    }
+
+    /// With other limits on entries.
+    pub(super) fn with_caps(self, caps: Caps) -> Self {
+        Self { caps, ..self }
+    }
+
+    async fn open_with(options: SqliteConnectOptions, path: &Path, lock: StoreLock) -> Result<Self, RegistryError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .connect_with(options)
+            .await
+            .map_err(|source| open_error(path, source))?;
+        MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
+        let key = Arc::new(signers::load_key(&pool).await.map_err(|source| open_error(path, source))?);
+        let (connections, lock) = (Connections::new(pool), Arc::new(lock));
+        Ok(Self {
+            connections,
+            health: Arc::default(),
+            caps: Caps::default(),
+            lock,
+            key,
+            test_addresses: Arc::default(),
+        })
+    }
+
+    /// The registry's own key.
+    pub(super) fn key(&self) -> &IdentityKeyPair {
+        &self.key
+    }
+
+    /// Lists these addresses in every topology, as those to which test packets return.
+    pub(super) fn set_test_addresses(&self, addresses: &[SocketAddr]) {
+        self.test_addresses.get_or_init(|| addresses.iter().map(ToString::to_string).collect());
+    }
+
+    /// Deletes what no reply can show any more.
+    pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
+        self.purge_nodes(now).await?;
+        self.purge_identities(now).await?;
+        self.purge_statuses(now).await
+    }
+
+    /// Differs from an earlier value when what is listed may have changed since.
+    pub(super) fn generation(&self) -> u64 {
+        self.connections.generation()
+    }
+
+    /// Writes out everything and lets go of the file.
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+        self.lock.release();
+    }
+
+    /// A transaction that has the write lock from its beginning: what it reads stays true until it commits.
+    async fn begin_write(&self) -> sqlx::Result<Write> {
+        self.connections.write().await
+    }
+
+    /// All rows of one query.
+    async fn fetch_all<O>(&self, query: QueryAs<'_, Sqlite, O, SqliteArguments>) -> sqlx::Result<Vec<O>>
+    where
+        O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut connection = self.read().await?;
+        let rows = query.fetch_all(&mut *connection).await?;
+        connection.done();
+        Ok(rows)
+    }
+
+    /// All rows of a query that reads many.
+    async fn fetch_report<O>(&self, query: QueryAs<'_, Sqlite, O, SqliteArguments>) -> sqlx::Result<Vec<O>>
+    where
+        O: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let _turn = self.connections.report().await?;
+        self.fetch_all(query).await
+    }
+
+    /// A connection for reading.
+    async fn read(&self) -> sqlx::Result<Read> {
+        self.connections.read().await
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // With both, a registration that was acknowledged survives a power cut, and readers don't wait for writers.
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+}
+
+fn open_error(path: &Path, error: sqlx::Error) -> RegistryError {
+    let code = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
+    match code.as_deref() {
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+            RegistryError::ForeignStore { path: path.to_owned(), reason: error.to_string() }
+        }
+        _ => RegistryError::OpenStore { path: path.to_owned(), source: error },
+    }
+}
+
+fn migration_error(path: &Path, error: MigrateError) -> RegistryError {
+    match error {
+        MigrateError::Execute(source) => open_error(path, source),
+        MigrateError::VersionMissing(version) => RegistryError::ForeignStore {
+            path: path.to_owned(),
+            reason: format!("a newer release has upgraded it to version {version}"),
+        },
+        other => RegistryError::ForeignStore { path: path.to_owned(), reason: other.to_string() },
+    }
+}
+
+/// What is stored as JSON was written by this program; anything else is damage.
+fn from_json<T: serde::de::DeserializeOwned>(json: &str) -> sqlx::Result<T> {
+    serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn to_json(value: &impl serde::Serialize) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+#[cfg(test)]
+#[path = "store/tests.rs"]
+mod tests;

@@ -1,0 +1,652 @@
+//! The store on real files, at times of the tests' choosing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nym_mixnode_api::{Announced, GatewayRegistration, IpVersion, MixRegistration, MixStatus, Topology, signing};
+use nym_mixnode_keys::IdentityKeyPair;
+
+use super::*;
+use crate::proof::{Admission, Call, Refusal};
+
+#[path = "tests/identities.rs"]
+mod identities;
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const NOW: i64 = 1_600_000_000 * SECOND;
+
+struct Home {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+        Self { folder, store }
+    }
+
+    async fn register(&self, identity: &str, hosts: &[&str], now: i64) -> Registered {
+        register(&self.store, identity, hosts, now).await
+    }
+
+    async fn register_gateway(&self, identity: &str, host: &str, expires_in_s: u64, now: i64) -> Registered {
+        let registration = GatewayRegistration {
+            mix_host: host.into(),
+            mix_hosts: Vec::new(),
+            clients_host: "ws://192.0.2.1:9000".into(),
+            identity_key: identity.into(),
+            sphinx_key: "s".into(),
+            version: "0.9.2".into(),
+            location: String::new(),
+            incentives_address: String::new(),
+            expires_in: Some(expires_in_s),
+            proof: None,
+        };
+        let node = NewNode {
+            role: Role::Gateway,
+            identity,
+            sphinx_key: "s",
+            registration: &registration,
+            hosts: vec![host.parse().unwrap()],
+            call: admitted(now),
+            expires_in: Some(Duration::from_secs(expires_in_s)),
+        };
+        self.store.register(&node).await.unwrap()
+    }
+
+    /// Registers with a call from this address, to a registry that is open to everybody.
+    async fn call(&self, identity: &str, hosts: &[&str], from: &str, now: i64) -> Registered {
+        let call = Call { admission: Admission::Open, from: Some(ip(from)), ..admitted(now) };
+        register_by(&self.store, &mix(identity, hosts), hosts, call).await
+    }
+
+    /// Registers with a signed call from this address.
+    async fn sign(&self, keys: &IdentityKeyPair, hosts: &[&str], from: &str, counter: u64, now: i64) -> Registered {
+        let unsigned = mix(&keys.public_base58(), hosts);
+        let signed = signing::sign(&unsigned, keys, self.store.key().public(), counter, None).unwrap();
+        let call = Call { signed: Some(counter), admission: Admission::Open, from: Some(ip(from)), now };
+        register_by(&self.store, &signed, hosts, call).await
+    }
+
+    async fn unregister(&self, identity: &str, from: Option<&str>, now: i64) -> Unregistered {
+        let call = Call { from: from.map(ip), ..admitted(now) };
+        self.store.unregister(identity, &call, false, Removal::Unregister).await.unwrap()
+    }
+
+    async fn identities(&self, now: i64) -> Vec<String> {
+        identities(&self.store.topology(0, now).await.unwrap())
+    }
+
+    async fn reputation(&self, identity: &str) -> i64 {
+        self.store.topology(0, NOW).await.unwrap().mix(identity).unwrap().reputation
+    }
+
+    async fn measure(&self, identity: &str, ip_version: IpVersion, up: bool, at: i64) {
+        let status = MixStatus { pub_key: identity.into(), ip_version, up };
+        self.store.add_statuses(&[status], at).await.unwrap();
+    }
+}
+
+/// A call that the registry admits, from the address of the tests' registrar.
+fn admitted(now: i64) -> Call {
+    Call { signed: None, admission: Admission::Admitted, from: Some(ip("198.51.100.7")), now }
+}
+
+fn done() -> Registered {
+    Registered::Done { pending: Vec::new() }
+}
+
+/// The addresses that a registration leaves pending.
+fn pending(registered: Registered) -> Vec<String> {
+    match registered {
+        Registered::Done { pending } => pending.into_iter().map(|pending| pending.address).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mix(identity: &str, hosts: &[&str]) -> MixRegistration {
+    let all = hosts.iter().map(ToString::to_string).collect();
+    MixRegistration {
+        mix_host: hosts[0].into(),
+        mix_hosts: if hosts.len() > 1 { all } else { Vec::new() },
+        identity_key: identity.into(),
+        sphinx_key: bs58::encode([8; 32]).into_string(),
+        version: "0.9.2".into(),
+        location: "here".into(),
+        incentives_address: String::new(),
+        layer: 3,
+        proof: None,
+    }
+}
+
+async fn register(store: &Store, identity: &str, hosts: &[&str], now: i64) -> Registered {
+    register_by(store, &mix(identity, hosts), hosts, admitted(now)).await
+}
+
+async fn register_by(store: &Store, registration: &MixRegistration, hosts: &[&str], call: Call) -> Registered {
+    let node = NewNode {
+        role: Role::Mix,
+        identity: &registration.identity_key,
+        sphinx_key: &registration.sphinx_key,
+        registration,
+        hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        call,
+        expires_in: None,
+    };
+    store.register(&node).await.unwrap()
+}
+
+fn identities(topology: &Topology) -> Vec<String> {
+    let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.clone());
+    mixes.chain(topology.gateways.iter().map(|gateway| gateway.registration.identity_key.clone())).collect()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_registered_mix_is_listed_as_it_registered() {
+    let home = Home::new().await;
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, done());
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    let mix = topology.mix("a").unwrap();
+    assert_eq!((mix.registration_time, mix.reputation, mix.registration.layer), (NOW, 0, 3));
+    assert_eq!(topology.validators, serde_json::json!({"block_height": 0, "validators": []}));
+}
+
+#[tokio::test]
+async fn hosts_are_compared_exactly_and_a_claim_of_a_held_one_is_pending() {
+    let home = Home::new().await;
+    assert_eq!(home.call("a", &["1.1.1.1:1789"], "1.1.1.1", NOW).await, done());
+    for (free, from) in [("11.1.1.10:1789", "11.1.1.10"), ("1.1.1.1:1790", "1.1.1.1")] {
+        assert_eq!(home.call(free, &[free], from, NOW).await, done(), "{free}");
+    }
+    assert_eq!(pending(home.call("b", &["1.1.1.1:1789"], "1.1.1.1", NOW).await), ["1.1.1.1:1789"]);
+    assert!(!home.identities(NOW).await.contains(&"b".to_owned()), "a pending claim is listed nowhere");
+    assert!(home.identities(NOW).await.contains(&"a".to_owned()), "and takes nothing from the holder");
+    let listed = home.store.pending().await.unwrap();
+    assert_eq!((&listed[0].identity_key[..], &listed[0].pending.address[..]), ("b", "1.1.1.1:1789"));
+}
+
+#[tokio::test]
+async fn an_unproven_claim_keeps_nobody_away() {
+    let home = Home::new().await;
+    assert_eq!(pending(home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW).await), ["192.0.2.1:1789"]);
+    assert_eq!(home.call("a", &["192.0.2.1:1789"], "192.0.2.1", NOW).await, done());
+    assert_eq!(home.identities(NOW).await, ["a"]);
+    home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW + HOUR).await;
+    assert_eq!(home.identities(NOW).await, ["a"], "nor does time make it one");
+}
+
+#[tokio::test]
+async fn a_holder_that_called_within_two_minutes_stays_and_a_silent_one_gives_way() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    home.call("a", &host, "192.0.2.1", NOW).await;
+    assert_eq!(pending(home.call("b", &host, "192.0.2.1", NOW + MINUTE).await).len(), 1);
+    home.store.renew("a", Some(ip("192.0.2.1")), NOW + MINUTE).await.unwrap();
+    home.store.renew("a", Some(ip("203.0.113.9")), NOW + 10 * MINUTE).await.unwrap();
+    assert_eq!(pending(home.call("b", &host, "192.0.2.1", NOW + 3 * MINUTE - SECOND).await).len(), 1);
+    assert_eq!(home.call("b", &host, "192.0.2.1", NOW + 3 * MINUTE).await, done());
+    assert_eq!(home.identities(NOW).await, ["b"]);
+    assert_eq!(home.store.pending().await.unwrap()[0].identity_key, "a");
+}
+
+#[tokio::test]
+async fn a_test_packet_decides_and_only_under_the_claimed_key() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    home.call("a", &host, "192.0.2.1", NOW).await;
+    home.call("b", &host, "203.0.113.9", NOW).await;
+    assert!(home.store.due_claims(9, NOW).await.unwrap().is_empty(), "not at once");
+    let due = home.store.due_claims(9, NOW + SECOND).await.unwrap();
+    assert_eq!((due.len(), &due[0].identity[..]), (1, "b"));
+    assert!(home.store.due_claims(9, NOW + SECOND).await.unwrap().is_empty(), "one packet, not one in each tick");
+    let of_another_key = DueClaim { sphinx_key: [9; 32], ..due[0].clone() };
+    assert!(!home.store.prove_by_packet(&of_another_key, NOW + SECOND).await.unwrap());
+    assert_eq!(home.identities(NOW).await, ["a"]);
+    assert!(home.store.prove_by_packet(&due[0], NOW + SECOND).await.unwrap());
+    assert_eq!(home.identities(NOW).await, ["b"]);
+    assert_eq!(pending(home.call("a", &host, "192.0.2.1", NOW + 5 * MINUTE).await).len(), 1, "it answers there");
+}
+
+#[tokio::test]
+async fn test_packets_to_one_claim_become_rare() {
+    let home = Home::new().await;
+    let host = ["192.0.2.1:1789"];
+    let mut sent = 0;
+    for second in 0..3600 {
+        let now = NOW + second * SECOND;
+        if second % 30 == 0 {
+            home.call("a", &host, "203.0.113.9", now).await;
+        }
+        sent += home.store.due_claims(9, now).await.unwrap().len();
+    }
+    assert!((8..25).contains(&sent), "{sent} in an hour, although it registers again and again");
+}
+
+#[tokio::test]
+async fn an_entry_is_listed_with_its_proven_addresses_and_the_signature_over_all() {
+    let home = Home::new().await;
+    let keys = IdentityKeyPair::generate().unwrap();
+    let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
+    assert_eq!(pending(home.sign(&keys, &hosts, "2001:db8::1", 1, NOW).await), ["192.0.2.1:1789"]);
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    let listed = &topology.mix_nodes[0].registration;
+    assert_eq!((&listed.mix_host[..], listed.mix_hosts.len()), ("[2001:db8::1]:1789", 0));
+    let all = Announced { mix_host: hosts[0].into(), mix_hosts: hosts.map(String::from).to_vec() };
+    assert_eq!(listed.proof.as_ref().unwrap().announced, Some(all));
+    assert_eq!(signing::signed_counter(listed, home.store.key().public()), Some(1));
+
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 2, NOW + MINUTE).await, done());
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    assert_eq!(topology.mix_nodes[0].registration.mix_hosts, hosts);
+    assert_eq!(topology.mix_nodes[0].registration.proof.as_ref().unwrap().announced, None);
+}
+
+#[tokio::test]
+async fn a_signer_is_remembered_over_unregistering_and_restarts_of_the_registry() {
+    let home = Home::new().await;
+    let keys = IdentityKeyPair::generate().unwrap();
+    let (identity, hosts) = (keys.public_base58(), ["192.0.2.1:1789"]);
+    assert_eq!(home.store.counter(&identity).await.unwrap(), 0);
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 3, NOW).await, done());
+    let stale = Registered::Refused(Refusal::NewerStart { used: 3, last: 3 });
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 3, NOW).await, stale);
+    let unsigned = Registered::Refused(Refusal::NotSigned);
+    assert_eq!(home.call(&identity, &hosts, "192.0.2.1", NOW).await, unsigned);
+    assert_eq!(home.register_gateway(&identity, hosts[0], 1, NOW).await, unsigned, "nor as a gateway");
+    assert_eq!(home.unregister(&identity, Some("192.0.2.1"), NOW).await, Unregistered::Refused(Refusal::NotSigned));
+
+    let by_hand = Call { signed: Some(4), ..admitted(NOW) };
+    assert_eq!(
+        home.store.unregister(&identity, &by_hand, false, Removal::Unregister).await.unwrap(),
+        Unregistered::Done
+    );
+    let gone = Registered::Refused(Refusal::WasUnregistered { used: 4, last: 4 });
+    assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 4, NOW).await, gone);
+    let key = *home.store.key().public();
+    home.store.close().await;
+    let reopened = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap();
+    assert_eq!((*reopened.key().public(), reopened.counter(&identity).await.unwrap()), (key, 4));
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_listed_counts_as_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sqlite");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let mut earlier = sqlx::migrate!("./migrations");
+    earlier.migrations = earlier.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>().into();
+    earlier.run(&pool).await.unwrap();
+    let json = serde_json::to_string(&mix("a", &["192.0.2.1:1789"])).unwrap();
+    sqlx::query("INSERT INTO node VALUES ('a', 'mix', ?, '192.0.2.1', 1, NULL)")
+        .bind(json)
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO host VALUES ('192.0.2.1:1789', 'a')").execute(&pool).await.unwrap();
+    pool.close().await;
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(identities(&store.topology(0, NOW).await.unwrap()), ["a"]);
+}
+
+#[tokio::test]
+async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_reputation() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.store.set_reputation("a", 50).await.unwrap();
+    assert_eq!(home.register("a", &["192.0.2.2:1789"], NOW + 1).await, done());
+    assert_eq!(home.register("b", &["192.0.2.1:1789"], NOW + 2).await, done());
+    assert_eq!(home.identities(NOW).await, ["a", "b"]);
+    assert_eq!(home.reputation("a").await, 50);
+
+    home.register_gateway("a", "192.0.2.2:1789", 60, NOW).await;
+    let topology = home.store.topology(0, NOW).await.unwrap();
+    assert_eq!((topology.mix_nodes.len(), topology.gateways.len()), (1, 1), "a mix may become a gateway");
+}
+
+#[tokio::test]
+async fn only_the_node_and_its_registrar_may_unregister_it_unsigned() {
+    let home = Home::new().await;
+    let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
+    let not_the_node = Unregistered::Refused(Refusal::NotTheNode);
+    for (caller, expected) in [
+        (None, not_the_node),
+        (Some("192.0.2.2"), not_the_node),
+        (Some("92.0.2.1"), not_the_node),
+        (Some("127.0.0.1"), not_the_node),
+        (Some("::1"), not_the_node),
+        (Some("192.0.2.1"), Unregistered::Done),
+        (Some("2001:db8::1"), Unregistered::Done),
+        (Some("198.51.100.7"), Unregistered::Done),
+    ] {
+        home.register("a", &hosts, NOW).await;
+        assert_eq!(home.unregister("a", caller, NOW).await, expected, "{caller:?}");
+        assert_eq!(home.identities(NOW).await.is_empty(), expected == Unregistered::Done);
+    }
+    assert_eq!(home.unregister("a", Some("192.0.2.1"), NOW).await, Unregistered::Unknown);
+    home.register("a", &hosts, NOW).await;
+    let call = Call { from: None, ..admitted(NOW) };
+    assert_eq!(
+        home.store.unregister("a", &call, true, Removal::Unregister).await.unwrap(),
+        Unregistered::Done,
+        "by right"
+    );
+}
+
+#[tokio::test]
+async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.reputation("a").await, 3);
+}
+
+#[tokio::test]
+async fn reputation_moves_by_measurement_within_its_bounds() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    for (up, expected) in [(false, 0), (true, 3), (true, 6), (false, 4), (false, 2), (false, 0), (false, 0)] {
+        home.measure("a", IpVersion::V6, up, NOW).await;
+        assert_eq!(home.reputation("a").await, expected);
+    }
+    assert!(home.store.set_reputation("a", REPUTATION_MAX).await.unwrap());
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    assert_eq!(home.reputation("a").await, REPUTATION_MAX);
+    assert!(!home.store.set_reputation("unknown", 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_active_set_starts_at_a_reputation_of_100() {
+    let home = Home::new().await;
+    for (identity, host, reputation) in [("a", "192.0.2.1:1", 99), ("b", "192.0.2.2:1", 100)] {
+        home.register(identity, &[host], NOW).await;
+        home.store.set_reputation(identity, reputation).await.unwrap();
+    }
+    assert_eq!(identities(&home.store.topology(100, NOW).await.unwrap()), ["b"]);
+}
+
+#[tokio::test]
+async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
+    let home = Home::new().await;
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW + 30 * SECOND).await;
+    assert_eq!(home.identities(NOW + 89 * SECOND).await, ["g"]);
+    let expired = NOW + 90 * SECOND;
+    assert!(home.identities(expired).await.is_empty(), "on read, before any purge");
+    assert_eq!(home.store.node_count().await.unwrap(), 1);
+    home.store.purge(expired).await.unwrap();
+    assert_eq!(home.store.node_count().await.unwrap(), 0);
+
+    home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
+    assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, done(), "its host is free at once");
+    assert_eq!(home.unregister("g", Some("198.51.100.7"), expired).await, Unregistered::Unknown);
+}
+
+#[tokio::test]
+async fn uptime_is_in_whole_per_cent_by_window_and_ip_version() {
+    let home = Home::new().await;
+    assert_eq!(home.store.report("a", NOW).await.unwrap(), None);
+    for (ip_version, up, age) in [
+        (IpVersion::V4, false, 25 * HOUR),
+        (IpVersion::V4, true, 23 * HOUR),
+        (IpVersion::V4, false, 30 * MINUTE),
+        (IpVersion::V4, true, 4 * MINUTE),
+        (IpVersion::V4, true, MINUTE),
+        (IpVersion::V6, true, 2 * HOUR),
+    ] {
+        home.measure("a", ip_version, up, NOW - age).await;
+    }
+    home.measure("b", IpVersion::V6, false, NOW - 25 * HOUR).await;
+    let report = home.store.report("a", NOW).await.unwrap().unwrap();
+    assert!(report.most_recent_ipv4 && report.most_recent_ipv6);
+    assert_eq!((report.last_5_minutes_ipv4, report.last_hour_ipv4, report.last_day_ipv4), (100, 66, 75));
+    assert_eq!((report.last_5_minutes_ipv6, report.last_hour_ipv6, report.last_day_ipv6), (0, 0, 100));
+    assert_eq!(home.store.full_report(NOW).await.unwrap(), [report], "b was not measured in the last day");
+
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    assert!(!home.store.report("a", NOW).await.unwrap().unwrap().most_recent_ipv4);
+}
+
+#[tokio::test]
+async fn history_is_newest_first_and_old_measurements_are_purged() {
+    let home = Home::new().await;
+    home.measure("a", IpVersion::V4, true, NOW - 49 * HOUR).await;
+    home.measure("a", IpVersion::V6, false, NOW - HOUR).await;
+    let times = |history: Vec<nym_mixnode_api::PersistedMixStatus>| {
+        history.iter().map(|entry| entry.timestamp).collect::<Vec<_>>()
+    };
+    assert_eq!(times(home.store.history("a").await.unwrap()), [NOW - HOUR, NOW - 49 * HOUR]);
+    home.store.purge(NOW).await.unwrap();
+    let history = home.store.history("a").await.unwrap();
+    assert_eq!(history[0].status, MixStatus { pub_key: "a".into(), ip_version: IpVersion::V6, up: false });
+    assert_eq!(times(history), [NOW - HOUR]);
+}
+
+#[tokio::test]
+async fn the_latest_metric_of_each_registered_node_is_kept() {
+    let home = Home::new().await;
+    assert!(!home.store.put_metric("a", 1, NOW).await.unwrap(), "unknown nodes report nothing");
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert!(home.store.put_metric("a", 1, NOW).await.unwrap());
+    assert!(home.store.put_metric("a", u64::MAX, NOW + 1).await.unwrap());
+    let metrics = home.store.metrics().await.unwrap();
+    assert_eq!(metrics.len(), 1);
+    assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive loses none");
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
+    assert!(home.store.metrics().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn acknowledged_registrations_are_there_after_a_kill() {
+    let home = Home::new().await;
+    for index in 0..20 {
+        home.register(&format!("node{index:02}"), &[&format!("192.0.2.{index}:1789")], NOW + index).await;
+    }
+    // What a kill leaves: the files as they are, the log not written back, the lock gone.
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(home.folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let path = copy.path().join("registry.sqlite");
+    let survivor = Store::open(&path).await.unwrap();
+    assert_eq!(survivor.topology(0, NOW).await.unwrap(), home.store.topology(0, NOW).await.unwrap());
+    register(&survivor, "late", &["192.0.2.200:1789"], NOW).await;
+    survivor.close().await;
+
+    let reopened = Store::open(&path).await.unwrap();
+    assert_eq!(reopened.node_count().await.unwrap(), 21);
+}
+
+#[tokio::test]
+async fn concurrent_registrations_of_one_host_have_one_winner() {
+    let home = Home::new().await;
+    let attempts = (0..16).map(|index| {
+        let store = home.store.clone();
+        tokio::spawn(async move {
+            let call = Call { admission: Admission::Open, from: Some(ip("192.0.2.1")), ..admitted(NOW) };
+            let hosts = ["192.0.2.1:1789"];
+            register_by(&store, &mix(&format!("node{index}"), &hosts), &hosts, call).await
+        })
+    });
+    let mut winners = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        winners += usize::from(attempt.await.unwrap() == done());
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_release_is_refused() {
+    let home = Home::new().await;
+    let mut transaction = home.store.begin_write().await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', 1, x'00', 0)",
+    )
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    transaction.commit().await.unwrap();
+    home.store.close().await;
+    let error = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap_err();
+    assert_eq!(error.exit_code(), 65);
+    assert!(error.to_string().contains("9999"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_registry_on_the_same_store_is_refused_until_the_first_has_ended() {
+    let home = Home::new().await;
+    let path = home.folder.path().join("registry.sqlite");
+    let error = Store::open(&path).await.unwrap_err();
+    assert!(matches!(error, RegistryError::StoreInUse { .. }), "{error}");
+    assert_eq!(error.exit_code(), 75);
+    assert!(error.to_string().contains("registry.sqlite"), "{error}");
+    home.store.close().await;
+    Store::open(&path).await.unwrap();
+}
+
+/// A store in a file that may not grow: what a full disk is to it.
+async fn without_space(folder: &Path) -> Store {
+    let path = folder.join("registry.sqlite");
+    let store = Store::open(&path).await.unwrap();
+    store.close().await;
+    let full = options(&path).pragma("max_page_count", "1");
+    Store::open_with(full, &path, StoreLock::take(&path).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn writes_fail_on_a_full_disk_and_reads_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = without_space(folder.path()).await;
+    for _ in 0..20 {
+        assert!(store.check_writes(NOW).await.is_err());
+        let long = vec!["x"; 10_000].join("");
+        let mut transaction = store.begin_write().await.unwrap();
+        let insert = sqlx::query("INSERT INTO reputation (identity) VALUES (?)").bind(long);
+        insert.execute(&mut *transaction).await.unwrap_err();
+        drop(transaction);
+        assert_eq!(store.node_count().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_leaves_nothing_behind() {
+    let home = Home::new().await;
+    for round in 0..20 {
+        let mut transaction = home.store.begin_write().await.unwrap();
+        let insert = sqlx::query("INSERT INTO reputation (identity) VALUES ('given up')");
+        insert.execute(&mut *transaction).await.unwrap();
+        match round % 2 {
+            0 => drop(transaction),
+            _ => transaction.rollback().await.unwrap(),
+        }
+        home.register("kept", &["192.0.2.1:1789"], NOW + round).await;
+    }
+    let mut connection = home.store.read().await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM reputation").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(count, 1);
+}
+
+#[tokio::test]
+async fn a_failed_commit_costs_its_connection_and_no_more() {
+    let home = Home::new().await;
+    for _ in 0..20 {
+        let mut transaction = home.store.begin_write().await.unwrap();
+        for statement in
+            ["PRAGMA defer_foreign_keys = ON", "INSERT INTO claim (address, identity) VALUES ('192.0.2.1:1', 'nobody')"]
+        {
+            sqlx::query(statement).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap_err();
+        assert!(home.store.check_writes(NOW).await.is_ok());
+        assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, done());
+    }
+}
+
+/// The store of a public network with these limits.
+async fn capped(per_subscriber: u64, per_network: u64, total: u64) -> Home {
+    let Home { folder, store } = Home::new().await;
+    Home { folder, store: store.with_caps(Caps { per_subscriber, per_network, total }) }
+}
+
+impl Home {
+    /// Registers from an address of the internet; whether there was a place.
+    async fn register_from(&self, from: &str, identity: &str, port: u16, now: i64) -> bool {
+        match self.call(identity, &[&format!("{from}:{port}")], from, now).await {
+            Registered::Done { pending } => {
+                assert!(pending.is_empty(), "each has a port of its own");
+                true
+            }
+            Registered::Full(_) => false,
+            Registered::Refused(refusal) => panic!("{refusal}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_address_and_one_network_have_only_so_many_places() {
+    let home = capped(2, 3, 100).await;
+    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await);
+    assert!(home.register_from("36.68.1.1", "b", 2, NOW).await);
+    assert!(!home.register_from("36.68.1.1", "c", 3, NOW).await, "the address has two");
+    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await, "who is listed stays so");
+    assert!(home.register_from("36.68.1.2", "c", 3, NOW).await);
+    assert!(!home.register_from("36.68.1.3", "d", 4, NOW).await, "the network has three");
+    home.store.set_reputation("a", 100).await.unwrap();
+    assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set has places of its own");
+    assert!(home.register_from("36.68.2.1", "e", 5, NOW).await);
+    home.unregister("e", Some("36.68.2.1"), NOW).await;
+    for port in 10..20 {
+        assert!(home.register_from("10.0.0.1", &format!("private{port}"), port, NOW).await);
+    }
+}
+
+#[tokio::test]
+async fn a_full_registry_removes_the_oldest_of_the_largest_network() {
+    let home = capped(10, 10, 4).await;
+    assert!(home.register_from("36.68.1.1", "active", 1, NOW).await);
+    home.store.set_reputation("active", 100).await.unwrap();
+    for (from, identity, at) in [("36.68.2.1", "first", 1), ("36.68.3.1", "flood1", 2), ("36.68.3.2", "flood2", 3)] {
+        assert!(home.register_from(from, identity, 1, NOW + at).await);
+    }
+    assert!(home.register_from("36.68.4.1", "new", 1, NOW + 4).await);
+    assert_eq!(home.identities(NOW + 5).await, ["active", "first", "flood2", "new"]);
+    for identity in ["first", "flood2", "new"] {
+        home.store.set_reputation(identity, 100).await.unwrap();
+    }
+    assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "nobody can give way");
+}
+
+#[tokio::test]
+async fn entries_that_nothing_renews_are_deleted_and_others_stay() {
+    let home = Home::new().await;
+    home.register("idle", &["192.0.2.1:1789"], NOW).await;
+    home.register("renewed", &["192.0.2.2:1789"], NOW).await;
+    home.register_gateway("gateway", "192.0.2.3:1789", 30 * 24 * 3600, NOW).await;
+    home.call("pending", &["192.0.2.4:1789"], "203.0.113.9", NOW).await;
+    let count = async || home.store.node_count().await.unwrap();
+    assert_eq!(count().await, 4);
+    home.store.purge(NOW + 2 * HOUR).await.unwrap();
+    assert_eq!(count().await, 3, "what nothing has proved is gone first");
+    home.register("renewed", &["192.0.2.2:1789"], NOW + 20 * HOUR).await;
+    let generation = home.store.generation();
+    home.store.purge(NOW + 25 * HOUR).await.unwrap();
+    assert_eq!(home.identities(NOW + 25 * HOUR).await, ["renewed", "gateway"]);
+    assert!(home.store.generation() > generation, "the list is made anew");
+    home.store.purge(NOW + 8 * 24 * HOUR).await.unwrap();
+    assert_eq!(count().await, 0);
+}

@@ -1,0 +1,85 @@
+//! The keys of one hop, expanded from its shared secret with HKDF-SHA256.
+//!
+//! Labels and salt are protocol constants; they come from the sphinx-packet crate, so that they stand in one place.
+//!
+//! What is named here as wiped is the value itself. Copies that moves and the libraries of hashes and curves leave on
+//! the stack of a worker are not: the next packets overwrite them, and a process whose memory may not be dumped keeps
+//! them to itself.
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use sphinx_packet::constants::{EXPANDED_SHARED_SECRET_HKDF_INFO, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_HKDF_SALT};
+use zeroize::Zeroizing;
+
+use crate::SphinxVersion;
+use crate::x25519::Bytes32;
+
+const STREAM_KEY: usize = 0;
+const MAC_KEY: usize = STREAM_KEY + 16;
+const PAYLOAD_KEY: usize = MAC_KEY + 16;
+const BLINDING: usize = PAYLOAD_KEY + PAYLOAD_KEY_LEN;
+const REPLAY_TAG: usize = BLINDING + 32;
+const EXPANDED_LEN: usize = REPLAY_TAG + 32;
+
+const PAYLOAD_KEY_SEED_LEN: usize = 16;
+
+/// Length of the four LIONESS round keys in bytes.
+pub(crate) const PAYLOAD_KEY_LEN: usize = 192;
+
+const _: () = assert!(EXPANDED_LEN == 288);
+
+/// The LIONESS key of one hop; wiped when dropped.
+pub(crate) type PayloadKey = Zeroizing<[u8; PAYLOAD_KEY_LEN]>;
+
+/// Everything a hop derives from its shared secret; wiped when dropped.
+pub(crate) struct HopKeys(Zeroizing<[u8; EXPANDED_LEN]>);
+
+impl HopKeys {
+    pub(crate) fn derive(shared_secret: &Bytes32) -> Self {
+        Self(expand(None, shared_secret, EXPANDED_SHARED_SECRET_HKDF_INFO))
+    }
+
+    /// AES-128 key of the header.
+    pub(crate) fn stream_key(&self) -> &[u8; 16] {
+        self.part(STREAM_KEY)
+    }
+
+    /// HMAC-SHA256 key of the header.
+    pub(crate) fn mac_key(&self) -> &[u8; 16] {
+        self.part(MAC_KEY)
+    }
+
+    /// What α is multiplied by for the next hop.
+    pub(crate) fn blinding(&self) -> &Bytes32 {
+        self.part(BLINDING)
+    }
+
+    /// The same for each copy of a packet, and tells nothing about it.
+    pub(crate) fn replay_tag(&self) -> &Bytes32 {
+        self.part(REPLAY_TAG)
+    }
+
+    /// The key of the payload: as it stands in the older versions, expanded from a seed in the newer ones.
+    pub(crate) fn payload_key(&self, version: SphinxVersion) -> PayloadKey {
+        if version.seeds_payload_key() {
+            let seed: &[u8; PAYLOAD_KEY_SEED_LEN] = self.part(PAYLOAD_KEY);
+            expand(Some(PAYLOAD_KEY_HKDF_SALT), seed, PAYLOAD_KEY_HKDF_INFO)
+        } else {
+            Zeroizing::new(*self.part(PAYLOAD_KEY))
+        }
+    }
+
+    fn part<const LEN: usize>(&self, start: usize) -> &[u8; LEN] {
+        const { assert!(LEN <= EXPANDED_LEN) };
+        #[expect(clippy::expect_used, reason = "the parts lie inside by the constants above; the tests touch each")]
+        self.0[start..].first_chunk().expect("a part of the expanded secret")
+    }
+}
+
+fn expand<const LEN: usize>(salt: Option<&[u8]>, secret: &[u8], info: &[u8]) -> Zeroizing<[u8; LEN]> {
+    const { assert!(LEN <= 255 * 32, "HKDF-SHA256 gives no more") };
+    let mut out = Zeroizing::new([0; LEN]);
+    #[expect(clippy::expect_used, reason = "fails only beyond 255 blocks, which the assertion above excludes")]
+    Hkdf::<Sha256>::new(salt, secret).expand(info, out.as_mut()).expect("within HKDF's length");
+    out
+}

@@ -1,0 +1,210 @@
+//! Asking a running node how it is: the other end of [`super::http`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use nym_mixnode_base::open_files::Remedy;
+use nym_mixnode_base::redact::redacted;
+use reqwest::header::ACCEPT;
+use reqwest::redirect;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::timeout;
+use url::Url;
+
+use super::http::Answer;
+
+/// For all answers together.
+pub const TIME_LIMIT: Duration = Duration::from_secs(3);
+
+/// A status has some kilobytes.
+const BODY_BYTES_MAX: usize = 256 << 10;
+
+/// How a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// As `/livez` says.
+    pub live: Answer,
+    /// As `/readyz` says.
+    pub ready: Answer,
+    /// Its public identity key.
+    pub identity_key: String,
+    /// How many files it may open.
+    pub limits: FileLimits,
+}
+
+/// How many files a process may open at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FileLimits {
+    /// The limit that counts; none where there is none.
+    #[serde(rename = "nofile_soft")]
+    pub soft: Option<u64>,
+    /// What that can be raised to; none where there is none.
+    #[serde(rename = "nofile_hard")]
+    pub hard: Option<u64>,
+    /// How that is raised where the process runs.
+    #[serde(rename = "nofile_remedy", default = "remedy_here")]
+    pub remedy: String,
+}
+
+/// For a node that runs since before its program said this itself.
+fn remedy_here() -> String {
+    Remedy::here().to_string()
+}
+
+/// Nobody told how the node is.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// Nobody answered.
+    #[error("no answer at {}: {reason}", redacted(url))]
+    NoAnswer {
+        /// What was asked.
+        url: Url,
+        /// Why not.
+        reason: String,
+    },
+    /// Somebody answered, but not as a node does.
+    #[error("what answers at {} is no mixnode: {reason}", redacted(url))]
+    NoNode {
+        /// What was asked.
+        url: Url,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+/// What matters here of a status.
+#[derive(Deserialize)]
+struct Facts {
+    identity_key: String,
+    limits: FileLimits,
+}
+
+/// Asks the node that serves HTTP at `base`, within [`TIME_LIMIT`].
+///
+/// # Errors
+/// When nobody answers in time, or what answers is no mixnode.
+pub async fn ask(base: &Url) -> Result<Health, AskError> {
+    let answers = async {
+        let client = client().map_err(|error| no_answer(base, &error))?;
+        let live = get(&client, base, "livez").await?;
+        let ready = get(&client, base, "readyz").await?;
+        let Facts { identity_key, limits } = get(&client, base, "status").await?;
+        Ok(Health { live, ready, identity_key, limits })
+    };
+    let too_late =
+        || AskError::NoAnswer { url: base.clone(), reason: format!("not within {} s", TIME_LIMIT.as_secs()) };
+    timeout(TIME_LIMIT, answers).await.unwrap_or_else(|_| Err(too_late()))
+}
+
+/// The URL of a node of this machine that serves HTTP at `listen`; none for port 0, which may be any.
+///
+/// `[::]` is asked over IPv4: it takes both, and is `0.0.0.0` where the machine has no IPv6.
+#[must_use]
+pub fn url_of(listen: SocketAddr) -> Option<Url> {
+    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
+    let address = SocketAddr::new(ip, listen.port());
+    if address.port() == 0 { None } else { format!("http://{address}/").parse().ok() }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    // A node is asked directly, whatever proxy the environment names; a plain one has no need of certificates.
+    reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]).build()
+}
+
+/// Both codes are answers: 503 says what is wrong.
+async fn get<T: DeserializeOwned>(client: &reqwest::Client, base: &Url, path: &str) -> Result<T, AskError> {
+    let url = base.join(path).map_err(|error| no_answer(base, &error))?;
+    let request = client.get(url.clone()).header(ACCEPT, "application/json");
+    let mut response = request.send().await.map_err(|error| no_answer(&url, &error))?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&url, &error))? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(AskError::NoNode { url, reason: "its answer is too long".to_owned() });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let status = response.status().as_u16();
+    match serde_json::from_slice(&body) {
+        Ok(answer) if matches!(status, 200 | 503) => Ok(answer),
+        _ => Err(AskError::NoNode { url, reason: format!("it answers {status} and no JSON of a mixnode") }),
+    }
+}
+
+/// The innermost cause says the most.
+fn no_answer(url: &Url, error: &dyn std::error::Error) -> AskError {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    AskError::NoAnswer { url: url.clone(), reason: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server with one answer, which comes once the request has.
+    async fn answering(reply: &'static str) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url_of(listener.local_addr().unwrap()).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let _: usize = connection.read(&mut [0; 1024]).await.unwrap();
+                connection.write_all(reply.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn another_server_is_no_mixnode() {
+        for reply in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"ok\":true}",
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ] {
+            let url = answering(reply).await;
+            let error = ask(&url).await.unwrap_err();
+            assert!(matches!(&error, AskError::NoNode { .. }), "{error}");
+            assert!(error.to_string().contains(url.as_str()), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_status_without_the_remedy_is_a_nodes_too() {
+        let facts: Facts =
+            serde_json::from_str(r#"{"identity_key":"a","limits":{"nofile_soft":1,"nofile_hard":null}}"#).unwrap();
+        assert_eq!((facts.limits.soft, facts.limits.hard, facts.limits.remedy), (Some(1), None, remedy_here()));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_named() {
+        // Bound without listening, it refuses connections.
+        let refusing = tokio::net::TcpSocket::new_v4().unwrap();
+        refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let url = url_of(refusing.local_addr().unwrap()).unwrap();
+        let error = ask(&url).await.unwrap_err();
+        assert!(error.to_string().starts_with(&format!("no answer at {url}livez: ")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url_of(listener.local_addr().unwrap()).unwrap();
+        let error = ask(&url).await.unwrap_err();
+        assert!(error.to_string().ends_with("not within 3 s"), "{error}");
+    }
+
+    #[test]
+    fn a_node_on_every_address_is_asked_on_loopback() {
+        let url = |listen: &str| url_of(listen.parse().unwrap()).map(|url| url.to_string());
+        assert_eq!(url("0.0.0.0:8000").as_deref(), Some("http://127.0.0.1:8000/"));
+        assert_eq!(url("[::]:8000").as_deref(), Some("http://127.0.0.1:8000/"));
+        assert_eq!(url("192.0.2.1:80").as_deref(), Some("http://192.0.2.1/"));
+        assert_eq!(url("127.0.0.1:0"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the node tells its operator. It reads the other rooms' counters; the data path never waits for it.
+//!
+//! The rule for all of it: what is told must follow from what anybody sees on the wire, from public configuration, and
+//! from local state that does not depend on which incoming packet became which outgoing one. So counts are of closed
+//! windows and rounded up, and nothing tells of a single packet or a peer.
+
+pub mod exposition;
+pub mod health;
+pub mod http;
+pub mod instruments;
+pub mod log;
+pub mod losses;
+pub mod otel;
+pub mod process;
+pub mod readings;
+pub mod reference;
+pub mod window;
+
+use std::fmt;
+use std::time::Duration;
+
+use nym_mixnode_base::redact::redacted;
+use url::Url;
+
+/// What is counted over which time, and where it is exported to.
+#[derive(Clone, PartialEq)]
+pub struct TelemetryConfig {
+    /// Length of the windows that packets are counted over.
+    pub window: Duration,
+    /// The collector, unless the standard variables name one.
+    pub otlp_endpoint: Option<Url>,
+    /// How it is spoken to, unless the standard variables say so.
+    pub otlp_protocol: OtlpProtocol,
+}
+
+/// The ways to speak OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    Grpc,
+    Http,
+}
+
+impl OtlpProtocol {
+    /// All words for it.
+    pub const NAMES: [&str; 2] = ["http/protobuf", "grpc"];
+
+    /// The word of the standard variables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http/protobuf",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// The defaults of the settings.
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { window: Duration::from_mins(1), otlp_endpoint: None, otlp_protocol: OtlpProtocol::Http }
+    }
+}
+
+impl fmt::Debug for TelemetryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryConfig")
+            .field("window", &self.window)
+            .field("otlp_endpoint", &self.otlp_endpoint.as_ref().map(redacted))
+            .field("otlp_protocol", &self.otlp_protocol)
+            .finish()
+    }
+}

@@ -1,0 +1,256 @@
+//! Export by OTLP, isolated from the node: a thread with a runtime of its own, and bounded queues to it.
+//!
+//! Nobody waits for it but the stop, for a bounded time. What does not fit or does not arrive is counted as lost.
+//!
+//! How a node uses it: [`Telemetry::start`] before everything else, [`Telemetry::window_ended`] at the end of each
+//! window, [`Telemetry::call`] around requests that are no packets, [`Telemetry::stop`] last.
+
+#[cfg(any(test, feature = "testing"))]
+mod capture;
+mod meters;
+mod outbox;
+mod resource;
+mod settings;
+mod spans;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use nym_mixnode_address::Detection;
+use opentelemetry::InstrumentationScope;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp as otlp;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanExporter};
+use rustix::process::setpriority_process;
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::losses::{Loss, Losses, Signal};
+use super::readings::Reading;
+use super::window::Window;
+
+#[cfg(any(test, feature = "testing"))]
+pub use capture::{Capture, Captured};
+pub use settings::{Settings, VariableError};
+pub use spans::Call;
+
+use meters::Meters;
+use outbox::{Outbox, Route};
+
+/// The longest that a stop waits for what is still to be exported.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Ends of windows that wait for the export of an earlier one.
+const WINDOWS_MAX: usize = 4;
+
+/// The lowest that there is.
+const NICE: i32 = 19;
+
+/// The name of the instrumentation.
+const SCOPE: &str = "nym-mixnode";
+
+/// Telemetry cannot be exported as it is configured.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("telemetry cannot be exported to {endpoint}: {problem}")]
+    Exporter { endpoint: String, problem: String },
+    #[error("no thread can be started for the export of telemetry: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// The way out for spans and metrics; cheap to clone. The default exports nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Telemetry(Option<Arc<Exports>>);
+
+#[derive(Debug)]
+struct Exports {
+    tracer: Option<SdkTracer>,
+    windows: Option<mpsc::Sender<Vec<Reading>>>,
+    stops: mpsc::Sender<Stop>,
+    losses: Arc<Losses>,
+    /// Keeps the tracer alive.
+    _provider: Option<SdkTracerProvider>,
+}
+
+/// The last request to the thread.
+struct Stop {
+    /// The metrics at the end.
+    readings: Vec<Reading>,
+    done: oneshot::Sender<()>,
+}
+
+/// Packets come first on a busy core: a collector that floods the node with answers gets what they leave of it.
+fn stand_back() {
+    // On Linux this is the calling thread's own.
+    if let Err(error) = setpriority_process(None, NICE) {
+        debug!(%error, "the export of telemetry takes its full share of the processor");
+    }
+}
+
+impl Telemetry {
+    /// Starts what `settings` ask for; `cloud` is the name of the one that the machine is known to stand in.
+    ///
+    /// # Errors
+    /// When an exporter cannot be made of its settings, or the system gives no thread.
+    pub fn start(settings: &Settings, cloud: Option<&'static str>) -> Result<Self, StartError> {
+        let runtime = Background::new().map_err(StartError::Thread)?;
+        let (spans, metrics) = routes(settings, &runtime)?;
+        settings.traces.iter().for_each(|signal| announce(Signal::Traces, signal));
+        settings.metrics.iter().for_each(|signal| announce(Signal::Metrics, signal));
+        Self::with_routes(settings, cloud, runtime, spans, metrics).map_err(StartError::Thread)
+    }
+
+    /// Makes all that a start makes of `settings`, and starts nothing.
+    ///
+    /// # Errors
+    /// As [`Telemetry::start`].
+    pub fn check(settings: &Settings) -> Result<(), StartError> {
+        let runtime = Background::new().map_err(StartError::Thread)?;
+        routes(settings, &runtime).map(drop)
+    }
+
+    fn with_routes<S: SpanExporter + 'static, M: PushMetricExporter>(
+        settings: &Settings,
+        cloud: Option<&'static str>,
+        runtime: Background,
+        spans: Option<Route<S>>,
+        metrics: Option<Route<M>>,
+    ) -> io::Result<Self> {
+        let resource = resource::resource(cloud, &settings.resource);
+        let losses = Arc::<Losses>::default();
+        let (stops, stopped) = mpsc::channel(1);
+        let mut tasks = outbox::Tasks::new(stopped);
+        let mut provider = None;
+        if let Some(mut route) = spans {
+            route.exporter.set_resource(&resource);
+            let mut outbox = Outbox::new(settings.batches, Arc::clone(&losses));
+            tasks.spans = outbox.task(route);
+            let builder = SdkTracerProvider::builder().with_sampler(settings.sampler.clone());
+            provider = Some(builder.with_resource(resource.clone()).with_span_processor(outbox.processor()).build());
+        }
+        let mut windows = None;
+        if let Some(route) = metrics {
+            let (sender, receiver) = mpsc::channel(WINDOWS_MAX);
+            let meters = Meters::new(resource, settings.temporality);
+            tasks.metrics = Some(outbox::MetricTask::new(receiver, meters, route, settings, Arc::clone(&losses)));
+            windows = Some(sender);
+        }
+        let run = move || {
+            stand_back();
+            runtime.run(tasks.run());
+        };
+        thread::Builder::new().name("telemetry".to_owned()).spawn(run)?;
+        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
+        let tracer = provider.as_ref().map(|provider| provider.tracer_with_scope(scope));
+        Ok(Self(Some(Arc::new(Exports { tracer, windows, stops, losses, _provider: provider }))))
+    }
+
+    /// How the exports went.
+    #[must_use]
+    pub fn losses(&self) -> Arc<Losses> {
+        self.0.as_ref().map(|exports| Arc::clone(&exports.losses)).unwrap_or_default()
+    }
+
+    /// Hands over a window that has ended, and the metrics then. Never waits.
+    pub fn window_ended(&self, window: &Window, readings: Vec<Reading>) {
+        let Some(exports) = &self.0 else { return };
+        if let Some(tracer) = &exports.tracer {
+            spans::window(tracer, window);
+        }
+        if let Some(windows) = &exports.windows
+            && windows.try_send(readings).is_err()
+        {
+            exports.losses.count_lost(Signal::Metrics, Loss::QueueFull, 1, "earlier ones still wait");
+        }
+    }
+
+    /// Begins the span of a request to the directory, whose address is not told: `route` is its path.
+    #[must_use]
+    pub fn call(&self, name: &'static str, method: &'static str, route: &'static str, failures_before: u32) -> Call {
+        Call::begin(self.tracer(), name, method, route, failures_before)
+    }
+
+    /// Looks for addresses in a span.
+    pub async fn detect(&self, detect: impl Future<Output = Detection>) -> Detection {
+        let mut call = Call::detection(self.tracer());
+        let detection = detect.await;
+        call.detected(&detection);
+        detection
+    }
+
+    fn tracer(&self) -> Option<&SdkTracer> {
+        self.0.as_ref().and_then(|exports| exports.tracer.as_ref())
+    }
+
+    /// Exports what waits and `readings`, for [`STOP_TIMEOUT`] at most. Nothing is exported afterwards.
+    pub async fn stop(&self, readings: Vec<Reading>) {
+        let Some(exports) = &self.0 else { return };
+        let (done, is_done) = oneshot::channel();
+        // Refused only by a thread that has stopped already.
+        if exports.stops.try_send(Stop { readings, done }).is_ok() && timeout(STOP_TIMEOUT, is_done).await.is_err() {
+            warn!("The collector takes too long: what was left to export is lost");
+        }
+    }
+}
+
+type Routes = (Option<Route<otlp::SpanExporter>>, Option<Route<otlp::MetricExporter>>);
+
+/// The ways to the collectors.
+fn routes(settings: &Settings, runtime: &Background) -> Result<Routes, StartError> {
+    let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
+        endpoint: signal.endpoint_for_people(),
+        problem,
+    };
+    let _context = runtime.enter();
+    let spans = settings.traces.as_ref();
+    let spans = spans.map(|signal| Route::of_spans(signal).map_err(|problem| failed(signal, problem))).transpose()?;
+    let metrics = settings
+        .metrics
+        .as_ref()
+        .map(|signal| Route::of_metrics(signal, settings.temporality).map_err(|problem| failed(signal, problem)));
+    Ok((spans, metrics.transpose()?))
+}
+
+/// The runtime of the telemetry thread. It ends without waiting for a name look-up that is still under way, and may do
+/// so where blocking is not allowed.
+struct Background(Option<Runtime>);
+
+impl Background {
+    fn new() -> io::Result<Self> {
+        // Name look-ups block, one for each signal.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn enter(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.0.as_ref().map(Runtime::enter)
+    }
+
+    fn run(&self, work: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(work);
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn announce(signal: Signal, settings: &settings::SignalSettings) {
+    let (endpoint, protocol) = (settings.endpoint_for_people(), settings.protocol.name());
+    info!("Exporting {} to {endpoint} by {protocol}", signal.name());
+}
+
+#[cfg(test)]
+#[path = "otel/otel_tests.rs"]
+mod tests;

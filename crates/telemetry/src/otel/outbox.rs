@@ -1,0 +1,289 @@
+//! What happens on the telemetry thread: spans are collected into batches, metrics are read at the ends of windows, and
+//! both are sent, each for a bounded time.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry_otlp as otlp;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Stop;
+use super::meters::Meters;
+use super::settings::{Batches, Settings, SignalSettings};
+use super::transport::{self, LastError, Problem};
+use crate::losses::{Loss, Losses, Signal};
+use crate::readings::Reading;
+
+/// A collector, and the exporter that sends to it.
+pub(super) struct Route<E> {
+    pub(super) exporter: E,
+    pub(super) timeout: Duration,
+    /// Without a password.
+    pub(super) endpoint: String,
+    pub(super) last_error: LastError,
+}
+
+impl Route<otlp::SpanExporter> {
+    pub(super) fn of_spans(settings: &SignalSettings) -> Result<Self, Problem> {
+        Self::new(settings, |last_error| transport::spans(settings, last_error))
+    }
+}
+
+impl Route<otlp::MetricExporter> {
+    pub(super) fn of_metrics(settings: &SignalSettings, temporality: Temporality) -> Result<Self, Problem> {
+        Self::new(settings, |last_error| transport::metrics(settings, temporality, last_error))
+    }
+}
+
+impl<E> Route<E> {
+    fn new(
+        settings: &SignalSettings,
+        exporter: impl FnOnce(&LastError) -> Result<E, Problem>,
+    ) -> Result<Self, Problem> {
+        let last_error = LastError::default();
+        let exporter = exporter(&last_error)?;
+        Ok(Self { exporter, timeout: settings.timeout, endpoint: settings.endpoint_for_people(), last_error })
+    }
+
+    /// Waits for an export, for a bounded time, and counts the result.
+    async fn send(
+        &self,
+        signal: Signal,
+        count: u64,
+        timeout_max: Duration,
+        export: impl Future<Output = OTelSdkResult>,
+        losses: &Losses,
+    ) {
+        let limit = timeout_max.min(self.timeout);
+        let began = Instant::now();
+        let problem = match timeout(limit, export).await {
+            Ok(Ok(())) => return losses.count_exported(signal, count),
+            Ok(Err(OTelSdkError::InternalFailure(problem))) => problem,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        let cause = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let loss = if began.elapsed() >= limit { Loss::TimedOut } else { Loss::Failed };
+        losses.count_lost(signal, loss, count, &format!("{}: {problem}{cause}", self.endpoint));
+    }
+}
+
+/// The queue of spans.
+pub(super) struct Outbox {
+    batches: Batches,
+    losses: Arc<Losses>,
+    sender: mpsc::Sender<SpanData>,
+    receiver: Option<mpsc::Receiver<SpanData>>,
+}
+
+impl Outbox {
+    pub(super) fn new(batches: Batches, losses: Arc<Losses>) -> Self {
+        let (sender, receiver) = mpsc::channel(batches.queue_max);
+        Self { batches, losses, sender, receiver: Some(receiver) }
+    }
+
+    /// The end that spans go into.
+    pub(super) fn processor(&self) -> Processor {
+        Processor { queue: self.sender.clone(), losses: Arc::clone(&self.losses) }
+    }
+
+    /// The end that they are sent from.
+    pub(super) fn task<E>(&mut self, route: Route<E>) -> Option<SpanTask<E>> {
+        let queue = self.receiver.take()?;
+        Some(SpanTask { queue, route, batches: self.batches, losses: Arc::clone(&self.losses) })
+    }
+}
+
+/// Puts ended spans into the queue, without ever waiting.
+#[derive(Debug)]
+pub(super) struct Processor {
+    queue: mpsc::Sender<SpanData>,
+    losses: Arc<Losses>,
+}
+
+impl SpanProcessor for Processor {
+    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if span.span_context.is_sampled() && self.queue.try_send(span).is_err() {
+            self.losses.count_lost(Signal::Traces, Loss::QueueFull, 1, "earlier ones still wait");
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// Sends spans in batches.
+pub(super) struct SpanTask<E> {
+    queue: mpsc::Receiver<SpanData>,
+    route: Route<E>,
+    batches: Batches,
+    losses: Arc<Losses>,
+}
+
+impl<E: SpanExporter> SpanTask<E> {
+    /// Until it is told to stop and the queue is empty.
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            let mut batch = Vec::new();
+            let is_last = tokio::select! {
+                biased;
+                count = self.queue.recv_many(&mut batch, self.batches.batch_max) => count == 0,
+                () = told(&mut stopping) => true,
+            };
+            if is_last {
+                return self.empty(batch).await;
+            }
+            self.fill(&mut batch, &mut stopping).await;
+            self.send(batch).await;
+        }
+    }
+
+    /// Waits for more, for the usual delay.
+    async fn fill(&mut self, batch: &mut Vec<SpanData>, stopping: &mut watch::Receiver<bool>) {
+        let until = Instant::now() + self.batches.delay;
+        while batch.len() < self.batches.batch_max {
+            let missing = self.batches.batch_max - batch.len();
+            tokio::select! {
+                count = self.queue.recv_many(batch, missing) => if count == 0 { return },
+                () = sleep_until(until) => return,
+                () = told(stopping) => return,
+            }
+        }
+    }
+
+    async fn empty(&mut self, mut batch: Vec<SpanData>) {
+        while let Ok(span) = self.queue.try_recv() {
+            batch.push(span);
+        }
+        if !batch.is_empty() {
+            self.send(batch).await;
+        }
+    }
+
+    async fn send(&self, batch: Vec<SpanData>) {
+        let Self { route, batches, losses, .. } = self;
+        let count = batch.len() as u64;
+        route.send(Signal::Traces, count, batches.timeout, route.exporter.export(batch), losses).await;
+    }
+}
+
+/// Sends metrics at the ends of windows.
+pub(super) struct MetricTask<E> {
+    windows: mpsc::Receiver<Vec<Reading>>,
+    meters: Meters,
+    route: Route<E>,
+    /// Between two exports, at least.
+    interval: Duration,
+    /// Of one export, at most.
+    timeout: Duration,
+    losses: Arc<Losses>,
+}
+
+impl<E: PushMetricExporter> MetricTask<E> {
+    pub(super) fn new(
+        windows: mpsc::Receiver<Vec<Reading>>,
+        meters: Meters,
+        route: Route<E>,
+        settings: &Settings,
+        losses: Arc<Losses>,
+    ) -> Self {
+        Self { windows, meters, route, interval: settings.metric_interval, timeout: settings.metric_timeout, losses }
+    }
+
+    /// Until it is told to stop; sends the last readings then. Between two exports there are whole windows.
+    async fn run(mut self, mut stopping: watch::Receiver<bool>, last: Arc<Mutex<Vec<Reading>>>) {
+        // Ends of windows are a few milliseconds early or late.
+        let interval = self.interval.mul_f64(0.95);
+        let mut sent: Option<Instant> = None;
+        loop {
+            let readings = tokio::select! {
+                biased;
+                readings = self.windows.recv() => readings,
+                () = told(&mut stopping) => None,
+            };
+            let Some(readings) = readings else { break };
+            if sent.is_none_or(|sent| sent.elapsed() >= interval) {
+                sent = Some(Instant::now());
+                self.send(readings).await;
+            }
+        }
+        let readings = std::mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
+        if !readings.is_empty() {
+            self.send(readings).await;
+        }
+    }
+
+    async fn send(&mut self, readings: Vec<Reading>) {
+        let Self { route, losses, timeout, .. } = self;
+        match self.meters.collect(readings) {
+            Ok(metrics) => {
+                route.send(Signal::Metrics, 1, *timeout, route.exporter.export(&metrics), losses).await;
+            }
+            Err(error) => losses.count_lost(Signal::Metrics, Loss::Failed, 1, &error.to_string()),
+        }
+    }
+}
+
+/// All that the thread does.
+pub(super) struct Tasks<S, M> {
+    pub(super) spans: Option<SpanTask<S>>,
+    pub(super) metrics: Option<MetricTask<M>>,
+    stops: mpsc::Receiver<Stop>,
+}
+
+impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
+    pub(super) fn new(stops: mpsc::Receiver<Stop>) -> Self {
+        Self { spans: None, metrics: None, stops }
+    }
+
+    /// Until somebody says stop and everything is sent, or nobody is left who could.
+    pub(super) async fn run(mut self) {
+        let (stop, stopping) = watch::channel(false);
+        let last = Arc::<Mutex<Vec<Reading>>>::default();
+        let spans = async {
+            if let Some(task) = self.spans {
+                task.run(stopping.clone()).await;
+            }
+        };
+        let metrics = async {
+            if let Some(task) = self.metrics {
+                task.run(stopping.clone(), Arc::clone(&last)).await;
+            }
+        };
+        let stopped = async {
+            let request = self.stops.recv().await;
+            let done = request.map(|Stop { readings, done }| {
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = readings;
+                done
+            });
+            stop.send_replace(true);
+            done
+        };
+        let ((), (), done) = tokio::join!(spans, metrics, stopped);
+        if let Some(done) = done {
+            // Whoever asked may have lost patience.
+            done.send(()).ok();
+        }
+    }
+}
+
+/// Completes when the thread is told to stop.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        pending::<()>().await;
+    }
+}

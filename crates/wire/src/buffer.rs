@@ -1,0 +1,377 @@
+//! Packet buffers under one byte budget: what is in flight is counted, bounded, and reused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use nym_mixnode_sphinx::PacketSize;
+use tokio::sync::Notify;
+
+use crate::frame::{FrameHeader, HEADROOM_LEN};
+use crate::framing::Framing;
+
+/// What a packet costs besides its bytes: its frame header and its entries in queues and heaps, rounded up.
+const OVERHEAD_BYTES: usize = 160;
+/// Spare buffers kept for regular packets, about 10 MiB; all other sizes are rare.
+const SPARE_REGULAR_MAX: usize = 4096;
+const SPARE_OTHER_MAX: usize = 64;
+
+/// Depends on the packet alone: the frame header is what a link attacker can change.
+const fn charge(size: PacketSize) -> usize {
+    size.packet_len() + OVERHEAD_BYTES
+}
+
+/// The buffers of all packets in the node, and the byte budget that bounds them.
+///
+/// Who has something to read waits in [`BufferPool::room`] before he takes it from the network, so that TCP pushes back
+/// on senders.
+pub struct BufferPool {
+    budget_bytes: usize,
+    used_bytes: AtomicUsize,
+    packets: AtomicUsize,
+    waiting: AtomicUsize,
+    room: Notify,
+    spare: [ArrayQueue<Vec<u8>>; PacketSize::ALL.len()],
+}
+
+impl BufferPool {
+    /// A pool that lets readers in while packets hold less than `budget_bytes`.
+    #[must_use]
+    pub fn new(budget_bytes: usize) -> Arc<Self> {
+        let spare = PacketSize::ALL.map(|size| match size {
+            PacketSize::Regular => ArrayQueue::new(SPARE_REGULAR_MAX),
+            _ => ArrayQueue::new(SPARE_OTHER_MAX),
+        });
+        Arc::new(Self {
+            budget_bytes,
+            used_bytes: AtomicUsize::new(0),
+            packets: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+            spare,
+        })
+    }
+
+    /// An empty buffer for a packet of this size, with room for it if it had one before. Not charged yet.
+    #[must_use]
+    pub fn buffer(&self, size: PacketSize) -> Vec<u8> {
+        let mut bytes = self.spare[size as usize - 1].pop().unwrap_or_default();
+        bytes.clear();
+        bytes
+    }
+
+    /// Copies a received frame into a buffer. `frame` is the header's bytes and the packet's.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, header: FrameHeader, frame: &[u8]) -> PacketBuf {
+        let mut bytes = self.buffer(header.size);
+        bytes.reserve_exact(HEADROOM_LEN + header.size.packet_len());
+        bytes.extend_from_slice(&[0; HEADROOM_LEN]);
+        bytes.extend_from_slice(&frame[header.framing.header_len()..]);
+        self.adopt(header.size, bytes)
+    }
+
+    /// Makes a packet of a buffer in which a frame was [assembled](crate::FrameSink::assembled).
+    ///
+    /// Of the received frame header only the size remains. Always succeeds: readers wait for [`BufferPool::room`] right
+    /// before each read, so each worker overdraws the budget by one read at the most.
+    #[must_use]
+    pub fn adopt(self: &Arc<Self>, size: PacketSize, bytes: Vec<u8>) -> PacketBuf {
+        debug_assert_eq!(bytes.len(), HEADROOM_LEN + size.packet_len());
+        self.used_bytes.fetch_add(charge(size), Ordering::Relaxed);
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        let mut packet = PacketBuf { bytes, size, frame_at: 0, pool: Arc::clone(self) };
+        packet.write_header(Framing::V0_9);
+        packet
+    }
+
+    /// Packets that exist in the node now.
+    #[must_use]
+    pub fn packets_in_flight(&self) -> usize {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged for them.
+    #[must_use]
+    pub fn bytes_in_flight(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the budget has room for a read, in turn with the others that wait.
+    ///
+    /// What it gives is to be held during that one read, and no longer: while it is held nothing may be waited for.
+    pub async fn room(&self) -> Room<'_> {
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.has_room() {
+            return Room(self);
+        }
+        let _waiting = Waiting::begin(&self.waiting);
+        loop {
+            let notified = self.room.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            // The last packet may have left before we stood in line. Then it is the turn of who stands there longest.
+            self.call_next();
+            notified.await;
+            if self.has_room() {
+                return Room(self);
+            }
+        }
+    }
+
+    /// Wakes one of those who wait, if there is room for it. It wakes the next one when it has read.
+    fn call_next(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
+            self.room.notify_one();
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.used_bytes.load(Ordering::SeqCst) < self.budget_bytes
+    }
+
+    fn release(&self, size: PacketSize, bytes: Vec<u8>) {
+        // A full spare queue frees the buffer.
+        drop(self.spare[size as usize - 1].push(bytes));
+        self.used_bytes.fetch_sub(charge(size), Ordering::SeqCst);
+        self.packets.fetch_sub(1, Ordering::Relaxed);
+        self.call_next();
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool")
+            .field("budget_bytes", &self.budget_bytes)
+            .field("bytes_in_flight", &self.bytes_in_flight())
+            .field("packets_in_flight", &self.packets_in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A framing does not have the size of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the framing of the next hop does not have this packet size")]
+pub struct SizeUnknown;
+
+/// The right to read once from the network. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Room<'a>(&'a BufferPool);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.call_next();
+    }
+}
+
+/// Counts somebody who waits, for as long as he does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A packet in the frame that it leaves in. Dropping it returns the buffer and its share of the budget.
+///
+/// The frame header that it arrived with is gone, so that nothing of it can show behind the node.
+pub struct PacketBuf {
+    /// Space for the longest frame header, then the packet.
+    bytes: Vec<u8>,
+    size: PacketSize,
+    /// Where the frame begins.
+    frame_at: usize,
+    pool: Arc<BufferPool>,
+}
+
+impl PacketBuf {
+    /// The size of the packet.
+    #[must_use]
+    pub fn size(&self) -> PacketSize {
+        self.size
+    }
+
+    /// What it takes of the budget.
+    #[must_use]
+    pub fn charged_bytes(&self) -> usize {
+        charge(self.size)
+    }
+
+    /// Frames the packet for a next hop of this framing; [`Framing::V0_9`] until then.
+    ///
+    /// # Errors
+    /// When that framing does not have the packet's size.
+    pub fn frame_for(&mut self, framing: Framing) -> Result<(), SizeUnknown> {
+        if !framing.has(self.size) {
+            return Err(SizeUnknown);
+        }
+        self.write_header(framing);
+        Ok(())
+    }
+
+    /// The whole frame, as it goes to the network.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes[self.frame_at..]
+    }
+
+    /// The Sphinx packet inside the frame.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.bytes[HEADROOM_LEN..]
+    }
+
+    fn write_header(&mut self, framing: Framing) {
+        let header = FrameHeader::outgoing(framing, self.size);
+        self.bytes[..HEADROOM_LEN].copy_from_slice(&header.right_aligned());
+        self.frame_at = HEADROOM_LEN - framing.header_len();
+    }
+}
+
+impl AsMut<[u8]> for PacketBuf {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[HEADROOM_LEN..]
+    }
+}
+
+impl Drop for PacketBuf {
+    fn drop(&mut self) {
+        self.pool.release(self.size, std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Prints the size and no bytes.
+impl fmt::Debug for PacketBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacketBuf").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PacketMode;
+
+    fn ack_frame() -> (FrameHeader, Vec<u8>) {
+        let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+        let mut bytes = Vec::new();
+        header.encode(&mut bytes);
+        bytes.resize(header.frame_len(), 7);
+        (header, bytes)
+    }
+
+    #[test]
+    fn what_is_taken_is_counted_and_given_back() {
+        let pool = BufferPool::new(1 << 20);
+        let (header, frame) = ack_frame();
+        let packets: Vec<_> = (0..10).map(|_| pool.take(header, &frame)).collect();
+        assert_eq!(pool.packets_in_flight(), 10);
+        assert_eq!(pool.bytes_in_flight(), 10 * (PacketSize::Ack.packet_len() + OVERHEAD_BYTES));
+        assert_eq!(packets[0].frame(), frame);
+        assert_eq!(packets[0].packet(), &frame[2..]);
+        drop(packets);
+        assert_eq!((pool.packets_in_flight(), pool.bytes_in_flight()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn readers_wait_while_the_budget_is_spent() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(frame.len());
+        drop(pool.room().await);
+        let packet = pool.take(header, &frame);
+        let waiter = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { drop(pool.room().await) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        drop(packet);
+        waiter.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_let_in_lets_in_the_next_and_who_gives_up_holds_nobody_up() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(1);
+        let packet = pool.take(header, &frame);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let waiters: Vec<_> = (0..10)
+            .map(|number| {
+                let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let room = pool.room().await;
+                    order.lock().unwrap().push(number);
+                    drop(room);
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(order.lock().unwrap().is_empty());
+        drop(packet);
+        // Called already, and gone before he could hear it.
+        waiters[0].abort();
+        waiters[4].abort();
+        for waiter in waiters {
+            waiter.await.ok();
+        }
+        assert_eq!(*order.lock().unwrap(), [1, 2, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(pool.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_comes_back_serves_every_framing_without_growing() {
+        let pool = BufferPool::new(1 << 20);
+        let longest = HEADROOM_LEN + PacketSize::Regular.packet_len();
+        for framing in [Framing::V0_9, Framing::V2025_12, Framing::V1_1, Framing::V2025_12] {
+            let header = FrameHeader { framing, size: PacketSize::Regular, mode: PacketMode::Mix, key_rotation: 0 };
+            let mut packet = pool.take(header, &vec![0; header.frame_len()]);
+            packet.frame_for(framing).unwrap();
+            assert_eq!(packet.frame().len(), header.frame_len());
+            assert!(packet.bytes.capacity() <= longest, "{}", packet.bytes.capacity());
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_received_frame_header_remains_in_the_packet() {
+        let pool = BufferPool::new(1 << 20);
+        for (size, framing) in PacketSize::ALL.into_iter().flat_map(|size| Framing::ALL.map(|framing| (size, framing)))
+        {
+            for (mode, key_rotation) in [(PacketMode::Mix, 0), (PacketMode::Vpn, 1), (PacketMode::Vpn, 2)] {
+                let header = FrameHeader { framing, size, mode, key_rotation };
+                let mut frame = Vec::new();
+                header.encode(&mut frame);
+                frame.resize(header.frame_len(), 7);
+                let packet = pool.take(header, &frame);
+                assert_eq!(packet.frame()[..2], [size as u8, 0]);
+                assert_eq!(packet.frame()[2..], frame[framing.header_len()..]);
+                assert_eq!(packet.charged_bytes(), charge(size));
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_is_framed_for_its_next_hop_or_not_at_all() {
+        let pool = BufferPool::new(1 << 20);
+        let header = FrameHeader { framing: Framing::V1_1, size: PacketSize::Extended8, ..ack_frame().0 };
+        let mut packet = pool.take(header, &vec![7; header.frame_len()]);
+        packet.frame_for(Framing::V2025_12).unwrap();
+        assert_eq!(packet.frame()[..5], [8, 4, 0, 0, 7]);
+        packet.frame_for(Framing::V1_1).unwrap();
+        assert_eq!(packet.frame()[..4], [7, 4, 0, 7]);
+        assert_eq!(packet.frame_for(Framing::V0_9), Err(SizeUnknown));
+    }
+
+    #[test]
+    fn a_packet_never_shows_its_bytes_in_debug_output() {
+        let (header, frame) = ack_frame();
+        let pool = BufferPool::new(1 << 20);
+        assert!(!format!("{:?}", pool.take(header, &frame)).contains("7, 7"));
+    }
+}

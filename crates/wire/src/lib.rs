@@ -1,0 +1,32 @@
+//! Frames of Sphinx packets on TCP streams, and the pooled buffers that packets stay in.
+//!
+//! Every decoder is total: any bytes give a value or a typed error. Nothing here does I/O.
+//!
+//! ```
+//! use nym_mixnode_sphinx::PacketSize;
+//! use nym_mixnode_wire::{FrameDecoder, FrameHeader, PacketMode};
+//!
+//! let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+//! let mut stream = Vec::new();
+//! header.encode(&mut stream);
+//! stream.resize(header.frame_len(), 0);
+//!
+//! // The stream arrives in two pieces.
+//! let (mut decoder, mut frames) = (FrameDecoder::default(), 0);
+//! for piece in stream.chunks(300) {
+//!     decoder.feed(piece, |decoded, _frame| {
+//!         assert_eq!(decoded, header);
+//!         frames += 1;
+//!     })?;
+//! }
+//! assert_eq!(frames, 1);
+//! # Ok::<_, nym_mixnode_wire::FrameError>(())
+//! ```
+
+mod buffer;
+mod frame;
+mod framing;
+
+pub use buffer::{BufferPool, PacketBuf, Room, SizeUnknown};
+pub use frame::{FrameDecoder, FrameError, FrameHeader, FrameSink, MAX_FRAME_LEN, PacketMode};
+pub use framing::Framing;
