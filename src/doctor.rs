@@ -51,7 +51,7 @@ pub struct Finding {
 }
 
 /// What is examined.
-pub struct Patient<'a> {
+pub struct Target<'a> {
     /// Its files.
     pub home: &'a NodeHome,
     /// Its settings, with the announce addresses that were found for it.
@@ -89,11 +89,11 @@ impl Finding {
 ///
 /// `probe` sends packets through the node, too, if it runs and is listed; for that the directory lists the prober for
 /// a while.
-pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
-    let Patient { home, config, lacking, .. } = patient;
+pub async fn examine(target: &Target<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
+    let Target { home, config, lacking, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     tell(keys);
-    let Process { running, files, finding } = process::examine(patient, identity.as_deref()).await;
+    let Process { running, files, finding } = process::examine(target, identity.as_deref()).await;
     tell(finding);
     local::bind(config, running).into_iter().for_each(&mut tell);
     for finding in network::announce(config, running, lacking.as_ref()).await {
@@ -135,7 +135,7 @@ pub async fn examine(patient: &Patient<'_>, probe: bool, mut tell: impl FnMut(Fi
     ));
     tell(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };
-    tell(network::registration(patient, &identity, &topology, running));
+    tell(network::registration(target, &identity, &topology, running));
     if let (true, Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
         mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(tell);
     }

@@ -1,6 +1,5 @@
 //! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
 
-mod crew;
 mod host_names;
 mod listed;
 #[cfg(test)]
@@ -8,8 +7,9 @@ mod non_interference;
 mod operator;
 mod pulse;
 mod state;
-mod traced;
+mod traced_directory;
 mod worker;
+mod worker_threads;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -42,11 +42,11 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::systemd::ServiceManager;
-use crew::Crew;
 use operator::{Operator, View};
 use state::Shared;
-use traced::Traced;
-use worker::{Doors, Rules, Settings};
+use traced_directory::TracedDirectory;
+use worker::{Rules, Settings, WorkerChannels};
+use worker_threads::WorkerThreads;
 
 pub use state::NodeStatus;
 
@@ -161,7 +161,7 @@ pub async fn run(
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let telemetry = options.telemetry.clone();
-    let client = Traced::new(client, telemetry.clone());
+    let client = TracedDirectory::new(client, telemetry.clone());
     let signer = Signer::of_config(&keys, &config.directory)?;
     let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
     let heartbeat = heartbeat.signed_by(signer);
@@ -192,7 +192,7 @@ pub async fn run(
         let mut ended = tokio::select! {
             biased;
             () = stop => Ok(()),
-            () = node.crew.next_end() => Err(NodeError::WorkerFailed),
+            () = node.worker_threads.next_end() => Err(NodeError::WorkerFailed),
             never = finished => match never {},
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
             never = shared.listed.follow_names(|next_hops| shared.allow_listed(next_hops)) => match never {},
@@ -246,7 +246,7 @@ fn warn_of_retired_network(directory: &Url) {
 /// A node that listens and mixes, whether or not a directory knows of it.
 struct Node {
     shared: Arc<Shared>,
-    crew: Crew,
+    worker_threads: WorkerThreads,
     acceptors: JoinSet<()>,
     control: PhaseControl,
 }
@@ -268,9 +268,10 @@ impl Node {
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
         let engine = || Engine::with_shared_key(keys.sphinx.secret().clone());
-        let (doors, workers) = Doors::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let (doors, workers) =
+            WorkerChannels::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
         let works = workers.into_iter().map(|worker| move || worker.run()).collect();
-        let crew = Crew::start(works).map_err(NodeError::Worker)?;
+        let worker_threads = WorkerThreads::start(works).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
         let mut acceptors = JoinSet::new();
         for socket in sockets {
@@ -279,7 +280,7 @@ impl Node {
             let limits = Arc::clone(&shared.connections);
             acceptors.spawn(listener::accept(listener, limits, doors.clone(), counters, phase.clone()));
         }
-        Ok(Self { shared, crew, acceptors, control })
+        Ok(Self { shared, worker_threads, acceptors, control })
     }
 
     /// Mixes on for clients that still hold the old topology, for as long as all workers do.
@@ -288,7 +289,7 @@ impl Node {
         tokio::select! {
             biased;
             // Also one that has failed since the stop began.
-            () = self.crew.next_end() => Err(NodeError::WorkerFailed),
+            () = self.worker_threads.next_end() => Err(NodeError::WorkerFailed),
             () = sleep(linger) => Ok(()),
         }
     }
@@ -304,7 +305,7 @@ impl Node {
                 return Err(NodeError::WorkerHangs);
             }
         }
-        let all_well = self.crew.join();
+        let all_well = self.worker_threads.join();
         info!("stopped");
         if all_well { Ok(()) } else { Err(NodeError::WorkerFailed) }
     }
@@ -312,7 +313,7 @@ impl Node {
     /// Without acceptors the workers' doors close, and the stages end one after another.
     async fn all_ended(&mut self) {
         while self.acceptors.join_next().await.is_some() {}
-        self.crew.all_ended().await;
+        self.worker_threads.all_ended().await;
     }
 }
 

@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nym_mixnode_document::{Document, Known};
+use nym_mixnode_document::{Document, KnownSettings};
 
 /// Some settings of the node: a text, a number, a list.
 struct Sample;
 
 const KEYS: [&str; 3] = ["node.location", "mix.workers", "listen.addresses"];
 
-impl Known for Sample {
+impl KnownSettings for Sample {
     type Key = usize;
 
     fn is_section(name: &str) -> bool {

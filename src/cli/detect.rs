@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nym_mixnode_address::{Announced, Detection, Detector, Step, ToldAddress};
+use nym_mixnode_address::{AddressReport, Announced, Detection, Detector, Step};
 use nym_mixnode_base::backoff::Backoff;
 use nym_mixnode_config as config;
 use nym_mixnode_config::environment::{self, Environment};
@@ -57,8 +57,8 @@ pub(super) struct Args {
 /// The document of `--json`; `docs/addresses.md` explains it.
 #[derive(Serialize)]
 struct Document<'a> {
-    bind: Vec<ToldAddress>,
-    announce: Vec<ToldAddress>,
+    bind: Vec<AddressReport>,
+    announce: Vec<AddressReport>,
     steps: &'a [Step],
 }
 
@@ -149,8 +149,8 @@ async fn announced(config: AnnounceConfig) -> Detection {
 
 fn document<'a>(listen: &ListenConfig, detection: &'a Detection) -> Document<'a> {
     Document {
-        bind: listen.addresses.iter().map(ToldAddress::from).collect(),
-        announce: detection.announce.iter().map(ToldAddress::from).collect(),
+        bind: listen.addresses.iter().map(AddressReport::from).collect(),
+        announce: detection.announce.iter().map(AddressReport::from).collect(),
         steps: &detection.steps,
     }
 }

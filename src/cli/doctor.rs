@@ -12,7 +12,7 @@ use super::flags::NodeFlags;
 use super::load::{StartSettings, load_start};
 use super::output::say;
 use super::{Exit, Failure};
-use crate::doctor::{self, Finding, Level, Patient};
+use crate::doctor::{self, Finding, Level, Target};
 
 /// Examine a mixnode: what would keep it from mixing, and what to do about it
 ///
@@ -54,8 +54,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
             tell(Finding::ok("configuration", format!("{place} makes sense")));
-            let patient = Patient { home: &home, config: &config, naming: args.node.to_string(), lacking };
-            doctor::examine(&patient, !args.no_probe, &mut tell).await;
+            let target = Target { home: &home, config: &config, naming: args.node.to_string(), lacking };
+            doctor::examine(&target, !args.no_probe, &mut tell).await;
         }
         Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
     }

@@ -37,13 +37,13 @@ pub(super) fn without_last_slash(url: &Url) -> String {
 /// A stream for texts of which none is worth a start: what it does not take within a second is left out.
 ///
 /// A warning says so. It may be full (a disk, a pipe that nobody reads), stopped (a terminal after ctrl-S) or broken.
-pub(super) struct Courtesy {
+pub(super) struct BestEffortOutput {
     stream: io::Result<File>,
     limit: Duration,
     given_up: bool,
 }
 
-impl Courtesy {
+impl BestEffortOutput {
     pub(super) fn stdout() -> Self {
         Self::to(io::stdout())
     }
@@ -73,7 +73,7 @@ impl Courtesy {
     }
 }
 
-impl Write for Courtesy {
+impl Write for BestEffortOutput {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         if !self.given_up
             && let Err(error) = self.offer(text)
@@ -205,8 +205,8 @@ mod tests {
         (reader, writer)
     }
 
-    fn courtesy(stream: File, limit: Duration) -> Courtesy {
-        Courtesy { stream: Ok(stream), limit, given_up: false }
+    fn courtesy(stream: File, limit: Duration) -> BestEffortOutput {
+        BestEffortOutput { stream: Ok(stream), limit, given_up: false }
     }
 
     #[test]

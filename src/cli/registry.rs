@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::output::{Courtesy, say};
+use super::output::{BestEffortOutput, say};
 use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
@@ -166,7 +166,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         warn!("{error}");
     }
     // It never fails: no line is worth a start.
-    say(Courtesy::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
+    say(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
 
     let (stop, stopped) = oneshot::channel();
     let signalled_twice = async {

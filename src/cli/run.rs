@@ -22,7 +22,7 @@ use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::{StartSettings, load_config, load_start};
 use super::log_settings::LogSettings;
-use super::output::{Courtesy, EventLines, say, without_last_slash};
+use super::output::{BestEffortOutput, EventLines, say, without_last_slash};
 use super::{Exit, Failure, first_start};
 use crate::node::{self, RunOptions, SupervisorEvent};
 use crate::stop_request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
@@ -146,8 +146,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Where the start is shown: under a supervisor, standard output is for events.
-fn courtesy(supervised: bool) -> Courtesy {
-    if supervised { Courtesy::stderr() } else { Courtesy::stdout() }
+fn courtesy(supervised: bool) -> BestEffortOutput {
+    if supervised { BestEffortOutput::stderr() } else { BestEffortOutput::stdout() }
 }
 
 fn configure(home: &NodeHome, args: &Args) -> Result<StartSettings, Failure> {

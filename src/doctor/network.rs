@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::process::Running;
-use super::{CONNECT_TIMEOUT, Finding, Patient};
+use super::{CONNECT_TIMEOUT, Finding, Target};
 
 /// Addresses of each family that are tried before a family counts as cut off.
 const TRIED_MAX: usize = 4;
@@ -160,10 +160,10 @@ fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
 }
 
 /// Whether the directory lists the node as it should.
-pub(super) fn registration(patient: &Patient<'_>, identity: &str, topology: &Topology, running: Running) -> Finding {
+pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topology, running: Running) -> Finding {
     let check = "registration";
-    let ours = announced(patient.config);
-    let start = format!("start it with `nym-mixnode run {}`", patient.naming);
+    let ours = announced(target.config);
+    let start = format!("start it with `nym-mixnode run {}`", target.naming);
     let is_at_ours = |addresses: &[SocketAddr]| addresses.iter().any(|address| ours.contains(address));
     let mut others = topology.mix_nodes.iter().filter(|mix| mix.registration.identity_key != identity);
     if let Some(other) = others.find(|mix| is_at_ours(&mix.announced_addresses())) {
@@ -180,7 +180,7 @@ pub(super) fn registration(patient: &Patient<'_>, identity: &str, topology: &Top
                     Finding::failed(check, format!("{listed}, but the node does not run: packets for it are lost"))
                         .with_fix(format!(
                             "{start}, or take it off the list with `nym-mixnode unregister {}`",
-                            patient.naming
+                            target.naming
                         ))
                 }
                 Running::Unknown => Finding::warning(

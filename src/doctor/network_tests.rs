@@ -35,8 +35,8 @@ fn listing(identity: &str, host: &str) -> Topology {
 fn a_registration_is_ours_or_elsewhere_or_missing_or_another_nodes() {
     let config = config("192.0.2.1:1789");
     let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
-    let patient = Patient { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
-    let registration = |topology: &Topology, running| registration(&patient, "me", topology, running);
+    let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+    let registration = |topology: &Topology, running| registration(&target, "me", topology, running);
     let level = |topology: &Topology, running| registration(topology, running).level;
     assert_eq!(level(&listing("me", "192.0.2.1:1789"), Running::Yes), Level::Ok);
     assert_eq!(level(&listing("me", "192.0.2.2:1789"), Running::Yes), Level::Failed);

@@ -3,7 +3,7 @@
 use nym_mixnode_telemetry::health::{self, AskError, FileLimits, Health};
 use url::Url;
 
-use super::{Finding, Level, Patient};
+use super::{Finding, Level, Target};
 
 const CHECK: &str = "node";
 
@@ -36,12 +36,12 @@ enum HttpAnswer {
 }
 
 /// Looks whether the node runs, by its lock and by its HTTP.
-pub(super) async fn examine(patient: &Patient<'_>, identity: Option<&str>) -> Process {
-    judge(patient, patient.home.is_running(), ask(patient, identity).await)
+pub(super) async fn examine(target: &Target<'_>, identity: Option<&str>) -> Process {
+    judge(target, target.home.is_running(), ask(target, identity).await)
 }
 
-async fn ask(patient: &Patient<'_>, identity: Option<&str>) -> HttpAnswer {
-    let Some(listen) = patient.config.http.listen else { return HttpAnswer::NotAsked("http.listen is off") };
+async fn ask(target: &Target<'_>, identity: Option<&str>) -> HttpAnswer {
+    let Some(listen) = target.config.http.listen else { return HttpAnswer::NotAsked("http.listen is off") };
     let Some(url) = health::url_of(listen) else {
         return HttpAnswer::NotAsked("http.listen has port 0, which stands for any free one");
     };
@@ -53,7 +53,7 @@ async fn ask(patient: &Patient<'_>, identity: Option<&str>) -> HttpAnswer {
     }
 }
 
-fn judge(patient: &Patient<'_>, locked: Option<bool>, answer: HttpAnswer) -> Process {
+fn judge(target: &Target<'_>, locked: Option<bool>, answer: HttpAnswer) -> Process {
     if let HttpAnswer::Ours(health) = answer {
         let finding = match [&health.live, &health.ready].into_iter().find_map(|answer| answer.problem.as_ref()) {
             Some(problem) => Finding::warning(
@@ -67,7 +67,7 @@ fn judge(patient: &Patient<'_>, locked: Option<bool>, answer: HttpAnswer) -> Pro
     }
     let (running, finding) = match locked {
         Some(true) => (Running::Yes, of_running(answer)),
-        Some(false) => (Running::No, of_stopped(patient, &answer)),
+        Some(false) => (Running::No, of_stopped(target, &answer)),
         None => (Running::Unknown, of_unknown(&answer)),
     };
     Process { running, files: None, finding }
@@ -91,12 +91,12 @@ fn of_running(answer: HttpAnswer) -> Finding {
 }
 
 /// The node does not run; its HTTP address may be another's.
-fn of_stopped(patient: &Patient<'_>, answer: &HttpAnswer) -> Finding {
+fn of_stopped(target: &Target<'_>, answer: &HttpAnswer) -> Finding {
     if let HttpAnswer::NotAsked(_) | HttpAnswer::Nobody(_) = answer {
         return Finding::ok(CHECK, "does not run");
     }
     // It starts without HTTP at an address that nobody chose.
-    let level = if patient.config.http.is_chosen { Level::Failed } else { Level::Warning };
+    let level = if target.config.http.is_chosen { Level::Failed } else { Level::Warning };
     let fix = "give this node another HTTP address, such as --http-listen 127.0.0.1:8001 or http.listen in its \
                configuration file";
     Finding { level, ..Finding::warning(CHECK, format!("does not run, and {}", answer.words()), fix) }
@@ -141,8 +141,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let home = NodeHome::new(Some(root.path()), &"mix".parse().unwrap()).unwrap();
         let config = config(http);
-        let patient = Patient { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
-        let Process { running, finding, .. } = judge(&patient, locked, answer);
+        let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+        let Process { running, finding, .. } = judge(&target, locked, answer);
         (running, finding.level, format!("{}; {}", finding.message, finding.fix.unwrap_or_default()))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use nym_mixnode_address::{Announcing, ToldAddress};
+use nym_mixnode_address::{AddressReport, Announcing};
 use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::open_files::Remedy;
 use nym_mixnode_base::redact::redacted;
@@ -16,7 +16,7 @@ use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_mix::Rule;
 use nym_mixnode_telemetry::http::{
     Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, SkippedNode, Status,
-    Subject, TopologyStatus,
+    StatusSource, TopologyStatus,
 };
 use nym_mixnode_telemetry::instruments as i;
 use nym_mixnode_telemetry::log::lost_lines;
@@ -70,7 +70,7 @@ impl Operator {
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
             info!("Telling how the node is at http://{address}/status");
-            tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn Subject>));
+            tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
         }
         if let Some(manager) = &manager {
             manager.tell(Notice::Ready(&view.summary()));
@@ -146,7 +146,7 @@ struct Facts {
     identity_key: String,
     sphinx_key: String,
     layer: u64,
-    listen: Vec<ToldAddress>,
+    listen: Vec<AddressReport>,
     directory: String,
     memory_bytes: usize,
     connections_max: usize,
@@ -165,7 +165,7 @@ impl View {
             identity_key: keys.identity_public.clone(),
             sphinx_key: keys.sphinx.public_base58(),
             layer: config.node.layer,
-            listen: config.listen.addresses.iter().map(ToldAddress::from).collect(),
+            listen: config.listen.addresses.iter().map(AddressReport::from).collect(),
             directory: redacted(&config.directory.url),
             memory_bytes: config.mix.memory_bytes,
             connections_max: config.connections.total_max,
@@ -304,7 +304,7 @@ impl View {
     }
 }
 
-impl Subject for View {
+impl StatusSource for View {
     fn liveness(&self) -> Result<(), Problem> {
         if self.shared.pulses.is_stalled() {
             return Err(problem(Reason::WorkerStalled, "a worker hangs; restart the node"));
@@ -344,7 +344,7 @@ impl Subject for View {
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
             listen: self.facts.listen.clone(),
-            announce: self.announcing.now().iter().map(ToldAddress::from).collect(),
+            announce: self.announcing.now().iter().map(AddressReport::from).collect(),
             directory: self.directory(),
             topology: self.topology(),
             workers: self.shared.pools.len(),

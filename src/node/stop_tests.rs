@@ -14,8 +14,8 @@ fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) 
     let limits = ConnectionLimits::new(8, 8);
     let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), replay);
     let (control, phase) = phases();
-    let crew = Crew::start(works).unwrap();
-    (Node { shared, crew, acceptors: JoinSet::new(), control }, phase)
+    let worker_threads = WorkerThreads::start(works).unwrap();
+    (Node { shared, worker_threads, acceptors: JoinSet::new(), control }, phase)
 }
 
 #[tokio::test]

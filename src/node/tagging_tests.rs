@@ -57,7 +57,7 @@ impl Bench {
             rules: Rules { sizes: self.sizes, ..worker_settings(&config()).rules },
             ..worker_settings(&config())
         };
-        let (_, workers) = Doors::new(1).into_workers(engine, settings, &shared, &phase);
+        let (_, workers) = WorkerChannels::new(1).into_workers(engine, settings, &shared, &phase);
         let left = Rc::new(RefCell::new(Vec::new()));
         for worker in workers {
             let (out, left, shared) = (Rc::clone(&passed), Rc::clone(&left), Arc::clone(&shared));

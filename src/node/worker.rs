@@ -46,19 +46,19 @@ pub(super) struct Rules {
     pub(super) delay_max: Duration,
 }
 
-/// Where the other rooms put what is for a worker, for each worker.
-pub(super) struct Doors {
+/// Channel endpoints of each worker.
+pub(super) struct WorkerChannels {
     pub(super) connections: Vec<mpsc::Sender<Admitted>>,
     handovers: Vec<mpsc::Sender<Scheduled>>,
-    rooms: Vec<(mpsc::Receiver<Admitted>, mpsc::Receiver<Scheduled>)>,
+    receivers: Vec<(mpsc::Receiver<Admitted>, mpsc::Receiver<Scheduled>)>,
 }
 
-impl Doors {
+impl WorkerChannels {
     pub(super) fn new(workers: usize) -> Self {
         let (connections, connection_ends): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::channel(CONNECTIONS_MAX)).unzip();
         let (handovers, handover_ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDOVER_MAX)).unzip();
-        Self { connections, handovers, rooms: connection_ends.into_iter().zip(handover_ends).collect() }
+        Self { connections, handovers, receivers: connection_ends.into_iter().zip(handover_ends).collect() }
     }
 
     /// Makes the workers; whoever runs them must drop `connections` for them to end.
@@ -70,7 +70,7 @@ impl Doors {
         phase: &PhaseSignal,
     ) -> (Vec<mpsc::Sender<Admitted>>, Vec<Worker>) {
         let owners = Owners { handovers: self.handovers, hasher: Arc::new(RandomState::new()) };
-        let workers = self.rooms.into_iter().enumerate().map(|(number, (connections, handover))| Worker {
+        let workers = self.receivers.into_iter().enumerate().map(|(number, (connections, handover))| Worker {
             number,
             connections,
             handover,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nym_mixnode_base::redact::redacted;
 use url::Url;
 
-use super::inquiry::{self, Inquiry, Manners, Public, Step};
+use super::inquiry::{self, Inquiry, Public, RequestRules, Step};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_ON: &[u16] = &[429, 500, 502, 503];
@@ -24,13 +24,13 @@ pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, step
         if is_known {
             continue;
         }
-        let manners = Manners { name, timeout: TIMEOUT, retry_on: RETRY_ON };
+        let rules = RequestRules { name, timeout: TIMEOUT, retry_on: RETRY_ON };
         let mut http = inquiry::http(TIMEOUT).local_address(from);
         if url.scheme() == "http" {
             // Then the system's root certificates are not needed, and an image without any must work.
             http = http.tls_certs_only([]);
         }
-        let Some(mut inquiry) = Inquiry::over(http, manners, allow_private, steps) else { continue };
+        let Some(mut inquiry) = Inquiry::over(http, rules, allow_private, steps) else { continue };
         if let Ok(Some(text)) = inquiry.get(&shown, url.as_str(), &[]).await {
             public.add(inquiry.address(&shown, &text));
         }

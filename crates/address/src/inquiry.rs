@@ -81,7 +81,7 @@ pub(super) struct Reply {
 
 /// How a service wants to be asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manners {
+pub(super) struct RequestRules {
     /// Who is asked, for people.
     pub(super) name: &'static str,
     /// Until the last byte of a reply.
@@ -94,7 +94,7 @@ pub(super) struct Manners {
 #[derive(Debug)]
 pub(super) struct Inquiry<'a> {
     http: reqwest::Client,
-    manners: Manners,
+    rules: RequestRules,
     /// Also addresses of a closed network will do.
     allow_private: bool,
     steps: &'a mut Vec<Step>,
@@ -112,23 +112,23 @@ pub(super) fn http(timeout: Duration) -> ClientBuilder {
 
 impl<'a> Inquiry<'a> {
     /// Over plain HTTP, which needs no certificates.
-    pub(super) fn plain(manners: Manners, allow_private: bool, steps: &'a mut Vec<Step>) -> Option<Self> {
+    pub(super) fn plain(rules: RequestRules, allow_private: bool, steps: &'a mut Vec<Step>) -> Option<Self> {
         let none: [Certificate; 0] = [];
-        Self::over(http(manners.timeout).tls_certs_only(none), manners, allow_private, steps)
+        Self::over(http(rules.timeout).tls_certs_only(none), rules, allow_private, steps)
     }
 
     /// With a client of one's own; `None` when it cannot be built, which is then a step.
     pub(super) fn over(
         http: ClientBuilder,
-        manners: Manners,
+        rules: RequestRules,
         allow_private: bool,
         steps: &'a mut Vec<Step>,
     ) -> Option<Self> {
         match http.build() {
-            Ok(http) => Some(Self { http, manners, allow_private, steps }),
+            Ok(http) => Some(Self { http, rules, allow_private, steps }),
             Err(error) => {
                 let answer = format!("cannot be asked: {}", innermost(&error));
-                steps.push(Step { asked: manners.name.to_owned(), answer, failed: true });
+                steps.push(Step { asked: rules.name.to_owned(), answer, failed: true });
                 None
             }
         }
@@ -154,7 +154,7 @@ impl<'a> Inquiry<'a> {
                 return Ok(reply);
             };
             let retry = match failure.kind {
-                Unanswered::Status(status) => self.manners.retry_on.contains(&status),
+                Unanswered::Status(status) => self.rules.retry_on.contains(&status),
                 Unanswered::Failed => failure.is_refused,
                 Unanswered::TimedOut => false,
             };
@@ -231,7 +231,7 @@ impl<'a> Inquiry<'a> {
     }
 
     fn waited(&self, error: &reqwest::Error) -> Duration {
-        if error.is_connect() { CONNECT_TIMEOUT } else { self.manners.timeout }
+        if error.is_connect() { CONNECT_TIMEOUT } else { self.rules.timeout }
     }
 
     /// The address in `text`, if others can reach it; a prefix length behind it is no part of it.
@@ -279,7 +279,7 @@ impl<'a> Inquiry<'a> {
     }
 
     fn named(&self, what: &str) -> String {
-        format!("{}: {what}", self.manners.name)
+        format!("{}: {what}", self.rules.name)
     }
 }
 

@@ -11,10 +11,10 @@ use nym_mixnode_base::file;
 use reqwest::Certificate;
 use serde_json::Value;
 
-use super::inquiry::{self, Inquiry, Manners, Public, Step, Unanswered};
+use super::inquiry::{self, Inquiry, Public, RequestRules, Step, Unanswered};
 
-const MANNERS: Manners =
-    Manners { name: "kubernetes", timeout: Duration::from_secs(5), retry_on: &[429, 500, 503, 504] };
+const MANNERS: RequestRules =
+    RequestRules { name: "kubernetes", timeout: Duration::from_secs(5), retry_on: &[429, 500, 503, 504] };
 /// Where a pod finds the service account that it runs under.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Longest of its files: a token and the certificates have some kilobytes.

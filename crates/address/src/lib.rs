@@ -13,12 +13,12 @@ mod echo;
 mod inquiry;
 mod interfaces;
 mod kubernetes;
-mod told;
+mod report;
 mod watch;
 
 pub use announce::{AnnounceAddr, Announced, Unannounceable};
 pub use cloud::Cloud;
 pub use detect::{AnnounceSource, CloudChoice, DetectError, Detection, DetectionConfig, Detector};
 pub use inquiry::Step;
-pub use told::ToldAddress;
+pub use report::AddressReport;
 pub use watch::{AnnounceWatch, Announcing, watch};

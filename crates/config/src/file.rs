@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use nym_mixnode_document::{Broken, Document, Known, Text};
+use nym_mixnode_document::{Broken, Document, KnownSettings, Text};
 
 use super::error::ConfigError;
 use super::settings::{self, About, WhenUnset};
@@ -64,7 +64,7 @@ fn known_beside(key: &str) -> String {
 /// The settings of the table, as the keys that a document may have.
 struct Table;
 
-impl Known for Table {
+impl KnownSettings for Table {
     type Key = &'static About;
 
     fn is_section(name: &str) -> bool {

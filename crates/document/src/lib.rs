@@ -6,4 +6,4 @@ mod older;
 mod yaml;
 
 pub use older::{Entry, Older, OlderError, Release};
-pub use yaml::{Broken, Document, Known, Text};
+pub use yaml::{Broken, Document, KnownSettings, Text};

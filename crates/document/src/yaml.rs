@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 /// The keys that a document may have.
-pub trait Known {
+pub trait KnownSettings {
     /// A setting.
     type Key: Copy;
 
@@ -35,7 +35,7 @@ pub struct Broken<K> {
 }
 
 /// What a document holds, up to its end or to where it is broken.
-pub struct Document<D: Known> {
+pub struct Document<D: KnownSettings> {
     /// In the order of the document.
     pub settings: Vec<(D::Key, Vec<Text>)>,
     /// Each with its line.
@@ -45,7 +45,7 @@ pub struct Document<D: Known> {
     reading: Option<D::Key>,
 }
 
-impl<D: Known> Document<D> {
+impl<D: KnownSettings> Document<D> {
     /// Reads as much of the text as can be understood.
     #[must_use]
     pub fn read(text: &str) -> Self {
@@ -64,9 +64,9 @@ impl<D: Known> Document<D> {
 }
 
 /// The whole document, a map of sections.
-struct Sections<'a, D: Known>(&'a mut Document<D>);
+struct Sections<'a, D: KnownSettings>(&'a mut Document<D>);
 
-impl<'de, D: Known> DeserializeSeed<'de> for Sections<'_, D> {
+impl<'de, D: KnownSettings> DeserializeSeed<'de> for Sections<'_, D> {
     type Value = ();
 
     fn deserialize<F: Deserializer<'de>>(self, deserializer: F) -> Result<(), F::Error> {
@@ -74,7 +74,7 @@ impl<'de, D: Known> DeserializeSeed<'de> for Sections<'_, D> {
     }
 }
 
-impl<'de, D: Known> Visitor<'de> for Sections<'_, D> {
+impl<'de, D: KnownSettings> Visitor<'de> for Sections<'_, D> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,12 +95,12 @@ impl<'de, D: Known> Visitor<'de> for Sections<'_, D> {
 }
 
 /// One section; every line in it may be commented out.
-struct Section<'a, D: Known> {
+struct Section<'a, D: KnownSettings> {
     name: &'a str,
     document: &'a mut Document<D>,
 }
 
-impl<'de, D: Known> DeserializeSeed<'de> for Section<'_, D> {
+impl<'de, D: KnownSettings> DeserializeSeed<'de> for Section<'_, D> {
     type Value = ();
 
     fn deserialize<F: Deserializer<'de>>(self, deserializer: F) -> Result<(), F::Error> {
@@ -108,7 +108,7 @@ impl<'de, D: Known> DeserializeSeed<'de> for Section<'_, D> {
     }
 }
 
-impl<'de, D: Known> Visitor<'de> for Section<'_, D> {
+impl<'de, D: KnownSettings> Visitor<'de> for Section<'_, D> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

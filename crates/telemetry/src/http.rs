@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use nym_mixnode_address::ToldAddress;
+use nym_mixnode_address::AddressReport;
 use nym_mixnode_http::{Limits, ListenError, PlaceLimits, Server};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -34,7 +34,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// Whom the answers are about.
-pub trait Subject: Send + Sync + 'static {
+pub trait StatusSource: Send + Sync + 'static {
     /// Whether the process does its work; what is wrong if it doesn't, and only a restart helps.
     fn liveness(&self) -> Result<(), Problem>;
     /// Whether packets should be sent here; what is missing if they shouldn't.
@@ -102,9 +102,9 @@ pub struct Status {
     /// As `/livez` says.
     pub live: Answer,
     /// Where packets are accepted.
-    pub listen: Vec<ToldAddress>,
+    pub listen: Vec<AddressReport>,
     /// Where the other nodes send them.
-    pub announce: Vec<ToldAddress>,
+    pub announce: Vec<AddressReport>,
     /// Where the directory is, and how it lists the node.
     pub directory: DirectoryStatus,
     /// The topology that the node goes by.
@@ -217,13 +217,13 @@ impl HttpServer {
     }
 
     /// Answers for as long as it is polled.
-    pub async fn serve(self, subject: Arc<dyn Subject>) {
+    pub async fn serve(self, subject: Arc<dyn StatusSource>) {
         self.0.serve(router(subject), std::future::pending()).await;
     }
 }
 
 /// What is answered, without a socket.
-pub fn router(subject: Arc<dyn Subject>) -> Router {
+pub fn router(subject: Arc<dyn StatusSource>) -> Router {
     let refuse = |status: StatusCode, words: &'static str| async move { uncached((status, words)) };
     let method = move || async move {
         let allow = [(ALLOW, HeaderValue::from_static("GET,HEAD"))];
@@ -239,19 +239,19 @@ pub fn router(subject: Arc<dyn Subject>) -> Router {
         .with_state(subject)
 }
 
-async fn livez(State(subject): State<Arc<dyn Subject>>, headers: HeaderMap) -> Response {
+async fn livez(State(subject): State<Arc<dyn StatusSource>>, headers: HeaderMap) -> Response {
     answer(subject.liveness(), "alive", &headers)
 }
 
-async fn readyz(State(subject): State<Arc<dyn Subject>>, headers: HeaderMap) -> Response {
+async fn readyz(State(subject): State<Arc<dyn StatusSource>>, headers: HeaderMap) -> Response {
     answer(subject.readiness(), "ready", &headers)
 }
 
-async fn status(State(subject): State<Arc<dyn Subject>>) -> Response {
+async fn status(State(subject): State<Arc<dyn StatusSource>>) -> Response {
     uncached(Json(subject.status()))
 }
 
-async fn metrics(State(subject): State<Arc<dyn Subject>>, headers: HeaderMap) -> Response {
+async fn metrics(State(subject): State<Arc<dyn StatusSource>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::of_accept(accept);
     let content_type = [(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct Scripted(Mutex<Option<Problem>>);
 
-impl Subject for Scripted {
+impl StatusSource for Scripted {
     fn liveness(&self) -> Result<(), Problem> {
         Ok(())
     }
@@ -35,7 +35,7 @@ impl Subject for Scripted {
             uptime_s: 1,
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
-            listen: vec![ToldAddress {
+            listen: vec![AddressReport {
                 family: "ipv6",
                 address: "[::1]:1789".parse().unwrap(),
                 source: "--host".to_owned(),
@@ -77,7 +77,7 @@ fn serve() -> Served {
     let address = server.address().unwrap();
     let subject = Arc::new(Scripted::default());
     let mut task = tokio::task::JoinSet::new();
-    task.spawn(server.serve(Arc::clone(&subject) as Arc<dyn Subject>));
+    task.spawn(server.serve(Arc::clone(&subject) as Arc<dyn StatusSource>));
     Served { address, subject, _task: task }
 }
 

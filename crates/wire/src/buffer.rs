@@ -24,14 +24,14 @@ const fn charge(size: PacketSize) -> usize {
 
 /// The buffers of all packets in the node, and the byte budget that bounds them.
 ///
-/// Who has something to read waits in [`BufferPool::room`] before he takes it from the network, so that TCP pushes back
+/// Who has something to read waits in [`BufferPool::read_permit`] before he takes it from the network, so that TCP pushes back
 /// on senders.
 pub struct BufferPool {
     budget_bytes: usize,
     used_bytes: AtomicUsize,
     packets: AtomicUsize,
     waiting: AtomicUsize,
-    room: Notify,
+    released: Notify,
     spare: [ArrayQueue<Vec<u8>>; PacketSize::ALL.len()],
 }
 
@@ -48,7 +48,7 @@ impl BufferPool {
             used_bytes: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            room: Notify::new(),
+            released: Notify::new(),
             spare,
         })
     }
@@ -73,7 +73,7 @@ impl BufferPool {
 
     /// Makes a packet of a buffer in which a frame was [assembled](crate::FrameSink::assembled).
     ///
-    /// Of the received frame header only the size remains. Always succeeds: readers wait for [`BufferPool::room`] right
+    /// Of the received frame header only the size remains. Always succeeds: readers wait for [`BufferPool::read_permit`] right
     /// before each read, so each worker overdraws the budget by one read at the most.
     #[must_use]
     pub fn adopt(self: &Arc<Self>, size: PacketSize, bytes: Vec<u8>) -> PacketBuf {
@@ -100,32 +100,32 @@ impl BufferPool {
     /// Waits until the budget has room for a read, in turn with the others that wait.
     ///
     /// What it gives is to be held during that one read, and no longer: while it is held nothing may be waited for.
-    pub async fn room(&self) -> Room<'_> {
-        if self.waiting.load(Ordering::SeqCst) == 0 && self.has_room() {
-            return Room(self);
+    pub async fn read_permit(&self) -> ReadPermit<'_> {
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.has_budget() {
+            return ReadPermit(self);
         }
         let _waiting = Waiting::begin(&self.waiting);
         loop {
-            let notified = self.room.notified();
+            let notified = self.released.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             // The last packet may have left before we stood in line. Then it is the turn of who stands there longest.
-            self.call_next();
+            self.wake_next();
             notified.await;
-            if self.has_room() {
-                return Room(self);
+            if self.has_budget() {
+                return ReadPermit(self);
             }
         }
     }
 
     /// Wakes one of those who wait, if there is room for it. It wakes the next one when it has read.
-    fn call_next(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
-            self.room.notify_one();
+    fn wake_next(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 && self.has_budget() {
+            self.released.notify_one();
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn has_budget(&self) -> bool {
         self.used_bytes.load(Ordering::SeqCst) < self.budget_bytes
     }
 
@@ -134,7 +134,7 @@ impl BufferPool {
         drop(self.spare[size as usize - 1].push(bytes));
         self.used_bytes.fetch_sub(charge(size), Ordering::SeqCst);
         self.packets.fetch_sub(1, Ordering::Relaxed);
-        self.call_next();
+        self.wake_next();
     }
 }
 
@@ -155,11 +155,11 @@ pub struct SizeUnknown;
 
 /// The right to read once from the network. Dropping it lets the next one in.
 #[derive(Debug)]
-pub struct Room<'a>(&'a BufferPool);
+pub struct ReadPermit<'a>(&'a BufferPool);
 
-impl Drop for Room<'_> {
+impl Drop for ReadPermit<'_> {
     fn drop(&mut self) {
-        self.0.call_next();
+        self.0.wake_next();
     }
 }
 
@@ -284,11 +284,11 @@ mod tests {
     async fn readers_wait_while_the_budget_is_spent() {
         let (header, frame) = ack_frame();
         let pool = BufferPool::new(frame.len());
-        drop(pool.room().await);
+        drop(pool.read_permit().await);
         let packet = pool.take(header, &frame);
         let waiter = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { drop(pool.room().await) }
+            async move { drop(pool.read_permit().await) }
         });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
@@ -306,9 +306,9 @@ mod tests {
             .map(|number| {
                 let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
                 tokio::spawn(async move {
-                    let room = pool.room().await;
+                    let permit = pool.read_permit().await;
                     order.lock().unwrap().push(number);
-                    drop(room);
+                    drop(permit);
                 })
             })
             .collect();

@@ -183,12 +183,12 @@ impl<F: FnMut(FrameHeader, &[u8])> FrameSink for Look<F> {
 /// none. That buffer grows only as bytes arrive, so a peer that sends a header and then nothing costs a few bytes.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
-    stand: Stand,
+    state: State,
 }
 
 /// Where in a frame the stream stands.
 #[derive(Debug, Default)]
-enum Stand {
+enum State {
     #[default]
     Between,
     InHeader {
@@ -216,10 +216,10 @@ impl FrameDecoder {
     /// As [`FrameDecoder::feed`].
     pub fn feed_into(&mut self, mut input: &[u8], sink: &mut impl FrameSink) -> Result<(), FrameError> {
         while !input.is_empty() {
-            input = match &mut self.stand {
-                Stand::Between => self.begin(input, sink)?,
-                Stand::InHeader { .. } => self.complete_header(input, sink)?,
-                Stand::InPacket { .. } => self.complete_packet(input, sink),
+            input = match &mut self.state {
+                State::Between => self.begin(input, sink)?,
+                State::InHeader { .. } => self.complete_header(input, sink)?,
+                State::InPacket { .. } => self.complete_packet(input, sink),
             };
         }
         Ok(())
@@ -228,7 +228,7 @@ impl FrameDecoder {
     /// Whether the stream stands in the middle of a frame.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        !matches!(self.stand, Stand::Between)
+        !matches!(self.state, State::Between)
     }
 
     /// Takes whole frames as they lie there, and what is left as the beginning of one.
@@ -243,14 +243,14 @@ impl FrameDecoder {
         if !input.is_empty() {
             let mut bytes = [0; HEADROOM_LEN];
             bytes[..input.len()].copy_from_slice(input);
-            self.stand = Stand::InHeader { bytes, len: input.len() };
+            self.state = State::InHeader { bytes, len: input.len() };
         }
         Ok(&[])
     }
 
     /// Adds one byte, which may be a bad one.
     fn complete_header<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> Result<&'a [u8], FrameError> {
-        let (Stand::InHeader { bytes, len }, Some((next, after))) = (&mut self.stand, input.split_first()) else {
+        let (State::InHeader { bytes, len }, Some((next, after))) = (&mut self.state, input.split_first()) else {
             return Ok(input);
         };
         bytes[*len] = *next;
@@ -268,17 +268,17 @@ impl FrameDecoder {
         buffer.clear();
         append(&mut buffer, &header.right_aligned(), header);
         append(&mut buffer, &input[header.framing.header_len()..], header);
-        self.stand = Stand::InPacket { header, buffer };
+        self.state = State::InPacket { header, buffer };
         &[]
     }
 
     fn complete_packet<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> &'a [u8] {
-        let Stand::InPacket { header, buffer } = &mut self.stand else { return input };
+        let State::InPacket { header, buffer } = &mut self.state else { return input };
         let (now, after) = input.split_at(input.len().min(header.buffer_len() - buffer.len()));
         append(buffer, now, *header);
         if buffer.len() == header.buffer_len() {
             sink.assembled(*header, std::mem::take(buffer));
-            self.stand = Stand::Between;
+            self.state = State::Between;
         }
         after
     }

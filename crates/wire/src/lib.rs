@@ -27,6 +27,6 @@ mod buffer;
 mod frame;
 mod framing;
 
-pub use buffer::{BufferPool, PacketBuf, Room, SizeUnknown};
+pub use buffer::{BufferPool, PacketBuf, ReadPermit, SizeUnknown};
 pub use frame::{FrameDecoder, FrameError, FrameHeader, FrameSink, MAX_FRAME_LEN, PacketMode};
 pub use framing::Framing;

@@ -36,8 +36,8 @@ use tracing::subscriber::DefaultGuard;
 
 use super::super::operator::View;
 use super::super::state::Shared;
-use super::super::traced::Traced;
-use super::super::worker::Doors;
+use super::super::traced_directory::TracedDirectory;
+use super::super::worker::WorkerChannels;
 use super::super::{registration, rule, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
@@ -179,13 +179,14 @@ impl Stage {
         let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, replay);
         let (_control, phase) = phases();
         let engine = || Engine::with_shared_key(self.keys.sphinx.secret().clone());
-        let (_, workers) = Doors::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let (_, workers) =
+            WorkerChannels::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
         let notes = Rc::new(Notes { start: Instant::now(), leak, arrivals, seen: RefCell::default() });
         let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
         let posts = Arc::clone(&directory.posts);
         let capture = Capture::default();
         let telemetry = capture.telemetry().unwrap();
-        let directory = Traced::new(directory, telemetry.clone());
+        let directory = TracedDirectory::new(directory, telemetry.clone());
         let settings = HeartbeatSettings { topology_refresh: TOPOLOGY_REFRESH, ..HeartbeatSettings::default() };
         let heartbeat = Heartbeat::new(directory, registration(config, &self.keys), settings);
         let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), None));
@@ -220,9 +221,9 @@ impl Stage {
         local.run_until(everything).await;
         view.begin_last_window(BEGINNING + start.elapsed());
         view.end_last_window();
-        let last = http::Subject::status(&*view).packets.window.map(|window| window.ended_at);
+        let last = http::StatusSource::status(&*view).packets.window.map(|window| window.ended_at);
         assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is told, too");
-        let last_readings = http::Subject::readings(&*view);
+        let last_readings = http::StatusSource::readings(&*view);
         let ended_at = Instant::now();
         // The thread that exports is on the real clock, and the stop waits for it.
         tokio::time::resume();
@@ -254,7 +255,7 @@ async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
 
 /// Asks at intervals, as a scraper does, and reads exact counts where windows end.
 async fn ask(view: &Arc<View>, notes: &Notes) {
-    let router = http::router(Arc::clone(view) as Arc<dyn http::Subject>);
+    let router = http::router(Arc::clone(view) as Arc<dyn http::StatusSource>);
     let seconds = |count: u64| notes.start + Duration::from_secs(count);
     for second in 1..=END.as_secs() {
         sleep_until(seconds(second)).await;

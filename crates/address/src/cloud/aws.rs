@@ -8,14 +8,15 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::{LINK_LOCAL, Provider};
-use crate::inquiry::{Inquiry, Manners, Public, Step, Unanswered, shown};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step, Unanswered, shown};
 
 const LINK_LOCAL_V6: &str = "http://[fd00:ec2::254]";
 const TOKEN: &str = "X-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_TTL_S: &str = "21600";
 
-const MANNERS: Manners = Manners { name: "aws metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "aws metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
 /// The service at the first of these places that answers.
 pub(super) struct Aws {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step};
 
 const HEADER: (&str, &str) = ("Metadata", "true");
-const MANNERS: Manners =
-    Manners { name: "azure metadata", timeout: Duration::from_secs(2), retry_on: &[404, 410, 429, 500] };
+const MANNERS: RequestRules =
+    RequestRules { name: "azure metadata", timeout: Duration::from_secs(2), retry_on: &[404, 410, 429, 500] };
 
 pub(super) struct Azure {
     pub(super) base: String,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step};
 
-const MANNERS: Manners =
-    Manners { name: "digitalocean metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "digitalocean metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
 pub(super) struct DigitalOcean {
     pub(super) base: String,

@@ -7,7 +7,7 @@ use reqwest::{Certificate, Method};
 
 use super::Provider;
 use crate::inquiry;
-use crate::inquiry::{Inquiry, Manners, Public, Step, Unanswered};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step, Unanswered};
 
 pub(super) const BASE: &str = "http://metadata.google.internal";
 /// The name is documented to be this address, so no name server is needed, nor trusted.
@@ -16,7 +16,8 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const FLAVOR: &str = "Metadata-Flavor";
 const GOOGLE: &str = "Google";
 
-const MANNERS: Manners = Manners { name: "gcp metadata", timeout: Duration::from_secs(2), retry_on: &[429, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "gcp metadata", timeout: Duration::from_secs(2), retry_on: &[429, 503] };
 
 pub(super) struct Gcp {
     pub(super) base: String,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step, shown};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step, shown};
 
-const MANNERS: Manners =
-    Manners { name: "hetzner metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "hetzner metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
 pub(super) struct Hetzner {
     pub(super) base: String,

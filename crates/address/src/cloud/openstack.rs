@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step};
 
-const MANNERS: Manners =
-    Manners { name: "openstack metadata", timeout: Duration::from_secs(10), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "openstack metadata", timeout: Duration::from_secs(10), retry_on: &[429, 500, 503] };
 
 pub(super) struct OpenStack {
     pub(super) base: String,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step};
 
 const HEADER: (&str, &str) = ("Authorization", "Bearer Oracle");
-const MANNERS: Manners =
-    Manners { name: "oracle metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "oracle metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
 pub(super) struct Oracle {
     pub(super) base: String,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Provider;
-use crate::inquiry::{Inquiry, Manners, Public, Step};
+use crate::inquiry::{Inquiry, Public, RequestRules, Step};
 
-const MANNERS: Manners =
-    Manners { name: "vultr metadata", timeout: Duration::from_secs(10), retry_on: &[429, 500, 503] };
+const MANNERS: RequestRules =
+    RequestRules { name: "vultr metadata", timeout: Duration::from_secs(10), retry_on: &[429, 500, 503] };
 
 pub(super) struct Vultr {
     pub(super) base: String,

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_mix::Received;
-use nym_mixnode_wire::{BufferPool, FrameDecoder, FrameError, FrameHeader, FrameSink, Room};
+use nym_mixnode_wire::{BufferPool, FrameDecoder, FrameError, FrameHeader, FrameSink, ReadPermit};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -188,11 +188,11 @@ impl<'a> Connection<'a> {
 
     /// Reading stops while the budget is spent, so that TCP tells the sender. Only who has bytes to read asks: room
     /// granted to a connection without would be gone by the time it has some.
-    async fn wait_for_room(&mut self) -> Result<Room<'a>, End> {
+    async fn wait_for_room(&mut self) -> Result<ReadPermit<'a>, End> {
         tokio::select! {
             biased;
             () = self.phase.reached(Phase::Draining) => Err(End::Stopping),
-            room = self.intake.pool.room() => Ok(room),
+            room = self.intake.pool.read_permit() => Ok(room),
         }
     }
 
@@ -201,7 +201,7 @@ impl<'a> Connection<'a> {
     async fn read_out(mut self) -> End {
         let until = clock::now() + LAST_FRAME_GRACE;
         loop {
-            let Ok(room) = timeout_at(until.into(), self.intake.pool.room()).await else { return End::Stopping };
+            let Ok(room) = timeout_at(until.into(), self.intake.pool.read_permit()).await else { return End::Stopping };
             match self.take_available(room).await {
                 Ok(true) if clock::now() < until => {}
                 Ok(true) => return End::Stopping,
@@ -217,7 +217,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads once without waiting and passes the completed packets on; `false` when there was nothing to read.
-    async fn take_available(&mut self, room: Room<'_>) -> Result<bool, End> {
+    async fn take_available(&mut self, room: ReadPermit<'_>) -> Result<bool, End> {
         let mut packets = self.intake.empty_list();
         let read = self.read(&mut packets);
         drop(room);

@@ -115,7 +115,7 @@ fn a_buffer_grows_with_what_arrives_and_never_beyond_its_frame() {
     let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
     for (fed, piece) in (1..).zip(frame(header, 0).chunks(100)) {
         decoder.feed_into(piece, &mut sink).unwrap();
-        if let Stand::InPacket { buffer, .. } = &decoder.stand {
+        if let State::InPacket { buffer, .. } = &decoder.state {
             assert!(buffer.capacity() <= 2 * (HEADROOM_LEN + 100 * fed), "{} for {fed} pieces", buffer.capacity());
         }
     }

@@ -6,13 +6,13 @@ use std::thread::{Builder, JoinHandle};
 use tokio::sync::mpsc;
 
 /// The threads of all workers.
-pub(super) struct Crew {
+pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<io::Result<()>>>,
     ends: mpsc::Receiver<()>,
     ended: usize,
 }
 
-impl Crew {
+impl WorkerThreads {
     /// Gives each worker's work a thread.
     pub(super) fn start<W>(works: Vec<W>) -> io::Result<Self>
     where
@@ -55,12 +55,12 @@ impl Crew {
     }
 }
 
-/// Tells the crew when it is dropped, also by a panic.
+/// Notifies [`WorkerThreads`] when it is dropped, also by a panic.
 struct EndNotice(mpsc::Sender<()>);
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        // The channel has room for every worker; the crew may be gone, and then nobody listens.
+        // The channel has room for every worker; the worker_threads may be gone, and then nobody listens.
         self.0.try_send(()).ok();
     }
 }

@@ -9,7 +9,7 @@ use super::Announced;
 
 /// An address with its source. `docs/addresses.md` promises these keys, and the values of `family`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ToldAddress {
+pub struct AddressReport {
     /// `ipv4` or `ipv6`.
     pub family: &'static str,
     /// With its port.
@@ -18,20 +18,20 @@ pub struct ToldAddress {
     pub source: String,
 }
 
-impl ToldAddress {
+impl AddressReport {
     fn new(address: SocketAddr, source: &str) -> Self {
         let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
         Self { family, address, source: source.to_owned() }
     }
 }
 
-impl From<&Announced> for ToldAddress {
+impl From<&Announced> for AddressReport {
     fn from(announced: &Announced) -> Self {
         Self::new(announced.address.get(), &announced.source)
     }
 }
 
-impl From<&Listening> for ToldAddress {
+impl From<&Listening> for AddressReport {
     fn from(listening: &Listening) -> Self {
         Self::new(listening.address.get(), &listening.source)
     }

@@ -28,14 +28,14 @@ const COUNTER: Route =
 /// Tells of each call: what was asked, what the answer's kind was, and how often it had failed before. Nothing is sent
 /// to the directory for it.
 #[derive(Debug)]
-pub(super) struct Traced<D> {
+pub(super) struct TracedDirectory<D> {
     directory: D,
     telemetry: Telemetry,
     /// Failures in a row, for each route.
     failures: [AtomicU32; 5],
 }
 
-impl<D: Directory> Traced<D> {
+impl<D: Directory> TracedDirectory<D> {
     pub(super) fn new(directory: D, telemetry: Telemetry) -> Self {
         Self { directory, telemetry, failures: Default::default() }
     }
@@ -74,7 +74,7 @@ fn kind(error: &DirectoryError) -> &'static str {
     }
 }
 
-impl<D: Directory> Directory for Traced<D> {
+impl<D: Directory> Directory for TracedDirectory<D> {
     fn location(&self) -> &str {
         self.directory.location()
     }
@@ -153,7 +153,7 @@ mod tests {
         let answered = tokio::spawn(answer(listener, answers));
         let capture = Capture::default();
         let telemetry = capture.telemetry().unwrap();
-        let directory = Traced::new(Client::new(&url, &url).unwrap(), telemetry.clone());
+        let directory = TracedDirectory::new(Client::new(&url, &url).unwrap(), telemetry.clone());
         let metric = MixMetric { pub_key: String::new(), received: 0, sent: std::collections::BTreeMap::new() };
         directory.post_metrics(&metric).await.unwrap();
         assert_eq!(directory.unregister("key").await.unwrap(), Unregistered::NotListed);
