@@ -115,7 +115,7 @@ fn a_copy_that_is_changed_where_nothing_is_authenticated_is_a_replay() {
     assert_eq!(replays(&outcomes(&mut engine, &[high_bit, payload, longer])), 3);
 }
 
-/// ReadPermit for few packets, so that a test can fill it: 50 in each generation.
+/// Room for few packets, so that a test can fill it: 50 in each generation.
 fn narrow() -> ReplayWindow {
     ReplayWindow { length: Duration::from_secs(1), expected_rate: 100 }
 }
