@@ -20,6 +20,9 @@ use crate::image;
 use crate::part::part;
 use crate::waiting::{eventually, pause};
 
+/// Takes IPv6 away from the network of the compose file.
+const IPV4_ONLY: &str = "deploy/compose/ipv4.yml";
+
 const NODES: [&str; 6] = ["mix1-1", "mix1-2", "mix2-1", "mix2-2", "mix3-1", "mix3-2"];
 
 /// A network of the compose file under a unique name, removed at the end.
@@ -104,10 +107,14 @@ impl Stack {
 
     /// The result of `probe` on the engine's host.
     fn probe(&self, arguments: &[&str]) -> Value {
+        self.probe_from(&[self.subnet.v4(1).to_string(), self.subnet.v6(1).to_string()], arguments)
+    }
+
+    /// As [`Stack::probe`], from these addresses of the engine's host.
+    fn probe_from(&self, hosts: &[String], arguments: &[&str]) -> Value {
         let mut probe = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
         probe.args(["probe", "--json", "--directory", self.directory().as_str()]);
-        let (v4, v6) = (self.subnet.v4(1).to_string(), self.subnet.v6(1).to_string());
-        probe.args(["--host", &v4, &v6, "--packets", "5"]).args(arguments);
+        probe.arg("--host").args(hosts).args(["--packets", "5"]).args(arguments);
         let output = engine().on_host(|| output(&mut probe));
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)))
     }
@@ -206,7 +213,8 @@ fn the_file_means_what_it_says() {
         let image = service["image"].as_str().expect("an image");
         assert!(image.contains(':') && !image.ends_with(":latest"), "{name}: {image} has no version");
     }
-    let said = crate::engine::output(Command::new(part("yamllint")).args(["-d", LINT, "docker-compose.yml"]));
+    let said =
+        crate::engine::output(Command::new(part("yamllint")).args(["-d", LINT, "docker-compose.yml", IPV4_ONLY]));
     assert!(said.status.success(), "{}", crate::engine::said(&said));
 }
 
@@ -316,6 +324,28 @@ fn every_container_is_harmless(stack: &Stack) {
         let written: Vec<&str> = changed.lines().filter(|line| !is_mount(&line[2..])).collect();
         assert_eq!(written, [""; 0], "{name}");
     }
+}
+
+#[test]
+fn the_network_starts_and_mixes_without_ipv6() {
+    let stack = Stack::new();
+    let files = ["--file", "docker-compose.yml", "--file", IPV4_ONLY];
+    let config = said(&output(stack.compose().args(files).args(["config"])));
+    assert!(config.contains("ipv4_address") && !config.contains("ipv6") && !config.contains("fd17"), "{config}");
+    let services = ["mix1-1", "mix2-1", "mix3-1"];
+    let up = output(stack.compose().args(files).args(["up", "--build", "--detach", "--wait"]).args(services));
+    assert!(up.status.success(), "{}", said(&up));
+    let network = format!("{}_mix", stack.project);
+    assert_eq!(docker(&["network", "inspect", "--format", "{{.EnableIPv6}}", &network]).trim(), "false");
+    eventually("three nodes mix over IPv4, the only family they have", || {
+        let verdict = stack.probe_from(&[stack.subnet.v4(1).to_string()], &[]);
+        let nodes = verdict["nodes"].as_array()?;
+        let mixes = |node: &Value| node["ipv4"]["outcome"] == "tested" && node["ipv4"]["lost"] == 0;
+        (nodes.len() == services.len() && nodes.iter().all(mixes)).then_some(())
+    });
+    let listed = topology(&stack.directory()).expect("a topology").mix_nodes;
+    let addresses: Vec<_> = listed.iter().flat_map(|mix| mix.announced_addresses()).collect();
+    assert!(addresses.len() == services.len() && addresses.iter().all(|address| address.is_ipv4()), "{addresses:?}");
 }
 
 #[test]
