@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nym_mixnode_api::RegisteredMix;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
@@ -344,8 +346,8 @@ fn the_network_starts_and_mixes_without_ipv6() {
         (nodes.len() == services.len() && nodes.iter().all(mixes)).then_some(())
     });
     let listed = topology(&stack.directory()).expect("a topology").mix_nodes;
-    let addresses: Vec<_> = listed.iter().flat_map(|mix| mix.announced_addresses()).collect();
-    assert!(addresses.len() == services.len() && addresses.iter().all(|address| address.is_ipv4()), "{addresses:?}");
+    let addresses: Vec<_> = listed.iter().flat_map(RegisteredMix::announced_addresses).collect();
+    assert!(addresses.len() == services.len() && addresses.iter().all(SocketAddr::is_ipv4), "{addresses:?}");
 }
 
 #[test]
