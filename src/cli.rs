@@ -1,4 +1,4 @@
-//! The command line: what each command takes, one line for each failure, and an exit code.
+//! The command line: arguments of each command, error messages and exit codes.
 
 mod addresses;
 mod config;
@@ -38,10 +38,10 @@ use nym_mixnode_telemetry::log;
 pub use failure::{Exit, Failure};
 pub use init::create_node;
 
-/// An implementation of a mixnode of Nym
+/// A mixnode for Nym mix networks
 ///
-/// Mixnodes accept Sphinx packets, shuffle them together with others, and forward them onwards, so that nobody who
-/// watches the network learns who talks to whom.
+/// Mixnodes accept Sphinx packets, delay each one at random, and forward them, so that an observer of the network
+/// cannot learn which users communicate with each other.
 #[derive(Debug, Parser)]
 #[command(
     name = "nym-mixnode",
@@ -75,7 +75,7 @@ enum Command {
     Man(manual::ManArgs),
 }
 
-/// Runs the command that `args` (the program's name first) ask for.
+/// Runs the command in `args`, whose first element is the program's name.
 pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
     crate::names::use_built_in_sources();
     let command = match Cli::try_parse_from(args) {
@@ -92,7 +92,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         if matches!(self, Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_)) {
             forbid_memory_dumps().map_err(|error| {
-                Failure::new(Exit::TRY_AGAIN, format_args!("keys cannot be kept out of core dumps: {error}"))
+                Failure::new(Exit::TRY_AGAIN, format_args!("cannot keep the keys out of core dumps: {error}"))
             })?;
         }
         match self {
@@ -115,22 +115,22 @@ impl Command {
     }
 }
 
-/// Runs a command on this thread; what needs more threads starts its own.
+/// Runs a command on a single-threaded runtime; commands that need more threads start them.
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
-        runtime.map_err(|error| Failure::new(Exit::TRY_AGAIN, format!("no runtime can be started: {error}")))?;
+        runtime.map_err(|error| Failure::new(Exit::TRY_AGAIN, format!("cannot start the async runtime: {error}")))?;
     let outcome = runtime.block_on(command);
-    // Without waiting for a name look-up that is still under way in the background.
+    // Do not wait for a name look-up that still runs in the background.
     runtime.shutdown_background();
     outcome
 }
 
-/// Help, version, and command lines that make no sense.
+/// Prints help, the version, or the error of an invalid command line.
 fn answer_without_command(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Who closed the pipe has seen enough.
+            // A closed pipe is not an error.
             error.print().ok();
             ExitCode::SUCCESS
         }
@@ -142,7 +142,7 @@ fn answer_without_command(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// What is wrong, out of clap's text of several paragraphs.
+/// Reduces clap's error of several paragraphs to one line.
 fn one_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim);
     let said: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
@@ -154,7 +154,7 @@ fn report(failure: &Failure) -> ExitCode {
     for line in failure.lines() {
         let line = format!("nym-mixnode: {line}");
         if !log::write_line(&line) {
-            // Without a standard error there is nobody to tell; the exit code remains.
+            // If standard error is closed, the exit code still reports the failure.
             writeln!(io::stderr(), "{line}").ok();
         }
     }

@@ -1,4 +1,4 @@
-//! The announce addresses of a command: those that are configured, or those that are found.
+//! Announce addresses of a command: configured or detected.
 
 use std::io::Write;
 
@@ -10,16 +10,16 @@ use nym_mixnode_telemetry::otel::Telemetry;
 use super::output::say;
 use super::{Exit, Failure};
 
-/// Flags about finding the announce addresses.
+/// Flags of the announce-address detection.
 #[derive(Debug, clap::Args)]
 pub(super) struct AddressFlags {
-    /// Cloud whose metadata tells the public addresses: auto, none, aws, gcp, azure, digitalocean and others
+    /// Cloud whose metadata service provides the public addresses: auto, none, aws, gcp, azure, digitalocean and others
     ///
-    /// The firmware names it (auto); in a container that may be hidden. All: auto, none, aws, gcp, azure, digitalocean,
+    /// `auto` reads it from the firmware, which a container may hide. Values: auto, none, aws, gcp, azure, digitalocean,
     /// hetzner, oracle, openstack, vultr.
     #[arg(long, value_name = "CLOUD", help_heading = "Addresses")]
     cloud: Option<String>,
-    /// Announce also addresses that the internet cannot reach: for closed networks
+    /// Also announce addresses that the internet cannot reach: for closed networks
     #[arg(long, help_heading = "Addresses")]
     allow_private: bool,
 }
@@ -38,16 +38,16 @@ impl AddressFlags {
     }
 }
 
-/// What a node that was told no announce address has found, and what found it.
+/// Detected announce addresses, each with its source.
 pub(super) struct Found {
     pub(super) detector: Detector,
     pub(super) detection: Detection,
 }
 
-/// Finds the announce addresses of a configuration that has none; `None` when it has some.
+/// Detects the announce addresses of a configuration without any; `None` if it has some.
 ///
 /// # Errors
-/// When nothing is found, and nothing comes by itself.
+/// When no address is found and none can appear later.
 pub(super) async fn find_missing(config: &Config, telemetry: &Telemetry) -> Result<Option<Found>, Failure> {
     if !config.announce.addresses.is_empty() {
         return Ok(None);
@@ -60,13 +60,13 @@ pub(super) async fn find_missing(config: &Config, telemetry: &Telemetry) -> Resu
         detection.found().map_err(|error| nothing_to_announce(config, &error))?
     };
     for step in detection.steps.iter().filter(|step| step.failed) {
-        tracing::warn!("looking for the announce addresses: {}: {}", step.asked, step.answer);
+        tracing::warn!("detecting the announce addresses: {}: {}", step.asked, step.answer);
     }
     Ok(Some(Found { detector, detection }))
 }
 
-/// Why a node has no address to announce. Whoever makes it listen on a private address only, and nowhere else, has
-/// most likely a network of private addresses in mind.
+/// Why a node has no address to announce. A node that listens on private addresses only is most likely meant for
+/// a network of private addresses.
 fn nothing_to_announce(config: &Config, error: &DetectError) -> Failure {
     let private = config.listen.addresses.iter().find_map(|Listening { address, source }| {
         let kind = NotPublic::of(address.get().ip()).filter(|kind| !kind.is_nowhere())?;
@@ -83,16 +83,16 @@ fn nothing_to_announce(config: &Config, error: &DetectError) -> Failure {
     }
 }
 
-/// Makes sure that a new node has something to announce, and tells on `out` what is found.
+/// Checks that a new node has an address to announce, and prints the detected ones to `out`.
 ///
-/// It is found once more at each start, and so not written down: a machine's public address may change.
+/// Each start detects them again, so they are not saved: a machine's public address may change.
 ///
 /// # Errors
-/// When a setting isn't allowed, or nothing is configured and nothing found.
+/// When a setting is invalid, or no address is configured and none is found.
 pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
     let mut values = values.clone();
     if values.of(&s::NODE_LAYER.about).is_empty() {
-        // Any layer will do for this; which one it becomes is decided later.
+        // The layer does not matter here; it is chosen later.
         values.set(&s::NODE_LAYER.about, "1", &Source::Program);
     }
     if let Some(Found { detection, .. }) = find_missing(&Config::from_values(&values)?, &Telemetry::default()).await? {
@@ -103,7 +103,7 @@ pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> R
     Ok(())
 }
 
-/// The lines that tell of the addresses that were found, or are waited for.
+/// Lines that list the detected addresses, or what the node waits for.
 pub(super) fn announcing(detection: &Detection) -> Vec<String> {
     if detection.is_awaited {
         return vec![format!("Waiting for an address to announce: {}", detection.tried())];
@@ -112,7 +112,7 @@ pub(super) fn announcing(detection: &Detection) -> Vec<String> {
     found.map(|Announced { address, source }| announcing_line(*address, Some(source))).collect()
 }
 
-/// One such line; what is configured needs no source.
+/// Line for one address; `source` is `None` for a configured one.
 pub(super) fn announcing_line(address: AnnounceAddr, source: Option<&str>) -> String {
     let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
     format!("Announcing the following socket address: {address}{source}")

@@ -22,9 +22,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Name everything that is wrong with a node's configuration
+    /// Check a node's configuration and list all errors
     Check(Node),
-    /// Show what holds for a node, and where each setting comes from
+    /// Show a node's effective settings and the source of each
     Show(Show),
     /// Print the reference of all settings, in Markdown
     Reference,
@@ -32,12 +32,12 @@ enum Command {
     Schema,
 }
 
-/// The node as `run` would start it with the same flags.
+/// Flags that select and configure the node, as in `run`.
 #[derive(Debug, clap::Args)]
 struct Node {
     #[command(flatten)]
     which: NodeFlags,
-    /// IP address of this machine to accept packets on, and port if it isn't the usual
+    /// IP address of this machine to accept packets on, and port if it differs from --port
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             let values = show.node.load()?;
             if show.json { say(io::stdout(), as_json(&values)) } else { say(io::stdout(), as_table(&values)) }
         }
-        // Both end in a line break of their own.
+        // Both texts already end in a line break.
         Command::Reference => say(io::stdout(), reference::markdown().trim_end()),
         Command::Schema => say(io::stdout(), schema::json().trim_end()),
     }
@@ -87,7 +87,7 @@ impl Node {
     }
 }
 
-/// What holds for one setting.
+/// Effective value of one setting.
 struct Effective {
     texts: Vec<String>,
     sources: Vec<String>,

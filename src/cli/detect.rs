@@ -1,4 +1,4 @@
-//! `detect`: where a node on this machine would listen, and under which addresses others would reach it.
+//! `detect`: bind and announce addresses that a node on this machine would use.
 
 use std::fmt::Write;
 use std::io;
@@ -20,17 +20,17 @@ use super::table_flags::TableFlags;
 use super::{Exit, Failure, load};
 use crate::stop_request::StopSignals;
 
-/// Between two looks under `--wait`, at first and at most.
+/// First and longest pause between two attempts under `--wait`.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Find this machine's addresses: where to listen, and what to announce to the others
 ///
-/// It looks as `init` and `run` do: at what is configured, the cloud's metadata, this machine's interfaces, an echo
-/// service if one is named. Nothing is changed. The environment and, with --id, the node's file have their say.
+/// It detects them as `init` and `run` do: from the configuration, the cloud's metadata, this machine's interfaces and
+/// an echo service if one is set. It reads the environment and, with --id, the node's file, and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  nym-mixnode detect --explain\n  nym-mixnode detect --cloud aws --json")]
 pub(super) struct Args {
-    /// Node whose configuration file is read, too; also `NYM_MIXNODE_ID`
+    /// Node whose configuration file is read as well; also `NYM_MIXNODE_ID`
     #[arg(long, value_name = "ID")]
     id: Option<NodeId>,
     /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
@@ -38,23 +38,23 @@ pub(super) struct Args {
     home: Option<PathBuf>,
     #[command(flatten)]
     addresses: AddressFlags,
-    /// Look again for this long while no announce address is found, as in 15m
+    /// Retry for this long while no announce address is found, such as 15m
     ///
     /// A cloud may take minutes to give a load balancer or a machine its address.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
-    /// Print every step that was tried, and what it answered
+    /// Print every step that was tried, and its result
     #[arg(long)]
     explain: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    // Last, for it adds only the flags that the others have left.
+    // Must be last: it adds only flags that the other groups do not define.
     #[command(flatten)]
     table: TableFlags,
 }
 
-/// The document of `--json`; `docs/addresses.md` explains it.
+/// Output of `--json`, described in `docs/addresses.md`.
 #[derive(Serialize)]
 struct Document<'a> {
     bind: Vec<AddressReport>,
@@ -81,13 +81,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is found once there is something to announce, or when the time is over.
+/// Detects until an announce address is found or the time is over.
 ///
 /// # Errors
-/// When a signal comes first: this may be the first process of a container, which no signal ends by itself.
+/// When a signal arrives first: the kernel's default action does not end the first process of a container.
 async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detection, Failure> {
     let mut signals = StopSignals::new()
-        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}")))?;
+        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
     let began = Instant::now();
     let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
     let mut told = false;
@@ -113,7 +113,7 @@ async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detect
     }
 }
 
-/// What is set for the node that is named, if one is; or else by the environment and the flags alone.
+/// Settings of the selected node, or else those of the environment and the flags alone.
 fn settings(args: &Args) -> Result<Values, Failure> {
     let mut flags = args.table.values().clone();
     flags.replace_with(&args.addresses.values());
@@ -133,7 +133,7 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     Ok(layers.check_places()?)
 }
 
-/// What is configured, which a node announces without looking; or else what is found.
+/// Configured addresses, which need no detection, or else the detected ones.
 async fn announced(config: AnnounceConfig) -> Detection {
     let AnnounceConfig { addresses, port, detection } = config;
     if addresses.is_empty() {
@@ -162,7 +162,6 @@ fn text(listen: &ListenConfig, detection: &Detection, verb: &str, explain: bool)
     for is_v4 in [true, false] {
         let found = detection.announce.iter().find(|found| found.address.get().is_ipv4() == is_v4);
         let family = if is_v4 { "IPv4" } else { "IPv6" };
-        // Writing to a string cannot fail.
         match found {
             Some(found) => write!(text, "\nannounce  {} ({})", found.address, found.source),
             None => write!(text, "\nannounce  no {family} address {verb}"),

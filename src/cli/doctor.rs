@@ -14,10 +14,10 @@ use super::output::say;
 use super::{Exit, Failure};
 use crate::doctor::{self, Finding, Level, Target};
 
-/// Examine a mixnode: what would keep it from mixing, and what to do about it
+/// Check a mixnode for problems that keep it from mixing, and print how to fix them
 ///
-/// Looks at the configuration, the keys, the addresses, the limits, the way to the network, the directory and the
-/// registration. When the node runs and is listed, packets are sent through it, too.
+/// Checks the configuration, the keys, the addresses, the limits, the connectivity, the directory and the
+/// registration. If the node runs and is listed, packets are sent through it as well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The exit code is 1 when a check failed, and 0 otherwise, also with warnings.")]
 pub(super) struct Args {
@@ -31,7 +31,7 @@ pub(super) struct Args {
     no_probe: bool,
 }
 
-/// The result, as it is printed with `--json`.
+/// Output of `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
     worst: Level,
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     finish(findings, args.json)
 }
 
-/// Completes the configuration as `run` does; what is lacking is a finding of the examination itself.
+/// Completes the configuration as `run` does; a missing address becomes a finding.
 async fn find_announced(config: &mut Config) -> Option<Finding> {
     match find_missing(config, &Telemetry::default()).await {
         Ok(Some(Found { detection, .. })) if detection.is_awaited => {
@@ -94,7 +94,7 @@ fn finish(findings: Vec<Finding>, json: bool) -> Result<(), Failure> {
     Err(Failure::new(Exit::UNHEALTHY, format_args!("{failed} of {checks} checks failed")))
 }
 
-/// Aligned, and coloured on a terminal.
+/// Formats one aligned line, coloured on a terminal.
 fn line(finding: &Finding) -> String {
     let (word, color) = match finding.level {
         Level::Ok => ("ok", Color::Green),
@@ -103,7 +103,7 @@ fn line(finding: &Finding) -> String {
     };
     let word = Style::new().fg(color).apply_to(format_args!("{word:<7}")).to_string();
     let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
-    // A directory's words are a stranger's: one line, without control characters.
+    // Text from a directory is untrusted: keep one line, without control characters.
     let words = Failure::new(Exit::UNHEALTHY, format_args!("{}{fix}", finding.message));
     format!("{word}  {:<13}  {words}", finding.check)
 }

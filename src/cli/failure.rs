@@ -1,4 +1,4 @@
-//! A command's failure: one line for each problem, for a person, and an exit code for a program.
+//! A command's failure: one line for each problem, and an exit code.
 
 use std::process::ExitCode;
 use std::{fmt, io};
@@ -19,30 +19,30 @@ use crate::cli::registry::RegistryCommandError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
 
-/// An exit code: one of sysexits, 1 for a node that is not as it should be, or that of a process that a signal stopped.
+/// Exit code: from sysexits, 1 for an unhealthy node, or 128 plus a signal's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u8);
 
 impl Exit {
-    /// A node that was asked is not as it should be.
+    /// The node is unhealthy.
     pub const UNHEALTHY: Self = Self(1);
-    /// The command line makes no sense.
+    /// The command line is invalid.
     pub const USAGE: Self = Self(64);
-    /// A file holds something else than it should.
+    /// The contents of a file are invalid.
     pub const DATA: Self = Self(65);
-    /// A needed service is not there.
+    /// A required service is unavailable.
     pub const UNAVAILABLE: Self = Self(69);
-    /// The system does not give what the node needs.
+    /// The system lacks a resource that the node needs.
     pub const NO_RESOURCES: Self = Self(71);
     /// A file cannot be created.
     pub const CANNOT_CREATE: Self = Self(73);
     /// Reading or writing failed.
     pub const IO: Self = Self(74);
-    /// It may work the next time.
+    /// A temporary failure: a retry may succeed.
     pub const TRY_AGAIN: Self = Self(75);
-    /// The permissions don't allow it.
+    /// Permission denied.
     pub const PERMISSION: Self = Self(77);
-    /// The configuration is missing or makes no sense.
+    /// The configuration is missing or invalid.
     pub const CONFIG: Self = Self(78);
     /// A second SIGINT.
     pub const INTERRUPTED: Self = Self(130);
@@ -58,17 +58,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What failed, on which value, and what to do: in one line, whatever the values contain.
+    /// Takes what failed, on which value, and what to do; escapes values so that the message stays one line.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self::all(exit, [message])
     }
 
-    /// As [`Failure::new`], for several problems.
+    /// Like [`Failure::new`], for several problems.
     pub fn all(exit: Exit, messages: impl IntoIterator<Item: fmt::Display>) -> Self {
         Self { exit, lines: messages.into_iter().map(one_line).collect() }
     }
 
-    /// The same failure with what to do about it, which is said with the last problem.
+    /// Appends advice to the last problem.
     #[must_use]
     pub fn with_advice(mut self, advice: impl fmt::Display) -> Self {
         if let Some(last) = self.lines.last_mut() {
@@ -77,14 +77,14 @@ impl Failure {
         self
     }
 
-    /// The same failure with other problems told before it.
+    /// Puts other problems before those of this failure.
     #[must_use]
     pub fn after(mut self, messages: impl IntoIterator<Item: fmt::Display>) -> Self {
         self.lines.splice(0..0, messages.into_iter().map(one_line));
         self
     }
 
-    /// The problems, each in one line.
+    /// Problems, one line each.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -95,7 +95,7 @@ fn one_line(message: impl fmt::Display) -> String {
     for c in message.to_string().chars() {
         match c {
             '\n' | '\r' | '\t' => line.push(' '),
-            // An operator's terminal obeys no file and no server.
+            // Control characters from files and servers must not reach the operator's terminal.
             c if is_hidden(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }
@@ -115,7 +115,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Errors that are one problem, each with its exit code.
+/// Error types that are one problem, each with its exit code.
 macro_rules! failure_from {
     ($($error:ty: $exit:expr;)*) => {$(
         impl From<$error> for Failure {

@@ -1,4 +1,4 @@
-//! `run --init-if-missing`: the first start in a container makes the node, all others find it.
+//! `run --init-if-missing`: creates the node at the first start of a container.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use super::node_files::{self, KeyState};
 use super::output::say;
 use super::{Exit, Failure, load, volume};
 
-/// Makes the node, unless it has a configuration file, or needs none: what it makes is told on `out`.
+/// Creates the node unless it has or needs no configuration file; prints what it creates to `out`.
 pub(super) async fn make_if_missing(
     home: &NodeHome,
     id: &NodeId,
@@ -25,7 +25,7 @@ pub(super) async fn make_if_missing(
         (given, has_file) = load::layers(home, id, flags);
         say(
             &mut out,
-            format_args!("Finished what an earlier start that was cut off had begun in {}", home.dir().display()),
+            format_args!("Completed an unfinished start: {}", home.dir().display()),
         )?;
     }
     if has_file || home.older_config_file().is_some() {
@@ -39,7 +39,7 @@ pub(super) async fn make_if_missing(
         return Err(failure);
     }
     if let KeyState::All { files } = &keys {
-        // Before anything is asked for or made: keys that cannot be used make no node.
+        // Check the keys before anything is created.
         store::load(files)?;
     }
     let mut values = settings(id, flags)?;
@@ -65,13 +65,13 @@ pub(super) async fn make_if_missing(
 const MOUNT: &str = "mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME, for keys \
     with NYM_MIXNODE_KEYS_DIR";
 
-/// How a volume becomes this user's.
+/// Command that makes this user the owner of a volume.
 fn give_volume() -> String {
     let (user, group) = (getuid().as_raw(), getgid().as_raw());
     format!("`chown -R {user}:{group}` on the volume gives it to this user")
 }
 
-/// What a node that makes itself starts from: the defaults of the first start, the environment, the flags.
+/// Settings of a node created at its first start: defaults, environment and flags.
 fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
     let mut defaults = default_directory();
     let everywhere = BindAddr::everywhere(s::DEFAULT_PORT);

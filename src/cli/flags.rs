@@ -15,19 +15,18 @@ use super::Failure;
 use super::addresses::AddressFlags;
 use super::table_flags::TableFlags;
 
-/// Which node.
+/// The selected node.
 #[derive(Debug)]
 pub(super) struct NodeFlags {
     pub(super) id: NodeId,
-    /// Where the id comes from.
     id_source: Source,
     home: Option<PathBuf>,
 }
 
-/// The flags as they are written; each has a variable, too.
+/// Flags as given on the command line; each also has an environment variable.
 #[derive(Debug, clap::Args)]
 struct NodeFlagsAsGiven {
-    /// The node's name on this machine, any you want; also `NYM_MIXNODE_ID`
+    /// Name of the node on this machine, of your choice; also `NYM_MIXNODE_ID`
     #[arg(long, value_name = "ID")]
     id: Option<NodeId>,
     /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
@@ -35,7 +34,7 @@ struct NodeFlagsAsGiven {
     home: Option<PathBuf>,
 }
 
-/// The id of a node that was made without one.
+/// Id of a node that was created without one.
 const DEFAULT_ID: &str = "mixnode";
 
 impl NodeFlags {
@@ -50,7 +49,7 @@ impl NodeFlags {
         values
     }
 
-    /// Which node is meant, by these flags or by the environment; `None` when neither says so.
+    /// Node selected by these flags or the environment; `None` if neither selects one.
     pub(super) fn if_said(id: Option<NodeId>, home: Option<PathBuf>) -> Result<Option<Self>, Failure> {
         let environment = Environment::of_process();
         if home.is_some() {
@@ -63,7 +62,7 @@ impl NodeFlags {
         Self::find(given, environment, makes_itself)?.ok_or(ConfigError::NoNode { variable: environment::ID })
     }
 
-    /// The flag, the variable, or the name of a node that makes itself.
+    /// Id from the flag or the variable, or else the default id.
     fn find(
         given: NodeFlagsAsGiven,
         environment: &Environment,
@@ -111,7 +110,7 @@ impl FromArgMatches for NodeFlags {
     }
 }
 
-/// The name of `run`'s flag within clap.
+/// Name of `run`'s flag within clap.
 const INIT_IF_MISSING_FLAG: &str = "init_if_missing";
 
 impl fmt::Display for NodeFlags {
@@ -124,28 +123,28 @@ impl fmt::Display for NodeFlags {
     }
 }
 
-/// The flags that name this node, for a command that somebody is told to run.
+/// Flags that select this node, for commands quoted in messages.
 pub(super) fn naming(home: &NodeHome, id: &NodeId) -> String {
     let home = home.given_root().map(|root| format!(" --home {}", quoted(&root.to_string_lossy()))).unwrap_or_default();
     format!("--id {}{home}", quoted(id.as_str()))
 }
 
-/// A word that a shell takes as it is.
+/// Quotes a word for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// Settings that `init` writes to the configuration file and `run` overrides for this time.
+/// Settings that `init` writes to the configuration file and `run` overrides for one run.
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingFlags {
-    /// Port of the hosts that are given without one
+    /// Port of addresses that are given without one
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Addresses")]
     pub(super) port: Option<u16>,
-    /// Public IP address, and port if it differs, under which the network reaches the node
+    /// Public IP address at which the network reaches the node, and port if it differs from --port
     ///
-    /// Needed where the machine's own address is not its public one, as on AWS or Google. Give it twice, or two
-    /// separated by a comma, to announce an IPv4 and an IPv6 address.
+    /// Needed if the machine's own address is not its public one, as on AWS or Google Cloud. To announce an IPv4 and an
+    /// IPv6 address, repeat the flag or separate them by a comma.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     announce_host: Vec<Host>,
     #[command(flatten)]
@@ -153,7 +152,7 @@ pub(super) struct SettingFlags {
     /// Layer of the mix network, from 1 up
     #[arg(long, value_name = "LAYER", help_heading = "Network")]
     pub(super) layer: Option<String>,
-    /// Where the node stands, such as a city; optional, helps to debug the network
+    /// Location of the node, such as a city; optional, helps to debug the network
     #[arg(long, value_name = "PLACE", help_heading = "Network")]
     location: Option<String>,
     /// Liquid address that receives the incentives program's tokens
@@ -163,29 +162,29 @@ pub(super) struct SettingFlags {
     /// URL of the directory server, which lists the nodes
     #[arg(long, value_name = "URL", help_heading = "Network")]
     validator: Option<String>,
-    /// The same, by its name in all other commands
+    /// Alias of --validator, as in all other commands
     #[arg(long, value_name = "URL", conflicts_with = "validator", help_heading = "Network", hide_short_help = true)]
     directory: Option<String>,
-    /// URL of the metrics server, if it isn't the directory's
+    /// URL of the metrics server, if it differs from the directory's
     #[arg(long, value_name = "URL", help_heading = "Network")]
     metrics_server: Option<String>,
-    /// Where packets may go: nodes of the directory, any public address, or (closed networks only) anywhere
+    /// Allowed next hops: nodes of the directory, any public address, or (closed networks only) any address
     #[arg(long, value_name = "POLICY", help_heading = "Network")]
     #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
     forward_policy: Option<String>,
     /// How often the list of nodes is fetched, such as 30s
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     topology_refresh: Option<String>,
-    /// How long the node mixes on after it has unregistered, such as 5s
+    /// How long the node continues to mix after it has unregistered, such as 5s
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]
     shutdown_linger: Option<String>,
-    // Last, for it adds only the flags that the others have left.
+    // Must be last: it adds only flags that the other groups do not define.
     #[command(flatten)]
     table: TableFlags,
 }
 
 impl SettingFlags {
-    /// The settings that these flags and `--host` set.
+    /// Settings from these flags and `--host`.
     pub(super) fn values(&self, hosts: &[Host]) -> Values {
         let mut values = Values::default();
         values.replace_with(self.table.values());

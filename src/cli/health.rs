@@ -20,31 +20,31 @@ use super::{Exit, Failure};
 ///
 /// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without --url or --listen the node is asked at the address of its configuration, which is \
-    its file and over\nthat the environment, NYM_MIXNODE_HTTP_LISTEN. When nothing says which node is meant, the \
-    environment alone\ncounts, and without a word there the default address.")]
+#[command(after_help = "Without --url and --listen the address is http.listen of the node's configuration: its file, \
+    overridden by\nthe environment (NYM_MIXNODE_HTTP_LISTEN). If no node is selected, only the environment \
+    is read, and the\ndefault address is used if the variable is not set.")]
 pub(super) struct Args {
-    /// Where the node serves HTTP: what stands before /livez
+    /// Base URL of the node's HTTP server, without /livez
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["listen", "id"])]
     url: Option<Url>,
-    /// The same as an address, as in the setting http.listen
+    /// Address of the node's HTTP server, as in the setting http.listen
     #[arg(long, value_name = "ADDRESS", conflicts_with = "id")]
     listen: Option<SocketAddr>,
-    /// The node with this name on this machine, by its configuration; also `NYM_MIXNODE_ID`
+    /// Name of a node on this machine, whose configuration has the address; also `NYM_MIXNODE_ID`
     #[arg(long, value_name = "ID")]
     id: Option<NodeId>,
     /// Directory of all nodes' files, instead of ~/.nym; also `NYM_MIXNODE_HOME`
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "listen"])]
     home: Option<PathBuf>,
-    /// Ask this directory server instead of a node: whether it answers, and can write down who registers
+    /// Ask this directory server instead of a node: whether it answers and can store registrations
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
-    /// Count the node as unwell also if it may open fewer files than this
+    /// Also report the node as unhealthy if its limit of open files is below this
     #[arg(long, value_name = "N")]
     nofile_min: Option<u64>,
 }
 
-/// How long a directory may take to answer.
+/// Deadline for a directory's answer.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     })?;
     if let Some(expected) = identity.filter(|expected| *expected != health.identity_key) {
         let other = health.identity_key;
-        let message = format_args!("another node, {other}, answers at {url} in the place of {expected}");
+        let message = format_args!("another node answers at {url}: {other} instead of {expected}");
         return Err(unhealthy(message).with_advice(OWN_ADDRESS));
     }
     for answer in [health.live, health.ready] {
@@ -84,15 +84,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     say(io::stdout(), "ready")
 }
 
-const OWN_ADDRESS: &str = "give each node of this machine an HTTP address of its own: set http.listen in this node's \
+const OWN_ADDRESS: &str = "give each node of this machine a different HTTP address: set http.listen in this node's \
     configuration, such as 127.0.0.1:8001, or start it with --http-listen and ask with --listen";
 
-/// Whom to ask.
+/// The HTTP server to ask.
 struct Asked {
     url: Url,
-    /// Whether the node's process is there, where that is known.
+    /// Whether the node's process runs; `None` if unknown.
     running: Option<bool>,
-    /// Who has to answer, where that is known: several nodes of a machine may want one address.
+    /// Expected identity, if known: another node of the machine may use the same address.
     identity: Option<String>,
 }
 
@@ -103,16 +103,16 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
         (None, None) => configured(args)?,
     };
     let Some(listen) = listen else {
-        return Err(Failure::new(Exit::CONFIG, "http.listen is off, so the node cannot be asked"));
+        return Err(Failure::new(Exit::CONFIG, "cannot ask the node: http.listen is off"));
     };
     let url = health::url_of(listen).ok_or_else(|| {
-        let message = format_args!("http.listen {listen} stands for any free port: give the one it became with --url");
+        let message = format_args!("http.listen {listen} means any free port: pass the port in use with --url");
         Failure::new(Exit::CONFIG, message)
     })?;
     Ok(Asked { url, running, identity })
 }
 
-/// What is known of a node that is not asked at a given address.
+/// Finds the HTTP server of the selected node.
 struct Configured {
     listen: Option<SocketAddr>,
     identity: Option<String>,
@@ -129,7 +129,7 @@ fn configured(args: &Args) -> Result<Configured, Failure> {
     Ok(Configured { listen: config.http.listen, identity: Some(identity), running: home.is_running() })
 }
 
-/// The paths are below the URL, whether or not it ends in a slash.
+/// Appends a slash to the URL if it has none, so that paths are joined below it.
 fn with_last_slash(url: &Url) -> Url {
     let mut url = url.clone();
     if !url.path().ends_with('/') {

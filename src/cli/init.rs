@@ -1,4 +1,4 @@
-//! `init`: makes a node's keys and configuration file, everything or nothing.
+//! `init`: creates a node's keys and configuration file, all or nothing.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -23,24 +23,24 @@ use super::node_files::{self, KeyState};
 use super::output::{say, without_last_slash};
 use super::{Exit, Failure, upgrade};
 
-/// The layer of a node whose operator has chosen neither a layer nor a directory.
+/// Layer of a node for which neither a layer nor a directory is set.
 const LAYER_WITHOUT_DIRECTORY: u64 = 1;
-/// How long somebody who runs `init` waits for the directory.
+/// Deadline for the directory's answer to `init`.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Initialise a mixnode: make its keys and its configuration file
+/// Initialise a mixnode: create its keys and its configuration file
 ///
-/// Everything is created in ~/.nym/mixnodes/ID/, or nothing at all. Existing keys are never replaced: keys without a
-/// configuration file, as after `keys restore`, are the new node's.
+/// Everything is created in ~/.nym/mixnodes/ID/, or nothing at all. Existing keys are never replaced: the new node uses
+/// keys that have no configuration file, as after `keys restore`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
-    /// IP address of this machine to accept packets on, and port if it isn't the usual
+    /// IP address of this machine to accept packets on, and port if it differs from --port
     ///
-    /// IPv4 or IPv6. Several, given one by one or separated by commas, are all listened on. Without it, every address
-    /// of this machine is.
+    /// IPv4 or IPv6. Repeat the flag, or separate addresses by commas, to listen on several. By default the node listens
+    /// on all addresses of this machine.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
@@ -49,11 +49,11 @@ pub(super) struct Args {
 
 fn after_help() -> String {
     format!(
-        "Unless given:\n  \
-         port {}; announced is what is listened on, or, where others cannot reach that, what `detect` finds;\n  \
-         the layer is the one with the fewest nodes; {} without a directory\n  \
+        "Defaults:\n  \
+         port {}; announced are the listening addresses, or, if others cannot reach them, those that `detect` finds;\n  \
+         the layer with the fewest nodes; {} without a directory\n  \
          the directory is that of the public Nym 0.9 network, which is gone: `nym-mixnode registry` starts one\n  \
-         the directory also takes the metrics\n  \
+         metrics go to the directory\n  \
          packets go to nodes of the directory (topology)\n\n\
          Examples:\n  \
          nym-mixnode init --id winston-smithnode --validator http://167.70.75.1:8081\n  \
@@ -75,7 +75,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     refuse_existing(&home, &values)?;
     say(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
-    // Before the directory is waited for: without an address there will be no node.
+    // Before the request to the directory: without an address no node can be created.
     settle_announced(&values, &mut io::stdout()).await?;
     if values.of(&s::NODE_LAYER.about).is_empty() {
         let layer = choose_layer(&values, &mut io::stdout()).await?;
@@ -91,13 +91,13 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     say_next(&home, &args.node, &config)
 }
 
-/// What the operator does now; without a directory, that comes first.
+/// Prints the next steps; a missing directory comes first.
 fn say_next(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
     say_if_retired(home, node, config)?;
     say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
 }
 
-/// Explains to the operator of a node whose directory does not exist any more what to do about it.
+/// Explains what to do if the node's directory is that of the retired network.
 pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
     let DirectoryConfig { url, metrics_url, .. } = &config.directory;
     if !is_retired(url) {
@@ -119,20 +119,20 @@ pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config)
     say(io::stdout(), format_args!("\n{text}"))
 }
 
-/// An earlier `init` was cut off when all had been made and only had to be put in its place.
+/// Completes an `init` that was interrupted after creating all files, before moving them into place.
 fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
     let config = load_config(home, &node.id, &node.values())?;
     let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &node.id;
     say(
         io::stdout(),
-        format_args!("Finished mixnode {id}, whose making was cut off; its settings are those that were given then"),
+        format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"),
     )?;
     say(io::stdout(), summary(home, &keys, false))?;
     say_next(home, node, &config)
 }
 
-/// The settings of the new node: the defaults of 0.9.2, over them the environment's, over those the flags'.
+/// Settings of the new node: defaults of 0.9.2, overridden by the environment, then by the flags.
 fn settings(args: &Args) -> Result<Values, Failure> {
     let mut layers = Layers::default();
     layers.values(&default_directory());
@@ -148,11 +148,10 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     Ok(values)
 }
 
-/// Creates the configuration file of a new node, and its keys unless they are where `values` say: everything, or
-/// nothing at all.
+/// Creates a new node's configuration file, and its keys unless they exist: all or nothing.
 ///
 /// # Errors
-/// When a setting isn't allowed, when the node exists, or when its files cannot be created.
+/// When a setting is invalid, when the node exists, or when its files cannot be created.
 pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys), Failure> {
     refuse_existing(home, values)?;
     let config = Config::from_values(values)?;
@@ -170,7 +169,7 @@ pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys
 
 fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError> {
     let keys = KeyState::of(home, values);
-    // Beside keys that were restored there is room for the rest.
+    // The directory may hold restored keys; the other files are added to it.
     let staged = if keys.is_at_home(home) { StagedDir::begin_in(home.dir()) } else { StagedDir::begin(home.dir()) }?;
     staging::create_private_dirs(&staged.path().join("config"))?;
     config::create_file(&staged.path().join(CONFIG_FILE), values)?;
@@ -185,9 +184,9 @@ fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError>
             (keys, Some(made))
         }
     };
-    // Keys without a node are what the next attempt takes; a node without its keys would be none.
+    // Keys first: the next attempt can use keys without a configuration, but not the reverse.
     let placed = made.map(StagedDir::commit).transpose()?;
-    // The last list of nodes is kept there, too, wherever the keys are.
+    // The node's directory also holds the saved topology, wherever the keys are.
     let has_data = home.dir().join("data").exists();
     let data = if has_data { Ok(()) } else { staging::create_private_dirs(&staged.path().join("data")) };
     let whole = data.and_then(|()| staged.commit());
@@ -219,21 +218,21 @@ impl From<CreateNodeError> for Failure {
     }
 }
 
-/// The directory of the public Nym 0.9 network. Its metrics server is left out: written to the file, it would stay
-/// there when the operator sets another directory.
+/// Directory of the public Nym 0.9 network. Its metrics server is omitted: written to the file, it would remain
+/// after the operator sets another directory.
 pub(super) fn default_directory() -> Values {
     let mut values = Values::default();
     values.set(&s::DIRECTORY_URL.about, s::DEFAULT_DIRECTORY, &Source::Program);
     values
 }
 
-/// Keys that are there already stay: without a configuration they were restored for this node.
+/// Keeps existing keys: without a configuration file they were restored for this node.
 fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     let exists = match KeyState::of(home, values) {
         KeyState::All { files } if home.config_file().exists() => files.private_identity,
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
-        // Before anybody waits for the network to hear of it.
+        // Report it before any request to the network.
         KeyState::None { .. } if home.config_file().exists() => {
             let exists = CreateError::Exists(home.dir().to_owned());
             return Err(Failure::from(exists).with_advice(CONFIGURATION_WITHOUT_KEYS));
@@ -249,20 +248,20 @@ fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     ))
 }
 
-/// The layer with the fewest nodes; a random one when the directory does not answer, so that nodes that start before
-/// their directory spread over the layers. Which one and why goes to `out`.
+/// Chooses the layer with the fewest nodes, or a random one if the directory does not answer, and prints it to `out`.
+/// A random choice spreads nodes that start before their directory over the layers.
 ///
-/// The directory of the retired network is not asked: the node gets [`LAYER_WITHOUT_DIRECTORY`], always the same one,
+/// The retired network's directory is not asked: the node gets [`LAYER_WITHOUT_DIRECTORY`], always the same one,
 /// because there are no other nodes to spread over, and the operator sets directory and layer together later.
 pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Result<u64, Failure> {
-    // Any layer will do to check the rest, so that nobody waits for the network to hear of a typing error.
+    // Check the other settings before the request to the network; the layer does not matter for that.
     let mut checked = values.clone();
     checked.set(&s::NODE_LAYER.about, "1", &Source::Program);
     let directory = Config::from_values(&checked)?.directory;
 
     if is_retired(&directory.url) {
         let layer = LAYER_WITHOUT_DIRECTORY;
-        say(out, format_args!("Layer {layer}: no directory to ask for the one with the fewest nodes"))?;
+        say(out, format_args!("Layer {layer}: no directory to ask for the layer with the fewest nodes"))?;
         return Ok(layer);
     }
     say(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
@@ -285,13 +284,13 @@ async fn topology(directory: &DirectoryConfig) -> Result<Topology, DirectoryErro
     Client::with_limits(&directory.url, &directory.metrics_url, limits)?.topology().await
 }
 
-/// A layer with the fewest nodes. Nodes that start at one moment see the same topology, so it is any of several.
+/// Picks a layer with the fewest nodes, at random among equals: nodes that start together see the same topology.
 fn emptiest_layer(topology: &Topology) -> u64 {
     let nodes_in = |layer: u64| topology.mix_nodes.iter().filter(|mix| mix.registration.layer == layer).count();
     (1..=topology.layer_count()).min_by_key(|layer| (nodes_in(*layer), rand::random::<u64>())).unwrap_or(1)
 }
 
-/// What was made; `kept` keys were there before.
+/// Summary of the created files; `kept` means that the keys existed before.
 pub(super) fn summary(home: &NodeHome, keys: &NodeKeys, kept: bool) -> String {
     format!(
         "{} mixnet identity and sphinx keypairs\n\

@@ -1,4 +1,4 @@
-//! `keys`: shows a node's public keys, and takes its keys to another machine and back.
+//! `keys`: shows a node's public keys, and backs up and restores all keys.
 
 mod passphrase;
 
@@ -17,12 +17,12 @@ use super::output::say;
 use super::{Exit, Failure, load, upgrade};
 use passphrase::PassphraseFlags;
 
-/// A backup takes 7 KiB; what is far longer is none, and is not read into memory.
+/// Longest backup that is read into memory; a real one takes 7 KiB.
 const BACKUP_LEN_MAX: u64 = 1 << 20;
 
-/// Show a node's public keys, or back its keys up and restore them
+/// Show a node's public keys, back up its keys, or restore them
 ///
-/// The keys are the node: with them, its identity and its reputation move to another machine.
+/// The keys define the node: to move its identity and reputation to another machine, move the keys.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Args {
@@ -32,14 +32,14 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum KeysCommand {
-    /// Show the public keys, and where the key files are
+    /// Show the public keys and the paths of the key files
     Show {
         #[command(flatten)]
         node: NodeFlags,
     },
     /// Write all keys to a new file, encrypted with a passphrase
     ///
-    /// The file is a tar archive of the four PEM files in the age format: `age --decrypt FILE | tar x` unpacks it, too.
+    /// The file is a tar archive of the four PEM files in the age format: `age --decrypt FILE | tar x` also unpacks it.
     Backup {
         /// The file to write, which must not exist
         file: PathBuf,
@@ -50,8 +50,8 @@ enum KeysCommand {
     },
     /// Restore all keys from a file that `keys backup` wrote
     ///
-    /// Existing keys are never replaced. A node without a configuration file then gets one with `init`, which takes the
-    /// keys that it finds.
+    /// Existing keys are never replaced. If the node has no configuration file, run `init` afterwards: it uses the restored
+    /// keys.
     Restore {
         /// The file to read, or a pipe such as /dev/stdin
         file: PathBuf,
@@ -89,7 +89,7 @@ fn show(node: &NodeFlags) -> Result<(), Failure> {
 fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
     let pairs = store::load_pairs(&key_files(&node.home()?, node)?.for_inspection())?;
     if file.symlink_metadata().is_ok() {
-        // Before anybody has to think of a passphrase.
+        // Fail before asking for a passphrase.
         return Err(CreateError::Exists(file.to_owned()).into());
     }
     let sealed = archive::seal(&pairs, passphrase.read_new()?)?;
@@ -113,7 +113,7 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
         key_files(&home, node)?
     } else {
         upgrade::refuse_older(&home, &node.id)?;
-        // Where `init` looks for them.
+        // `init` looks for them here.
         let (layers, _) = load::layers(&home, &node.id, &Values::default());
         KeyFiles::new(home.dir(), &nym_mixnode_config::keys(&layers.check_places()?)?)
     };
@@ -129,17 +129,17 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     say(io::stdout(), format_args!("\n{}", next_step(&home, node)))
 }
 
-/// What makes a node of the restored keys.
+/// Next step after the keys are restored.
 fn next_step(home: &NodeHome, node: &NodeFlags) -> String {
     if home.config_file().exists() {
         return format!("Start it with: nym-mixnode run {node}");
     }
     format!(
-        "The node has no configuration yet. Make one that uses these keys with\n  \
+        "The node has no configuration yet. Create one that uses these keys with\n  \
          nym-mixnode init {node}\n\
-         and the flags that made it on the old machine, such as --host, --layer and --validator, or copy\n  \
+         and the flags used on the old machine, such as --host, --layer and --validator, or copy\n  \
          {}\n\
-         from there. Then start it with\n  \
+         from the old machine. Stop the node there, then start it here with\n  \
          nym-mixnode run {node}\n\
          once it is stopped on the old machine.",
         home.config_file().display()

@@ -1,4 +1,4 @@
-//! A node's configuration out of all the places that it can come from.
+//! Loads a node's configuration from its file, the environment and the flags.
 
 use nym_mixnode_config::{
     Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values, settings as s,
@@ -9,21 +9,21 @@ use super::flags::naming;
 use super::node_files::KeyState;
 use super::{Failure, upgrade};
 
-/// The node's configuration: its file, over that the environment, over that `overrides`.
+/// Loads the node's configuration: its file, overridden by the environment, then by `overrides`.
 pub(super) fn load_config(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<Config, Failure> {
     load(home, id, overrides).map(|(_, config)| config)
 }
 
-/// Everything that configures a start, checked: what `run` starts from, and `config check` and `doctor` examine.
+/// Validated settings of a start, for `run`, `config check` and `doctor`.
 pub(super) struct StartSettings {
-    /// The texts that the configuration was made from.
+    /// Texts that the configuration was parsed from.
     pub(super) values: Values,
     pub(super) config: Config,
-    /// How telemetry is exported, if it is.
+    /// Settings of the telemetry export; `None` if it is off.
     pub(super) telemetry: Option<otel::Settings>,
 }
 
-/// As [`load`], with the standard `OTEL_…` variables. `RUST_LOG` has been checked since the program began.
+/// Like [`load`], with the standard `OTEL_…` variables. `RUST_LOG` was checked when the program started.
 pub(super) fn load_start(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<StartSettings, Failure> {
     let (mut layers, has_file) = layers(home, id, overrides);
     let telemetry = read_telemetry(&mut layers);
@@ -31,9 +31,9 @@ pub(super) fn load_start(home: &NodeHome, id: &NodeId, overrides: &Values) -> Re
     Ok(StartSettings { values, config, telemetry })
 }
 
-/// Reads the standard `OTEL_…` variables over what `layers` have set; what is wrong with them is added there.
+/// Overrides `layers` with the standard `OTEL_…` variables, and adds their errors to `layers`.
 pub(super) fn read_telemetry(layers: &mut Layers) -> Option<otel::Settings> {
-    // What is wrong with the section itself is found with all other settings.
+    // Errors of the section itself are reported together with all other settings.
     let config = nym_mixnode_config::telemetry(layers.so_far()).unwrap_or_default();
     let problems = match otel::Settings::of_process(&config) {
         Ok(settings) => match settings.as_ref().map(Telemetry::check) {
@@ -51,7 +51,7 @@ pub(super) fn read_telemetry(layers: &mut Layers) -> Option<otel::Settings> {
     None
 }
 
-/// As [`load_config`], with the texts that it was made from.
+/// Like [`load_config`], with the texts that the configuration was parsed from.
 pub(super) fn load(home: &NodeHome, id: &NodeId, overrides: &Values) -> Result<(Values, Config), Failure> {
     let (layers, has_file) = layers(home, id, overrides);
     finish(home, id, layers, has_file)
@@ -65,14 +65,14 @@ fn finish(home: &NodeHome, id: &NodeId, layers: Layers, has_file: bool) -> Resul
     Ok(layers.finish()?)
 }
 
-/// Where a node that nobody has named serves HTTP, as far as the environment says it.
+/// HTTP settings from the environment alone, for a node that was not selected.
 pub(super) fn http_of_environment() -> Result<HttpConfig, Failure> {
     let mut layers = Layers::default();
     layers.environment(&Environment::of_process());
     Ok(HttpConfig::from_values(&layers.check_places()?)?)
 }
 
-/// What the file, the environment and `overrides` have set; and whether there is a file.
+/// Settings of the file, the environment and `overrides`, and whether the file exists.
 pub(super) fn layers(home: &NodeHome, id: &NodeId, overrides: &Values) -> (Layers, bool) {
     let mut layers = Layers::default();
     let has_file = layers.file(&home.config_file());
@@ -96,7 +96,7 @@ pub(super) fn layers(home: &NodeHome, id: &NodeId, overrides: &Values) -> (Layer
     (layers, has_file)
 }
 
-/// Why there is no file, and what to do about it.
+/// Error for a missing configuration file.
 fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     let path = home.config_file();
     if let Err(failure) = upgrade::refuse_older(home, id) {
@@ -105,6 +105,6 @@ fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     if let Some(failure) = KeyState::of(home, values).without_file(home, id) {
         return failure;
     }
-    let advice = format!("make the node first with `nym-mixnode init {}`", naming(home, id));
+    let advice = format!("create the node first with `nym-mixnode init {}`", naming(home, id));
     Failure::from(ConfigError::NotFound(path)).with_advice(advice)
 }

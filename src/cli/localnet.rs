@@ -1,4 +1,4 @@
-//! `nym-mixnode localnet`: a whole mix network on this machine, with packets through it.
+//! `nym-mixnode localnet`: runs a whole mix network on this machine and sends packets through it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use console::Term;
 
 use crate::localnet::{self, LocalnetError, MEAN_DELAY_MAX, Options, Summary, View};
 
-/// Of lines that no terminal shows.
+/// Line width when the output is not a terminal.
 const WIDTH_WITHOUT_TERMINAL: u16 = 80;
 
 /// Run a whole mix network on this machine: a registry, layers of nodes, and a prober that sends packets through all
 /// of them, over IPv4 and IPv6, and counts what comes back.
 ///
 /// On a terminal it shows each node's packets per second and lag; elsewhere, or with TERM=dumb or CI set, it prints a
-/// line every five seconds. Ctrl-C (or q) stops it in order: the packets on their way come home first. A second Ctrl-C
+/// line every five seconds. Ctrl-C (or q) stops it in order: it waits for the packets on their way. A second Ctrl-C
 /// kills everything at once.
 ///
 /// It offers no more packets than this machine can take, and reports what it offered if that is less than --rate.
@@ -28,10 +28,10 @@ pub struct LocalnetArgs {
     /// Nodes in each layer.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub nodes: u8,
-    /// Packets per second over the whole network, as far as this machine can take them.
+    /// Packets per second over the whole network; reduced to what this machine can take.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// Mean delay asked of each node, up to 2m; the nodes allow the longest delays that come of it.
+    /// Mean delay requested of each node, up to 2m; the nodes' limit is raised to match.
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = mean_delay)]
     pub mean_delay: Duration,
     /// How long to send packets [default: until Ctrl-C].
@@ -40,17 +40,17 @@ pub struct LocalnetArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Leave configuration, keys and logs of all nodes behind, and say where.
+    /// Keep the configuration, keys and logs of all nodes, and print their directory.
     #[arg(long)]
     pub keep: bool,
-    /// When a node or the registry dies, go on with the rest and send packets around it; the exit code tells of it at
-    /// the end [default: end at once].
+    /// When a node or the registry dies, continue without it and send packets around it; the exit code at the end
+    /// reports it [default: end at once].
     #[arg(long)]
     pub keep_going: bool,
-    /// The registry's port; the nodes take those behind it [default: free ports].
+    /// Port of the registry; the nodes use the following ports [default: free ports].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
-    /// Be the process that removes the files of a network when that ends, however it does.
+    /// Internal: wait for the end of a network, then remove its files.
     #[arg(long, hide = true, value_name = "DIR")]
     pub remove_at_end: Option<PathBuf>,
 }
@@ -70,14 +70,14 @@ impl LocalnetArgs {
     }
 }
 
-/// A delay whose exponential distribution nodes can be set to allow, to its very end.
+/// Parses a mean delay; a node's limit must allow the longest delays of its exponential distribution.
 fn mean_delay(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(delay) if delay <= MEAN_DELAY_MAX => Ok(delay),
         Ok(_) => {
             let longest = humantime::format_duration(MEAN_DELAY_MAX);
             Err(format!(
-                "0s to {longest} are possible: no node allows a delay beyond 1h, and single delays are up to 30 times \
+                "the range is 0s to {longest}: no node allows a delay beyond 1h, and single delays are up to 30 times \
                  the mean"
             ))
         }
@@ -88,7 +88,7 @@ fn mean_delay(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 ///
 /// # Errors
-/// When the network does not come up, and when it was not well: a packet lost, a process dead, books out of balance.
+/// When the network does not start, loses a packet or a process, or a node's counters do not add up.
 pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
     if let Some(dir) = &args.remove_at_end {
         return localnet::remove_at_end(dir).await;
@@ -96,10 +96,10 @@ pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
     let summary = {
         let mut view = View::new(args.json);
         localnet::run(&args.options(), &mut view).await?
-        // Here the view gives the terminal back, also after an error.
+        // Dropping the view restores the terminal, also after an error.
     };
     match print(&summary, args.json) {
-        // Whoever closed the pipe has seen enough; the exit code still tells.
+        // A closed pipe is not an error; the exit code still reports the result.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed?,
     }

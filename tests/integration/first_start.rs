@@ -175,7 +175,7 @@ fn a_start_that_was_cut_off_on_a_volume_is_finished_by_the_next() {
     };
     let moving = cut_off(&node, "config");
     let second = container.start(&[]).ok();
-    assert!(second.stderr.contains("Finished what an earlier start that was cut off had begun"), "{}", second.stderr);
+    assert!(second.stderr.contains("Completed an unfinished start"), "{}", second.stderr);
     assert!(identity(&second) == first && node.join("config/config.yaml").exists() && !moving.exists());
 
     // No less by a start that makes nothing, and for keys that were being restored.

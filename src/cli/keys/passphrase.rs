@@ -1,8 +1,8 @@
-//! Where the passphrase of a backup comes from: a file, or the terminal.
+//! Reads the passphrase of a backup from a file or the terminal.
 //!
-//! A new passphrase needs some length: a thief of the backup can try passphrases for years. The passphrase of a backup
-//! that exists is taken as it is, or the backup would be lost. A passphrase file that others can read only causes a
-//! warning: docker and Kubernetes mount secrets so, in containers without other users.
+//! A new passphrase has a minimum length, because an attacker can try passphrases on a stolen backup for years. The
+//! passphrase of an existing backup has none, or the backup would be lost. A passphrase file that others can read only
+//! causes a warning: Docker and Kubernetes mount secrets with such modes, in containers without other users.
 
 use std::fs::Metadata;
 use std::io::{self, IsTerminal, Read};
@@ -19,18 +19,18 @@ use super::super::failure::read_exit;
 use super::{Exit, Failure};
 
 const FILE_LEN_MAX: usize = 4096;
-/// Characters of a new passphrase: what has fewer is found within hours, whatever work each try costs.
+/// Minimum length of a new passphrase in characters; shorter ones can be guessed within hours.
 const NEW_CHARS_MIN: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PassphraseFlags {
-    /// File whose only line is the passphrase, or a pipe such as /dev/stdin; without it, the terminal is asked
+    /// File whose only line is the passphrase, or a pipe such as /dev/stdin [default: ask on the terminal]
     #[arg(long, value_name = "FILE", env = environment::KEYS_PASSPHRASE_FILE)]
     passphrase_file: Option<PathBuf>,
 }
 
 impl PassphraseFlags {
-    /// A passphrase to encrypt with: a terminal is asked for it twice.
+    /// Reads a new passphrase to encrypt with; a terminal asks for it twice.
     pub(super) fn read_new(&self) -> Result<SecretString, Failure> {
         if let Some(file) = &self.passphrase_file {
             let passphrase = from_file(file)?;
@@ -39,7 +39,7 @@ impl PassphraseFlags {
         }
         let passphrase = ask("Passphrase for the backup: ")?;
         require_length(&passphrase)?;
-        let again = ask("The same again: ")?;
+        let again = ask("Repeat the passphrase: ")?;
         if *passphrase == *again {
             Ok(SecretString::from(passphrase.as_str()))
         } else {
@@ -47,7 +47,7 @@ impl PassphraseFlags {
         }
     }
 
-    /// The passphrase that `backup` was encrypted with.
+    /// Reads the passphrase that `backup` was encrypted with.
     pub(super) fn read_known(&self, backup: &Path) -> Result<SecretString, Failure> {
         match &self.passphrase_file {
             Some(file) => from_file(file),
@@ -62,19 +62,19 @@ fn require_length(passphrase: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let problem = format!("the passphrase is too short: {chars} of at least {NEW_CHARS_MIN} characters");
-    Err(Failure::new(Exit::DATA, problem).with_advice("take some words, such as six of a dice list"))
+    Err(Failure::new(Exit::DATA, problem).with_advice("use several words, such as six from a diceware list"))
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(
             Exit::USAGE,
-            "no terminal is there to ask for the passphrase: give --passphrase-file",
+            "cannot ask for the passphrase: no terminal; use --passphrase-file",
         ));
     }
     let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
     let answer = answer.map_err(|error| {
-        Failure::new(Exit::IO, format_args!("the passphrase cannot be read from the terminal: {error}"))
+        Failure::new(Exit::IO, format_args!("cannot read the passphrase from the terminal: {error}"))
     });
     answer.and_then(|answer| {
         if answer.is_empty() { Err(Failure::new(Exit::DATA, "the passphrase is empty")) } else { Ok(answer) }
@@ -82,7 +82,7 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn from_file(file: &Path) -> Result<SecretString, Failure> {
-    // Room for all of it from the start: a buffer that grows leaves its contents behind.
+    // Full capacity from the start: a buffer that grows leaves copies of the passphrase in memory.
     let mut contents = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
     let read = open_or_wait(file).and_then(|open| {
         warn_if_open_to_others(file, &open.metadata()?);
@@ -90,7 +90,7 @@ fn from_file(file: &Path) -> Result<SecretString, Failure> {
     });
     let name = file.display();
     read.map_err(|error| {
-        Failure::new(read_exit(&error), format_args!("passphrase file {name} cannot be read: {error}"))
+        Failure::new(read_exit(&error), format_args!("cannot read passphrase file {name}: {error}"))
     })?;
     let refuse = |problem| Err(Failure::new(Exit::DATA, format_args!("passphrase file {name} {problem}")));
     if contents.len() > FILE_LEN_MAX {
