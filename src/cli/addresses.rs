@@ -15,7 +15,7 @@ use super::{Exit, Failure};
 pub(super) struct AddressFlags {
     /// Cloud whose metadata service provides the public addresses: auto, none, aws, gcp, azure, digitalocean and others
     ///
-    /// `auto` reads it from the firmware, which a container may hide. Values: auto, none, aws, gcp, azure, digitalocean,
+    /// `auto` reads it from the firmware, which a container may hide. All: auto, none, aws, gcp, azure, digitalocean,
     /// hetzner, oracle, openstack, vultr.
     #[arg(long, value_name = "CLOUD", help_heading = "Addresses")]
     cloud: Option<String>,

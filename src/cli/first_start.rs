@@ -23,10 +23,7 @@ pub(super) async fn make_if_missing(
     let (mut given, mut has_file) = load::layers(home, id, flags);
     if node_files::finish(home, given.so_far())? {
         (given, has_file) = load::layers(home, id, flags);
-        say(
-            &mut out,
-            format_args!("Completed an unfinished start: {}", home.dir().display()),
-        )?;
+        say(&mut out, format_args!("Completed an unfinished start: {}", home.dir().display()))?;
     }
     if has_file || home.older_config_file().is_some() {
         return Ok(());

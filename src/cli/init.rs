@@ -39,7 +39,7 @@ pub(super) struct Args {
     node: NodeFlags,
     /// IP address of this machine to accept packets on, and port if it differs from --port
     ///
-    /// IPv4 or IPv6. Repeat the flag, or separate addresses by commas, to listen on several. By default the node listens
+    /// IPv4 or IPv6. To listen on several, repeat the flag or separate them by commas. By default the node listens
     /// on all addresses of this machine.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
@@ -50,7 +50,7 @@ pub(super) struct Args {
 fn after_help() -> String {
     format!(
         "Defaults:\n  \
-         port {}; announced are the listening addresses, or, if others cannot reach them, those that `detect` finds;\n  \
+         port {}; announced: the listening addresses, or, if others cannot reach them, what `detect` finds;\n  \
          the layer with the fewest nodes; {} without a directory\n  \
          the directory is that of the public Nym 0.9 network, which is gone: `nym-mixnode registry` starts one\n  \
          metrics go to the directory\n  \
@@ -124,10 +124,7 @@ fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
     let config = load_config(home, &node.id, &node.values())?;
     let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &node.id;
-    say(
-        io::stdout(),
-        format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"),
-    )?;
+    say(io::stdout(), format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"))?;
     say(io::stdout(), summary(home, &keys, false))?;
     say_next(home, node, &config)
 }

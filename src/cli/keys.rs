@@ -50,8 +50,8 @@ enum KeysCommand {
     },
     /// Restore all keys from a file that `keys backup` wrote
     ///
-    /// Existing keys are never replaced. If the node has no configuration file, run `init` afterwards: it uses the restored
-    /// keys.
+    /// Existing keys are never replaced. If the node has no configuration file, run `init` afterwards: it uses the
+    /// restored keys.
     Restore {
         /// The file to read, or a pipe such as /dev/stdin
         file: PathBuf,
@@ -141,7 +141,7 @@ fn next_step(home: &NodeHome, node: &NodeFlags) -> String {
          {}\n\
          from the old machine. Stop the node there, then start it here with\n  \
          nym-mixnode run {node}\n\
-         once it is stopped on the old machine.",
+         Only one machine may run the node at a time.",
         home.config_file().display()
     )
 }

@@ -1,4 +1,4 @@
-//! The settings of the log, put into effect at the start and again at each SIGHUP.
+//! Log settings, applied at the start and again at each SIGHUP.
 
 use std::convert::Infallible;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::Signal;
 
 use super::{Exit, Failure, load};
 
-/// Where the settings of a node's log come from.
+/// Sources of a node's log settings.
 pub(super) struct LogSettings {
     pub(super) home: NodeHome,
     pub(super) id: NodeId,
@@ -16,7 +16,7 @@ pub(super) struct LogSettings {
 }
 
 impl LogSettings {
-    /// Reads the settings anew and puts them into effect; gives the filter.
+    /// Reads the settings again and applies them; returns the filter.
     pub(super) fn apply(&self) -> Result<LogFilter, Failure> {
         let (layers, _) = load::layers(&self.home, &self.id, &self.overrides);
         let config = LogConfig::from_values(&layers.check_places()?)?;
@@ -26,7 +26,7 @@ impl LogSettings {
         Ok(filter)
     }
 
-    /// Applies them again at each SIGHUP. What is wrong is told, and then all stays as it was.
+    /// Applies them again at each SIGHUP. On an error it logs a warning and keeps the old settings.
     pub(super) async fn follow(&self, mut hangups: Signal) -> Infallible {
         loop {
             hangups.recv().await;

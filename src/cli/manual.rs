@@ -1,4 +1,4 @@
-//! `completions` and `man`: what a shell and `man` know of the command line, made from it.
+//! `completions` and `man`: shell completions and manual pages, generated from the command line.
 
 use std::fs;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use clap_mangen::Man;
 
 use super::{Exit, Failure};
 
-/// Print the completions of a shell
+/// Print the completion script for a shell
 ///
 /// For bash: nym-mixnode completions bash >/usr/share/bash-completion/completions/nym-mixnode
 #[derive(Debug, clap::Args)]
@@ -19,10 +19,10 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Print the manual page, or write those of all commands to a directory
+/// Print the manual page, or write the pages of all commands to a directory
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
-    /// Directory that gets one page for each command, such as /usr/local/share/man/man1
+    /// Write one page for each command to this directory, such as /usr/local/share/man/man1
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -41,11 +41,11 @@ pub(super) fn man(args: ManArgs, command: Command) -> Result<(), Failure> {
     };
     let written = fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(command, &dir));
     written.map_err(|error| {
-        Failure::new(Exit::CANNOT_CREATE, format_args!("the pages cannot be written to {}: {error}", dir.display()))
+        Failure::new(Exit::CANNOT_CREATE, format_args!("cannot write the pages to {}: {error}", dir.display()))
     })
 }
 
-/// The shells that this program's users have.
+/// Supported shells.
 fn parse_shell(word: &str) -> Result<Shell, String> {
     match word {
         "bash" => Ok(Shell::Bash),
@@ -55,7 +55,7 @@ fn parse_shell(word: &str) -> Result<Shell, String> {
     }
 }
 
-/// Writes to standard output. A reader who has gone away is no failure.
+/// Writes to standard output. A closed pipe is not an error.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -65,5 +65,5 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn unwritten(error: &io::Error) -> Failure {
-    Failure::new(Exit::IO, format_args!("the output cannot be written: {error}"))
+    Failure::new(Exit::IO, format_args!("cannot write the output: {error}"))
 }

@@ -1,4 +1,4 @@
-//! Which of a node's files are there, for whoever is about to make the others.
+//! Checks which files of a node exist before the others are created.
 
 use std::path::PathBuf;
 
@@ -10,34 +10,34 @@ use nym_mixnode_keys::{KeysConfig, install};
 use super::flags::naming;
 use super::{Exit, Failure};
 
-/// Completes what a command that was killed had begun to put in its place; whether there was such a thing.
+/// Moves files of an interrupted command into place; returns whether there were any.
 pub(super) fn finish(home: &NodeHome, values: &Values) -> Result<bool, Failure> {
     let config = nym_mixnode_config::keys(values).unwrap_or_default();
     Ok(staging::finish(home.dir())? | install::finish(&KeyFiles::new(home.dir(), &config))?)
 }
 
-/// How much of a node's keys is there.
+/// Which of a node's key files exist.
 #[derive(Debug)]
 pub(super) enum KeyState {
-    /// Nothing; they can be made in this directory.
+    /// None; they can be created in this directory.
     None { dir: PathBuf },
-    /// Nothing, and the files are to be in several places: whoever chose those puts them there.
+    /// None, and the configured paths are in several directories: the operator must create the files.
     Elsewhere { missing: PathBuf },
-    /// Some of the files, not all.
+    /// Some of the files.
     Half { present: PathBuf, missing: PathBuf },
-    /// Everything.
+    /// All files.
     All { files: KeyFiles },
 }
 
 impl KeyState {
-    /// Whether all keys are there, in the node's own directory.
+    /// Whether all keys exist in the node's own directory.
     pub(super) fn is_at_home(&self, home: &NodeHome) -> bool {
         matches!(self, Self::All { files } if files.private_identity.starts_with(home.dir()))
     }
 
-    /// The state of the keys where `values` say that they are.
+    /// Checks the key files at the paths in `values`.
     pub(super) fn of(home: &NodeHome, values: &Values) -> Self {
-        // What is wrong with the settings is told by whoever parses all of them.
+        // Errors in the settings are reported when all of them are parsed.
         let config = nym_mixnode_config::keys(values).unwrap_or_default();
         let files = KeyFiles::new(home.dir(), &config);
         let paths = [&files.private_identity, &files.public_identity, &files.private_sphinx, &files.public_sphinx];
@@ -57,16 +57,16 @@ impl KeyState {
         }
     }
 
-    /// What is wrong with a node that has these keys and no configuration file, if anything is.
+    /// Error for a node that has these keys and no configuration file, if that is an error.
     pub(super) fn without_file(&self, home: &NodeHome, id: &NodeId) -> Option<Failure> {
         let problem = match self {
             Self::Half { present, missing } => format!(
-                "{} exists, but {} does not: restore it from your backup, or move the rest away to make new keys",
+                "{} exists, but {} does not: restore it from your backup, or move the other key files away to create new keys",
                 present.display(),
                 missing.display()
             ),
             Self::All { files } if files.private_identity.starts_with(home.dir()) => format!(
-                "{} exists, but {} does not: restore that file, make a new one for these keys with `nym-mixnode init \
+                "{} exists, but {} does not: restore that file, create a new one for these keys with `nym-mixnode init \
                  {}`, or give its settings in the environment",
                 files.private_identity.display(),
                 home.config_file().display(),

@@ -1,4 +1,4 @@
-//! What the commands say to people, and to a program that supervises them.
+//! Output of the commands: text for the operator, JSON lines for a supervising program.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,12 +13,12 @@ use url::Url;
 
 use super::{Exit, Failure};
 
-/// How long a command that has more to do waits for a stream to take a text.
+/// Deadline of a best-effort write.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Lines for a supervisor that wait for it to read: about a minute of them.
+/// Capacity of the queue of lines for a supervisor: about one minute.
 const WAITING_MAX: usize = 64;
 
-/// Writes to `stream` at once. A reader who has gone away is no failure.
+/// Writes a line to `stream` and flushes it. A closed pipe is not an error.
 pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
     let line = format!("{text}\n");
     match stream.write_all(line.as_bytes()).and_then(|()| stream.flush()) {
@@ -29,14 +29,14 @@ pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(),
     }
 }
 
-/// A URL as people write it, without its password.
+/// Formats a URL without its password and trailing slash.
 pub(super) fn without_last_slash(url: &Url) -> String {
     redacted(url).trim_end_matches('/').to_owned()
 }
 
-/// A stream for texts of which none is worth a start: what it does not take within a second is left out.
+/// Stream for output that must not block or fail a start: text not written within a second is dropped.
 ///
-/// A warning says so. It may be full (a disk, a pipe that nobody reads), stopped (a terminal after ctrl-S) or broken.
+/// It logs a warning then. The stream may be full (a disk, an unread pipe), stopped (a terminal after ctrl-S) or broken.
 pub(super) struct BestEffortOutput {
     stream: io::Result<File>,
     limit: Duration,
@@ -53,7 +53,7 @@ impl BestEffortOutput {
     }
 
     fn to(stream: impl AsFd) -> Self {
-        // Beside the standard library's buffer, which would wait for the reader once more at the end of the process.
+        // Bypass the standard library's buffer, whose flush at exit would block again.
         let stream = stream.as_fd().try_clone_to_owned().map(File::from);
         Self { stream, limit: PATIENCE, given_up: false }
     }
@@ -65,7 +65,7 @@ impl BestEffortOutput {
         };
         let (text, limit) = (text.to_vec(), self.limit);
         let (done, written) = mpsc::sync_channel(1);
-        // On a thread, for a write that blocks has no time limit. One that never ends does so with the process.
+        // A blocking write has no timeout, so it runs on a thread, which ends with the process at the latest.
         thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             done.send(write_within(&stream, &text, limit)).ok();
         })?;
@@ -80,7 +80,7 @@ impl Write for BestEffortOutput {
         {
             self.given_up = true;
             if error.kind() != io::ErrorKind::BrokenPipe {
-                tracing::warn!(%error, "Standard output takes nothing: going on without");
+                tracing::warn!(%error, "cannot write to standard output, continuing without it");
             }
         }
         Ok(text.len())
@@ -91,7 +91,7 @@ impl Write for BestEffortOutput {
     }
 }
 
-/// Writes all of `text`, also to a stream that does not block and is full for a moment.
+/// Writes all of `text`; waits if a non-blocking stream is full.
 fn write_within(mut stream: &File, mut text: &[u8], limit: Duration) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     while !text.is_empty() {
@@ -113,14 +113,14 @@ fn wait_for_room(stream: &File, deadline: Instant) -> io::Result<()> {
     if has_room { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
-/// Lines on standard output for the program that supervises this one. A thread writes them: however slowly that program
-/// reads, the command never waits for it, and what has no room is left out.
+/// JSON lines on standard output for a supervising program. A thread writes them, so a slow reader never blocks the
+/// command; lines are dropped when the queue is full.
 pub(super) struct EventLines {
     lines: SyncSender<Vec<u8>>,
     written: mpsc::Receiver<()>,
 }
 
-/// A way to [`EventLines`].
+/// Sender of [`EventLines`].
 #[derive(Clone)]
 pub(super) struct EventSender(SyncSender<Vec<u8>>);
 
@@ -128,7 +128,7 @@ impl EventLines {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When there is no thread or no file descriptor for it.
+    /// When no thread can be started or no file descriptor is left.
     pub(super) fn on_stdout() -> io::Result<Self> {
         Self::on(io::stdout().as_fd().try_clone_to_owned()?)
     }
@@ -139,7 +139,7 @@ impl EventLines {
         let (done, written) = mpsc::sync_channel(1);
         thread::Builder::new().name("events".to_owned()).spawn(move || {
             for line in waiting {
-                // Nobody reads any more when the supervisor is gone, and standard input has ended then, too.
+                // The supervisor is gone; its end also closes standard input, which stops the command.
                 stream.write_all(&line).ok();
             }
             done.send(()).ok();
@@ -151,7 +151,7 @@ impl EventLines {
         EventSender(self.lines.clone())
     }
 
-    /// Waits a moment for the last lines, when all senders are gone.
+    /// Waits briefly until the last lines are written, after all senders are dropped.
     pub(super) fn finish(self) {
         drop(self.lines);
         if self.written.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
     }
 
-    /// Room for nothing more; the reader must live for that.
+    /// A pipe that is full; the reader must stay open.
     fn full_pipe(flags: OFlags) -> (io::PipeReader, File) {
         let (reader, writer) = io::pipe().unwrap();
         let writer = File::from(OwnedFd::from(writer));

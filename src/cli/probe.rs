@@ -1,4 +1,4 @@
-//! `nym-mixnode probe`: does each node mix, over IPv4 and over IPv6?
+//! `nym-mixnode probe`: tests whether each node mixes, over IPv4 and over IPv6.
 
 mod output;
 mod progress;
@@ -28,96 +28,96 @@ use self::output::Outcome;
 use self::progress::ProgressLine;
 use crate::stop_request::StopSignals;
 
-/// Mean delay asked of the node under test: enough to see that it delays, short enough not to be waited for.
+/// Mean delay requested of the node under test: long enough to measure, short enough not to slow the test.
 const MEAN_DELAY: Duration = Duration::from_millis(50);
 
 /// Test that nodes mix: send Sphinx packets through each of them and back, over IPv4 and IPv6.
 ///
-/// For the time of the test the prober is listed in the directory as a gateway, because nodes forward to listed
+/// During the test the directory lists the prober as a gateway, because nodes forward to listed
 /// addresses only. A node learns of it at its next topology refresh (every 30 s by default): until then, packets are
 /// sent once a second and not counted.
 #[derive(Debug, Clone, Args)]
 pub struct ProbeArgs {
-    /// The directory that lists the nodes.
+    /// URL of the directory that lists the nodes.
     #[arg(long, value_name = "URL", value_parser = http_url)]
     pub directory: Url,
-    /// Test this node only: its identity key or Sphinx key, base58, or the beginning of one.
+    /// Test only this node, given by its identity key or Sphinx key in base58, or the beginning of either.
     #[arg(long, value_name = "KEY")]
     pub node: Option<String>,
-    /// Layers of the network, each of which must have a node [default: what the directory says, or else 3].
+    /// Layers of the network, each of which must have a node [default: the directory's number, or else 3].
     #[arg(long, value_name = "N", conflicts_with = "node")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=LAYERS_MAX))]
     pub layers: Option<u64>,
-    /// Local address, with or without port, to take packets back on; one of each family [default: found out].
+    /// Local address, with or without port, that receives returning packets; one of each family [default: detected].
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
     pub host: Vec<SocketAddr>,
-    /// Address at which the nodes reach the local one, if another; one of each family.
+    /// Address at which the nodes reach the local address, if it differs; one of each family.
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
     pub announce_host: Vec<SocketAddr>,
-    /// Counted packets for each node and family.
+    /// Packets to count for each node and family.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub packets: u32,
-    /// A packet later than this is lost.
+    /// Time after which a packet counts as lost.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
-    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. A node about which nothing
-    /// is known after a shorter time than 35s is undecided.
+    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. With less than 35s, a node from
+    /// which nothing returned is undecided.
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
     /// Print the result as JSON.
     #[arg(long, conflicts_with = "every")]
     pub json: bool,
-    /// Test again and again, one line in the log for each round, until ctrl-c or SIGTERM.
+    /// Repeat the test at this interval until ctrl-c or SIGTERM, and log one line for each round.
     #[arg(long, value_name = "TIME", value_parser = parse_pause)]
     pub every: Option<Duration>,
-    /// Report to the directory after each round which nodes are up; needs its token.
+    /// After each round, report to the directory which nodes are up; needs its token.
     #[arg(long, requires = "every")]
     pub report: bool,
     /// File with the directory's token: its monitor.token, read before each report.
     #[arg(long, value_name = "FILE", requires = "report")]
     pub monitor_token_file: Option<PathBuf>,
-    /// File with the token by which a closed directory takes the prober (`registry --join-token-file`).
+    /// File with the token that a closed directory requires of the prober (`registry --join-token-file`).
     #[arg(long, value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
 }
 
-/// A time between rounds: two at once would be in each other's way.
+/// Parses the interval between rounds, which must not overlap.
 fn parse_pause(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(pause) if pause >= Duration::from_secs(1) => Ok(pause),
-        Ok(_) => Err("1s is the shortest".to_owned()),
+        Ok(_) => Err("the minimum is 1s".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Why a probe was not made, or what it found.
+/// Reason for a failed or negative probe.
 #[derive(Debug, Error)]
 pub enum ProbeError {
-    /// No answer, or no sensible one.
+    /// The directory's answer is missing or invalid.
     #[error("cannot get the topology from the directory {url}: {reason}")]
     Directory {
-        /// The directory.
+        /// URL of the directory.
         url: Url,
-        /// What the client said.
+        /// Error of the client.
         reason: String,
     },
-    /// Nothing to test.
+    /// The directory lists no mixnode.
     #[error(
         "the directory {0} lists no mixnode: start one, and wait until `nym-mixnode health --id …` on its machine \
          prints ready"
     )]
     NoNodes(Url),
-    /// Nothing to test by that key.
+    /// The directory lists no node with that key.
     #[error(
         "no node with the key '{key}' among the {listed} nodes that the directory lists; is it running and registered?"
     )]
     NoSuchNode {
         /// As given.
         key: String,
-        /// Nodes listed.
+        /// Number of listed nodes.
         listed: usize,
     },
-    /// `--host` and `--announce-host` make no sense, or this machine has no address.
+    /// `--host` and `--announce-host` are invalid, or this machine has no address.
     #[error(transparent)]
     OwnAddress(#[from] OwnAddressError),
     /// The prober cannot listen.
@@ -126,30 +126,30 @@ pub enum ProbeError {
     /// The prober cannot be listed.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
-    /// A route that no packet can be built for.
+    /// No packet can be built for a route.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// Ctrl-C or SIGTERM.
     #[error("stopped before the test was over")]
     Interrupted,
-    /// The test was made, and not all is well: what is not.
+    /// The test found nodes that do not mix.
     #[error("{0}")]
     NotMixing(String),
-    /// The test was made, and nothing wrong was found, but not every node could be judged.
-    #[error("{undecided} of {tested} nodes could not be judged: the result above says why")]
+    /// The test found no fault, but some nodes remain undecided.
+    #[error("{undecided} of {tested} nodes are undecided: see the result above for the reasons")]
     Undecided {
-        /// Nodes that could not be tested from here, or that may not have heard of the prober yet.
+        /// Nodes that could not be tested from here, or that may not know the prober yet.
         undecided: usize,
         /// Nodes under test.
         tested: usize,
     },
-    /// The result could not be written, or signals not be caught.
+    /// Writing the result or installing the signal handlers failed.
     #[error("cannot write the result: {0}")]
     Io(#[from] io::Error),
 }
 
 impl ProbeError {
-    /// The exit code, after sysexits.
+    /// Exit code, from sysexits.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
@@ -177,7 +177,7 @@ impl ProbeArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the test could not be made, and when it found a node that does not mix.
+/// When the test fails, or finds a node that does not mix.
 pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
     let ended = probe(&args).await;
     if let Err(error) = &ended
@@ -222,7 +222,7 @@ fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
     ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() }
 }
 
-/// What is tested.
+/// Nodes under test.
 struct Targets {
     nodes: Vec<Target>,
     /// Layers of the network; `None` when only one node is tested.
@@ -252,7 +252,7 @@ async fn targets(args: &ProbeArgs, client: &Client) -> Result<Targets, ProbeErro
     Ok(Targets { nodes: targets, layers })
 }
 
-/// Opens the prober on addresses from which it reaches them.
+/// Opens the prober on addresses that can reach the nodes.
 async fn open_prober(args: &ProbeArgs, targets: &[Target]) -> Result<Prober<Label>, ProbeError> {
     let request = OwnAddressRequest { hosts: args.host.clone(), announce_hosts: args.announce_host.clone() };
     let nodes: Vec<SocketAddr> = targets.iter().flat_map(|target| target.addresses.clone()).collect();
@@ -264,7 +264,7 @@ fn is_wanted(wanted: Option<&str>, identity: &str, sphinx_key: &str) -> bool {
     wanted.is_none_or(|key| !key.is_empty() && (identity.starts_with(key) || sphinx_key.starts_with(key)))
 }
 
-/// Where the directory's URL leads; empty when its name does not resolve.
+/// Addresses of the directory's host; empty if its name does not resolve.
 async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
     let port = url.port_or_known_default().unwrap_or(80);
     match url.host() {
@@ -279,7 +279,7 @@ async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
 
 fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
     match outcome.print(json) {
-        // Whoever closed the pipe has seen enough; the exit code still tells.
+        // A closed pipe is not an error; the exit code still reports the result.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed?,
     }

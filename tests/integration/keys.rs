@@ -221,7 +221,7 @@ fn a_backup_that_does_not_open_changes_nothing() {
     keys(&home, "restore", &file).fails(74, &["keys.age cannot be read"]);
     fs::write(&file, &good).unwrap();
     fs::remove_file(home.0.path().join("passphrase")).unwrap();
-    keys(&home, "restore", &file).fails(74, &["passphrase file", "cannot be read"]);
+    keys(&home, "restore", &file).fails(74, &["cannot read passphrase file"]);
 }
 
 #[test]

@@ -67,15 +67,11 @@ fn require_length(passphrase: &str) -> Result<(), Failure> {
 
 fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(
-            Exit::USAGE,
-            "cannot ask for the passphrase: no terminal; use --passphrase-file",
-        ));
+        return Err(Failure::new(Exit::USAGE, "cannot ask for the passphrase: no terminal; use --passphrase-file"));
     }
     let answer = rpassword::prompt_password(prompt).map(Zeroizing::new);
-    let answer = answer.map_err(|error| {
-        Failure::new(Exit::IO, format_args!("cannot read the passphrase from the terminal: {error}"))
-    });
+    let answer = answer
+        .map_err(|error| Failure::new(Exit::IO, format_args!("cannot read the passphrase from the terminal: {error}")));
     answer.and_then(|answer| {
         if answer.is_empty() { Err(Failure::new(Exit::DATA, "the passphrase is empty")) } else { Ok(answer) }
     })
@@ -89,9 +85,7 @@ fn from_file(file: &Path) -> Result<SecretString, Failure> {
         open.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut contents)
     });
     let name = file.display();
-    read.map_err(|error| {
-        Failure::new(read_exit(&error), format_args!("cannot read passphrase file {name}: {error}"))
-    })?;
+    read.map_err(|error| Failure::new(read_exit(&error), format_args!("cannot read passphrase file {name}: {error}")))?;
     let refuse = |problem| Err(Failure::new(Exit::DATA, format_args!("passphrase file {name} {problem}")));
     if contents.len() > FILE_LEN_MAX {
         return refuse("is longer than 4 KiB");

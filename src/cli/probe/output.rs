@@ -1,4 +1,4 @@
-//! The result of a probe: what it says about the network, and how it is printed.
+//! The result of a probe, and its output as text or JSON.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use url::Url;
 use super::table::{Table, legend};
 use super::words;
 
-/// Columns of a table that goes to a file or a pipe: enough for whole keys.
+/// Width of a table written to a file or a pipe: enough for whole keys.
 const WIDTH_WITHOUT_TERMINAL: u16 = 160;
 
-/// The result, as it is printed.
+/// Result, as printed.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     directory: Url,
@@ -21,13 +21,13 @@ pub(super) struct Outcome {
     pub(super) ok: bool,
     pub(super) mixing: usize,
     pub(super) not_mixing: usize,
-    /// Nodes about which nothing can be said from here.
+    /// Nodes that cannot be judged from here.
     pub(super) undecided: usize,
     pub(super) layers: Vec<Layer>,
     pub(super) nodes: Vec<NodeReport>,
 }
 
-/// A layer of the network, with the nodes of it that were tested.
+/// Layer of the network with its tested nodes.
 #[derive(Debug, Serialize)]
 pub(super) struct Layer {
     #[serde(rename = "layer")]
@@ -36,7 +36,7 @@ pub(super) struct Layer {
     pub(super) mixing: usize,
 }
 
-/// What is printed with `--json` when there is no result.
+/// Output of `--json` without a result.
 #[derive(Serialize)]
 struct NoOutcome<'a> {
     directory: &'a Url,
@@ -45,7 +45,7 @@ struct NoOutcome<'a> {
 }
 
 impl Outcome {
-    /// The result for `nodes`, which are all of a network with this many layers, or a choice (`None`).
+    /// Result for `nodes`: all nodes of a network with this many layers, or a selection (`None`).
     pub(super) fn new(directory: &Url, nodes: Vec<NodeReport>, layers: Option<u64>) -> Self {
         let count = |is: fn(Verdict) -> bool| nodes.iter().filter(|node| is(node.verdict)).count();
         let (mixing, not_mixing) = (count(|verdict| verdict == Verdict::Mixes), count(Verdict::is_fault));
@@ -88,7 +88,7 @@ impl Layer {
     }
 }
 
-/// Writes why there is no result, for programs.
+/// Prints an error as JSON.
 pub(super) fn print_failure(directory: &Url, error: &dyn std::error::Error) -> io::Result<()> {
     print_json(&NoOutcome { directory, ok: false, error: error.to_string() })
 }
@@ -162,12 +162,12 @@ pub(super) mod tests {
         assert_eq!((whole.ok, whole.mixing, whole.empty_layers()), (false, 2, vec![2]));
         let json = serde_json::to_value(&whole).unwrap();
         assert_eq!(json["layers"][1], serde_json::json!({"layer": 2, "nodes": 0, "mixing": 0}));
-        // A choice of nodes has no layers.
+        // A selection of nodes has no layers.
         assert!(outcome(nodes().await, None).ok);
     }
 
     #[tokio::test]
-    async fn a_node_that_nothing_can_be_said_of_is_neither_mixing_nor_at_fault() {
+    async fn an_undecided_node_is_neither_mixing_nor_at_fault() {
         let nodes = vec![node(1, &BOTH, undecided(), undecided()).await, node(1, &BOTH, tested(20), untested()).await];
         let outcome = outcome(nodes, None);
         assert_eq!((outcome.ok, outcome.mixing, outcome.not_mixing, outcome.undecided), (false, 1, 0, 1));

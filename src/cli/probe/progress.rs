@@ -1,4 +1,4 @@
-//! The line that shows, on a terminal, how far the test has come.
+//! The progress line of a test on a terminal.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use nym_mixnode_monitor::check::Progress;
 
 use super::ProbeArgs;
 
-/// One line on a terminal that says what the prober waits for.
+/// One line on a terminal that shows what the prober waits for.
 pub(super) struct ProgressLine {
     terminal: Option<Term>,
     settle: Duration,
@@ -29,7 +29,7 @@ impl ProgressLine {
         }
     }
 
-    /// What cannot be drawn is only progress.
+    /// Ignores write errors: the line only shows progress.
     fn redraw(&self) {
         let Some(terminal) = &self.terminal else { return };
         let line = line(self.shown, self.settle);

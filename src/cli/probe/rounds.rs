@@ -1,4 +1,4 @@
-//! A prober that stays: it tests the nodes of a directory again and again, and tells the directory which are up.
+//! `probe --every`: tests the nodes of a directory repeatedly, and reports to the directory which are up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::output::Outcome;
 use super::{ProbeArgs, ProbeError, Targets, open_prober, targets, words};
 use crate::stop_request::StopSignals;
 
-/// A prober that the directory lists for as long as the rounds go on, so that nodes need to learn of it but once.
+/// A prober that stays listed between rounds, so that nodes learn of it only once.
 struct Listed {
     prober: Prober<Label>,
     registration: Registration,
 }
 
-/// Makes rounds until a signal. A round that cannot be made, or finds nodes that do not mix, is told and no failure.
+/// Tests in rounds until a signal. Failed rounds and nodes that do not mix are logged and do not end it.
 pub(super) async fn run(
     args: &ProbeArgs,
     client: &Arc<Client>,
@@ -69,7 +69,7 @@ async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Liste
     Ok(Outcome::new(&args.directory, reports, layers))
 }
 
-/// A report that fails is lost: the next round makes another.
+/// Reports measurements. A failed report is not repeated: the next round sends another.
 async fn report(args: &ProbeArgs, client: &Client, reports: &[NodeReport]) {
     let status = BatchMixStatus { status: reports.iter().flat_map(measurements).collect() };
     let token = args.monitor_token_file.as_deref().map(MonitorToken::read).transpose();
@@ -82,7 +82,7 @@ async fn report(args: &ProbeArgs, client: &Client, reports: &[NodeReport]) {
     }
 }
 
-/// What was measured of a node: nothing over a family that it does not announce, or that showed nothing about it.
+/// Measurement of a node; omits families that it does not announce or that are undecided.
 fn measurements(node: &NodeReport) -> impl Iterator<Item = MixStatus> {
     node.announces.iter().filter_map(|family| {
         let ip_version = match family {

@@ -1,4 +1,4 @@
-//! The nodes of a probe's result as a table that fits the terminal.
+//! Table of the probed nodes, fitted to the terminal.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use console::Style;
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::check::{FamilyReport, NodeReport, Verdict};
 
-/// Columns from which there is room for one thing more.
+/// Terminal widths from which a further detail is shown.
 const FOR_LATENCIES: u16 = 76;
 const FOR_ADDRESSES: u16 = 100;
 const FOR_WHOLE_KEYS: u16 = 156;
 
-/// Characters of a key that are shown where there is no room for all.
+/// Characters of a shortened key.
 const KEY_CHARS: usize = 8;
 
-/// The table; displaying it draws it.
+/// Table that is drawn by its `Display`.
 pub(super) struct Table(comfy_table::Table);
 
 impl Table {
@@ -63,7 +63,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The verdict is in the last column; a key or an address has no space in it.
+/// Splits off the verdict in the last column; keys and addresses contain no spaces.
 fn split_verdict(line: &str) -> (&str, Option<Verdict>) {
     let found = ALL.into_iter().find_map(|verdict| {
         let rest = line.strip_suffix(name(verdict))?;
@@ -82,7 +82,7 @@ const ALL: [Verdict; 7] = [
     Verdict::NotTested,
 ];
 
-/// A verdict in a word or three.
+/// Verdict in one to three words.
 pub(super) const fn name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Mixes => "mixes",
@@ -103,7 +103,7 @@ fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// The key, or its beginning, which `--node` takes as well.
+/// Key, or its beginning, which `--node` also accepts.
 fn shown_key(key: &str, width: u16) -> String {
     if width >= FOR_WHOLE_KEYS || key.chars().count() <= KEY_CHARS {
         return key.to_owned();
@@ -112,7 +112,7 @@ fn shown_key(key: &str, width: u16) -> String {
     format!("{beginning}…")
 }
 
-/// What was found over one family, in a few characters; the sentences below the table have the rest.
+/// Short result over one family; the sentences below the table have the details.
 fn cell(node: &NodeReport, family: IpFamily, width: u16) -> String {
     let is_announced = node.announces.contains(&family);
     match node.over(family) {
@@ -121,14 +121,13 @@ fn cell(node: &NodeReport, family: IpFamily, width: u16) -> String {
             let latency = latency.map(|latency| format!(", {:.1} ms", latency.p50)).unwrap_or_default();
             format!("{}{}/{}{latency}", if is_announced { "" } else { "sends " }, counts.returned, counts.sent)
         }
-        // There was nothing to test.
         _ if !is_announced => "–".to_owned(),
         FamilyReport::NotTested { .. } => "not tested".to_owned(),
         FamilyReport::NotReached { .. } | FamilyReport::Undecided { .. } => "nothing".to_owned(),
     }
 }
 
-/// What the numbers are.
+/// Legend of the table.
 pub(super) const fn legend(width: u16) -> &'static str {
     if width >= FOR_LATENCIES {
         "IPv4, IPv6: packets returned / sent, and the median of the time beyond the mix delays."

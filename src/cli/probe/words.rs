@@ -1,4 +1,4 @@
-//! The result of a probe in sentences: what holds for the network, then what is wrong with which node, and why.
+//! The result of a probe in sentences: first the network, then each faulty node with the reason.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use nym_mixnode_monitor::IpFamily;
@@ -7,10 +7,10 @@ use nym_mixnode_monitor::check::{Doubt, FamilyReport, NodeReport, Verdict};
 use super::output::Outcome;
 use super::table::name;
 
-/// Nodes at fault that get a sentence each; of further ones, only the number is printed.
+/// Number of faulty nodes that get a sentence each; the others are only counted.
 const FAULTS_MAX: usize = 20;
 
-/// The whole result, the summary first.
+/// All sentences, the summary first.
 pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
     let nodes = &outcome.nodes;
     let mut all = vec![summary(outcome)];
@@ -30,7 +30,7 @@ pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
     all
 }
 
-/// A sentence in lines of at most this width, if its words allow that.
+/// Wraps a sentence to this width; longer words are not broken.
 pub(super) fn wrapped(sentence: &str, width: u16) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -41,7 +41,7 @@ pub(super) fn wrapped(sentence: &str, width: u16) -> String {
     table.trim_fmt()
 }
 
-/// One sentence about all nodes. It names a family only if the packets entered the nodes over it.
+/// Summary of all nodes. It names a family only if packets entered the nodes over it.
 pub(super) fn summary(outcome: &Outcome) -> String {
     let Outcome { nodes, mixing, not_mixing, undecided, .. } = outcome;
     if *mixing < nodes.len() {
@@ -66,9 +66,9 @@ pub(super) fn summary(outcome: &Outcome) -> String {
     format!("{subject} over {}.", families.join(" and "))
 }
 
-/// The layers that no packet can pass, and what to do.
+/// Sentence about layers without nodes, with advice.
 fn layers(outcome: &Outcome) -> Option<String> {
-    let hint = "start a node there (`init --layer`), or set node.layer of one that you have";
+    let hint = "start a node there (`init --layer`), or set node.layer of one of your nodes";
     empty_layers(outcome).map(|empty| {
         format!("{empty}, so no packet can pass the {} layers of this network: {hint}.", outcome.layers.len())
     })
@@ -86,7 +86,7 @@ pub(super) fn empty_layers(outcome: &Outcome) -> Option<String> {
     })
 }
 
-/// What is wrong with a node over the families that it announces.
+/// Sentence about the faults of a node over its announced families.
 fn fault(node: &NodeReport) -> String {
     let addresses: Vec<_> = node.target.addresses.iter().map(ToString::to_string).collect();
     let addresses = if addresses.is_empty() { String::new() } else { format!(", {}", addresses.join(" and ")) };
@@ -106,7 +106,7 @@ fn why(report: &FamilyReport) -> Option<String> {
     match report {
         FamilyReport::NotReached { reason: Some(reason), .. } => Some(reason.clone()),
         FamilyReport::NotReached { reason: None, after_s } => Some(format!(
-            "it takes packets, and none came back in {after_s} s; run `nym-mixnode doctor` on its machine"
+            "it accepts packets, but none came back in {after_s} s; run `nym-mixnode doctor` on its machine"
         )),
         FamilyReport::Tested { counts, .. } => Some(format!("{} of {} packets lost", counts.lost, counts.sent)),
         FamilyReport::NotTested { .. } | FamilyReport::Undecided { .. } => None,
@@ -122,7 +122,7 @@ fn not_heard_yet(nodes: &[NodeReport]) -> Option<String> {
     let waited: Vec<f64> = nodes.iter().filter(|node| node.verdict == Verdict::Undecided).filter_map(waited).collect();
     let longest = waited.iter().copied().reduce(f64::max)?;
     Some(format!(
-        "Nothing came back from {} within {longest} s, and that need not be a fault: a node forwards to this prober \
+        "Nothing came back from {} within {longest} s, which need not be a fault: a node forwards to this prober \
          once it has read the list of the directory again, which it does every 30 s unless set otherwise. Wait for \
          it with --settle 40s.",
         count(waited.len())
@@ -158,14 +158,14 @@ fn not_tested(nodes: &[NodeReport], family: IpFamily) -> Vec<String> {
     reasons.into_iter().map(sentence).collect()
 }
 
-/// Nodes that take no packets over this family, and whether they send over it all the same.
+/// Sentence about nodes that announce no address of this family, and whether they still send over it.
 fn not_announced(nodes: &[NodeReport], family: IpFamily) -> Option<String> {
     let without: Vec<_> =
         nodes.iter().filter(|node| !node.announces.contains(&family) && node.target.defect.is_none()).collect();
     if without.is_empty() {
         return None;
     }
-    // A node that does not work otherwise does not send either, which says nothing about the family.
+    // Exclude nodes that fail over the other family: they tell nothing about this one.
     let tried: Vec<_> =
         without.iter().filter(|node| node.mixing).filter_map(|node| node.over(family).is_mixing()).collect();
     let sending = tried.iter().filter(|sends| **sends).count();
@@ -246,14 +246,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_has_not_heard_of_the_prober_is_not_said_to_be_at_fault() {
+    async fn a_node_that_does_not_know_the_prober_yet_is_undecided() {
         let nodes = vec![node(1, &BOTH, undecided(), undecided()).await];
         let said = sentences(&outcome(nodes, None));
         assert_eq!(said[0], "0 of 1 node mix, 1 is undecided.");
-        assert!(
-            said[1].starts_with("Nothing came back from 1 node within 5 s, and that need not be a fault"),
-            "{said:?}"
-        );
+        assert!(said[1].starts_with("Nothing came back from 1 node within 5 s, which need not be a fault"), "{said:?}");
         assert!(said[1].contains("--settle 40s") && said.len() == 2, "{said:?}");
     }
 
