@@ -1,7 +1,7 @@
-//! Examining a node from the machine it runs on: what would keep it from mixing, and what to do about it.
+//! Checks a node, on its machine, for problems that keep it from mixing, and suggests fixes.
 //!
-//! The checks go from the inside to the outside, in the order in which a start needs what they check: a failure often
-//! explains the ones behind it.
+//! The checks run from local to remote, in the order in which a start depends on them: a failure often
+//! explains later ones.
 
 mod local;
 mod mixing;
@@ -18,77 +18,74 @@ use serde::Serialize;
 
 use process::{Process, Running};
 
-/// How long a connection may take that is made to see whether it can be made.
+/// Timeout of a test connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 const OWN_DIRECTORY: &str =
     "the public Nym 0.9 network is gone: start a directory with `nym-mixnode registry`, and set directory.url to it";
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// The node mixes, though not as well as it could, or something could not be told from here.
+    /// The node mixes with a limitation, or the check was not possible from here.
     Warning,
-    /// The node cannot mix, or nobody can use it.
+    /// The node cannot mix, or is unreachable.
     Failed,
 }
 
-/// What one check has found.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// Name of the check.
     pub check: &'static str,
-    /// How it is.
     pub level: Level,
-    /// What was found.
     pub message: String,
-    /// What to do about it.
+    /// Suggested fix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
 
-/// What is examined.
+/// Node to check.
 pub struct Target<'a> {
-    /// Its files.
     pub home: &'a NodeHome,
-    /// Its settings, with the announce addresses that were found for it.
+    /// Settings, including detected announce addresses.
     pub config: &'a Config,
-    /// The flags that name it, for commands that somebody is told to run.
+    /// Flags that select the node, for commands quoted in fixes.
     pub naming: String,
-    /// Why there are none, if there are none.
+    /// Finding for missing announce addresses.
     pub lacking: Option<Finding>,
 }
 
 impl Finding {
-    /// All is well.
+    /// Finding without a problem.
     pub fn ok(check: &'static str, message: impl Into<String>) -> Self {
         Self { check, level: Level::Ok, message: message.into(), fix: None }
     }
 
-    /// Something could be better.
+    /// Finding with a warning and its fix.
     pub fn warning(check: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { check, level: Level::Warning, message: message.into(), fix: Some(fix.into()) }
     }
 
-    /// Something must be better; an error of this program says in its own words what to do.
+    /// Failed finding; errors of this program already contain the fix.
     pub fn failed(check: &'static str, message: impl Into<String>) -> Self {
         Self { check, level: Level::Failed, message: message.into(), fix: None }
     }
 
-    /// The same with what to do.
+    /// Adds a fix.
     #[must_use]
     pub fn with_fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
     }
 }
 
-/// Makes all checks, and tells each finding at once.
+/// Runs all checks, and passes each finding to `report` immediately.
 ///
-/// `probe` sends packets through the node, too, if it runs and is listed; for that the directory lists the prober for
-/// a while.
+/// With `probe` it also sends packets through the node if it runs and is listed; the directory lists the prober
+/// meanwhile.
 pub async fn examine(target: &Target<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
     let Target { home, config, lacking, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());

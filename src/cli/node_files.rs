@@ -61,7 +61,7 @@ impl KeyState {
     pub(super) fn without_file(&self, home: &NodeHome, id: &NodeId) -> Option<Failure> {
         let problem = match self {
             Self::Half { present, missing } => format!(
-                "{} exists, but {} does not: restore it from your backup, or move the other key files away to create new keys",
+                "{} exists, but {} does not: restore it from your backup, or move the others away to create new keys",
                 present.display(),
                 missing.display()
             ),

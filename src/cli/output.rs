@@ -36,7 +36,7 @@ pub(super) fn without_last_slash(url: &Url) -> String {
 
 /// Stream for output that must not block or fail a start: text not written within a second is dropped.
 ///
-/// It logs a warning then. The stream may be full (a disk, an unread pipe), stopped (a terminal after ctrl-S) or broken.
+/// It then logs a warning. The stream may be full (a disk, an unread pipe), stopped (ctrl-S on a terminal) or broken.
 pub(super) struct BestEffortOutput {
     stream: io::Result<File>,
     limit: Duration,

@@ -60,7 +60,7 @@ pub struct ProbeArgs {
     /// Time after which a packet counts as lost.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
-    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. With less than 35s, a node from
+    /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. Below 35s, a node from
     /// which nothing returned is undecided.
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
     pub settle: Duration,

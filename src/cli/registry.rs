@@ -1,4 +1,4 @@
-//! `nym-mixnode registry`: serves a directory.
+//! `nym-mixnode registry`: runs a directory server.
 
 mod release;
 
@@ -21,36 +21,36 @@ use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
 
-/// Connections of clients, the store's files, and as much again.
+/// Number of open files to request: client connections, the store's files, and a reserve of the same size.
 const OPEN_FILES: u64 = 4096;
 
-/// Serve a directory: nodes register with it, clients and nodes learn the topology from it
+/// Run a directory server: nodes register with it, clients and nodes read the topology from it
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct RegistryArgs {
-    /// What to do with a registry that serves already.
+    /// Command for a running registry.
     #[command(subcommand)]
     command: Option<RegistryCommand>,
     /// Address to listen on; may be given several times or as a comma-separated list.
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',', default_value = "127.0.0.1:8081")]
     pub listen: Vec<SocketAddr>,
-    /// The store: a file, or a folder for it [default: ~/.nym/registry/registry.sqlite].
+    /// File of the store, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Take nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are taken
-    /// only when --listen names nothing else.
+    /// Accept nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are accepted
+    /// only if --listen has loopback addresses alone.
     #[arg(long)]
     pub allow_private: bool,
-    /// Layers of the network: mixnodes of other layers are refused.
+    /// Number of layers of the network; mixnodes of other layers are rejected.
     #[arg(long, value_name = "N", default_value_t = LAYERS_DEFAULT, value_parser = value_parser!(u64).range(1..=255))]
     pub layers: u64,
-    /// Most entries of one IPv4 address or IPv6 /64 before nodes have earned a place of their own.
+    /// Maximum entries of one IPv4 address or IPv6 /64 until its nodes have earned a permanent entry.
     #[arg(long, value_name = "N", default_value_t = Caps::default().per_subscriber)]
     pub entries_per_address: u64,
-    /// Most such entries of one IPv4 /24 or IPv6 /48.
+    /// Maximum of such entries of one IPv4 /24 or IPv6 /48.
     #[arg(long, value_name = "N", default_value_t = Caps::default().per_network)]
     pub entries_per_network: u64,
-    /// Most entries in all.
+    /// Maximum entries in total.
     #[arg(long, value_name = "N", default_value_t = Caps::TOTAL_MAX)]
     #[arg(value_parser = value_parser!(u64).range(1..=Caps::TOTAL_MAX))]
     pub entries_max: u64,
@@ -58,67 +58,66 @@ pub struct RegistryArgs {
     /// monitor.token beside the store].
     #[arg(long, value_name = "FILE")]
     pub monitor_token_file: Option<PathBuf>,
-    /// Believe measurements from this address without the token. Deprecated: use the token.
+    /// Accept measurements from this address without the token. Deprecated: use the token.
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub monitor: Vec<IpAddr>,
-    /// Believe measurements from this machine without the token, for the network monitor of 0.9.2. Never behind a proxy
-    /// on this machine.
+    /// Accept measurements from this machine without the token, for the network monitor of 0.9.2. Never use it behind a
+    /// proxy on this machine.
     #[arg(long)]
     pub legacy_loopback_monitor: bool,
-    /// Network of a proxy whose X-Forwarded-For names the caller, such as 10.0.0.0/8; may be given several times or as
+    /// Network of trusted proxies that set X-Forwarded-For, such as 10.0.0.0/8; may be given several times or as
     /// a comma-separated list.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub trusted_proxy: Vec<IpNet>,
-    /// Name under which the registry is asked over loopback and with the token, beside addresses and localhost; may be
+    /// Host name accepted in requests over loopback or with the token, besides addresses and localhost; may be
     /// given several times or as a comma-separated list.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub host_name: Vec<String>,
-    /// Take registrations only from the identities in this file, one a line; `#` begins a comment. It is read again when
-    /// it changes. Together with --join-token-file, either admits.
+    /// Accept only the identities in this file, one per line; `#` begins a comment. The file is read again when
+    /// it changes. With --join-token-file as well, either one is sufficient.
     #[arg(long, value_name = "FILE")]
     pub admit: Option<PathBuf>,
-    /// Take registrations only from nodes that know the token in this file (`directory.join_token_file` of a node).
+    /// Accept registrations only with the token in this file (`directory.join_token_file` of a node).
     #[arg(long, value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
-    /// Where test packets return to that prove the addresses of nodes: nodes must reach it, and it must lead to the same
+    /// Address to which the test packets that verify node addresses return: nodes must reach it, and it must lead to the same
     /// port of this machine [default: a free port of the address that the registry listens on].
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
     pub test_address: Vec<SocketAddr>,
     /// The port for returning test packets on the address that the registry listens on; 0 is any free one.
     #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "test_address")]
     pub test_port: u16,
-    /// Report to a parent process: one JSON line on standard output when serving; stop when standard input ends.
+    /// Run under a parent process: print one JSON line on standard output when ready; stop when standard input ends.
     #[arg(long, hide = true)]
     pub supervised: bool,
 }
 
-/// What operators do with a registry that serves.
+/// Commands for a running registry.
 #[derive(Debug, Clone, Subcommand)]
 enum RegistryCommand {
     Release(release::ReleaseArgs),
 }
 
-/// Why the command failed.
+/// Error of the command.
 #[derive(Debug, Error)]
 pub enum RegistryCommandError {
     /// The registry could not start.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The registry did not do as it was asked.
+    /// The registry rejected the command.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The registry's token cannot be read.
     #[error(transparent)]
     Token(#[from] MonitorTokenError),
-    /// There is no default place for the store.
-    #[error("cannot tell the home folder, where the store belongs; pass --data")]
+    /// The home folder is unknown, so the store has no default path.
+    #[error("cannot find the home folder for the store: HOME is not set; pass --data")]
     NoHome,
-    /// Signals cannot be received.
+    /// Binding to the supervisor or installing signal handlers failed.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried.
+        /// Failed action.
         action: &'static str,
-        /// Why it failed.
         source: io::Error,
     },
 }
@@ -136,10 +135,10 @@ impl RegistryCommandError {
     }
 }
 
-/// Serves, or does as the subcommand says.
+/// Runs the server, or the subcommand.
 ///
 /// # Errors
-/// When an address or the store cannot be had, or a registry that serves refuses the command.
+/// When an address or the store is unavailable, or a running registry rejects the command.
 pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     match args.command {
         Some(RegistryCommand::Release(args)) => release::run(args).await,
@@ -147,8 +146,8 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     }
 }
 
-/// Serves until SIGINT or SIGTERM (and, supervised, until standard input ends), then finishes what has begun; a second
-/// signal ends it at once.
+/// Serves until SIGINT or SIGTERM (or, supervised, the end of standard input), then completes open requests; a second
+/// signal stops it at once.
 async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     if args.supervised {
         die_with_parent()
@@ -157,15 +156,15 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     let mut signals =
         StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
     if !args.monitor.is_empty() {
-        warn!("--monitor is deprecated: an address proves little; pass --monitor-token-file to the monitor instead");
+        warn!("--monitor is deprecated: an address proves little about the sender; pass --monitor-token-file to the monitor instead");
     }
     let settings = settings(&args)?;
     let registry = Registry::bind(&settings).await?;
-    // One file for each connection: the limit that most systems give is less than the registry's own.
+    // Each connection needs a file descriptor, and most systems' default is below the registry's connection limit.
     if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
         warn!("{error}");
     }
-    // It never fails: no line is worth a start.
+    // A failed write must not fail the start.
     say(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
 
     let (stop, stopped) = oneshot::channel();
@@ -179,7 +178,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
             signals.next().await;
         }
         info!("stopping");
-        // Fails only when the registry has ended already.
+        // Fails only if the registry has already ended.
         stop.send(()).ok();
         signals.next().await;
     };
@@ -213,17 +212,17 @@ fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandErro
     })
 }
 
-/// A network, or a single address.
+/// Parses a network or a single address.
 fn network(text: &str) -> Result<IpNet, String> {
     let single = |_| text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(single).map_err(|_| "it is not a network such as 10.0.0.0/8 or an IP address".to_owned())
 }
 
-/// The one line that the command prints.
+/// Line printed when the registry is ready.
 fn announcement(addresses: &[SocketAddr], supervised: bool) -> String {
     if supervised {
         let event = RegistryEvent::Ready { addresses: addresses.to_vec() };
-        // Addresses are text, so there is nothing that could fail.
+        // Serializing addresses cannot fail.
         return serde_json::to_string(&event).unwrap_or_default();
     }
     let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
@@ -239,7 +238,7 @@ fn store_path(data: Option<PathBuf>) -> Result<PathBuf, RegistryCommandError> {
     Ok(if names_a_folder(&path) { path.join(STORE_FILE) } else { path })
 }
 
-/// A folder that is there, or one that is yet to be: with a slash at its end.
+/// Whether the path is an existing folder, or ends in a slash.
 fn names_a_folder(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }

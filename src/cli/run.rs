@@ -38,33 +38,33 @@ const LOGO: &str = r"
 
 /// Run an initialised mixnode
 ///
-/// It registers once it listens. On ctrl-c or SIGTERM it unregisters, lets the packets that it holds leave at their
-/// times, and stops; a second one stops it at once. Flags override the configuration file for this run.
+/// It registers once it listens. On ctrl-c or SIGTERM it unregisters, sends the packets that it holds at their
+/// times, and stops; a second signal stops it at once. Flags override the configuration file for this run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What is not given is as in the environment (NYM_MIXNODE_...) or the configuration file.\n\
-    Every setting is a flag: `run --help` lists them all, and --set takes any of them.\n\
+#[command(after_help = "Other settings come from the environment (NYM_MIXNODE_...) and the configuration file.\n\
+    Every setting is a flag: `run --help` lists them all, and --set accepts any of them.\n\
     log.filter, or RUST_LOG in the environment, chooses what is logged, such as RUST_LOG=debug.")]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
-    /// IP address of this machine to accept packets on, and port if it isn't the usual
+    /// IP address of this machine to accept packets on, and port if it differs from --port
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
     host: Vec<Host>,
     #[command(flatten)]
     settings: SettingFlags,
-    /// Worker threads; 0 is one for each core
+    /// Number of worker threads; 0 means one for each core
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Make the node first if it is missing, as `init` does; also `NYM_MIXNODE_INIT_IF_MISSING=true`
+    /// Create the node first if it does not exist, as `init` does; also `NYM_MIXNODE_INIT_IF_MISSING=true`
     ///
-    /// For containers: keys and configuration go into an empty volume at the first start and stay as they are at all
-    /// others. The id is `mixnode`, and packets are accepted on all addresses, unless said otherwise.
+    /// For containers: the first start creates keys and configuration in an empty volume, and later starts use them.
+    /// By default the id is `mixnode`, and the node accepts packets on all addresses.
     #[arg(long)]
     init_if_missing: bool,
-    /// Remove the registration of another identity at this address, where the directory asks for no proof of it
+    /// Remove the registration of another identity at this address, if the directory requires no signature for that
     #[arg(long)]
     force: bool,
-    /// Report in JSON lines on standard output; stop at the end of standard input, and die with the parent
+    /// Report events as JSON lines on standard output; stop at the end of standard input, and die with the parent
     #[arg(long, hide = true)]
     supervised: bool,
 }
@@ -72,38 +72,38 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.supervised {
         die_with_parent().map_err(|error| {
-            Failure::new(Exit::TRY_AGAIN, format_args!("the node cannot be bound to its supervisor: {error}"))
+            Failure::new(Exit::TRY_AGAIN, format_args!("cannot bind the node to its supervisor: {error}"))
         })?;
     }
-    // The first thing on a terminal is the banner, whatever is logged on the way there.
+    // Hold back log lines until the banner is printed.
     let held = log::hold();
-    // Before anything else that takes time: no stop is to be missed, and no SIGHUP is to end the node.
+    // Install the handlers first: no stop may be missed, and SIGHUP must not end the node.
     let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
     let log = LogSettings { home: home.clone(), id: args.node.id.clone(), overrides: overrides(&args) };
-    // What is wrong with them is told below, together with all the rest.
+    // Their errors are reported below, together with all others.
     log.apply().ok();
     if args.init_if_missing || Environment::of_process().init_if_missing().unwrap_or(false) {
         first_start::make_if_missing(&home, &args.node.id, &overrides(&args), courtesy(args.supervised)).await?;
     }
     if staging::finish(home.dir())? {
-        tracing::info!("Finished the node in {}, whose making was cut off", home.dir().display());
+        tracing::info!("Completed an interrupted init: {}", home.dir().display());
     }
     let StartSettings { mut config, telemetry, .. } = configure(&home, &args)?;
     log.apply()?;
     let keys = load_keys(&home, &config)?;
     if !keys.sphinx.secret().is_locked() {
-        tracing::warn!("The private key may be swapped to disk: no memory could be locked (ulimit -l, LimitMEMLOCK=)");
+        tracing::warn!("The private key may be swapped to disk: cannot lock memory; raise ulimit -l or LimitMEMLOCK=");
     }
     limits::raise_nofile(&config.limits)?;
     let telemetry = start_telemetry(&config, telemetry)?;
-    // For `doctor`; a node that cannot be marked runs all the same.
+    // `doctor` needs the mark; the node runs without it.
     let _mark = home.mark_running().await;
     let (stop, mut stopped) = oneshot::channel();
     let events = args.supervised.then(EventLines::on_stdout).transpose();
     let events = events.map_err(|error| {
-        Failure::new(Exit::TRY_AGAIN, format_args!("nothing can be reported to the supervisor: {error}"))
+        Failure::new(Exit::TRY_AGAIN, format_args!("cannot report to the supervisor: {error}"))
     })?;
     let sender = events.as_ref().map(EventLines::sender);
     let report = move |event: SupervisorEvent| {
@@ -113,10 +113,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let node = async {
         let found = tokio::select! {
-            // Configured addresses take no time, and a node that has them starts and stops in order.
+            // A node with configured addresses need not wait, and starts and stops in order.
             biased;
             found = find_missing(&config, &telemetry) => found?,
-            // Asked to stop before anything has begun.
+            // Stopped before the start.
             _ = &mut stopped => return Ok(()),
         };
         say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
@@ -145,7 +145,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     ended
 }
 
-/// Where the start is shown: under a supervisor, standard output is for events.
+/// Stream for the start-up text: under a supervisor, standard output carries events.
 fn courtesy(supervised: bool) -> BestEffortOutput {
     if supervised { BestEffortOutput::stderr() } else { BestEffortOutput::stdout() }
 }
@@ -163,7 +163,7 @@ fn configure(home: &NodeHome, args: &Args) -> Result<StartSettings, Failure> {
     Ok(start)
 }
 
-/// The settings that the flags set.
+/// Settings from the flags.
 fn overrides(args: &Args) -> Values {
     let mut overrides = args.node.values();
     overrides.replace_with(&args.settings.values(&args.host));
@@ -173,7 +173,7 @@ fn overrides(args: &Args) -> Values {
     overrides
 }
 
-/// Starts the export of telemetry, if there is to be any.
+/// Starts the export of telemetry if it is configured.
 fn start_telemetry(config: &Config, settings: Option<otel::Settings>) -> Result<Telemetry, Failure> {
     let Some(settings) = settings else { return Ok(Telemetry::default()) };
     let cloud = config.announce.detection.known_cloud();
@@ -200,7 +200,7 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
     })
 }
 
-/// The start as the manual shows it; for programs that read the log, a line of theirs.
+/// Prints the start-up text of the 0.9.2 manual, or logs one line if the log format is JSON.
 fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
     if config.log.format == LogFormat::Json {
         tracing::info!(
@@ -212,7 +212,7 @@ fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, superv
         return;
     }
     let hello = format!("{}\n{}", banner(), summary(config, found, keys));
-    // It never fails: no banner is worth a start.
+    // A failed write must not fail the start.
     say(courtesy(supervised), hello).ok();
 }
 
@@ -239,7 +239,7 @@ fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> Strin
     lines.join("\n")
 }
 
-/// The ways to ask the node to stop.
+/// Sources of stop requests.
 struct Stops {
     signals: StopSignals,
     /// Completes at the end of standard input, under a supervisor.
@@ -252,18 +252,18 @@ impl Stops {
         Ok(Self { signals, supervisor_gone: supervised.then(end_of_standard_input) })
     }
 
-    /// Passes the first request on; returns at a second signal, which means at once.
+    /// Forwards the first request; returns at a second signal, which means to stop at once.
     async fn watch(mut self, stop: oneshot::Sender<()>) -> Failure {
         let supervised = self.supervisor_gone.is_some();
         tokio::select! {
             signal = self.signals.next() => tracing::info!("Stopping on {signal:?}"),
-            () = ended(self.supervisor_gone) => tracing::info!("Stopping, for the supervisor is gone"),
+            () = ended(self.supervisor_gone) => tracing::info!("Stopping: the supervisor is gone"),
         }
-        // The node may have ended by itself in the meantime.
+        // The node may already have ended by itself.
         stop.send(()).ok();
         if supervised {
-            // The same ctrl-c reaches the whole process group, and the supervisor then says stop as well.
-            // One that has no patience left kills.
+            // A ctrl-c reaches the whole process group, so the supervisor may send a second stop;
+            // to stop the node at once, it kills the node.
             return pending().await;
         }
         let second = self.signals.next().await;
@@ -272,7 +272,7 @@ impl Stops {
 }
 
 fn no_signals(error: &io::Error) -> Failure {
-    Failure::new(Exit::TRY_AGAIN, format_args!("signals cannot be received: {error}"))
+    Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}"))
 }
 
 async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
@@ -282,7 +282,7 @@ async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
     }
 }
 
-/// The exit code of a process that a second signal stopped.
+/// Exit code after a second signal.
 fn exit_of(signal: StopSignal) -> Exit {
     match signal {
         StopSignal::SIGINT => Exit::INTERRUPTED,

@@ -1,4 +1,4 @@
-//! A flag for every setting, made from the table of settings, and `--set` for all of them.
+//! A flag for every setting, generated from the table of settings, and `--set`.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use nym_mixnode_config::settings::{self, About};
 use nym_mixnode_config::{Source, Values, environment};
 
-const HEADING: &str = "Every setting (each has a variable, too: `nym-mixnode config reference`)";
+const HEADING: &str = "Every setting (each also has a variable: `nym-mixnode config reference`)";
 const SET: &str = "--set";
 
-/// What these flags have set.
+/// Settings from these flags.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableFlags(Values);
 
-/// `KEY=VALUE` of a setting.
+/// A setting as `KEY=VALUE`.
 #[derive(Debug, Clone)]
 struct Assignment {
     about: &'static About,
@@ -30,9 +30,9 @@ impl FromStr for Assignment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (key, text) = text.split_once('=').ok_or("it has to be a setting, `=` and its value")?;
+        let (key, text) = text.split_once('=').ok_or("expected KEY=VALUE")?;
         if key == settings::NODE_ID.about.key {
-            return Err("the node is chosen with --id".to_owned());
+            return Err("use --id to select the node".to_owned());
         }
         match settings::find(key) {
             Some(about) => Ok(Self { about, text: text.to_owned() }),
@@ -69,7 +69,7 @@ impl FromArgMatches for TableFlags {
             environment::set(&mut values, about, text, &Source::Flag(SET));
         }
         for about in settings::ALL {
-            // Those that another flag already stands for are not among the matches.
+            // Settings that another flag already defines are not among the matches.
             if let Ok(Some(texts)) = matches.try_get_many::<String>(about.key) {
                 values.set_list(about, texts.cloned(), &Source::Flag(about.flag()));
             }

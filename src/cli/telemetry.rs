@@ -1,4 +1,4 @@
-//! `telemetry`: documents what a node tells.
+//! `telemetry`: prints the reference of a node's metrics and spans.
 
 use std::io;
 

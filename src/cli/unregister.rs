@@ -1,4 +1,4 @@
-//! `unregister`: takes a node out of the directory by hand.
+//! `unregister`: removes a node from the directory.
 
 use std::io;
 
@@ -10,17 +10,17 @@ use super::flags::NodeFlags;
 use super::load::load_config;
 use super::output::say;
 
-/// Take a mixnode out of the network's directory
+/// Remove a mixnode from the network's directory
 ///
-/// Its reputation is no longer measured then, and it can move to another machine. A node that still runs keeps mixing,
-/// is not ready, and registers again when it is restarted. A node that is stopped with ctrl-c or SIGTERM unregisters
+/// The directory then stops measuring its reputation, and the node can move to another machine. A running node keeps
+/// mixing, is not ready, and registers again when it is restarted. A node stopped with ctrl-c or SIGTERM unregisters
 /// itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
     /// Let programs that do not sign, such as those of 0.9.2, register this identity afterwards. Stop the node first:
-    /// it takes the identity back when it is restarted.
+    /// it claims the identity again when it is restarted.
     #[arg(long)]
     release: bool,
 }
@@ -42,11 +42,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             "is unregistered. If it still runs, it stays unregistered until it is restarted."
         }
         Ok(Unregistered::Removed) => {
-            "is unregistered. This directory knows no signatures, so a node that still runs registers again: stop it first."
+            "is unregistered. This directory does not check signatures, so a running node registers again: stop it first."
         }
         Ok(Unregistered::NotListed) => "was not registered; there is nothing to do.",
         Err(error @ DirectoryError::Refused { status: 403, .. }) if !signs => {
-            return Err(Failure::from(error).with_advice("only the registered host may do this, so run it there"));
+            return Err(Failure::from(error).with_advice("only the registered host may unregister it: run this command there"));
         }
         Err(error) => return Err(error.into()),
     };
@@ -59,7 +59,7 @@ async fn remove(client: &Client, signer: &Signer, releases: bool) -> Result<Unre
     match proof {
         Some(proof) if releases => client.release_signed(identity, &proof).await.map(|()| Unregistered::Removed),
         Some(proof) => client.unregister_signed(identity, &proof).await,
-        // A directory that knows no signatures asks for none.
+        // A directory without signatures rejects nothing.
         None => client.unregister(identity).await,
     }
 }

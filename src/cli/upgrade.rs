@@ -1,7 +1,7 @@
-//! `upgrade`: takes over the node of an older release, its configuration and its keys.
+//! `upgrade`: converts the configuration and keys of a node of an older release.
 //!
-//! Everything is checked before anything is changed, and `config.yaml` comes last: until it is there, the node is of
-//! the older release, and the same command goes on where it was cut off.
+//! It checks everything before it changes anything, and writes `config.yaml` last: until then, the node belongs to
+//! the older release, and the same command resumes an interrupted upgrade.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -24,7 +24,7 @@ use super::{Exit, Failure, init, load};
 
 /// Upgrade a mixnode of release 0.8.1, 0.9.0, 0.9.1 or 0.9.2 in place
 ///
-/// Its keys stay as they are, its config.toml becomes config.yaml and is kept as a backup. Done again, it changes
+/// Keeps the keys, converts config.toml to config.yaml, and keeps config.toml as a backup. A repeated upgrade changes
 /// nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -33,20 +33,20 @@ use super::{Exit, Failure, init, load};
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
-    /// Release that the node is of now
+    /// Current release of the node
     #[arg(long, value_name = "VERSION", value_parser = release_parser())]
     current_version: Release,
     /// Liquid address that receives the incentives program's tokens
     #[arg(long, value_name = "ADDRESS", aliases = ["incentives--address", "incentives"])]
     incentives_address: Option<String>,
-    /// Announce also addresses that the internet cannot reach: for closed networks
+    /// Also announce addresses that the internet cannot reach: for closed networks
     #[arg(long)]
     allow_private: bool,
 }
 
 fn release_parser() -> impl TypedValueParser<Value = Release> {
     PossibleValuesParser::new(Release::ALL.map(Release::name))
-        .try_map(|name| name.parse().map_err(|()| "no release that can be upgraded"))
+        .try_map(|name| name.parse().map_err(|()| "not a release that can be upgraded"))
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -58,23 +58,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         (None, false) => Err(Failure::new(
             Exit::CONFIG,
             format_args!(
-                "{} does not exist: there is no node to upgrade; `nym-mixnode init` makes one",
+                "{} does not exist: there is no node to upgrade; create one with `nym-mixnode init`",
                 home.dir().join("config/config.toml").display()
             ),
         )),
     }
 }
 
-/// Refuses to work with a node of an older release, with the command that upgrades it.
+/// Rejects a node of an older release with the command that upgrades it.
 pub(super) fn refuse_older(home: &NodeHome, id: &NodeId) -> Result<(), Failure> {
     let Some(toml) = home.older_config_file().filter(|_| !home.config_file().exists()) else { return Ok(()) };
     let older = migrate::read(&toml)
-        .map_err(|error| Failure::from(error).with_advice("that file of an older release cannot be upgraded"))?;
+        .map_err(|error| Failure::from(error).with_advice("the configuration of an older release cannot be upgraded"))?;
     let message = format!("{} is of an older release: run `{}`", toml.display(), command(home, id, older.release));
     Err(Failure::new(Exit::CONFIG, message))
 }
 
-/// The command that upgrades this node.
+/// Command that upgrades this node.
 fn command(home: &NodeHome, id: &NodeId, release: Release) -> String {
     format!("nym-mixnode upgrade {} --current-version {release}", naming(home, id))
 }
@@ -83,7 +83,7 @@ fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     let older = migrate::read(toml)?;
     refuse_other_release(&older, home, toml, args)?;
     let migration = translate(&older, home, toml, args);
-    let correct = |failure: Failure| failure.with_advice("correct it, and upgrade again");
+    let correct = |failure: Failure| failure.with_advice("correct it and run the upgrade again");
     let config = Config::from_values(&migration.values).map_err(|error| correct(error.into()))?;
     if config.node.id != args.node.id.as_str() {
         return Err(Failure::new(
@@ -146,7 +146,7 @@ fn translate(older: &Older, home: &NodeHome, toml: &Path, args: &Args) -> Migrat
     migration
 }
 
-/// The keys load and belong together, whoever may read them so far.
+/// Checks that the keys load and match, whatever the modes of their files.
 fn check_keys(files: &KeyFiles, release: Release) -> Result<(), Failure> {
     let files = KeyFiles { access: PrivateAccess::Anybody, ..files.clone() };
     let with_identity = release != Release::V0_8_1 || files.public_identity.exists();
@@ -159,7 +159,7 @@ fn check_keys(files: &KeyFiles, release: Release) -> Result<(), Failure> {
     })
 }
 
-/// Older releases leave private keys readable for everybody.
+/// Restricts the modes of private keys, which older releases leave readable for all users.
 fn close_private(files: &KeyFiles) -> Result<(), Failure> {
     for path in [&files.private_identity, &files.private_sphinx] {
         let Ok(metadata) = fs::metadata(path) else { continue };
@@ -170,7 +170,7 @@ fn close_private(files: &KeyFiles) -> Result<(), Failure> {
         }
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| {
             let path = path.clone();
-            Failure::from(CreateError::Io { path, source }).with_advice("its mode has to become 600")
+            Failure::from(CreateError::Io { path, source }).with_advice("set its mode to 600")
         })?;
         tell(format_args!("{} was readable by others: mode {mode:04o} is now 0600", path.display()))?;
     }
@@ -182,7 +182,7 @@ fn complete_identity(files: &KeyFiles) -> Result<(), Failure> {
         Identity::Found => Ok(()),
         Identity::Completed { public } => {
             let file = files.public_identity.display();
-            tell(format_args!("Completed the identity of an upgrade that was cut off, {file}: {public}"))
+            tell(format_args!("Completed the identity of an interrupted upgrade, {file}: {public}"))
         }
         Identity::Created { public } => {
             let file = files.private_identity.display();
@@ -193,7 +193,7 @@ fn complete_identity(files: &KeyFiles) -> Result<(), Failure> {
     }
 }
 
-/// Gives the old file another name beside its own, so that nothing reads it any more.
+/// Renames the old configuration file so that no program reads it any more.
 fn keep_backup(toml: &Path, release: Release) -> Result<(), Failure> {
     let name = format!("config.toml.{release}.bak");
     let names = (1u32..).map(|count| if count == 1 { name.clone() } else { format!("{name}.{count}") });
@@ -210,13 +210,13 @@ fn keep_backup(toml: &Path, release: Release) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An upgrade was cut off before its last step.
+/// Completes an upgrade that was interrupted before its last step.
 fn finish(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     let older = migrate::read(toml)?;
     refuse_other_release(&older, home, toml, args)?;
     load::load_config(home, &args.node.id, &Values::default())?;
     tell(format_args!(
-        "Finishing the upgrade of mixnode {} from {}, which was cut off...",
+        "Completing the interrupted upgrade of mixnode {} from {}...",
         args.node.id, older.release
     ))?;
     keep_backup(toml, older.release)?;

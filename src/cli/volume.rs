@@ -1,13 +1,13 @@
-//! Whether a container's files outlive the container.
+//! Detects whether a node's files outlive its container.
 
 use std::path::Path;
 
-/// A warning for the operator of a node whose keys in `dir` will not be there for the next container.
+/// Warning for a node whose keys in `dir` are lost with the container.
 pub(super) fn warning(dir: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     is_lost(&mounts, &std::path::absolute(dir).ok()?).then(|| {
         format!(
-            "The keys are in {}, which is no lasting volume: the next container will have another identity. Mount one, \
+            "The keys are in {}, which is not a persistent volume: the next container will have another identity. Mount one, \
              as with -v mix:/var/lib/nym-mixnode",
             dir.display()
         )
@@ -16,7 +16,7 @@ pub(super) fn warning(dir: &Path) -> Option<String> {
 
 fn is_lost(mounts: &str, dir: &Path) -> bool {
     let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
-    // Of several mounts on one place, `max_by_key` gives the last one, which is the one in use.
+    // Of several mounts on one path, `max_by_key` returns the last one, which is in use.
     let holder = |path: &Path| {
         let holders = mounts.iter().filter(|mount| path.starts_with(mount.point));
         holders.max_by_key(|mount| mount.point.as_os_str().len())
@@ -25,9 +25,9 @@ fn is_lost(mounts: &str, dir: &Path) -> bool {
     is_container && holder(dir).is_some_and(Mount::is_temporary)
 }
 
-/// A line of `/proc/self/mountinfo`.
+/// Parsed line of `/proc/self/mountinfo`.
 struct Mount<'a> {
-    /// The directory of its file system that it shows.
+    /// Mounted directory within its file system.
     root: &'a str,
     point: &'a Path,
     kind: &'a str,
@@ -40,7 +40,7 @@ impl<'a> Mount<'a> {
         Some(Self { root: own.next()?, point: Path::new(own.next()?), kind: filesystem.split(' ').next()? })
     }
 
-    /// Whether it is the container's own layer, memory, an emptyDir, or an unnamed volume, which has a hash for a name.
+    /// Whether it is the container's own layer, memory, an emptyDir, or an unnamed volume, which is named by a hash.
     fn is_temporary(&self) -> bool {
         let is_hash = |part: &str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         let volume = self.root.split('/').skip_while(|part| *part != "volumes").nth(1);
@@ -63,7 +63,7 @@ mod tests {
         is_lost(&format!("{ROOT}{mount}"), Path::new(HOME))
     }
 
-    /// A mount of this directory of the host on the node's home.
+    /// Mount of this host directory on the node's home.
     fn folder(root: &str) -> String {
         format!("1050 1038 254:0 {root} /var/lib/nym-mixnode rw - ext4 /dev/vda rw\n")
     }

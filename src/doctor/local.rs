@@ -1,4 +1,4 @@
-//! What can be found out without the network: keys, addresses of this machine, limits.
+//! Checks without the network: keys, addresses of this machine, limits.
 
 use nym_mixnode_base::open_files as limits;
 use nym_mixnode_base::open_files::{LimitsConfig, Remedy};
@@ -12,22 +12,22 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 use super::process::Running;
 use super::{Finding, Level};
 
-/// Whether the keys are whole and private; the identity, if they are.
+/// Checks that the keys are complete and private; returns the identity if they are.
 pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
     match store::load(files) {
         Ok(keys) => {
-            let message = format!("whole and private; the identity is {}", keys.identity_public);
+            let message = format!("complete and private; the identity is {}", keys.identity_public);
             (Finding::ok("keys", message), Some(keys.identity_public))
         }
         Err(error) => (Finding::failed("keys", error.to_string()), None),
     }
 }
 
-/// Whether each listening address can be had, or the node has it.
+/// Checks that each bind address is free or used by the node.
 pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     let addresses = config.listen.bind_addresses();
     let check = |address: &BindAddr| match (listener::bind(*address, &addresses), running) {
-        (Ok(None), _) => Finding::ok("bind", format!("{address} is left out: this machine has no IPv6")),
+        (Ok(None), _) => Finding::ok("bind", format!("{address} is skipped: this machine has no IPv6")),
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
             format!("the node runs, but nothing listens on {address} here"),
@@ -37,7 +37,7 @@ pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
         (Ok(_), _) => Finding::ok("bind", format!("{address} is free")),
         (Err(BindError::InUse(_)), Running::Yes) => Finding::ok("bind", format!("the node listens on {address}")),
         (Err(BindError::InUse(_)), Running::No) => {
-            Finding::failed("bind", format!("{address} is in use, and not by this node, which does not run")).with_fix(
+            Finding::failed("bind", format!("{address} is in use by another program: this node does not run")).with_fix(
                 "give this node another port, with --port or in listen.addresses, if another mixnode has this one; \
                  `ss -ltnp` names the program",
             )
@@ -52,32 +52,32 @@ pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
     addresses.iter().map(check).collect()
 }
 
-/// How many files a node may open that is started from here.
+/// Checks the limit of open files for a node started from this process.
 pub(super) fn files_here() -> FileLimits {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let remedy = match Remedy::here() {
-        // Nobody knows from a shell who is going to start the node.
+        // A shell cannot know how the node will be started.
         remedy @ Remedy::Shell => format!("{remedy}; for a unit of systemd, {}", Remedy::Systemd),
         remedy => remedy.to_string(),
     };
     FileLimits { soft: current, hard: maximum, remedy }
 }
 
-/// Whether a node that is started with these limits can open enough files, which every connection is one of: as many as
-/// it wants to raise its limit to, and as many as a network with this many announced addresses takes.
+/// Compares these limits with the open files, one per connection, that a node needs: `limits.nofile`, and the
+/// connections of a network with this many announced addresses.
 pub(super) fn descriptors(files: &FileLimits, config: &LimitsConfig, next_hops: Option<usize>) -> Finding {
-    let whose = "a node that is started from here may open";
+    let whose = "a node started from here may open";
     judge(Judged { whose, may_have: files.hard, files, config, next_hops })
 }
 
-/// The same for a node that runs, which has raised its limit already.
+/// The same for a running node, which has already raised its limit.
 pub(super) fn descriptors_of_node(files: &FileLimits, config: &LimitsConfig, next_hops: Option<usize>) -> Finding {
     let finding = judge(Judged { whose: "the node may open", may_have: files.soft, files, config, next_hops });
     let could_have = files.hard.is_none_or(|hard| hard >= config.nofile);
     match finding.level {
         Level::Ok => finding,
         _ if could_have && files.soft.is_some_and(|soft| soft < config.nofile) => {
-            finding.with_fix(format!("restart it: it then raises its limit to limits.nofile, {}", config.nofile))
+            finding.with_fix(format!("restart it to raise its limit to limits.nofile, {}", config.nofile))
         }
         _ => finding,
     }
@@ -85,7 +85,7 @@ pub(super) fn descriptors_of_node(files: &FileLimits, config: &LimitsConfig, nex
 
 struct Judged<'a> {
     whose: &'static str,
-    /// What the process has or can give itself.
+    /// Current limit of the process, or the one that it can set.
     may_have: Option<u64>,
     files: &'a FileLimits,
     config: &'a LimitsConfig,
@@ -99,7 +99,7 @@ fn judge(Judged { whose, may_have, files, config, next_hops }: Judged<'_>) -> Fi
     let network = needed.map(|needed| format!("; this network takes about {needed}")).unwrap_or_default();
     let message = format!("{whose} {soft} files (hard limit {hard}){network}");
     if may_have.is_some_and(|limit| limit < config.nofile) {
-        let fix = format!("the node wants {}: {}", config.nofile, files.remedy);
+        let fix = format!("the node needs {}: {}", config.nofile, files.remedy);
         let finding = Finding::warning("descriptors", message, fix);
         return if config.nofile_strict { Finding { level: Level::Failed, ..finding } } else { finding };
     }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_address_is_free_or_the_nodes_or_somebody_elses() {
-        // No other test binds on this address, so the port stays free once it is dropped.
+        // No other test binds this address, so the port stays free after the drop.
         let listener = std::net::TcpListener::bind("127.0.0.5:0").unwrap();
         let taken = config(&listener.local_addr().unwrap().to_string());
         drop(listener);
@@ -167,7 +167,7 @@ mod tests {
         };
         for enough in [None, Some(65_535), Some(524_288)] {
             let (level, words) = found(enough, true, Some(100));
-            assert!(level == Level::Ok && words.starts_with("a node that is started from here "), "{words}");
+            assert!(level == Level::Ok && words.starts_with("a node started from here "), "{words}");
         }
         let (level, words) = found(Some(65_534), false, None);
         assert!(level == Level::Warning && words.contains("--ulimit nofile=65535:65535"), "{words}");

@@ -1,4 +1,4 @@
-//! The proof: packets through the node and back.
+//! Sends packets through the node and counts those that return.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use super::network::Targets;
 
 const MEAN_DELAY: Duration = Duration::from_millis(50);
 
-/// Enough to see that it mixes. It settles once the node has learnt of the prober, at its next refresh.
+/// Small number of packets. The test waits until the node has read the prober's entry at its next refresh.
 const PLAN: Plan = Plan { packets: 10, timeout: Duration::from_secs(10), settle: Duration::from_secs(40) };
 
-/// Sends packets through the node over each family. The prober is listed in the directory for that time.
+/// Sends packets through the node over each family. The directory lists the prober meanwhile.
 pub(super) async fn probe(client: Client, entry: &MixRegistration, targets: &Targets) -> Vec<Finding> {
     let report = match send(client, entry, targets).await {
         Ok(report) => report,
         Err(reason) => {
-            let fix = "give the addresses of this machine to `nym-mixnode probe`, or pass --no-probe";
-            return vec![Finding::warning("mixing", format!("cannot be tried from here: {reason}"), fix)];
+            let fix = "pass the addresses of this machine to `nym-mixnode probe`, or use --no-probe";
+            return vec![Finding::warning("mixing", format!("cannot be tested from here: {reason}"), fix)];
         }
     };
     let announced = &report.target.addresses;
@@ -50,10 +50,10 @@ async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Res
 
 fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announced: &[SocketAddr]) -> Finding {
     match report {
-        FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tried: {reason}")),
+        FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tested: {reason}")),
         FamilyReport::Undecided { after_s, doubt: Doubt::NotHeardYet } => {
-            let fix = "run doctor again; directory.topology_refresh says how often the node reads the list";
-            Finding::warning(check, format!("nothing returned in {after_s} s: the node has not heard of us yet"), fix)
+            let fix = "run doctor again; directory.topology_refresh sets how often the node reads the list";
+            Finding::warning(check, format!("nothing returned in {after_s} s: the node may not know the prober yet"), fix)
         }
         FamilyReport::Undecided { after_s, doubt: Doubt::ProberNotReached { prober } } => {
             let message = format!("nothing returned in {after_s} s, and the node has not connected to {prober}");
@@ -69,18 +69,18 @@ fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announc
         }
         FamilyReport::Tested { counts, .. } => {
             let message = format!("{} of {} packets lost{}", counts.lost, counts.sent, way(family, announced));
-            Finding::warning(check, message, "look at its log")
+            Finding::warning(check, message, "read the node's log")
         }
     }
 }
 
-/// Which way the packets went, if that isn't told by the family alone: a node that has no address of a family can send
-/// over it nevertheless.
+/// Path of the packets if the families differ: a node without an address of a family can still send
+/// over it.
 fn way(family: IpFamily, announced: &[SocketAddr]) -> String {
     let other = announced.iter().map(|address| IpFamily::of(address.ip()));
     match other.reduce(|first, next| if next == family { next } else { first }) {
         Some(other) if other != family => {
-            format!(": sent to it over {other}, for it announces no {family} address, and by it over {family}")
+            format!(": received over {other} because it announces no {family} address, and sent over {family}")
         }
         _ => String::new(),
     }
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_prober_that_cannot_be_listed_proves_nothing() {
-        // Bound without listening, it refuses connections.
+        // A bound socket that does not listen refuses connections.
         let refusing = tokio::net::TcpSocket::new_v4().unwrap();
         refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let closed = refusing.local_addr().unwrap();
@@ -114,7 +114,7 @@ mod tests {
         let targets = Targets { directory: vec![closed], mixes: Vec::new() };
         let found = probe(client, &entry, &targets).await;
         assert_eq!((found.len(), found[0].check, found[0].level), (1, "mixing", Level::Warning), "{found:?}");
-        assert!(found[0].message.starts_with("cannot be tried from here: ") && found[0].fix.is_some(), "{found:?}");
+        assert!(found[0].message.starts_with("cannot be tested from here: ") && found[0].fix.is_some(), "{found:?}");
     }
 
     #[test]
@@ -134,16 +134,16 @@ mod tests {
         ] {
             let finding = verdict("mixing", IpFamily::V6, &report, &["[2001:db8::1]:1789".parse().unwrap()]);
             assert!(finding.level == level && finding.message.contains(words), "{finding:?}");
-            assert!(!finding.message.contains("sent to it over"), "{finding:?}");
+            assert!(!finding.message.contains("received over"), "{finding:?}");
         }
     }
 
     #[test]
-    fn a_family_that_only_leads_out_of_the_node_is_told() {
+    fn a_family_that_the_node_only_sends_over_is_reported() {
         let (v4, v6): (SocketAddr, SocketAddr) = ("192.0.2.1:1".parse().unwrap(), "[2001:db8::1]:1".parse().unwrap());
         assert_eq!(
             way(IpFamily::V6, &[v4]),
-            ": sent to it over IPv4, for it announces no IPv6 address, and by it over IPv6"
+            ": received over IPv4 because it announces no IPv6 address, and sent over IPv6"
         );
         for announced in [&[v4, v6][..], &[v6, v4], &[v6]] {
             assert_eq!(way(IpFamily::V6, announced), "");

@@ -1,4 +1,4 @@
-//! What can be found out about the network: the way out, the way in, the directory and what it lists.
+//! Checks of the network: outgoing and incoming connections, the directory and the registration.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -14,22 +14,22 @@ use url::{Host, Url};
 use super::process::Running;
 use super::{CONNECT_TIMEOUT, Finding, Target};
 
-/// Addresses of each family that are tried before a family counts as cut off.
+/// Number of addresses tried per family before the family counts as unreachable.
 const TRIED_MAX: usize = 4;
 
-/// Dates in HTTP are whole seconds, and the answer takes a moment.
+/// Tolerated difference: HTTP dates have whole seconds, and the answer takes time.
 const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
 
-/// Addresses to which there should be a way from here.
+/// Addresses that should be reachable from here.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
-    /// The directory's.
+    /// Addresses of the directory.
     pub(super) directory: Vec<SocketAddr>,
-    /// The listed mixnodes', without our own.
+    /// Addresses of the other listed mixnodes.
     pub(super) mixes: Vec<SocketAddr>,
 }
 
-/// Whether other nodes can have a way to what is announced.
+/// Checks that the announce addresses are reachable.
 pub(super) async fn announce(config: &Config, running: Running, lacking: Option<&Finding>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let announced = announced(config);
@@ -37,30 +37,30 @@ pub(super) async fn announce(config: &Config, running: Running, lacking: Option<
         if !is_globally_routable(address.ip()) {
             findings.push(Finding::warning(
                 "announce",
-                format!("{address} is not an address of the internet: only this network's nodes can reach it"),
-                "announce the public one with --announce-host, unless the whole mix network is here",
+                format!("{address} is not a public address: only nodes of the same private network can reach it"),
+                "announce the public address with --announce-host, unless the whole mix network is private",
             ));
         }
         if running != Running::Yes {
             continue;
         }
         findings.push(match connect(address).await {
-            Ok(()) => Finding::ok("announce", format!("{address} takes connections")),
+            Ok(()) => Finding::ok("announce", format!("{address} accepts connections")),
             Err(reason) => Finding::warning(
                 "announce",
                 format!("no connection to {address} from here: {reason}"),
-                "open the port in firewall and router; some routers refuse only their own network, \
-                 so try from another one",
+                "open the port in firewall and router; some routers refuse only connections from their own network, \
+                 so test from another network",
             ),
         });
     }
     if announced.is_empty() {
-        let unknown = || Finding::failed("announce", "no announce address is configured, and none was found");
+        let unknown = || Finding::failed("announce", "no announce address is configured or detected");
         return vec![lacking.cloned().unwrap_or_else(unknown)];
     }
     if findings.is_empty() {
         let words: Vec<String> = announced.iter().map(ToString::to_string).collect();
-        let message = format!("{}; not tried, for the node does not run", words.join(" and "));
+        let message = format!("{}; not tested, because the node does not run", words.join(" and "));
         findings.push(Finding::ok("announce", message));
     }
     findings
@@ -70,13 +70,13 @@ fn announced(config: &Config) -> Vec<SocketAddr> {
     config.announce.addresses.iter().map(|announced| announced.address.get()).collect()
 }
 
-/// Where the directory and the nodes of its topology are.
+/// Collects the addresses of the directory and of the nodes in its topology.
 pub(super) async fn targets(config: &Config, topology: Option<&Topology>) -> Targets {
     let mixes = topology.map(Topology::announced_addresses).into_iter().flatten();
     let ours = announced(config);
     let listen = config.listen.bind_addresses().into_iter().map(|address| address.get().ip());
     let reach = Reach::new(config.announce.detection.allow_private, listen);
-    // A stranger may have listed any address to have others connect there.
+    // The directory's entries are untrusted: connect only to addresses that a node may use.
     let mixes = mixes.filter(|address| !ours.contains(address)).filter_map(|address| reach.check(address).ok());
     let mixes = mixes.collect();
     Targets { directory: resolve(&config.directory.url).await, mixes }
@@ -94,7 +94,7 @@ async fn resolve(url: &Url) -> Vec<SocketAddr> {
     }
 }
 
-/// Whether there is a way out, over each family.
+/// Checks outgoing connections over each family.
 pub(super) async fn egress(targets: &Targets) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (family, check) in [(IpFamily::V4, "egress IPv4"), (IpFamily::V6, "egress IPv6")] {
@@ -108,7 +108,7 @@ pub(super) async fn egress(targets: &Targets) -> Vec<Finding> {
 
 async fn way_out(check: &'static str, tried: &[SocketAddr]) -> Finding {
     if tried.is_empty() {
-        return Finding::ok(check, "nothing to try: neither the directory nor a node has such an address");
+        return Finding::ok(check, "nothing to test: neither the directory nor a node has such an address");
     }
     let mut refusals = Vec::new();
     for &address in tried {
@@ -129,12 +129,12 @@ async fn connect(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Whether this machine's clock agrees with the directory's.
+/// Compares this machine's clock with the directory's.
 pub(super) async fn clock(directory: &Url) -> Finding {
     let date = async {
         let mut builder = reqwest::Client::builder().no_proxy();
         if directory.scheme() == "http" {
-            // An image without any root certificates must do.
+            // Works in an image without root certificates.
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().ok()?;
@@ -159,7 +159,7 @@ fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
     Finding::warning("clock", message, "synchronise it (systemd-timesyncd or chrony): TLS and dates depend on it")
 }
 
-/// Whether the directory lists the node as it should.
+/// Checks the node's entry in the directory.
 pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topology, running: Running) -> Finding {
     let check = "registration";
     let ours = announced(target.config);
@@ -179,7 +179,7 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
                 Running::No => {
                     Finding::failed(check, format!("{listed}, but the node does not run: packets for it are lost"))
                         .with_fix(format!(
-                            "{start}, or take it off the list with `nym-mixnode unregister {}`",
+                            "{start}, or remove it from the list with `nym-mixnode unregister {}`",
                             target.naming
                         ))
                 }
@@ -191,11 +191,11 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
             }
         }
         (Some(entry), _) => {
-            Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
+            Finding::failed(check, format!("listed at {}, which this node does not announce", entry.registration.mix_host))
                 .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
         (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
-            .with_fix("its log and `nym-mixnode health` say why; it registers again at each refresh"),
+            .with_fix("its log and `nym-mixnode health` show the reason; it registers again at each refresh"),
         (None, _) => Finding::warning(check, "not listed", format!("{start}: it registers by itself")),
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the network's checks: each finding that they can make.
+//! Tests of each finding of the network checks.
 
 use nym_mixnode_api::{MixRegistration, RegisteredMix};
 use nym_mixnode_config::{NodeHome, Source, Values, settings as s};
@@ -90,13 +90,13 @@ async fn a_directory_that_tells_no_time_is_no_clock() {
 async fn a_way_out_is_found_or_each_refusal_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let open = listener.local_addr().unwrap();
-    // Bound without listening, it refuses connections.
+    // A bound socket that does not listen refuses connections.
     let refusing = tokio::net::TcpSocket::new_v4().unwrap();
     refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let closed = refusing.local_addr().unwrap();
     let findings = egress(&Targets { directory: vec![closed], mixes: vec![open] }).await;
     assert_eq!((findings[0].check, findings[0].level), ("egress IPv4", Level::Ok));
-    assert!(findings[1].message.starts_with("nothing to try"), "{findings:?}");
+    assert!(findings[1].message.starts_with("nothing to test"), "{findings:?}");
     let findings = egress(&Targets { directory: vec![closed], mixes: Vec::new() }).await;
     assert!(
         findings[0].level == Level::Warning && findings[0].message.contains(&format!("{closed}: ")),

@@ -1,4 +1,4 @@
-//! The node's process: whether it runs, and what it answers by HTTP.
+//! Checks the node's process and its HTTP server.
 
 use nym_mixnode_telemetry::health::{self, AskError, FileLimits, Health};
 use url::Url;
@@ -7,7 +7,7 @@ use super::{Finding, Level, Target};
 
 const CHECK: &str = "node";
 
-/// Whether the node runs now.
+/// Whether the node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Running {
     Yes,
@@ -16,26 +16,26 @@ pub(super) enum Running {
     Unknown,
 }
 
-/// What was found out about the process.
+/// State of the process.
 pub(super) struct Process {
     pub(super) running: Running,
-    /// How many files it may open, if it says so.
+    /// Its limits of open files, if it reports them.
     pub(super) files: Option<FileLimits>,
     pub(super) finding: Finding,
 }
 
-/// What answers at the node's HTTP address.
+/// Answer at the node's HTTP address.
 enum HttpAnswer {
     Ours(Health),
-    /// Another node, with this identity.
+    /// Another node, with its URL and identity.
     OtherNode(Url, String),
     OtherProgram(AskError),
     Nobody(AskError),
-    /// There is no address to ask at.
+    /// The node has no known HTTP address.
     NotAsked(&'static str),
 }
 
-/// Looks whether the node runs, by its lock and by its HTTP.
+/// Checks the node's lock and its HTTP server.
 pub(super) async fn examine(target: &Target<'_>, identity: Option<&str>) -> Process {
     judge(target, target.home.is_running(), ask(target, identity).await)
 }
@@ -43,7 +43,7 @@ pub(super) async fn examine(target: &Target<'_>, identity: Option<&str>) -> Proc
 async fn ask(target: &Target<'_>, identity: Option<&str>) -> HttpAnswer {
     let Some(listen) = target.config.http.listen else { return HttpAnswer::NotAsked("http.listen is off") };
     let Some(url) = health::url_of(listen) else {
-        return HttpAnswer::NotAsked("http.listen has port 0, which stands for any free one");
+        return HttpAnswer::NotAsked("http.listen has port 0, which means any free port");
     };
     match health::ask(&url).await {
         Ok(health) if Some(health.identity_key.as_str()) == identity => HttpAnswer::Ours(health),
@@ -59,7 +59,7 @@ fn judge(target: &Target<'_>, locked: Option<bool>, answer: HttpAnswer) -> Proce
             Some(problem) => Finding::warning(
                 CHECK,
                 format!("runs, but is not ready: {}", problem.message),
-                "correct what else is found here; its log has more",
+                "fix the other findings; its log has details",
             ),
             None => Finding::ok(CHECK, "runs, and is ready"),
         };
@@ -73,13 +73,13 @@ fn judge(target: &Target<'_>, locked: Option<bool>, answer: HttpAnswer) -> Proce
     Process { running, files: None, finding }
 }
 
-const OWN_ADDRESS: &str = "give each node of this machine an HTTP address of its own, such as --http-listen \
+const OWN_ADDRESS: &str = "give each node of this machine a different HTTP address, such as --http-listen \
     127.0.0.1:8001 or http.listen in its configuration file, and restart it";
 
-/// The node runs, and does not answer as itself.
+/// The node runs, but does not answer at its address.
 fn of_running(answer: HttpAnswer) -> Finding {
     match answer {
-        HttpAnswer::NotAsked(why) => Finding::ok(CHECK, format!("runs; it cannot be asked how it is: {why}")),
+        HttpAnswer::NotAsked(why) => Finding::ok(CHECK, format!("runs; its health is unknown: {why}")),
         HttpAnswer::Nobody(error) => Finding::warning(
             CHECK,
             format!("runs, but {error}"),
@@ -90,12 +90,12 @@ fn of_running(answer: HttpAnswer) -> Finding {
     }
 }
 
-/// The node does not run; its HTTP address may be another's.
+/// The node does not run; another program may use its HTTP address.
 fn of_stopped(target: &Target<'_>, answer: &HttpAnswer) -> Finding {
     if let HttpAnswer::NotAsked(_) | HttpAnswer::Nobody(_) = answer {
         return Finding::ok(CHECK, "does not run");
     }
-    // It starts without HTTP at an address that nobody chose.
+    // The default address is optional: the node starts without HTTP if it is in use.
     let level = if target.config.http.is_chosen { Level::Failed } else { Level::Warning };
     let fix = "give this node another HTTP address, such as --http-listen 127.0.0.1:8001 or http.listen in its \
                configuration file";
@@ -188,7 +188,7 @@ mod tests {
                 assert!(words.contains("--http-listen") && !words.contains("stop the program"), "{words}");
             }
         }
-        // A node does not start without an address that was chosen for it.
+        // A node does not start without its configured address.
         assert_eq!(found(Some("127.0.0.1:8000"), Some(false), other_node()).1, Level::Failed);
     }
 

@@ -1,4 +1,4 @@
-//! `nym-mixnode registry release`: lets unsigned calls count for an identity that has signed.
+//! `nym-mixnode registry release`: allows unsigned calls again for an identity that has signed.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,17 +11,17 @@ use url::Url;
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
 use crate::cli::output::say;
 
-/// Remove the entry of an identity, and take unsigned calls for it again
+/// Remove the entry of an identity, and accept unsigned calls for it again
 ///
-/// An identity that has signed a call must sign all later ones, so a program of 0.9.2 cannot register it. After its
-/// release it can, and other nodes can take its addresses. Stop its node first: a node that signs takes the identity
-/// back when it is restarted. The owner of the identity needs no token: `nym-mixnode unregister --release`.
+/// An identity that has signed a call must sign all later ones, so release 0.9.2 cannot register it. After the
+/// release it can, and other nodes can use its addresses. Stop its node first: a node that signs claims the identity
+/// again when it is restarted. The identity's owner needs no token: `nym-mixnode unregister --release`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ReleaseArgs {
-    /// The identity key, base58.
+    /// Identity key in base58.
     #[arg(value_name = "IDENTITY", value_parser = identity)]
     identity: String,
-    /// The registry.
+    /// URL of the registry.
     #[arg(long, value_name = "URL", value_parser = http_url, default_value = "http://127.0.0.1:8081")]
     directory: Url,
     /// File with the registry's token [default: ~/.nym/registry/monitor.token].
@@ -37,16 +37,16 @@ pub(super) async fn run(args: ReleaseArgs) -> Result<(), RegistryCommandError> {
     };
     let token = MonitorToken::read(&token_file)?;
     Client::new(&directory, &directory)?.release(&identity, &token).await?;
-    // The identity is released, whether or not anybody reads it.
-    let line = format_args!("{identity} is released: the registry takes unsigned calls for it until it signs again");
+    // The identity is released even if the output cannot be written.
+    let line = format_args!("{identity} is released: the registry accepts unsigned calls for it until it signs again");
     say(io::stdout(), line).ok();
     Ok(())
 }
 
-/// The base58 of 32 bytes.
+/// Parses base58 of 32 bytes.
 fn identity(text: &str) -> Result<String, String> {
     match signing::decode::<32>(text) {
         Some(_) => Ok(text.to_owned()),
-        None => Err("it is not an identity key, base58 of 32 bytes; `nym-mixnode keys show` prints it".to_owned()),
+        None => Err("not an identity key (32 bytes in base58); `nym-mixnode keys show` prints it".to_owned()),
     }
 }
