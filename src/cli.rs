@@ -145,9 +145,10 @@ fn answer_without_command(error: &clap::Error) -> ExitCode {
 /// Reduces clap's error of several paragraphs to one line.
 fn one_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim);
-    let said: Vec<_> = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    let said = said.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
-    said.strip_prefix("error: ").unwrap_or(&said).replace(" tip: ", "; ")
+    let message: Vec<_> =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
+    let message = message.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    message.strip_prefix("error: ").unwrap_or(&message).replace(" tip: ", "; ")
 }
 
 fn report(failure: &Failure) -> ExitCode {

@@ -86,15 +86,15 @@ impl Finding {
 ///
 /// With `probe` it also sends packets through the node if it runs and is listed; the directory lists the prober
 /// meanwhile.
-pub async fn examine(target: &Target<'_>, probe: bool, mut tell: impl FnMut(Finding)) {
+pub async fn examine(target: &Target<'_>, probe: bool, mut report: impl FnMut(Finding)) {
     let Target { home, config, lacking, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
-    tell(keys);
+    report(keys);
     let Process { running, files, finding } = process::examine(target, identity.as_deref()).await;
-    tell(finding);
-    local::bind(config, running).into_iter().for_each(&mut tell);
+    report(finding);
+    local::bind(config, running).into_iter().for_each(&mut report);
     for finding in network::announce(config, running, lacking.as_ref()).await {
-        tell(finding);
+        report(finding);
     }
     let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url)
         .and_then(|client| client.with_join_token(config.directory.join_token_file.as_deref()))
@@ -106,34 +106,34 @@ pub async fn examine(target: &Target<'_>, probe: bool, mut tell: impl FnMut(Find
         Err(error) => (None, Err(error)),
     };
     let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
-    tell(match files {
+    report(match files {
         Some(files) => local::descriptors_of_node(&files, &config.limits, next_hops),
         None => local::descriptors(&local::files_here(), &config.limits, next_hops),
     });
     let targets = network::targets(config, topology.as_ref().ok()).await;
     for finding in network::egress(&targets).await {
-        tell(finding);
+        report(finding);
     }
     let topology = match topology {
         Ok(topology) => topology,
         Err(error) => {
             let finding = Finding::failed("directory", error.to_string());
             let is_retired = is_retired(&config.directory.url);
-            tell(if is_retired { finding.with_fix(OWN_DIRECTORY) } else { finding });
+            report(if is_retired { finding.with_fix(OWN_DIRECTORY) } else { finding });
             return;
         }
     };
-    tell(Finding::ok(
+    report(Finding::ok(
         "directory",
         match topology.mix_nodes.len() {
             1 => format!("{} lists 1 mixnode", redacted(&config.directory.url)),
             count => format!("{} lists {count} mixnodes", redacted(&config.directory.url)),
         },
     ));
-    tell(network::clock(&config.directory.url).await);
+    report(network::clock(&config.directory.url).await);
     let Some(identity) = identity else { return };
-    tell(network::registration(target, &identity, &topology, running));
+    report(network::registration(target, &identity, &topology, running));
     if let (true, Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
-        mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(tell);
+        mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(report);
     }
 }

@@ -1,10 +1,10 @@
-//! A whole mix network on this machine: a registry, layers of nodes, and a prober that counts what comes through.
+//! Runs a whole mix network on this machine: a registry, layers of nodes, and a prober that counts returning packets.
 //!
-//! Registry and nodes are child processes of this very executable, the prober is in this process. Every packet takes
+//! Registry and nodes are child processes of this executable; the prober runs in this process. Every packet takes
 //! one random node of each layer and comes back to the prober, alternately all the way over IPv4 and over IPv6.
 //!
-//! The prober offers no more than this machine can take ([`load`]), and the experiment ends with the first process that
-//! dies, unless it is meant to go on around it.
+//! The prober offers no more than this machine can take ([`load`]). The experiment ends when a process
+//! dies, unless `keep_going` is set.
 
 mod child;
 mod error;
@@ -41,42 +41,42 @@ pub use self::load::{Limit, Load};
 pub use self::summary::{NodeSummary, Summary};
 pub use self::view::View;
 
-/// The longest mean delay: its longest delays are just within what a node can be set to allow (1 h).
+/// Longest mean delay: the longest delays that it produces are just below the maximum of a node's setting (1 h).
 pub const MEAN_DELAY_MAX: Duration = Duration::from_mins(2);
 
-/// How often the picture is drawn anew.
+/// Refresh interval of the live view.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// How often the nodes are looked after, and late packets: soon enough to notice a death, or the last packet.
+/// Interval of the checks for dead processes and late packets.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
-/// The nodes report once a second: after this long their reports are newer than the last packet.
+/// Nodes report once a second: after this time their reports include the last packet.
 const REPORTS_AGE_MAX: Duration = Duration::from_secs(3);
 
-/// What the network looks like and what is sent through it.
+/// Size of the network, and the traffic through it.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Mix layers, 1 to 4: a Sphinx header holds five hops, and the prober is one.
     pub layers: usize,
     /// Nodes in each layer.
     pub nodes_per_layer: usize,
-    /// Packets per second, over the whole network.
+    /// Packets per second over the whole network.
     pub rate: u32,
-    /// Mean of the delay asked of each mix.
+    /// Mean delay requested of each mix.
     pub mean_delay: Duration,
-    /// How long packets are sent; `None`: until Ctrl-C.
+    /// How long to send packets; `None` means until Ctrl-C.
     pub duration: Option<Duration>,
-    /// The registry's port, and the nodes' behind it; `None`: free ones.
+    /// Port of the registry; the nodes use the following ones. `None` means free ports.
     pub base_port: Option<u16>,
-    /// Leave configuration, keys and logs behind.
+    /// Keep configuration, keys and logs.
     pub keep: bool,
-    /// Go on around processes that die.
+    /// Continue when a process dies, and send packets around it.
     pub keep_going: bool,
 }
 
-/// Runs the network until its time is over or a first Ctrl-C, `q`, SIGTERM or SIGHUP, then lets every packet come home
+/// Runs the network until its time is over or a first Ctrl-C, `q`, SIGTERM or SIGHUP, then waits for every packet
 /// and stops everything in order. A second Ctrl-C or SIGTERM kills everything at once.
 ///
 /// # Errors
-/// When the network does not come up, or is stopped before it has. What goes wrong later is in the summary.
+/// When the network does not start, or is stopped before it is ready. Later problems are in the summary.
 pub async fn run(options: &Options, view: &mut View) -> Result<Summary, LocalnetError> {
     let mut requests = StopRequests::new(view)?;
     let (stop, stopping) = watch::channel(false);
@@ -92,7 +92,7 @@ pub async fn run(options: &Options, view: &mut View) -> Result<Summary, Localnet
     }
 }
 
-/// Signals, and keys of the live view, where the terminal makes no signals of them.
+/// Signals, and keys of the live view, whose terminal mode generates no signals.
 struct StopRequests {
     signals: StopSignals,
     hangup: Hangup,
@@ -108,7 +108,7 @@ impl StopRequests {
         let Self { signals, hangup, keys } = self;
         tokio::select! {
             _ = signals.next() => {}
-            // A terminal that is closed: shell and kernel both send it, hence it counts only once.
+            // When a terminal closes, both shell and kernel send SIGHUP, so it counts only once.
             () = hangup.next() => {}
             () = pressed(keys.as_mut(), |_| true) => {}
         }
@@ -118,13 +118,13 @@ impl StopRequests {
         let Self { signals, keys, .. } = self;
         tokio::select! {
             _ = signals.next() => {}
-            // A `q` too many is no wish to lose packets.
+            // A repeated `q` must not kill the network.
             () = pressed(keys.as_mut(), |key| key == StopKey::Interrupt) => {}
         }
     }
 }
 
-/// Completes when a key is pressed that counts; never without a keyboard.
+/// Completes when a stop key is pressed; never without a keyboard.
 async fn pressed(keys: Option<&mut mpsc::Receiver<StopKey>>, counts: impl Fn(StopKey) -> bool) {
     if let Some(keys) = keys {
         while let Some(key) = keys.recv().await {
@@ -136,7 +136,7 @@ async fn pressed(keys: Option<&mut mpsc::Receiver<StopKey>>, counts: impl Fn(Sto
     std::future::pending::<()>().await;
 }
 
-/// The life of the network: start, wait until every node knows every other, traffic, drain, stop.
+/// Runs all phases: start, wait until every node knows all others, traffic, drain, stop.
 async fn live(
     options: &Options,
     view: &mut View,
@@ -144,7 +144,7 @@ async fn live(
 ) -> Result<Summary, LocalnetError> {
     let home = Home::new(options.keep)?;
     if options.keep {
-        view.note(&format!("configuration, keys and logs stay in {}", home.path().display()));
+        view.note(&format!("configuration, keys and logs are kept in {}", home.path().display()));
     }
     let families = families(view);
     let (network, traffic, _registration) = tokio::select! {
@@ -163,7 +163,7 @@ async fn live(
     Ok(Summary::new(&traffic, &families, &network, problems))
 }
 
-/// Starts the processes and the prober, and waits until each node forwards to every other and to the prober.
+/// Starts the processes and the prober, and waits until each node forwards to all others and the prober.
 async fn start(
     options: &Options,
     families: &[IpFamily],
@@ -184,18 +184,18 @@ async fn start(
     Ok((network, traffic, registration))
 }
 
-/// A network with packets in it.
+/// A running network with traffic.
 struct Experiment<'a> {
     network: Network,
     traffic: Traffic,
     view: &'a mut View,
     keep_going: bool,
-    /// What has gone wrong.
+    /// Problems so far.
     problems: Vec<String>,
 }
 
 impl Experiment<'_> {
-    /// Sends packets until the time is over, the user stops it, or a death ends it.
+    /// Sends packets until the time is over, the user stops it, or a process dies.
     async fn send(&mut self, duration: Option<Duration>, stopping: &mut watch::Receiver<bool>) {
         let over = async {
             match duration {
@@ -218,7 +218,7 @@ impl Experiment<'_> {
         self.traffic.stop_sending(Instant::now());
     }
 
-    /// Sends nothing more and waits for the packets on their way, each until its time is up.
+    /// Stops sending, and waits until each packet on its way returns or counts as lost.
     async fn drain(&mut self) {
         let (count, left) = (self.traffic.in_transit(), self.traffic.longest_delay_left());
         self.view.note(&format!(
@@ -245,27 +245,27 @@ impl Experiment<'_> {
         self.watch();
     }
 
-    /// Looks after late packets and the processes. `false` when the experiment is over.
+    /// Checks for late packets and dead processes. Returns `false` when the experiment is over.
     fn watch(&mut self) -> bool {
         self.traffic.give_up_late();
         let casualties = self.network.casualties();
         let mut goes_on = true;
         for casualty in &casualties {
-            // Each of them is reported, also after one that ends it.
+            // Report every death, also after one that ends the experiment.
             goes_on &= self.report(casualty);
         }
         goes_on
     }
 
-    /// Reports a death at once. Whether the experiment goes on without that process.
+    /// Reports a death. Returns whether the experiment continues without that process.
     fn report(&mut self, Casualty { node, death }: &Casualty) -> bool {
         let has_route = node.is_none_or(|node| self.traffic.route_around(node));
         let goes_on = self.keep_going && has_route;
         let consequence = match (node, goes_on, has_route) {
-            (_, false, true) => "the experiment ends (--keep-going goes on)",
+            (_, false, true) => "the experiment ends (use --keep-going to continue)",
             (_, false, false) => "the experiment ends: no other node is left in its layer",
             (Some(_), true, _) => "packets go around it from now on",
-            (None, true, _) => "the nodes go on with the topology that they know",
+            (None, true, _) => "the nodes keep their last topology",
         };
         self.view.alert(&format!("{death}; {consequence}; last log lines: {}", death.last_log_lines));
         self.problems.push(death.to_string());
@@ -279,10 +279,10 @@ fn every(period: Duration) -> Interval {
     tick
 }
 
-/// Completes when the user wants it to stop.
+/// Completes at a stop request.
 async fn requested(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stop| *stop).await.is_err() {
-        // Nobody is left who could ask.
+        // The sender is gone: no stop can be requested.
         std::future::pending::<()>().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Packets cost a node no allocation each. Alone in its program, because it counts what the whole process allocates.
+//! Checks that a node does not allocate per packet. A separate test binary, because it counts all allocations.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,11 +32,11 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const REGULAR: FrameHeader = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
 const CONNECTIONS: usize = 32;
-/// Before the counting begins: buffers, queues and connections come to be.
+/// Warm-up before counting: buffers, queues and connections are allocated.
 const WARM_UP_ROUNDS: usize = 8;
 const ROUNDS: usize = 40;
 
-/// Everything that this side needs, made before anything is counted.
+/// Test fixtures, created before counting.
 struct Traffic {
     rounds: Vec<Vec<Vec<u8>>>,
     senders: Vec<TcpStream>,
@@ -61,7 +61,7 @@ impl Traffic {
         Self { rounds, senders, sink, returning: None, buffer: vec![0; CONNECTIONS * REGULAR.frame_len()] }
     }
 
-    /// A packet by each connection, in pieces as a network cuts them, until all have come back.
+    /// Sends a packet over each connection, in fragments as on a network, and waits for all to return.
     fn round(&mut self, number: usize) {
         let cut = 1448;
         for piece in [0..cut, cut..REGULAR.frame_len()] {
@@ -87,7 +87,7 @@ async fn packets_in_pieces_cost_no_allocation_each() {
     let counted = region.change();
     let packets = ROUNDS * CONNECTIONS;
     println!("{packets} packets, {counted:?}");
-    // What is there goes by the clock: the status of each second, the heartbeat to a directory.
+    // The remaining allocations depend on time: the status of each second, the heartbeat to a directory.
     let made = counted.allocations + counted.reallocations;
     assert!(made * 2 < packets, "{made} allocations for {packets} packets: {counted:?}");
     let status = node.stop().await;

@@ -7,7 +7,7 @@ use nym_mixnode_config::{Config, Source, Values, settings as s};
 use nym_mixnode_net::{Listening, NotPublic};
 use nym_mixnode_telemetry::otel::Telemetry;
 
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure};
 
 /// Flags of the announce-address detection.
@@ -97,7 +97,7 @@ pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> R
     }
     if let Some(Found { detection, .. }) = find_missing(&Config::from_values(&values)?, &Telemetry::default()).await? {
         for line in announcing(&detection) {
-            say(&mut *out, line)?;
+            print_to(&mut *out, line)?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use nym_mixnode_config::{Values, reference, schema};
 use serde_json::{Map, Value, json};
 
 use super::flags::{NodeFlags, SettingFlags};
-use super::output::say;
+use super::output::print_to;
 use super::{Failure, load};
 
 /// Check, show or document the configuration
@@ -58,15 +58,18 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Check(node) => {
             let values = node.load_start()?;
             let (set, all) = (values.count(), settings::ALL.len());
-            say(io::stdout(), format_args!("ok: {all} settings, {set} of them set and {} at their default", all - set))
+            print_to(
+                io::stdout(),
+                format_args!("ok: {all} settings, {set} of them set and {} at their default", all - set),
+            )
         }
         Command::Show(show) => {
             let values = show.node.load()?;
-            if show.json { say(io::stdout(), as_json(&values)) } else { say(io::stdout(), as_table(&values)) }
+            if show.json { print_to(io::stdout(), as_json(&values)) } else { print_to(io::stdout(), as_table(&values)) }
         }
         // Both texts already end in a line break.
-        Command::Reference => say(io::stdout(), reference::markdown().trim_end()),
-        Command::Schema => say(io::stdout(), schema::json().trim_end()),
+        Command::Reference => print_to(io::stdout(), reference::markdown().trim_end()),
+        Command::Schema => print_to(io::stdout(), schema::json().trim_end()),
     }
 }
 

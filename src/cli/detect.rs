@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::addresses::AddressFlags;
-use super::output::say;
+use super::output::print_to;
 use super::table_flags::TableFlags;
 use super::{Exit, Failure, load};
 use crate::stop_request::StopSignals;
@@ -73,9 +73,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     if args.json {
         let document = serde_json::to_string_pretty(&document(&listen, &detection)).unwrap_or_default();
-        say(io::stdout(), document)?;
+        print_to(io::stdout(), document)?;
     } else {
-        say(io::stdout(), text(&listen, &detection, verb, args.explain))?;
+        print_to(io::stdout(), text(&listen, &detection, verb, args.explain))?;
     }
     detection.found()?;
     Ok(())
@@ -90,7 +90,7 @@ async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detect
         .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
     let began = Instant::now();
     let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
-    let mut told = false;
+    let mut logged = false;
     let looking = async {
         loop {
             let detection = announced(config.clone()).await;
@@ -98,9 +98,9 @@ async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detect
             if !detection.announce.is_empty() || began.elapsed() + pause > wait {
                 return detection;
             }
-            if !told {
+            if !logged {
                 tracing::info!("no announce address yet, looking again for up to {}", humantime::format_duration(wait));
-                told = true;
+                logged = true;
             }
             sleep(pause).await;
         }

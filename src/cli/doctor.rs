@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
 use super::load::{StartSettings, load_start};
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure};
 use crate::doctor::{self, Finding, Level, Target};
 
@@ -41,9 +41,9 @@ struct Report {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut findings = Vec::new();
     let mut unwritten = None;
-    let mut tell = |finding: Finding| {
+    let mut report = |finding: Finding| {
         if !args.json {
-            unwritten = unwritten.take().or(say(io::stdout(), line(&finding)).err());
+            unwritten = unwritten.take().or(print_to(io::stdout(), line(&finding)).err());
         }
         findings.push(finding);
     };
@@ -53,11 +53,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             let lacking = find_announced(&mut config).await;
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
-            tell(Finding::ok("configuration", format!("{place} makes sense")));
+            report(Finding::ok("configuration", format!("{place} is valid")));
             let target = Target { home: &home, config: &config, naming: args.node.to_string(), lacking };
-            doctor::examine(&target, !args.no_probe, &mut tell).await;
+            doctor::examine(&target, !args.no_probe, &mut report).await;
         }
-        Err(failure) => failure.lines().iter().for_each(|line| tell(Finding::failed("configuration", line))),
+        Err(failure) => failure.lines().iter().for_each(|line| report(Finding::failed("configuration", line))),
     }
     if let Some(failure) = unwritten {
         return Err(failure);
@@ -86,7 +86,7 @@ fn finish(findings: Vec<Finding>, json: bool) -> Result<(), Failure> {
     let checks = findings.len();
     if json {
         let report = serde_json::to_string_pretty(&Report { worst, findings });
-        say(io::stdout(), report.map_err(|error| Failure::new(Exit::IO, error))?)?;
+        print_to(io::stdout(), report.map_err(|error| Failure::new(Exit::IO, error))?)?;
     }
     if failed == 0 {
         return Ok(());

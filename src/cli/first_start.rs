@@ -10,7 +10,7 @@ use rustix::process::{getgid, getuid};
 use super::addresses::settle_announced;
 use super::init::{choose_layer, create_node, default_directory, summary};
 use super::node_files::{self, KeyState};
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure, load, volume};
 
 /// Creates the node unless it has or needs no configuration file; prints what it creates to `out`.
@@ -23,7 +23,7 @@ pub(super) async fn make_if_missing(
     let (mut given, mut has_file) = load::layers(home, id, flags);
     if node_files::finish(home, given.so_far())? {
         (given, has_file) = load::layers(home, id, flags);
-        say(&mut out, format_args!("Completed an unfinished start: {}", home.dir().display()))?;
+        print_to(&mut out, format_args!("Completed an unfinished start: {}", home.dir().display()))?;
     }
     if has_file || home.older_config_file().is_some() {
         return Ok(());
@@ -51,7 +51,7 @@ pub(super) async fn make_if_missing(
         Exit::PERMISSION => failure.with_advice(format_args!("{MOUNT}; {}", give_volume())),
         _ => failure,
     })?;
-    say(out, summary(home, &keys, kept))?;
+    print_to(out, summary(home, &keys, kept))?;
     let files = KeyFiles::new(home.dir(), &config.keys);
     if let Some(warning) = volume::warning(files.private_identity.parent().unwrap_or(home.dir())) {
         tracing::warn!("{warning}");

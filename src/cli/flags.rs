@@ -50,7 +50,7 @@ impl NodeFlags {
     }
 
     /// Node selected by these flags or the environment; `None` if neither selects one.
-    pub(super) fn if_said(id: Option<NodeId>, home: Option<PathBuf>) -> Result<Option<Self>, Failure> {
+    pub(super) fn if_given(id: Option<NodeId>, home: Option<PathBuf>) -> Result<Option<Self>, Failure> {
         let environment = Environment::of_process();
         if home.is_some() {
             return Ok(Some(Self::resolve(NodeFlagsAsGiven { id, home }, &environment, false)?));

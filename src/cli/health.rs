@@ -13,7 +13,7 @@ use url::Url;
 
 use super::flags::NodeFlags;
 use super::load::{http_of_environment, load_config};
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure};
 
 /// Ask a running mixnode whether it is alive and ready
@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
         Client::with_limits(directory, directory, limits)?.check_health().await.map_err(unhealthy)?;
-        return say(io::stdout(), "ready");
+        return print_to(io::stdout(), "ready");
     }
     let Asked { url, identity, running } = asked(&args)?;
     let health = health::ask(&url).await.map_err(|error| {
@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let remedy = health.limits.remedy;
         return Err(unhealthy(format_args!("the node may open {nofile} files at a time, fewer than {min}: {remedy}")));
     }
-    say(io::stdout(), "ready")
+    print_to(io::stdout(), "ready")
 }
 
 const OWN_ADDRESS: &str = "give each node of this machine a different HTTP address: set http.listen in this node's \
@@ -120,7 +120,7 @@ struct Configured {
 }
 
 fn configured(args: &Args) -> Result<Configured, Failure> {
-    let Some(node) = NodeFlags::if_said(args.id.clone(), args.home.clone())? else {
+    let Some(node) = NodeFlags::if_given(args.id.clone(), args.home.clone())? else {
         return Ok(Configured { listen: http_of_environment()?.listen, identity: None, running: None });
     };
     let home = node.home()?;

@@ -20,7 +20,7 @@ use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::{load_config, read_telemetry};
 use super::node_files::{self, KeyState};
-use super::output::{say, without_last_slash};
+use super::output::{print_to, without_last_slash};
 use super::{Exit, Failure, upgrade};
 
 /// Layer of a node for which neither a layer nor a directory is set.
@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         return finished(&home, &args.node);
     }
     refuse_existing(&home, &values)?;
-    say(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
+    print_to(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
     // Before the request to the directory: without an address no node can be created.
     settle_announced(&values, &mut io::stdout()).await?;
     if values.of(&s::NODE_LAYER.about).is_empty() {
@@ -87,18 +87,18 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         _ => failure,
     })?;
     let (config, keys) = created;
-    say(io::stdout(), summary(&home, &keys, kept))?;
-    say_next(&home, &args.node, &config)
+    print_to(io::stdout(), summary(&home, &keys, kept))?;
+    print_next_steps(&home, &args.node, &config)
 }
 
 /// Prints the next steps; a missing directory comes first.
-fn say_next(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
-    say_if_retired(home, node, config)?;
-    say(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
+fn print_next_steps(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
+    print_if_retired(home, node, config)?;
+    print_to(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
 }
 
 /// Explains what to do if the node's directory is that of the retired network.
-pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
+pub(super) fn print_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
     let DirectoryConfig { url, metrics_url, .. } = &config.directory;
     if !is_retired(url) {
         return Ok(());
@@ -116,7 +116,7 @@ pub(super) fn say_if_retired(home: &NodeHome, node: &NodeFlags, config: &Config)
         file = home.config_file().display(),
         layer = config.node.layer,
     );
-    say(io::stdout(), format_args!("\n{text}"))
+    print_to(io::stdout(), format_args!("\n{text}"))
 }
 
 /// Completes an `init` that was interrupted after creating all files, before moving them into place.
@@ -124,9 +124,12 @@ fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
     let config = load_config(home, &node.id, &node.values())?;
     let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &node.id;
-    say(io::stdout(), format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"))?;
-    say(io::stdout(), summary(home, &keys, false))?;
-    say_next(home, node, &config)
+    print_to(
+        io::stdout(),
+        format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"),
+    )?;
+    print_to(io::stdout(), summary(home, &keys, false))?;
+    print_next_steps(home, node, &config)
 }
 
 /// Settings of the new node: defaults of 0.9.2, overridden by the environment, then by the flags.
@@ -258,19 +261,19 @@ pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Resul
 
     if is_retired(&directory.url) {
         let layer = LAYER_WITHOUT_DIRECTORY;
-        say(out, format_args!("Layer {layer}: no directory to ask for the layer with the fewest nodes"))?;
+        print_to(out, format_args!("Layer {layer}: no directory to ask for the layer with the fewest nodes"))?;
         return Ok(layer);
     }
-    say(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
+    print_to(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
     match topology(&directory).await {
         Ok(topology) => {
             let layer = emptiest_layer(&topology);
-            say(out, format_args!("Layer {layer}: the one with the fewest nodes"))?;
+            print_to(out, format_args!("Layer {layer}: the one with the fewest nodes"))?;
             Ok(layer)
         }
         Err(problem) => {
             let layer = rand::random_range(1..=Topology::default().layer_count());
-            say(out, format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
+            print_to(out, format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
             Ok(layer)
         }
     }

@@ -13,7 +13,7 @@ use nym_mixnode_keys::{KeyError, archive, install};
 
 use super::failure::read_exit;
 use super::flags::NodeFlags;
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure, load, upgrade};
 use passphrase::PassphraseFlags;
 
@@ -73,7 +73,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 fn show(node: &NodeFlags) -> Result<(), Failure> {
     let files = key_files(&node.home()?, node)?;
     let (identity, sphinx) = (store::load_identity_public(&files)?, store::load_sphinx_public(&files)?);
-    say(
+    print_to(
         io::stdout(),
         format_args!(
             "Identity key: {identity}\n  public:  {}\n  private: {}\n\
@@ -94,7 +94,7 @@ fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result
     }
     let sealed = archive::seal(&pairs, passphrase.read_new()?)?;
     staging::create_file(file, 0o600, &sealed)?;
-    say(
+    print_to(
         io::stdout(),
         format_args!(
             "Saved the keys of mixnode {} (identity key {}) to {}\n\
@@ -125,8 +125,11 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     install::install(&files, &pairs).map_err(refusal)?;
     let paths = files.paths().map(|path| format!("\n  {}", path.display())).concat();
     let identity = pairs.identity.public_base58();
-    say(io::stdout(), format_args!("Restored the keys of mixnode {} (identity key {identity}) to{paths}", node.id))?;
-    say(io::stdout(), format_args!("\n{}", next_step(&home, node)))
+    print_to(
+        io::stdout(),
+        format_args!("Restored the keys of mixnode {} (identity key {identity}) to{paths}", node.id),
+    )?;
+    print_to(io::stdout(), format_args!("\n{}", next_step(&home, node)))
 }
 
 /// Next step after the keys are restored.

@@ -14,12 +14,12 @@ use url::Url;
 use super::{Exit, Failure};
 
 /// Deadline of a best-effort write.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Capacity of the queue of lines for a supervisor: about one minute.
 const WAITING_MAX: usize = 64;
 
 /// Writes a line to `stream` and flushes it. A closed pipe is not an error.
-pub(super) fn say(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
+pub(super) fn print_to(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
     let line = format!("{text}\n");
     match stream.write_all(line.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -55,7 +55,7 @@ impl BestEffortOutput {
     fn to(stream: impl AsFd) -> Self {
         // Bypass the standard library's buffer, whose flush at exit would block again.
         let stream = stream.as_fd().try_clone_to_owned().map(File::from);
-        Self { stream, limit: PATIENCE, given_up: false }
+        Self { stream, limit: WRITE_TIMEOUT, given_up: false }
     }
 
     fn offer(&self, text: &[u8]) -> io::Result<()> {
@@ -99,14 +99,14 @@ fn write_within(mut stream: &File, mut text: &[u8], limit: Duration) -> io::Resu
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => text = &text[written..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for_room(stream, deadline)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_until_writable(stream, deadline)?,
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-fn wait_for_room(stream: &File, deadline: Instant) -> io::Result<()> {
+fn wait_until_writable(stream: &File, deadline: Instant) -> io::Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
     let has_room = poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&left))? > 0;
@@ -154,7 +154,7 @@ impl EventLines {
     /// Waits briefly until the last lines are written, after all senders are dropped.
     pub(super) fn finish(self) {
         drop(self.lines);
-        if self.written.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if self.written.recv_timeout(WRITE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             tracing::debug!("the supervisor has not read the last events");
         }
     }
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_fine_and_a_full_disk_is_not() {
-        assert_eq!(say(Broken(io::ErrorKind::BrokenPipe), "x"), Ok(()));
-        assert_eq!(say(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
+        assert_eq!(print_to(Broken(io::ErrorKind::BrokenPipe), "x"), Ok(()));
+        assert_eq!(print_to(Broken(io::ErrorKind::StorageFull), "x").unwrap_err().exit, Exit::IO);
     }
 
     /// A pipe that is full; the reader must stay open.
@@ -205,7 +205,7 @@ mod tests {
         (reader, writer)
     }
 
-    fn courtesy(stream: File, limit: Duration) -> BestEffortOutput {
+    fn best_effort(stream: File, limit: Duration) -> BestEffortOutput {
         BestEffortOutput { stream: Ok(stream), limit, given_up: false }
     }
 
@@ -215,24 +215,24 @@ mod tests {
         let (_blocking, blocking) = full_pipe(OFlags::empty());
         let (_open, non_blocking) = full_pipe(OFlags::NONBLOCK);
         for stream in [full_disk, blocking, non_blocking] {
-            let mut out = courtesy(stream, Duration::from_millis(1));
-            assert_eq!(say(&mut out, "hello"), Ok(()));
+            let mut out = best_effort(stream, Duration::from_millis(1));
+            assert_eq!(print_to(&mut out, "hello"), Ok(()));
             assert!(out.given_up);
             out.limit = Duration::from_hours(1);
-            assert_eq!(say(&mut out, "not tried"), Ok(()));
+            assert_eq!(print_to(&mut out, "not tried"), Ok(()));
         }
     }
 
     #[test]
     fn a_courtesy_arrives_once_there_is_room() {
         let (mut reader, writer) = full_pipe(OFlags::NONBLOCK);
-        let mut out = courtesy(writer, Duration::from_secs(60));
+        let mut out = best_effort(writer, Duration::from_secs(60));
         let reading = thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
             all
         });
-        say(&mut out, "hello").unwrap();
+        print_to(&mut out, "hello").unwrap();
         assert!(!out.given_up);
         drop(out);
         assert!(reading.join().unwrap().ends_with(b"xhello\n"));

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::output::{BestEffortOutput, say};
+use super::output::{BestEffortOutput, print_to};
 use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
 
 const STORE_FILE: &str = "registry.sqlite";
@@ -37,7 +37,7 @@ pub struct RegistryArgs {
     /// File of the store, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// Accept nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are accepted
+    /// Accept nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are valid
     /// only if --listen has loopback addresses alone.
     #[arg(long)]
     pub allow_private: bool,
@@ -80,7 +80,7 @@ pub struct RegistryArgs {
     /// Accept registrations only with the token in this file (`directory.join_token_file` of a node).
     #[arg(long, value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
-    /// Address to which the test packets that verify node addresses return: nodes must reach it, and it must lead to the same
+    /// Return address of the test packets that verify node addresses: nodes must reach it, and it must lead to the same
     /// port of this machine [default: a free port of the address that the registry listens on].
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
     pub test_address: Vec<SocketAddr>,
@@ -111,7 +111,7 @@ pub enum RegistryCommandError {
     #[error(transparent)]
     Token(#[from] MonitorTokenError),
     /// The home folder is unknown, so the store has no default path.
-    #[error("cannot find the home folder for the store: HOME is not set; pass --data")]
+    #[error("cannot find the home folder for the store; pass --data")]
     NoHome,
     /// Binding to the supervisor or installing signal handlers failed.
     #[error("cannot {action}: {source}")]
@@ -156,7 +156,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     let mut signals =
         StopSignals::new().map_err(|source| RegistryCommandError::Io { action: "wait for signals", source })?;
     if !args.monitor.is_empty() {
-        warn!("--monitor is deprecated: an address proves little about the sender; pass --monitor-token-file to the monitor instead");
+        warn!("--monitor is deprecated: addresses are weak proof; pass --monitor-token-file to the monitor instead");
     }
     let settings = settings(&args)?;
     let registry = Registry::bind(&settings).await?;
@@ -165,7 +165,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         warn!("{error}");
     }
     // A failed write must not fail the start.
-    say(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
+    print_to(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
 
     let (stop, stopped) = oneshot::channel();
     let signalled_twice = async {

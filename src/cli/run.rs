@@ -22,7 +22,7 @@ use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
 use super::load::{StartSettings, load_config, load_start};
 use super::log_settings::LogSettings;
-use super::output::{BestEffortOutput, EventLines, say, without_last_slash};
+use super::output::{BestEffortOutput, EventLines, print_to, without_last_slash};
 use super::{Exit, Failure, first_start};
 use crate::node::{self, RunOptions, SupervisorEvent};
 use crate::stop_request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Their errors are reported below, together with all others.
     log.apply().ok();
     if args.init_if_missing || Environment::of_process().init_if_missing().unwrap_or(false) {
-        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), courtesy(args.supervised)).await?;
+        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), best_effort(args.supervised)).await?;
     }
     if staging::finish(home.dir())? {
         tracing::info!("Completed an interrupted init: {}", home.dir().display());
@@ -94,7 +94,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     log.apply()?;
     let keys = load_keys(&home, &config)?;
     if !keys.sphinx.secret().is_locked() {
-        tracing::warn!("The private key may be swapped to disk: cannot lock memory; raise ulimit -l or LimitMEMLOCK=");
+        tracing::warn!("The private key may be swapped to disk: cannot lock memory (raise ulimit -l, LimitMEMLOCK=)");
     }
     limits::raise_nofile(&config.limits)?;
     let telemetry = start_telemetry(&config, telemetry)?;
@@ -102,9 +102,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let _mark = home.mark_running().await;
     let (stop, mut stopped) = oneshot::channel();
     let events = args.supervised.then(EventLines::on_stdout).transpose();
-    let events = events.map_err(|error| {
-        Failure::new(Exit::TRY_AGAIN, format_args!("cannot report to the supervisor: {error}"))
-    })?;
+    let events = events
+        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot report to the supervisor: {error}")))?;
     let sender = events.as_ref().map(EventLines::sender);
     let report = move |event: SupervisorEvent| {
         if let Some(events) = &sender {
@@ -119,7 +118,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             // Stopped before the start.
             _ = &mut stopped => return Ok(()),
         };
-        say_hello(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
+        print_start(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
         drop(held);
         let announce = found.map(|Found { detector, detection }| {
             config.announce.addresses.clone_from(&detection.announce);
@@ -146,7 +145,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Stream for the start-up text: under a supervisor, standard output carries events.
-fn courtesy(supervised: bool) -> BestEffortOutput {
+fn best_effort(supervised: bool) -> BestEffortOutput {
     if supervised { BestEffortOutput::stderr() } else { BestEffortOutput::stdout() }
 }
 
@@ -201,7 +200,7 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
 }
 
 /// Prints the start-up text of the 0.9.2 manual, or logs one line if the log format is JSON.
-fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
+fn print_start(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
     if config.log.format == LogFormat::Json {
         tracing::info!(
             id = config.node.id,
@@ -213,7 +212,7 @@ fn say_hello(config: &Config, found: Option<&Detection>, keys: &NodeKeys, superv
     }
     let hello = format!("{}\n{}", banner(), summary(config, found, keys));
     // A failed write must not fail the start.
-    say(courtesy(supervised), hello).ok();
+    print_to(best_effort(supervised), hello).ok();
 }
 
 fn banner() -> String {

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use nym_mixnode_telemetry::reference;
 
 use super::Failure;
-use super::output::say;
+use super::output::print_to;
 
 /// Document the metrics and spans of a node
 #[derive(Debug, clap::Args)]
@@ -28,5 +28,5 @@ enum Command {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Command::Reference { json } = args.command;
     let text = if json { reference::json() } else { reference::markdown() };
-    say(io::stdout(), text.trim_end())
+    print_to(io::stdout(), text.trim_end())
 }

@@ -8,7 +8,7 @@ use nym_mixnode_keys::store::{self, KeyFiles};
 use super::Failure;
 use super::flags::NodeFlags;
 use super::load::load_config;
-use super::output::say;
+use super::output::print_to;
 
 /// Remove a mixnode from the network's directory
 ///
@@ -42,15 +42,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             "is unregistered. If it still runs, it stays unregistered until it is restarted."
         }
         Ok(Unregistered::Removed) => {
-            "is unregistered. This directory does not check signatures, so a running node registers again: stop it first."
+            "is unregistered. This directory checks no signatures, so a running node registers again: stop it first."
         }
         Ok(Unregistered::NotListed) => "was not registered; there is nothing to do.",
         Err(error @ DirectoryError::Refused { status: 403, .. }) if !signs => {
-            return Err(Failure::from(error).with_advice("only the registered host may unregister it: run this command there"));
+            return Err(Failure::from(error).with_advice("only the registered host may unregister it: run this there"));
         }
         Err(error) => return Err(error.into()),
     };
-    say(io::stdout(), format_args!("Mixnode {id} ({identity}) {what}"))
+    print_to(io::stdout(), format_args!("Mixnode {id} ({identity}) {what}"))
 }
 
 async fn remove(client: &Client, signer: &Signer, releases: bool) -> Result<Unregistered, DirectoryError> {

@@ -19,7 +19,7 @@ use nym_mixnode_keys::install::{self, Identity};
 use nym_mixnode_keys::store::{self, KeyError, KeyFiles};
 
 use super::flags::{NodeFlags, naming};
-use super::output::say;
+use super::output::print_to;
 use super::{Exit, Failure, init, load};
 
 /// Upgrade a mixnode of release 0.8.1, 0.9.0, 0.9.1 or 0.9.2 in place
@@ -68,8 +68,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Rejects a node of an older release with the command that upgrades it.
 pub(super) fn refuse_older(home: &NodeHome, id: &NodeId) -> Result<(), Failure> {
     let Some(toml) = home.older_config_file().filter(|_| !home.config_file().exists()) else { return Ok(()) };
-    let older = migrate::read(&toml)
-        .map_err(|error| Failure::from(error).with_advice("the configuration of an older release cannot be upgraded"))?;
+    let older = migrate::read(&toml).map_err(|error| {
+        Failure::from(error).with_advice("the configuration of an older release cannot be upgraded")
+    })?;
     let message = format!("{} is of an older release: run `{}`", toml.display(), command(home, id, older.release));
     Err(Failure::new(Exit::CONFIG, message))
 }
@@ -100,19 +101,19 @@ fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     install::finish(&files)?;
     check_keys(&files, older.release)?;
 
-    tell(format_args!("Upgrading mixnode {} from {}...", args.node.id, older.release))?;
+    print_line(format_args!("Upgrading mixnode {} from {}...", args.node.id, older.release))?;
     for note in &migration.notes {
-        tell(note)?;
+        print_line(note)?;
     }
     close_private(&files)?;
     if older.release == Release::V0_8_1 {
         complete_identity(&files)?;
     }
     config::create_file(&home.config_file(), &migration.values)?;
-    tell(format_args!("Saved configuration file to {}", home.config_file().display()))?;
+    print_line(format_args!("Saved configuration file to {}", home.config_file().display()))?;
     keep_backup(toml, older.release)?;
-    init::say_if_retired(home, &args.node, &config)?;
-    tell(format_args!("Mixnode {} is upgraded. Start it with: nym-mixnode run {}", args.node.id, args.node))
+    init::print_if_retired(home, &args.node, &config)?;
+    print_line(format_args!("Mixnode {} is upgraded. Start it with: nym-mixnode run {}", args.node.id, args.node))
 }
 
 fn refuse_other_release(older: &Older, home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
@@ -172,7 +173,7 @@ fn close_private(files: &KeyFiles) -> Result<(), Failure> {
             let path = path.clone();
             Failure::from(CreateError::Io { path, source }).with_advice("set its mode to 600")
         })?;
-        tell(format_args!("{} was readable by others: mode {mode:04o} is now 0600", path.display()))?;
+        print_line(format_args!("{} was readable by others: mode {mode:04o} is now 0600", path.display()))?;
     }
     Ok(())
 }
@@ -182,11 +183,11 @@ fn complete_identity(files: &KeyFiles) -> Result<(), Failure> {
         Identity::Found => Ok(()),
         Identity::Completed { public } => {
             let file = files.public_identity.display();
-            tell(format_args!("Completed the identity of an interrupted upgrade, {file}: {public}"))
+            print_line(format_args!("Completed the identity of an interrupted upgrade, {file}: {public}"))
         }
         Identity::Created { public } => {
             let file = files.private_identity.display();
-            tell(format_args!(
+            print_line(format_args!(
                 "Saved a new identity keypair, which 0.8.1 did not have, to {file}\nIdentity key: {public}"
             ))
         }
@@ -203,7 +204,7 @@ fn keep_backup(toml: &Path, release: Release) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
             Ok(()) => {
                 toml.parent().map_or(Ok(()), staging::sync_dir)?;
-                return tell(format_args!("Kept the old configuration file as {}", backup.display()));
+                return print_line(format_args!("Kept the old configuration file as {}", backup.display()));
             }
         }
     }
@@ -215,7 +216,7 @@ fn finish(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     let older = migrate::read(toml)?;
     refuse_other_release(&older, home, toml, args)?;
     load::load_config(home, &args.node.id, &Values::default())?;
-    tell(format_args!(
+    print_line(format_args!(
         "Completing the interrupted upgrade of mixnode {} from {}...",
         args.node.id, older.release
     ))?;
@@ -226,9 +227,9 @@ fn finish(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
 fn already_upgraded(home: &NodeHome, args: &Args) -> Result<(), Failure> {
     let file: PathBuf = home.config_file();
     let config = load::load_config(home, &args.node.id, &Values::default())?;
-    tell(format_args!("Mixnode {} is already upgraded: {} is of this release.", args.node.id, file.display()))?;
+    print_line(format_args!("Mixnode {} is already upgraded: {} is of this release.", args.node.id, file.display()))?;
     match &args.incentives_address {
-        Some(address) if *address != config.node.incentives_address => tell(format_args!(
+        Some(address) if *address != config.node.incentives_address => print_line(format_args!(
             "The incentives address is still {:?}: set {} in that file to change it.",
             config.node.incentives_address,
             s::NODE_INCENTIVES_ADDRESS.about.key
@@ -237,6 +238,6 @@ fn already_upgraded(home: &NodeHome, args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn tell(line: impl std::fmt::Display) -> Result<(), Failure> {
-    say(io::stdout(), line)
+fn print_line(line: impl std::fmt::Display) -> Result<(), Failure> {
+    print_to(io::stdout(), line)
 }

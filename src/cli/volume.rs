@@ -7,8 +7,8 @@ pub(super) fn warning(dir: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     is_lost(&mounts, &std::path::absolute(dir).ok()?).then(|| {
         format!(
-            "The keys are in {}, which is not a persistent volume: the next container will have another identity. Mount one, \
-             as with -v mix:/var/lib/nym-mixnode",
+            "The keys are in {}, which is no persistent volume: the next container will have another identity; \
+             mount one, as with -v mix:/var/lib/nym-mixnode",
             dir.display()
         )
     })

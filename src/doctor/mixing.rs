@@ -53,7 +53,7 @@ fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announc
         FamilyReport::NotTested { reason } => Finding::ok(check, format!("not tested: {reason}")),
         FamilyReport::Undecided { after_s, doubt: Doubt::NotHeardYet } => {
             let fix = "run doctor again; directory.topology_refresh sets how often the node reads the list";
-            Finding::warning(check, format!("nothing returned in {after_s} s: the node may not know the prober yet"), fix)
+            Finding::warning(check, format!("nothing returned in {after_s} s: it may not know the prober yet"), fix)
         }
         FamilyReport::Undecided { after_s, doubt: Doubt::ProberNotReached { prober } } => {
             let message = format!("nothing returned in {after_s} s, and the node has not connected to {prober}");

@@ -191,7 +191,7 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
             }
         }
         (Some(entry), _) => {
-            Finding::failed(check, format!("listed at {}, which this node does not announce", entry.registration.mix_host))
+            Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
                 .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
         (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")

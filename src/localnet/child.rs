@@ -1,7 +1,7 @@
-//! A child process that never outlives this one.
+//! Child processes that never outlive this process.
 //!
-//! Three things see to that: it exits when its standard input ends (with this process, however that dies), it asks the
-//! kernel to be killed with its parent (`--supervised`), and it is killed when its handle is dropped.
+//! Three mechanisms ensure this: a child exits when its standard input closes, which the end of this process causes;
+//! the kernel kills it with its parent (`--supervised`); and dropping its handle kills it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,28 +19,28 @@ use tokio::time::timeout;
 use super::error::LocalnetError;
 
 const LOG_FILE: &str = "stderr.log";
-/// How much of a log is printed when its process failed.
+/// Number of log lines printed for a failed process.
 const LAST_LINES_BYTES: u64 = 4096;
 const LAST_LINES: usize = 5;
-/// Settings of a node that the user runs besides must not reach the nodes of this network.
+/// Prefix of variables that children must not inherit: the user may run another node.
 const OWN_VARIABLES_PREFIX: &str = "NYM_";
 
-/// The lines of a child's standard output.
+/// Lines of a child's standard output.
 pub(super) type Events = Lines<BufReader<ChildStdout>>;
 
-/// The end of a process that nobody asked for.
+/// Unexpected end of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Death {
-    /// The process.
+    /// Name of the process.
     pub(super) who: String,
-    /// Such as `killed by signal 9 (SIGKILL)`.
+    /// How it ended, such as `killed by signal 9 (SIGKILL)`.
     pub(super) how: String,
-    /// The last lines of its log, in one.
+    /// Last lines of its log, joined to one.
     pub(super) last_log_lines: String,
 }
 
 impl Death {
-    /// With the last log lines, for somebody who sees nothing else of it.
+    /// Formats the death with the last log lines.
     pub(super) fn in_full(&self) -> String {
         format!("{self}; last log lines: {}", self.last_log_lines)
     }
@@ -58,17 +58,17 @@ pub(super) struct Child {
     name: String,
     process: tokio::process::Child,
     log: PathBuf,
-    /// How it ended by itself, once that is known.
+    /// How it ended by itself, once known.
     death: Option<Death>,
-    /// Never written to: its end tells the child that this process is gone.
+    /// Never written to: when it closes, the child exits.
     _stdin: Option<ChildStdin>,
 }
 
 impl Child {
-    /// Starts this executable with other arguments; its standard error goes to a file in `home`.
+    /// Starts this executable with these arguments; standard error goes to a file in `home`.
     ///
-    /// To be called on a thread that lives as long as the child is meant to: the kernel counts the end of the spawning
-    /// *thread* as the parent's death.
+    /// The calling thread must live as long as the child should: the kernel treats the end of the spawning
+    /// *thread* as the death of the parent.
     pub(super) fn spawn(name: &str, arguments: &[OsString], home: &Path) -> Result<(Self, Events), LocalnetError> {
         let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
         let log = home.join(LOG_FILE);
@@ -82,18 +82,18 @@ impl Child {
         Ok((Self { name: name.to_owned(), process, log, death: None, _stdin: stdin }, events))
     }
 
-    /// Asks the child to stop in order. One that is gone already is fine.
+    /// Requests an orderly stop. Does nothing if the child has already ended.
     pub(super) fn terminate(&self) {
         let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        // While the child is not waited for, the number is its own.
+        // The process id is not reused before the child is waited for.
         if let Some(pid) = pid
             && let Err(error) = kill_process(pid, Signal::TERM)
         {
-            tracing::debug!(name = self.name, %error, "cannot ask it to stop");
+            tracing::debug!(name = self.name, %error, "cannot signal child");
         }
     }
 
-    /// Waits for the end that [`Child::terminate`] asked for; returns what is wrong with it, if anything is.
+    /// Waits for the end requested by [`Child::terminate`]; returns a problem with it, if any.
     pub(super) async fn join(&mut self, limit: Duration) -> Result<(), String> {
         match timeout(limit, self.process.wait()).await {
             Ok(Ok(status)) if self.death.is_some() || status.success() => Ok(()),
@@ -103,7 +103,7 @@ impl Child {
         }
     }
 
-    /// How the child ended, if it has ended by itself and this was not reported yet.
+    /// How the child ended, if it ended by itself and was not reported yet.
     pub(super) fn new_death(&mut self) -> Option<Death> {
         if self.death.is_some() {
             return None;
@@ -123,7 +123,7 @@ impl Child {
     }
 }
 
-/// The exit code, or the signal's number and name.
+/// Describes the exit code, or the signal's number and name.
 fn how_it_ended(status: ExitStatus) -> String {
     let words = status.to_string();
     match (status.code(), words.strip_prefix("signal: ")) {
@@ -133,7 +133,7 @@ fn how_it_ended(status: ExitStatus) -> String {
     }
 }
 
-/// Runs this executable to its end, for a step that must succeed.
+/// Runs this executable to its end, and requires success.
 pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) -> Result<(), LocalnetError> {
     let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
     let log = home.join(LOG_FILE);
@@ -146,11 +146,11 @@ pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) 
     Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_lines(&log))))
 }
 
-/// Starts this executable as a process that outlives this one, and is told of its end by that of its standard input.
+/// Starts this executable as a process that outlives this one and detects its end by the end of standard input.
 pub(super) fn spawn_survivor(name: &str, arguments: &[OsString]) -> Result<ChildStdin, LocalnetError> {
     let fail = |reason| LocalnetError::Spawn { name: name.to_owned(), reason };
     let mut command = command(arguments).map_err(fail)?;
-    // It holds no stream open that somebody waits for the end of.
+    // It must not keep inherited streams open, whose readers wait for their end.
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(false);
     let mut process = command.spawn().map_err(fail)?;
     process.stdin.take().ok_or_else(|| fail(io::Error::other("its standard input is not piped")))
@@ -158,14 +158,14 @@ pub(super) fn spawn_survivor(name: &str, arguments: &[OsString]) -> Result<Child
 
 fn command(arguments: &[OsString]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    // A group of its own: the terminal's Ctrl-C is for this process alone, which then stops the children in order.
+    // Own process group: only this process receives the terminal's Ctrl-C, and stops the children in order.
     command.args(arguments).kill_on_drop(true).process_group(0);
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with(OWN_VARIABLES_PREFIX) {
             command.env_remove(variable);
         }
     }
-    // A proxy for the outside world knows nothing of this machine's loopback addresses.
+    // A proxy cannot reach this machine's loopback addresses.
     command.env("NO_PROXY", "127.0.0.1,::1");
     Ok(command)
 }
@@ -177,7 +177,7 @@ fn open_log(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
 
-/// The last lines of a log, in one.
+/// Last lines of a log, joined to one.
 fn last_lines(log: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(log)?;

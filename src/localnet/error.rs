@@ -1,25 +1,25 @@
-//! Why a network on this machine did not come up.
+//! Errors of a network on this machine.
 
 use std::io;
 
 use nym_mixnode_monitor::{ProberError, RegistrationError};
 use thiserror::Error;
 
-/// Why the network did not come up, or was not well.
+/// Error of a network that did not start or did not work correctly.
 #[derive(Debug, Error)]
 pub enum LocalnetError {
-    /// A port asked for is not free.
-    #[error("cannot use port {port}: {reason}; choose another --base-port, or leave it out to take free ports")]
+    /// A requested port is not free.
+    #[error("cannot use port {port}: {reason}; choose another --base-port, or omit it to use free ports")]
     Port {
         /// The port.
         port: u16,
-        /// What the system said.
+        /// Error of the system.
         reason: io::Error,
     },
-    /// The system has no port to give.
+    /// No port is free.
     #[error("no port is free on the loopback addresses: {0}")]
     NoFreePort(#[source] io::Error),
-    /// The ports asked for go beyond 65535.
+    /// The requested ports exceed 65535.
     #[error("--base-port {base} is too high: {needed} ports are needed from there on")]
     PortRange {
         /// As given.
@@ -27,7 +27,7 @@ pub enum LocalnetError {
         /// One for the registry, one for each node.
         needed: usize,
     },
-    /// No directory for the nodes' homes.
+    /// The directory of the network cannot be created.
     #[error("cannot make a temporary directory for the network (set TMPDIR to another place): {0}")]
     Home(#[source] io::Error),
     /// A process could not be started.
@@ -35,13 +35,13 @@ pub enum LocalnetError {
     Spawn {
         /// The process.
         name: String,
-        /// What the system said.
+        /// Error of the system.
         reason: io::Error,
     },
-    /// A process ended, or stayed silent, before the network was ready.
+    /// A process ended or did not answer before the network was ready.
     #[error("{0}")]
     NotReady(String),
-    /// The network's own registry does not do what it should.
+    /// The network's registry failed.
     #[error("the network's registry fails: {0}")]
     Directory(String),
     /// The prober cannot listen.
@@ -56,13 +56,13 @@ pub enum LocalnetError {
     /// Stopped by the second signal.
     #[error("stopped at once: every process was killed, packets on their way are lost")]
     Killed,
-    /// The network ran, and a node or the registry failed.
+    /// A node or the registry failed while the network ran.
     #[error("the network is not well: {0}")]
     Unwell(String),
-    /// The network ran, every node accounts for every packet, and yet not all came back.
+    /// Not all packets returned, although every node accounts for every packet.
     #[error("not every packet came back: {0}")]
     Lost(String),
-    /// The result could not be written, or signals not be caught.
+    /// Writing the result or installing the signal handlers failed.
     #[error("cannot write the result: {0}")]
     Io(#[from] io::Error),
 }
@@ -72,7 +72,7 @@ impl LocalnetError {
         Self::Directory(error.to_string())
     }
 
-    /// The exit code, after sysexits.
+    /// Exit code, from sysexits.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {

@@ -1,4 +1,4 @@
-//! What a node did in each of the last seconds, out of the counters that it reports.
+//! A node's rates in the last seconds, computed from the counters that it reports.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use tokio::time::Instant;
 
 use crate::node::NodeStatus;
 
-/// More than the widest terminal shows.
+/// Number of points kept: more than the widest terminal shows.
 const POINTS_MAX: usize = 256;
-/// Reports closer together than this are one: a count over no time is no rate.
+/// Shortest time between two reports from which a rate is computed.
 const INTERVAL_MIN: Duration = Duration::from_millis(200);
-/// The share of packets that are not later than the lag says, in percent.
+/// Percentile of the lag.
 const LAG_PERCENT: u64 = 99;
 
-/// What a node did between two reports.
+/// Rate and lag of a node between two reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Point {
     /// Packets received per second.
     pub(super) rate: u64,
-    /// How late the packets left; `None` when none did.
+    /// How late the packets left; `None` if no packet left.
     pub(super) lag: Option<Lag>,
 }
 
-/// How late 99 of 100 packets left at most, beyond the time that their senders chose.
+/// 99th percentile of the time by which packets left later than their senders requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lag(usize);
 
-/// The last points of a node, oldest first.
+/// Last points of a node, oldest first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
     points: VecDeque<Point>,
@@ -36,7 +36,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Takes in what the node reported at that time.
+    /// Adds a report of that time.
     pub(super) fn add(&mut self, at: Instant, status: &NodeStatus) {
         if let Some((since, before)) = &self.last {
             let elapsed = at.saturating_duration_since(*since);
@@ -59,10 +59,10 @@ impl History {
 }
 
 impl Lag {
-    /// Steps that a lag can have, from 1.
+    /// Number of steps of a lag.
     pub(super) const STEPS: u64 = LAG_BOUNDS_MS.len() as u64 + 1;
 
-    /// A lag within this step of the bounds; for tests and examples.
+    /// Lag of this step, for tests and examples.
     #[cfg(test)]
     pub(super) const fn of_step(step: usize) -> Self {
         Self(step - 1)
@@ -82,17 +82,17 @@ impl Lag {
             .map(Self)
     }
 
-    /// From 1 to [`Lag::STEPS`].
+    /// Step from 1 to [`Lag::STEPS`].
     pub(super) const fn step(self) -> u64 {
         self.0 as u64 + 1
     }
 
-    /// The longest lag within this step; `None`: longer than all bounds.
+    /// Upper bound of this step; `None` means above all bounds.
     pub(super) fn at_most_ms(self) -> Option<u64> {
         LAG_BOUNDS_MS.get(self.0).copied()
     }
 
-    /// Such as `≤5ms`.
+    /// Formats the lag, such as `≤5ms`.
     pub(super) fn words(self) -> String {
         match (self.at_most_ms(), LAG_BOUNDS_MS.last()) {
             (Some(bound), _) => format!("≤{bound}ms"),

@@ -1,8 +1,8 @@
-//! The directory of a network. Private keys lie in it, so it goes with the network, however that ends.
+//! The directory of a network. It contains private keys, so it is removed when the network ends, however that happens.
 //!
-//! In order the network removes it itself. When the network is killed, a process of its own does, which waits for just
-//! that. Should that process be killed, too, or the machine lose its power, the next network removes what it finds of
-//! dead ones.
+//! Normally the network removes it. If the network is killed, a separate process, which waits for that, removes it.
+//! If that process is killed as well, or the machine loses power, the next network removes the directories of
+//! dead networks.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -22,28 +22,28 @@ use super::child;
 use super::error::LocalnetError;
 use crate::stop_request::end_of_standard_input;
 
-/// What the directory of a network is called that stays.
+/// Name prefix of a directory that is kept.
 const KEPT: &str = "nym-localnet-";
-/// What one is called that goes: no random end of the other makes it look so.
+/// Name prefix of a directory that is removed; no name with the other prefix can match it.
 const TEMPORARY: &str = "nym-localnet-run-";
-/// Somebody else's clean-up may come between the making of a directory and its lock.
+/// Attempts to create the directory: another process may remove a new directory before it is locked.
 const ATTEMPTS_MAX: u32 = 100;
-/// How long processes of a killed network may go on to make files.
+/// How long processes of a killed network may still create files.
 const REMOVAL_MAX: Duration = Duration::from_secs(30);
 const REMOVAL_EVERY: Duration = Duration::from_millis(50);
 
-/// The directory of a network that runs. Dropping it removes it, unless it is kept.
+/// Directory of a running network. Dropping this removes it, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Home {
     dir: TempDir,
-    /// Says that this network lives, as long as this process does.
+    /// Lock that marks the network as alive until this process ends.
     _lock: Option<File>,
-    /// Its end tells the process that removes the directory to do so, if it is still there.
+    /// Closing it makes the remover process remove the directory if it still exists.
     _remover: Option<ChildStdin>,
 }
 
 impl Home {
-    /// A new directory, after those of dead networks are removed.
+    /// Removes the directories of dead networks, then creates a new one.
     pub(super) fn new(keep: bool) -> Result<Self, LocalnetError> {
         let parent = std::path::absolute(std::env::temp_dir()).map_err(LocalnetError::Home)?;
         if keep {
@@ -62,14 +62,14 @@ impl Home {
     }
 }
 
-/// Waits for the end of standard input, which is that of the network, and removes its directory.
+/// Waits for the end of standard input, which means that the network has ended, and removes its directory.
 ///
 /// # Errors
-/// When `dir` is no network's directory, or signals cannot be received.
+/// When `dir` is not a network's directory, or signals cannot be received.
 pub async fn remove_at_end(dir: &Path) -> Result<(), LocalnetError> {
-    let not_ours = || LocalnetError::Home(io::Error::other(format!("{} is no network's", dir.display())));
+    let not_ours = || LocalnetError::Home(io::Error::other(format!("{} is not a network's directory", dir.display())));
     is_temporary(dir).then_some(()).ok_or_else(not_ours)?;
-    // What stops the network must not stop this process before it.
+    // A signal that stops the network must not stop this process first.
     let _ignored = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()]
         .map(signal)
         .into_iter()
@@ -82,15 +82,15 @@ pub async fn remove_at_end(dir: &Path) -> Result<(), LocalnetError> {
     Ok(())
 }
 
-/// Removes the directories of networks of this user that no process has locked.
+/// Removes this user's network directories that no process has locked.
 fn remove_dead(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for dir in entries.flatten().map(|entry| entry.path()).filter(|dir| is_temporary(dir)) {
-        // One that is locked lives, and one that cannot be removed is not this network's concern.
+        // A locked directory is in use; failures to remove one are ignored.
         if let Ok(Some(_lock)) = lock(&dir)
             && remove(&dir).is_ok()
         {
-            tracing::info!(dir = %dir.display(), "Removed what a killed network had left");
+            tracing::info!(dir = %dir.display(), "Removed the directory of a killed network");
         }
     }
 }
@@ -108,23 +108,23 @@ fn make_locked(parent: &Path) -> io::Result<(TempDir, File)> {
             _ => {}
         }
     }
-    Err(io::Error::other("another process removes every new directory"))
+    Err(io::Error::other("another process removed every new directory"))
 }
 
-/// Locks a directory for as long as the result lives; `None` when somebody else has.
+/// Locks a directory until the result is dropped; `None` if another process has locked it.
 fn lock(dir: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let dir = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(dir)?;
     match dir.try_lock() {
         Ok(()) => Ok(Some(dir)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
-        // A file system without locks: nobody can be told alive from dead, so nothing is removed.
+        // Without file locks, dead networks cannot be recognised, so nothing is removed.
         Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 
-/// Whether this is a network's directory that goes, and this user's.
+/// Whether this is a removable network directory of this user.
 fn is_temporary(dir: &Path) -> bool {
     let has_name = dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()));
     let is_own = |found: Metadata| found.is_dir() && found.uid() == geteuid().as_raw();

@@ -1,8 +1,8 @@
-//! The load that the generator offers: the rate asked for, or less where this machine cannot take it.
+//! The load that the generator offers: the requested rate, or less if this machine cannot take it.
 //!
-//! Packets that are past their time and have not returned are the measure. A network that keeps up has few of them at
-//! any rate; one that does not has ever more, until nodes or kernel drop some. So the rate falls when they take long to
-//! clear, and rises again step by step.
+//! The number of overdue packets decides. A network that keeps up has few of them at
+//! any rate; otherwise their number grows until nodes or the kernel drop some. So the rate falls when overdue packets
+//! would take long to clear, and then rises again step by step.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,43 +11,43 @@ use serde::Serialize;
 
 /// How often the rate is adjusted.
 pub(super) const ADJUST_EVERY: Duration = Duration::from_millis(200);
-/// A higher rate is reached step by step. Any machine takes this one.
+/// First rate, which any machine can take; higher rates are reached step by step.
 const START_PER_S: f64 = 500.0;
 const LOWEST_PER_S: f64 = 10.0;
-/// Overload: packets past their time would take longer than this to clear.
+/// Overload: the overdue packets would take longer than this to clear.
 const CLEAR_MAX: Duration = Duration::from_millis(300);
-/// The rate rises again once they would take less than this.
+/// The rate rises again when the overdue packets would take less than this to clear.
 const CLEAR_LOW: Duration = Duration::from_millis(100);
-/// Few packets past their time are no sign of anything.
+/// Fewer overdue packets than this are ignored.
 const OVERDUE_LOW: usize = 64;
 /// A node queues 2000 packets for one next hop, and drops those beyond.
 const OVERDUE_MAX: usize = 1500;
-/// The share of an overloaded network's throughput that is offered while it recovers.
+/// Share of an overloaded network's throughput that is offered while it recovers.
 const RECOVERY: f64 = 0.8;
-/// The rate's rise in one step after the first overload: fast up to near the rate that was too high, then slowly.
+/// Rise of the rate per step after the first overload: fast up to near the rate that was too high, then slow.
 const RISE_FAST: f64 = 1.15;
 const RISE: f64 = 1.03;
 const NEAR: f64 = 0.8;
-/// The first rise doubles the rate in this time, or in twice the time that packets take if that is longer.
+/// Doubling time of the first rise, or twice the packets' travel time if that is longer.
 const DOUBLING_MIN: Duration = Duration::from_millis(500);
-/// What a lower rate needs to show, beyond the time that packets take: until then it is not lowered again.
+/// Time beyond the packets' travel time before the rate is lowered again.
 const SETTLING: Duration = Duration::from_millis(600);
-/// The weight of the last interval in the throughput, which one pause of a busy machine must not spoil.
+/// Weight of the last interval in the throughput, which smooths pauses of a busy machine.
 const LAST_WEIGHT: f64 = 0.2;
-/// The generator's thread is the limit when it has worked for this share of the time.
+/// CPU share from which the generator's thread is the limit.
 const BUSY: f64 = 0.85;
-/// Less than this share of the packets asked for is no limit worth a word.
+/// A smaller share of unsent packets is not reported.
 const SHORTFALL_MIN: f64 = 0.02;
 
-/// What keeps the rate below the one asked for.
+/// Reason for a rate below the requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// The generator's thread cannot make and take back more packets.
+    /// The generator's thread cannot create and receive more packets.
     Generator,
-    /// The nodes cannot pass on more packets in time.
+    /// The nodes cannot forward more packets in time.
     Nodes,
-    /// Nothing yet: a high rate is reached step by step.
+    /// The rate is still rising.
     Start,
 }
 
@@ -58,9 +58,9 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Generator => "the generator makes no more on this machine",
-            Self::Nodes => "the nodes take no more on this machine",
-            Self::Start => "the rate rises step by step",
+            Self::Generator => "the packet generator is at its limit on this machine",
+            Self::Nodes => "the nodes are at their limit on this machine",
+            Self::Start => "the rate is still rising",
         })
     }
 }
@@ -68,40 +68,40 @@ impl fmt::Display for Limit {
 /// The load over the whole run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Load {
-    /// Packets per second, as asked for.
+    /// Requested packets per second.
     pub asked_per_s: u32,
-    /// Packets per second that were sent on average.
+    /// Packets per second sent on average.
     pub offered_per_s: f64,
-    /// Packets that were due at the rate asked for and never sent. None of them counts as lost.
+    /// Packets due at the requested rate but never sent; they do not count as lost.
     pub not_sent: u64,
-    /// What kept most of them back; `None` when nearly all were sent.
+    /// Reason for most of them; `None` if nearly all were sent.
     pub limited_by: Option<Limit>,
 }
 
 impl Load {
-    /// What was asked for, what was offered, and why, if that is less.
+    /// Sentence about requested and offered load if they differ.
     #[must_use]
     pub fn words(&self) -> Option<String> {
         let limit = self.limited_by?;
         let Self { asked_per_s, offered_per_s, not_sent, .. } = self;
         Some(format!(
-            "Asked for {asked_per_s} packets per second, offered {offered_per_s:.0}: {limit}. The {not_sent} packets \
+            "Requested {asked_per_s} packets per second, offered {offered_per_s:.0}: {limit}. The {not_sent} packets \
              not sent are not lost."
         ))
     }
 }
 
-/// What one interval has shown.
+/// Measurements of one interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Interval {
     pub(super) elapsed: Duration,
     pub(super) sent: u64,
     pub(super) returned: u64,
-    /// Packets that were due and found the way to their first hop full.
+    /// Packets that were due, but the queue to their first hop was full.
     pub(super) refused: u64,
-    /// Packets past their time at the end.
+    /// Overdue packets at the end.
     pub(super) overdue: usize,
-    /// More packets are under way than the nodes' memory is meant for.
+    /// More packets are on their way than the nodes' memory can hold.
     pub(super) is_full: bool,
     /// CPU time of the generator's thread.
     pub(super) cpu: Duration,
@@ -112,16 +112,16 @@ pub(super) struct Interval {
 pub(super) struct LoadControl {
     asked: f64,
     allowed: f64,
-    /// The rise in one step before the first overload.
+    /// Rise per step before the first overload.
     first_rise: f64,
-    /// The last rate that was too high.
+    /// Last rate that was too high.
     too_high: f64,
     /// Packets that return per second, smoothed.
     throughput: Option<f64>,
-    /// Since the rate was lowered.
+    /// Time since the rate was lowered.
     lowered_ago: Duration,
     settling: Duration,
-    /// Packets past their time are so many that none is added.
+    /// Sending is paused because too many packets are overdue.
     is_paused: bool,
     limit: Option<Limit>,
     /// Packets not sent, for each of [`Limit::ALL`].
@@ -131,7 +131,7 @@ pub(super) struct LoadControl {
 }
 
 impl LoadControl {
-    /// For a rate, and packets that take `delay` on their way on average.
+    /// Creates it for a rate and the packets' average travel time, `delay`.
     pub(super) fn new(asked_per_s: u32, delay: Duration) -> Self {
         let asked = f64::from(asked_per_s.max(1));
         let doubling = (2 * delay).max(DOUBLING_MIN).as_secs_f64();
@@ -158,12 +158,12 @@ impl LoadControl {
         if self.is_paused { LOWEST_PER_S } else { self.allowed }
     }
 
-    /// What keeps the rate down now.
+    /// Reason for the current rate.
     pub(super) const fn limit(&self) -> Option<Limit> {
         self.limit
     }
 
-    /// Adjusts the rate to what the last interval has shown.
+    /// Adjusts the rate after an interval.
     pub(super) fn observe(&mut self, interval: &Interval) {
         let seconds = interval.elapsed.as_secs_f64();
         if seconds <= 0.0 {
@@ -214,7 +214,7 @@ impl LoadControl {
 
     fn count_shortfall(&mut self, interval: &Interval, seconds: f64, is_busy: bool) {
         let shortfall = self.asked * seconds - as_f64(interval.sent);
-        // At the full rate too: a busy thread, or none of the CPU, comes late to packets that are due.
+        // Also at the full rate: a busy or starved thread sends due packets late.
         let limit = self.limit.unwrap_or(if is_busy { Limit::Generator } else { Limit::Nodes });
         self.shortfall[limit as usize] += shortfall;
     }
@@ -246,7 +246,7 @@ fn has_recovered(interval: &Interval, returned_per_s: f64) -> bool {
     interval.overdue <= OVERDUE_LOW || clearing(interval, returned_per_s) < CLEAR_LOW.as_secs_f64()
 }
 
-/// Seconds until the packets past their time are through, at the pace of the last interval.
+/// Seconds to clear the overdue packets at the throughput of the last interval.
 fn clearing(interval: &Interval, returned_per_s: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of packets are far below 2^53")]
     let overdue = interval.overdue as f64;

@@ -1,4 +1,4 @@
-//! The processes of the network: a registry and its nodes, from the first to the last breath.
+//! The processes of the network: a registry and its nodes, from start to stop.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,18 +23,18 @@ use super::traffic::Mix;
 use super::view::View;
 use crate::node::{NodeStatus, SupervisorEvent};
 
-/// From the start of the last process until every node knows every other.
+/// Deadline from the start of the last process until every node knows all others.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(100);
-/// Longer than a node's own drain deadline.
+/// Deadline of a stop, longer than a node's drain deadline.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const TOPOLOGY_REFRESH: &str = "1s";
-/// Nobody uses an old topology here once the prober has stopped sending.
+/// Linger time of the nodes: short, because the prober has stopped sending by then.
 const LINGER: &str = "0s";
-/// What nodes allow by default; a longer mean delay needs more.
+/// Default maximum delay of a node; longer mean delays need more.
 const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// Where the registry's test packets return to: it listens on one address.
+/// Return address of the registry's test packets: it listens on one address.
 const REGISTRY_TEST_ADDRESSES: usize = 1;
 
 /// The registry and the nodes. Dropping it kills them.
@@ -47,10 +47,10 @@ pub(super) struct Network {
     readers: JoinSet<()>,
 }
 
-/// A process of the network that has died.
+/// A dead process of the network.
 #[derive(Debug)]
 pub(super) struct Casualty {
-    /// The node's place among all; `None`: the registry.
+    /// Index of the node; `None` for the registry.
     pub(super) node: Option<usize>,
     pub(super) death: Death,
 }
@@ -66,7 +66,7 @@ pub(super) struct Node {
     state: watch::Receiver<NodeState>,
 }
 
-/// What a node last reported.
+/// Last report of a node.
 #[derive(Debug, Clone, Default)]
 struct NodeState {
     ready: bool,
@@ -81,7 +81,7 @@ impl Node {
         self.state.borrow().status.clone()
     }
 
-    /// What it did in the last seconds.
+    /// Its rates in the last seconds.
     pub(super) fn history(&self) -> Vec<Point> {
         self.state.borrow().history.points()
     }
@@ -98,7 +98,7 @@ impl Node {
 }
 
 impl Network {
-    /// Starts the registry, then makes the keys and configuration of each node and starts it.
+    /// Starts the registry, then initialises and starts each node.
     pub(super) async fn start(
         options: &Options,
         families: &[IpFamily],
@@ -151,12 +151,12 @@ impl Network {
                 return Err(LocalnetError::NotReady(unready_words(unready, next_hops)));
             }
             let ready = self.nodes.iter().filter(|node| node.is_ready(next_hops)).count();
-            view.progress(&format!("{ready} of {} nodes know all others", self.nodes.len()));
+            view.progress(&format!("waiting for the nodes to learn the topology ({ready} of {})", self.nodes.len()));
             sleep(READY_POLL).await;
         }
     }
 
-    /// The mixes layer by layer, with the keys that the registry lists.
+    /// Mixes layer by layer, with the keys from the registry.
     pub(super) fn layers(&self, topology: &Topology) -> Result<Vec<Vec<Mix>>, LocalnetError> {
         let mut layers: Vec<Vec<Mix>> = Vec::new();
         for (number, node) in self.nodes.iter().enumerate() {
@@ -175,12 +175,12 @@ impl Network {
         all.filter_map(|(node, child)| Some(Casualty { node, death: child.new_death()? })).collect()
     }
 
-    /// Whether the nodes that are alive have reported that they hold no packet.
+    /// Whether all live nodes have reported that they hold no packet.
     pub(super) fn is_empty(&self) -> bool {
         self.nodes.iter().filter(|node| node.death().is_none()).all(|node| node.state.borrow().status.in_flight == 0)
     }
 
-    /// Stops the nodes in order, then the registry, and takes their last numbers; returns what went wrong.
+    /// Stops the nodes, then the registry, and reads their final counters; returns the problems.
     pub(super) async fn stop(&mut self) -> Vec<String> {
         let deadline = Instant::now() + STOP_LIMIT;
         let mut problems = Vec::new();
@@ -192,12 +192,12 @@ impl Network {
         }
         self.registry.terminate();
         problems.extend(self.registry.join(STOP_LIMIT).await.err());
-        // The pipes end with the processes; their last lines are read by then.
+        // The readers end with the pipes, after the last lines.
         let all_read = async { while self.readers.join_next().await.is_some() {} };
         drop(timeout(STOP_LIMIT, all_read).await);
         for node in &self.nodes {
             if node.death().is_none() && !node.state.borrow().stopped {
-                problems.push(format!("{} never reported its last numbers", node.id));
+                problems.push(format!("{} did not report its final counters", node.id));
             }
         }
         problems
@@ -243,7 +243,7 @@ impl Network {
     }
 }
 
-/// What the nodes must allow for no packet to be dropped for its delay.
+/// Maximum delay that the nodes must allow so that they drop no packet for its delay.
 fn delay_max(mean: Duration) -> Duration {
     MixDelays::longest(mean).max(DELAY_MAX)
 }
@@ -253,7 +253,7 @@ fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
     let settings = ["--supervised", "--topology-refresh", TOPOLOGY_REFRESH, "--shutdown-linger", LINGER];
     arguments.extend(settings.map(OsString::from));
     arguments.extend(["--mix-delay-max".into(), format!("{}ms", delay_max.as_millis()).into()]);
-    // They report to this process, and one port is not enough for all of them.
+    // They report on standard output, and need no HTTP ports.
     arguments.extend(["--http-listen", "off"].map(OsString::from));
     arguments
 }
@@ -283,7 +283,7 @@ async fn start_registry(
         return Err(LocalnetError::NotReady(words));
     };
     let Some(address) = ready else {
-        // Its output has ended, so its end is near.
+        // Its output has closed, so it is about to exit.
         let end = child.join(STOP_LIMIT).await.err();
         return Err(LocalnetError::NotReady(end.unwrap_or_else(|| "the registry ended at once".to_owned())));
     };
@@ -292,7 +292,7 @@ async fn start_registry(
     Ok((child, url))
 }
 
-/// Where the registry listens, once it says so; `None` when it ends before.
+/// Waits for the registry's address; `None` if it ends first.
 async fn registry_address(events: &mut Events) -> Option<SocketAddr> {
     while let Ok(Some(line)) = events.next_line().await {
         if let Ok(RegistryEvent::Ready { addresses }) = serde_json::from_str(&line)
@@ -304,7 +304,7 @@ async fn registry_address(events: &mut Events) -> Option<SocketAddr> {
     None
 }
 
-/// Keeps the last status that a node reports.
+/// Stores the last status that a node reports.
 async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
     while let Ok(Some(line)) = events.next_line().await {
         let Ok(event) = serde_json::from_str(&line) else {

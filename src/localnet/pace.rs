@@ -1,15 +1,15 @@
-//! When packets are due at a steady rate.
+//! Schedule of packets at a steady rate.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Packets sent in one go, before returning ones are looked at.
+/// Most packets sent in one batch before returning ones are received.
 const BURST_MAX: u64 = 8;
-/// A machine too slow for the rate falls behind; packets missed by more than this are never made up for.
+/// Longest delay that is made up for on a machine too slow for the rate; older packets are skipped.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
-/// The schedule of the next packets.
+/// Schedule of the next packets.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The first packet is due `now`.
+    /// Starts a schedule whose first packet is due `now`.
     pub(super) fn new(per_s: f64, now: Instant) -> Self {
         Self { interval: interval(per_s), next: now }
     }
@@ -26,7 +26,7 @@ impl Pace {
         self.next = now;
     }
 
-    /// Changes the rate from the packet after the next one on. A slower one makes nothing up for.
+    /// Changes the rate after the next packet. A lower rate cancels packets that are behind schedule.
     pub(super) fn set_rate(&mut self, per_s: f64, now: Instant) {
         let interval = interval(per_s);
         if interval > self.interval {
@@ -40,7 +40,7 @@ impl Pace {
         self.next
     }
 
-    /// How many packets to send now.
+    /// Number of packets to send now.
     pub(super) fn due(&mut self, now: Instant) -> u64 {
         let earliest = now.checked_sub(BEHIND_MAX).unwrap_or(self.next);
         self.next = self.next.max(earliest);

@@ -1,4 +1,4 @@
-//! Ports for the registry and the nodes, held until their owner is about to bind them.
+//! Ports for the registry and the nodes, reserved until their processes bind them.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,10 +7,10 @@ use nym_mixnode_monitor::IpFamily;
 
 use super::error::LocalnetError;
 
-/// A port free over IPv4 is nearly always free over IPv6 too.
+/// Attempts to find a port that is free over IPv4 and IPv6.
 const ATTEMPTS_MAX: usize = 100;
 
-/// A port that nobody else can take while this exists.
+/// Port that no other process can bind until this is dropped.
 #[derive(Debug)]
 pub(super) struct ReservedPort {
     port: u16,
@@ -18,19 +18,18 @@ pub(super) struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Its number.
     pub(super) fn number(&self) -> u16 {
         self.port
     }
 
-    /// Gives the port up for whoever binds it next.
+    /// Releases the port for the process that binds it next.
     pub(super) fn release(self) -> u16 {
         drop(self.held);
         self.port
     }
 }
 
-/// Reserves `count` ports on the loopback addresses: consecutive ones from `base` on, or free ones.
+/// Reserves `count` ports on the loopback addresses: consecutive ones from `base`, or any free ones.
 pub(super) fn reserve(
     count: usize,
     base: Option<u16>,

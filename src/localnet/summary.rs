@@ -1,4 +1,4 @@
-//! The result of a run: what became of the packets, and whether each node's books balance.
+//! The result of a run: packets sent, returned and lost, and whether each node accounts for its packets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,35 +14,35 @@ use super::text::wrap;
 use super::traffic::Traffic;
 use crate::node::NodeStatus;
 
-/// From this width on the table has room for whole addresses.
+/// Width from which the table shows whole addresses.
 const WIDE: usize = 100;
 
-/// The result of a run.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// End to end.
+    /// Packets end to end.
     #[serde(flatten)]
     pub report: Report,
-    /// What was offered, of what was asked for.
+    /// Requested and offered load.
     pub load: Load,
-    /// Of the packets lost, those that had a node on their route that died.
+    /// Lost packets whose route had a node that died.
     pub lost_with_dead_nodes: u64,
-    /// Whether this machine has IPv6 to test with.
+    /// Whether IPv6 was tested: this machine has an IPv6 loopback address.
     pub ipv6_tested: bool,
-    /// Every node, layer by layer.
+    /// All nodes, layer by layer.
     pub nodes: Vec<NodeSummary>,
-    /// Processes that died or did not stop as they should, in words.
+    /// Processes that died or did not stop in order, one sentence each.
     pub problems: Vec<String>,
 }
 
-/// What one node counted.
+/// Counters of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeSummary {
-    /// Its name in this network.
+    /// Id in this network.
     pub id: String,
     /// From 1.
     pub layer: usize,
-    /// Where it listened.
+    /// Bind addresses.
     pub addresses: Vec<SocketAddr>,
     /// Packets received.
     pub received: u64,
@@ -53,13 +53,13 @@ pub struct NodeSummary {
     pub final_hop: u64,
     /// Packets dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Packets still in the node when it stopped: none, if all is well.
+    /// Packets still in the node when it stopped; 0 unless something failed.
     pub in_flight: u64,
     /// Whether received = forwarded + final + Σ dropped, with nothing left in flight.
     pub conservation: bool,
-    /// How it died, if it did; its counters are then those of up to a second before.
+    /// How it died, if it did; its counters are then up to one second old.
     pub died: Option<String>,
-    /// What it logged last, if it died.
+    /// Its last log lines, if it died.
     pub last_log_lines: Option<String>,
 }
 
@@ -120,7 +120,7 @@ impl Summary {
         }
     }
 
-    /// Everything that was not as it should be, one sentence each; empty if all is well.
+    /// Problems of the run, one sentence each; empty if there were none.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = self.problems.clone();
@@ -151,19 +151,19 @@ impl Summary {
         complaints
     }
 
-    /// Whether every process lived to its end and every node's in = out.
+    /// Whether no process died and every node accounts for its packets.
     #[must_use]
     pub fn nodes_are_well(&self) -> bool {
         self.problems.is_empty() && self.nodes.iter().all(|node| node.died.is_none() && node.conservation)
     }
 
-    /// The nodes' numbers, at most `width` characters wide where names and numbers allow that.
+    /// Table of the nodes' counters, at most `width` characters wide if names and numbers fit.
     #[must_use]
     pub fn table(&self, width: usize) -> Table {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-        // One line a node, and none between them.
+        // One line per node, without separators.
         for line in [TableComponent::HorizontalLines, TableComponent::MiddleIntersections] {
             table.remove_style(line);
         }
@@ -191,7 +191,7 @@ impl Summary {
         table
     }
 
-    /// The result in plain sentences, in lines of at most `width` characters.
+    /// Sentences about the result, wrapped to `width` characters.
     #[must_use]
     pub fn words(&self, width: usize) -> String {
         let paragraphs = self.paragraphs();
@@ -228,7 +228,7 @@ impl Summary {
         }
     }
 
-    /// Which node dropped how many packets, and for which reasons; `None` when none did.
+    /// Dropped packets by node and reason; `None` if none were dropped.
     fn drops(&self) -> Option<String> {
         let of_node = |node: &NodeSummary| {
             let reasons: Vec<String> = node.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn all_well_is_said_plainly() {
+    fn a_run_without_problems_is_reported_in_two_sentences() {
         let summary = summary(10, status(10, 10, 0, 0));
         assert_eq!(summary.complaints(), Vec::<String>::new());
         let words = summary.words(200);
         assert!(words.starts_with("0 of 10 packets lost (IPv4: 0 of 5, IPv6: 0 of 5)."));
         assert!(words.ends_with("Every node accounts for every packet."));
-        assert!(!words.contains("Asked for"), "{words}");
+        assert!(!words.contains("Requested"), "{words}");
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_died_with_a_node_and_its_last_counters_are_told_apart() {
+    fn packets_lost_with_a_dead_node_are_reported_separately() {
         let mut summary = summary(6, status(10, 10, 0, 0));
         summary.nodes.push(node("mix2-1", status(7, 3, 0, 0), Some("killed by signal 9 (SIGKILL)")));
         summary.lost_with_dead_nodes = 4;
@@ -333,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn less_than_asked_for_is_said_and_is_no_complaint() {
+    fn a_lower_load_is_reported_without_a_complaint() {
         let mut summary = summary(10, status(10, 10, 0, 0));
         summary.load =
             Load { asked_per_s: 5000, offered_per_s: 1832.4, not_sent: 15_838, limited_by: Some(Limit::Nodes) };
         assert_eq!(summary.complaints(), Vec::<String>::new());
         let words = summary.words(200);
-        assert!(words.contains("Asked for 5000 packets per second, offered 1832: the nodes take no more"), "{words}");
+        assert!(words.contains("Requested 5000 packets per second, offered 1832: the nodes are at"), "{words}");
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!((&json["load"]["asked_per_s"], &json["load"]["limited_by"]), (&5000.into(), &"nodes".into()));
         assert_eq!((&json["load"]["not_sent"], &json["lost"]), (&15_838.into(), &0.into()));

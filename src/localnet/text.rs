@@ -1,6 +1,6 @@
-//! Lines no wider than a terminal.
+//! Wraps text to the width of a terminal.
 
-/// Breaks a text at its spaces into lines of at most `width` characters, and a longer word wherever it must.
+/// Wraps a text at spaces into lines of at most `width` characters; breaks longer words.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Test packets through the whole network, at the rate that it takes, and what comes back.
+//! Sends test packets through the whole network at a rate that it can take, and counts returning ones.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -15,37 +15,37 @@ use super::pace::Pace;
 
 /// How long a node keeps a packet for a slow next hop before it drops it.
 const HELD_FOR_NEXT_HOP: Duration = Duration::from_secs(10);
-/// For all that lies between the nodes.
+/// Extra time for the hops between the nodes.
 const BETWEEN_NODES: Duration = Duration::from_secs(5);
-/// A packet past its delays that has a dead node on its route most likely has died with it.
+/// Time after its delays when a packet with a dead node on its route counts as lost with that node.
 const DEAD_ROUTE_PATIENCE: Duration = Duration::from_secs(2);
-/// A node counts as up when a packet came through it this recently, beyond the time that packets take.
+/// A node counts as up if a packet came through it within this time plus the packets' travel time.
 const UP_WITHIN: Duration = Duration::from_secs(10);
-/// Packets under way for each node: about a third of what the memory of a node holds.
+/// Most packets on their way per node: about a third of what a node's memory holds.
 const UNDER_WAY_PER_NODE: usize = 30_000;
 
-/// A node of the network as a stop on routes.
+/// Node of the network, as a hop of routes.
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
-    /// Its place among all nodes.
+    /// Index among all nodes.
     pub(super) number: usize,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) sphinx_key: [u8; 32],
 }
 
-/// The way of one packet.
+/// Route of one packet.
 #[derive(Debug)]
 pub(super) struct Route {
     family: IpFamily,
     nodes: Vec<usize>,
 }
 
-/// How much is sent.
+/// Requested traffic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     /// Packets per second, over the whole network.
     pub(super) rate: u32,
-    /// Mean of the delay asked of each mix.
+    /// Mean delay requested of each mix.
     pub(super) mean_delay: Duration,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Traffic {
     prober: Prober<Route>,
-    /// The nodes that are alive.
+    /// Live nodes.
     layers: Vec<Vec<Mix>>,
     families: Vec<IpFamily>,
     next_family: usize,
@@ -70,7 +70,7 @@ pub(super) struct Traffic {
     up_within: Duration,
 }
 
-/// What has happened since the load was last adjusted.
+/// Events since the load was last adjusted.
 #[derive(Debug)]
 struct Measured {
     since: Instant,
@@ -123,7 +123,7 @@ impl Traffic {
         self.sending = false;
     }
 
-    /// Sends what is due, or takes one returning packet, whichever comes first. Cancel-safe.
+    /// Sends due packets or receives one returning packet, whichever comes first. Cancel-safe.
     pub(super) async fn step(&mut self) {
         tokio::select! {
             returned = self.prober.returned() => self.on_return(&returned, Instant::now()),
@@ -132,7 +132,7 @@ impl Traffic {
         }
     }
 
-    /// Counts as lost what has not come back in time.
+    /// Counts overdue packets as lost.
     pub(super) fn give_up_late(&mut self) {
         let dead = &self.dead;
         let through_dead = |route: &Route| route.nodes.iter().any(|node| dead.contains(node));
@@ -141,7 +141,7 @@ impl Traffic {
         self.lose(died.into_iter().chain(late));
     }
 
-    /// Counts as lost what is past its delays, for a network that is known to hold nothing any more.
+    /// Counts packets past their delays as lost; for a network whose nodes hold no packets any more.
     pub(super) fn give_up_overdue(&mut self) {
         let overdue = self.prober.give_up_late(Duration::ZERO);
         self.lose(overdue.into_iter());
@@ -154,7 +154,7 @@ impl Traffic {
         }
     }
 
-    /// Leaves a node out of all further routes. `false` when its layer has no other.
+    /// Excludes a node from further routes. Returns `false` if its layer has no other node.
     pub(super) fn route_around(&mut self, node: usize) -> bool {
         self.dead.insert(node);
         for layer in &mut self.layers {
@@ -163,7 +163,7 @@ impl Traffic {
         !self.layers.iter().any(Vec::is_empty)
     }
 
-    /// Packets on their way.
+    /// Number of packets on their way.
     pub(super) fn in_transit(&self) -> usize {
         self.prober.in_transit()
     }
@@ -173,32 +173,32 @@ impl Traffic {
         self.prober.overdue() == self.prober.in_transit()
     }
 
-    /// How long the packets on their way still have to be delayed.
+    /// Longest remaining delay of the packets on their way.
     pub(super) fn longest_delay_left(&self) -> Duration {
         self.prober.longest_delay_left()
     }
 
-    /// The numbers so far.
+    /// Counts so far.
     pub(super) fn report(&self) -> Report {
         self.tally.report()
     }
 
-    /// Of the packets lost, those that had a dead node on their route.
+    /// Lost packets with a dead node on their route.
     pub(super) const fn lost_with_dead(&self) -> u64 {
         self.lost_with_dead
     }
 
-    /// The load so far.
+    /// Load so far.
     pub(super) fn load(&self) -> Load {
         self.control.load()
     }
 
-    /// Packets per second that are sent now, and what keeps them below those asked for.
+    /// Current rate, and the reason if it is below the requested one.
     pub(super) const fn rate_now(&self) -> (f64, Option<Limit>) {
         (self.control.rate(), self.control.limit())
     }
 
-    /// Whether a packet over this family came back through this node of late; `None` if the family is not tested.
+    /// Whether a packet over this family recently came back through this node; `None` if the family is not tested.
     pub(super) fn is_up(&self, node: usize, family: IpFamily) -> Option<bool> {
         if !self.families.contains(&family) {
             return None;
@@ -240,7 +240,7 @@ impl Traffic {
         }
     }
 
-    /// Adjusts the rate to what has happened since the last time.
+    /// Adjusts the rate after an interval.
     fn adjust(&mut self, now: Instant) {
         let Measured { since, cpu_before, sent, returned, refused } = self.measured;
         self.measured = Measured::from(now);
@@ -257,7 +257,7 @@ impl Traffic {
     }
 }
 
-/// One random node of each layer, in the order of the layers; `None` when one has no node with such an address.
+/// Picks one random node of each layer, in order; `None` if a layer has no node with such an address.
 fn choose_route(layers: &[Vec<Mix>], family: IpFamily) -> Option<(Vec<Hop>, Vec<usize>)> {
     let mut rng = rand::rng();
     let mut hop = |layer: &Vec<Mix>| {
@@ -339,7 +339,7 @@ mod tests {
         let mut traffic = traffic();
         let start = Instant::now();
         traffic.start_sending(start);
-        // Nothing empties the queues of the two first hops, in either family, before this test waits for something.
+        // The queues of the two first hops are not emptied before this test awaits.
         for _ in 0..5000 {
             traffic.send_one();
         }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn routes_go_around_a_dead_node_and_its_losses_are_told_apart() {
+    async fn routes_go_around_a_dead_node_and_its_losses_are_counted_separately() {
         let mut traffic = traffic();
         for _ in 0..40 {
             traffic.send_one();

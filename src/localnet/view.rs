@@ -1,6 +1,6 @@
-//! What the user sees while the network runs: on a terminal a live picture, elsewhere a line now and then.
+//! Progress output while the network runs: a live view on a terminal, otherwise occasional lines.
 //!
-//! All of it goes to standard error, and none of it matters: what cannot be written is left out.
+//! All of it goes to standard error, and write errors are ignored.
 
 mod board;
 mod keyboard;
@@ -23,10 +23,10 @@ use super::traffic::Traffic;
 
 pub(super) use self::live::StopKey;
 
-/// Without a live picture.
+/// Interval of the lines without a live view.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows the network while it runs. Dropping it gives the terminal back.
+/// Shows the network while it runs. Dropping it restores the terminal.
 #[derive(Debug)]
 pub struct View {
     live: Option<Live>,
@@ -36,7 +36,7 @@ pub struct View {
 }
 
 impl View {
-    /// A live picture if standard error is a terminal that can show one and `plain` is not asked for.
+    /// Creates a live view if standard error is a capable terminal and `plain` is not set.
     #[must_use]
     pub fn new(plain: bool) -> Self {
         let started = Instant::now();
@@ -49,12 +49,12 @@ impl View {
         Self { live: None, keys: None, last_line: None, started }
     }
 
-    /// The keys that ask for a stop, once; `None` without a live picture.
+    /// Takes the receiver of stop keys; `None` without a live view.
     pub(super) const fn take_keys(&mut self) -> Option<mpsc::Receiver<StopKey>> {
         self.keys.take()
     }
 
-    /// A line that stays.
+    /// Adds a permanent line.
     pub(super) fn note(&mut self, words: &str) {
         match &self.live {
             Some(live) => live.note(words, false),
@@ -62,7 +62,7 @@ impl View {
         }
     }
 
-    /// A line that stays and that nobody should miss.
+    /// Adds a permanent, highlighted line.
     pub(super) fn alert(&mut self, words: &str) {
         match &self.live {
             Some(live) => live.note(words, true),
@@ -70,14 +70,14 @@ impl View {
         }
     }
 
-    /// What goes on now, until the next such line; in the live picture only.
+    /// Sets the current phase; shown in the live view only.
     pub(super) fn progress(&mut self, words: &str) {
         if let Some(live) = &self.live {
             live.set_phase(words);
         }
     }
 
-    /// The state of the network.
+    /// Shows the state of the network.
     pub(super) fn show(&mut self, network: &Network, traffic: &Traffic) {
         if let Some(live) = &self.live {
             live.show(Board::of(network, traffic, self.started.elapsed()));
@@ -88,7 +88,7 @@ impl View {
         }
     }
 
-    /// Gives the terminal back, and leaves the lines on it that stay.
+    /// Restores the terminal, and prints the permanent lines on it.
     pub(super) fn finish(&mut self) {
         if let Some(live) = self.live.take() {
             for note in live.finish() {
@@ -106,6 +106,6 @@ impl Drop for View {
 
 fn write_line(words: &str) {
     let mut stderr = io::stderr().lock();
-    // Nobody reads it: there is nobody to tell.
+    // Without a reader the line is lost.
     writeln!(stderr, "{words}").and_then(|()| stderr.flush()).ok();
 }

@@ -81,7 +81,7 @@ async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
     let http = own_address().to_string();
     files.configure(&format!("http:\n  listen: \"{http}\""));
     let found = doctor(&files, &["--no-probe"]).await;
-    assert!(found.words("descriptors").contains("a node that is started from here may open"), "{:#}", found.report);
+    assert!(found.words("descriptors").contains("a node started from here may open"), "{:#}", found.report);
 
     let limited = program_at("sh", &["-c", "ulimit -n 600; exec \"$@\"", "sh", PROGRAM]);
     // Only the node is in a pod, as far as it can tell.
@@ -110,7 +110,7 @@ async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
     let _other_program = std::net::TcpListener::bind(files.address).unwrap();
     let found = doctor(&files, &[]).await;
     assert_eq!(found.levels("bind"), ["failed"], "{:#}", found.report);
-    assert!(found.words("bind").contains("in use, and not by this node"), "{:#}", found.report);
+    assert!(found.words("bind").contains("in use by another program"), "{:#}", found.report);
     assert!(!found.words("bind").contains("stop the program"), "{:#}", found.report);
 }
 

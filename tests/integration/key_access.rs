@@ -163,7 +163,7 @@ fn root_runs_no_node_with_the_keys_of_another_user_but_may_save_them() {
         passphrase.to_str().unwrap(),
     ])
     .ok();
-    assert!(home.run(&["doctor", "--id", "mix"]).stdout.contains("whole and private"));
+    assert!(home.run(&["doctor", "--id", "mix"]).stdout.contains("complete and private"));
     assert_eq!(fs::metadata(&key).unwrap().mode(), before);
 }
 

@@ -118,7 +118,7 @@ fn a_bare_container_makes_its_node_once_and_mixes() {
     first.wait_healthy();
     let log = first.log();
     assert!(log.contains("Saved configuration file to /var/lib/nym-mixnode/mixnodes/mixnode/"), "{log}");
-    assert!(!log.contains("no lasting volume"), "{log}");
+    assert!(!log.contains("no persistent volume"), "{log}");
     let identity = place.listed().registration.identity_key;
     assert!(place.probe(&["--json"]).contains(&identity));
     drop(first);

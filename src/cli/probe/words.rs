@@ -234,24 +234,30 @@ mod tests {
             node(3, ONLY_V4, not_reached(Some("cannot connect to 192.0.2.1:1789: refused")), untested()).await,
         ];
         let key = nodes[1].target.identity.clone();
-        let said = sentences(&outcome(nodes, None));
-        assert_eq!(said[0], "1 of 3 nodes mixes, 2 fail.");
+        let message = sentences(&outcome(nodes, None));
+        assert_eq!(message[0], "1 of 3 nodes mixes, 2 fail.");
         assert_eq!(
-            said[1],
+            message[1],
             format!(
                 "{key} (layer 2, 192.0.2.1:1789 and [2001:db8::1]:1789): LOSES PACKETS over IPv6: 1 of 20 packets lost."
             )
         );
-        assert!(said[2].contains("NOT REACHABLE over IPv4: cannot connect to 192.0.2.1:1789: refused."), "{said:#?}");
+        assert!(
+            message[2].contains("NOT REACHABLE over IPv4: cannot connect to 192.0.2.1:1789: refused."),
+            "{message:#?}"
+        );
     }
 
     #[tokio::test]
     async fn a_node_that_does_not_know_the_prober_yet_is_undecided() {
         let nodes = vec![node(1, &BOTH, undecided(), undecided()).await];
-        let said = sentences(&outcome(nodes, None));
-        assert_eq!(said[0], "0 of 1 node mix, 1 is undecided.");
-        assert!(said[1].starts_with("Nothing came back from 1 node within 5 s, which need not be a fault"), "{said:?}");
-        assert!(said[1].contains("--settle 40s") && said.len() == 2, "{said:?}");
+        let message = sentences(&outcome(nodes, None));
+        assert_eq!(message[0], "0 of 1 node mix, 1 is undecided.");
+        assert!(
+            message[1].starts_with("Nothing came back from 1 node within 5 s, which need not be a fault"),
+            "{message:?}"
+        );
+        assert!(message[1].contains("--settle 40s") && message.len() == 2, "{message:?}");
     }
 
     #[tokio::test]
@@ -259,9 +265,12 @@ mod tests {
         let prober = "192.0.2.9:4711".parse().unwrap();
         let unreached = || FamilyReport::Undecided { after_s: 40.0, doubt: Doubt::ProberNotReached { prober } };
         let nodes = vec![node(1, &BOTH, unreached(), tested(20)).await, node(2, &BOTH, unreached(), tested(20)).await];
-        let said = sentences(&outcome(nodes, None));
-        assert!(said[1].starts_with("Nothing came back from 2 nodes over IPv4, and no node has connected"), "{said:?}");
-        assert!(said[1].contains("192.0.2.9:4711") && said[1].contains("--announce-host"), "{said:?}");
+        let message = sentences(&outcome(nodes, None));
+        assert!(
+            message[1].starts_with("Nothing came back from 2 nodes over IPv4, and no node has connected"),
+            "{message:?}"
+        );
+        assert!(message[1].contains("192.0.2.9:4711") && message[1].contains("--announce-host"), "{message:?}");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use nym_mixnode_directory::{Client, MonitorToken};
 use url::Url;
 
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
-use crate::cli::output::say;
+use crate::cli::output::print_to;
 
 /// Remove the entry of an identity, and accept unsigned calls for it again
 ///
@@ -39,7 +39,7 @@ pub(super) async fn run(args: ReleaseArgs) -> Result<(), RegistryCommandError> {
     Client::new(&directory, &directory)?.release(&identity, &token).await?;
     // The identity is released even if the output cannot be written.
     let line = format_args!("{identity} is released: the registry accepts unsigned calls for it until it signs again");
-    say(io::stdout(), line).ok();
+    print_to(io::stdout(), line).ok();
     Ok(())
 }
 

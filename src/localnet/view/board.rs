@@ -1,4 +1,4 @@
-//! Everything that the picture shows, at one moment.
+//! State of the network that the live view shows.
 
 use std::time::Duration;
 
@@ -9,42 +9,41 @@ use crate::localnet::load::Limit;
 use crate::localnet::network::{Network, Node};
 use crate::localnet::traffic::Traffic;
 
-/// The network at one moment.
+/// Snapshot of the network.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Board {
-    /// Since the start of the command.
+    /// Time since the start of the command.
     pub(super) elapsed: Duration,
     /// Layer by layer; empty while the network starts.
     pub(super) nodes: Vec<NodeRow>,
     pub(super) flow: Flow,
 }
 
-/// One node.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NodeRow {
     pub(super) id: String,
     /// From 1.
     pub(super) layer: usize,
     pub(super) dropped: u64,
-    /// Packets that wait for their delay to pass.
+    /// Packets held for their delay.
     pub(super) pool: u64,
-    /// The last seconds, oldest first.
+    /// Rates of the last seconds, oldest first.
     pub(super) points: Vec<Point>,
-    /// Whether packets come back through it over IPv4 and IPv6; `None` for a family that is not tested.
+    /// Whether packets come back through it over IPv4 and IPv6; `None` if a family is not tested.
     pub(super) up: [Option<bool>; 2],
     /// How it died, if it did.
     pub(super) died: Option<String>,
 }
 
-/// The packets end to end.
+/// Packets end to end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Flow {
     pub(super) counts: Counts,
     pub(super) on_their_way: usize,
     pub(super) latency: Option<LatencyMs>,
-    /// Packets per second, as asked for; 0 while the network starts.
+    /// Requested packets per second; 0 while the network starts.
     pub(super) asked_per_s: u32,
-    /// What keeps the rate below that now, and the rate.
+    /// Reason for a lower rate, and that rate.
     pub(super) limited: Option<(Limit, f64)>,
 }
 
@@ -89,22 +88,22 @@ impl Flow {
         }
     }
 
-    /// The rate asked for, and the one offered now with the reason, if that is lower.
+    /// Requested rate, and the offered one with the reason if it is lower.
     pub(super) fn rate_words(&self) -> String {
         let asked = self.asked_per_s;
         match self.limited {
             None => format!("{asked} packets/s"),
-            Some((limit, rate)) => format!("asked for {asked} packets/s, offering {rate:.0}: {limit}"),
+            Some((limit, rate)) => format!("requested {asked} packets/s, offering {rate:.0}: {limit}"),
         }
     }
 
-    /// How late packets return, beyond the delays that were asked for.
+    /// Overhead of returning packets beyond the requested delays.
     pub(super) fn latency_words(&self) -> Option<String> {
         let LatencyMs { p50, p99, .. } = self.latency?;
         Some(format!("beyond the delays p50 {p50:.1} ms, p99 {p99:.1} ms"))
     }
 
-    /// All of it in one line.
+    /// Formats everything in one line.
     pub(super) fn words(&self, elapsed: Duration) -> String {
         let Counts { sent, returned, lost } = self.counts;
         let on_their_way = self.on_their_way;
@@ -133,7 +132,7 @@ mod tests {
         let line = "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays p50 1.2 ms, p99 1.2 ms";
         assert_eq!(flow.words(Duration::from_secs(7)), line);
         flow.limited = Some((Limit::Nodes, 1832.4));
-        let limited = "; asked for 5000 packets/s, offering 1832: the nodes take no more on this machine";
+        let limited = "; requested 5000 packets/s, offering 1832: the nodes are at their limit on this machine";
         assert_eq!(flow.words(Duration::from_secs(7)), format!("{line}{limited}"));
         let nothing = Flow::default().words(Duration::ZERO);
         assert_eq!(nothing, "0 s: 0 sent, 0 returned, 0 lost, 0 on their way");

@@ -1,7 +1,7 @@
-//! The keys of the terminal, for as long as there is a terminal.
+//! Reads keys from the terminal.
 //!
-//! Read here and not by crossterm, which never returns from a terminal that has hung up, and which leaves a key unread
-//! that comes together with a new size of the window, until the next one.
+//! Not with crossterm, which never returns from a terminal that has hung up, and which delays a key
+//! that arrives with a window resize until the next key.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -12,10 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 
 const ESCAPE: u8 = 0x1b;
-/// Bytes read at one time; a key has at most about ten.
+/// Size of a read; a key has at most about ten bytes.
 const READ_BYTES: usize = 64;
 
-/// A key that means something here.
+/// Key with a function in the live view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Up,
@@ -26,7 +26,7 @@ pub(super) enum Key {
     End,
     /// `q`.
     Quit,
-    /// Ctrl-C, of which a terminal that hands over single keys makes no signal.
+    /// Ctrl-C, for which a terminal in raw mode generates no signal.
     Interrupt,
 }
 
@@ -34,12 +34,12 @@ pub(super) enum Key {
 #[derive(Debug)]
 pub(super) struct Keyboard {
     terminal: OwnedFd,
-    /// Read and not yet taken.
+    /// Bytes read but not yet parsed.
     bytes: Vec<u8>,
 }
 
 impl Keyboard {
-    /// Standard input, or the process's own terminal.
+    /// Opens standard input, or the controlling terminal.
     pub(super) fn open() -> io::Result<Self> {
         let stdin = io::stdin();
         let terminal =
@@ -47,10 +47,10 @@ impl Keyboard {
         Ok(Self { terminal, bytes: Vec::new() })
     }
 
-    /// The next key, if one is pressed within `limit`.
+    /// Waits for the next key for at most `limit`.
     ///
     /// # Errors
-    /// When the terminal has gone.
+    /// When the terminal is closed.
     pub(super) fn next(&mut self, limit: Duration) -> io::Result<Option<Key>> {
         if let Some(key) = take(&mut self.bytes) {
             return Ok(Some(key));
@@ -83,7 +83,7 @@ impl Keyboard {
     }
 }
 
-/// Takes the first key that means something, and all before it. Leaves the beginning of a sequence.
+/// Removes everything up to the first known key, and returns the key. Keeps an incomplete sequence.
 fn take(bytes: &mut Vec<u8>) -> Option<Key> {
     while !bytes.is_empty() {
         let Some((key, length)) = decode(bytes) else {
@@ -101,7 +101,7 @@ fn take(bytes: &mut Vec<u8>) -> Option<Key> {
     None
 }
 
-/// The first key, if it means something, and its length in bytes; `None` for the beginning of a sequence.
+/// Parses the first key, if known, and its length in bytes; `None` for an incomplete sequence.
 fn decode(bytes: &[u8]) -> Option<(Option<Key>, usize)> {
     match *bytes {
         [ESCAPE, b'[', ref rest @ ..] => {

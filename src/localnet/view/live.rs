@@ -1,4 +1,4 @@
-//! The live picture: a thread of its own draws it and reads the keys, so that packets never wait for a terminal.
+//! The live view. A separate thread draws it and reads the keys, so that a slow terminal never delays packets.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,35 +15,34 @@ use super::palette::Palette;
 use super::picture::{self, Note, Scroll};
 use super::screen::{self, Screen};
 
-/// How long a new board, a new size or the end may wait for the thread.
+/// Poll interval of the thread for a new board, a new size or the end.
 const POLL: Duration = Duration::from_millis(100);
-/// Longer than any experiment.
 const LOG_HELD_MAX: Duration = Duration::from_hours(24 * 365);
-/// Two of them are enough for everything.
+/// Capacity for stop keys: two are enough.
 const STOP_KEYS_MAX: usize = 16;
-/// How long the end waits for the thread, which may be stuck in a terminal that takes nothing.
+/// How long the end waits for the thread, which may block on a stopped terminal.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// A key that asks for a stop.
+/// Key that requests a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::localnet) enum StopKey {
     /// `q`: stop in order.
     Quit,
-    /// Ctrl-C: as the signal; the second one stops at once.
+    /// Ctrl-C: like SIGINT; the second one stops at once.
     Interrupt,
 }
 
-/// The picture, and the thread that draws it.
+/// Live view, with the thread that draws it.
 #[derive(Debug)]
 pub(super) struct Live {
     state: Arc<Mutex<State>>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
-    /// Lines of the log would tear the picture.
+    /// Pauses the log, whose lines would corrupt the view.
     _log: log::Hold,
 }
 
-/// What the thread is to show.
+/// State shared with the thread.
 #[derive(Debug, Default)]
 struct State {
     board: Board,
@@ -55,7 +54,7 @@ struct State {
 }
 
 impl Live {
-    /// Takes the terminal. The receiver gets the keys that ask for a stop.
+    /// Takes over the terminal. The receiver gets the stop keys.
     pub(super) fn start() -> io::Result<(Self, mpsc::Receiver<StopKey>)> {
         let state = Arc::new(Mutex::new(State { phase: "starting".to_owned(), is_new: true, ..State::default() }));
         let (keys, stop_keys) = mpsc::channel(STOP_KEYS_MAX);
@@ -75,7 +74,7 @@ impl Live {
             painter.run();
             drop(alive);
         });
-        // Without its thread there is no picture, and the terminal would stay taken.
+        // If the thread cannot start, restore the terminal.
         thread.inspect_err(|_| screen::leave())?;
         Ok((Self { state, ended, _log: held_log }, stop_keys))
     }
@@ -97,10 +96,10 @@ impl Live {
         });
     }
 
-    /// Gives the terminal back; returns the notes, for the screen that stays.
+    /// Restores the terminal; returns the notes, to be printed on the normal screen.
     pub(super) fn finish(self) -> Vec<String> {
         self.change(|state| state.is_over = true);
-        // It never sends: this waits for its end.
+        // The thread never sends: this waits for its end.
         self.ended.recv_timeout(END_LIMIT).ok();
         screen::leave();
         let notes = std::mem::take(&mut lock(&self.state).notes);
@@ -115,23 +114,23 @@ impl Live {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // Each change is whole before anything can fail.
+    // Changes are complete before anything can panic, so the data of a poisoned lock is valid.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread's side.
+/// State of the thread.
 struct Painter {
     screen: Screen,
     keyboard: Keyboard,
     state: Arc<Mutex<State>>,
     stop_keys: mpsc::Sender<StopKey>,
     palette: Palette,
-    /// Of the last picture.
+    /// Time of the last frame.
     size: Size,
 }
 
 impl Painter {
-    /// Draws until the picture is over or the terminal has gone.
+    /// Draws until the view ends or the terminal is closed.
     fn run(mut self) {
         let mut scroll = Scroll::default();
         while !lock(&self.state).is_over {
@@ -142,7 +141,7 @@ impl Painter {
         screen::leave();
     }
 
-    /// Draws what is new, and waits a moment for a key.
+    /// Draws changes, and waits briefly for a key.
     fn step(&mut self, scroll: &mut Scroll) -> io::Result<()> {
         if lock(&self.state).is_new || self.screen.size()? != self.size {
             self.draw(scroll)?;
@@ -180,7 +179,7 @@ impl Painter {
     }
 
     fn stop(&self, key: StopKey) {
-        // Without a receiver, or with so many keys pressed, the stop is under way.
+        // If the receiver is gone or full, the stop has already begun.
         self.stop_keys.try_send(key).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! The nodes, layer beside layer: packets per second and lag of the last seconds, drops, and the dead.
+//! Draws the nodes, layers side by side: packets per second and lag of the last seconds, drops, and dead nodes.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,22 +12,22 @@ use crate::localnet::history::{Lag, Point};
 /// A column of this width shows a node in one line, and one of the other in two.
 const ONE_LINE_WIDTH: u16 = 20;
 const TWO_LINES_WIDTH: u16 = 15;
-/// Lines of a node, at most, and from when on the last of them is a gap.
+/// Most lines of a node, and the number from which the last line is a gap.
 const HEIGHT_MAX: u16 = 8;
 const HEIGHT_WITH_GAP: u16 = 5;
-/// Between two columns.
+/// Gap between two columns.
 const GAP: u16 = 1;
-/// The room of `1234/s` and of `>250ms`.
+/// Width of `1234/s` and of `>250ms`.
 const LABEL_WIDTH: u16 = 6;
 /// Widths from which a node that has one line shows its lag as a number, and its drops.
 const WITH_LAG_WIDTH: u16 = 36;
 const WITH_DROPS_WIDTH: u16 = 52;
 const DROPS_WIDTH: u16 = 14;
 
-/// How the nodes are arranged.
+/// Arrangement of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arrangement {
-    /// Layers side by side; further ones come below.
+    /// Number of layers side by side; further layers follow below.
     columns: u16,
     width: u16,
     node_height: u16,
@@ -81,7 +81,7 @@ impl Arrangement {
     }
 }
 
-/// One scale for all nodes, so that they can be compared.
+/// Common scale of all nodes, so that they can be compared.
 fn rate_max(board: &Board) -> u64 {
     let points = board.nodes.iter().flat_map(|node| &node.points);
     points.map(|point| point.rate).max().unwrap_or(0).max(1)
@@ -160,7 +160,7 @@ impl Painter {
         self.lags(node, right_of(last, LABEL_WIDTH + 1), buffer);
     }
 
-    /// The name, with a mark that needs no colour. Gives its end within the area.
+    /// Draws the name, with a mark readable without colour. Returns its end within the area.
     fn id(&self, node: &NodeRow, area: Rect, buffer: &mut Buffer) -> u16 {
         let (mark, style) = match (&node.died, node.dropped) {
             (Some(_), _) => ("x", self.palette.bad()),
@@ -177,7 +177,7 @@ impl Painter {
         node.died.is_some()
     }
 
-    /// What there is room for, right of the name: drops, families, packets in the pool.
+    /// Draws what fits to the right of the name: drops, families, packets in the pool.
     fn remarks(&self, node: &NodeRow, area: Rect, from: u16, buffer: &mut Buffer) {
         let mut end = area.width;
         let mut add = |words: String, style: Style, buffer: &mut Buffer| {
@@ -193,7 +193,7 @@ impl Painter {
         for (family, up) in ["v4", "v6"].into_iter().zip(node.up).rev() {
             match up {
                 Some(true) => add(family.to_owned(), self.palette.good(), buffer),
-                // Nothing has come back of late.
+                // No packet came back recently.
                 Some(false) => add(format!("{family}?"), self.palette.warning(), buffer),
                 None => {}
             }
@@ -226,7 +226,7 @@ fn sparkline<'a>(newest_first: impl Iterator<Item = SparklineBar>, max: u64) -> 
     Sparkline::default().data(newest_first).max(max).direction(RenderDirection::RightToLeft)
 }
 
-/// Of the last second.
+/// Values of the last second.
 fn rate(node: &NodeRow) -> String {
     node.points.last().map_or_else(|| "-".to_owned(), |point| short(point.rate))
 }
@@ -245,7 +245,7 @@ fn right_of(area: Rect, width: u16) -> Rect {
     Rect { x: area.x + width, width: area.width - width, ..area }
 }
 
-/// Writes into the first line of an area, from a column on; gives the end within the area.
+/// Writes into the first line of an area, from a column on; returns the end within the area.
 fn put(buffer: &mut Buffer, area: Rect, from: u16, words: &str, style: Style) -> u16 {
     let room = right_of(area, from);
     if room.is_empty() {

@@ -1,4 +1,4 @@
-//! Colours, for terminals whose user wants them.
+//! Colours of the live view.
 
 use std::env;
 
@@ -6,11 +6,11 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::localnet::history::Lag;
 
-/// Lags up to this are fine, in milliseconds.
+/// Longest good lag, in milliseconds.
 const LAG_FINE_MS: u64 = 10;
 const LAG_HIGH_MS: u64 = 50;
 
-/// How things look.
+/// Styles.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Palette {
     has_colours: bool,
@@ -47,7 +47,7 @@ impl Palette {
         self.colour(Color::Cyan)
     }
 
-    /// What is there to be looked up, not to be looked at.
+    /// Style of secondary text.
     pub(super) fn quiet(self) -> Style {
         self.colour(Color::DarkGray)
     }

@@ -1,4 +1,4 @@
-//! The whole picture: what goes on, the packets end to end, the nodes layer beside layer, and the keys.
+//! Draws the whole view: phase, packets end to end, nodes by layer, and keys.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use super::nodes;
 use super::palette::Palette;
 use crate::localnet::text::wrap;
 
-/// Alerts take no more lines than these, the latest first.
+/// Most lines of alerts; the latest come first.
 const ALERT_LINES_MAX: usize = 4;
-/// Between two pieces of a line.
+/// Gap between two parts of a line.
 const GAP: &str = "  ";
 
-/// A line that stays.
+/// Permanent line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) words: String,
-    /// In colour, and on the screen as long as there is room.
+    /// Coloured, and shown while there is space.
     pub(super) is_alert: bool,
 }
 
-/// Which part of the nodes is on the screen, in lines.
+/// Visible part of the nodes, in lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scroll {
     offset: usize,
-    /// What the last picture showed, and what it had.
+    /// Visible and total lines of the last frame.
     page: usize,
     total: usize,
 }
@@ -62,7 +62,7 @@ impl Scroll {
     }
 }
 
-/// Draws the picture, and notes in `scroll` what of it fits.
+/// Draws the view, and stores in `scroll` how much of it fits.
 pub(super) fn draw(
     frame: &mut Frame<'_>,
     board: &Board,
@@ -89,7 +89,7 @@ pub(super) fn draw(
     }
 }
 
-/// The first rows of an area, and the others.
+/// Splits an area into its first rows and the rest.
 fn split(area: Rect, height: u16) -> [Rect; 2] {
     let height = height.min(area.height);
     let first = Rect { height, ..area };
@@ -134,7 +134,7 @@ fn alerts(notes: &[Note], width: u16, palette: Palette) -> Vec<Line<'static>> {
     lines.take(ALERT_LINES_MAX).map(|line| Line::styled(line, palette.bad())).collect()
 }
 
-/// Pieces one behind the other, in as many lines as they need.
+/// Lays out parts one after another, in as many lines as needed.
 fn flowed(pieces: Vec<Span<'static>>, width: u16) -> Vec<Line<'static>> {
     let width = usize::from(width);
     let mut lines: Vec<Line<'static>> = Vec::new();
@@ -160,7 +160,7 @@ fn keys(scroll: &Scroll, palette: Palette) -> Line<'static> {
     Line::styled(words, palette.quiet())
 }
 
-/// Copies the rows of `from` that are on the screen.
+/// Copies the visible rows of `from`.
 fn copy(from: &Buffer, offset: usize, to: &mut Buffer, area: Rect) {
     for row in 0..area.height {
         let source = u16::try_from(offset).unwrap_or(u16::MAX).saturating_add(row);

@@ -1,4 +1,4 @@
-//! Drawn on a terminal in memory: what is on it, at the sizes and for the networks that matter.
+//! Tests of the view on an in-memory terminal of various sizes, with various networks.
 
 use nym_mixnode_monitor::{Counts, LatencyMs};
 use ratatui::Terminal;
@@ -73,7 +73,7 @@ impl Shown {
             .collect()
     }
 
-    /// Whether these words are on the screen, all in this colour.
+    /// Whether this text is on the screen in this colour.
     fn has_in(&self, words: &str, colour: Color) -> bool {
         let lines = self.lines();
         let found = lines.iter().zip(0..).find_map(|(line, row)| Some((line.find(words)?, line.clone(), row)));
@@ -188,7 +188,7 @@ fn a_load_below_the_one_asked_for_is_said_at_every_size() {
     board.flow.limited = Some((Limit::Nodes, 1832.4));
     for size in SIZES {
         let text = show(&board, &[], size, Scroll::default()).text().replace('\n', " ");
-        let words = "asked for 5000 packets/s, offering 1832: the nodes take no more";
+        let words = "requested 5000 packets/s, offering 1832: the nodes are at";
         assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{size:?}\n{text}");
     }
 }

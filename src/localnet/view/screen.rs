@@ -1,4 +1,4 @@
-//! The terminal as long as the live picture has it, and its way back to what it was before, however the picture ends.
+//! Takes over the terminal for the live view, and restores it however the view ends.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,20 +15,20 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 use rustix::process::getpgrp;
 use rustix::termios::{tcgetpgrp, tcgetwinsize};
 
-/// Whether the picture has the terminal. Changed with standard error locked, which every frame is written under.
+/// Whether the view owns the terminal. Changed only with standard error locked, as for writing frames.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Draws on standard error.
+/// Terminal on standard error.
 pub(super) type Screen = Terminal<CrosstermBackend<Frames>>;
 
-/// Whether standard error is a terminal on which a picture can be drawn and keys be read.
+/// Whether standard error is a terminal that supports drawing and reading keys.
 pub(super) fn is_suitable() -> bool {
     let stderr = io::stderr();
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
     stderr.is_terminal()
         && can_move_cursor(env::var_os("TERM").as_deref())
         && !is_set("CI")
-        // The system stops a process in the background that changes the terminal.
+        // The kernel stops a background process that changes the terminal.
         && tcgetpgrp(&stderr).is_ok_and(|foreground| foreground == getpgrp())
         && tcgetwinsize(&stderr).is_ok_and(|size| size.ws_row > 0 && size.ws_col > 0)
 }
@@ -37,7 +37,7 @@ fn can_move_cursor(terminal: Option<&OsStr>) -> bool {
     terminal.is_some_and(|kind| !kind.is_empty() && kind != "dumb")
 }
 
-/// Takes the terminal: no echo, no lines, a screen of its own.
+/// Takes over the terminal: raw mode and the alternate screen.
 pub(super) fn enter() -> io::Result<Screen> {
     leave_before_a_panic_is_reported();
     let entered = take();
@@ -54,17 +54,17 @@ fn take() -> io::Result<Screen> {
     Terminal::new(CrosstermBackend::new(Frames::default()))
 }
 
-/// Gives the terminal back as it was, once; what is drawn later is left out.
+/// Restores the terminal once; later frames are discarded.
 pub(super) fn leave() {
     let mut stderr = io::stderr().lock();
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // A terminal that has gone needs nothing.
+        // A closed terminal needs no restoring.
         drop(execute!(stderr, LeaveAlternateScreen, Show));
         drop(disable_raw_mode());
     }
 }
 
-/// Otherwise the panic's message would vanish with the picture's screen.
+/// Restores the terminal at a panic, whose message would otherwise vanish with the alternate screen.
 fn leave_before_a_panic_is_reported() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -76,7 +76,7 @@ fn leave_before_a_panic_is_reported() {
     });
 }
 
-/// Collects a frame and writes it in one piece, unless the terminal is given back.
+/// Buffers a frame and writes it at once, unless the terminal is restored.
 #[derive(Debug, Default)]
 pub(super) struct Frames(Vec<u8>);
 
