@@ -140,7 +140,7 @@ async fn no_more_is_offered_than_the_machine_takes_and_nothing_is_lost() {
     assert_eq!(load["asked_per_s"], 100_000, "{summary:#}");
     assert!(load["offered_per_s"].as_f64().unwrap() < 100_000.0, "{summary:#}");
     assert!(load["not_sent"].as_u64().unwrap() > 0 && load["limited_by"].is_string(), "{summary:#}");
-    assert!(notes.contains("asked for 100000 packets/s, offering "), "{notes}");
+    assert!(notes.contains("requested 100000 packets/s, offering "), "{notes}");
 }
 
 #[tokio::test]
