@@ -1,4 +1,4 @@
-//! Marked peers and marked payloads pass through a real node under attack: no mark comes out in anything it tells.
+//! Marked peers and payloads pass through a real node under attack: no mark appears in its log or telemetry.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -21,10 +21,10 @@ use super::collector::{Collector, Manner};
 use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually};
 use super::support::{ACK, hop, packet_via};
 
-/// Addresses that nobody else on this machine has.
+/// Addresses unique on this machine.
 const HOSTILE: [u8; 3] = [127, 213, 97];
 const NEXT_HOP: [u8; 3] = [127, 213, 98];
-/// What nobody else says.
+/// Unique text in payloads.
 const MARK: &[u8; 16] = b"canary-inpayload";
 
 fn host([a, b, c]: [u8; 3], d: u8) -> IpAddr {
@@ -37,7 +37,7 @@ async fn connect_from(source: u8, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// A packet that ends at this hop, where its payload lies in the clear.
+/// Packet whose last hop is this node, which sees its payload in the clear.
 fn packet_to(hop: &Node) -> Vec<u8> {
     let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
     let destination = Destination::new(
@@ -54,13 +54,13 @@ fn packet_to(hop: &Node) -> Vec<u8> {
     frame
 }
 
-/// Every kind of trouble that a peer can make; the connections are held.
+/// Causes every kind of fault that a peer can; returns the open connections.
 async fn trouble(node: &Node, address: SocketAddr, operator: SocketAddr) -> Vec<TcpStream> {
     let packet = |next: SocketAddr, delay_ms| packet_via(node, next, Duration::from_millis(delay_ms), ACK);
     let mut peers = Vec::new();
     let mut say = async |from: u8, bytes: &[u8]| {
         let mut peer = connect_from(from, address).await;
-        // The node may have hung up already, which is its good right.
+        // The node may already have disconnected.
         peer.write_all(bytes).await.ok();
         peers.push(peer);
     };
@@ -76,14 +76,14 @@ async fn trouble(node: &Node, address: SocketAddr, operator: SocketAddr) -> Vec<
         let mut asks = connect_from(from, operator).await;
         asks.write_all(&[b"POST /", &MARK[..], b"?\xff HTTP/9\r\n\r\n"].concat()).await.unwrap();
     }
-    // Next hops that answer nothing, with more packets than their queue takes.
+    // Next hops that never read, with more packets than their queue holds.
     let silent = std::net::TcpListener::bind(SocketAddr::new(host(NEXT_HOP, 99), 0)).unwrap();
     let flood: Vec<u8> = (0..50).flat_map(|_| packet(silent.local_addr().unwrap(), 0)).collect();
     say(99, &flood).await;
     peers
 }
 
-/// What must not come out, in each way that it could be written.
+/// Forbidden texts, in all encodings.
 fn marks() -> Vec<Vec<u8>> {
     let mut marks = Vec::new();
     for prefix in [HOSTILE, NEXT_HOP] {
@@ -99,14 +99,14 @@ fn marks() -> Vec<Vec<u8>> {
 }
 
 #[track_caller]
-fn assert_no_mark(place: &str, said: &[u8]) {
+fn assert_no_mark(place: &str, output: &[u8]) {
     for mark in marks() {
-        let found = said.windows(mark.len()).any(|window| window == mark);
-        assert!(!found, "{} in {place}:\n{}", String::from_utf8_lossy(&mark), String::from_utf8_lossy(said));
+        let found = output.windows(mark.len()).any(|window| window == mark);
+        assert!(!found, "{} in {place}:\n{}", String::from_utf8_lossy(&mark), String::from_utf8_lossy(output));
     }
 }
 
-/// Everything that the collector got, as its bytes and as people read it.
+/// Everything that the collector received, as bytes and as text.
 #[track_caller]
 fn assert_exported_without_marks(collector: &mut Collector) {
     let mut all = String::new();
@@ -135,7 +135,7 @@ async fn no_mark_of_a_peer_or_a_payload_comes_out() {
     let limits = ["--connections-per-address-max", "3", "--connections-frame-deadline", "100ms"];
     let forward = ["--forward-policy", "any", "--forward-stale-after", "200ms", "--forward-backoff-initial", "10ms"];
     let few = ["--forward-queue-packets-max", "2", "--forward-next-hops-max", "4", "--mix-workers", "1"];
-    // More than the rule asks for, which allows peers below INFO.
+    // Stricter than the rule, which allows peers below INFO.
     let log = ["--log-filter", "nym_mixnode=trace,info"];
     let window = ["--telemetry-window", "10s"];
     let mut collector = Collector::start(Manner::Works).await;
@@ -156,7 +156,7 @@ async fn no_mark_of_a_peer_or_a_payload_comes_out() {
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let get =
         async |path: &str| client.get(format!("http://{operator}{path}")).send().await.unwrap().bytes().await.unwrap();
-    // What happened is told once its window is over.
+    // Events are exported when their window is over.
     eventually("the trouble is told", async || {
         let text = String::from_utf8(get("/metrics").await.to_vec()).unwrap();
         text.contains("reason=\"replay\"").then_some(())?;

@@ -1,4 +1,4 @@
-//! Collectors that stand on a real socket: one that works, and others that don't.
+//! Telemetry collectors on real sockets, working and faulty.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,30 +18,30 @@ use super::support::PATIENCE;
 #[path = "collector/grpc.rs"]
 mod grpc;
 
-/// What a collector does with a connection.
+/// Behaviour of a collector.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner {
     /// Answers each request with success.
     Works,
-    /// Reads nothing and says nothing.
+    /// Neither reads nor answers.
     BlackHole,
-    /// Reads requests and says nothing.
+    /// Reads requests and never answers.
     Silent,
     Unavailable,
-    /// One byte of its answer a second.
+    /// Answers with one byte per second.
     Slow,
     Garbage,
-    /// An answer without an end.
+    /// Sends an endless answer.
     Huge,
 }
 
-/// A request of OTLP over HTTP.
+/// Request of OTLP over HTTP.
 pub(crate) struct Request {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-/// A collector on a real socket.
+/// Collector on a real socket.
 pub(crate) struct Collector {
     address: SocketAddr,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -53,7 +53,7 @@ impl Collector {
         Self::listen(move |stream, sender| serve(stream, manner, sender)).await
     }
 
-    /// The same by gRPC. Of its requests the path is kept.
+    /// The same over gRPC. Only the path of each request is kept.
     pub(crate) async fn start_grpc(manner: Manner) -> Self {
         Self::listen(move |stream, sender| async move { drop(grpc::serve(stream, manner, sender).await) }).await
     }
@@ -79,14 +79,14 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// Telemetry that exports to this collector, which has to work and to speak HTTP.
+    /// Telemetry that exports to this collector, which must be a working HTTP one.
     pub(crate) fn telemetry(&self) -> Telemetry {
         let config = TelemetryConfig { otlp_endpoint: self.endpoint().parse().ok(), ..TelemetryConfig::default() };
         let settings = Settings::parse(std::iter::empty(), &config).unwrap().unwrap();
         Telemetry::start(&settings, None).unwrap()
     }
 
-    /// The traces and the metrics that have arrived since the last call.
+    /// Traces and metrics received since the last call.
     pub(crate) fn exported(&mut self) -> (Vec<ExportTraceServiceRequest>, Vec<ExportMetricsServiceRequest>) {
         let (mut traces, mut metrics) = (Vec::new(), Vec::new());
         while let Ok(Request { head, body }) = self.requests.try_recv() {
@@ -99,7 +99,7 @@ impl Collector {
         (traces, metrics)
     }
 
-    /// The next request to this path.
+    /// Waits for the next request to this path.
     pub(crate) async fn request(&mut self, path: &str) -> Request {
         let wanted = async {
             loop {

@@ -1,4 +1,4 @@
-//! Floods of a registry, small ones: honest nodes register and read beside them. The kit has them in full size.
+//! Small floods of a registry while honest nodes register and read. The kit runs them in full size.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -31,7 +31,7 @@ fn a_flood_of_registrations_from_one_address_ends_at_its_cap() {
 
 #[test]
 #[ignore = "needs root and network namespaces: `make kit`"]
-fn clients_that_do_not_read_cost_little_and_keep_nobody_out() {
+fn clients_that_do_not_read_cost_little_and_block_no_others() {
     let world = FloodWorld::new("readers");
     let ((), honest) = world.beside(async || {
         registrations(100, &[STRANGER]).await;
@@ -55,7 +55,7 @@ fn reports_with_thousands_of_next_hops_are_accepted_and_not_kept() {
 
 #[test]
 #[ignore = "needs root and network namespaces: `make kit`"]
-fn slow_clients_of_four_networks_keep_nobody_out() {
+fn slow_clients_of_four_networks_block_no_others() {
     let world = FloodWorld::new("slow");
     let (clients, honest) = world.beside(async || {
         let clients = slow_clients(256).await;

@@ -1,4 +1,4 @@
-//! `keys`, and what becomes of secrets, by running the program.
+//! The command `keys`, and the protection of secrets, by running the program.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ use crate::process::{NodeFiles, RegistryProcess, program};
 pub(crate) const KEY_FILES: [&str; 4] =
     ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
 
-/// A passphrase file with this line.
+/// Writes a passphrase file with this line.
 pub(crate) fn passphrase(home: &Home, line: &str) -> PathBuf {
     let file = home.0.path().join("passphrase");
     fs::write(&file, line).unwrap();
@@ -30,14 +30,14 @@ fn keys(home: &Home, command: &str, file: &Path) -> Outcome {
     home.run(&[&["keys", command, file.to_str().unwrap()], &args[..]].concat())
 }
 
-/// A backup as the age program makes one, with little work.
+/// Creates a backup like the age program, with a low work factor.
 pub(crate) fn encrypted(passphrase: &str, contents: &[u8]) -> Vec<u8> {
     let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase));
     recipient.set_work_factor(2);
     age::encrypt(&recipient, contents).unwrap()
 }
 
-/// The tar archive of a node's key files.
+/// Tar archive of a node's key files.
 pub(crate) fn archive(home: &Home) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut append = |name: &str, bytes: &[u8]| {
@@ -57,7 +57,7 @@ pub(crate) fn key_contents(home: &Home) -> Vec<Option<Vec<u8>>> {
 }
 
 #[test]
-fn show_says_the_public_keys_and_where_the_files_are() {
+fn show_prints_the_public_keys_and_the_paths_of_the_files() {
     let home = Home::with_node();
     let shown = home.run(&["keys", "show", "--id", "mix"]).ok().stdout;
     for (name, word) in [("public_identity.pem", "Identity key: "), ("public_sphinx.pem", "Sphinx key: ")] {
@@ -65,7 +65,7 @@ fn show_says_the_public_keys_and_where_the_files_are() {
         assert!(shown.contains(&format!("{word}{}\n", bs58::encode(key).into_string())), "{shown}");
     }
     assert!(KEY_FILES.iter().all(|name| shown.contains(home.key(name).to_str().unwrap())), "{shown}");
-    // Whoever may not read the private ones may still see this.
+    // A user without access to the private keys can still see this.
     fs::remove_file(home.key("private_sphinx.pem")).unwrap();
     home.run(&["keys", "show", "--id", "mix"]).ok();
     home.run(&["keys"]).fails_with_help();
@@ -89,7 +89,7 @@ fn what_is_backed_up_is_restored_byte_for_byte() {
     let sealed = fs::read(&file).unwrap();
     assert!(sealed.starts_with(b"age-encryption.org/v1\n-> scrypt "));
 
-    // Nothing is ever overwritten: neither the backup nor a key.
+    // Neither the backup nor a key is overwritten.
     keys(&home, "backup", &file).fails(73, &["keys.age exists"]);
     assert_eq!(fs::read(&file).unwrap(), sealed);
     let before = home.snapshot();
@@ -108,7 +108,7 @@ fn what_is_backed_up_is_restored_byte_for_byte() {
 }
 
 #[test]
-fn a_bare_machine_gets_the_keys_and_is_told_what_else_it_needs() {
+fn a_restore_without_configuration_prints_the_next_steps() {
     let (home, new) = (Home::with_node(), Home::new());
     let file = new.0.path().join("keys.age");
     fs::write(&file, encrypted("correct horse", &archive(&home))).unwrap();
@@ -116,9 +116,9 @@ fn a_bare_machine_gets_the_keys_and_is_told_what_else_it_needs() {
     let said = keys(&new, "restore", &file).ok().stdout;
     assert!(said.contains("no configuration yet") && said.contains("config.yaml"), "{said}");
     assert_eq!(key_contents(&new), key_contents(&home));
-    // A start, too, says what makes a node of them.
+    // A start prints the next steps as well.
     new.run(&["run", "--id", "mix"]).fails(78, &["config.yaml does not", "`nym-mixnode init --id mix`"]);
-    // Where the keys of this environment are.
+    // Path of the keys in this environment.
     let (elsewhere, dir) = (Home::new(), new.0.path().join("elsewhere"));
     passphrase(&elsewhere, "correct horse");
     let with = ["--id", "mix", "--passphrase-file", elsewhere.0.path().join("passphrase").to_str().unwrap()]
@@ -165,7 +165,7 @@ async fn a_backup_becomes_a_registered_node_in_another_home_by_the_commands_that
     assert_eq!(registry.listed(&old.identity()).await, Some(listen.clone()));
     assert!(node.stop().await.success());
 
-    // Neither command replaces anything when it is given once more.
+    // A second run of either command replaces nothing.
     for (arguments, code) in [(&restore[..], 73), (&init.split(' ').collect::<Vec<_>>()[..], 73)] {
         assert_eq!(program(arguments).output().await.unwrap().status.code(), Some(code));
     }
@@ -243,7 +243,7 @@ fn a_restore_completes_what_is_the_same_and_refuses_what_is_not() {
     assert_eq!(home.snapshot(), before);
 }
 
-/// Every way in which the private keys could be written down.
+/// All encodings in which the private keys could be written.
 fn secrets(home: &Home) -> Vec<String> {
     let mut secrets = Vec::new();
     for name in ["private_identity.pem", "private_sphinx.pem"] {
@@ -287,7 +287,7 @@ fn a_node_with_keys_in_its_memory_cannot_be_dumped() {
     const NOBODY: u32 = 65534;
     let home = Home::with_node();
     let root = rustix::process::geteuid().is_root();
-    // What root runs belongs to root in any case, so it is run as somebody else.
+    // Processes of root always belong to root, so run it as another user.
     let program = home.0.path().join("nym-mixnode");
     let mut command = if root {
         fs::copy(env!("CARGO_BIN_EXE_nym-mixnode"), &program).unwrap();

@@ -1,4 +1,4 @@
-//! The command `localnet`: real processes, real packets, and nothing left behind.
+//! The command `localnet` with real processes and packets; checks that nothing is left behind.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{sleep, timeout};
 
-/// Far beyond what any step takes, on a slow and busy machine.
+/// Deadline of each step, generous for a slow and busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 pub(crate) fn nym_mixnode(arguments: &[&str]) -> Command {
@@ -21,7 +21,7 @@ pub(crate) fn nym_mixnode(arguments: &[&str]) -> Command {
     command
 }
 
-/// A network in the background. Dropping it kills it, and thereby its children.
+/// Network in the background. Dropping it kills it and thereby its children.
 pub(crate) struct Running {
     process: Child,
     notes: Lines<BufReader<ChildStderr>>,
@@ -33,7 +33,7 @@ impl Running {
     }
 
     fn start_in(temporary: &Path, arguments: &[&str]) -> Self {
-        // The tool becomes the program, after undoing what the tests may run under (`nohup`).
+        // The tool resets signals that the tests may inherit as ignored (`nohup`), then executes the program.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_nym-mixnode"), "localnet"]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -42,7 +42,7 @@ impl Running {
         Self { process, notes }
     }
 
-    /// The first line on standard error with these words in it.
+    /// Waits for the first line on standard error that contains this text.
     pub(crate) async fn note(&mut self, words: &str) -> String {
         let mut seen = Vec::new();
         let find = async {
@@ -71,13 +71,13 @@ impl Running {
         kill_process(Pid::from_raw(node.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
     }
 
-    /// Sends a signal and collects what was printed up to the end.
+    /// Sends a signal and collects the output until the end.
     pub(crate) async fn stop(self, signal: Signal) -> Output {
         kill_process(self.pid(), signal).unwrap();
         self.ended().await
     }
 
-    /// What was printed up to the end.
+    /// Collects the output until the end.
     async fn ended(self) -> Output {
         let Self { process, mut notes } = self;
         let drain = async { while let Ok(Some(_)) = notes.next_line().await {} };
@@ -144,7 +144,7 @@ async fn no_more_is_offered_than_the_machine_takes_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn the_death_of_a_node_is_told_at_once_and_ends_the_experiment() {
+async fn the_death_of_a_node_is_reported_at_once_and_ends_the_experiment() {
     let mut network = Running::start(&["--layers", "2", "--nodes", "2", "--rate", "20", "--json"]);
     network.note(" sent, ").await;
     network.kill_node("mix2-1");
@@ -187,7 +187,7 @@ fn sent(line: &str) -> u64 {
     line.split(" sent, ").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Every packet that is missing had the dead node on its route, and every other node accounts for what it got.
+/// Checks that each lost packet had the dead node on its route, and that the other nodes account for their packets.
 fn assert_only_died(summary: &Value, id: &str) {
     let problems = summary["problems"].as_array().unwrap();
     assert!(problems.len() == 1 && problems[0].as_str().unwrap().contains(id), "{summary:#}");
@@ -202,7 +202,7 @@ fn assert_only_died(summary: &Value, id: &str) {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told_in_one_line() {
+async fn a_taken_port_is_reported_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let run = nym_mixnode(&["localnet", "--json", "--duration", "1s", "--base-port", &port]).output();
@@ -257,7 +257,7 @@ async fn the_end_of_its_terminal_stops_a_network_in_order() {
     let small = ["--layers", "1", "--nodes", "1", "--mean-delay", "500ms", "--json"];
     let mut network = Running::start_in(home.path(), &small);
     network.note(" sent, ").await;
-    // The kernel and the shell both send it.
+    // Both the kernel and the shell send it.
     kill_process(network.pid(), Signal::HUP).unwrap();
     let output = network.stop(Signal::HUP).await;
     assert_eq!(output.status.code(), Some(0));
@@ -280,7 +280,7 @@ fn private_keys_below(dir: &Path) -> usize {
     entries.map(|path| if path.is_dir() { private_keys_below(&path) } else { usize::from(is_key(&path)) }).sum()
 }
 
-/// State and parent of a process, out of `/proc`: the fields behind the name, which may itself contain spaces.
+/// State and parent of a process from `/proc`: the fields after the name, which may contain spaces.
 fn state_and_parent(pid: u32) -> Option<(String, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -294,7 +294,7 @@ fn children_of(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A zombie has ended; that nobody has taken note of it is not its fault.
+/// Whether a process has ended; a zombie has.
 fn is_running(pid: u32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
 }

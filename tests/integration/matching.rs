@@ -1,4 +1,4 @@
-//! Why no delay is told: what an observer of the wire matches with and without the delays of single packets.
+//! Why single delays are not exported: how many packets an observer matches with and without them.
 //!
 //! A simulation, not a test of the node: it shows the size of what `docs/telemetry.md` keeps out. That the node's own
 //! telemetry adds nothing to the wire is shown by the test of non-interference.

@@ -1,4 +1,4 @@
-//! A stand-in of AWS's and Google's metadata services, as strict as they are.
+//! Fakes of AWS's and Google's metadata services, as strict as the originals.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,27 +6,27 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What it answers, which tests change while it runs.
+/// Its answers, which tests change while it runs.
 #[derive(Clone)]
 pub(crate) struct Answers {
     pub(crate) public_v4: Option<&'static str>,
     pub(crate) public_v6: Option<&'static str>,
     pub(crate) mood: Mood,
-    /// Requests that a token is good for.
+    /// Number of requests for which a token is valid.
     pub(crate) token_uses: u32,
 }
 
-/// How it is today.
+/// Behaviour of the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
-    /// Takes the request and says nothing.
+    /// Reads the request and never answers.
     Hangs,
-    /// 503 to so many requests.
+    /// Answers 503 to this many requests.
     Busy(u32),
-    /// A megabyte of digits.
+    /// Answers with a megabyte of digits.
     Megabyte,
-    /// The page of a captive portal.
+    /// Answers with the page of a captive portal.
     Html,
 }
 
@@ -104,7 +104,7 @@ impl Metadata {
         };
         let Reply { status, header, body } = reply;
         let length = body.len();
-        // Who has seen enough may hang up.
+        // The client may disconnect early.
         write!(stream, "HTTP/1.1 {status}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}").ok();
     }
 }

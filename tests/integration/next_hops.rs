@@ -1,4 +1,4 @@
-//! Next hops that do harm: they lose their own packets, and nobody else's.
+//! Faulty next hops lose their own packets, and no others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::{ACK, PATIENCE, RunningNode, Sink, packet_via, send};
 
 const LARGE: FrameHeader = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
 
-/// Sends until the other side hangs up; gives the bytes that were sent.
+/// Sends until the peer disconnects; returns the number of bytes sent.
 async fn talk(mut stream: TcpStream) -> usize {
     let junk = vec![b'x'; 1 << 14];
     let mut sent = 0;
@@ -39,11 +39,11 @@ async fn a_next_hop_that_talks_is_hung_up_on() {
         let frames = [address, bystander.address].map(|next| packet_via(&node.hop(), next, Duration::ZERO, ACK));
         let _connection = send(node.address, &frames).await;
         let (stream, _) = timeout(PATIENCE, talker.accept()).await.expect("the node calls again").unwrap();
-        // For as long as anybody takes it.
+        // Until the peer disconnects.
         timeout(PATIENCE, talk(stream)).await.expect("the node hangs up");
         bystander.next().await;
     }
-    // And while there is always a packet for it, too.
+    // Also while packets for it keep arriving.
     let frames: Vec<_> = (0..200).map(|_| packet_via(&node.hop(), address, Duration::ZERO, ACK)).collect();
     let _connection = send(node.address, &frames).await;
     let (stream, _) = timeout(PATIENCE, talker.accept()).await.expect("the node calls again").unwrap();

@@ -1,4 +1,4 @@
-//! `config check`, `doctor`, `run` and `init` refuse the same mistakes with the same words.
+//! `config check`, `doctor`, `run` and `init` reject the same errors with the same messages.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::{Home, Outcome};
 use crate::support::NOWHERE;
 
-/// A mistake in the environment, and a word that every command says of it.
+/// An error in the environment, and a word in each command's message about it.
 struct Mistake {
     variables: &'static [(&'static str, &'static str)],
     word: &'static str,
@@ -16,7 +16,7 @@ struct Mistake {
 const COLLECTOR: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.invalid:4318");
 const TLS: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.invalid:4318");
 
-/// In the place of a file that looks like a certificate and is none.
+/// Placeholder for a file that looks like a certificate but is not.
 const NO_CERTIFICATE: &str = "NO_CERTIFICATE";
 
 const MISTAKES: [Mistake; 24] = [
@@ -46,7 +46,7 @@ const MISTAKES: [Mistake; 24] = [
     Mistake { variables: &[("RUST_LOG", "warnin")], word: "\"warnin\" is not a level" },
 ];
 
-/// The commands on a home with a node, and `init` of another one.
+/// Commands on a home with a node, and `init` of another node.
 struct Commands {
     home: Home,
     certificate: String,
@@ -72,7 +72,7 @@ impl Commands {
         self.run(variables, &["config", "check", "--id", "mix"])
     }
 
-    /// A node that stops as soon as it runs, for its standard input is at its end.
+    /// Runs a node that stops at once because its standard input has ended.
     fn start(&self, variables: &[(&str, &str)]) -> Outcome {
         self.run(variables, &["run", "--id", "mix", "--supervised", "--http-listen", "off"])
     }
@@ -82,7 +82,7 @@ impl Commands {
         self.run(variables, &[&node[..], &["--validator", &NOWHERE]].concat())
     }
 
-    /// What `doctor` says of the configuration when that has failed.
+    /// `doctor`'s failed finding about the configuration.
     fn doctor(&self, variables: &[(&str, &str)]) -> Vec<String> {
         let said = self.run(variables, &["doctor", "--id", "mix", "--json", "--no-probe"]);
         let Ok(report) = serde_json::from_str::<Value>(&said.stdout) else { return refusals(&said) };
@@ -93,7 +93,7 @@ impl Commands {
     }
 }
 
-/// The lines of a failure, without those of the log.
+/// Lines of a failure, without log lines.
 fn refusals(outcome: &Outcome) -> Vec<String> {
     outcome.stderr.lines().filter_map(|line| line.strip_prefix("nym-mixnode: ")).map(str::to_owned).collect()
 }
@@ -134,7 +134,7 @@ fn every_command_accepts_what_others_set() {
         ("OTEL_RESOURCE_ATTRIBUTES", "a=b,"),
         ("RUST_LOG", "warning"),
     ];
-    // Nothing is exported, so they are for other programs.
+    // Without an export, these variables are for other programs.
     let others = [("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_SDK_DISABLED", "1")];
     for variables in [&compose_and_kubernetes[..], &telemetry, &others] {
         let commands = Commands::new();

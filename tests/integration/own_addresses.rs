@@ -1,4 +1,4 @@
-//! Policy `public` on a machine with public addresses: packets go to the world, and never back to the machine itself.
+//! Policy `public` on a machine with public addresses: it forwards to other machines, and never to itself.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use super::program::{PROGRAM, Process, pause, sphinx_key};
 use super::support::{ACK, PATIENCE, hop, packet_via};
 
 const NODE: &str = "36.68.243.18:1789";
-/// Of no interface: somebody translates it to the machine's own.
+/// Address on no interface: NAT translates it to the machine's address.
 const ANNOUNCED: &str = "36.68.250.1";
 
 fn machine() -> (NetNs, NetNs) {
@@ -43,7 +43,7 @@ fn send(machine: &NetNs, home: &Path, next_hop: SocketAddr) {
     machine.inside(|| TcpStream::connect(first).unwrap().write_all(&packet).unwrap());
 }
 
-/// Whether anybody has connected since the last look.
+/// Whether a connection arrived since the last call.
 fn was_called(trap: &TcpListener) -> bool {
     trap.set_nonblocking(true).unwrap();
     trap.accept().is_ok()
@@ -65,7 +65,7 @@ fn no_packet_goes_to_an_own_address_listening_announced_or_neither() {
     let count = refused.len();
     node.wait_for("all are refused", |event| event["status"]["dropped"]["next_hop_refused"] == count);
 
-    // The control: others in the same networks are reached.
+    // Control: other addresses in the same networks are reached.
     let others =
         [world.listen("36.68.243.1:1789".parse().unwrap()), world.listen("[2600:1f18::1]:22".parse().unwrap())];
     for other in &others {

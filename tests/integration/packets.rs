@@ -14,10 +14,10 @@ pub(crate) fn hop(address: SocketAddr, public_key: [u8; 32]) -> Node {
     Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), PublicKey::from(public_key))
 }
 
-/// A Sphinx packet through `first`, held there for `delay`, to whatever listens at `next`; framed.
+/// Framed Sphinx packet through `first`, delayed there by `delay`, to the listener at `next`.
 pub(crate) fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header: FrameHeader) -> Vec<u8> {
     let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-    // The last hop's key is nobody's: a sink does not unwrap.
+    // The last hop's key is random: a sink does not unwrap.
     let route = [first.clone(), hop(next, [9; 32])];
     let delays = [Delay::new_from_nanos(nanos), Delay::new_from_nanos(0)];
     let destination = Destination::new(DestinationAddressBytes::from_bytes([1; 32]), [2; 16]);

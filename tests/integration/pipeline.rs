@@ -165,7 +165,7 @@ async fn hostile_delays_are_mixed_or_dropped_by_reason() {
 }
 
 #[tokio::test]
-async fn damaged_replayed_and_final_packets_are_told_apart() {
+async fn damaged_replayed_and_final_packets_are_counted_separately() {
     let node = RunningNode::start().await;
     let mut sink = Sink::start().await;
     let whole = packet_via(&node.hop(), sink.address, Duration::ZERO, ACK);
@@ -309,7 +309,7 @@ async fn a_next_hop_that_comes_back_gets_what_waited_for_it() {
         values.set(&settings::FORWARD_BACKOFF_MAX.about, "200ms", &Source::Program);
     })
     .await;
-    // Bound without listening, it refuses connections.
+    // A bound socket that does not listen refuses connections.
     let later = tokio::net::TcpSocket::new_v4().unwrap();
     later.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = later.local_addr().unwrap();
@@ -341,7 +341,7 @@ async fn a_next_hop_that_hangs_up_between_packets_costs_none() {
 }
 
 #[tokio::test]
-async fn the_policy_topology_connects_to_nobody_who_is_not_listed() {
+async fn the_policy_topology_connects_to_listed_nodes_only() {
     let node = RunningNode::with(|values| {
         values.set(&settings::FORWARD_POLICY.about, "topology", &Source::Program);
     })

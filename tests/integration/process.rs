@@ -1,4 +1,4 @@
-//! Real processes of the real program: a registry and nodes, as an operator runs them, and as a power cut ends them.
+//! Real processes of a registry and nodes, with orderly stops and kills like a power cut.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -22,15 +22,15 @@ use url::Url;
 use super::support::PATIENCE;
 pub(crate) use super::support::own_address;
 
-/// How often something outside is looked at until it is as it should be.
+/// Poll interval of [`eventually`].
 const POLL: Duration = Duration::from_millis(50);
 
-/// The program with these arguments, deaf to the settings of whoever runs the tests.
+/// Command of the program with these arguments, without the variables of the test's environment.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     program_at(env!("CARGO_BIN_EXE_nym-mixnode"), arguments)
 }
 
-/// The same, of another build.
+/// The same, with another build.
 pub(crate) fn program_at(path: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
     command.args(arguments).kill_on_drop(true);
@@ -46,7 +46,7 @@ pub(crate) fn program_at(path: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until `reached` gives something.
+/// Waits until `reached` returns a value.
 pub(crate) async fn eventually<T>(what: &str, mut reached: impl AsyncFnMut() -> Option<T>) -> T {
     let poll = async {
         loop {
@@ -60,7 +60,7 @@ pub(crate) async fn eventually<T>(what: &str, mut reached: impl AsyncFnMut() -> 
 }
 
 fn signal(child: &Child, signal: Signal) {
-    // The child is not waited for yet, so the number is its own.
+    // The process id is not reused before the child is waited for.
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).unwrap();
     kill_process(pid, signal).unwrap();
 }
@@ -109,7 +109,7 @@ impl RegistryProcess {
         self.child.kill().await.unwrap();
     }
 
-    /// Takes connections and never answers, until it is dropped.
+    /// Makes it accept connections and never answer, until it is dropped.
     pub(crate) fn freeze(&self) {
         signal(&self.child, Signal::STOP);
     }
@@ -203,7 +203,7 @@ impl NodeProcess {
         Self::of(program(&[]), files, flags, change)
     }
 
-    /// The same, of another build.
+    /// The same, with another build.
     pub(crate) fn of(
         mut command: Command,
         files: &NodeFiles,
@@ -230,14 +230,14 @@ impl NodeProcess {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The next thing that the node reports.
+    /// Waits for the node's next event.
     pub(crate) async fn event(&mut self) -> SupervisorEvent {
         let line = timeout(PATIENCE, self.events.next_line()).await.expect("the node reports").unwrap();
         let line = line.unwrap_or_else(|| panic!("the node ended: {}", self.log()));
         serde_json::from_str(&line).unwrap()
     }
 
-    /// Where it answers by HTTP, which is in its first event.
+    /// HTTP address, from its first event.
     pub(crate) async fn http(&mut self) -> SocketAddr {
         match self.event().await {
             SupervisorEvent::Ready { http: Some(address), .. } => address,

@@ -1,4 +1,4 @@
-//! A terminal for tests: what is on its screen, which keys the program is sent, and the terminal's state.
+//! A terminal for tests: its screen, its keys and its state.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-/// Far beyond what any step takes, on a slow and busy machine.
+/// Deadline of each step, generous for a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sets the title of the terminal's window, which changes nothing on its screen.
@@ -27,14 +27,14 @@ pub(crate) struct Pty {
     program: Child,
 }
 
-/// All bytes so far, and what a terminal makes of them.
+/// All bytes so far, and the screen that they produce.
 struct Written {
     bytes: Vec<u8>,
     terminal: vt100::Parser,
 }
 
 impl Pty {
-    /// Starts a program with a terminal of its own.
+    /// Starts a program on a new terminal.
     pub(crate) fn start(
         program: impl AsRef<OsStr>,
         arguments: &[&str],
@@ -48,7 +48,7 @@ impl Pty {
         let theirs = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         let (ours, theirs) = (File::from(ours), File::from(theirs));
         resize(&ours, columns, rows);
-        // The tools make the terminal the program's own, whatever the tests run under, and become the program.
+        // The tools make this the program's controlling terminal, then execute the program.
         let mut command = Command::new("setsid");
         command.args(["--ctty", "env", "--default-signal=HUP"]).arg(program.as_ref()).args(arguments);
         command.env_remove("CI").env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(variables.iter().copied());
@@ -65,7 +65,7 @@ impl Pty {
         self.program.id()
     }
 
-    /// All that the program has written so far.
+    /// Output of the program so far.
     pub(crate) fn text(&self) -> String {
         let text = self.written_text();
         text.strip_suffix(END_MARK).map(str::to_owned).unwrap_or(text)
@@ -100,25 +100,25 @@ impl Pty {
     }
 
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
-        // What is written from now on may be for the old size or the new one, as with any terminal.
+        // Later output may still be for the old size, as on any terminal.
         self.written.lock().unwrap().terminal.set_size(size(rows), size(columns));
         resize(&self.ours, columns, rows);
     }
 
-    /// Whether the program has a screen of its own, and whether the cursor is hidden.
+    /// Whether the alternate screen is active, and whether the cursor is hidden.
     pub(crate) fn modes(&self) -> (bool, bool) {
         let written = self.written.lock().unwrap();
         let screen = written.terminal.screen();
         (screen.alternate_screen(), screen.hide_cursor())
     }
 
-    /// Whether it echoes keys and hands over whole lines, as a shell expects it.
+    /// Whether it echoes keys and is in line mode, as a shell expects.
     pub(crate) fn is_cooked(&self) -> bool {
         let cooked = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
         tcgetattr(&self.theirs).unwrap().local_modes.contains(cooked)
     }
 
-    /// Waits until the program has ended and all that it wrote has been read.
+    /// Waits until the program has ended and all its output is read.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -128,7 +128,7 @@ impl Pty {
             assert!(Instant::now() < deadline, "still running: {:?}", self.text());
             pause();
         };
-        // A terminal keeps the order of what is written to it, so this arrives last.
+        // A terminal preserves the order of writes, so this arrives last.
         (&self.theirs).write_all(END_MARK.as_bytes()).unwrap();
         while !self.written_text().ends_with(END_MARK) {
             assert!(Instant::now() < deadline, "not read to the end: {:?}", self.text());
@@ -158,7 +158,7 @@ fn resize(terminal: &File, columns: u16, rows: u16) {
     tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
-/// Reads until the terminal has gone.
+/// Reads until the terminal is closed.
 fn collect(mut terminal: File, written: Arc<Mutex<Written>>) {
     thread::spawn(move || {
         let mut buffer = [0; 4096];

@@ -1,6 +1,6 @@
-//! Random packets, whole and damaged: the engine gives exactly what the sphinx-packet crate gives.
+//! Compares the engine with the sphinx-packet crate on random packets, intact and damaged.
 //!
-//! Versions 258 – 260 are held against its current release. For 257 the oracle is 0.6, the last release that blinds
+//! The oracle of versions 258 – 260 is its current release. For 257 it is 0.6, the last release that blinds
 //! that version without clamping, as the one that introduced it did; 0.8 clamps whatever the version says.
 
 use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, PacketSize, UnwrapError, encode_next_hop};
@@ -9,7 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 
 const PACKETS_PER_VERSION: usize = 2600;
 
-/// What a library made of a packet.
+/// Result of unwrapping a packet.
 #[derive(Debug, PartialEq)]
 enum Processed {
     Forward { address: [u8; 32], delay_ns: u64, packet: Vec<u8> },

@@ -57,7 +57,7 @@ async fn a_collector_gets_what_the_drain_has_dropped() {
         })
         .await;
         let sink = Sink::start().await;
-        // The node itself has to be older than half a window.
+        // The node must be older than half a window.
         sleep(Duration::from_secs(5)).await;
         let window = late_in_a_window().await;
         let frame = packet_via(&node.hop(), sink.address, Duration::from_secs(1800), ACK);
@@ -66,7 +66,7 @@ async fn a_collector_gets_what_the_drain_has_dropped() {
         assert_eq!(node.stop().await.dropped["shutdown"], 1);
         let now = wall_clock();
         if now.as_secs() / 10 > window {
-            // The machine is busy: the boundary came before the drain, perhaps.
+            // On a busy machine the boundary may come before the drain.
             continue;
         }
         let (spans, metrics) = collector.exported();

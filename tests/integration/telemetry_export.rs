@@ -1,4 +1,4 @@
-//! The export of telemetry by the real program, to collectors that work and to those that don't.
+//! Export of telemetry by the real program to working and faulty collectors.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::collector::{Collector, Manner};
 use super::process::{NodeFiles, NodeProcess, eventually};
 use super::support::{ACK, NOWHERE, PATIENCE, Sink, hop, packet_via, send};
 
-/// Nothing listens there, so each call of a node to it is a span soon.
-/// What is sent through a node at one time.
+/// Nothing listens there, so each call of a node to it fails at once and yields a span.
+/// Number of packets sent through a node at one time.
 const PACKETS: usize = 20;
-/// Far more than a node takes that has no packets, and far less than a collector without an end can send.
+/// Far more memory than an idle node needs, and far less than an endless answer would take.
 const RESIDENT_KIB_MAX: u64 = 128 << 10;
 
 async fn files() -> NodeFiles {
@@ -35,7 +35,7 @@ async fn metrics(http: SocketAddr) -> Option<String> {
     client.get(format!("http://{http}/metrics")).send().await.ok()?.text().await.ok()
 }
 
-/// The sum of all samples that begin so.
+/// Sum of all samples with this prefix.
 fn sum(text: &str, beginning: &str) -> u64 {
     let samples = text.lines().filter(|line| line.starts_with(beginning));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
@@ -47,7 +47,7 @@ fn resident_kib(node: &NodeProcess) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Sends packets through a node, some now and some that wait a second, and waits until they are out.
+/// Sends packets through a node, some delayed by a second, and waits until all have left.
 async fn packets_pass(files: &NodeFiles) {
     let mut sink = Sink::start().await;
     let hop = hop(files.address, *files.keys().sphinx.public());
@@ -57,7 +57,7 @@ async fn packets_pass(files: &NodeFiles) {
     sink.take(PACKETS).await;
 }
 
-/// A node loses its telemetry to such a collector, counts it, mixes and lives, and stops in order.
+/// Checks that a node with such a collector counts the lost telemetry, keeps mixing and stops in order.
 async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
     let files = files().await;
     let mut node = run(
@@ -77,7 +77,7 @@ async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
     packets_pass(&files).await;
     assert_eq!(sum(&text, "mixnode_live"), 1, "{text}");
     assert_eq!(sum(&text, "telemetry_exported_total"), 0, "{text}");
-    // The count may be told before the line is written, and the line comes once however often they are lost.
+    // The counter may change before the line is written; the line appears once however often data is lost.
     let told = || node.log().matches("traces cannot be exported and are lost").count();
     eventually("the loss is logged", async || (told() > 0).then_some(())).await;
     assert_eq!(told(), 1, "{}", node.log());
@@ -88,7 +88,7 @@ async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
 const HTTP: &str = "http/protobuf";
 const GRPC: &str = "grpc";
 
-/// The same by both protocols.
+/// Runs the check over both protocols.
 async fn survives_both(manner: Manner, timeout_ms: &str) {
     survives(&Collector::start(manner).await.endpoint(), HTTP, timeout_ms).await;
     survives(&Collector::start_grpc(manner).await.endpoint(), GRPC, timeout_ms).await;
@@ -103,10 +103,10 @@ async fn on_a_busy_core_packets_come_before_telemetry() {
     let nice_of = |name: &str| {
         let stats = std::fs::read_dir(&tasks).unwrap().map(|task| std::fs::read_to_string(task?.path().join("stat")));
         let stat = stats.filter_map(Result::ok).find(|stat| stat.contains(name))?;
-        // The 19th field, of which the first two end with the name.
+        // Field 19; the first two end with the name.
         stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse::<i32>().ok()
     };
-    // Threads start under the name of the one that starts them.
+    // A new thread starts with the name of its parent.
     let usual = eventually("a worker", async || nice_of("(mix-worker-0)")).await;
     eventually("telemetry stands back", async || (nice_of("(telemetry)")? == 19).then_some(())).await;
     assert_eq!(nice_of("(mix-worker-0)"), Some(usual));
@@ -128,7 +128,7 @@ async fn a_collector_that_is_unavailable_costs_only_telemetry() {
 #[tokio::test]
 async fn a_collector_that_answers_garbage_costs_only_telemetry() {
     survives_both(Manner::Garbage, "10000").await;
-    // By gRPC an answer that is not even HTTP/2.
+    // Over gRPC, an answer that is not HTTP/2.
     survives(&Collector::start(Manner::Garbage).await.endpoint(), GRPC, "2000").await;
 }
 
@@ -143,20 +143,20 @@ async fn a_collector_that_answers_without_an_end_costs_only_telemetry_and_no_mem
 }
 
 #[tokio::test]
-async fn a_collector_that_says_nothing_costs_only_telemetry() {
+async fn a_collector_that_never_answers_costs_only_telemetry() {
     survives_both(Manner::BlackHole, "1000").await;
-    // By gRPC one that does not even greet.
+    // Over gRPC, one that sends no preface.
     survives(&Collector::start(Manner::BlackHole).await.endpoint(), GRPC, "1000").await;
 }
 
-/// How long the stop of a node takes that has mixed.
+/// Duration of the stop of a node that has mixed.
 async fn time_of_stop(variables: &[(&str, &str)], collector: Option<&mut Collector>) -> Duration {
     let files = files().await;
     let mut node = run(&files, variables);
     node.http().await;
     packets_pass(&files).await;
     if let Some(collector) = collector {
-        // It has the first spans, and the exporter waits for its answer.
+        // The collector has received the first spans, and the exporter waits for its answer.
         timeout(PATIENCE, collector.requests.recv()).await.expect("an export").unwrap();
     }
     let began = Instant::now();
@@ -166,7 +166,7 @@ async fn time_of_stop(variables: &[(&str, &str)], collector: Option<&mut Collect
 
 #[tokio::test]
 async fn a_stop_waits_five_seconds_and_no_more_for_a_collector_that_may_take_an_hour() {
-    // What a busy machine may add. The wait itself is a constant of five seconds.
+    // Allowance for a busy machine; the wait itself is five seconds.
     const SLACK: Duration = Duration::from_secs(15);
     let without = time_of_stop(&[], None).await;
     for protocol in [HTTP, GRPC] {
@@ -219,7 +219,7 @@ async fn a_collector_gets_spans_and_metrics_with_headers_and_the_resource_over_h
         metrics(http).await.filter(|text| sum(text, "telemetry_exported_total{signal=\"traces\"") > 0)
     })
     .await;
-    // The metrics come at the ends of windows, and at the end.
+    // Metrics arrive at the end of each window and at the stop.
     assert!(node.stop().await.success());
     let request = collector.request("/v1/metrics").await;
     let metrics = ExportMetricsServiceRequest::decode(request.body.as_slice()).unwrap();
@@ -276,7 +276,7 @@ async fn a_variable_that_is_not_allowed_stops_the_start() {
 }
 
 #[tokio::test]
-async fn variables_for_others_are_told_and_stop_no_node_that_exports_nothing() {
+async fn otel_variables_cause_a_warning_but_no_failure_without_an_export() {
     let files = files().await;
     let foreign = [("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let mut node = run(&files, &foreign);

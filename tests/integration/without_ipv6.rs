@@ -1,6 +1,6 @@
-//! Starts on a machine whose kernel has no IPv6: the node, a registry, a prober and a whole network.
+//! Starts a node, a registry, a prober and a whole network on a machine whose kernel has no IPv6.
 //!
-//! A seccomp filter makes such a kernel for a thread and the processes that it starts, without any privilege.
+//! A seccomp filter simulates such a kernel for a thread and its child processes, without privileges.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::cli::{Home, Outcome, outcome};
 use super::program::{PROGRAM, Process, pause};
 use super::support::PATIENCE;
 
-/// Runs `test` where no socket of IPv6 can be made.
+/// Runs `test` on a thread that cannot create IPv6 sockets.
 fn without_ipv6(test: impl FnOnce() + Send) {
     kernel::run(kernel::NO_FAMILY, || {
         assert!(TcpListener::bind("[::1]:0").is_err(), "the filter does not work");
@@ -31,7 +31,7 @@ fn program(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Asks until the answer is success.
+/// Repeats the request until it succeeds.
 fn healthy(home: &Path, arguments: &[&str]) -> Outcome {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
@@ -48,7 +48,7 @@ fn a_network_on_every_address_starts_and_is_healthy() {
     without_ipv6(|| {
         let home = Home::new();
         let home = home.0.path();
-        // As the chart, compose and the bootstrap have it.
+        // As in the chart, compose and the bootstrap.
         let (registry_port, loopback_port, port, http) = (free_port(), free_port(), free_port(), free_port());
         let listen = format!("--listen=[::]:{registry_port}");
         let data = format!("--data={}/registry/", home.display());
@@ -58,7 +58,7 @@ fn a_network_on_every_address_starts_and_is_healthy() {
         registry.log_with("This machine has no IPv6");
         registry.signal(Signal::TERM);
 
-        // Only a registry on loopback alone takes nodes on loopback, and such nodes forward there by choice alone.
+        // Only a registry on loopback accepts nodes on loopback, and nodes forward to loopback only if configured.
         let listen = format!("--listen=127.0.0.1:{loopback_port}");
         let directory = format!("http://127.0.0.1:{loopback_port}");
         let data = format!("--data={}/loopback/", home.display());
@@ -79,7 +79,7 @@ fn a_network_on_every_address_starts_and_is_healthy() {
         ]);
         let node = Process::spawn(&mut node);
         node.wait_for("the node is listed", |event| event["status"]["registered"] == true);
-        // What a container's health check asks.
+        // A container's health check.
         let id = ["--id", "mixnode", "--home", home.join(".nym").to_str().unwrap()].map(str::to_owned);
         let id: Vec<&str> = id.iter().map(String::as_str).collect();
         let health = format!("http://127.0.0.1:{http}/");
@@ -89,7 +89,7 @@ fn a_network_on_every_address_starts_and_is_healthy() {
         outcome(&mut by_settings).ok();
 
         let probe = ["probe", "--directory", &directory, "--packets", "3"];
-        // It also says that the other layers are empty.
+        // It also reports that the other layers are empty.
         let probed = outcome(&mut program(home, &probe));
         assert!(probed.stdout.contains("The node mixes over IPv4."), "{}", probed.stdout);
         for host in ["::1", "::"] {

@@ -1,4 +1,4 @@
-//! The same collectors by gRPC.
+//! The same collectors over gRPC.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn answer(mut respond: SendResponse<Bytes>, manner: Manner) -> Result<(), 
     }
 }
 
-/// As much of it as the other side takes, once it takes some.
+/// Sends as much as the peer accepts, once it accepts some.
 async fn send(stream: &mut SendStream<Bytes>, bytes: &'static [u8]) -> Result<(), h2::Error> {
     stream.reserve_capacity(bytes.len());
     while stream.capacity() < bytes.len() {
