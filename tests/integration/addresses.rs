@@ -105,7 +105,7 @@ impl Place {
         }
     }
 
-    /// A node in the machine that was told nothing about addresses.
+    /// Node in the machine without address settings.
     fn node(&self, home: &Path, cloud: &str) -> Process {
         let home = home.to_str().unwrap();
         let node = ["--home", home, "--id", "mix", "--cloud", cloud];
@@ -137,7 +137,7 @@ impl Found {
     }
 
     #[track_caller]
-    fn finds_nothing_but_says(&self, words: &[&str]) {
+    fn finds_nothing_but_prints(&self, words: &[&str]) {
         assert_eq!(self.announced(), [], "{}", self.document);
         assert_eq!(self.code, Some(69), "{}", self.error);
         assert_eq!(self.error.lines().count(), 1, "{}", self.error);
@@ -155,7 +155,7 @@ fn v4_only() -> Answers {
     Answers { public_v4: Some(PUBLIC_V4), ..Answers::default() }
 }
 
-/// A node that knows nothing but its cloud is registered where the world finds it, and a packet sent there arrives.
+/// Checks that a node that knows only its cloud registers at its public address, and that a packet sent there arrives.
 fn a_node_is_reached_at_its_public_addresses(cloud: &str) {
     let place = Place::new().with_v4().with_v6();
     Metadata::serve(|at| place.world.listen(at), &[METADATA_V4, METADATA_V6], dual());
@@ -313,7 +313,7 @@ fn the_document_of_detect_has_the_form_that_the_documentation_promises() {
     assert_eq!(form(&document), promised, "{document:#}");
     let families: Vec<_> = document["announce"].as_array().unwrap().iter().map(|entry| &entry["family"]).collect();
     assert_eq!(families, ["ipv4", "ipv6"], "{document:#}");
-    // What is written is announced, and nothing is asked.
+    // Configured addresses are announced without detection.
     let written = place.detect(&["--cloud", "aws", "--announce-addresses", "36.68.243.9", "--announce-port", "80"]);
     assert_eq!(written.announced(), [("36.68.243.9:80", "--announce-addresses")]);
     assert_eq!(form(&written.document), promised, "{:#}", written.document);
@@ -352,10 +352,10 @@ fn without_a_network_one_line_says_what_was_tried() {
     let place = Place { world: NetNs::new("nowhere"), machine };
     for cloud in ["aws", "gcp"] {
         let found = place.detect(&["--cloud", cloud]);
-        found.finds_nothing_but_says(&[&format!("{cloud} metadata: "), "local interface: lo has 127.0.0.1"]);
+        found.finds_nothing_but_prints(&[&format!("{cloud} metadata: "), "local interface: lo has 127.0.0.1"]);
     }
     let found = place.detect(&["--cloud", "none"]);
-    found.finds_nothing_but_says(&["cloud: none, as configured"]);
+    found.finds_nothing_but_prints(&["cloud: none, as configured"]);
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn a_hop_limit_of_one_is_a_time_out_that_is_explained() {
     place.world.sh("echo 2 > /proc/sys/net/ipv4/ip_default_ttl");
     assert_eq!(place.detect(&["--cloud", "aws"]).announced().len(), 1);
     place.world.sh("echo 1 > /proc/sys/net/ipv4/ip_default_ttl");
-    place.detect(&["--cloud", "aws"]).finds_nothing_but_says(&["no answer within", "hop limit"]);
+    place.detect(&["--cloud", "aws"]).finds_nothing_but_prints(&["no answer within", "hop limit"]);
 }
 
 #[test]
@@ -396,7 +396,7 @@ fn a_service_that_is_not_well_is_told_and_not_believed() {
         ] {
             metadata.change(|answers| answers.mood = mood);
             let found = place.detect(&["--cloud", cloud]);
-            found.finds_nothing_but_says(&[words]);
+            found.finds_nothing_but_prints(&[words]);
             assert!(found.took < Duration::from_secs(20), "{:?}", found.took);
         }
         metadata.change(|answers| answers.mood = Mood::Busy(3));

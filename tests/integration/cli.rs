@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{NOWHERE, own_address};
 
-/// A home directory of its own for every test.
+/// Home directory of a test.
 pub(crate) struct Home(pub(crate) TempDir);
 
 pub(crate) struct Outcome {
@@ -120,7 +120,7 @@ impl Outcome {
     }
 }
 
-/// A directory that knows no signatures and gives one answer to everything else, and then what it was asked.
+/// Directory without signatures that gives one answer to all other requests; returns the requests.
 pub(crate) fn directory(status: &'static str, body: &'static str) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -455,7 +455,7 @@ fn unregister_says_what_the_directory_said() {
     assert!(outcome.ok().stdout.contains("was not registered"));
     said("403 Forbidden", "").0.fails(77, &["only the registered host"]);
     said("500 Internal Server Error", "").0.fails(69, &["500"]);
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     home.run(&["unregister", "--id", "mix"]).fails(69, &["cannot ask for the last counter", "Connection refused"]);
 }
 

@@ -1,4 +1,4 @@
-//! The configuration's three places and the `config` command, by running the program.
+//! The three sources of the configuration and the command `config`, by running the program.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn by_kind(about: &About) -> String {
         .into()
 }
 
-/// What `config show` says about one setting: its value, and the source.
+/// Value and source of one setting in `config show`.
 fn shown(home: &Home, variables: &[(&str, &str)], flags: &[&str], about: &About) -> (String, String) {
     let args = [&["config", "show", "--json", "--id", "mix"], flags].concat();
     let said = home.run_with(variables, &args).ok().stdout;
@@ -170,7 +170,7 @@ fn a_password_comes_from_a_file_and_is_shown_nowhere() {
         let said = home.run_with(&variables, args);
         assert!(!format!("{}{}", said.stdout, said.stderr).contains("s3cret"), "{}{}", said.stdout, said.stderr);
     }
-    // What lies in a file of its own is not copied into one that everybody can read.
+    // Contents of a secret's file are not copied into a world-readable one.
     let init = ["init", "--id", "other", "--host", "36.68.243.1", "--layer", "1"];
     home.run_with(&variables, &init).ok();
     let config = fs::read_to_string(home.0.path().join(".nym/mixnodes/other/config/config.yaml")).unwrap();

@@ -1,7 +1,7 @@
-//! What is left when a command is killed, or the disk fails, at every step of its work on files.
+//! State of the files after a command is killed, or the disk fails, at every file operation.
 //!
-//! strace lists the calls with which the real program changes files, and then runs it again and again to kill it just
-//! before each of them, or to let each of them fail.
+//! strace lists the program's system calls that change files. The tests then run the program once for each call and
+//! kill it before the call, or make the call fail.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,11 +13,11 @@ use crate::cli::Home;
 use crate::keys::{KEY_FILES, archive, encrypted, key_contents, passphrase};
 use crate::upgrade::{older_node, toml};
 
-/// Calls that change files. A name after `?` does not exist on every processor.
+/// System calls that change files. Names after `?` do not exist on all architectures.
 const CALLS: &str =
     "openat,write,fsync,fchmod,renameat2,?rename,?mkdir,mkdirat,?unlink,unlinkat,linkat,?chmod,fchmodat";
 
-/// What a full disk, a read-only one and a broken one answer.
+/// Errors of a full, a read-only and a broken disk.
 const FAILURES: [(&str, &str); 7] = [
     ("write", "ENOSPC"),
     ("rename", "EIO"),
@@ -28,27 +28,27 @@ const FAILURES: [(&str, &str); 7] = [
     ("openat", "EROFS"),
 ];
 
-/// Bytes of a backup that is whole.
+/// Length of a complete backup.
 const BACKUP_LEN: usize = 6326;
 
 type Snapshot = Vec<(PathBuf, u32, Vec<u8>)>;
 
-/// One command, what there is before it, and how to tell what there is after it.
+/// A command, its initial files, and checks of the files afterwards.
 struct Case {
     home: Home,
     before: Snapshot,
     /// Which of these are directories.
     dirs: Vec<PathBuf>,
     args: Vec<String>,
-    /// The new state is there as a whole.
+    /// Whether the new state is complete.
     is_done: Box<dyn Fn(&Home) -> bool>,
-    /// Nothing that was there before has suffered.
+    /// Whether the initial files are intact.
     check: Box<dyn Fn(&Home)>,
-    /// What a failure leaves is what was there before, and nothing else.
+    /// Whether a failure restores the initial state exactly.
     undoes: bool,
 }
 
-/// Which of the command's threads strace looks at.
+/// Threads that strace traces.
 #[derive(Clone, Copy)]
 enum Threads {
     All,
@@ -91,7 +91,7 @@ impl Case {
         }
     }
 
-    /// The command under strace, and what strace has written down.
+    /// Runs the command under strace; returns strace's log.
     fn trace(&self, threads: Threads, options: &[&str]) -> (Output, String) {
         let trace = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new("strace");
@@ -108,7 +108,7 @@ impl Case {
         (output, fs::read_to_string(trace.path()).unwrap())
     }
 
-    /// Every call that changes files, as its name and its count among those of that name.
+    /// All calls that change files, as name and index among calls of that name.
     fn points(&self, threads: Threads) -> Vec<(String, usize)> {
         self.reset();
         let (output, trace) = self.trace(threads, &["-e", &format!("trace={CALLS}")]);
@@ -140,7 +140,7 @@ impl Case {
         }
     }
 
-    /// As before or as after; and the same command, given again, comes to its end.
+    /// Checks that the state is the old or the new one, and that a repeated command succeeds.
     fn assert_whole(&self, inject: &str) {
         if self.home.snapshot() == self.before {
             // The command has then come to its end from here already, and nobody has to wait for it again.
@@ -157,7 +157,7 @@ impl Case {
         assert_eq!(leftovers(&self.home), [""; 0], "{inject}");
     }
 
-    /// Kills the command at every call; says how often.
+    /// Kills the command at every call; returns how often.
     fn kill_everywhere(&self) -> usize {
         let points = self.points(Threads::All);
         for (call, count) in &points {
@@ -169,7 +169,7 @@ impl Case {
         points.len()
     }
 
-    /// Lets every call fail once; says how often.
+    /// Makes every call fail once; returns how often.
     fn fail_everywhere(&self) -> usize {
         let error_of = |call: &str| FAILURES.iter().find(|(name, _)| *name == call).map(|(_, error)| *error);
         let points = self.points(Threads::Main);
@@ -209,7 +209,7 @@ fn check_all_or_none(home: &Home, dir: &Path) {
     assert!(there == 0 || there == KEY_FILES.len() || is_moving(home), "{there} of the keys");
 }
 
-/// No public half is without its private one, and every file is whole.
+/// Whether each public key has its private key, and each file is complete.
 fn check_keys(home: &Home) {
     for (private, public) in [(KEY_FILES[0], KEY_FILES[1]), (KEY_FILES[2], KEY_FILES[3])] {
         assert!(!home.key(public).exists() || home.key(private).exists() || is_moving(home), "{public} is alone");
@@ -285,7 +285,7 @@ fn upgrade() -> Case {
         assert_eq!(kept.as_ref(), Some(&old), "the old configuration is lost");
         let identity = KEY_FILES[..2].iter().filter(|name| home.key(name).exists()).count();
         assert!(identity != 1 || is_moving(home), "half an identity");
-        // What says that the node is upgraded comes last.
+        // The file that marks the node as upgraded is written last.
         assert!(!home.config().exists() || is_node(home));
     };
     let case = Case::new(home, &["upgrade", "--id", "mix", "--current-version", "0.8.1"], is_done, check);
@@ -301,7 +301,7 @@ fn backup() -> Case {
     let check = move |home: &Home| assert_eq!(key_contents(home), keys);
     let is_done = |home: &Home| {
         let Ok(sealed) = fs::read(home.0.path().join("keys.age")) else { return false };
-        // Every backup is as long as any other. To decrypt it each time would take minutes.
+        // All backups have the same length. Decrypting each one would take minutes.
         assert!(sealed.starts_with(b"age-encryption.org/v1\n") && sealed.len() == BACKUP_LEN, "{}", sealed.len());
         true
     };

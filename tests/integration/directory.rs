@@ -1,4 +1,4 @@
-//! The directory's client and heartbeat against a real registry, and against servers that are none, over loopback.
+//! The directory's client and heartbeat against a real registry and faulty servers, over loopback.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-/// Longer than anything here takes on the slowest machine: only a failing test waits for it.
+/// Deadline of each step, generous for a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Nothing listens on port 1: it refuses at once.
@@ -266,7 +266,7 @@ async fn answering(reply: Vec<u8>, hold: bool) -> (SocketAddr, JoinHandle<()>) {
             tokio::spawn(async move {
                 let mut request = [0; 4096];
                 let _: usize = connection.read(&mut request).await.unwrap_or_default();
-                // The client may have hung up: that is its right.
+                // The client may have disconnected.
                 connection.write_all(&reply).await.ok();
                 if hold {
                     std::future::pending::<()>().await;
@@ -339,7 +339,7 @@ async fn a_slow_server_is_given_up_in_the_head_and_in_the_body() {
 }
 
 #[tokio::test]
-async fn the_old_validators_rate_limit_and_failures_are_told_apart() {
+async fn the_old_validators_rate_limit_and_failures_are_distinguished() {
     let error = error_of(http("429 Too Many Requests", "You have reached maximum request limit."), false).await;
     assert!(matches!(error, DirectoryError::TooManyRequests { .. }) && error.is_transient());
     let error = error_of(http("503 Service Unavailable", "upstream\ndown"), false).await;

@@ -1,4 +1,4 @@
-//! Links between the pages, into the repository, and paths that pages name: what they point to exists.
+//! Checks that the targets of links and paths in the documentation exist.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -121,7 +121,7 @@ fn target(page: &Path, link: &str) -> Result<Option<(PathBuf, Option<String>)>, 
     Ok(Some((parts.into_iter().collect(), anchor)))
 }
 
-/// What is wrong with a link or a path of a page.
+/// Checks a link or a path of a page; returns the error.
 fn faults(path: &Path, page: &Page, pages: &HashMap<PathBuf, Page>) -> Vec<String> {
     let mut faults = Vec::new();
     for link in &page.links {

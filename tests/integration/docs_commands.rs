@@ -1,4 +1,4 @@
-//! Commands on the pages: each command of the program exists, with its flags.
+//! Checks that each command of the program quoted in the documentation exists, with its flags.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// How pages name the program.
+/// Names of the program on the pages.
 const NAMES: [&str; 3] = ["nym-mixnode", "./nym-mixnode", "/nym-mixnode"];
 
-/// The help of each command that was asked for; `None` if there is no such command.
+/// Cached help of each command; `None` if the command does not exist.
 #[derive(Default)]
 struct Helps(HashMap<String, Option<String>>);
 
@@ -23,7 +23,7 @@ impl Helps {
         self.0.entry(command.join(" ")).or_insert_with(help).clone()
     }
 
-    /// What is wrong with the words after the program's name, up to the end of the command.
+    /// Checks the words after the program's name up to the end of the command; returns the error.
     fn fault(&mut self, words: &[&str]) -> Option<String> {
         let first = words.first().filter(|word| is_command(word))?;
         let Some(mut help) = self.of(&[first]) else { return Some(format!("there is no command {first:?}")) };
@@ -47,7 +47,7 @@ fn has_flag(help: &str, flag: &str) -> bool {
     help.match_indices(flag).any(|(at, _)| ends(&help[at + flag.len()..]))
 }
 
-/// The commands of a page: the lines of its shell blocks, and its code spans.
+/// Commands of a page: lines of its shell blocks, and its code spans.
 fn commands(markdown: &str) -> Vec<String> {
     let (mut commands, mut is_shell) = (Vec::new(), false);
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
@@ -62,7 +62,7 @@ fn commands(markdown: &str) -> Vec<String> {
     commands
 }
 
-/// What is wrong with the program's commands in a line of shell.
+/// Checks the program's commands in a line of shell; returns the errors.
 fn faults(helps: &mut Helps, line: &str) -> Vec<String> {
     let words: Vec<_> = line.split_whitespace().map(|word| word.trim_matches(['"', '\'', '`'])).collect();
     let named = words.iter().enumerate().filter(|(_, word)| NAMES.contains(word)).map(|(at, _)| &words[at + 1..]);
@@ -71,7 +71,7 @@ fn faults(helps: &mut Helps, line: &str) -> Vec<String> {
     faults.collect()
 }
 
-/// Whether the shell ends a command here, or sends its output elsewhere.
+/// Whether the word ends a shell command or redirects its output.
 fn is_end(word: &str) -> bool {
     matches!(word, "|" | "&&" | "||" | "&" | ";" | "#") || word.starts_with(['>', '#']) || word.starts_with("2>")
 }
@@ -85,7 +85,7 @@ fn commands_on_the_pages_exist_with_their_flags() {
     let (mut helps, mut found) = (Helps::default(), Vec::new());
     for page in pages {
         for line in commands(&fs::read_to_string(&page).unwrap()) {
-            // A command that ends with `;`, as in a loop, is one word with it.
+            // In a loop, `;` is part of the command's last word.
             let line = line.replace(';', " ; ");
             found.extend(
                 faults(&mut helps, &line).into_iter().map(|fault| format!("{}: {fault}: {line}", page.display())),

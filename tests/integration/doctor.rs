@@ -1,4 +1,4 @@
-//! The command `doctor`, on nodes that are well and on nodes that are not.
+//! The command `doctor` on healthy and unhealthy nodes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,12 +19,12 @@ struct Examination {
 }
 
 impl Examination {
-    /// The levels of a check's findings.
+    /// Levels of a check's findings.
     fn levels<'a>(&'a self, check: &'a str) -> Vec<&'a str> {
         self.findings(check).map(|finding| finding["level"].as_str().unwrap()).collect()
     }
 
-    /// What a check has found, with what to do.
+    /// Findings of a check, with their fixes.
     fn words(&self, check: &str) -> String {
         let words = |finding: &Value| format!("{} {}", finding["message"], finding["fix"]);
         self.findings(check).map(words).collect::<Vec<_>>().join("\n")
@@ -132,7 +132,7 @@ async fn a_node_that_is_not_listed_and_an_address_that_is_taken_are_told() {
     assert!(found.words("registration").contains(&other.identity()), "{:#}", found.report);
 }
 
-/// A node that serves no HTTP, whatever else of this machine does so at the default address.
+/// Node without HTTP, independent of other programs at the default address.
 async fn without_http(directory: &Url) -> NodeFiles {
     let files = NodeFiles::init(directory).await;
     files.configure("http:\n  listen: \"off\"");

@@ -1,4 +1,4 @@
-//! Every exit code that an operator's scripts may count on, from a real command line.
+//! Every documented exit code, from a real command line.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -29,7 +29,7 @@ fn every_code_is_in_the_manual() {
 fn code_1_is_a_node_that_is_not_as_it_should_be() {
     let home = Home::with_node();
     home.run(&["health", "--url", &NOWHERE]).fails(1, &["no answer"]);
-    // Nothing else of this machine answers there.
+    // No other program of this machine answers there.
     let listen = format!("127.0.0.1:{}", crate::support::closed_port());
     home.edit_config("  listen: \"127.0.0.1:0\"", &format!("  listen: \"{listen}\""));
     home.run(&["health", "--id", "mix", "--home", home.0.path().join(".nym").to_str().unwrap()])
@@ -135,7 +135,7 @@ fn code_75_is_worth_another_try() {
 }
 
 #[test]
-fn a_second_signal_is_told_by_128_and_its_number() {
+fn a_second_signal_exits_with_128_plus_its_number() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let home = Home::with_node();
         home.edit_config("linger: 0s", "linger: 1h");

@@ -1,4 +1,4 @@
-//! `run --init-if-missing`: the first start in a container, and all others, by running the program.
+//! `run --init-if-missing`: first and later starts in a container, by running the program.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::support::{NOWHERE, own_address};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
-/// A container's environment: a directory that is not there, an address, and a volume.
+/// Environment of a container: an unreachable directory, an address, and a volume.
 struct Container {
     home: Home,
     listen: String,
@@ -29,7 +29,7 @@ impl Container {
         Path::new(&self.volume()).join("mixnodes/mixnode")
     }
 
-    /// The program with nothing in its environment but what the container has, and `more`.
+    /// Program with only the container's variables and `more` in its environment.
     fn command(&self, program: &[&str], more: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program[0]);
         command.args(&program[1..]).env_clear().stdin(Stdio::null());
@@ -42,7 +42,7 @@ impl Container {
         command
     }
 
-    /// Starts the node; it stops at once, for its standard input is at its end.
+    /// Starts the node, which stops at once because its standard input has ended.
     fn start(&self, more: &[(&str, &str)]) -> Outcome {
         outcome(&mut self.command(&[PROGRAM, "run", "--supervised"], more))
     }
@@ -63,7 +63,7 @@ fn the_first_start_makes_the_node_and_the_second_finds_it() {
     let second = container.start(&[]).ok();
     assert!(!second.stderr.contains("Saved"), "{}", second.stderr);
     assert_eq!(identity(&first), identity(&second));
-    // The same environment means the same node for every command.
+    // All commands select the same node by the environment.
     let check = outcome(&mut container.command(&[PROGRAM, "config", "check"], &[]));
     assert!(check.ok().stdout.starts_with("ok: "));
 }
@@ -72,7 +72,7 @@ fn the_first_start_makes_the_node_and_the_second_finds_it() {
 #[ignore = "needs root, or namespaces of a user: `make kit`"]
 fn an_address_that_cannot_be_known_has_to_be_given() {
     let container = Container::new();
-    // Its own network has but a loopback interface, and no cloud is asked.
+    // Its network has only a loopback interface, and no metadata service is asked.
     let alone = ["unshare", "--user", "--map-root-user", "--net"];
     let has_namespaces =
         Command::new(alone[0]).args(&alone[1..]).arg("true").status().is_ok_and(|status| status.success());
@@ -151,7 +151,7 @@ fn a_home_that_is_half_written_is_explained_and_left_as_it_is() {
 }
 
 #[test]
-fn what_a_killed_start_left_is_in_nobodys_way() {
+fn files_of_a_killed_start_do_not_block_later_starts() {
     let container = Container::new();
     let leftover = container.node().with_file_name(".mixnode.4000000.new");
     fs::create_dir_all(leftover.join("data")).unwrap();
@@ -178,7 +178,7 @@ fn a_start_that_was_cut_off_on_a_volume_is_finished_by_the_next() {
     assert!(second.stderr.contains("Completed an unfinished start"), "{}", second.stderr);
     assert!(identity(&second) == first && node.join("config/config.yaml").exists() && !moving.exists());
 
-    // No less by a start that makes nothing, and for keys that were being restored.
+    // The same for a start that creates nothing, and for a restore.
     let moved = [cut_off(&node, "config"), cut_off(&node.join("data"), "public_sphinx.pem")];
     let third = container.start(&[("NYM_MIXNODE_INIT_IF_MISSING", ""), ("NYM_MIXNODE_ID", "mixnode")]).ok();
     assert!(identity(&third) == first && !moved.iter().any(|moving| moving.exists()));
@@ -223,13 +223,13 @@ fn a_read_only_root_with_one_volume_is_enough() {
         let shell = ["sh", "-c", read_only, "sh", mounted, PROGRAM, "run", "--supervised"];
         outcome(&mut container.command(&[&namespaces[..], &shell[..]].concat(), more))
     };
-    // A home directory that cannot be written to, beside the volume; at the second start, the volume neither.
+    // A read-only home directory besides the volume; at the second start the volume is read-only as well.
     let root = container.home.0.path().join("root");
     fs::create_dir(&root).unwrap();
     let first = identity(&run(&root, &[("HOME", root.to_str().unwrap())]).ok());
     assert_eq!(identity(&run(Path::new(&container.volume()), &[]).ok()), first);
 
-    // A secret that is mounted for a group, as Kubernetes does it.
+    // A secret mounted with group access, as in Kubernetes.
     fs::rename(container.node().join("data"), &secret).unwrap();
     fs::remove_dir_all(container.node()).unwrap();
     let keys_dir = ("NYM_MIXNODE_KEYS_DIR", secret.to_str().unwrap());

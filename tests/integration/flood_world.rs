@@ -1,4 +1,4 @@
-//! A registry in a network of its own, honest nodes, and strangers of many addresses that flood it.
+//! A registry in a separate network, honest nodes, and attackers with many addresses that flood it.
 
 use std::future::Future;
 use std::io;
@@ -17,31 +17,31 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::netns::NetNs;
 
-/// Longer than any answer takes on a busy machine; what waits for it has failed.
+/// Deadline of an answer, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PORT: u16 = 8081;
 const REGISTRY_V4: Ipv4Addr = Ipv4Addr::new(36, 0, 0, 1);
 const REGISTRY_V6: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 
-/// Requests of a flood at one time.
+/// Concurrent requests of a flood.
 const AT_ONCE: usize = 16;
 
-/// Between two rounds of an honest node.
+/// Pause between two rounds of an honest node.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything here has a route to the registry: all addresses of 36.0.0.0/8 and `2600::/16`.
+/// All addresses of 36.0.0.0/8 and `2600::/16` have a route to the registry.
 pub(crate) struct FloodWorld {
     registry: Child,
     netns: NetNs,
     _home: tempfile::TempDir,
 }
 
-/// What honest nodes saw.
+/// Results of honest nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Honest {
     pub(crate) answered: usize,
-    /// What went wrong, with the request.
+    /// Errors, with the request.
     pub(crate) failures: Vec<String>,
     pub(crate) slowest: Duration,
 }
@@ -70,7 +70,7 @@ impl FloodWorld {
         world
     }
 
-    /// Runs honest nodes, and a flood beside them.
+    /// Runs honest nodes during a flood.
     pub(crate) fn beside<T: Send>(&self, flood: impl AsyncFnOnce() -> T + Send) -> (T, Honest) {
         self.run(async || {
             let (stop, stopped) = watch::channel(false);
@@ -88,7 +88,7 @@ impl FloodWorld {
         })
     }
 
-    /// The most memory that the registry has had, in bytes.
+    /// Peak memory of the registry, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.registry.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -115,7 +115,7 @@ fn honest_address(number: u8) -> IpAddr {
     Ipv4Addr::new(36, 1, number, 1).into()
 }
 
-/// Registers, and looks whether it is listed, until it is told to stop.
+/// Registers and checks that it is listed, until stopped.
 async fn honest_node(number: u8, stopped: watch::Receiver<bool>) -> Honest {
     let from = honest_address(number);
     let entry = mix([1, number], &[SocketAddr::new(from, 1789)], "here");
@@ -140,7 +140,7 @@ async fn honest_node(number: u8, stopped: watch::Receiver<bool>) -> Honest {
     seen
 }
 
-/// Registrations as long as they may be, from these addresses in turn; how many were accepted.
+/// Sends registrations of maximum length from these addresses in turn; returns how many were accepted.
 pub(crate) async fn registrations(count: u16, from: &[IpAddr]) -> usize {
     let register = |number: u16| {
         let from = from[usize::from(number) % from.len()];
@@ -154,12 +154,12 @@ pub(crate) async fn registrations(count: u16, from: &[IpAddr]) -> usize {
     all((0..count).map(register)).await.into_iter().filter(|accepted| *accepted).count()
 }
 
-/// Clients that ask for the topology and read nothing of it, for as long as the result lives.
+/// Opens clients that request the topology and never read it, until the result is dropped.
 pub(crate) async fn readers_that_do_not_read(count: u8) -> Vec<TcpStream> {
     let mut readers = Vec::new();
     for number in 0..count {
         let mut reader = connect(Ipv4Addr::new(36, 66, number / 16, number).into()).await.unwrap();
-        // Many requests on one connection: each answer is one more to keep.
+        // Many requests on one connection: the registry must keep each answer.
         let request = b"GET /api/mixmining/topology HTTP/1.1\r\nHost: registry\r\n\r\n".repeat(8);
         reader.write_all(&request).await.unwrap();
         readers.push(reader);
@@ -167,7 +167,7 @@ pub(crate) async fn readers_that_do_not_read(count: u8) -> Vec<TcpStream> {
     readers
 }
 
-/// Reports that name this many next hops, from nodes that are registered; how many were accepted.
+/// Sends reports with this many next hops from registered nodes; returns how many were accepted.
 pub(crate) async fn metrics_reports(count: u16, next_hops: u16) -> usize {
     let from: IpAddr = Ipv4Addr::new(36, 67, 0, 1).into();
     let entry = mix([0xff, 1], &[SocketAddr::new(from, 1789)], "");
@@ -178,20 +178,20 @@ pub(crate) async fn metrics_reports(count: u16, next_hops: u16) -> usize {
     all(reports).await.into_iter().filter(|answer| matches!(answer, Ok((201, _)))).count()
 }
 
-/// Clients that send a byte now and then, from four IPv6 /64, for as long as the result lives.
+/// Opens clients that send bytes slowly, from four IPv6 /64, until the result is dropped.
 pub(crate) async fn slow_clients(of_each: u16) -> Vec<TcpStream> {
     let mut clients = Vec::new();
     for number in 0..4 * of_each {
         let from = Ipv6Addr::new(0x2600, 0xbad, 0, number % 4, 0, 0, 0, number);
         let mut client = connect(from.into()).await.unwrap();
-        // One that had to give way again already is as good.
+        // A client that was already disconnected counts as well.
         drop(client.write_all(b"GET /api/mixmining/topology HTTP/1.1\r\nHost:").await);
         clients.push(client);
     }
     clients
 }
 
-/// A registration that names these hosts.
+/// Registration with these hosts.
 fn mix(key: [u8; 2], hosts: &[SocketAddr], location: &str) -> Value {
     let mut bytes = [7; 32];
     bytes[..2].copy_from_slice(&key);
@@ -203,7 +203,7 @@ fn mix(key: [u8; 2], hosts: &[SocketAddr], location: &str) -> Value {
     })
 }
 
-/// Some at one time.
+/// Runs some at a time.
 async fn all<T: 'static>(work: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut done = Vec::new();
     let mut work = work.map(Box::pin);

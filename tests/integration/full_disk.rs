@@ -1,4 +1,4 @@
-//! A registry whose disk is full for a while: the file size that the process may write stands for it.
+//! A registry whose disk is full for a while, simulated by a file size limit.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -17,13 +17,13 @@ use crate::process::eventually;
 use crate::program::PROGRAM;
 use crate::support::PATIENCE;
 
-/// The schema fits, some registrations fit, many don't.
+/// File size limit: the schema and some registrations fit.
 const SPACE_BYTES: u64 = 256 << 10;
 
-/// More than fit.
+/// More registrations than fit.
 const REGISTRATIONS: u16 = 2000;
 
-/// Refused one after another, these show that no space is left: a failure closes a connection, which may free some.
+/// Consecutive rejections that show a full disk: a failure closes a connection, which may free some space.
 const FAILURES: u16 = 10;
 
 struct Registry {
@@ -33,7 +33,7 @@ struct Registry {
 
 impl Registry {
     async fn start(home: &Path) -> Self {
-        // Without the trap, the signal for a file that is too long would end it.
+        // Without the trap, the signal for the exceeded file size would kill it.
         let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", script, PROGRAM, "registry", "--listen", "127.0.0.1:0", "--allow-private", "--data"]);
@@ -49,7 +49,7 @@ impl Registry {
         Client::new(&self.url, &self.url).unwrap()
     }
 
-    /// How long files may be from now on.
+    /// Sets the file size limit.
     fn limit_files(&self, bytes: Option<u64>) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         assert!(pid.is_some(), "the registry runs");
@@ -93,7 +93,7 @@ async fn reads_go_on_while_the_disk_is_full_and_writes_come_back_with_space() {
     }
     assert!(taken > 0 && failed == FAILURES, "{taken} fit, {failed} failed at the end");
     eventually("the registry says that it cannot write", async || client.check_health().await.err()).await;
-    // Each failed write must leave its connection usable, or the pool runs out of them.
+    // Each failed write must leave its connection usable, or the pool runs empty.
     for _ in 0..20 {
         client.register_mix(&mix(REGISTRATIONS)).await.unwrap_err();
         assert_eq!(client.topology().await.unwrap().mix_nodes.len(), taken);

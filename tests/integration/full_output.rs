@@ -1,4 +1,4 @@
-//! Standard output and standard error that take nothing: no start depends on them.
+//! Starts with blocked standard output and standard error: no start depends on them.
 
 use std::fs::File;
 use std::io::{PipeReader, Write, pipe};
@@ -14,7 +14,7 @@ use super::cli::{Home, outcome};
 use super::program::{PROGRAM, pause};
 use super::support::{NOWHERE, PATIENCE, own_address};
 
-/// A stream that takes nothing, and what has to live for that.
+/// Blocked stream, with the values that keep it blocked.
 fn taking_nothing(kind: &str) -> (Stdio, Option<PipeReader>) {
     let flags = match kind {
         "/dev/full" => return (File::options().write(true).open(kind).unwrap().into(), None),
@@ -40,7 +40,7 @@ fn program(home: &Home, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until the program serves HTTP, and then for its end in order.
+/// Waits until the program serves HTTP, then stops it and waits for an orderly end.
 fn starts_and_stops(kind: &str, mut child: Child, serves: &str) {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(serves).is_err() {
@@ -111,7 +111,7 @@ fn a_network_runs_though_its_output_takes_nothing() {
     let mut command = program(&home, &network);
     let output = command.env("TMPDIR", home.0.path()).stderr(err).stdout(Stdio::piped()).output().unwrap();
     assert!(output.status.success() && !output.stdout.is_empty());
-    // Its result is what it is for.
+    // Its output is its purpose, so it fails.
     let (out, _reader) = taking_nothing("/dev/full");
     let status = program(&home, &network).env("TMPDIR", home.0.path()).stdout(out).status().unwrap();
     assert_eq!(status.code(), Some(74));

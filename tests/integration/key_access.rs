@@ -1,4 +1,4 @@
-//! Key files and directories as restores and volumes leave them, for root and for a user without rights.
+//! Modes and owners of key files after restores and on volumes, for root and an unprivileged user.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -10,11 +10,11 @@ use crate::cli::{Home, Outcome, outcome};
 use crate::keys::passphrase;
 use crate::program::PROGRAM;
 
-/// The user and the group that a container's image has.
+/// User and group of the container image.
 const CONTAINER: u32 = 65532;
 const SOMEBODY: u32 = 12345;
 
-/// A node whose files belong to the container's user; root runs it as that one.
+/// Node whose files belong to the container's user; root runs it as that user.
 struct Restored {
     home: Home,
     program: PathBuf,
@@ -41,7 +41,7 @@ impl Restored {
         }
     }
 
-    /// As kubelet does with `fsGroup`: files for the group to read and write, directories for its entries too.
+    /// Sets modes as kubelet does for `fsGroup`: group read and write for files, plus search and setgid for directories.
     fn widen(&self) {
         for (path, mode, _) in self.home.snapshot() {
             let more = if path.is_dir() { 0o2770 } else { 0o660 };
@@ -82,7 +82,7 @@ fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
     assert_eq!(PRIVATE.map(|name| node.mode(name)), [0o600; 2]);
     assert!(!node.run().ok().stderr.contains("Closed a key file"));
 
-    // A group that is not the process's own could read them: that is worth a warning.
+    // A foreign group could read them, which causes a warning.
     node.own(CONTAINER, SOMEBODY);
     fs::set_permissions(node.home.key(PRIVATE[1]), PermissionsExt::from_mode(0o640)).unwrap();
     let said = node.run().ok().stderr;
@@ -98,7 +98,7 @@ fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
 fn keys_of_the_own_group_are_taken_where_they_cannot_be_closed() {
     let node = Restored::new();
     node.widen();
-    // On a volume that is mounted for reading only.
+    // On a read-only volume.
     let read_only = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec setpriv --reuid 65532 \
         --regid 65532 --clear-groups \"$@\"";
     let volume = node.home.0.path().to_str().unwrap();
@@ -132,11 +132,11 @@ fn files_and_directories_that_others_can_replace_are_refused_with_the_fix() {
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     refused(&["mode 0644", &format!("chmod 600 {}", key.display())]);
 
-    // Of another user, but readable through the group.
+    // Owned by another user, but readable by the group.
     fs::set_permissions(&key, PermissionsExt::from_mode(0o640)).unwrap();
     chown(&key, Some(SOMEBODY), Some(CONTAINER)).unwrap();
     refused(&["belongs to user 12345", &format!("chown 65532 {}", key.display())]);
-    // The switch says that this is meant so.
+    // The setting allows this.
     node.home.edit_config("#allow_group_read: false", "allow_group_read: true");
     node.run().ok();
 }

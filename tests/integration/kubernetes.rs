@@ -22,7 +22,7 @@ use super::program::{PROGRAM, Process, pause};
 use super::support::PATIENCE;
 
 const API_SERVER: &str = "10.96.0.1";
-/// Reaches the same server, and is not in its certificate.
+/// Name of the same server that is not in its certificate.
 const ANOTHER_NAME: &str = "10.96.0.2";
 const DIRECTORY: &str = "127.0.0.1:8081";
 const HTTP: &str = "127.0.0.1:8000";
@@ -58,7 +58,7 @@ impl ApiServer {
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-                    // Who does not trust the certificate hangs up.
+                    // Clients that do not trust the certificate disconnect.
                     answer(StreamOwned::new(connection, stream), &ingress.lock().unwrap()).ok();
                 }
             });
@@ -136,7 +136,7 @@ impl Pod {
         command
     }
 
-    /// What `detect --json` prints and says, with these variables.
+    /// Output of `detect --json` with these variables.
     fn detect(&self, variables: &[(&str, &str)]) -> (Value, String) {
         let mut command = self.command(&["detect", "--json"]);
         let output = command.envs(variables.iter().copied()).output().unwrap();
@@ -155,7 +155,7 @@ impl Pod {
         })
     }
 
-    /// What the directory lists.
+    /// Addresses listed by the directory.
     fn listed(&self) -> Vec<Value> {
         let topology: Value = serde_json::from_str(&self.get(DIRECTORY, "/api/mixmining/topology").1).unwrap();
         topology["mixNodes"].as_array().unwrap().clone()

@@ -1,4 +1,4 @@
-//! A node that runs out of file descriptors, and one that has very many connections.
+//! A node without free file descriptors, and a node with very many connections.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ const CLIENTS: usize = 500;
 const FLOWS: usize = 4;
 const PACKETS_PER_FLOW: usize = 40;
 
-/// A node `mix` on loopback that forwards anywhere, and may have few descriptors.
+/// Node `mix` on loopback that forwards to any address, with few descriptors.
 fn node(home: &std::path::Path, limit: u32, settings: &[&str]) -> (Process, SocketAddr) {
     let address = own_address();
     let home = home.to_str().unwrap();
@@ -34,12 +34,12 @@ fn node(home: &std::path::Path, limit: u32, settings: &[&str]) -> (Process, Sock
     (node, address)
 }
 
-/// Processor time of a process until now.
+/// CPU time of a process so far.
 fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    // Linux tells it in hundredths of a second on every machine.
+    // Linux reports it in hundredths of a second on every machine.
     Duration::from_millis(ticks * 10)
 }
 
@@ -57,7 +57,7 @@ async fn a_shortage_of_descriptors_disturbs_no_flow_and_ends_by_itself() {
     }
     let last = packets.pop().unwrap();
 
-    // The flows stand, each with its connection, before the others come.
+    // Establish the flows, each with its connection, before the other connections.
     let mut flows: Vec<_> = (0..FLOWS).map(|_| TcpStream::connect(address).unwrap()).collect();
     for (flow, packet) in flows.iter_mut().zip(packets.drain(..FLOWS)) {
         flow.write_all(&packet).unwrap();
@@ -102,7 +102,7 @@ fn take_all_descriptors() {
     setrlimit(Resource::Nofile, Rlimit { current: own.maximum, maximum: own.maximum }).unwrap();
 }
 
-/// Memory of a process that is in RAM now.
+/// Resident memory of a process.
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -178,7 +178,7 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", raised.id())).unwrap();
     let nofile = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(nofile.split_whitespace().nth(3), Some("8192"), "{nofile}");
-    // The last line of a start: a warning would stand before it.
+    // The last line of a start: a warning would precede it.
     let log = raised.log_with("Listening for packets");
     assert!(log.iter().any(|line| line.contains("open files: 1024 → 8192 (hard limit ")), "{log:#?}");
     assert!(!log.iter().any(|line| line.contains("less than limits.nofile")), "{log:#?}");

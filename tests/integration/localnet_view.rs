@@ -1,4 +1,4 @@
-//! The live view of `localnet` on a real terminal: drawn, resized, scrolled, ended, and nothing left changed.
+//! The live view of `localnet` on a real terminal: drawing, resizing, scrolling, and restoring the terminal.
 #![cfg(target_os = "linux")]
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,20 +24,20 @@ fn wait_for_nodes(terminal: &Pty) {
     assert!(!terminal.is_cooked(), "keys would not arrive one by one");
 }
 
-/// What is on the terminal once the view has left it.
+/// Content of the terminal after the view has ended.
 fn after_view(terminal: &Pty) -> Vec<String> {
     terminal.wait_for("given back", |_| terminal.modes() == (false, false));
     assert!(terminal.is_cooked(), "the terminal does not echo any more");
     terminal.screen()
 }
 
-/// Waits for a whole picture of this size, and for nothing else on the screen.
+/// Waits for a complete view of this size, without remains of another.
 fn wait_for_picture(terminal: &Pty, (columns, rows): (usize, usize)) {
     terminal.wait_for("a picture of the new size, without lines of the old one", |screen| {
         let count = |words: &str| screen.iter().filter(|line| line.contains(words)).count();
         let fits = screen.len() == rows && screen.iter().all(|line| line.chars().count() <= columns);
         let last = screen.last().is_some_and(|line| line.starts_with("q stop"));
-        // Right at the edge of its column, wherever that is now.
+        // At the edge of its column, which depends on the size.
         let heading = screen.iter().find(|line| line.contains("layer 1"));
         let layer_2 = heading.and_then(|line| line.find("layer 2"));
         fits && last && count("layer 1") == 1 && count("q stop") == 1 && layer_2 == Some(columns / 2)

@@ -1,4 +1,4 @@
-//! The log of a running node: its forms, its filter, and what is never in it.
+//! The log of a running node: its formats, its filter, and what it must never contain.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ async fn without_directory() -> NodeFiles {
     NodeFiles::init(&Url::parse(&NOWHERE).unwrap()).await
 }
 
-/// The log of a node that has ended.
+/// Log of a node that has ended.
 fn log_of(files: &NodeFiles) -> String {
     fs::read_to_string(Path::new(files.root()).join("log")).unwrap()
 }
@@ -170,7 +170,7 @@ async fn a_terminal_gets_colours_unless_it_asks_for_none() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_up_neither_packets_nor_the_stop() {
+async fn an_unread_log_blocks_neither_packets_nor_the_stop() {
     let files = without_directory().await;
     let mut sink = Sink::start().await;
     let mut node = NodeProcess::spawn(&files, &["--forward-policy", "any", "--log-filter", "trace"], |command| {

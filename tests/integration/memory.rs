@@ -1,4 +1,4 @@
-//! How often the private keys are in the memory of a node that runs.
+//! Counts copies of the private keys in the memory of a running node.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use super::packets::{ACK, packet_via};
 use super::process::{NodeFiles, NodeProcess};
 use super::support::{NOWHERE, Sink, hop, send};
 
-/// A text to look for that this process never has in its own memory: only its complement.
+/// Search text stored as its complement, so that this process's memory does not contain it.
 struct Needle(Vec<u8>);
 
 impl Needle {
@@ -17,7 +17,7 @@ impl Needle {
         Self(secret.iter().map(|byte| !byte).collect())
     }
 
-    /// Where in `memory` it begins.
+    /// Offsets in `memory` where it begins.
     fn places<'a>(&'a self, memory: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
         let first = !self.0[0];
         let is_here = move |start: &usize| {
@@ -44,7 +44,7 @@ fn found_in(pid: u32, needles: &[Needle]) -> Vec<String> {
         let range = map.split(' ').next().unwrap().split_once('-').unwrap();
         let (from, to) = (u64::from_str_radix(range.0, 16).unwrap(), u64::from_str_radix(range.1, 16).unwrap());
         let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        // Pages of the kernel itself cannot be read.
+        // Kernel pages cannot be read.
         if memory.read_exact_at(&mut bytes, from).is_err() {
             continue;
         }
@@ -74,7 +74,7 @@ async fn a_running_node_has_each_private_key_in_its_memory_once() {
     let found = found_in(pid, &identity);
     assert_eq!(found.len(), 1, "{found:#?}");
 
-    // Computing with it leaves no more than one behind on each thread that does.
+    // A computation leaves at most one copy on each thread.
     let mut sink = Sink::start().await;
     let own = hop(files.address, *files.keys().sphinx.public());
     for _ in 0..40 {

@@ -1,4 +1,4 @@
-//! Network namespaces: machines with networks of their own, on this one.
+//! Network namespaces that act as separate machines.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -8,13 +8,13 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// A machine's network, taken down at the end, also after a panic.
+/// Network of a machine, removed on drop, also after a panic.
 pub(crate) struct NetNs {
     name: String,
 }
 
 impl NetNs {
-    /// With a loopback interface and nothing else.
+    /// Creates one with only a loopback interface.
     pub(crate) fn new(role: &str) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
@@ -27,26 +27,26 @@ impl NetNs {
         netns
     }
 
-    /// `ip` inside.
+    /// Runs `ip` inside.
     pub(crate) fn ip(&self, arguments: &str) {
         run(Command::new("ip").args(["-n", &self.name]).args(arguments.split(' ')));
     }
 
-    /// A shell's line inside.
+    /// Runs a shell command inside.
     pub(crate) fn sh(&self, line: &str) {
         run(self.command("sh").args(["-c", line]));
     }
 
-    /// A program inside.
+    /// Runs a program inside.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
-    /// A cable to `other`: interface `own` here, `theirs` there.
+    /// Virtual cable to `other`: interface `own` here, `theirs` there.
     pub(crate) fn cable(&self, own: &str, other: &Self, theirs: &str) {
-        // Nobody else has such an address here, and while the kernel asks around nobody is answered over IPv6.
+        // The addresses are unique, and duplicate address detection would delay IPv6.
         for end in [self, other] {
             end.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0");
         }
@@ -65,7 +65,7 @@ impl NetNs {
         thread::scope(|scope| scope.spawn(on_thread).join().unwrap())
     }
 
-    /// A listener inside.
+    /// Opens a listener inside.
     pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
         self.inside(|| TcpListener::bind(address).unwrap())
     }

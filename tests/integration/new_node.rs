@@ -1,4 +1,4 @@
-//! What the operator of a new node reads: `init` and `run`, by the 0.9.2 manual and with a directory of one's own.
+//! Output of `init` and `run` for a new node, by the 0.9.2 manual and with an own directory.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,11 +10,11 @@ use crate::cli::{Home, outcome};
 use crate::process::{NodeFiles, RegistryProcess, program};
 use crate::support::{NOWHERE, PATIENCE};
 
-/// A network of its own, so that ports are free, no name resolves, and addresses are on no interface.
+/// Separate network namespace: ports are free, no name resolves, and addresses are on no interface.
 const ALONE: [&str; 4] = ["unshare", "--user", "--map-root-user", "--net"];
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
-/// The program with these arguments in a network of its own, with both of its streams as one.
+/// Runs the program in a separate network, with both output streams combined.
 fn alone(home: &Home, arguments: &[&str]) -> Command {
     let mut command = Command::new(ALONE[0]);
     command
@@ -40,10 +40,10 @@ fn init_by_the_manual_says_that_the_public_network_is_gone_and_what_to_do() {
     assert!(!said.stdout.contains("Asking") && !said.stdout.contains("random"), "{}", said.stdout);
     let config = fs::read_to_string(config).unwrap();
     assert!(config.contains("  layer: 1\n"), "{config}");
-    // A metrics server in the file would outlive the change of the directory.
+    // A metrics server in the file would remain after a change of the directory.
     assert!(config.contains("  #metrics_url:\n"), "{config}");
 
-    // A directory for such a node has to be told to take it.
+    // A directory for such a node must allow private addresses.
     let private = ["init", "--id", "mix", "--host", "127.0.0.1", "--allow-private"];
     let said = Home::new().run(&private).ok().stdout;
     assert!(said.contains("nym-mixnode registry --listen 0.0.0.0:8081 --allow-private`"), "{said}");
@@ -93,7 +93,7 @@ fn a_node_that_is_not_named_is_asked_for_by_its_flag() {
     }
 }
 
-/// Both streams of a node whose directory is the default, up to the line with `last`.
+/// Combined output of a node with the default directory, up to the line that contains `last`.
 async fn lines_of_run(home: &Home, last: &str) -> Vec<String> {
     let mut command = tokio::process::Command::from(alone(home, &["run", "--id", "mix"]));
     let mut node = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -120,7 +120,7 @@ async fn run_by_the_manual_warns_that_the_public_network_is_gone() {
     let home = Home::new();
     let addresses = ["--host", "0.0.0.0", "--announce-host", "36.68.243.18"];
     home.run(&[&["init", "--id", "mix"], &addresses[..]].concat()).ok();
-    // What the directory's client says of the first attempt comes after the start-up.
+    // The directory client's first error follows the start-up text.
     let lines = lines_of_run(&home, "next attempt in").await;
     let place = |words: &str| {
         let place = lines.iter().position(|line| line.contains(words));

@@ -1,4 +1,4 @@
-//! What a running node tells its operator: by HTTP, through the command `health`, and to systemd.
+//! Status of a running node over HTTP, through the command `health`, and to systemd.
 
 use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
@@ -26,7 +26,7 @@ async fn status(address: SocketAddr) -> Value {
     serde_json::from_str(&get(address, "/status").await.unwrap().body).unwrap()
 }
 
-/// The exit code and the one line of `health`.
+/// Exit code and output line of `health`.
 async fn health(flags: &[&str], listen: Option<&str>) -> (Option<i32>, String) {
     let mut command = program(&[&["health"], flags].concat());
     command.envs(listen.map(|listen| ("NYM_MIXNODE_HTTP_LISTEN", listen)));
@@ -108,7 +108,7 @@ async fn a_stop_begins_with_being_unready() {
     let mut node = files.run(&[]);
     let address = node.http().await;
     node.registered().await;
-    // It never answers the request to unregister: the node is held in that step.
+    // The directory never answers the request to unregister, so the node waits in that step.
     registry.freeze();
     node.terminate();
     let refusal = eventually("not ready", async || get(address, "/readyz").await.filter(|reply| reply.code == 503));
@@ -169,7 +169,7 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     assert!(line.contains("another node") && line.contains(&files.identity()), "{line}");
     assert!(line.contains("--http-listen"), "{line}");
 
-    // A process that hangs takes connections still, and answers none.
+    // A process that hangs still accepts connections, but never answers.
     node.freeze();
     let (code, line) = health(&by_id, None).await;
     assert_eq!(code, Some(1), "{line}");
@@ -205,7 +205,7 @@ async fn the_environment_moves_the_node_and_whoever_asks_it() {
     let (variable, path) = ("NYM_MIXNODE_HTTP_LISTEN_FILE", in_file.to_str().unwrap());
     assert_eq!(asks(&["health"], &[(variable, path)]).await, ready);
 
-    // Without the variable they ask where the file says.
+    // Without the variable they use the address in the file.
     let (code, line) = asks(&["health"], &by_variables).await;
     assert!(code == Some(1) && line.contains(&format!("no answer at {}/", *NOWHERE)), "{line}");
     assert!(line.contains("the node runs: if that is not its http.listen"), "{line}");
@@ -283,7 +283,7 @@ async fn a_watchdog_of_another_process_and_a_manager_that_is_gone_are_no_concern
     }
     let mut buffer = [0; 1024];
     while let Ok(len) = socket.recv(&mut buffer) {
-        assert!(!buffer[..len].starts_with(b"WATCHDOG"), "told although it was not asked for");
+        assert!(!buffer[..len].starts_with(b"WATCHDOG"), "pinged although no watchdog is configured");
     }
     drop(socket);
     assert!(node.stop().await.success());

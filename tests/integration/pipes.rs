@@ -1,4 +1,4 @@
-//! Files that are none: what waits for a writer, or has no end, holds no start up.
+//! Pipes and devices in place of files: a missing writer or endless data does not block a start.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,7 +22,7 @@ fn program(home: &Home, arguments: &[&str]) -> Command {
     command
 }
 
-/// The end of a program, which must come by itself.
+/// Waits for a program that must end by itself.
 fn end(command: &mut Command) -> Outcome {
     let mut child = command.spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -46,7 +46,7 @@ fn make_pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
-/// Puts a pipe in the place of a file.
+/// Replaces a file by a pipe.
 fn replace_by_pipe(path: &Path) {
     fs::remove_file(path).unwrap();
     make_pipe(path);
@@ -135,14 +135,14 @@ fn a_passphrase_and_a_backup_come_through_pipes_and_a_signal_ends_the_wait() {
     outcome_of(child).ok();
     assert_eq!(fs::read(home.key("private_sphinx.pem")).unwrap(), whole);
 
-    // Nobody ever writes to this one.
+    // This pipe has no writer.
     let pipe = home.0.path().join("pipe");
     make_pipe(&pipe);
     let other = home.0.path().join("other.age");
     let wait = ["keys", "backup", other.to_str().unwrap(), "--id", "mix", "--passphrase-file", pipe.to_str().unwrap()];
     let mut child = program(&home, &wait).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
-    // It can be opened for writing once it is open for reading.
+    // Opening for writing succeeds once a reader has opened it.
     let open = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe);
     let _silent = loop {
         match open() {

@@ -42,7 +42,7 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
         assert!(ipv6["returned"] == 5 || ipv6["reason"] == "the prober has no IPv6 address", "{node:#}");
     }
 
-    // A network whose nodes all mix is of no use without one in each layer.
+    // A network needs a node in each layer, even if all nodes mix.
     let answer = probe(&directory, &["--packets", "1", "--layers", "4"]).await;
     assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
     assert!(answer.out.contains("Layers 3 and 4 have no node, so no packet can pass"), "{}", answer.out);
@@ -65,7 +65,7 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     assert_eq!(nobody.code, Some(69));
     assert!(nobody.err.contains("'nobody'") && nobody.err.contains("2 nodes"), "{}", nobody.err);
 
-    // Every probe has taken itself off the list: what remains is the network's own prober.
+    // Every probe has unregistered: only the network's own prober remains.
     let topology = Client::new(&directory, &directory).unwrap().topology().await.unwrap();
     assert_eq!(topology.gateways.len(), 1, "{:?}", topology.gateways);
     assert_eq!(network.stop(Signal::TERM).await.status.code(), Some(0));
@@ -108,7 +108,7 @@ async fn a_node_is_blamed_for_silence_only_when_it_must_know_the_prober_and_for_
     assert!(early.out.contains("UNDECIDED") && !early.out.contains("DOES NOT MIX"), "{}", early.out);
     assert!(early.out.contains("need not be a fault") && early.out.contains("--settle 40s"), "{}", early.out);
 
-    // As by a power cut: it stays listed.
+    // Like a power cut: it stays listed.
     node.kill().await.unwrap();
     let gone = probe(&registry.url(), &impatient).await;
     assert_eq!(gone.code, Some(69), "{} {}", gone.out, gone.err);
@@ -126,7 +126,7 @@ async fn nonsense_is_a_usage_error() {
 }
 
 #[tokio::test]
-async fn a_prober_that_stays_tells_the_directory_which_nodes_are_up() {
+async fn a_repeated_probe_reports_to_the_directory_which_nodes_are_up() {
     let mut network = Running::start(&["--layers", "1", "--nodes", "2", "--rate", "5", "--json"]);
     let line = network.note("directory at ").await;
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();

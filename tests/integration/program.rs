@@ -1,4 +1,4 @@
-//! The program as a process: a node or a registry that is killed with the test, and what it says.
+//! The program as a child process that is killed with the test, and its output.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::PATIENCE;
 
-/// Waits, on a thread that may.
+/// Waits on a thread that may block.
 #[expect(clippy::disallowed_methods, reason = "these tests are threads and processes; no runtime is blocked")]
 pub(crate) fn pause(duration: Duration) {
     thread::sleep(duration);
@@ -19,7 +19,7 @@ pub(crate) fn pause(duration: Duration) {
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
-/// A process, killed when this is dropped.
+/// Process that is killed on drop.
 pub(crate) struct Process {
     child: Child,
     out: Arc<Mutex<Vec<String>>>,
@@ -43,12 +43,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What was written to standard error until now.
+    /// Standard error so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.err.lock().unwrap().clone()
     }
 
-    /// The log once a line contains these words: what is told on another way may be read before it.
+    /// Waits until a log line contains this text; events may arrive before the matching log line.
     #[track_caller]
     pub(crate) fn log_with(&self, words: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;

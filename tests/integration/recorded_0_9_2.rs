@@ -17,14 +17,14 @@ const MIX: &str = "6Ky4PYVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz";
 const GATEWAY: &str = "EJJ9NL8YCWf3N67ppoS7jeRDUsQgv1RZg1z6iLG7PeX8";
 const SPHINX_KEY: &str = "7kRUSmLM3rGd5qbKQZuL5VGUau1gwgh7gK4dxD3RmW5p";
 
-/// A registry of one machine, which believes the monitor of 0.9.2.
+/// Registry of one machine that accepts reports of the monitor of 0.9.2.
 struct Original {
     address: SocketAddr,
     _serving: JoinSet<()>,
     _home: tempfile::TempDir,
 }
 
-/// An answer, without its date.
+/// Answer without its date.
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     head: String,
@@ -76,7 +76,7 @@ impl Original {
         assert_eq!(answer, Answer { head, body: expected.to_owned() }, "{method_and_path}");
     }
 
-    /// The topology, with its times of registration replaced, for they differ in each run.
+    /// Topology with replaced registration times, which differ in each run.
     async fn topology(&self, path: &str) -> String {
         let answer = self.send(&format!("GET {path}"), "").await;
         assert!(answer.head.starts_with("HTTP/1.1 200 OK\n"), "{}", answer.head);

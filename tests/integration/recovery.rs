@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::process::{NodeFiles, RegistryProcess, eventually, own_address, program};
 use super::support::{ACK, Sink, hop, packet_via, send};
 
-/// A node gives the directory 5 s to take it out; the rest is for a busy machine.
+/// Deadline of a stop: 5 s for the request to unregister; the rest is for a busy machine.
 const STOP_BOUND: Duration = Duration::from_secs(20);
 
 fn store() -> (tempfile::TempDir, std::path::PathBuf) {

@@ -1,11 +1,11 @@
-//! An identity that has signed goes back to a program that never signs. Real processes throughout.
+//! Releases an identity that has signed for a program that never signs, with real processes.
 
 use nym_mixnode_api::MixRegistration;
 use nym_mixnode_directory::{Directory, DirectoryError};
 
 use super::process::{NodeFiles, RegistryProcess, program};
 
-/// Runs a command of the program to its end; its exit code, and all that it printed.
+/// Runs a command of the program; returns its exit code and output.
 async fn ran(arguments: &[&str]) -> (Option<i32>, String) {
     let output = program(arguments).output().await.unwrap();
     let text = [output.stdout, output.stderr].concat();
@@ -39,7 +39,7 @@ async fn its_owner_or_the_operator_releases_an_identity_and_the_node_that_still_
         assert_eq!(topology.mix(&identity).unwrap().registration, unsigned, "it is not the node's entry");
         assert_eq!(topology.releases.len(), 1);
     }
-    // Signed again, for the next start wins.
+    // The next start signs again.
     let mut node = files.run(&[]);
     node.registered().await;
     assert!(registry.topology().await.releases.is_empty());

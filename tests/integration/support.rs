@@ -1,4 +1,4 @@
-//! A node inside the test's process, packets for it, and a sink behind it.
+//! A node inside the test process, packets for it, and a sink for its output.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,10 +21,10 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use crate::packets::{ACK, hop, packet_via};
 
-/// Longer than anything here takes on a busy machine; what waits for it has failed.
+/// Deadline of each step, generous for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A free port on a loopback address that nothing else in this run uses: it stays free when its process is killed.
+/// Free port on a loopback address unique in this run: it stays free when its process is killed.
 pub(crate) fn own_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     // Other runs on this machine have other process ids.
@@ -33,7 +33,7 @@ pub(crate) fn own_address() -> SocketAddr {
     std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
-/// A port of 127.0.0.1 that refuses connections for as long as this process lives: it is bound, and nobody listens.
+/// Port of 127.0.0.1 that refuses connections while this process lives: it is bound without listening.
 pub(crate) fn closed_port() -> u16 {
     use socket2::{Domain, Socket, Type};
     static CLOSED: OnceLock<(Socket, u16)> = OnceLock::new();
@@ -46,10 +46,10 @@ pub(crate) fn closed_port() -> u16 {
     CLOSED.get_or_init(bind).1
 }
 
-/// The URL of a server that is not there.
+/// URL of a server that does not exist.
 pub(crate) static NOWHERE: LazyLock<String> = LazyLock::new(|| format!("http://127.0.0.1:{}", closed_port()));
 
-/// Settings of a node that mixes on loopback, towards anywhere, for a directory that is not there.
+/// Settings of a node on loopback that forwards to any address and has no directory.
 pub(crate) fn loopback_settings(address: SocketAddr) -> Values {
     let mut values = Values::default();
     let mut set = |about, text: &str| values.set(about, text, &Source::Program);
@@ -65,7 +65,7 @@ pub(crate) fn loopback_settings(address: SocketAddr) -> Values {
     values
 }
 
-/// A node on a thread of its own.
+/// Node on a separate thread.
 pub(crate) struct RunningNode {
     pub(crate) address: SocketAddr,
     pub(crate) sphinx_public: [u8; 32],
@@ -85,7 +85,7 @@ impl RunningNode {
         Self::with_telemetry(Telemetry::default(), change).await
     }
 
-    /// The same with a way out for its telemetry.
+    /// The same, with a telemetry export.
     pub(crate) async fn with_telemetry(telemetry: Telemetry, change: impl FnOnce(&mut Values)) -> Self {
         let address = own_address();
         let mut values = loopback_settings(address);
@@ -124,12 +124,12 @@ impl RunningNode {
         Self { address, sphinx_public, sphinx_private, status, stop, thread }
     }
 
-    /// The counters of the last second.
+    /// Counters of the last second.
     pub(crate) fn status(&self) -> NodeStatus {
         self.status.lock().unwrap().clone()
     }
 
-    /// Waits until the counters, which are a second old at the most, satisfy `wanted`.
+    /// Waits until the counters, at most a second old, satisfy `wanted`.
     pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
         let reached = async {
             while !wanted(&self.status()) {
@@ -140,7 +140,7 @@ impl RunningNode {
         self.status()
     }
 
-    /// Stops it in order; the final counters obey the conservation law.
+    /// Stops the node; checks that its final counters account for all packets.
     pub(crate) async fn stop(self) -> NodeStatus {
         self.stop.send(()).unwrap();
         let thread = self.thread;
@@ -156,7 +156,7 @@ impl RunningNode {
         hop(self.address, self.sphinx_public)
     }
 
-    /// The packet in the frame as it looks behind the node.
+    /// Packet in the frame as the node forwards it.
     pub(crate) fn unwrapped(&self, header: FrameHeader, frame: &[u8]) -> Vec<u8> {
         let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
         Engine::new(self.sphinx_private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
@@ -174,7 +174,7 @@ pub(crate) async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
     stream
 }
 
-/// Listens, and passes on each frame with the time of its arrival.
+/// Listener that records each frame with its arrival time.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
     frames: mpsc::Receiver<(FrameHeader, Vec<u8>, Instant)>,
@@ -193,7 +193,7 @@ impl Sink {
         Self { address, frames }
     }
 
-    /// What lists it in a directory, so that nodes forward to it.
+    /// Registration that makes nodes forward to it.
     pub(crate) fn as_gateway(&self) -> GatewayRegistration {
         GatewayRegistration {
             mix_host: self.address.to_string(),
@@ -221,7 +221,7 @@ impl Sink {
         taken
     }
 
-    /// Frames that have arrived and were not taken.
+    /// Number of received frames not yet taken.
     pub(crate) fn waiting(&self) -> usize {
         self.frames.len()
     }

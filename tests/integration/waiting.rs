@@ -1,4 +1,4 @@
-//! `detect --wait`: an address that comes later, or never.
+//! `detect --wait`: an address that appears later, or never.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use super::process::program;
 use super::support::PATIENCE;
 
-/// Outside of a pod no API server tells an address.
+/// Outside a pod no API server provides an address.
 const NOWHERE: [&str; 3] = ["detect", "--announce-source", "kubernetes-node"];
 
 #[tokio::test]
