@@ -41,7 +41,7 @@ impl Restored {
         }
     }
 
-    /// Sets modes as kubelet does for `fsGroup`: group read and write for files, plus search and setgid for directories.
+    /// Sets modes as kubelet does for `fsGroup`: group access to files, also search and setgid for directories.
     fn widen(&self) {
         for (path, mode, _) in self.home.snapshot() {
             let more = if path.is_dir() { 0o2770 } else { 0o660 };
