@@ -24,7 +24,7 @@ use nym_mixnode_telemetry::losses::Losses;
 use nym_mixnode_telemetry::otel::Telemetry;
 use nym_mixnode_telemetry::process::descriptors_max;
 use nym_mixnode_telemetry::readings::{self, Reading};
-use nym_mixnode_telemetry::window::{Sample, Told, Window, Windows, wall_clock};
+use nym_mixnode_telemetry::window::{Published, Sample, Window, Windows, wall_clock};
 use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -109,14 +109,14 @@ async fn keep_informed(manager: Arc<ServiceManager>, view: Arc<View>) {
     let watchdog = manager.watchdog_every();
     let mut look = interval(watchdog.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = view.summary();
+    let mut logged = view.summary();
     let mut last_ping: Option<Instant> = None;
     loop {
         look.tick().await;
         let summary = view.summary();
-        if summary != told {
+        if summary != logged {
             manager.tell(Notice::Status(&summary));
-            told = summary;
+            logged = summary;
         }
         let is_due = watchdog.is_some_and(|every| last_ping.is_none_or(|last| last.elapsed() >= every));
         if is_due && view.liveness().is_ok() {
@@ -186,7 +186,7 @@ impl View {
 
     /// Ends windows by this clock, for as long as it is polled.
     pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
-        self.windows.run(now, || self.count(), |told| self.export(told)).await
+        self.windows.run(now, || self.count(), |published| self.export(published)).await
     }
 
     /// No window ends but by [`View::end_last_window`]; `now` is the time since the epoch.
@@ -196,8 +196,8 @@ impl View {
 
     /// Ends the last window, with what the drain has counted.
     pub(super) fn end_last_window(&self) {
-        if let Some(told) = self.windows.end_last(self.count()) {
-            self.export(&told);
+        if let Some(published) = self.windows.end_last(self.count()) {
+            self.export(&published);
         }
     }
 
@@ -207,8 +207,8 @@ impl View {
     }
 
     /// Hands a window that has ended to the exporters.
-    fn export(&self, told: &Told) {
-        if let Some(window) = &told.packets.window {
+    fn export(&self, published: &Published) {
+        if let Some(window) = &published.packets.window {
             self.warn_of_early_ends(window);
             self.telemetry.window_ended(window, self.readings());
         }
@@ -272,7 +272,7 @@ impl View {
             window_s: window.length.as_secs(),
             expected_rate: window.expected_rate,
             memory_bytes: window.memory_bytes(),
-            early_ends: self.windows.told().total.replay_early_ends,
+            early_ends: self.windows.packets().total.replay_early_ends,
         }
     }
 
@@ -356,12 +356,12 @@ impl StatusSource for View {
                 connections_max: self.facts.connections_max,
             },
             replay: self.replay(),
-            packets: self.windows.told(),
+            packets: self.windows.packets(),
         }
     }
 
     fn readings(&self) -> Vec<Reading> {
-        let mut all = readings::of_windows(&self.windows.all_told());
+        let mut all = readings::of_windows(&self.windows.published());
         all.extend(self.of_node());
         all.extend(readings::of_losses(&self.losses));
         all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));

@@ -197,7 +197,7 @@ fn a_file_that_makes_no_sense_is_refused_with_its_line_and_nothing_changes() {
         ("layer = 2", "layer = ", &[""]),
         ("id = 'mix'", "id = 'other'", &["\"other\"", "\"mix\""]),
         ("version = '0.9.2'", "version = '0.11.0'", &["of release 0.11.0", "0.8.1, 0.9.0, 0.9.1, 0.9.2"]),
-        ("version = '0.9.2'", "", &["it says no release"]),
+        ("version = '0.9.2'", "", &["it contains no release"]),
         ("listening_address = '167.70.75.75:1789'", "listening_address = 'example.org'", &["listen.addresses"]),
         ("announce_address = '167.70.75.75:1789'", "announce_address = '0.0.0.0:1'", &["announce.addresses"]),
         (

@@ -1,4 +1,4 @@
-//! The address that a node tells the others.
+//! Announce addresses: the addresses at which other nodes reach this one.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use nym_mixnode_net::NotPublic;
 use thiserror::Error;
 
-/// An address under which other nodes reach this one. It may be of no interface of this machine.
+/// An announce address. It need not belong to an interface of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnnounceAddr(SocketAddr);
 
 impl AnnounceAddr {
-    /// The address, if others can reach it; in a closed network (`allow_private`) private ones will do.
+    /// Checks that others can reach the address; in a closed network (`allow_private`) private addresses are accepted.
     ///
     /// # Errors
-    /// When nobody who matters could reach it.
+    /// If other nodes cannot reach it.
     pub fn new(address: SocketAddr, allow_private: bool) -> Result<Self, Unannounceable> {
         match NotPublic::of(address.ip()) {
             None => Ok(Self(address)),
@@ -23,7 +23,7 @@ impl AnnounceAddr {
         }
     }
 
-    /// As a plain address.
+    /// Returns the plain socket address.
     #[must_use]
     pub fn get(self) -> SocketAddr {
         self.0
@@ -36,20 +36,20 @@ impl fmt::Display for AnnounceAddr {
     }
 }
 
-/// An announced address, and who said that it is one.
+/// An announce address and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// What others are told.
+    /// The address.
     pub address: AnnounceAddr,
-    /// Such as `aws metadata: public-ipv4`, or the line of a file.
+    /// The source, such as `aws metadata: public-ipv4` or the line of a file.
     pub source: String,
 }
 
-/// Why an address is not announced, and what to do. A predicate: it follows the address.
+/// Why an address is not announced, and what to do; a predicate that follows the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("is {kind}, not one that other nodes can reach: {}", advice(*.kind))]
 pub struct Unannounceable {
-    /// What it is instead.
+    /// The kind of address.
     pub kind: NotPublic,
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_closed_networks_take_private_addresses_and_none_takes_a_nowhere() {
+    fn only_closed_networks_accept_private_addresses() {
         for (text, public, private) in [
             ("36.68.243.18:1789", true, true),
             ("[2600::1]:1789", true, true),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_mistake_gets_the_seeds_advice() {
+    fn a_private_address_is_rejected_with_advice() {
         let error = AnnounceAddr::new("10.126.5.7:1789".parse().unwrap(), false).unwrap_err().to_string();
         for word in ["a private address", "--host", "--announce-host", "--allow-private"] {
             assert!(error.contains(word), "{error}");

@@ -1,4 +1,4 @@
-//! The clouds, each asked in its own way for the addresses that the world knows this machine by.
+//! Cloud metadata services, which know the public addresses of a machine.
 
 mod aws;
 mod azure;
@@ -16,10 +16,10 @@ use std::str::FromStr;
 
 use super::inquiry::{Public, Step};
 
-/// The link-local address at which nearly every cloud answers.
+/// The link-local address of nearly every cloud's metadata service.
 const LINK_LOCAL: &str = "http://169.254.169.254";
 
-/// A cloud whose metadata service is known.
+/// A cloud with a supported metadata service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
     /// Amazon EC2.
@@ -34,7 +34,7 @@ pub enum Cloud {
     Hetzner,
     /// Oracle Cloud.
     Oracle,
-    /// `OpenStack`, whoever runs it.
+    /// Any `OpenStack` installation.
     OpenStack,
     /// Vultr.
     Vultr,
@@ -42,12 +42,12 @@ pub enum Cloud {
 
 /// A cloud's metadata service.
 pub(super) trait Provider {
-    /// Asks for this machine's public addresses; each question is put among the steps, with its answer.
+    /// Looks up this machine's public addresses; adds each request and its answer to the steps.
     async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public;
 }
 
 impl Cloud {
-    /// All of them.
+    /// All supported clouds.
     pub const ALL: [Self; 8] = [
         Self::Aws,
         Self::Gcp,
@@ -59,7 +59,7 @@ impl Cloud {
         Self::Vultr,
     ];
 
-    /// As operators write it.
+    /// The name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Cloud {
         }
     }
 
-    /// Asks its metadata service; `base` puts another in its place.
+    /// Queries the metadata service; `base` replaces its usual URL.
     pub(super) async fn look_up(self, base: Option<&str>, allow_private: bool, steps: &mut Vec<Step>) -> Public {
         let at = |usual: &str| base.unwrap_or(usual).to_owned();
         match self {

@@ -1,4 +1,4 @@
-//! Finding the addresses that others reach this machine at, in a fixed order.
+//! Detects the addresses at which others reach this machine, from several sources in a fixed order.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use super::cloud::Cloud;
 use super::inquiry::{Found, Public, Step};
 use super::{AnnounceAddr, Announced, Unannounceable, dmi, echo, interfaces, kubernetes};
 
-/// Which cloud's metadata is asked.
+/// Selects the cloud whose metadata service is queried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloudChoice {
-    /// The one that the machine's firmware names.
+    /// The cloud that the machine's firmware names.
     Auto,
-    /// None, whatever the firmware says.
+    /// No cloud, regardless of the firmware.
     None,
-    /// This one, whatever the firmware says: in a container the firmware may be hidden, or the host's.
+    /// This cloud, regardless of the firmware: in a container the firmware may be hidden, or that of the host.
     Is(Cloud),
 }
 
 impl CloudChoice {
-    /// As operators write them.
+    /// The names in the configuration, besides those of the clouds.
     pub const NAMES: [&str; 10] =
         ["auto", "none", "aws", "gcp", "azure", "digitalocean", "hetzner", "oracle", "openstack", "vultr"];
 }
@@ -43,19 +43,19 @@ impl FromStr for CloudChoice {
     }
 }
 
-/// Where the announce addresses are looked for.
+/// Selects the source of detected announce addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnnounceSource {
     /// The cloud's metadata, then this machine's interfaces, then the echo service.
     Auto,
-    /// The Node that the pod runs on.
+    /// The Node on which the pod runs.
     KubernetesNode,
     /// The load balancer of a Service.
     KubernetesService,
 }
 
 impl AnnounceSource {
-    /// As operators write them.
+    /// The names in the configuration.
     pub const NAMES: [&str; 3] = ["auto", "kubernetes-node", "kubernetes-service"];
 }
 
@@ -72,25 +72,25 @@ impl FromStr for AnnounceSource {
     }
 }
 
-/// How addresses are detected.
+/// Settings of the detection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DetectionConfig {
-    /// Whose metadata is asked.
+    /// The cloud to query.
     pub cloud: CloudChoice,
-    /// Where is looked.
+    /// The source of the addresses.
     pub source: AnnounceSource,
     /// The Service of [`AnnounceSource::KubernetesService`].
     pub service: String,
-    /// A service that tells the caller's address, if the operator names one.
+    /// A service that returns the caller's address, if the operator configured one.
     pub echo_url: Option<Url>,
-    /// A closed network: private addresses will do.
+    /// Whether private addresses are accepted, for closed networks.
     pub allow_private: bool,
-    /// Time between two looks.
+    /// Interval between two detections.
     pub recheck: Duration,
 }
 
 impl DetectionConfig {
-    /// The cloud that the machine stands in, as far as that is known without asking anybody.
+    /// The cloud on which the machine runs, as far as that is known without a network request.
     #[must_use]
     pub fn known_cloud(&self) -> Option<&'static str> {
         match self.cloud {
@@ -114,43 +114,43 @@ impl fmt::Debug for DetectionConfig {
     }
 }
 
-/// Detects, as often as it is asked to.
+/// Detects announce addresses, any number of times.
 #[derive(Debug, Clone)]
 pub struct Detector {
     config: DetectionConfig,
-    /// Port of the addresses that are found.
+    /// Port of the detected addresses.
     port: u16,
     dmi_dir: PathBuf,
-    /// Puts another metadata service in the place of the cloud's: tests.
+    /// URL that replaces the cloud's metadata service in tests.
     metadata: Option<String>,
 }
 
-/// What was found, and every step on the way.
+/// The result of a detection, with all its steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detection {
     /// At most one IPv4 and one IPv6 address, in this order.
     pub announce: Vec<Announced>,
-    /// In the order of asking.
+    /// The steps in order.
     pub steps: Vec<Step>,
-    /// Nothing is there yet, and it may come by itself: a load balancer is being made.
+    /// Whether there is no address yet but one may appear, for example while a load balancer is being created.
     pub is_awaited: bool,
 }
 
-/// Nothing was found.
+/// No address was detected.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[error(
-    "no address was found at which other nodes reach this one; tried: {}; give it with --announce-host ADDRESS or in \
+    "no address was found that other nodes can reach; tried: {}; set it with --announce-host ADDRESS or \
      NYM_MIXNODE_ANNOUNCE_ADDRESSES, name the cloud with --cloud, or, in a network of private addresses, pass \
      --allow-private",
     Tried(.0)
 )]
 pub struct DetectError(
-    /// What was tried.
+    /// The steps that were tried.
     pub Vec<Step>,
 );
 
 impl DetectError {
-    /// What was asked and answered, in one line.
+    /// The steps and their answers, in one line.
     #[must_use]
     pub fn tried(&self) -> String {
         Tried(&self.0).to_string()
@@ -170,19 +170,19 @@ impl fmt::Display for Tried<'_> {
 }
 
 impl Detector {
-    /// For addresses with this port.
+    /// Creates a detector of addresses with this port.
     #[must_use]
     pub fn new(config: DetectionConfig, port: u16) -> Self {
         Self { config, port, dmi_dir: dmi::DMI_DIR.into(), metadata: None }
     }
 
-    /// Time between two looks.
+    /// Interval between two detections.
     #[must_use]
     pub fn recheck(&self) -> Duration {
         self.config.recheck
     }
 
-    /// Looks in all places, as far as needed.
+    /// Queries the sources in order until both families are found.
     pub async fn detect(&self) -> Detection {
         let mut steps = Vec::new();
         let (public, may_come) = match self.config.source {
@@ -218,7 +218,7 @@ impl Detector {
         public
     }
 
-    /// Machines of one's own never wait for a metadata service that is not there: the firmware is read first.
+    /// Reads the firmware first, so that machines outside a cloud do not wait for a metadata service.
     fn cloud(&self, steps: &mut Vec<Step>) -> Option<Cloud> {
         let (answer, cloud) = match self.config.cloud {
             CloudChoice::None => ("none, as configured (--cloud, address.cloud)".to_owned(), None),
@@ -249,21 +249,21 @@ impl Detector {
 }
 
 impl Detection {
-    /// This detection, if it found anything.
+    /// Returns the detection if it found an address.
     ///
     /// # Errors
-    /// When it did not.
+    /// If it found none.
     pub fn found(self) -> Result<Self, DetectError> {
         if self.announce.is_empty() { Err(DetectError(self.steps)) } else { Ok(self) }
     }
 
-    /// What was asked and answered, in one line.
+    /// The steps and their answers, in one line.
     #[must_use]
     pub fn tried(&self) -> String {
         Tried(&self.steps).to_string()
     }
 
-    /// Whether somebody should have answered and did not.
+    /// Whether a source failed to answer.
     #[must_use]
     pub fn has_failures(&self) -> bool {
         self.steps.iter().any(|step| step.failed)
@@ -298,7 +298,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn the_firmware_decides_who_is_asked() {
+    async fn the_firmware_selects_the_cloud() {
         let firmware = tempfile::tempdir().unwrap();
         std::fs::write(firmware.path().join("sys_vendor"), "DigitalOcean\n").unwrap();
         let service = answers(&[(200, "36.68.243.18"), (200, "2600::7")]);
@@ -311,7 +311,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_machine_of_ones_own_does_not_wait_for_metadata() {
+    async fn a_machine_outside_a_cloud_does_not_wait_for_metadata() {
         let firmware = tempfile::tempdir().unwrap();
         std::fs::write(firmware.path().join("sys_vendor"), "Dell Inc.\n").unwrap();
         let mut detector = detector(CloudChoice::Auto, None);
@@ -323,19 +323,19 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn an_echo_service_is_asked_when_it_is_named_and_nothing_else_helps() {
+    async fn a_configured_echo_service_is_the_last_resort() {
         let echo = answers(&[(200, "36.68.243.18\n")]);
         let mut detector = detector(CloudChoice::None, None);
         detector.config.echo_url = Some(echo.url().parse().unwrap());
         let detection = detector.detect().await;
-        // This machine may have a public address of its own.
+        // The machine that runs the test may have a public address.
         if detection.announce.is_empty() || detection.announce[0].source.starts_with("echo") {
             assert_eq!(detection.announce[0].address.to_string(), "36.68.243.18:1789", "{:?}", detection.steps);
         }
     }
 
     #[test]
-    fn every_name_of_a_choice_is_one() {
+    fn every_name_of_a_choice_parses() {
         assert!(CloudChoice::NAMES.iter().all(|name| name.parse::<CloudChoice>().is_ok()));
         assert!(AnnounceSource::NAMES.iter().all(|name| name.parse::<AnnounceSource>().is_ok()));
         assert!(Cloud::ALL.iter().all(|cloud| CloudChoice::NAMES.contains(&cloud.name())));

@@ -1,14 +1,14 @@
-//! The machine's own papers: what the firmware says of its maker, read before any network is bothered.
+//! Reads the manufacturer from the machine's firmware tables (DMI), without any network request.
 
 use std::fs;
 use std::path::Path;
 
 use super::cloud::Cloud;
 
-/// Where Linux shows them.
+/// The directory in which Linux exposes the tables.
 pub(super) const DMI_DIR: &str = "/sys/class/dmi/id";
 
-/// The cloud that the firmware names, and in which words; `Err` says why none.
+/// Returns the cloud that the firmware names, and the matching entry; `Err` explains why there is none.
 pub(super) fn cloud(dir: &Path) -> Result<(Cloud, String), String> {
     if !dir.is_dir() {
         return Err(format!("{} does not exist", dir.display()));
@@ -21,16 +21,17 @@ pub(super) fn cloud(dir: &Path) -> Result<(Cloud, String), String> {
         }
     }
     let (vendor, product) = (value("sys_vendor"), value("product_name"));
-    Err(format!("{vendor:?} {product:?} is no cloud that is known"))
+    Err(format!("{vendor:?} {product:?} is not a known cloud"))
 }
 
-/// What each cloud's firmware says, in lower case. The specific ones stand first: beneath several clouds is another.
+/// Texts in each cloud's firmware, in lower case. Specific ones come first: several clouds run on another one's
+/// platform.
 const MARKS: &[(&str, &str, Cloud)] = &[
     ("sys_vendor", "amazon ec2", Cloud::Aws),
     ("bios_vendor", "amazon ec2", Cloud::Aws),
     ("board_vendor", "amazon ec2", Cloud::Aws),
     ("chassis_asset_tag", "amazon ec2", Cloud::Aws),
-    // The old machines on Xen.
+    // Old Xen instances.
     ("bios_version", "amazon", Cloud::Aws),
     ("product_name", "google compute engine", Cloud::Gcp),
     ("bios_vendor", "google compute engine", Cloud::Gcp),
@@ -62,7 +63,7 @@ mod tests {
             ("product_name", "OpenStack Nova", Some(Cloud::OpenStack)),
             ("sys_vendor", "Vultr", Some(Cloud::Vultr)),
             ("sys_vendor", "Dell Inc.", None),
-            // A laptop is no cloud.
+            // A laptop does not run in a cloud.
             ("sys_vendor", "Google", None),
             ("sys_vendor", "Microsoft Corporation", None),
         ] {
@@ -73,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_tables_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         assert!(cloud(&dir.path().join("none")).unwrap_err().contains("does not exist"));
-        assert!(cloud(dir.path()).unwrap_err().contains("is no cloud that is known"));
+        assert!(cloud(dir.path()).unwrap_err().contains("is not a known cloud"));
     }
 }

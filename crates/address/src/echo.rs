@@ -1,5 +1,5 @@
-//! A service that answers with the address it was called from, and that only an operator can name: it tells the address
-//! of outgoing connections, and learns that there is a node.
+//! An operator-configured service that returns the caller's address. It sees the address of outgoing connections, and
+//! learns that the node exists.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::inquiry::{self, Inquiry, Public, RequestRules, Step};
 const TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_ON: &[u16] = &[429, 500, 502, 503];
 
-/// Asks once over each family that `known` misses.
+/// Sends one request over each address family that `known` lacks.
 pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, steps: &mut Vec<Step>) -> Public {
     let mut public = Public::default();
     let shown = redacted(url);
@@ -27,7 +27,7 @@ pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, step
         let rules = RequestRules { name, timeout: TIMEOUT, retry_on: RETRY_ON };
         let mut http = inquiry::http(TIMEOUT).local_address(from);
         if url.scheme() == "http" {
-            // Then the system's root certificates are not needed, and an image without any must work.
+            // Avoids loading the system's root certificates, which a minimal image may lack.
             http = http.tls_certs_only([]);
         }
         let Some(mut inquiry) = Inquiry::over(http, rules, allow_private, steps) else { continue };

@@ -1,4 +1,4 @@
-//! Questions to a metadata service: strictly bounded, and each kept with its answer.
+//! Requests to a metadata service: strictly limited, and recorded with their answers.
 
 use std::error::Error;
 use std::io;
@@ -13,34 +13,34 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// An answer is an address or a small document.
+/// Size limit of an answer in bytes: an address or a small document.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// The first attempt and its repetitions.
+/// Number of attempts, including the first.
 const ATTEMPTS_MAX: u32 = 4;
 const RETRY_INITIAL: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// Longest part of a strange answer that is repeated to people.
+/// Longest part of an unexpected answer that is repeated in a message.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// A question and what came of it.
+/// A request and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// Who was asked, and for what.
+    /// The service and the item that was requested.
     pub asked: String,
-    /// The answer in words.
+    /// A description of the answer.
     pub answer: String,
-    /// Whether there was no answer, or one that makes no sense; "there is none" is an answer.
+    /// Whether there was no answer or an invalid one; "not found" is a valid answer.
     pub failed: bool,
 }
 
-/// An address and who said so.
+/// An address and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) ip: IpAddr,
     pub(super) source: String,
 }
 
-/// What one place knows of this machine's public addresses, at most one of each family.
+/// Public addresses from one source, at most one of each family.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Public {
     pub(super) v4: Option<Found>,
@@ -48,7 +48,7 @@ pub(super) struct Public {
 }
 
 impl Public {
-    /// Keeps `found` unless its family has an address already.
+    /// Adds `found` unless its family already has an address.
     pub(super) fn add(&mut self, found: Option<Found>) {
         if let Some(found) = found {
             let place = if found.ip.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
@@ -61,46 +61,46 @@ impl Public {
     }
 }
 
-/// Why a question has no answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// Neither yes nor no within the time.
+    /// No answer within the time limit.
     TimedOut,
-    /// A status that means neither an answer nor that there is none.
+    /// A status that means neither success nor "not found".
     Status(u16),
-    /// No connection, or no sense in the reply.
+    /// No connection, or an invalid reply.
     Failed,
 }
 
-/// A reply with success.
+/// A successful reply.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
 
-/// How a service wants to be asked.
+/// How to query a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestRules {
-    /// Who is asked, for people.
+    /// Name of the service in messages.
     pub(super) name: &'static str,
-    /// Until the last byte of a reply.
+    /// Timeout for the whole reply.
     pub(super) timeout: Duration,
-    /// Statuses after which the same question may be answered.
+    /// Status codes after which the request is retried.
     pub(super) retry_on: &'static [u16],
 }
 
-/// A series of questions to one service.
+/// A series of requests to one service.
 #[derive(Debug)]
 pub(super) struct Inquiry<'a> {
     http: reqwest::Client,
     rules: RequestRules,
-    /// Also addresses of a closed network will do.
+    /// Whether addresses of a closed network are accepted.
     allow_private: bool,
     steps: &'a mut Vec<Step>,
 }
 
-/// How questions travel: no proxy and no redirect, whatever the environment says.
+/// Builds an HTTP client without proxy and redirects, regardless of the environment.
 pub(super) fn http(timeout: Duration) -> ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
@@ -111,13 +111,13 @@ pub(super) fn http(timeout: Duration) -> ClientBuilder {
 }
 
 impl<'a> Inquiry<'a> {
-    /// Over plain HTTP, which needs no certificates.
+    /// Creates an inquiry over plain HTTP, which needs no certificates.
     pub(super) fn plain(rules: RequestRules, allow_private: bool, steps: &'a mut Vec<Step>) -> Option<Self> {
         let none: [Certificate; 0] = [];
         Self::over(http(rules.timeout).tls_certs_only(none), rules, allow_private, steps)
     }
 
-    /// With a client of one's own; `None` when it cannot be built, which is then a step.
+    /// Creates an inquiry with this client; `None`, and a step, if the client cannot be built.
     pub(super) fn over(
         http: ClientBuilder,
         rules: RequestRules,
@@ -134,7 +134,7 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// Asks, and asks again where that helps. `None` is the answer that there is none (404, or nothing in the reply).
+    /// Sends a request with retries. `None` means that the item does not exist (404, or an empty reply).
     pub(super) async fn ask(
         &mut self,
         what: &str,
@@ -160,7 +160,7 @@ impl<'a> Inquiry<'a> {
             };
             if !retry || attempt == ATTEMPTS_MAX {
                 if failure.kind == Unanswered::Status(404) {
-                    self.note(what, "there is none (404)");
+                    self.note(what, "not found (404)");
                     return Ok(None);
                 }
                 let times = if attempt > 1 { format!(", {attempt} times") } else { String::new() };
@@ -172,7 +172,7 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// A `GET` whose reply is a text.
+    /// A `GET` request for a text.
     pub(super) async fn get(
         &mut self,
         what: &str,
@@ -182,7 +182,7 @@ impl<'a> Inquiry<'a> {
         Ok(self.ask(what, Method::GET, url, headers).await?.map(|reply| reply.body))
     }
 
-    /// A `GET` whose reply is a JSON document.
+    /// A `GET` request for a JSON document.
     pub(super) async fn json(
         &mut self,
         what: &str,
@@ -211,7 +211,7 @@ impl<'a> Inquiry<'a> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Failure::senseless(format!("more than {} KiB, which is no answer", BODY_BYTES_MAX >> 10)));
+                return Err(Failure::senseless(format!("more than {} KiB, which is too long", BODY_BYTES_MAX >> 10)));
             }
             body.extend_from_slice(&chunk);
         }
@@ -234,7 +234,7 @@ impl<'a> Inquiry<'a> {
         if error.is_connect() { CONNECT_TIMEOUT } else { self.rules.timeout }
     }
 
-    /// The address in `text`, if others can reach it; a prefix length behind it is no part of it.
+    /// Parses the address in `text`, without a prefix length, and checks that others can reach it.
     pub(super) fn address(&mut self, what: &str, text: &str) -> Option<Found> {
         let line = text.lines().next().unwrap_or_default().trim();
         let bare = line.split('/').next().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
@@ -255,7 +255,7 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// The first address of a list, one a line or in JSON, that others can reach.
+    /// The first address that others can reach, from a list with one per line or in JSON.
     pub(super) fn first_address<'t>(&mut self, what: &str, texts: impl IntoIterator<Item = &'t str>) -> Option<Found> {
         let mut any = false;
         for text in texts.into_iter().filter(|text| !text.trim().is_empty()) {
@@ -285,7 +285,7 @@ impl<'a> Inquiry<'a> {
 
 struct Failure {
     kind: Unanswered,
-    /// Nobody listens there, or not yet.
+    /// Whether no server listens there, or not yet.
     is_refused: bool,
     words: String,
 }
@@ -296,7 +296,7 @@ impl Failure {
     }
 }
 
-/// A stranger's text, short and on one line.
+/// A text from outside, shortened and on one line.
 pub(super) fn shown(text: &str) -> String {
     let short: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if short.len() < text.len() { format!("{short:?}…") } else { format!("{short:?}") }

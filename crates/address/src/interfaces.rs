@@ -1,4 +1,4 @@
-//! Addresses of this machine's own interfaces that a node can announce.
+//! Addresses of this machine's own interfaces that can be announced.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use nym_mixnode_net::{NotPublic, is_unstable};
 
 use super::inquiry::{Found, Public, Step};
 
-/// The addresses that others can reach; in a closed network (`allow_private`) private ones where there is no better.
+/// The addresses that others can reach; in a closed network (`allow_private`) also private ones, as a fallback.
 pub(super) fn look_up(allow_private: bool, steps: &mut Vec<Step>) -> Public {
     const STEP: &str = "local interface";
     let interfaces = match if_addrs::get_if_addrs() {

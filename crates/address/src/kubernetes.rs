@@ -1,6 +1,6 @@
 //! Kubernetes: the external address of the Node that the pod runs on, or of the Service in front of it.
 //!
-//! The downward API knows neither, so the API server is asked, with the pod's service account.
+//! The downward API provides neither, so the API server is queried with the pod's service account.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -15,12 +15,12 @@ use super::inquiry::{self, Inquiry, Public, RequestRules, Step, Unanswered};
 
 const MANNERS: RequestRules =
     RequestRules { name: "kubernetes", timeout: Duration::from_secs(5), retry_on: &[429, 500, 503, 504] };
-/// Where a pod finds the service account that it runs under.
+/// Directory of the pod's service account files.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// Longest of its files: a token and the certificates have some kilobytes.
+/// Size limit of one of these files: token and certificates take a few kilobytes.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// What is asked for.
+/// The object to query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Of {
     /// The Node's `ExternalIP` addresses.
@@ -29,7 +29,7 @@ pub(super) enum Of {
     Service(String),
 }
 
-/// How a pod reaches the API server.
+/// Access of a pod to the API server.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     base: String,
@@ -40,7 +40,8 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// As Kubernetes tells each container; the chart adds `NODE_NAME`. The error says what is missing.
+    /// Reads the variables that Kubernetes sets in each container, and `NODE_NAME` of the chart. The error describes
+    /// what is missing.
     pub(super) fn of_pod() -> Result<Self, String> {
         let var = |name: &str| env::var(name).map_err(|_| format!("{name} is not in the environment"));
         let (host, port) = (var("KUBERNETES_SERVICE_HOST")?, var("KUBERNETES_SERVICE_PORT")?);
@@ -63,7 +64,7 @@ impl Access {
     }
 }
 
-/// Asks the API server. Also says whether what is lacking may come by itself.
+/// Queries the API server. Also returns whether a missing address may still appear.
 pub(super) async fn look_up(
     access: Result<Access, String>,
     of: &Of,
@@ -87,7 +88,7 @@ pub(super) async fn look_up(
     }
 }
 
-/// Some clouds give a machine its public address only when it runs already.
+/// Some clouds assign a machine's public address only after it has started.
 async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     let mut public = Public::default();
     if !is_name(&access.node) {
@@ -111,7 +112,7 @@ async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     (public, may_come)
 }
 
-/// A load balancer takes minutes to come, and its name may be there before its addresses.
+/// A load balancer takes minutes to create, and its name may exist before its addresses.
 async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     const WHAT: &str = "Service ingress";
     let (mut public, mut may_come) = (Public::default(), false);
@@ -129,7 +130,7 @@ async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Pub
         if let Some(ip) = entry["ip"].as_str() {
             public.add(inquiry.address(WHAT, ip));
         } else if let Some(host) = entry["hostname"].as_str() {
-            // AWS gives a name instead of addresses.
+            // AWS provides a name instead of addresses.
             let ips = resolve(host, inquiry).await;
             may_come |= ips.is_empty();
             for ip in ips {
@@ -140,8 +141,8 @@ async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Pub
     (public, may_come)
 }
 
-/// All addresses of a name, the lowest first: a name server gives them in another order each time, and an address that
-/// is announced should stay while it is among them.
+/// Resolves a name to its addresses, lowest first: name servers vary the order, and an announced address should be kept
+/// while it is among them.
 async fn resolve(host: &str, inquiry: &mut Inquiry<'_>) -> Vec<IpAddr> {
     match tokio::time::timeout(MANNERS.timeout, tokio::net::lookup_host((host, 0))).await {
         Ok(Ok(addresses)) => {
@@ -154,13 +155,14 @@ async fn resolve(host: &str, inquiry: &mut Inquiry<'_>) -> Vec<IpAddr> {
             Vec::new()
         }
         Err(_) => {
-            inquiry.fail(host, "the name is not resolved in time");
+            inquiry.fail(host, "the name was not resolved in time");
             Vec::new()
         }
     }
 }
 
-/// The object, or whether it may still come: an API server that does not answer will, and one that refuses will not.
+/// Fetches the object. The error is whether it may still appear: yes if the API server does not answer, no if it denies
+/// access.
 async fn get(access: &Access, inquiry: &mut Inquiry<'_>, what: &str, path: &str) -> Result<Value, bool> {
     let bearer = format!("Bearer {}", access.token);
     let url = format!("{}{path}", access.base);
@@ -168,7 +170,7 @@ async fn get(access: &Access, inquiry: &mut Inquiry<'_>, what: &str, path: &str)
     match answer {
         Ok(object) => object.ok_or(false),
         Err(Unanswered::Status(status @ (401 | 403))) => {
-            inquiry.fail(what, &format!("HTTP {status}: the service account may not get it; grant it with RBAC"));
+            inquiry.fail(what, &format!("HTTP {status}: the service account may not read it; grant access with RBAC"));
             Err(false)
         }
         Err(Unanswered::Status(status)) => Err(MANNERS.retry_on.contains(&status)),
@@ -176,7 +178,7 @@ async fn get(access: &Access, inquiry: &mut Inquiry<'_>, what: &str, path: &str)
     }
 }
 
-/// Whether this can be the name of an object, and so a part of a path.
+/// Whether this is a valid object name, and therefore safe in a path.
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
     !text.is_empty() && text.len() <= 253 && text.bytes().all(plain) && !text.starts_with('.')
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_does_not_answer_may_come_and_one_that_refuses_will_not() {
+    async fn only_an_api_server_without_an_answer_is_awaited() {
         for (status, is_awaited) in [(503, true), (403, false), (400, false)] {
             let server = StandIn::start(move |_| (status, String::new()));
             let mut steps = Vec::new();
@@ -271,17 +273,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_missing_is_a_step() {
+    async fn missing_data_is_a_step() {
         let (public, steps) = look_up_at(Of::Service("mix-0".to_owned()), &[]).await;
         assert_eq!(public, Public::default());
-        assert_eq!(steps[0].answer, "there is none (404)");
+        assert_eq!(steps[0].answer, "not found (404)");
         let mut steps = Vec::new();
         look_up(Err("no token".to_owned()), &Of::Node, false, &mut steps).await;
         assert!(steps[0].failed);
     }
 
     #[test]
-    fn names_are_no_paths() {
+    fn object_names_are_not_paths() {
         assert!(is_name("mix-0") && is_name("ip-10-0-0-1.ec2.internal"));
         assert!(!is_name("") && !is_name("a/b") && !is_name("..") && !is_name("a?b"));
     }

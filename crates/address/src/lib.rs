@@ -1,9 +1,9 @@
-//! Where the node listens, and under which addresses the others reach it: two different things on a cloud machine.
+//! Bind addresses and announce addresses of the node, which usually differ on a cloud machine.
 //!
-//! Who writes no announce address has it found: from the cloud's metadata, from Kubernetes, from this machine's
-//! interfaces, or from an echo service that the operator named. Every address found knows its source, every question
-//! asked is kept with its answer, and nothing is ever announced that the internet cannot reach, unless the network is
-//! a closed one.
+//! Without a configured announce address it is detected: from the cloud's metadata, from Kubernetes, from this
+//! machine's interfaces, or from an echo service that the operator configured. Every address has its source, every
+//! request is recorded with its answer, and addresses that are not reachable from the internet are never announced,
+//! except in a closed network.
 
 mod announce;
 mod cloud;

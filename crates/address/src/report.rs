@@ -1,4 +1,4 @@
-//! Addresses as programs are told them, by `detect --json` and by `/status`.
+//! Addresses in JSON output, of `detect --json` and `/status`.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::Announced;
 
-/// An address with its source. `docs/addresses.md` promises these keys, and the values of `family`.
+/// An address with its source. `docs/addresses.md` documents these keys and the values of `family`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AddressReport {
     /// `ipv4` or `ipv6`.
     pub family: &'static str,
-    /// With its port.
+    /// The address with its port.
     pub address: SocketAddr,
-    /// Words for people.
+    /// A description for people.
     pub source: String,
 }
 

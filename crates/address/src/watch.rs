@@ -1,4 +1,4 @@
-//! Keeping the announced addresses true while the node runs.
+//! Keeps the announced addresses up to date while the node runs.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,27 +14,27 @@ use tracing::{info, warn};
 use super::detect::{Detection, Detector};
 use super::{AnnounceAddr, Announced};
 
-/// Pauses between looks while there is nothing to announce: a load balancer takes minutes to come.
+/// Pauses between detections without a result: a load balancer takes minutes to create.
 const AWAIT_INITIAL: Duration = Duration::from_secs(1);
 const AWAIT_MAX: Duration = Duration::from_secs(15);
 
-/// What finds announce addresses again. Those that an operator wrote are not watched.
+/// Repeats the detection of announce addresses. Configured addresses are not watched.
 #[derive(Debug, Clone)]
 pub struct AnnounceWatch {
     detector: Detector,
-    /// Why nothing has been found yet, if nothing has.
+    /// Why no address has been found yet; `None` if one has.
     lacking: String,
 }
 
 impl AnnounceWatch {
-    /// Of what `detector` has just detected.
+    /// Starts from a result that `detector` has just returned.
     #[must_use]
     pub fn new(detector: Detector, detection: &Detection) -> Self {
         Self { detector, lacking: detection.tried() }
     }
 }
 
-/// What a node announces now, for whoever has to know it at any time.
+/// The current announce addresses, shared with all modules that need them.
 #[derive(Debug)]
 pub struct Announcing(Sender<Now>);
 
@@ -45,27 +45,27 @@ struct Now {
 }
 
 impl Announcing {
-    /// These addresses; when there are none, `watch` waits for some.
+    /// Starts with these addresses; if there are none, `watch` waits for some.
     #[must_use]
     pub fn new(announced: Vec<Announced>, watch: Option<&AnnounceWatch>) -> Self {
         let lacking = watch.map(|watch| watch.lacking.clone()).unwrap_or_default();
         Self(Sender::new(Now { announced, lacking }))
     }
 
-    /// The addresses: at most one IPv4 and one IPv6.
+    /// The current addresses: at most one IPv4 and one IPv6.
     pub fn now(&self) -> Vec<Announced> {
         self.0.borrow().announced.clone()
     }
 
-    /// Why there is nothing to announce, if there is nothing.
+    /// Why there is no address to announce; `None` if there is one.
     pub fn lacking(&self) -> Option<String> {
         let now = self.0.borrow();
         now.announced.is_empty().then(|| now.lacking.clone())
     }
 
-    /// Completes once there is something to announce.
+    /// Completes once there is an address to announce.
     pub async fn begun(&self) {
-        // The sender is here: it cannot be gone.
+        // Never fails: `self` owns the sender.
         drop(self.0.subscribe().wait_for(|now| !now.announced.is_empty()).await);
     }
 
@@ -73,7 +73,7 @@ impl Announcing {
         self.0.send_modify(|now| now.announced = announced);
     }
 
-    /// Says whether that is news.
+    /// Returns whether the reason has changed.
     fn lack(&self, why: String) -> bool {
         self.0.send_if_modified(|now| {
             let is_news = now.lacking != why;
@@ -83,8 +83,8 @@ impl Announcing {
     }
 }
 
-/// Looks again at intervals and on SIGHUP, with `detect`; `on_change` gets the new addresses, before `announcing` tells
-/// them. Without a watch SIGHUP is only answered.
+/// Repeats `detect` at intervals and on SIGHUP; calls `on_change` with new addresses before updating `announcing`.
+/// Without a watch it only handles SIGHUP.
 pub async fn watch(
     watch: Option<AnnounceWatch>,
     announcing: &Announcing,
@@ -93,12 +93,12 @@ pub async fn watch(
     on_change: impl Fn(&[AnnounceAddr]),
 ) -> Infallible {
     let mut hangups = signal(SignalKind::hangup())
-        .inspect_err(|error| warn!(%error, "SIGHUP cannot be received; it would end the node"))
+        .inspect_err(|error| warn!(%error, "Cannot handle SIGHUP; it would end the node"))
         .ok();
     let Some(AnnounceWatch { detector, .. }) = watch else {
         loop {
             hangup(hangups.as_mut()).await;
-            info!("SIGHUP: the announced addresses are configured, there is nothing to look for again");
+            info!("SIGHUP: the announce addresses are configured, so they are not detected again");
         }
     };
     let mut backoff = Backoff::new(AWAIT_INITIAL, AWAIT_MAX);
@@ -107,12 +107,12 @@ pub async fn watch(
         let pause = if before.is_empty() { backoff.wait().min(detector.recheck()) } else { detector.recheck() };
         tokio::select! {
             () = sleep(pause) => {}
-            () = hangup(hangups.as_mut()) => info!("SIGHUP: looking again for the announced addresses"),
+            () = hangup(hangups.as_mut()) => info!("SIGHUP: detecting the announce addresses again"),
         }
         let found = detect(&detector).await;
         if before.is_empty() && found.announce.is_empty() {
             if announcing.lack(found.tried()) {
-                warn!("still no address to announce: {}", found.tried());
+                warn!("No address to announce yet: {}", found.tried());
             }
             continue;
         }
@@ -135,15 +135,15 @@ async fn hangup(hangups: Option<&mut Signal>) {
     }
 }
 
-/// The addresses from now on, if they are others.
+/// The new addresses, if they differ.
 ///
-/// Who does not answer has taken nothing back: what it said before holds, also against what another source says.
+/// A source that does not answer keeps its previous address, even if another source reports a different one.
 fn changed(before: &[Announced], found: &Detection) -> Option<Vec<Announced>> {
     let failed = found.has_failures();
     if failed {
         let failures = found.steps.iter().filter(|step| step.failed);
         let failures: Vec<_> = failures.map(|step| format!("{}: {}", step.asked, step.answer)).collect();
-        warn!("looking again for the announced addresses: {}", failures.join("; "));
+        warn!("Cannot detect all announce addresses: {}", failures.join("; "));
     }
     let of = |list: &[Announced], is_v4: bool| list.iter().find(|one| one.address.get().is_ipv4() == is_v4).cloned();
     let mut now = Vec::new();
@@ -155,7 +155,7 @@ fn changed(before: &[Announced], found: &Detection) -> Option<Vec<Announced>> {
         });
     }
     if now.is_empty() {
-        warn!("no announce address is found any more; the node keeps {}", listed(before));
+        warn!("No announce address found; the node keeps {}", listed(before));
         return None;
     }
     (addresses(&now) != addresses(before)).then_some(now)
@@ -207,22 +207,22 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_changes_nothing() {
+    fn a_source_without_an_answer_keeps_its_address() {
         assert_eq!(after(&[OLD], &[], true), None);
         assert_eq!(after(&[OLD], &[LOCAL], true), None);
         assert_eq!(after(&[OLD, SIX], &[SIX], true), None);
-        assert_eq!(after(&[OLD], &[NEW], true).unwrap(), [NEW.0], "the source itself has answered");
+        assert_eq!(after(&[OLD], &[NEW], true).unwrap(), [NEW.0], "the source has answered");
     }
 
     #[tokio::test]
-    async fn what_is_announced_begins_once_there_is_something() {
+    async fn waiting_ends_with_the_first_address() {
         let announcing = Announcing(Sender::new(Now { announced: Vec::new(), lacking: "no balancer".to_owned() }));
         assert_eq!(announcing.lacking().as_deref(), Some("no balancer"));
         assert!(!announcing.lack("no balancer".to_owned()), "told already");
         assert!(announcing.lack("no name".to_owned()));
         tokio::join!(announcing.begun(), async { announcing.set(detected(&[OLD])) });
         assert_eq!((announcing.lacking(), announcing.now()), (None, detected(&[OLD])));
-        assert_eq!(after(&[], &[OLD], true).unwrap(), [OLD.0], "the first one is taken whoever else is silent");
+        assert_eq!(after(&[], &[OLD], true).unwrap(), [OLD.0], "the first address is used even if other sources fail");
     }
 
     #[test]

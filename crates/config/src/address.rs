@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// An IP address, and the port if one was written.
+/// An IP address with an optional port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Host {
     pub ip: IpAddr,
     pub port: Option<u16>,
 }
 
-/// The text is no [`Host`].
+/// The text is not a valid [`Host`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum HostError {
     #[error("not an IP address such as 192.0.2.1, 192.0.2.1:1789, 2001:db8::1 or [2001:db8::1]:1789")]
@@ -25,7 +25,7 @@ pub enum HostError {
 }
 
 impl Host {
-    /// The socket address, on `port` unless another was written.
+    /// The socket address, with `port` as the default.
     #[must_use]
     pub fn with_default_port(self, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip, self.port.unwrap_or(port))
@@ -36,12 +36,12 @@ impl FromStr for Host {
     type Err = HostError;
 
     fn from_str(text: &str) -> Result<Self, HostError> {
-        // A bare IPv6 address is full of colons, so it has to be tried before a port is looked for.
+        // A bare IPv6 address contains colons, so it has to be tried before looking for a port.
         let (ip, port) = match text.parse::<IpAddr>() {
             Ok(ip) => (ip, None),
             Err(_) => split_port(text)?,
         };
-        // ::ffff:192.0.2.1 is an IPv4 address for everybody but the parser.
+        // `::ffff:192.0.2.1` is an IPv4 address in IPv6 notation.
         let ip = ip.to_canonical();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
         if ip.is_multicast() || broadcast { Err(HostError::NotUnicast) } else { Ok(Self { ip, port }) }

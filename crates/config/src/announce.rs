@@ -1,4 +1,4 @@
-//! The addresses of the configuration: those that are listened on, those that are announced, and how to find them.
+//! The addresses of the configuration: bind addresses, announce addresses, and their detection.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub(super) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Sourc
     for (host, place) in values.parse_list(&s::LISTEN_ADDRESSES)? {
         let address = host.with_default_port(s::DEFAULT_PORT);
         if addresses.iter().any(|(other, _)| *other == address) {
-            return Err(invalid(place, key, address, "is there twice"));
+            return Err(invalid(place, key, address, "is listed twice"));
         }
         addresses.push((address, place));
     }
@@ -23,7 +23,7 @@ pub(super) fn listen_addresses(values: &Values) -> Result<Vec<(SocketAddr, Sourc
     Ok(addresses)
 }
 
-/// The addresses to listen on, each with the words for where it comes from.
+/// The bind addresses, each with a description of its source.
 pub(super) fn listen(addresses: Vec<(SocketAddr, Source)>) -> ListenConfig {
     let listening = |(address, source): (SocketAddr, Source)| Listening {
         address: BindAddr::new(address),
@@ -35,23 +35,23 @@ pub(super) fn listen(addresses: Vec<(SocketAddr, Source)>) -> ListenConfig {
     ListenConfig { addresses: addresses.into_iter().map(listening).collect() }
 }
 
-/// As [`listen`], of settings that may be no whole configuration.
+/// Like [`listen`], for settings that may be incomplete.
 ///
 /// # Errors
-/// When one of them is not allowed.
+/// If one of them is not allowed.
 pub fn listening(values: &Values) -> Result<ListenConfig, ConfigError> {
     Ok(listen(listen_addresses(values)?))
 }
 
-/// The section of the announced addresses, of settings that may be no whole configuration.
+/// The announce section, of settings that may be incomplete.
 ///
 /// # Errors
-/// When one of them is not allowed.
+/// If one of them is not allowed.
 pub fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
     announce(values, &listen_addresses(values)?)
 }
 
-/// What is announced as configured; what is listened on, where others can reach that; nothing, which is detected.
+/// The announce addresses: the configured ones, else the reachable bind addresses; empty means detection.
 pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
     let detection = detection(values)?;
     let key = s::ANNOUNCE_ADDRESSES.about.key;
@@ -81,7 +81,7 @@ pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Resu
 }
 
 const ONE_TOO_MANY: &str =
-    "is one too many: a node announces at most one IPv4 and one IPv6 address, choose them with --announce-host";
+    "is one too many: a node announces at most one IPv4 and one IPv6 address; choose them with --announce-host";
 
 fn has_family(addresses: &[Announced], address: SocketAddr) -> bool {
     addresses.iter().any(|other| other.address.get().is_ipv4() == address.is_ipv4())

@@ -22,7 +22,7 @@ fn announced(config: &Config) -> Vec<SocketAddr> {
     config.announce.addresses.iter().map(|announced| announced.address.get()).collect()
 }
 
-/// The same settings may come from anywhere.
+/// Removes the sources, to compare settings only.
 fn without_sources(mut config: Config) -> Config {
     config.listen.addresses.iter_mut().for_each(|listening| listening.source.clear());
     config.announce.addresses.iter_mut().for_each(|announced| announced.source.clear());
@@ -30,7 +30,7 @@ fn without_sources(mut config: Config) -> Config {
 }
 
 #[test]
-fn what_is_not_set_has_the_documented_default() {
+fn unset_settings_have_the_documented_defaults() {
     let config = Config::from_values(&minimal()).unwrap();
     let address: SocketAddr = "36.68.243.1:1789".parse().unwrap();
     assert_eq!(config.listen.bind_addresses(), [BindAddr::new(address)]);
@@ -48,7 +48,7 @@ fn what_is_not_set_has_the_documented_default() {
 }
 
 #[test]
-fn the_file_gives_what_was_written_to_it() {
+fn a_written_file_parses_to_the_same_settings() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     let mut values = minimal();
@@ -71,7 +71,7 @@ fn the_file_gives_what_was_written_to_it() {
 }
 
 #[test]
-fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
+fn every_setting_rejects_invalid_values_and_lists_the_valid_ones() {
     for about in settings::ALL {
         let error = with(about, &["\u{7}/"]).unwrap_err();
         let expected = format!("--flag: {} \"\\u{{7}}/\" is not {}", about.key, about.allowed);
@@ -80,7 +80,7 @@ fn every_setting_refuses_what_it_does_not_allow_and_says_what_it_does() {
 }
 
 #[test]
-fn required_settings_are_asked_for() {
+fn missing_required_settings_are_errors() {
     for about in settings::ALL.iter().filter(|about| about.when_unset == settings::WhenUnset::Required) {
         let mut values = minimal();
         values.set_list(about, [""; 0], &Source::Program);
@@ -105,7 +105,7 @@ fn announced_addresses_are_reachable_ones_one_of_each_family() {
 }
 
 #[test]
-fn what_others_cannot_reach_is_not_announced_but_detected_unless_the_network_is_closed() {
+fn unreachable_addresses_are_announced_only_in_a_closed_network() {
     for listen in ["10.126.5.7", "0.0.0.0", "::", "127.0.0.1"] {
         assert_eq!(announced(&with(&s::LISTEN_ADDRESSES.about, &[listen]).unwrap()), [], "{listen}");
     }
@@ -120,7 +120,7 @@ fn what_others_cannot_reach_is_not_announced_but_detected_unless_the_network_is_
 }
 
 #[test]
-fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
+fn an_announce_address_without_a_port_has_the_listen_port() {
     let mut values = minimal();
     values.set(&s::LISTEN_ADDRESSES.about, "10.0.0.1:2000", &Source::Program);
     values.set(&s::ANNOUNCE_ADDRESSES.about, "36.68.243.9", &Source::Program);
@@ -129,7 +129,7 @@ fn an_announced_host_without_a_port_has_the_port_that_is_listened_on() {
 }
 
 #[test]
-fn the_announced_port_may_be_another_than_the_one_that_is_listened_on() {
+fn the_announce_port_may_differ_from_the_listen_port() {
     let port = |listen: &[&str], announce: &[&str]| {
         let mut values = minimal();
         values.set_list(&s::LISTEN_ADDRESSES.about, listen.iter().copied(), &Source::Program);
@@ -146,7 +146,7 @@ fn the_announced_port_may_be_another_than_the_one_that_is_listened_on() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let mut values = minimal();
     for (about, text) in [(&s::MIX_WORKERS.about, "many"), (&s::NODE_LAYER.about, "0"), (&s::MIX_MEMORY.about, "1")] {
         values.set(about, text, &Source::Variable(about.variable()));
@@ -154,17 +154,17 @@ fn everything_that_is_wrong_is_told_at_once() {
     values.set(&s::FORWARD_BACKOFF_MAX.about, "1ms", &Source::Flag("--set"));
     values.set(&s::ANNOUNCE_ADDRESSES.about, "::", &Source::Flag("--announce-host"));
     let errors = Config::from_values(&values).unwrap_err();
-    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    let begins = |start: &str| told.iter().filter(|line| line.starts_with(start)).count();
-    assert_eq!(told.len(), 5, "{told:#?}");
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let begins = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
     for start in ["NYM_MIXNODE_MIX_WORKERS: mix.workers", "NYM_MIXNODE_NODE_LAYER: ", "NYM_MIXNODE_MIX_MEMORY: "] {
-        assert_eq!(begins(start), 1, "{told:#?}");
+        assert_eq!(begins(start), 1, "{lines:#?}");
     }
-    assert_eq!((begins("--set: forward.backoff_max"), begins("--announce-host: announce")), (1, 1), "{told:#?}");
+    assert_eq!((begins("--set: forward.backoff_max"), begins("--announce-host: announce")), (1, 1), "{lines:#?}");
 }
 
 #[test]
-fn a_password_is_taken_from_a_file_of_its_own_alone_and_never_shown() {
+fn passwords_are_accepted_only_from_a_separate_file_and_never_printed() {
     let url = "https://me:s3cret@directory.example/";
     let refused = with(&s::DIRECTORY_URL.about, &[url]).unwrap_err();
     assert!(refused.contains("https://***@directory.example/"), "{refused}");
@@ -189,7 +189,7 @@ fn contradictions_are_refused() {
     let error = with(&s::ANNOUNCE_SOURCE.about, &["kubernetes-service"]).unwrap_err();
     assert!(error.contains("announce.service"), "{error}");
     let error = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.1", "36.68.243.1:1789"]).unwrap_err();
-    assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is there twice");
+    assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is listed twice");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The environment's `NYM_MIXNODE_…` variables: one for every setting, and a few that are none.
+//! The `NYM_MIXNODE_…` environment variables: one for each setting, and a few others.
 //!
-//! A variable that is empty counts as not set, for a compose file cannot leave one out.
+//! An empty variable counts as unset, because a compose file cannot omit one.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,31 +17,31 @@ use super::settings::{self, About, VARIABLE_PREFIX};
 use super::values::{Source, Values};
 use super::{service_link, text};
 
-/// Which node, as `--id`.
+/// The node's id, as `--id`.
 pub const ID: &str = "NYM_MIXNODE_ID";
-/// Directory of all nodes' files, as `--home`.
+/// The directory of all nodes' files, as `--home`.
 pub const HOME: &str = "NYM_MIXNODE_HOME";
-/// Whether `run` makes the node that it finds missing, as `--init-if-missing`.
+/// Whether `run` creates a missing node, as `--init-if-missing`.
 pub const INIT_IF_MISSING: &str = "NYM_MIXNODE_INIT_IF_MISSING";
 /// The file with the passphrase of `keys backup` and `keys restore`.
 pub const KEYS_PASSPHRASE_FILE: &str = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE";
 
-/// The variables that are no settings.
+/// Variables that do not belong to a setting.
 pub(super) const SWITCHES: [&str; 4] = [ID, HOME, INIT_IF_MISSING, KEYS_PASSPHRASE_FILE];
 
-/// Variables of the program's kit, for others: the image in `docker-compose.yml`.
+/// Variables of the deployment files, ignored here: the image in `docker-compose.yml`.
 const OF_THE_KIT: [&str; 1] = ["NYM_MIXNODE_IMAGE"];
 
 const FILE_SUFFIX: &str = "_FILE";
-/// Longest file that a variable may name; every value is far shorter.
+/// Size limit of a file named by a variable, in bytes; every valid value is far shorter.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The variables that begin with this program's prefix.
+/// The variables with this program's prefix.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
-    /// Those of this process.
+    /// Reads the variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self::new(env::vars_os())
@@ -55,10 +55,10 @@ impl Environment {
         Self(own.collect())
     }
 
-    /// A variable that is no setting, as a `T`.
+    /// Parses a variable that does not belong to a setting.
     ///
     /// # Errors
-    /// When its text isn't Unicode, or no `T`.
+    /// If its text is not valid Unicode or not a valid `T`.
     pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, variable: &str) -> Result<Option<T>, ConfigError> {
         let Some(value) = self.0.get(variable) else { return Ok(None) };
         let text = text_of(variable, value)?;
@@ -69,7 +69,7 @@ impl Environment {
     /// A variable that is `true` or `false`.
     ///
     /// # Errors
-    /// When it is neither.
+    /// If it is neither.
     pub fn switch(&self, variable: &str) -> Result<Option<bool>, ConfigError> {
         let Some(value) = self.0.get(variable) else { return Ok(None) };
         let text = text_of(variable, value)?;
@@ -79,21 +79,21 @@ impl Environment {
         })
     }
 
-    /// Whether `run` makes the node that it finds missing.
+    /// Whether `run` creates a missing node.
     ///
     /// # Errors
-    /// When the variable is neither `true` nor `false`.
+    /// If the variable is neither `true` nor `false`.
     pub fn init_if_missing(&self) -> Result<bool, ConfigError> {
         Ok(self.switch(INIT_IF_MISSING)?.unwrap_or(false))
     }
 
-    /// A variable that names a directory.
+    /// A variable that contains a directory.
     #[must_use]
     pub fn path(&self, variable: &str) -> Option<PathBuf> {
         self.0.get(variable).map(PathBuf::from)
     }
 
-    /// The settings, and what is wrong with the variables.
+    /// The settings, and the errors in the variables.
     pub(super) fn read(&self) -> (Values, Vec<ConfigError>) {
         let (mut values, mut problems) = (Values::default(), Vec::new());
         problems.extend(self.parse::<NodeId>(ID).err());
@@ -121,7 +121,7 @@ impl Environment {
             return Err(ConfigError::unknown_variable(name));
         };
         if self.0.contains_key(about.variable()) {
-            let problem = format!("{} is set too: unset one of the two", about.variable());
+            let problem = format!("{} is also set: unset one of the two", about.variable());
             return Err(ConfigError::Variable { variable: name.to_owned(), problem });
         }
         let path: Arc<Path> = Path::new(value).into();
@@ -135,7 +135,7 @@ impl Environment {
     }
 }
 
-/// Sets a setting to the one text that a variable, or a flag such as `--set`, can hold.
+/// Sets a setting from the single text of a variable or of a flag such as `--set`.
 pub fn set(values: &mut Values, about: &'static About, text: &str, source: &Source) {
     if about.is_list() {
         values.set_list(about, text.split(',').map(str::trim), source);
@@ -144,7 +144,7 @@ pub fn set(values: &mut Values, about: &'static About, text: &str, source: &Sour
     }
 }
 
-/// The setting that a variable sets. The node's id is known before any settings are read.
+/// The setting of a variable. The node's id is excluded: it is needed before any settings are read.
 fn by_variable(name: &str) -> Option<&'static About> {
     settings::ALL.iter().copied().find(|about| about.variable() == name && name != ID)
 }
@@ -250,7 +250,7 @@ mod tests {
             assert_eq!(value.source.to_string(), format!("{variable} ({name})"));
         }
         let both = problems(&[(variable, name), ("NYM_MIXNODE_DIRECTORY_URL", "http://b")]);
-        assert_eq!(both, [format!("{variable}: NYM_MIXNODE_DIRECTORY_URL is set too: unset one of the two")]);
+        assert_eq!(both, [format!("{variable}: NYM_MIXNODE_DIRECTORY_URL is also set: unset one of the two")]);
         fs::write(&path, vec![b'a'; 70_000]).unwrap();
         assert!(problems(&[(variable, name)])[0].ends_with("it is longer than 64 KiB"));
         assert!(problems(&[(variable, "/nowhere")])[0].contains("/nowhere cannot be read: No such file"));

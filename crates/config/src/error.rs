@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration: all of it is told at once.
+//! Configuration errors; all of them are reported at once.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::settings::{self, VARIABLE_PREFIX};
 use super::values::Source;
 
-/// One thing that is wrong with the configuration.
+/// One error in the configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("{} does not exist", .0.display())]
@@ -30,14 +30,14 @@ pub enum ConfigError {
     NoNode { variable: &'static str },
     #[error("{key} is not set and has no default: set {key} in the file, {variable}, or {flag}")]
     Unset { key: &'static str, variable: &'static str, flag: &'static str },
-    /// Telemetry cannot be exported with what is set.
+    /// The configured telemetry export is invalid.
     #[error("{0}")]
     Telemetry(String),
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
 }
 
-/// A setting has a value that it doesn't allow.
+/// A setting has a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{place}: {key} {} {problem}", self.shown_value())]
 pub struct InvalidValue {
@@ -48,11 +48,11 @@ pub struct InvalidValue {
     pub problem: String,
 }
 
-/// Everything that is wrong with a configuration, one line each; never empty.
+/// All errors in a configuration, one per line; never empty.
 #[derive(Debug, Error)]
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
-/// A configuration file was not created.
+/// The configuration file could not be created.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub enum CreateFileError {
@@ -82,7 +82,7 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
-/// The manual's flags, for those who look for variables by the same names.
+/// Accepts names of command-line flags as variables, for the suggestion in the error.
 const OF_FLAGS: [(&str, &settings::About); 9] = [
     ("HOST", &settings::LISTEN_ADDRESSES.about),
     ("PORT", &settings::LISTEN_ADDRESSES.about),
@@ -100,11 +100,11 @@ impl ConfigError {
         Self::Unset { key: about.key, variable: about.variable(), flag: about.flag() }
     }
 
-    /// A variable with this program's prefix that means nothing to it.
+    /// An unknown variable with this program's prefix.
     pub(super) fn unknown_variable(name: &str) -> Self {
         let settings = settings::ALL.iter().map(|about| about.variable());
         let variables = settings.chain(super::environment::SWITCHES);
-        // The prefix is alike in all of them.
+        // Compares without the prefix, which all of them share.
         let own = |name: &'static str| (name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name), name);
         let flags = OF_FLAGS.iter().map(|(flag, about)| (*flag, about.variable()));
         let meant = name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name);
@@ -114,7 +114,10 @@ impl ConfigError {
 }
 
 fn meant_key(nearest: Option<&str>) -> String {
-    nearest.map_or_else(|| ": here stand".to_owned(), |nearest| format!(", did you mean {nearest}? Here stand"))
+    nearest.map_or_else(
+        || "; valid keys here:".to_owned(),
+        |nearest| format!(", did you mean {nearest}? Valid keys here:"),
+    )
 }
 
 fn meant_variable(nearest: Option<&str>) -> String {
@@ -125,7 +128,7 @@ fn meant_variable(nearest: Option<&str>) -> String {
 }
 
 impl InvalidValue {
-    /// The value as people may see it: what was put into a file of its own is a secret.
+    /// The value as it may be printed: a value from a `_FILE` variable is a secret.
     fn shown_value(&self) -> String {
         let is_url = settings::find(self.key).is_some_and(|about| about.kind == settings::Kind::Url);
         match &self.place {

@@ -1,4 +1,4 @@
-//! The configuration file: YAML sections of settings. Written for people, read strictly.
+//! The configuration file: YAML sections of settings, parsed strictly.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::settings::{self, About, WhenUnset};
 use super::text;
 use super::values::{Source, Value, Values};
 
-/// Reads the settings' texts from a file, and what is wrong with the keys in it.
+/// Reads the settings' texts from a file, and the errors in its keys.
 pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigError> {
     let text = text::read(path, text::CONFIG_BYTES_MAX).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::NotFound(path.to_owned()),
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigErro
     Ok(parse(&text, path))
 }
 
-/// The settings' texts, as far as the text can be understood, and everything that is wrong with it.
+/// The settings up to the first syntax error, and all errors in the text.
 pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
     let document = Document::<Table>::read(text);
     let broken = document.broken.map(|broken| syntax_error(path, broken));
@@ -38,20 +38,20 @@ pub(super) fn parse(text: &str, path: &Path) -> (Values, Vec<ConfigError>) {
 fn unknown(path: &Path, line: u64, key: String) -> ConfigError {
     let path = path.to_owned();
     if let Some(about) = settings::find(&key) {
-        // Whoever sets it as a flag does writes it so.
+        // The key was written as in a flag, `section.name`.
         let (section, name) = about.section_and_name();
-        let problem = format!("{key} has to stand as `{name}:` below a line `{section}:`");
+        let problem = format!("{key} must be written as `{name}:` below a line `{section}:`");
         return ConfigError::Syntax { path, line, problem };
     }
     ConfigError::UnknownKey { path, line, nearest: nearest(&key), known: known_beside(&key), key }
 }
 
-/// The key or section that `key` was meant to be.
+/// The closest known setting or section to an unknown key.
 fn nearest(key: &str) -> Option<&'static str> {
     if key.contains('.') { settings::nearest(key) } else { super::nearest::to(key, settings::sections().into_iter()) }
 }
 
-/// The keys that may stand where `key` was found.
+/// The valid keys at the place of an unknown `key`.
 fn known_beside(key: &str) -> String {
     let section = key.split_once('.').map(|(section, _)| section);
     let known: Vec<_> = match section {
@@ -61,7 +61,7 @@ fn known_beside(key: &str) -> String {
     known.join(", ")
 }
 
-/// The settings of the table, as the keys that a document may have.
+/// All settings, as the keys that a document may have.
 struct Table;
 
 impl KnownSettings for Table {
@@ -93,11 +93,11 @@ fn syntax_error(path: &Path, broken: Broken<&'static About>) -> ConfigError {
 const HEAD: &str = "\
 # Configuration of a nym-mixnode. `nym-mixnode run` reads it at the start.
 #
-# A line that begins with `#` shows what holds unless it is changed: remove the `#` to change it.
-# Durations have a unit (500ms, 10s, 5m), sizes too (256MiB). A key that is not known is an error.
+# Lines that begin with `#` show the defaults: remove the `#` to change a setting.
+# Durations (500ms, 10s, 5m) and sizes (256MiB) need a unit. Unknown keys are errors.
 ";
 
-/// The file's text: what is set as it is, all other settings as comments with their defaults.
+/// The file's text: the settings in `values` as given, all others as comments with their defaults.
 pub(super) fn render(values: &Values) -> String {
     let mut lines: Vec<String> = HEAD.lines().map(str::to_owned).collect();
     let mut section_before = "";
@@ -115,7 +115,7 @@ pub(super) fn render(values: &Values) -> String {
 }
 
 fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<String>) {
-    // What lies in a file of its own is a secret, and this file is none.
+    // A value from a `_FILE` variable is a secret and is not written to this file.
     let is_secret = values.iter().any(|value| matches!(value.source, Source::VariableFile { .. }));
     match (if is_secret { &[] } else { values }, about.when_unset) {
         ([], WhenUnset::Value(default)) => lines.push(format!("  #{name}: {}", scalar(default))),
@@ -132,13 +132,13 @@ fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<S
     }
 }
 
-/// A text as a YAML scalar that comes back as the same text.
+/// A text as a YAML scalar that parses to the same text.
 fn scalar(text: &str) -> String {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if plain && !text.eq_ignore_ascii_case("null") {
         text.to_owned()
     } else {
-        // YAML's double-quoted style takes every JSON string.
+        // YAML's double-quoted style accepts every JSON string.
         serde_json::Value::from(text).to_string()
     }
 }
@@ -201,14 +201,14 @@ mod tests {
         for (text, expected) in [
             (
                 "node:\n  layr: 1\n",
-                ":2: node.layr is not a setting, did you mean node.layer? Here stand id, layer, location, incen",
+                ":2: node.layr is not a setting, did you mean node.layer? Valid keys here: id, layer, location, incen",
             ),
             (
                 "mixnode: {}\n",
-                ":1: mixnode is not a setting, did you mean node? Here stand node, listen, announce, address, ",
+                ":1: mixnode is not a setting, did you mean node? Valid keys here: node, listen, announce, address, ",
             ),
-            ("mix.workers: 2\n", ":1: mix.workers has to stand as `workers:` below a line `mix:`"),
-            ("colours: {}\n", ":1: colours is not a setting: here stand node, listen, announce, address, "),
+            ("mix.workers: 2\n", ":1: mix.workers must be written as `workers:` below a line `mix:`"),
+            ("colours: {}\n", ":1: colours is not a setting; valid keys here: node, listen, announce, address, "),
             ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
             ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
             ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),

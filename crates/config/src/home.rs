@@ -1,4 +1,4 @@
-//! Where a node keeps its files: `~/.nym/mixnodes/<id>/`, as 0.9.2 does.
+//! Location of a node's files: `~/.nym/mixnodes/<id>/`, as in 0.9.2.
 
 use std::env;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::str::FromStr;
 use rustix::fs::Access;
 use thiserror::Error;
 
-/// A node's name on this machine, fit to be the name of its directory.
+/// A node's name on this machine, which is also the name of its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeId(String);
 
-/// The text cannot name a node.
+/// The text is not a valid node id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "a node's id names its directory: 1 to 128 characters, no '/', '\\' or control character, \
@@ -20,15 +20,15 @@ pub struct NodeId(String);
 )]
 pub struct NodeIdError;
 
-/// There is no place to keep a node's files.
+/// There is no directory for a node's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "HOME is not set and /var/lib/nym-mixnode is not there to be written to, so there is no place to keep the node's \
+    "HOME is not set and /var/lib/nym-mixnode is not a writable directory, so there is no place to keep the node's \
      files in: give --home DIR, or NYM_MIXNODE_HOME"
 )]
 pub struct HomeError;
 
-/// The directory of one node, and what lies where in it.
+/// The directory of one node, and the paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHome {
     dir: PathBuf,
@@ -61,23 +61,23 @@ impl fmt::Display for NodeId {
 }
 
 impl NodeHome {
-    /// The node `id` under `root`; when no root is given, under `~/.nym`, or in a container without a home directory
-    /// under `/var/lib/nym-mixnode`.
+    /// The node `id` under `root`; by default under `~/.nym`, or under `/var/lib/nym-mixnode` in a container without a
+    /// home directory.
     ///
     /// # Errors
-    /// When no root is given and there is neither of the two.
+    /// If no root is given and neither of the two is available.
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
         let given_root = root.map(Path::to_owned);
         let root = match &given_root {
-            // Files are named in messages, in the configuration and to child processes, wherever those run. An empty
-            // path is left as it is: no file will be found there either.
+            // Made absolute: the path appears in messages, in the configuration and in arguments of child processes
+            // with another working directory. An empty path stays unchanged and will not be found either.
             Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
             None => default_root()?,
         };
         Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
     }
 
-    /// The root that was given, unless it is `~/.nym`.
+    /// The given root, unless it is `~/.nym`.
     pub fn given_root(&self) -> Option<&Path> {
         self.given_root.as_deref()
     }
@@ -94,7 +94,7 @@ impl NodeHome {
         self.dir.join(CONFIG_FILE)
     }
 
-    /// Where the last list of nodes is kept, for a start without a directory.
+    /// The last known topology, for a start while the directory is unreachable.
     #[must_use]
     pub fn topology_file(&self) -> PathBuf {
         self.dir.join("data/topology.json")
@@ -108,15 +108,15 @@ impl NodeHome {
     }
 }
 
-/// The configuration file's path in the node's directory.
+/// The path of the configuration file in the node's directory.
 pub const CONFIG_FILE: &str = "config/config.yaml";
 
-/// The volume of a container.
+/// The volume of a container image.
 const VOLUME: &str = "/var/lib/nym-mixnode";
 
 fn default_root() -> Result<PathBuf, HomeError> {
     match env::var_os("HOME") {
-        // `/` is what a container has for a user that its image doesn't know.
+        // Containers set `/` for a user that does not exist in the image.
         Some(home) if !home.is_empty() && home != "/" => Ok(Path::new(&home).join(".nym")),
         _ if rustix::fs::access(VOLUME, Access::WRITE_OK).is_ok() => Ok(VOLUME.into()),
         _ => Err(HomeError),

@@ -1,4 +1,4 @@
-//! What kind of value a setting takes: for the reference, the schema, and the flags' value names.
+//! The value types of settings, for the reference, the schema, and the flags' value names.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use super::{ForwardPolicy, parse};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
-/// What a setting's values look like.
+/// Value types of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -31,14 +31,14 @@ pub enum Kind {
     Url,
     /// An IP address, with or without a port.
     Address,
-    /// What is logged.
+    /// A log filter.
     LogFilter,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
 
-/// A type that settings parse to, and what its texts look like.
-#[diagnostic::on_unimplemented(message = "say in config/kind.rs what kind of value a setting of type `{Self}` takes")]
+/// A type of a setting's value, and the kind it is documented as.
+#[diagnostic::on_unimplemented(message = "add the kind of value of a setting of type `{Self}` to config/kind.rs")]
 pub(super) trait HasKind {
     const KIND: Kind;
 }
@@ -77,7 +77,7 @@ kinds! {
 }
 
 impl Kind {
-    /// The word for it in the reference.
+    /// The name in the reference.
     pub fn name(self) -> String {
         match self {
             Self::Text => "text".to_owned(),
@@ -102,7 +102,7 @@ impl Kind {
         }
     }
 
-    /// The word for a value in the help of a flag.
+    /// The value name in the help of a flag.
     pub const fn value_name(self) -> &'static str {
         match self {
             Self::Text => "TEXT",
@@ -118,7 +118,7 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a text that looks like no value of this kind, where more is known than that.
+    /// A specific error for a text that is not of this kind, if there is one.
     pub fn problem(self, text: &str) -> Option<String> {
         match self {
             Self::LogFilter => text.parse::<LogFilter>().err(),

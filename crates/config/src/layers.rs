@@ -1,4 +1,4 @@
-//! The places that a setting can come from, one over the other: default, file, environment, flags.
+//! The sources of settings in ascending precedence: defaults, file, environment, flags.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use super::error::{ConfigError, ConfigErrors};
 use super::values::Values;
 use super::{Config, file};
 
-/// What the places have set so far, and what was wrong in them.
+/// The settings and errors collected from the sources so far.
 ///
-/// A later call wins over an earlier one.
+/// Later calls take precedence over earlier ones.
 #[derive(Debug, Default)]
 pub struct Layers {
     values: Values,
@@ -17,7 +17,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Adds the settings of a configuration file; tells whether there is one.
+    /// Adds the settings of a configuration file; returns whether the file exists.
     pub fn file(&mut self, path: &Path) -> bool {
         match file::read(path) {
             Ok((values, problems)) => {
@@ -47,27 +47,27 @@ impl Layers {
         self.problems.push(problem);
     }
 
-    /// What is set so far, allowed or not.
+    /// The settings so far, valid or not.
     #[must_use]
     pub const fn so_far(&self) -> &Values {
         &self.values
     }
 
-    /// Whether every setting that has no default is set.
+    /// Whether every setting without a default is set.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.values.unset().next().is_none()
     }
 
-    /// Whether nothing was wrong with the places themselves; the values are not looked at.
+    /// Checks that the sources have no errors; does not check the values.
     ///
     /// # Errors
-    /// With everything that was.
+    /// Lists all errors of the sources.
     pub fn check_places(self) -> Result<Values, ConfigErrors> {
         if self.problems.is_empty() { Ok(self.values) } else { Err(ConfigErrors(self.problems)) }
     }
 
-    /// Everything that is wrong in any place, but for what is not set at all.
+    /// All errors in the sources and values, except missing settings.
     #[must_use]
     pub fn problems(self) -> Vec<ConfigError> {
         let all = self.finish().err().map(|errors| errors.0).unwrap_or_default();
@@ -77,13 +77,13 @@ impl Layers {
     /// Parses and checks the settings.
     ///
     /// # Errors
-    /// With everything that is wrong in any place.
+    /// Lists all errors in all sources.
     pub fn finish(mut self) -> Result<(Values, Config), ConfigErrors> {
         match Config::from_values(&self.values) {
             Ok(config) if self.problems.is_empty() => return Ok((self.values, config)),
             Ok(_) => {}
             Err(errors) => {
-                // In a file that cannot be read to its end, nobody knows what is missing.
+                // After a syntax error in the file, missing settings cannot be determined.
                 let half_read =
                     |problem: &ConfigError| matches!(problem, ConfigError::Syntax { .. } | ConfigError::Read { .. });
                 let is_told = !self.problems.iter().any(half_read);

@@ -1,6 +1,6 @@
 //! The node's configuration: one typed, immutable value, parsed once.
 //!
-//! A setting that isn't known, or a value that isn't allowed, is an error; it never falls back to a default.
+//! Unknown settings and invalid values are errors; they never fall back to a default.
 
 pub mod address;
 mod announce;
@@ -48,10 +48,10 @@ use nym_mixnode_telemetry::TelemetryConfig;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 use settings as s;
 
-/// Most that the replay filter may be configured to take: far more than any node needs.
+/// Memory limit of the configured replay filter: far more than any node needs.
 const REPLAY_MEMORY_MAX: usize = 64 << 30;
 
-/// Everything a node needs to know, parsed and checked.
+/// The complete configuration, parsed and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub node: NodeConfig,
@@ -86,11 +86,11 @@ pub struct ListenConfig {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnnounceConfig {
-    /// `host:port`, one or two (IPv4 and IPv6); none when they are to be detected.
+    /// `host:port`, one or two (IPv4 and IPv6); empty if they are to be detected.
     pub addresses: Vec<Announced>,
-    /// Of those that are detected.
+    /// Port of detected addresses.
     pub port: u16,
-    /// How they are detected.
+    /// How addresses are detected.
     pub detection: DetectionConfig,
 }
 
@@ -98,21 +98,21 @@ pub struct AnnounceConfig {
 pub struct MixConfig {
     /// Worker threads; 0 means one for each core.
     pub workers: usize,
-    /// Longest delay a sender may ask for.
+    /// Longest delay that a sender may request.
     pub delay_max: Duration,
-    /// Byte budget for everything in flight.
+    /// Byte budget for all packets in the node.
     pub memory_bytes: usize,
-    /// Sizes of packets that are mixed; others are dropped.
+    /// Packet sizes that are mixed; others are dropped.
     pub packet_sizes: PacketSizes,
 }
 
-/// Which copies of packets are recognised.
+/// Settings of the replay filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayConfig {
     pub window: ReplayWindow,
 }
 
-/// Where packets may go.
+/// Permitted next hops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardPolicy {
     /// Only exact `ip:port` pairs of the directory's topology.
@@ -129,60 +129,60 @@ pub struct ForwardConfig {
     pub connect_timeout: Duration,
     pub backoff_initial: Duration,
     pub backoff_max: Duration,
-    /// A packet that waited longer than this past its time for an unreachable next hop is dropped.
+    /// Packets for an unreachable next hop are dropped this long after their mix delay has passed.
     pub stale_after: Duration,
-    /// Packets queued for one next hop.
+    /// Limit of packets queued for one next hop.
     pub queue_packets_max: usize,
-    /// Next hops with a queue at one time.
+    /// Limit of next hops with a queue.
     pub next_hops_max: usize,
-    /// An outgoing connection without packets is closed after this.
+    /// Timeout of outgoing connections without packets.
     pub idle_timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectionsConfig {
-    /// Incoming connections in total.
+    /// Limit of incoming connections in total.
     pub total_max: usize,
-    /// Incoming connections from one IPv4 address or IPv6 /64.
+    /// Limit of incoming connections from one IPv4 address or IPv6 /64.
     pub per_address_max: usize,
-    /// A frame that has begun must be whole within this.
+    /// Deadline for the rest of a frame after its first byte.
     pub frame_deadline: Duration,
-    /// An incoming connection without bytes is closed after this.
+    /// Timeout of incoming connections without data.
     pub idle_timeout: Duration,
 }
 
-/// What the node tells its operator by HTTP.
+/// The operator's HTTP endpoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpConfig {
-    /// `None` serves nothing; port 0 takes any free one.
+    /// `None` disables HTTP; port 0 takes any free one.
     pub listen: Option<SocketAddr>,
-    /// Whether somebody has chosen it. An address that nobody chose may be taken, by a second node say.
+    /// Whether the address was configured. The default address may be in use, for example by a second node.
     pub is_chosen: bool,
 }
 
-/// What the node writes to its log.
+/// Format and filter of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     pub format: LogFormat,
-    /// `None` leaves it to others.
+    /// `None` keeps the filter of `RUST_LOG` or the default.
     filter: Option<LogFilter>,
-    /// Whether the filter comes from the file, which gives way to `RUST_LOG`.
+    /// Whether the filter comes from the file, over which `RUST_LOG` takes precedence.
     is_of_file: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShutdownConfig {
-    /// How long the node keeps mixing after it unregistered, while clients still hold the old topology.
+    /// How long the node keeps mixing after it unregistered, while clients still use the old topology.
     pub linger: Duration,
-    /// Longest wait for pooled packets to leave.
+    /// Longest wait for delayed packets to leave.
     pub drain_deadline: Duration,
 }
 
 impl Config {
-    /// Reads a node's configuration file and replaces what `overrides` has set.
+    /// Reads a node's configuration file and applies `overrides`.
     ///
     /// # Errors
-    /// When the file cannot be read, or a setting is unknown, missing or not allowed.
+    /// If the file cannot be read, or a setting is unknown, missing or not allowed.
     pub fn load(path: &Path, overrides: &Values) -> Result<Self, ConfigErrors> {
         let mut layers = Layers::default();
         if !layers.file(path) {
@@ -195,10 +195,10 @@ impl Config {
     /// Parses and checks the settings.
     ///
     /// # Errors
-    /// With every setting that is missing or not allowed.
+    /// Lists every setting that is missing or not allowed.
     pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
         let mut invalid: Vec<_> = values.refused().collect();
-        // The rules that a section has besides what each of its settings allows.
+        // Each section checks its rules between settings; the settings check their own values.
         let broken =
             [listen_addresses(values).err(), announced(values).err(), forward(values).err(), replay(values).err()];
         for problem in broken.into_iter().flatten() {
@@ -239,7 +239,7 @@ impl Config {
 }
 
 impl ListenConfig {
-    /// The addresses alone.
+    /// The addresses without their sources.
     #[must_use]
     pub fn bind_addresses(&self) -> Vec<BindAddr> {
         self.addresses.iter().map(|listening| listening.address).collect()
@@ -247,25 +247,25 @@ impl ListenConfig {
 }
 
 impl HttpConfig {
-    /// The section of the operator's HTTP alone, whatever the others hold.
+    /// Parses only the HTTP section, independent of the others.
     ///
     /// # Errors
-    /// When the address is not allowed.
+    /// If the address is not allowed.
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         http(values)
     }
 }
 
 impl LogConfig {
-    /// The section of the log alone, whatever the others hold.
+    /// Parses only the log section, independent of the others.
     ///
     /// # Errors
-    /// When a value is not allowed.
+    /// If a value is not allowed.
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         log(values)
     }
 
-    /// The filter that holds beside what `RUST_LOG` says.
+    /// The filter to apply, given whether `RUST_LOG` is set.
     #[must_use]
     pub fn filter(&self, rust_log: Option<LogFilter>) -> LogFilter {
         let configured = self.filter.clone();
@@ -274,12 +274,12 @@ impl LogConfig {
     }
 }
 
-/// Writes a new configuration file for these settings, commented for people.
+/// Writes a new configuration file for these settings, with comments.
 ///
-/// What came from a file of its own stays there.
+/// Values from `_FILE` variables are not written to it.
 ///
 /// # Errors
-/// When the settings are not allowed, or the file exists or cannot be created.
+/// If the settings are not allowed, or the file exists or cannot be created.
 pub fn create_file(path: &Path, values: &Values) -> Result<(), CreateFileError> {
     Config::from_values(values)?;
     Ok(staging::create_file(path, 0o644, file::render(values).as_bytes())?)
@@ -312,10 +312,10 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
     Ok(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
 }
 
-/// The section of the key files alone, whatever the others hold.
+/// Parses only the section of the key files, independent of the others.
 ///
 /// # Errors
-/// When a path is not allowed.
+/// If a path is not allowed.
 pub fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
     let files = KeysConfig::in_dir(&values.parse(&s::KEYS_DIR)?);
     Ok(KeysConfig {
@@ -399,10 +399,10 @@ fn log(values: &Values) -> Result<LogConfig, ConfigError> {
     Ok(LogConfig { format, filter, is_of_file })
 }
 
-/// The section of the export of telemetry alone, whatever the others hold.
+/// Parses only the telemetry section, independent of the others.
 ///
 /// # Errors
-/// When a value is not allowed.
+/// If a value is not allowed.
 pub fn telemetry(values: &Values) -> Result<TelemetryConfig, ConfigError> {
     Ok(TelemetryConfig {
         window: values.parse(&s::TELEMETRY_WINDOW)?,
@@ -429,12 +429,12 @@ fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: 
     InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
 }
 
-// Whoever builds a configuration in code gets the defaults of the table, and cannot get others.
+// Configurations built in code use the defaults of the table.
 macro_rules! defaults_from_table {
     ($($section:ty: $read:ident;)*) => {$(
         impl Default for $section {
             fn default() -> Self {
-                // Constant texts, and a test parses each of them.
+                // Constant texts, each parsed by a test.
                 $read(&Values::default()).expect("the defaults are allowed values")
             }
         }

@@ -1,4 +1,4 @@
-//! Takes over the configuration of an older release: from its `config.toml` to the settings of today.
+//! Converts an older release's `config.toml` to today's settings.
 
 mod table;
 
@@ -15,16 +15,16 @@ use super::values::{Source, Values};
 use super::{settings as s, text};
 use table::{Fate, fate};
 
-/// An older release's configuration in today's settings.
+/// An older release's configuration as today's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
     pub release: Release,
     pub values: Values,
-    /// One line for each value: where it went, or why it is dropped.
+    /// One line per value: its new setting, or why it is dropped.
     pub notes: Vec<String>,
 }
 
-/// The older configuration cannot be taken over.
+/// The older configuration cannot be converted.
 #[derive(Debug, Error)]
 pub enum MigrateError {
     #[error("{} cannot be read: {source}{}", path.display(), file::remedy(source))]
@@ -33,17 +33,17 @@ pub enum MigrateError {
     Older { path: PathBuf, problem: OlderError },
 }
 
-/// Which release wrote the `config.toml` at `path`, and what it says.
+/// Reads the `config.toml` at `path` and determines its release.
 ///
 /// # Errors
-/// When it cannot be read, or no release that can be taken over has written it.
+/// If it cannot be read, or was not written by a supported release.
 pub fn read(path: &Path) -> Result<Older, MigrateError> {
     let text = text::read(path, text::CONFIG_BYTES_MAX);
     let text = text.map_err(|source| MigrateError::Read { path: path.to_owned(), source })?;
     Older::parse(&text).map_err(|problem| MigrateError::Older { path: path.to_owned(), problem })
 }
 
-/// Translates what the `config.toml` at `path` says, for the node in `node_dir`.
+/// Converts the `config.toml` at `path`, for the node in `node_dir`.
 #[must_use]
 pub fn translate(older: &Older, path: &Path, node_dir: &Path) -> Migration {
     let mut migration = Migration { release: older.release, values: Values::default(), notes: Vec::new() };
@@ -74,7 +74,7 @@ impl Migration {
         self.values.set(about, text, source);
     }
 
-    /// The older release's defaults, where today's would contradict what the file says.
+    /// Sets the older release's defaults where today's would contradict the file.
     fn fill_in(&mut self) {
         let is_set = |values: &Values, about| !values.of(about).is_empty();
         let (initial, maximum) = (&s::FORWARD_BACKOFF_INITIAL.about, &s::FORWARD_BACKOFF_MAX.about);
@@ -91,7 +91,7 @@ impl Migration {
     }
 
     fn default(&mut self, about: &'static About, text: &str) {
-        self.notes.push(format!("{} was not said: {text}, the default of {}", about.key, self.release));
+        self.notes.push(format!("{} was not set: {text}, the default of {}", about.key, self.release));
         self.values.set(about, text, &Source::Program);
     }
 }
@@ -100,7 +100,7 @@ fn dropped(entry: &Entry, why: &str) -> String {
     format!("{} = {:?} is dropped: {why}", entry.key, entry.text)
 }
 
-/// Where the key file is, relative to the node's directory if it is in there.
+/// The path of the key file, relative to the node's directory if the file is in it.
 fn key_path(path: &Path, older: &Older, node_dir: &Path) -> String {
     let text = |path: &Path| path.to_str().map(str::to_owned);
     let inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
@@ -109,16 +109,16 @@ fn key_path(path: &Path, older: &Older, node_dir: &Path) -> String {
     }
     let kept = path.to_string_lossy().into_owned();
     if path.exists() && path.is_relative() {
-        // It was relative to where the node was started.
+        // The path was relative to the working directory of the node.
         return std::path::absolute(path).ok().as_deref().and_then(text).unwrap_or(kept);
     }
-    // The directory has moved since, with the keys in it.
+    // The directory has moved since, together with its keys.
     let moved = old_node_dir(older).and_then(|old| Some(path.strip_prefix(old).ok()?.to_owned()));
     let moved = moved.filter(|rest| !path.exists() && inside(rest) && node_dir.join(rest).exists());
     moved.as_deref().and_then(text).unwrap_or(kept)
 }
 
-/// The node's directory as the file has it.
+/// The node's directory as configured in the file.
 fn old_node_dir(older: &Older) -> Option<PathBuf> {
     let root = older.get("mixnode.nym_root_directory")?;
     Some(Path::new(&root.text).join(&older.get("mixnode.id")?.text))

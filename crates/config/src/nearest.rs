@@ -1,14 +1,14 @@
-//! The name that somebody may have meant.
+//! Finds the closest known name to a misspelt one.
 
-/// How alike two names must be for one to be a slip of the other: half of their letters.
+/// Minimum similarity for a suggestion: half of the letters.
 const LIKENESS_MIN: f64 = 0.5;
 
-/// The one of `names` that comes nearest to `meant`, unless none comes near.
+/// The closest of `names` to `meant`, if one is similar enough.
 pub fn to<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     by_name(meant, names.map(|name| (name, name)))
 }
 
-/// The thing whose name comes nearest to `meant`, unless none comes near.
+/// The item whose name is the closest to `meant`, if one is similar enough.
 pub fn by_name<'a, T>(meant: &str, things: impl Iterator<Item = (&'a str, T)>) -> Option<T> {
     let alike = things.map(|(name, thing)| (likeness(meant, name), thing)).filter(|(like, _)| *like >= LIKENESS_MIN);
     alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, thing)| thing)

@@ -1,4 +1,4 @@
-//! From a setting's text to its value; `None` when the setting doesn't allow the text.
+//! Parses a setting's text; `None` if the setting does not allow it.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -15,10 +15,10 @@ use super::home::NodeId;
 
 const TEXT_CHARS_MAX: usize = 128;
 
-/// The words for [`ForwardPolicy`].
+/// The accepted names of [`ForwardPolicy`].
 pub(super) const POLICIES: [&str; 3] = ["topology", "public", "any"];
 
-/// Units of sizes; the longer ones first, for each ends in the last.
+/// Units of sizes; longer ones first, because each ends in the last one.
 const SIZE_UNITS: [(&str, usize); 5] =
     [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
 
@@ -42,7 +42,7 @@ pub(super) fn registry_key(text: &str) -> Option<String> {
 }
 
 pub(super) fn count<N: FromStr + PartialOrd>(text: &str, allowed: RangeInclusive<N>) -> Option<N> {
-    // The standard parser takes a plus sign.
+    // The standard parser accepts a plus sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && allowed.contains(number))
 }
@@ -51,7 +51,7 @@ pub(super) fn duration(text: &str, allowed: RangeInclusive<Duration>) -> Option<
     humantime::parse_duration(text).ok().filter(|duration| allowed.contains(duration))
 }
 
-/// A duration without a part of a second.
+/// A whole number of seconds.
 pub(super) fn seconds(text: &str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
     duration(text, allowed).filter(|duration| duration.subsec_nanos() == 0)
 }
@@ -66,7 +66,7 @@ pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> 
     allowed.contains(&bytes).then_some(bytes)
 }
 
-/// A name that is one part of a path of the Kubernetes API.
+/// A name that is a single path segment of the Kubernetes API.
 pub(super) fn service(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (text.len() <= 63 && text.bytes().all(plain)).then(|| text.to_owned())
@@ -91,7 +91,7 @@ pub(super) fn address_or_off(text: &str) -> Option<Option<SocketAddr>> {
     if text == "off" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-/// What a flag says that is no setting.
+/// Parses a flag that does not belong to a setting.
 pub fn http_url(text: &str) -> Result<Url, &'static str> {
     url(text).ok_or("not an http:// or https:// URL without query or fragment")
 }

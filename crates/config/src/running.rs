@@ -1,20 +1,20 @@
-//! Whether a node runs: a lock on its directory, which the kernel drops with the process, however that ends.
+//! Detects whether a node runs: a lock on its directory, which the kernel releases when the process ends.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
 use super::NodeHome;
 
-/// Attempts to lock a directory that somebody looks at in this very moment.
+/// Attempts to lock the directory, in case another process is checking the lock at the same time.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Shows that a node runs until it is dropped.
+/// Marks a node as running until it is dropped.
 #[derive(Debug)]
 pub struct RunningMark(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl NodeHome {
-    /// Marks the node as running; `None` where the directory cannot be locked, as on some network file systems.
+    /// Marks the node as running; `None` if the directory cannot be locked, as on some network file systems.
     pub async fn mark_running(&self) -> Option<RunningMark> {
         let dir = File::open(self.dir()).ok()?;
         for _ in 0..ATTEMPTS {
@@ -27,8 +27,7 @@ impl NodeHome {
         None
     }
 
-    /// Whether a process of this machine runs the node, also in another container; `None` when that cannot be found
-    /// out.
+    /// Whether a process of this machine, in any container, runs the node; `None` if that cannot be determined.
     pub fn is_running(&self) -> Option<bool> {
         let dir = File::open(self.dir()).ok()?;
         match dir.try_lock() {

@@ -23,7 +23,7 @@ fn section(name: &str) -> Value {
     json!({ "type": ["object", "null"], "additionalProperties": false, "properties": properties })
 }
 
-/// A setting; a key without a value counts as not set, hence `null`.
+/// The schema of a setting; a key without a value counts as unset, hence `null`.
 fn property(about: &About) -> Value {
     let mut property = if about.is_list() {
         json!({ "type": ["array", "null"], "items": value(about.kind) })
@@ -56,7 +56,7 @@ fn value(kind: Kind) -> Value {
 
 fn literal(kind: Kind, text: &str) -> Value {
     match kind {
-        // Numbers and switches are written in YAML as they are in JSON.
+        // Numbers and booleans are written in YAML as in JSON.
         Kind::Integer | Kind::Switch => text.parse().unwrap_or_else(|_| text.into()),
         _ => text.into(),
     }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_schema_in_docs_is_up_to_date() {
         let written = include_str!("../../../docs/configuration.schema.json");
-        assert!(written == json(), "docs/configuration.schema.json is out of date: `make docs` makes it anew");
+        assert!(written == json(), "docs/configuration.schema.json is out of date: run `make docs`");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The variables that Kubernetes sets in every pod beside a Service.
+//! The variables that Kubernetes sets in every pod for each Service.
 //!
-//! For a Service that is called `nym-mixnode`, or `nym-mixnode-` and more, they begin as those of this program do; one
-//! of them can even have the name of a setting. What tells them apart is the form of name and value together.
-//! See <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>.
+//! For a Service named `nym-mixnode` or `nym-mixnode-…` they have the prefix of this program's variables, and one of
+//! them can even equal the variable of a setting. They are recognised by name and value together. See
+//! <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,11 +14,11 @@ pub(super) fn is(name: &str, value: &str) -> bool {
     name.ends_with("_SERVICE_HOST") && is_ip(value)
         || (name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_")) && is_port(value)
         || name.ends_with("_PORT") && is_link(value)
-        // NAME_PORT_1789_TCP and, of that, _PROTO, _PORT and _ADDR.
+        // `NAME_PORT_1789_TCP`, and the same with `_PROTO`, `_PORT` or `_ADDR`.
         || name.rsplit_once("_PORT_").is_some_and(|(_, rest)| is_of_port(rest, value))
 }
 
-/// The rest of a name after `_PORT_`.
+/// Checks the part of a name after `_PORT_`.
 fn is_of_port(rest: &str, value: &str) -> bool {
     let mut parts = rest.split('_');
     let (Some(port), Some(protocol), detail, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -58,7 +58,7 @@ fn is_protocol(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// All that Kubernetes sets for one Service, in IPv4 and IPv6.
+    /// All variables that Kubernetes sets for one Service, for IPv4 and IPv6.
     fn links(service: &str) -> Vec<(String, String)> {
         let mut all = Vec::new();
         for (host, address) in [("10.0.0.7", "10.0.0.7:1789"), ("fd00::7", "[fd00::7]:1789")] {

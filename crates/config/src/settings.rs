@@ -1,7 +1,6 @@
-//! Every setting, defined once: its key, its words, its default and how its text is read.
+//! Definitions of all settings: key, help, default and parser.
 //!
-//! The file that `init` writes, the reading of it, the variables, the flags, the reference and the errors all come from
-//! this table.
+//! The file written by `init`, the parser, the variables, the flags, the reference and the errors all use this table.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,20 +24,20 @@ use nym_mixnode_address::{AnnounceSource, CloudChoice};
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 
-/// One setting whose texts parse to `T`; a list has several.
+/// A setting whose texts parse to `T`; a list has several texts.
 #[derive(Debug)]
 pub struct Setting<T: 'static> {
     pub about: About,
     pub(super) parse: fn(&str) -> Option<T>,
 }
 
-/// What is said about a setting.
+/// The description of a setting.
 #[derive(Debug)]
 pub struct About {
     /// `section.key`.
     pub key: &'static str,
     pub help: &'static str,
-    /// What a value has to be, so that "not …" makes a sentence.
+    /// The allowed values, as the complement of "is not …".
     pub allowed: &'static str,
     pub when_unset: WhenUnset,
     pub kind: Kind,
@@ -46,21 +45,21 @@ pub struct About {
     names: LazyLock<Names>,
 }
 
-/// What a setting is called outside the file.
+/// The names of a setting outside the file.
 #[derive(Debug)]
 struct Names {
     variable: String,
     flag: String,
 }
 
-/// What a setting is when nobody sets it.
+/// The value of a setting that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnset {
     /// This text.
     Value(&'static str),
-    /// It follows another setting; the words say which.
+    /// Derived; the text describes how.
     Follows(&'static str),
-    /// It has to be set.
+    /// No default: it must be set.
     Required,
 }
 
@@ -71,7 +70,7 @@ pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081"
 /// The metrics server of the 0.9 testnet.
 pub const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
 
-/// What the names of all environment variables of this program begin with.
+/// Prefix of all environment variables of this program.
 pub const VARIABLE_PREFIX: &str = "NYM_MIXNODE_";
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -94,7 +93,7 @@ macro_rules! settings {
                 parse: $parse,
             };
         )*
-        /// All settings, in the order of the file; the keys of a section stand together.
+        /// All settings, in the order of the file; the keys of a section are adjacent.
         pub static ALL: &[&About] = &[$(&$name.about),*];
     };
 }
@@ -104,67 +103,67 @@ use WhenUnset::{Follows, Required, Value};
 settings! {
     NODE_ID: NodeId = "node.id", Required, id,
         "a node's id, which is the name of its directory",
-        "The node's name on this machine: the name of the directory that this file lies in.";
+        "The node's name on this machine: also the name of the directory that contains this file.";
     NODE_LAYER: u64 = "node.layer", Required, |t| count(t, 1..=u64::MAX),
         "a layer: a whole number from 1 up",
         "The layer of the mix network that the node belongs to.";
     NODE_LOCATION: String = "node.location", Value("unknown"), text,
         "a text of at most 128 characters on one line",
-        "Where the node stands, in your own words; it helps to debug the network.";
+        "The location of the node, as free text; it helps to debug the network.";
     NODE_INCENTIVES_ADDRESS: String = "node.incentives_address", Value(""), text,
         "a text of at most 128 characters on one line",
         "The address that receives the incentives program's tokens.";
 
     LISTEN_ADDRESSES: Host = "listen.addresses", Follows("every address of this machine"), |t| t.parse().ok(),
         "an IP address, with or without a port",
-        "Addresses of this machine on which packets are accepted; 0.0.0.0 and [::] are all of them.";
+        "Bind addresses for packets; 0.0.0.0 and [::] are all addresses of this machine.";
     ANNOUNCE_ADDRESSES: Host = "announce.addresses",
-        Follows("those of listen that others can reach, or else what is detected"), |t| t.parse().ok(),
+        Follows("the listen addresses that others can reach, or else the detected ones"), |t| t.parse().ok(),
         "an IP address, with or without a port",
-        "Public addresses under which the other nodes reach this one: at most one IPv4 and one IPv6.";
-    ANNOUNCE_PORT: u16 = "announce.port", Follows("the port of the first address that is listened on"),
+        "Public addresses at which other nodes reach this one: at most one IPv4 and one IPv6.";
+    ANNOUNCE_PORT: u16 = "announce.port", Follows("the port of the first listen address"),
         |t| count(t, 1..=u16::MAX),
         "a whole number from 1 to 65535",
-        "The port of announced addresses that are written without one, or detected, where it differs from the port\n\
-         that is listened on: a node port of Kubernetes, a load balancer, a forwarded port.";
+        "The port of announce addresses that are detected or written without a port. Set it if it differs from the\n\
+         listen port: for a Kubernetes node port, a load balancer or a forwarded port.";
     ANNOUNCE_SOURCE: AnnounceSource = "announce.source", Value("auto"), |t| t.parse().ok(),
         "auto, kubernetes-node or kubernetes-service",
-        "Where announce addresses are looked for when none are set: in the cloud's metadata and on this machine's\n\
-         interfaces (auto), or in Kubernetes: the Node's external addresses, or the ingress of a Service.";
+        "The source of announce addresses if none are set: the cloud's metadata and this machine's interfaces (auto),\n\
+         or in Kubernetes the Node's external addresses or the ingress of a Service.";
     ANNOUNCE_SERVICE: String = "announce.service", Value(""), service,
         "the name of a Kubernetes Service",
-        "The Service of kubernetes-service, in the pod's own namespace.";
-    ANNOUNCE_ECHO_URL: Url = "announce.echo_url", Follows("no such service is asked"), url,
+        "The Service for announce.source kubernetes-service, in the pod's own namespace.";
+    ANNOUNCE_ECHO_URL: Url = "announce.echo_url", Follows("no such service is used"), url,
         "an http:// or https:// URL without query or fragment",
-        "A service that answers with its caller's address, asked last. It sees that there is a node.";
+        "A service that returns its caller's address, used last. It learns that the node exists.";
     ANNOUNCE_ALLOW_PRIVATE: bool = "announce.allow_private", Value("false"), switch,
         "true or false",
-        "Announce addresses that the internet cannot reach: for closed networks.";
+        "Allow announce addresses that are not reachable from the internet: for closed networks.";
     ANNOUNCE_RECHECK: Duration = "announce.recheck", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
         "a duration from 100ms to 1day, such as 5m",
-        "How often detected addresses are looked for again; SIGHUP does it at once.";
+        "How often the address detection is repeated; SIGHUP repeats it at once.";
     ADDRESS_CLOUD: CloudChoice = "address.cloud", Value("auto"), |t| t.parse().ok(),
         "auto, none, aws, gcp, azure, digitalocean, hetzner, oracle, openstack or vultr",
-        "The cloud whose metadata is asked; auto is the one that the machine's firmware names.";
+        "The cloud whose metadata is used; auto selects the one that the machine's firmware names.";
 
     DIRECTORY_URL: Url = "directory.url", Value(DEFAULT_DIRECTORY), url,
         "an http:// or https:// URL without query or fragment",
         "The directory server, which lists the nodes of the network (\"validator\" in 0.9.2).";
     DIRECTORY_METRICS_URL: Url = "directory.metrics_url", Follows("directory.url"), url,
         "an http:// or https:// URL without query or fragment",
-        "The server that takes the node's packet counts.";
+        "The server to which the node reports its packet counts.";
     DIRECTORY_TOPOLOGY_REFRESH: Duration = "directory.topology_refresh", Value("30s"),
         |t| duration(t, MS(100)..=SEC(3600)),
         "a duration from 100ms to 1h, such as 30s",
         "How often the list of nodes is fetched.";
     DIRECTORY_KEY: String = "directory.key",
-        Follows("the first key that the directory shows is remembered until the node stops"), registry_key,
+        Follows("the first key of the directory is kept until the node stops"), registry_key,
         "the `registryKey` of the directory's topology: base58 of 32 bytes",
-        "The only key that the directory may sign its answers with. Without it, a change of the key is logged as an\n\
+        "The key with which the directory must sign its answers. If it is not set, a change of the key is logged as an\n\
          error.";
-    DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is shown"), path,
+    DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is sent"), path,
         "a path without a slash at its end",
-        "A file with the token that a closed directory admits nodes by (`registry --join-token-file`).";
+        "A file with the token for registration at a closed directory (`registry --join-token-file`).";
 
     KEYS_DIR: PathBuf = "keys.dir", Value("data"), path,
         "a path without a slash at its end",
@@ -178,10 +177,10 @@ settings! {
         "The identity's public key, under which the network lists the node.";
     KEYS_PRIVATE_SPHINX: PathBuf = "keys.private_sphinx", Follows("private_sphinx.pem in keys.dir"), path,
         "a path without a slash at its end",
-        "The private key that opens packets.";
+        "The private key that decrypts packets.";
     KEYS_PUBLIC_SPHINX: PathBuf = "keys.public_sphinx", Follows("public_sphinx.pem in keys.dir"), path,
         "a path without a slash at its end",
-        "The public key that packets are made for.";
+        "The public key for which senders encrypt packets.";
     KEYS_ALLOW_GROUP_READ: bool = "keys.allow_group_read", Value("false"), switch,
         "true or false",
         "Accept private keys that their group can read, as in a Kubernetes secret mounted with fsGroup.";
@@ -191,10 +190,10 @@ settings! {
         "Worker threads; 0 is one for each core.";
     MIX_DELAY_MAX: Duration = "mix.delay_max", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
         "a duration from 1ms to 1h, such as 10s",
-        "The longest delay that a sender may ask for; a packet that asks for more is dropped.";
+        "The longest mix delay that a sender may request; packets that request more are dropped.";
     MIX_MEMORY: Bytes = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40).map(Bytes),
         "a size from 1MiB to 1TiB, such as 256MiB",
-        "What all packets in the node may take together.";
+        "The byte budget for all packets in the node together.";
     MIX_PACKET_SIZES: PacketSize = "mix.packet_sizes", Follows("regular and ack"), PacketSize::from_name,
         "regular, ack, extended8, extended16 or extended32",
         "Packet sizes that the node mixes; packets of any other size are dropped. Add an extended size only if many\n\
@@ -202,94 +201,93 @@ settings! {
 
     REPLAY_WINDOW: Duration = "replay.window", Value("10m"), |t| duration(t, SEC(10)..=SEC(86_400)),
         "a duration from 10s to 1day, such as 10m",
-        "For how long a copy of a packet is recognised and dropped, at least.";
+        "The minimum time for which copies of a packet are recognised and dropped.";
     REPLAY_EXPECTED_RATE: u64 = "replay.expected_rate", Value("9000"), |t| count(t, 100..=10_000_000),
         "a whole number from 100 to 10000000",
-        "Forwarded packets per second up to which replay.window holds. Memory is reserved for them: 35 MiB for the\n\
-         defaults of both, in proportion to their product. With more packets the window is shorter, and \
-         the node warns.";
+        "Forwarded packets per second for which replay.window is guaranteed. The reserved memory is proportional to\n\
+         the product of both: 35 MiB for the defaults. At higher rates the window is shorter, and the node warns.";
 
     FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
         "topology, public or any",
-        "Where packets may go: to the nodes of the directory (topology), to every public address (public),\n\
-         or anywhere (any: for closed networks alone, a sender can then reach this machine's neighbours).";
+        "Permitted next hops: the nodes of the directory (topology), every public address (public), or every address\n\
+         (any: only for closed networks, because senders can then reach this machine's neighbours).";
     FORWARD_CONNECT_TIMEOUT: Duration = "forward.connect_timeout", Value("1500ms"),
         |t| duration(t, MS(10)..=SEC(60)),
         "a duration from 10ms to 1m, such as 1500ms",
-        "How long a connection to the next hop may take to come about.";
+        "Timeout for connecting to a next hop.";
     FORWARD_BACKOFF_INITIAL: Duration = "forward.backoff_initial", Value("500ms"), |t| duration(t, MS(1)..=SEC(600)),
         "a duration from 1ms to 10m, such as 500ms",
-        "The pause after a first failed connection; it doubles with each further one.";
+        "The back-off after the first failed connection; it doubles with each further failure.";
     FORWARD_BACKOFF_MAX: Duration = "forward.backoff_max", Value("60s"), |t| duration(t, MS(1)..=SEC(3600)),
         "a duration from 1ms to 1h, such as 60s",
-        "The longest such pause.";
+        "The longest back-off.";
     FORWARD_STALE_AFTER: Duration = "forward.stale_after", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
         "a duration from 1ms to 1h, such as 10s",
-        "A packet that waited this long past its time for an unreachable next hop is dropped.";
+        "Packets for an unreachable next hop are dropped this long after their mix delay has passed.";
     FORWARD_QUEUE_PACKETS_MAX: usize = "forward.queue_packets_max", Value("2000"), |t| count(t, 1..=1_000_000),
         "a whole number from 1 to 1000000",
-        "Packets that wait for one next hop.";
+        "Limit of packets queued for one next hop.";
     FORWARD_NEXT_HOPS_MAX: usize = "forward.next_hops_max", Value("4096"), |t| count(t, 1..=65_536),
         "a whole number from 1 to 65536",
-        "Next hops with a queue at one time.";
+        "Limit of next hops with a queue.";
     FORWARD_IDLE_TIMEOUT: Duration = "forward.idle_timeout", Value("5m"), |t| duration(t, MS(100)..=SEC(86_400)),
         "a duration from 100ms to 1day, such as 5m",
-        "An outgoing connection without packets is closed after this.";
+        "Outgoing connections without packets are closed after this time.";
 
     CONNECTIONS_TOTAL_MAX: usize = "connections.total_max", Value("16384"), |t| count(t, 1..=1_000_000),
         "a whole number from 1 to 1000000",
-        "Incoming connections in all.";
+        "Limit of incoming connections in total.";
     CONNECTIONS_PER_ADDRESS_MAX: usize = "connections.per_address_max", Value("1024"), |t| count(t, 1..=1_000_000),
         "a whole number from 1 to 1000000",
-        "Incoming connections from one IPv4 address or one IPv6 /64.";
+        "Limit of incoming connections from one IPv4 address or one IPv6 /64.";
     CONNECTIONS_FRAME_DEADLINE: Duration = "connections.frame_deadline", Value("10s"),
         |t| duration(t, MS(100)..=SEC(600)),
         "a duration from 100ms to 10m, such as 10s",
-        "A packet that has begun to arrive must be whole within this.";
+        "Deadline for receiving the rest of a packet after its first byte.";
     CONNECTIONS_IDLE_TIMEOUT: Duration = "connections.idle_timeout", Value("10m"),
         |t| duration(t, MS(100)..=SEC(86_400)),
         "a duration from 100ms to 1day, such as 10m",
-        "An incoming connection without packets is closed after this.";
+        "Incoming connections without packets are closed after this time.";
 
     HTTP_LISTEN: Option<SocketAddr> = "http.listen", Value("127.0.0.1:8000"), address_or_off,
         "an IP address with its port, such as 127.0.0.1:8000, or off",
-        "Where the node tells its operator how it is, by HTTP: /livez, /readyz, /status and /metrics.\n\
-         Leave it on loopback, or where only you can reach it.";
+        "The bind address of the HTTP endpoints for operators: /livez, /readyz, /status and /metrics.\n\
+         Use loopback, or an address that only you can reach.";
 
     LOG_FORMAT: LogFormat = "log.format", Value("text"), |t| t.parse().ok(),
         "text or json",
-        "The form of the log on standard error: lines for people (text), or an object a line (json).\n\
-         SIGHUP reads this and the filter again.";
+        "The format of the log on standard error: lines for people (text), or one object per line (json).\n\
+         SIGHUP reloads this setting and the filter.";
     LOG_FILTER: LogFilter = "log.filter", Follows("info"), |t| t.parse().ok(),
         "a log filter such as info or warn,nym_mixnode::directory=debug",
-        "What is logged. The variable `RUST_LOG` wins over this file, and a flag or variable of this setting\n\
-         over that.";
+        "The log filter. The variable `RUST_LOG` takes precedence over this file; the flag and the variable of this\n\
+         setting take precedence over `RUST_LOG`.";
 
     TELEMETRY_WINDOW: Duration = "telemetry.window", Value("1m"), |t| seconds(t, SEC(10)..=SEC(300)),
         "a duration of whole seconds from 10s to 5m, such as 1m",
-        "Packets are counted over windows of this length, which end at multiples of it. Longer ones tell less, and\n\
-         are as long as the alert rules and dashboards that come with this program can bear.";
+        "Packets are counted over windows of this length, which end at multiples of it. Longer ones reveal less;\n\
+         the supplied alert rules and dashboards work up to the maximum.";
     TELEMETRY_OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint",
         Follows("OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is exported"), url,
         "an http:// or https:// URL without query or fragment",
-        "The OpenTelemetry collector that spans and metrics are exported to. The standard OTEL_ variables win over it.";
+        "The OpenTelemetry collector for spans and metrics. The standard OTEL_ variables take precedence over it.";
     TELEMETRY_OTLP_PROTOCOL: OtlpProtocol = "telemetry.otlp_protocol", Value("http/protobuf"), otlp_protocol,
         "http/protobuf or grpc",
-        "How the collector is spoken to: http/protobuf (its port is 4318, mostly) or grpc (4317).";
+        "The protocol of the collector: http/protobuf (usually port 4318) or grpc (4317).";
 
     SHUTDOWN_LINGER: Duration = "shutdown.linger", Value("5s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 5s",
-        "How long the node goes on mixing once unregistered, for the senders that still have the old list.";
+        "How long the node continues to mix after it unregistered, for senders that still use the old topology.";
     SHUTDOWN_DRAIN_DEADLINE: Duration = "shutdown.drain_deadline", Value("15s"), |t| duration(t, MS(0)..=SEC(3600)),
         "a duration from 0s to 1h, such as 15s",
-        "The longest wait for the delayed packets to leave.";
+        "The longest wait for delayed packets to leave.";
 
     LIMITS_NOFILE: u64 = "limits.nofile", Value("65535"), |t| count(t, 64..=1 << 30),
         "a whole number from 64 to 1073741824",
-        "Open files that the node raises its limit to at the start, as far as the hard limit allows.";
+        "The limit on open files that the node sets at the start, as far as the hard limit allows.";
     LIMITS_NOFILE_STRICT: bool = "limits.nofile_strict", Value("false"), switch,
         "true or false",
-        "Refuse to start when the hard limit on open files is lower than that.";
+        "Refuse to start if the hard limit on open files is lower than limits.nofile.";
 }
 
 /// The setting with this key.
@@ -297,7 +295,7 @@ pub fn find(key: &str) -> Option<&'static About> {
     ALL.iter().copied().find(|about| about.key == key)
 }
 
-/// The setting that `key`, which is none, may be meant for.
+/// The closest known setting to an unknown key.
 pub fn nearest(key: &str) -> Option<&'static str> {
     super::nearest::to(key, ALL.iter().map(|about| about.key))
 }
@@ -321,12 +319,12 @@ impl<T> Setting<T> {
 }
 
 impl About {
-    /// The environment variable that sets it.
+    /// The environment variable of the setting.
     pub fn variable(&'static self) -> &'static str {
         &self.names.variable
     }
 
-    /// The flag that sets it.
+    /// The flag of the setting.
     pub fn flag(&'static self) -> &'static str {
         &self.names.flag
     }
@@ -349,7 +347,7 @@ impl About {
 
 impl Names {
     fn of(key: &str) -> Self {
-        // The id says which node is meant before any file is read, and keeps the short name that 0.9.2 gave it.
+        // The id names the node before any file is read, and keeps its short name of 0.9.2.
         let key = if key == "node.id" { "id" } else { key };
         Self {
             variable: format!("{VARIABLE_PREFIX}{}", key.replace('.', "_").to_ascii_uppercase()),
@@ -375,7 +373,7 @@ mod tests {
         let variables: BTreeSet<_> = ALL.iter().map(|about| about.variable().to_owned()).collect();
         let flags: BTreeSet<_> = ALL.iter().map(|about| about.flag()).collect();
         assert_eq!((variables.len(), flags.len()), (ALL.len(), ALL.len()));
-        // A variable of one setting never reads as the `…_FILE` of another.
+        // The variable of a setting must not equal the `…_FILE` variable of another.
         assert!(variables.iter().all(|variable| !variables.contains(&format!("{variable}_FILE"))));
     }
 

@@ -1,4 +1,4 @@
-//! The settings' texts before they are parsed, each with where it came from.
+//! The unparsed texts of settings, each with its source.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,31 +11,31 @@ use super::error::{ConfigError, InvalidValue};
 use super::settings as s;
 use super::settings::{About, Kind, Setting, WhenUnset};
 
-/// Where a value was written.
+/// Source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A line of the configuration file.
     File { path: Arc<Path>, line: u64 },
     /// A variable of the environment.
     Variable(&'static str),
-    /// The file that the environment names in this variable with `_FILE` behind it.
+    /// The file that a `…_FILE` variable of this setting names.
     VariableFile { variable: &'static str, path: Arc<Path> },
     /// A flag of the command line.
     Flag(&'static str),
-    /// The program itself.
+    /// Set by the program itself.
     Program,
 }
 
-/// A text and where it was written.
+/// A text and its source.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value {
     pub text: String,
     pub source: Source,
 }
 
-/// The texts of the settings that somebody has set.
+/// The texts of explicitly set settings.
 ///
-/// What is set later replaces what was set before, so the order of the calls is the order of precedence.
+/// Later calls replace earlier values, so the order of the calls is the order of precedence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values(BTreeMap<&'static str, Vec<Value>>);
 
@@ -51,10 +51,10 @@ impl Values {
         self.set_values(about, values);
     }
 
-    /// Replaces here what `others` has set.
+    /// Replaces the settings that `others` sets.
     pub fn replace_with(&mut self, others: &Self) {
         if !others.of(&s::DIRECTORY_URL.about).is_empty() {
-            // The metrics server of one network is none for a node that was moved to another.
+            // A new directory resets the metrics server, which belongs to the previous network.
             self.0.remove(s::DIRECTORY_METRICS_URL.about.key);
         }
         self.0.extend(others.0.iter().map(|(key, values)| (*key, values.clone())));
@@ -64,7 +64,7 @@ impl Values {
         self.0.insert(about.key, values);
     }
 
-    /// What `about` was set to; empty when it wasn't.
+    /// The texts of `about`; empty if it is not set.
     pub fn of(&self, about: &About) -> &[Value] {
         self.0.get(about.key).map_or(&[], Vec::as_slice)
     }
@@ -82,7 +82,7 @@ impl Values {
         }
     }
 
-    /// Parses a setting that has a value only when somebody set it.
+    /// Parses a setting without a default; `None` if it is not set.
     pub(super) fn parse_if_set<T>(&self, setting: &'static Setting<T>) -> Result<Option<T>, ConfigError> {
         self.of(&setting.about)
             .last()
@@ -91,17 +91,17 @@ impl Values {
             .map(|set| set.map(|(value, _)| value))
     }
 
-    /// The settings that have to be set and are not.
+    /// The required settings that are not set.
     pub fn unset(&self) -> impl Iterator<Item = &'static About> {
         s::ALL.iter().copied().filter(|about| about.when_unset == WhenUnset::Required && self.of(about).is_empty())
     }
 
-    /// Every text that its setting doesn't allow.
+    /// Every text that its setting does not allow.
     pub(super) fn refused(&self) -> impl Iterator<Item = InvalidValue> {
         s::ALL.iter().flat_map(|about| self.of(about).iter().filter_map(|value| value.refusal(about)))
     }
 
-    /// How many settings have been set.
+    /// The number of settings that are set.
     pub fn count(&self) -> usize {
         self.0.values().filter(|values| !values.is_empty()).count()
     }
@@ -123,14 +123,14 @@ impl Value {
         }
     }
 
-    /// Why the setting doesn't allow the text, if it doesn't.
+    /// Why the setting does not allow the text; `None` if it does.
     fn refusal(&self, about: &'static About) -> Option<InvalidValue> {
         if !about.allows(&self.text) {
             return Some(self.refused(about, not_allowed(about, &self.text)));
         }
         let exposed = matches!(self.source, Source::File { .. } | Source::Flag(_) | Source::Variable(_));
         if exposed && about.kind == Kind::Url && has_credentials(&self.text) {
-            let problem = "has a password, which others can read there: put the URL into a file of its own and that \
+            let problem = "contains a password, which others can read there: put the URL into a separate file and that \
                            file's path into";
             return Some(self.refused(about, format!("{problem} {}_FILE", about.variable())));
         }
@@ -141,11 +141,11 @@ impl Value {
         InvalidValue { place: self.source.clone(), key: about.key, value: self.text.clone(), problem }
     }
 
-    /// The text as people may see it.
+    /// The text as it may be printed.
     pub fn shown(&self, kind: Kind) -> String {
         match &self.source {
             _ if kind == Kind::Url => redacted_text(&self.text),
-            // Nobody takes the trouble of such a file for what is no secret.
+            // A `_FILE` variable marks a secret.
             Source::VariableFile { .. } => HIDDEN.to_owned(),
             _ => self.text.clone(),
         }
@@ -159,7 +159,7 @@ fn not_allowed(about: &About, text: &str) -> String {
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What kind of setting it is for isn't known here, so it is hidden as for every kind.
+        // The setting is unknown here, so the text is redacted for every kind.
         let text = redacted_text(&self.shown(Kind::Text));
         f.debug_struct("Value").field("text", &text).field("source", &self.source).finish()
     }

@@ -1,6 +1,6 @@
-//! Configuration files as settings, each with its line: YAML as this release has it, TOML as older releases had it.
+//! Parses configuration files into settings with line numbers: YAML of this release, TOML of older ones.
 //!
-//! Any text gives settings or errors with the line that they are about. What a setting means is the caller's business.
+//! Any text results in settings, or in errors with a line number. The caller interprets the settings.
 
 mod older;
 mod yaml;

@@ -1,6 +1,6 @@
-//! Reads a `config.toml`: which release wrote it, and its values as texts with their lines.
+//! Reads an older release's `config.toml`: the release, and the values as texts with line numbers.
 //!
-//! Knows nothing of the rest of the node, so that it can be fuzzed alone.
+//! Independent of the rest of the node, so that it can be fuzzed on its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use toml::{Spanned, Value};
 
-/// A release whose configuration can be taken over.
+/// A release whose configuration can be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     V0_8_1,
@@ -19,7 +19,7 @@ pub enum Release {
     V0_9_2,
 }
 
-/// The file of an older release.
+/// The configuration file of an older release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Older {
     pub release: Release,
@@ -35,16 +35,16 @@ pub struct Entry {
     pub line: u64,
 }
 
-/// The file is none of a release that can be taken over.
+/// The file cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OlderError {
     #[error("{problem}")]
     Syntax { line: u64, problem: String },
-    #[error("{key} is {found}; it has to be a text or a whole number")]
+    #[error("{key} is {found}; it must be a text or a whole number")]
     NotScalar { line: u64, key: String, found: &'static str },
-    #[error("it is of release {version}, and only those of {} can be upgraded", Release::names())]
+    #[error("it is of release {version}; only those of {} can be upgraded", Release::names())]
     UnknownRelease { line: u64, version: String },
-    #[error("it says no release, and has the form of none of {}", Release::names())]
+    #[error("it contains no release, and does not match any of {}", Release::names())]
     NoRelease,
 }
 
@@ -81,7 +81,7 @@ impl FromStr for Release {
 }
 
 impl OlderError {
-    /// The line that it is about.
+    /// The line number of the error.
     #[must_use]
     pub fn line(&self) -> u64 {
         match self {
@@ -94,10 +94,10 @@ impl OlderError {
 type Section = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 impl Older {
-    /// Reads the text of a `config.toml`.
+    /// Parses the text of a `config.toml`.
     ///
     /// # Errors
-    /// When it isn't TOML in sections, or of another release.
+    /// If it is not TOML in sections, or was written by another release.
     pub fn parse(text: &str) -> Result<Self, OlderError> {
         let sections: BTreeMap<String, Section> = toml::from_str(text).map_err(|error| OlderError::Syntax {
             line: line_of(text, error.span()),
@@ -115,12 +115,12 @@ impl Older {
         Ok(Self { release: release(&entries)?, entries })
     }
 
-    /// What the file says, in its own order.
+    /// All entries in the order of the file.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
-    /// The value of `section.key`, unless it is missing or says that it is unset.
+    /// The value of `section.key`; `None` if it is missing or marked as unset.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Entry> {
         find(&self.entries, key).filter(|entry| !entry.is_unset())
@@ -128,14 +128,14 @@ impl Older {
 }
 
 impl Entry {
-    /// The words that stood for a value that nobody had set.
+    /// The words that older releases wrote for an unset value.
     #[must_use]
     pub fn is_unset(&self) -> bool {
         let text = self.text.trim();
         ["", "unset", "none", "missing value"].iter().any(|unset| text.eq_ignore_ascii_case(unset))
     }
 
-    /// The text as a duration with a unit: a bare number meant milliseconds.
+    /// The text as a duration with a unit; older releases wrote milliseconds without one.
     #[must_use]
     pub fn duration(&self) -> String {
         let text = self.text.trim();
@@ -148,7 +148,7 @@ fn find<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
     entries.iter().find(|entry| entry.key == key)
 }
 
-/// What the file says of itself; 0.8.1 says nothing, but has names of its own.
+/// Determines the release. 0.8.1 wrote no version, but it has keys of its own.
 fn release(entries: &[Entry]) -> Result<Release, OlderError> {
     match find(entries, "mixnode.version") {
         Some(version) => version
@@ -205,9 +205,9 @@ mod tests {
         let text = "[mixnode]\npresence_directory_server = \"https://directory.nymtech.net\"\n";
         assert_eq!(Older::parse(text).unwrap().release, Release::V0_8_1);
         assert_eq!(error("[mixnode]\n\nversion = \"0.10.0\"\n").0, 3);
-        assert!(error("[mixnode]\nversion = \"0.10.0\"\n").1.contains("0.10.0, and only those of 0.8.1, 0.9.0"));
-        assert!(error("").1.contains("it says no release"));
-        assert!(error("[gateway]\nid = \"a\"\n").1.contains("it says no release"));
+        assert!(error("[mixnode]\nversion = \"0.10.0\"\n").1.contains("0.10.0; only those of 0.8.1, 0.9.0"));
+        assert!(error("").1.contains("it contains no release"));
+        assert!(error("[gateway]\nid = \"a\"\n").1.contains("it contains no release"));
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
             (
                 3,
                 "mixnode.layer is a list; \
-            it has to be a text or a whole number"
+            it must be a text or a whole number"
                     .to_owned()
             )
         );

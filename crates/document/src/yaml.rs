@@ -1,4 +1,4 @@
-//! A YAML document of sections and settings, as it stands: texts with their lines, and the keys that nobody knows.
+//! A YAML document of sections and settings, unchecked: texts with line numbers, and the unknown keys.
 
 use std::fmt;
 
@@ -25,28 +25,28 @@ pub struct Text {
     pub line: u64,
 }
 
-/// Where the reading ended before the end.
+/// A syntax error, which ends the reading.
 #[derive(Debug)]
 pub struct Broken<K> {
     pub line: u64,
     pub problem: String,
-    /// The setting whose value was being read: the problem is with it.
+    /// The setting whose value was being read, to which the problem belongs.
     pub reading: Option<K>,
 }
 
-/// What a document holds, up to its end or to where it is broken.
+/// The content of a document, up to its end or to a syntax error.
 pub struct Document<D: KnownSettings> {
-    /// In the order of the document.
+    /// The settings in the order of the document.
     pub settings: Vec<(D::Key, Vec<Text>)>,
-    /// Each with its line.
+    /// Unknown keys, each with its line.
     pub unknown: Vec<(String, u64)>,
-    /// Why it ends before its end.
+    /// The syntax error, if there is one.
     pub broken: Option<Broken<D::Key>>,
     reading: Option<D::Key>,
 }
 
 impl<D: KnownSettings> Document<D> {
-    /// Reads as much of the text as can be understood.
+    /// Reads the text up to the first syntax error.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let options = serde_saphyr::options! { with_snippet: false };
@@ -94,7 +94,7 @@ impl<'de, D: KnownSettings> Visitor<'de> for Sections<'_, D> {
     }
 }
 
-/// One section; every line in it may be commented out.
+/// One section; every setting in it may be commented out.
 struct Section<'a, D: KnownSettings> {
     name: &'a str,
     document: &'a mut Document<D>,

@@ -1,6 +1,6 @@
-//! The text of `/metrics`: Prometheus's own format, or `OpenMetrics` for those who ask for it.
+//! The text of `/metrics`, in the Prometheus format or in `OpenMetrics` on request.
 //!
-//! Own code, for it is short: the numbers are there already, and a library would keep them a second time to print them.
+//! Implemented here because it is short: the values exist already, and a library would keep a second copy of them.
 
 use std::fmt::{Display, Write};
 
@@ -8,7 +8,7 @@ use super::instruments::{LAG_BOUNDS, METRICS};
 use super::readings::{Reading, Value};
 use super::window::Lag;
 
-/// The two formats.
+/// The two text formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Prometheus,
@@ -16,7 +16,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one that a request's `Accept` prefers; Prometheus's own in doubt.
+    /// The format that a request's `Accept` header prefers; by default that of Prometheus.
     #[must_use]
     pub fn of_accept(accept: &str) -> Self {
         let mut best = (Self::Prometheus, 0.0);
@@ -35,7 +35,7 @@ impl Format {
         best.0
     }
 
-    /// The content type of the text.
+    /// The content type of the format.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// A text of metrics that grows line by line.
+/// Metrics text, built line by line.
 #[derive(Debug)]
 pub struct Text {
     text: String,
@@ -59,11 +59,11 @@ impl Text {
         Self { text: String::with_capacity(16 << 10), format }
     }
 
-    /// Begins the metric `name`. `kind` is Prometheus's word for its type; `help` has no period at its end.
+    /// Begins the metric `name`. `kind` is the Prometheus type; `help` has no period at its end.
     pub fn metric(&mut self, name: &str, kind: &str, help: &str) {
         let name = match self.format {
             Format::Prometheus => name,
-            // There the ending is of the sample, not of the family.
+            // In OpenMetrics the suffix belongs to the sample, not to the family.
             Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
         };
         self.line(format_args!("# HELP {name} {help}."));
@@ -74,7 +74,7 @@ impl Text {
         }
     }
 
-    /// Adds a sample to the metric that has begun.
+    /// Adds a sample to the current metric.
     pub fn sample<V: AsRef<str>>(&mut self, name: &str, labels: &[(&str, V)], value: impl Display) {
         let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let labels: Vec<_> =
@@ -101,7 +101,7 @@ impl Text {
     }
 }
 
-/// The text of all readings, in the order of the table.
+/// Formats all readings, in the order of the table.
 #[must_use]
 pub fn text(readings: &[Reading], format: Format) -> String {
     let mut text = Text::new(format);
@@ -136,7 +136,7 @@ fn histogram(text: &mut Text, name: &str, counts: &Lag) {
     text.sample(&format!("{name}_count"), &NO_LABELS, sum);
 }
 
-/// What a packet counts for that was late by some bucket: its bound, or twice the last one.
+/// The lag that a packet in a bucket counts as: the bucket's bound, or twice the last bound.
 #[must_use]
 pub fn bucket_lag(bucket: usize) -> f64 {
     const LATEST: f64 = 0.5;
@@ -146,20 +146,20 @@ pub fn bucket_lag(bucket: usize) -> f64 {
 fn total_lag(counts: &Lag) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of packets are far below 2^53")]
     let sum = counts.iter().enumerate().map(|(bucket, count)| bucket_lag(bucket) * *count as f64).sum::<f64>();
-    // Whole milliseconds: the bounds are, and adding them up leaves dust.
+    // Computed in whole milliseconds, as the bounds are, because a sum of floats would have rounding errors.
     (sum * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::readings::of_windows;
-    use super::super::window::Told;
+    use super::super::window::Published;
     use super::*;
 
     fn readings() -> Vec<Reading> {
-        let mut told = Told { lag: [8, 0, 0, 0, 0, 0, 8], ..Told::default() };
-        told.packets.total.received = 64;
-        of_windows(&told)
+        let mut published = Published { lag: [8, 0, 0, 0, 0, 0, 8], ..Published::default() };
+        published.packets.total.received = 64;
+        of_windows(&published)
     }
 
     #[test]

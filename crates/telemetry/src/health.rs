@@ -1,4 +1,4 @@
-//! Asking a running node how it is: the other end of [`super::http`].
+//! Client for the health endpoints of a running node, which [`super::http`] serves.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -15,82 +15,82 @@ use url::Url;
 
 use super::http::Answer;
 
-/// For all answers together.
+/// Time limit for all requests together.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// A status has some kilobytes.
+/// Limit of an answer in bytes; a status takes a few kilobytes.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
-/// How a node is.
+/// Health of a running node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// As `/livez` says.
+    /// The result of `/livez`.
     pub live: Answer,
-    /// As `/readyz` says.
+    /// The result of `/readyz`.
     pub ready: Answer,
-    /// Its public identity key.
+    /// The node's public identity key.
     pub identity_key: String,
-    /// How many files it may open.
+    /// The node's limits on open files.
     pub limits: FileLimits,
 }
 
-/// How many files a process may open at a time.
+/// Limits on open files of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FileLimits {
-    /// The limit that counts; none where there is none.
+    /// The soft limit, which applies; `None` is unlimited.
     #[serde(rename = "nofile_soft")]
     pub soft: Option<u64>,
-    /// What that can be raised to; none where there is none.
+    /// The hard limit, up to which the soft one can be raised; `None` is unlimited.
     #[serde(rename = "nofile_hard")]
     pub hard: Option<u64>,
-    /// How that is raised where the process runs.
+    /// How to raise the hard limit in the node's environment.
     #[serde(rename = "nofile_remedy", default = "remedy_here")]
     pub remedy: String,
 }
 
-/// For a node that runs since before its program said this itself.
+/// Default for nodes of earlier releases, which do not report this.
 fn remedy_here() -> String {
     Remedy::here().to_string()
 }
 
-/// Nobody told how the node is.
+/// The health of the node could not be determined.
 #[derive(Debug, Error)]
 pub enum AskError {
-    /// Nobody answered.
+    /// No answer was received.
     #[error("no answer at {}: {reason}", redacted(url))]
     NoAnswer {
-        /// What was asked.
+        /// The requested URL.
         url: Url,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// Somebody answered, but not as a node does.
-    #[error("what answers at {} is no mixnode: {reason}", redacted(url))]
+    /// The answer is not that of a mixnode.
+    #[error("the server at {} is not a mixnode: {reason}", redacted(url))]
     NoNode {
-        /// What was asked.
+        /// The requested URL.
         url: Url,
         /// What is wrong with the answer.
         reason: String,
     },
 }
 
-/// What matters here of a status.
+/// The part of a status that is used here.
 #[derive(Deserialize)]
-struct Facts {
+struct UsedStatus {
     identity_key: String,
     limits: FileLimits,
 }
 
-/// Asks the node that serves HTTP at `base`, within [`TIME_LIMIT`].
+/// Queries the node that serves HTTP at `base`, within [`TIME_LIMIT`].
 ///
 /// # Errors
-/// When nobody answers in time, or what answers is no mixnode.
+/// If there is no answer in time, or the answer is not that of a mixnode.
 pub async fn ask(base: &Url) -> Result<Health, AskError> {
     let answers = async {
         let client = client().map_err(|error| no_answer(base, &error))?;
         let live = get(&client, base, "livez").await?;
         let ready = get(&client, base, "readyz").await?;
-        let Facts { identity_key, limits } = get(&client, base, "status").await?;
+        let UsedStatus { identity_key, limits } = get(&client, base, "status").await?;
         Ok(Health { live, ready, identity_key, limits })
     };
     let too_late =
@@ -98,9 +98,9 @@ pub async fn ask(base: &Url) -> Result<Health, AskError> {
     timeout(TIME_LIMIT, answers).await.unwrap_or_else(|_| Err(too_late()))
 }
 
-/// The URL of a node of this machine that serves HTTP at `listen`; none for port 0, which may be any.
+/// The URL of a local node with this `http.listen`; `None` for port 0, which may become any port.
 ///
-/// `[::]` is asked over IPv4: it takes both, and is `0.0.0.0` where the machine has no IPv6.
+/// `[::]` is reached over IPv4: it accepts both families, and becomes `0.0.0.0` on a machine without IPv6.
 #[must_use]
 pub fn url_of(listen: SocketAddr) -> Option<Url> {
     let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
@@ -109,11 +109,11 @@ pub fn url_of(listen: SocketAddr) -> Option<Url> {
 }
 
 fn client() -> reqwest::Result<reqwest::Client> {
-    // A node is asked directly, whatever proxy the environment names; a plain one has no need of certificates.
+    // Connects directly, ignoring proxy variables. Certificates are not needed for plain HTTP.
     reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]).build()
 }
 
-/// Both codes are answers: 503 says what is wrong.
+/// Accepts both 200 and 503: the body of a 503 gives the reason.
 async fn get<T: DeserializeOwned>(client: &reqwest::Client, base: &Url, path: &str) -> Result<T, AskError> {
     let url = base.join(path).map_err(|error| no_answer(base, &error))?;
     let request = client.get(url.clone()).header(ACCEPT, "application/json");
@@ -128,11 +128,11 @@ async fn get<T: DeserializeOwned>(client: &reqwest::Client, base: &Url, path: &s
     let status = response.status().as_u16();
     match serde_json::from_slice(&body) {
         Ok(answer) if matches!(status, 200 | 503) => Ok(answer),
-        _ => Err(AskError::NoNode { url, reason: format!("it answers {status} and no JSON of a mixnode") }),
+        _ => Err(AskError::NoNode { url, reason: format!("it answers {status} without the JSON of a mixnode") }),
     }
 }
 
-/// The innermost cause says the most.
+/// The innermost cause, which is the most specific one.
 fn no_answer(url: &Url, error: &dyn std::error::Error) -> AskError {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -147,7 +147,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// A server with one answer, which comes once the request has.
+    /// A server with a single answer, sent after the request.
     async fn answering(reply: &'static str) -> Url {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = url_of(listener.local_addr().unwrap()).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_server_is_no_mixnode() {
+    async fn another_server_is_not_a_mixnode() {
         for reply in [
             "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
             "HTTP/1.1 404 Not Found\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"ok\":true}",
@@ -176,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_status_without_the_remedy_is_a_nodes_too() {
-        let facts: Facts =
+        let facts: UsedStatus =
             serde_json::from_str(r#"{"identity_key":"a","limits":{"nofile_soft":1,"nofile_hard":null}}"#).unwrap();
         assert_eq!((facts.limits.soft, facts.limits.hard, facts.limits.remedy), (Some(1), None, remedy_here()));
     }
 
     #[tokio::test]
-    async fn nobody_is_named() {
-        // Bound without listening, it refuses connections.
+    async fn a_refused_connection_is_no_answer() {
+        // A bound socket that does not listen refuses connections.
         let refusing = tokio::net::TcpSocket::new_v4().unwrap();
         refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let url = url_of(refusing.local_addr().unwrap()).unwrap();

@@ -1,6 +1,6 @@
-//! The node's answers by HTTP, for its operator: `/livez`, `/readyz`, `/status` and `/metrics`.
+//! The node's HTTP endpoints for its operator: `/livez`, `/readyz`, `/status` and `/metrics`.
 //!
-//! Everything is answered from memory, at once. A request has no body that is read, and no effect.
+//! All answers come from memory, without waiting. Request bodies are not read, and no request changes anything.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use super::exposition::{self, Format};
 use super::readings::Reading;
 use super::window::Packets;
 
-/// An operator, an orchestrator and a collector or two.
+/// Connection limits: enough for an operator, an orchestrator and a collector or two.
 const LIMITS: Limits = Limits {
-    // More than a browser, a collector and a health check on one machine open together, and few enough that whoever
-    // else reaches the port leaves room for the orchestrator's probe, on which the node's life depends.
+    // One address may open more connections than a browser, a collector and a health check on one machine need, but few
+    // enough that other clients cannot block the orchestrator's liveness probe.
     places: PlaceLimits { total: 64, per_network: 32, per_subscriber: 16 },
     head_timeout: Duration::from_secs(5),
     write_timeout: Duration::from_secs(5),
@@ -33,51 +33,51 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(1),
 };
 
-/// Whom the answers are about.
+/// Source of the data that is served.
 pub trait StatusSource: Send + Sync + 'static {
-    /// Whether the process does its work; what is wrong if it doesn't, and only a restart helps.
+    /// Whether the process works. The error is a problem that only a restart solves.
     fn liveness(&self) -> Result<(), Problem>;
-    /// Whether packets should be sent here; what is missing if they shouldn't.
+    /// Whether packets should be sent to this node. The error describes what is missing.
     fn readiness(&self) -> Result<(), Problem>;
-    /// Everything else.
+    /// The answer to `/status`.
     fn status(&self) -> Status;
-    /// The metrics.
+    /// The values for `/metrics`.
     fn readings(&self) -> Vec<Reading>;
 }
 
-/// Why the answer is no.
+/// A reason why the node is not alive or not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// For programs.
+    /// The reason for programs.
     pub reason: Reason,
-    /// For people.
+    /// The reason for people.
     pub message: String,
 }
 
-/// Why a node is not alive or not ready.
+/// Reasons why a node is not alive or not ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// A worker does not turn any more.
+    /// A worker thread is stuck.
     WorkerStalled,
-    /// The node stops.
+    /// The node is shutting down.
     Draining,
-    /// Nothing is forwarded, for no next hop is known.
+    /// Nothing is forwarded because no next hop is known.
     NoTopology,
-    /// The directory has not listed the node, and said why, or could not be reached.
+    /// The directory rejected the registration, or is unreachable.
     DirectoryError,
     /// The directory has not listed the node yet.
     NotRegistered,
-    /// Nothing is known yet under which others could reach the node: a load balancer is being made.
+    /// No announce address is known yet, for example while a load balancer is being created.
     NoAnnounceAddress,
 }
 
 /// The answer to `/livez` and `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Whether all is well.
+    /// Whether the check passed.
     pub ok: bool,
-    /// What isn't.
+    /// The problem, if it did not pass.
     #[serde(flatten)]
     pub problem: Option<Problem>,
 }
@@ -85,144 +85,144 @@ pub struct Answer {
 /// The answer to `/status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
-    /// This release.
+    /// Version of this release.
     pub version: &'static str,
-    /// The protocol that the node registers with.
+    /// Protocol version of the registration.
     pub protocol_version: &'static str,
-    /// The public identity key, base58.
+    /// Public identity key, base58.
     pub identity_key: String,
-    /// The public Sphinx key, base58.
+    /// Public Sphinx key, base58.
     pub sphinx_key: String,
-    /// The layer of the mix network.
+    /// Layer of the mix network.
     pub layer: u64,
     /// Seconds since the start.
     pub uptime_s: u64,
-    /// As `/readyz` says.
+    /// The result of `/readyz`.
     pub ready: Answer,
-    /// As `/livez` says.
+    /// The result of `/livez`.
     pub live: Answer,
-    /// Where packets are accepted.
+    /// The bind addresses.
     pub listen: Vec<AddressReport>,
-    /// Where the other nodes send them.
+    /// The announce addresses.
     pub announce: Vec<AddressReport>,
-    /// Where the directory is, and how it lists the node.
+    /// The directory's address and state.
     pub directory: DirectoryStatus,
-    /// The topology that the node goes by.
+    /// The topology in use.
     pub topology: Option<TopologyStatus>,
-    /// Threads that mix.
+    /// Number of worker threads.
     pub workers: usize,
-    /// What the node may take.
+    /// Resource limits of the node.
     pub limits: LimitsStatus,
-    /// Which copies of packets are recognised.
+    /// State of the replay filter.
     pub replay: ReplayStatus,
-    /// Rounded counts of closed windows.
+    /// Rounded packet counts of closed windows.
     pub packets: Packets,
 }
 
-/// The directory, as far as the node knows.
+/// What the node knows about the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DirectoryStatus {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// Whether it lists the node.
     pub registered: bool,
-    /// When it last took a registration of the node, in seconds since the epoch.
+    /// Time of the last accepted registration, in seconds since the epoch.
     pub registered_at: Option<u64>,
-    /// What is wrong with it, if anything is.
+    /// The current problem with the directory, if any.
     pub problem: Option<String>,
 }
 
-/// The topology, as far as anybody may know.
+/// The topology, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopologyStatus {
-    /// Mixnodes in it with an address that packets may be sent to.
+    /// Mixnodes in it with a usable address.
     pub mixes: usize,
-    /// Gateways in it with such an address.
+    /// Gateways in it with a usable address.
     pub gateways: usize,
-    /// Nodes in it without one.
+    /// Nodes in it without a usable address.
     pub skipped: usize,
-    /// Some of these.
+    /// Examples of these.
     pub skipped_nodes: Vec<SkippedNode>,
-    /// Seconds since it was fetched; none for the one that an earlier run had kept.
+    /// Seconds since it was fetched; `None` for a topology kept by an earlier run.
     pub age_s: Option<u64>,
 }
 
-/// A listed node that packets cannot be sent to.
+/// A listed node to which packets cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SkippedNode {
-    /// As listed.
+    /// The node as listed.
     pub identity: String,
-    /// Why: its host, and what is wrong with it.
+    /// The reason: its host, and what is wrong with it.
     pub reason: String,
 }
 
-/// What the node may take.
+/// Resource limits of the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LimitsStatus {
-    /// Open files: the limit that counts. None is no limit.
+    /// Soft limit on open files, which applies. `None` is unlimited.
     pub nofile_soft: Option<u64>,
-    /// Open files: what the soft limit can be raised to. None is no limit.
+    /// Hard limit on open files. `None` is unlimited.
     pub nofile_hard: Option<u64>,
-    /// How the hard limit is raised where the node runs.
+    /// How to raise the hard limit in this environment.
     pub nofile_remedy: String,
-    /// Bytes that all packets in the node may take together.
+    /// Byte budget for all packets in the node together.
     pub memory_bytes: usize,
-    /// Incoming connections in all.
+    /// Limit of incoming connections in total.
     pub connections_max: usize,
 }
 
 /// The replay filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayStatus {
-    /// Seconds for which a copy is recognised at least, up to `expected_rate`.
+    /// Seconds for which a copy is recognised at least, at rates up to `expected_rate`.
     pub window_s: u64,
-    /// Forwarded packets per second that memory is reserved for.
+    /// Forwarded packets per second for which memory is reserved.
     pub expected_rate: u64,
-    /// Bytes reserved.
+    /// Reserved memory in bytes.
     pub memory_bytes: usize,
-    /// Generations that were full before their time, up to the end of the last window: each shortened the window.
+    /// Generations that filled up early, up to the end of the last window. Each of them shortened the window.
     pub early_ends: u64,
 }
 
-/// The address cannot be served on.
+/// The HTTP address cannot be bound.
 #[derive(Debug, Error)]
 #[error("cannot serve HTTP on {address}: {source}; set http.listen (--http-listen) to another address, or to off")]
 pub struct BindError {
-    /// As configured.
+    /// The configured address.
     pub address: SocketAddr,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: io::Error,
 }
 
-/// A bound server.
+/// A bound HTTP server.
 #[derive(Debug)]
 pub struct HttpServer(Server);
 
 impl HttpServer {
-    /// Binds. Needs a Tokio runtime.
+    /// Binds the address. Needs a Tokio runtime.
     ///
     /// # Errors
-    /// When the address is taken or not this machine's.
+    /// If the address is in use or not local.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         Server::bind(&[address], LIMITS)
             .map(Self)
             .map_err(|ListenError { address, source }| BindError { address, source })
     }
 
-    /// Where it listens, with the port that port 0 became.
+    /// The bound address; port 0 is replaced by the actual port.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.0.local_addrs().first().copied()
     }
 
-    /// Answers for as long as it is polled.
+    /// Serves requests for as long as it is polled.
     pub async fn serve(self, subject: Arc<dyn StatusSource>) {
         self.0.serve(router(subject), std::future::pending()).await;
     }
 }
 
-/// What is answered, without a socket.
+/// The routes, independent of a socket.
 pub fn router(subject: Arc<dyn StatusSource>) -> Router {
     let refuse = |status: StatusCode, words: &'static str| async move { uncached((status, words)) };
     let method = move || async move {
@@ -234,7 +234,9 @@ pub fn router(subject: Arc<dyn StatusSource>) -> Router {
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
-        .fallback(move || refuse(StatusCode::NOT_FOUND, "here are /livez, /readyz, /status and /metrics\n"))
+        .fallback(move || {
+            refuse(StatusCode::NOT_FOUND, "not found; available: /livez, /readyz, /status and /metrics\n")
+        })
         .method_not_allowed_fallback(method)
         .with_state(subject)
 }
@@ -258,7 +260,7 @@ async fn metrics(State(subject): State<Arc<dyn StatusSource>>, headers: HeaderMa
     uncached((content_type, exposition::text(&subject.readings(), format)))
 }
 
-/// One line for people; JSON for who asks for it.
+/// Answers with one line of text, or with JSON if the request accepts it.
 fn answer(verdict: Result<(), Problem>, word: &str, headers: &HeaderMap) -> Response {
     let code = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let wants_json = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"));

@@ -1,4 +1,4 @@
-//! Tests of the node's answers by HTTP, over real connections.
+//! Tests of the HTTP endpoints over real connections.
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -82,10 +82,10 @@ fn serve() -> Served {
 }
 
 impl Served {
-    /// What is answered to these bytes, up to the end of the connection.
+    /// Sends these bytes and returns everything up to the end of the connection.
     async fn ask(&self, request: &[u8]) -> String {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
-        // A server that refuses may close before it has read everything.
+        // A server that rejects a request may close the connection before reading all of it.
         connection.write_all(request).await.ok();
         let mut reply = Vec::new();
         let read = async { while matches!(connection.read_buf(&mut reply).await, Ok(1..)) {} };
@@ -147,7 +147,7 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_or_no_http_is_refused() {
+async fn long_requests_and_other_protocols_are_rejected() {
     let served = serve();
     let long = served.get(&format!("/{}", "x".repeat(20_000)), "").await;
     assert!(long.is_empty() || long.starts_with("HTTP/1.1 4"), "{long}");
@@ -166,11 +166,11 @@ async fn a_body_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn half_a_request_does_not_keep_its_place() {
+async fn an_incomplete_request_is_closed_after_a_timeout() {
     let served = serve();
     let mut held = Vec::new();
     for nth in 0..LIMITS.places.total {
-        // Each address has its share only, so it takes several to fill the server.
+        // Each address has its own connection limit, so several are needed to reach the total.
         let from = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + nth / LIMITS.places.per_subscriber).unwrap());
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
@@ -183,7 +183,7 @@ async fn half_a_request_does_not_keep_its_place() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named_with_its_setting() {
+async fn an_address_in_use_is_reported_with_its_setting() {
     let served = serve();
     let error = HttpServer::bind(served.address).unwrap_err().to_string();
     for word in [served.address.to_string().as_str(), "http.listen", "--http-listen"] {

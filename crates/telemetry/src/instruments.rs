@@ -1,42 +1,42 @@
-//! Every metric and every span of the node, defined once: names, units, attributes and the values they may have.
+//! Definitions of all metrics and spans: names, units, attributes and allowed values.
 //!
-//! `/metrics`, OTLP, `docs/metrics.md` and the tests all come from these tables; what is not in them is not told.
-//! What stands last for a metric says why it cannot unmix: how it is rounded, or that it is not about packets.
-//! Nothing is told by worker: a worker owns next hops, so its work says how many packets of a window leave to which.
-//! Nor is it told how often workers were woken or how long they were at work: a packet that crosses between two makes
-//! more of both than one that does not.
+//! `/metrics`, OTLP, `docs/metrics.md` and the tests all use these tables; nothing else is exported. The last column of
+//! a metric explains why it cannot help to match packets: how it is rounded, or that it is not about packets. No metric
+//! is per worker: a worker owns next hops, so its counts would show how many packets of a window leave to which hop.
+//! Wake-ups and busy times of workers are not exported either: a packet that crosses from one worker to another
+//! increases both more than a packet that does not.
 
 use nym_mixnode_mix::DropReason;
 
 /// One metric.
 #[derive(Debug, PartialEq)]
 pub struct Metric {
-    /// Its name in OpenTelemetry.
+    /// OpenTelemetry name.
     pub name: &'static str,
-    /// Its name at `/metrics`, with the endings that the conventions of Prometheus ask for.
+    /// Name at `/metrics`, with the suffixes of the Prometheus conventions.
     pub prometheus: &'static str,
-    /// Its unit, in the words of UCUM as OpenTelemetry writes them.
+    /// UCUM unit, as OpenTelemetry writes it.
     pub unit: &'static str,
     pub kind: Kind,
     pub attributes: &'static [Attribute],
-    /// One sentence, without a dot at its end.
+    /// One sentence, without a period at its end.
     pub help: &'static str,
-    /// Why it may be told.
+    /// Why it is safe to export.
     pub safe: &'static str,
 }
 
-/// How a metric behaves.
+/// Types of metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// A sum that only grows, of whole things.
+    /// A monotonic sum of integers.
     Counter,
-    /// A sum that only grows, of seconds.
+    /// A monotonic sum of seconds.
     Seconds,
-    /// What goes up and down, and makes no sense added up: a time, a limit, yes or no.
+    /// A value that goes up and down and is not additive: a time, a limit, a flag.
     Gauge,
-    /// What goes up and down, and adds up over nodes; OpenTelemetry has a kind of its own for it.
+    /// A value that goes up and down and is additive over nodes; OpenTelemetry has a separate kind for it.
     UpDown,
-    /// Counts by size; these are the upper bounds of the buckets, and one more has no bound.
+    /// A histogram with these upper bounds, and one more bucket without a bound.
     Histogram(&'static [f64]),
 }
 
@@ -47,10 +47,10 @@ pub struct Attribute {
     pub values: Values,
 }
 
-/// What an attribute may say.
+/// Allowed values of an attribute.
 #[derive(Debug, PartialEq)]
 pub enum Values {
-    /// One of these words.
+    /// One of these values.
     Words(&'static [&'static str]),
     /// The label of a [`DropReason`].
     DropReasons,
@@ -62,16 +62,16 @@ pub enum Values {
 #[derive(Debug, PartialEq)]
 pub struct Span {
     pub name: &'static str,
-    /// The name of the span that it is a child of.
+    /// Name of the parent span.
     pub parent: Option<&'static str>,
-    /// The keys of its attributes; one that ends in `.*` stands for one key for each [`DropReason`].
+    /// Attribute keys; one that ends in `.*` is a key for each [`DropReason`].
     pub attributes: &'static [&'static str],
-    /// One sentence, without a dot at its end.
+    /// One sentence, without a period at its end.
     pub help: &'static str,
 }
 
 impl Kind {
-    /// The word for people and for Prometheus.
+    /// The Prometheus type.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Kind {
 }
 
 impl Values {
-    /// Whether an attribute may say `value`.
+    /// Whether `value` is allowed.
     #[must_use]
     pub fn allow(&self, value: &str) -> bool {
         match self {
@@ -94,38 +94,38 @@ impl Values {
     }
 }
 
-/// The upper bounds of the lag's buckets, in seconds.
+/// Upper bounds of the lag's buckets, in seconds.
 pub const LAG_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
 
-/// The stages that packets are counted at.
+/// Stages at which packets are counted.
 pub const STAGES: &[&str] = &["received", "unwrapped", "delayed", "forwarded", "final"];
-/// The queues besides the pool.
+/// Queues besides the pool.
 pub const QUEUES: &[&str] = &["unwrap", "forward"];
-/// The directions of connections.
+/// Directions of connections.
 pub const DIRECTIONS: &[&str] = &["in", "out"];
-/// What is asked of the directory.
+/// Calls to the directory.
 pub const CALLS: &[&str] = &["register", "topology", "metrics"];
-/// The nodes of a topology.
+/// Kinds of nodes in a topology.
 pub const NODES: &[&str] = &["mix", "gateway"];
 pub const SKIPPED: &[&str] = &["address", "unresolved"];
-/// What is exported.
+/// Signals that are exported.
 pub const SIGNALS: &[&str] = &["traces", "metrics"];
-/// What can be lost.
+/// Signals that can be lost.
 pub const LOSABLE: &[&str] = &["traces", "metrics", "logs"];
-/// Why an export was lost.
+/// Reasons for a lost export.
 pub const LOSSES: &[&str] = &["failed", "timed_out", "queue_full"];
 
 const WINDOW_64: &str = "of closed windows, each rounded up to 64";
 const WINDOW_8: &str = "of closed windows, each rounded up to 8";
-const WINDOW_1: &str = "of closed windows, each rounded up to 1; a generation is of thousands of packets or more";
+const WINDOW_1: &str = "of closed windows, each rounded up to 1; a generation covers thousands of packets";
 const TICK_64: &str = "sampled at the end of a window, rounded up to 64";
 const TICK_4: &str = "sampled at the end of a window, rounded up to 4";
-const UNWRAPPING: &str = "sampled at the end of a window, rounded up to 10 ms; the work before it is known where a \
-    packet goes";
-const PROCESS: &str = "of closed windows, each rounded up to 1 s, or to 5 % of the workers' time where that is more: \
+const UNWRAPPING: &str = "sampled at the end of a window, rounded up to 10 ms; unwrapping comes before the next hop \
+    is known";
+const PROCESS: &str = "of closed windows, each rounded up to 1 s, or to 5 % of the workers' time if that is more: \
     packets that cross between workers cost more, see telemetry.md";
 const TICK_MEMORY: &str = "sampled at the end of a window, rounded up to 1 MiB";
-const NO_PACKETS: &str = "tells nothing of packets";
+const NO_PACKETS: &str = "contains no packet data";
 
 macro_rules! metrics {
     ($($const:ident = $name:literal, $prometheus:literal, $unit:literal, $kind:expr,
@@ -154,37 +154,37 @@ metrics! {
     PACKETS = "mix.packets", "mix_packets_total", "{packet}", Counter, ["stage": Words(STAGES)],
         "Packets that passed a stage of the mix", WINDOW_64;
     DROPPED = "mix.dropped", "mix_dropped_total", "{packet}", Counter, ["reason": DropReasons],
-        "Packets that were given up, by reason", WINDOW_8;
+        "Dropped packets, by reason", WINDOW_8;
     BAD_FRAMES = "mix.bad_frames", "mix_bad_frames_total", "{frame}", Counter, [],
-        "Frames that were none and closed their connection", WINDOW_8;
+        "Malformed frames, each of which closed its connection", WINDOW_8;
     POOL_SIZE = "mix.pool.size", "mix_pool_size", "{packet}", UpDown, [],
-        "Packets that wait for their delay to pass", TICK_64;
+        "Packets in their mix delay", TICK_64;
     QUEUE_SIZE = "mix.queue.size", "mix_queue_size", "{packet}", UpDown, ["queue": Words(QUEUES)],
-        "Packets that wait to be unwrapped, or for their next hop to take them", TICK_64;
+        "Packets queued for unwrapping or for their next hop", TICK_64;
     FORWARD_LAG = "mix.forward.lag", "mix_forward_lag_seconds", "s", Histogram(LAG_BOUNDS), [],
-        "How long after its time a packet was handed to the network; the sum is made of the buckets' bounds",
-        "of closed windows, each bucket rounded up to 8; held back until there are 256 packets; no delays in it";
+        "Time between the end of a packet's mix delay and its sending; the sum is computed from the bucket bounds",
+        "of closed windows, each bucket rounded up to 8; exported once it covers 256 packets; excludes the mix delays";
     UNWRAP_CPU = "mix.unwrap.cpu", "mix_unwrap_cpu_seconds_total", "s", Seconds, [],
         "CPU time of unwrapping", UNWRAPPING;
     CONNECTIONS = "mix.connections", "mix_connections", "{connection}", UpDown, ["direction": Words(DIRECTIONS)],
         "Open connections", TICK_4;
     CONNECTION_REFUSALS = "mix.connection.refusals", "mix_connection_refusals_total", "{connection}", Counter, [],
-        "Connections closed at once because there were too many", WINDOW_8;
+        "Connections refused because of a connection limit", WINDOW_8;
     CONNECTION_TIMEOUTS = "mix.connection.timeouts", "mix_connection_timeouts_total", "{connection}", Counter, [],
-        "Connections closed because a frame took too long or nothing came at all", WINDOW_8;
+        "Connections closed because a frame took too long or no data arrived", WINDOW_8;
     CONNECTION_FAILURES = "mix.connection.failures", "mix_connection_failures_total", "{connection}", Counter, [],
         "Connections to next hops that failed or broke", WINDOW_8;
     REPLAY_EARLY_ENDS = "mix.replay.early_ends", "mix_replay_early_ends_total", "{generation}", Counter, [],
-        "Generations of the replay filter that were full before their time, which shortens replay.window",
+        "Generations of the replay filter that filled up early, which shortens replay.window",
         WINDOW_1;
 
     READY = "mixnode.ready", "mixnode_ready", "{node}", Gauge, [],
-        "1 while packets should be sent here, as /readyz says", NO_PACKETS;
+        "1 while packets should be sent to this node, as in /readyz", NO_PACKETS;
     LIVE = "mixnode.live", "mixnode_live", "{node}", Gauge, [],
-        "1 while all workers turn, as /livez says", NO_PACKETS;
+        "1 while all workers run, as in /livez", NO_PACKETS;
     BUILD_INFO = "mixnode.build_info", "mixnode_build_info", "{build}", Gauge,
         ["version": Constant, "protocol": Constant],
-        "Always 1; its labels say which release runs", NO_PACKETS;
+        "Always 1; the labels show the running release", NO_PACKETS;
     WORKERS = "mixnode.workers", "mixnode_workers", "{thread}", Gauge, [],
         "Worker threads", NO_PACKETS;
     WINDOW = "telemetry.window", "telemetry_window_seconds", "s", Gauge, [],
@@ -195,14 +195,14 @@ metrics! {
     DIRECTORY_UP = "directory.up", "directory_up", "{directory}", Gauge, [],
         "1 while the directory answers and lists the node", NO_PACKETS;
     DIRECTORY_FAILURES = "directory.failures", "directory_failures_total", "{request}", Counter, ["call": Words(CALLS)],
-        "Requests to the directory that failed", NO_PACKETS;
+        "Failed requests to the directory", NO_PACKETS;
     TOPOLOGY_NODES = "directory.topology.nodes", "directory_topology_nodes", "{node}", Gauge, ["kind": Words(NODES)],
-        "Nodes of the topology with an address that packets may be sent to", NO_PACKETS;
+        "Nodes of the topology with a usable address", NO_PACKETS;
     TOPOLOGY_SKIPPED = "directory.topology.skipped", "directory_topology_skipped", "{node}", Gauge,
         ["reason": Words(SKIPPED)],
-        "Nodes of the topology without such an address", NO_PACKETS;
+        "Nodes of the topology without a usable address", NO_PACKETS;
     TOPOLOGY_AGE = "directory.topology.age", "directory_topology_age_seconds", "s", Gauge, [],
-        "Time since the topology was fetched; absent until it was", NO_PACKETS;
+        "Time since the topology was fetched; absent before the first fetch", NO_PACKETS;
 
     PROCESS_CPU = "process.cpu.time", "process_cpu_seconds_total", "s", Seconds, [],
         "CPU time of the process, rounded up by the window", PROCESS;
@@ -225,15 +225,15 @@ metrics! {
         "Tasks of all runtimes, without those that serve one packet connection", TICK_4;
 
     EXPORTED = "telemetry.exported", "telemetry_exported_total", "{item}", Counter, ["signal": Words(SIGNALS)],
-        "Spans, and sets of metrics, that a collector took", NO_PACKETS;
+        "Spans and sets of metrics that a collector accepted", NO_PACKETS;
     LOST = "telemetry.lost", "telemetry_lost_total", "{item}", Counter,
         ["signal": Words(LOSABLE), "reason": Words(LOSSES)],
-        "Spans, sets of metrics, and lines of the log that nobody took", NO_PACKETS;
+        "Spans, sets of metrics and log lines that were lost", NO_PACKETS;
 }
 
-/// How many messages a stage handled in the window, rounded up to 64.
+/// Number of messages that a stage handled in the window, rounded up to 64.
 pub const MESSAGE_COUNT: &str = "messaging.batch.message_count";
-/// How often the same call has failed in a row before this one. Each is a request of its own and none sent again.
+/// Number of consecutive failures of the same call before this one. Each call is a new request; none is repeated.
 pub const FAILURES_BEFORE: &str = "directory.failures_before";
 /// The root of the pipeline's spans.
 pub const MIX_WINDOW: &str = "mix.window";
@@ -244,19 +244,19 @@ pub static SPANS: &[Span] = &[
         name: MIX_WINDOW,
         parent: None,
         attributes: &["mix.window.seconds"],
-        help: "A closed window, from one multiple of its length to the next by the wall clock",
+        help: "A closed window, between two multiples of its length by the wall clock",
     },
     Span {
         name: "mix.receive",
         parent: Some(MIX_WINDOW),
         attributes: &[MESSAGE_COUNT, "mix.bad_frames", "mix.connections"],
-        help: "Frames taken from the network",
+        help: "Frames received from the network",
     },
     Span {
         name: "mix.unwrap",
         parent: Some(MIX_WINDOW),
         attributes: &[MESSAGE_COUNT, "mix.final", "mix.unwrap.cpu", "mix.queue.size", "mix.dropped.*", "error.type"],
-        help: "Packets unwrapped, and those given up by it",
+        help: "Unwrapped packets, and those dropped by unwrapping",
     },
     Span {
         name: "mix.delay",
@@ -268,18 +268,18 @@ pub static SPANS: &[Span] = &[
         name: "mix.forward",
         parent: Some(MIX_WINDOW),
         attributes: &[MESSAGE_COUNT, "mix.connections", "mix.queue.size", "mix.dropped.*", "error.type"],
-        help: "Packets handed to the network, and those given up on the way",
+        help: "Packets sent to the network, and those dropped on the way",
     },
-    directory_span("directory.counter", "Asking the directory for its key and the last counter"),
+    directory_span("directory.counter", "Fetching the directory's key and the last counter"),
     directory_span("directory.register", "Registering the node"),
     directory_span("directory.topology", "Fetching the topology"),
-    directory_span("directory.unregister", "Taking the node out of the directory"),
+    directory_span("directory.unregister", "Unregistering the node"),
     directory_span("directory.metrics", "Reporting rounded packet counts"),
     Span {
         name: "address.detect",
         parent: None,
         attributes: &["address.count", "address.steps", "error.type"],
-        help: "Looking for the addresses to announce",
+        help: "Detecting the announce addresses",
     },
 ];
 
@@ -295,7 +295,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn the_lag_is_told_in_the_buckets_that_it_is_counted_in() {
+    fn the_lag_is_exported_in_the_buckets_of_its_counts() {
         let counted = nym_mixnode_mix::LAG_BOUNDS_MS.map(|ms| std::time::Duration::from_millis(ms).as_secs_f64());
         assert_eq!(LAG_BOUNDS, counted);
     }
@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn prometheus_names_end_as_the_conventions_say() {
+    fn prometheus_names_end_as_the_conventions_require() {
         for metric in METRICS {
             let name = metric.prometheus;
             let sums = matches!(metric.kind, Counter | Seconds);
             assert_eq!(sums, name.ends_with("_total"), "{name}");
             assert_eq!(metric.unit == "s", name.contains("_seconds"), "{name}");
             assert_eq!(metric.unit == "By", name.ends_with("_bytes"), "{name}");
-            // A collector that serves Prometheus would append `_ratio`.
+            // Prometheus collectors would append `_ratio`.
             assert_ne!(metric.unit, "1", "{name}");
             assert!(metric.kind != Seconds || metric.unit == "s", "{name}");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_say_only_what_they_may() {
+    fn attributes_allow_only_their_values() {
         assert!(DropReasons.allow("replay") && !DropReasons.allow("192.0.2.1"));
         assert!(Words(STAGES).allow("final") && !Words(STAGES).allow("finale"));
     }

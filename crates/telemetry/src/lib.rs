@@ -1,8 +1,8 @@
-//! What the node tells its operator. It reads the other rooms' counters; the data path never waits for it.
+//! Telemetry for the operator. It reads the counters of other modules; the data path never waits for it.
 //!
-//! The rule for all of it: what is told must follow from what anybody sees on the wire, from public configuration, and
+//! The rule for all exported data: it follows from what can be observed on the network, from public configuration, and
 //! from local state that does not depend on which incoming packet became which outgoing one. So counts are of closed
-//! windows and rounded up, and nothing tells of a single packet or a peer.
+//! windows and rounded up, and there is no data about a single packet or peer.
 
 pub mod exposition;
 pub mod health;
@@ -22,18 +22,18 @@ use std::time::Duration;
 use nym_mixnode_base::redact::redacted;
 use url::Url;
 
-/// What is counted over which time, and where it is exported to.
+/// Settings of packet counting and export.
 #[derive(Clone, PartialEq)]
 pub struct TelemetryConfig {
     /// Length of the windows that packets are counted over.
     pub window: Duration,
-    /// The collector, unless the standard variables name one.
+    /// The collector, unless the standard variables set one.
     pub otlp_endpoint: Option<Url>,
-    /// How it is spoken to, unless the standard variables say so.
+    /// The protocol of the collector, unless the standard variables set it.
     pub otlp_protocol: OtlpProtocol,
 }
 
-/// The ways to speak OTLP.
+/// The OTLP protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtlpProtocol {
     Grpc,
@@ -41,10 +41,10 @@ pub enum OtlpProtocol {
 }
 
 impl OtlpProtocol {
-    /// All words for it.
+    /// All accepted names.
     pub const NAMES: [&str; 2] = ["http/protobuf", "grpc"];
 
-    /// The word of the standard variables.
+    /// The name in the standard variables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl OtlpProtocol {
     }
 }
 
-/// The defaults of the settings.
+/// Default settings.
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self { window: Duration::from_mins(1), otlp_endpoint: None, otlp_protocol: OtlpProtocol::Http }

@@ -1,8 +1,8 @@
-//! The log: one line an event on standard error, in the form that 0.9.2 has, or in JSON.
+//! The log: one line per event on standard error, in the format of 0.9.2 or as JSON.
 //!
 //! ` 2020-05-05T16:01:07.802 INFO  nym_mixnode::node > Starting nym mixnode`
 //!
-//! What is logged follows the rule of this room: nothing of a single packet, and from INFO up nothing of a peer.
+//! Logging follows the rule of this crate: no events about single packets, and none about a peer at INFO and above.
 
 mod filter;
 mod output;
@@ -28,22 +28,22 @@ use record::{Form, Record};
 
 pub use filter::LogFilter;
 
-/// The variable that chooses what is logged, as everywhere in Rust.
+/// Variable with the log filter, as usual for Rust programs.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
-/// Where the lines of the log about itself come from.
+/// Target of the log's lines about itself.
 const TARGET: &str = "nym_mixnode::log";
 
-/// How long the end of the process waits for a reader of the last lines.
+/// Longest time that the process waits at its end for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// The form of the lines.
+/// Output format of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// As 0.9.2 has them, for people.
+    /// The format of 0.9.2, for people.
     #[default]
     Text,
-    /// An object a line, for programs.
+    /// One JSON object per line, for programs.
     Json,
 }
 
@@ -52,9 +52,9 @@ pub enum LogFormat {
 pub enum LogError {
     #[error("{FILTER_VARIABLE} {value:?} is not a log filter such as info or nym_mixnode=debug: {problem}")]
     BadFilter { value: String, problem: String },
-    #[error("the log's thread cannot be started: {0}")]
+    #[error("cannot start the log's thread: {0}")]
     Thread(#[source] io::Error),
-    #[error("the process has a log already")]
+    #[error("the process already has a log")]
     Started,
 }
 
@@ -67,10 +67,10 @@ struct Log {
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Starts the log of this process: as text, and level `info`, unless `RUST_LOG` says otherwise.
+/// Starts the log of this process: as text at level `info`, unless `RUST_LOG` sets another filter.
 ///
 /// # Errors
-/// When `RUST_LOG` is no filter, or the process has a log already.
+/// If `RUST_LOG` is not a valid filter, or the process already has a log.
 pub fn start() -> Result<(), LogError> {
     let filter = filter_of_environment()?.unwrap_or_else(LogFilter::info);
     let colours = has_colours(io::stderr().is_terminal(), |name| env::var_os(name).is_some_and(|set| !set.is_empty()));
@@ -81,19 +81,19 @@ pub fn start() -> Result<(), LogError> {
     tracing_subscriber::registry().with(layer).try_init().map_err(|_| LogError::Started)
 }
 
-/// Changes form and filter, from the next event on.
+/// Changes format and filter, from the next event on.
 pub fn set(format: LogFormat, filter: &LogFilter) {
     if let Some(log) = LOG.get() {
         log.form.set_json(format == LogFormat::Json);
-        // Fails only when the subscriber is gone, and with it all events.
+        // Fails only without a subscriber, and then there are no events.
         log.filter.reload(filter.build()).ok();
     }
 }
 
-/// What `RUST_LOG` says, if anything.
+/// The filter in `RUST_LOG`, if it is set.
 ///
 /// # Errors
-/// When that is no filter.
+/// If it is not a valid filter.
 pub fn filter_of_environment() -> Result<Option<LogFilter>, LogError> {
     let value = env::var_os(FILTER_VARIABLE).unwrap_or_default().to_string_lossy().into_owned();
     if value.is_empty() {
@@ -102,33 +102,33 @@ pub fn filter_of_environment() -> Result<Option<LogFilter>, LogError> {
     value.parse().map(Some).map_err(|problem| LogError::BadFilter { value, problem })
 }
 
-/// Lines that were lost since the start, because standard error took no more.
+/// Number of lines dropped since the start because standard error was blocked.
 #[must_use]
 pub fn lost_lines() -> u64 {
     LOG.get().map_or(0, |log| log.output.lost())
 }
 
-/// Waits a moment for the lines so far to be written.
+/// Waits briefly until all lines so far are written.
 pub fn flush() {
     if let Some(log) = LOG.get() {
         log.output.flush(LAST_LINES);
     }
 }
 
-/// While it lives, lines wait in the queue instead of being written.
+/// Keeps lines in the queue, unwritten, until it is dropped.
 #[derive(Debug)]
 pub struct Hold(());
 
-/// Longest time for which lines are held: a start that hangs must not hang in silence.
+/// Longest time for which lines are kept back, so that a start that hangs still logs.
 const HOLD_MAX: Duration = Duration::from_secs(5);
 
-/// Holds the lines of the log back until the result is dropped, or for 5 s.
+/// Keeps the lines of the log back until the result is dropped, for at most 5 s.
 #[must_use]
 pub fn hold() -> Hold {
     hold_for(HOLD_MAX)
 }
 
-/// As [`hold`], for another time: lines that find no room until then are lost and counted.
+/// Like [`hold`], with another limit; lines that exceed the queue meanwhile are dropped and counted.
 #[must_use]
 pub fn hold_for(limit: Duration) -> Hold {
     if let Some(log) = LOG.get() {
@@ -145,7 +145,7 @@ impl Drop for Hold {
     }
 }
 
-/// Writes a line as it is, behind those of the log; `false` when there is no log yet.
+/// Writes a line unchanged, after the queued ones; returns `false` if there is no log yet.
 pub fn write_line(line: &str) -> bool {
     LOG.get().is_some_and(|log| {
         log.output.push(line.to_owned());
@@ -153,7 +153,7 @@ pub fn write_line(line: &str) -> bool {
     })
 }
 
-/// Colours are for terminals, unless `NO_COLOR` asks for none or the terminal has none.
+/// Colours are used on a terminal that supports them, unless `NO_COLOR` is set.
 fn has_colours(is_terminal: bool, is_set: impl Fn(&str) -> bool) -> bool {
     is_terminal && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
@@ -165,7 +165,7 @@ fn layer(output: &Arc<Output>, filter: &LogFilter) -> (Filtered, reload::Handle<
     (LogLayer(Arc::clone(output)).with_filter(filter), handle)
 }
 
-/// Events become lines here.
+/// Turns events into lines.
 struct LogLayer(Arc<Output>);
 
 impl<S: Subscriber> Layer<S> for LogLayer {
@@ -175,7 +175,7 @@ impl<S: Subscriber> Layer<S> for LogLayer {
 }
 
 impl LogFormat {
-    /// The words for it.
+    /// The values accepted in the configuration.
     pub const NAMES: [&'static str; 2] = ["text", "json"];
 }
 
@@ -191,7 +191,7 @@ impl FromStr for LogFormat {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a log line shows the date; nothing is timed by it")]
+#[expect(clippy::disallowed_methods, reason = "a log line shows the date; no durations are measured with it")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
 }

@@ -1,4 +1,4 @@
-//! How many exports reached a collector, and how many didn't: telemetry about telemetry.
+//! Counts of successful and failed exports to collectors.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,28 +13,28 @@ pub enum Signal {
     Metrics,
 }
 
-/// Why an export was lost.
+/// Reasons for a lost export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The collector could not be reached, or refused it.
+    /// The collector could not be reached, or rejected it.
     Failed,
-    /// The collector took too long.
+    /// The collector did not answer in time.
     TimedOut,
-    /// So much waits already that nothing more is kept.
+    /// The queue was full.
     QueueFull,
 }
 
-/// Counts of a run, shared by all that exports.
+/// Counters of one run, shared by all exporters.
 #[derive(Debug, Default)]
 pub struct Losses {
     exported: [AtomicU64; SIGNALS.len()],
     lost: [[AtomicU64; LOSSES.len()]; SIGNALS.len()],
-    /// Whether the log says so already.
+    /// Whether the current failure has been logged.
     failing: [AtomicBool; SIGNALS.len()],
 }
 
 impl Signal {
-    /// The name in attributes and variables.
+    /// The name used in attributes and variables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         SIGNALS[self as usize]
@@ -42,28 +42,28 @@ impl Signal {
 }
 
 impl Losses {
-    /// Counts what a collector took.
+    /// Counts items that a collector accepted.
     pub fn count_exported(&self, signal: Signal, count: u64) {
         self.exported[signal as usize].fetch_add(count, Ordering::Relaxed);
         if self.failing[signal as usize].swap(false, Ordering::Relaxed) {
-            info!("The collector takes {} again", signal.name());
+            info!("The collector accepts {} again", signal.name());
         }
     }
 
-    /// Counts what no collector took. The log has the first of several such failures.
+    /// Counts lost items. Logs only the first of several consecutive failures.
     pub fn count_lost(&self, signal: Signal, loss: Loss, count: u64, problem: &str) {
         self.lost[signal as usize][loss as usize].fetch_add(count, Ordering::Relaxed);
         if !self.failing[signal as usize].swap(true, Ordering::Relaxed) {
-            warn!("{} cannot be exported and are lost: {problem}; packets are mixed as ever", signal.name());
+            warn!("{} cannot be exported and are lost: {problem}; mixing continues", signal.name());
         }
     }
 
-    /// What collectors took, by signal.
+    /// Numbers of accepted items, by signal.
     pub fn exported(&self) -> impl Iterator<Item = (&'static str, u64)> {
         SIGNALS.iter().zip(&self.exported).map(|(signal, count)| (*signal, count.load(Ordering::Relaxed)))
     }
 
-    /// What they didn't, by signal and reason.
+    /// Numbers of lost items, by signal and reason.
     pub fn lost(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         SIGNALS.iter().zip(&self.lost).flat_map(|(signal, counts)| {
             LOSSES.iter().zip(counts).map(|(loss, count)| (*signal, *loss, count.load(Ordering::Relaxed)))

@@ -1,9 +1,10 @@
-//! Export by OTLP, isolated from the node: a thread with a runtime of its own, and bounded queues to it.
+//! OTLP export, isolated from the node: a dedicated thread with its own runtime, and bounded queues.
 //!
-//! Nobody waits for it but the stop, for a bounded time. What does not fit or does not arrive is counted as lost.
+//! Only the shutdown waits for it, for a bounded time. Data that does not fit into a queue or is not delivered counts
+//! as lost.
 //!
-//! How a node uses it: [`Telemetry::start`] before everything else, [`Telemetry::window_ended`] at the end of each
-//! window, [`Telemetry::call`] around requests that are no packets, [`Telemetry::stop`] last.
+//! Usage: call [`Telemetry::start`] before everything else, [`Telemetry::window_ended`] at the end of each window,
+//! [`Telemetry::call`] around requests to the directory, and [`Telemetry::stop`] last.
 
 #[cfg(any(test, feature = "testing"))]
 mod capture;
@@ -43,27 +44,27 @@ pub use spans::Call;
 use meters::Meters;
 use outbox::{Outbox, Route};
 
-/// The longest that a stop waits for what is still to be exported.
+/// Longest time that the shutdown waits for the remaining exports.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Ends of windows that wait for the export of an earlier one.
+/// Queue length: ends of windows that wait for an earlier export.
 const WINDOWS_MAX: usize = 4;
 
-/// The lowest that there is.
+/// The lowest scheduling priority.
 const NICE: i32 = 19;
 
-/// The name of the instrumentation.
+/// Name of the instrumentation scope.
 const SCOPE: &str = "nym-mixnode";
 
-/// Telemetry cannot be exported as it is configured.
+/// The configured export cannot be started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("telemetry cannot be exported to {endpoint}: {problem}")]
+    #[error("cannot export telemetry to {endpoint}: {problem}")]
     Exporter { endpoint: String, problem: String },
-    #[error("no thread can be started for the export of telemetry: {0}")]
+    #[error("cannot start a thread for the export of telemetry: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// The way out for spans and metrics; cheap to clone. The default exports nothing.
+/// Handle to export spans and metrics; cheap to clone. The default exports nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Telemetry(Option<Arc<Exports>>);
 
@@ -77,26 +78,26 @@ struct Exports {
     _provider: Option<SdkTracerProvider>,
 }
 
-/// The last request to the thread.
+/// The final request to the thread.
 struct Stop {
-    /// The metrics at the end.
+    /// The final values of the metrics.
     readings: Vec<Reading>,
     done: oneshot::Sender<()>,
 }
 
-/// Packets come first on a busy core: a collector that floods the node with answers gets what they leave of it.
+/// Lowers the priority of the calling thread, so that answers of a collector cannot delay packets on a busy core.
 fn stand_back() {
-    // On Linux this is the calling thread's own.
+    // On Linux this value is per thread.
     if let Err(error) = setpriority_process(None, NICE) {
-        debug!(%error, "the export of telemetry takes its full share of the processor");
+        debug!(%error, "cannot lower the priority of the telemetry export");
     }
 }
 
 impl Telemetry {
-    /// Starts what `settings` ask for; `cloud` is the name of the one that the machine is known to stand in.
+    /// Starts the export of `settings`; `cloud` is the detected cloud, if any.
     ///
     /// # Errors
-    /// When an exporter cannot be made of its settings, or the system gives no thread.
+    /// If an exporter cannot be created from its settings, or the thread cannot be started.
     pub fn start(settings: &Settings, cloud: Option<&'static str>) -> Result<Self, StartError> {
         let runtime = Background::new().map_err(StartError::Thread)?;
         let (spans, metrics) = routes(settings, &runtime)?;
@@ -105,7 +106,7 @@ impl Telemetry {
         Self::with_routes(settings, cloud, runtime, spans, metrics).map_err(StartError::Thread)
     }
 
-    /// Makes all that a start makes of `settings`, and starts nothing.
+    /// Creates everything that `settings` require, without starting it.
     ///
     /// # Errors
     /// As [`Telemetry::start`].
@@ -150,13 +151,13 @@ impl Telemetry {
         Ok(Self(Some(Arc::new(Exports { tracer, windows, stops, losses, _provider: provider }))))
     }
 
-    /// How the exports went.
+    /// The export counters.
     #[must_use]
     pub fn losses(&self) -> Arc<Losses> {
         self.0.as_ref().map(|exports| Arc::clone(&exports.losses)).unwrap_or_default()
     }
 
-    /// Hands over a window that has ended, and the metrics then. Never waits.
+    /// Queues a closed window and the metrics at its end. Never blocks.
     pub fn window_ended(&self, window: &Window, readings: Vec<Reading>) {
         let Some(exports) = &self.0 else { return };
         if let Some(tracer) = &exports.tracer {
@@ -165,17 +166,17 @@ impl Telemetry {
         if let Some(windows) = &exports.windows
             && windows.try_send(readings).is_err()
         {
-            exports.losses.count_lost(Signal::Metrics, Loss::QueueFull, 1, "earlier ones still wait");
+            exports.losses.count_lost(Signal::Metrics, Loss::QueueFull, 1, "the queue is full");
         }
     }
 
-    /// Begins the span of a request to the directory, whose address is not told: `route` is its path.
+    /// Begins the span of a request to the directory; `route` is the path. The address is not exported.
     #[must_use]
     pub fn call(&self, name: &'static str, method: &'static str, route: &'static str, failures_before: u32) -> Call {
         Call::begin(self.tracer(), name, method, route, failures_before)
     }
 
-    /// Looks for addresses in a span.
+    /// Runs an address detection within a span.
     pub async fn detect(&self, detect: impl Future<Output = Detection>) -> Detection {
         let mut call = Call::detection(self.tracer());
         let detection = detect.await;
@@ -187,20 +188,20 @@ impl Telemetry {
         self.0.as_ref().and_then(|exports| exports.tracer.as_ref())
     }
 
-    /// Exports what waits and `readings`, for [`STOP_TIMEOUT`] at most. Nothing is exported afterwards.
+    /// Exports what is queued, and `readings`, within [`STOP_TIMEOUT`]. Nothing is exported afterwards.
     pub async fn stop(&self, readings: Vec<Reading>) {
         let Some(exports) = &self.0 else { return };
         let (done, is_done) = oneshot::channel();
-        // Refused only by a thread that has stopped already.
+        // Fails only if the thread has already stopped.
         if exports.stops.try_send(Stop { readings, done }).is_ok() && timeout(STOP_TIMEOUT, is_done).await.is_err() {
-            warn!("The collector takes too long: what was left to export is lost");
+            warn!("The collector did not answer in time; the remaining exports are lost");
         }
     }
 }
 
 type Routes = (Option<Route<otlp::SpanExporter>>, Option<Route<otlp::MetricExporter>>);
 
-/// The ways to the collectors.
+/// Exporters for the collectors.
 fn routes(settings: &Settings, runtime: &Background) -> Result<Routes, StartError> {
     let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
         endpoint: signal.endpoint_for_people(),
@@ -216,13 +217,14 @@ fn routes(settings: &Settings, runtime: &Background) -> Result<Routes, StartErro
     Ok((spans, metrics.transpose()?))
 }
 
-/// The runtime of the telemetry thread. It ends without waiting for a name look-up that is still under way, and may do
+/// Runtime of the telemetry thread. Its drop does not wait for a pending name look-up, so it may be dropped where
+/// blocking is not allowed.
 /// so where blocking is not allowed.
 struct Background(Option<Runtime>);
 
 impl Background {
     fn new() -> io::Result<Self> {
-        // Name look-ups block, one for each signal.
+        // Name look-ups block a thread, one for each signal.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         Ok(Self(Some(runtime)))
     }

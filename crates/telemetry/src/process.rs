@@ -1,4 +1,4 @@
-//! What the process takes of the machine, as the kernel says.
+//! Resource usage of the process, read from the kernel.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time, memory, descriptors and threads of this process, now. What cannot be read is 0.
+/// CPU time, memory, descriptors and threads of this process. Unreadable values are 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub cpu: Duration,
@@ -38,7 +38,7 @@ pub fn cpu_of_thread() -> Duration {
     cpu_of(ClockId::ThreadCPUTime)
 }
 
-/// Open files that the process may have; none is no limit.
+/// Limit on open files of this process; `None` is unlimited.
 #[must_use]
 pub fn descriptors_max() -> Option<u64> {
     getrlimit(Resource::Nofile).current
@@ -49,7 +49,7 @@ fn cpu_of(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
-/// Virtual and resident, in bytes.
+/// Virtual and resident memory, in bytes.
 fn memory() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let mut pages = text.split_ascii_whitespace().map_while(|word| word.parse::<u64>().ok());
@@ -57,7 +57,7 @@ fn memory() -> Option<(u64, u64)> {
     Some((pages.next()? * page, pages.next()? * page))
 }
 
-/// Without the one that is open for the counting.
+/// Excludes the descriptor that is open for the counting.
 fn descriptors() -> u64 {
     fs::read_dir("/proc/self/fd").map_or(0, |entries| (entries.count() as u64).saturating_sub(1))
 }
@@ -77,7 +77,7 @@ mod tests {
         let after = Usage::now();
         assert!(before.threads >= 1 && before.memory > 1 << 20 && before.memory_virtual >= before.memory);
         assert!(after.cpu >= before.cpu && after.cpu > Duration::ZERO);
-        // Other tests open and close files meanwhile.
+        // Other tests open and close files at the same time.
         assert!(after.descriptors >= 3, "{after:?}");
     }
 }

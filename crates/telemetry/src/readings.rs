@@ -1,4 +1,4 @@
-//! The values of the metrics at one time: the same for `/metrics` and for OTLP.
+//! Values of the metrics at one time, for both `/metrics` and OTLP.
 
 use std::time::Duration;
 
@@ -7,46 +7,46 @@ use nym_mixnode_mix::DropReason;
 use super::instruments as i;
 use super::instruments::Metric;
 use super::losses::Losses;
-use super::window::{Counts, Lag, Told};
+use super::window::{Counts, Lag, Published};
 
 /// One value of one metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     pub metric: &'static Metric,
-    /// Keys of the metric, with values that it allows.
+    /// Attributes: keys of the metric with allowed values.
     pub attributes: Vec<(&'static str, String)>,
     pub value: Value,
 }
 
-/// What was read.
+/// A value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Whole(u64),
     Seconds(f64),
-    /// Of a histogram, one count for each bucket.
+    /// Histogram: one count per bucket.
     Buckets(Lag),
 }
 
 impl Reading {
-    /// Of a metric without attributes.
+    /// Creates a reading without attributes.
     #[must_use]
     pub const fn new(metric: &'static Metric, value: Value) -> Self {
         Self { metric, attributes: Vec::new(), value }
     }
 
-    /// Of a metric without attributes that counts whole things.
+    /// Creates an integer reading without attributes.
     #[must_use]
     pub const fn whole(metric: &'static Metric, value: u64) -> Self {
         Self::new(metric, Value::Whole(value))
     }
 
-    /// Of a metric in seconds.
+    /// Creates a reading in seconds.
     #[must_use]
     pub const fn time(metric: &'static Metric, time: Duration) -> Self {
         Self::new(metric, Value::Seconds(time.as_secs_f64()))
     }
 
-    /// The same with an attribute.
+    /// Adds an attribute.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((key, value.into()));
@@ -54,10 +54,10 @@ impl Reading {
     }
 }
 
-/// What the windows tell. Every stage and every reason has a value, from the start on.
+/// Readings of the windows. Every stage and every reason has a value from the start.
 #[must_use]
-pub fn of_windows(told: &Told) -> Vec<Reading> {
-    let Told { packets, lag, effort } = told;
+pub fn of_windows(published: &Published) -> Vec<Reading> {
+    let Published { packets, lag, effort } = published;
     let levels = packets.window.as_ref().map(|window| window.levels).unwrap_or_default();
     let mut all = of_counts(&packets.total);
     all.extend([
@@ -101,7 +101,7 @@ fn of_counts(total: &Counts) -> Vec<Reading> {
     stages.chain(dropped).chain(others).collect()
 }
 
-/// How the exports went.
+/// Readings of the export counters.
 #[must_use]
 pub fn of_losses(losses: &Losses) -> Vec<Reading> {
     let exported = losses.exported().map(|(signal, count)| Reading::whole(&i::EXPORTED, count).with("signal", signal));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn readings_have_the_attributes_of_their_metrics_with_allowed_values() {
-        let all = [of_windows(&Told::default()), of_losses(&Losses::default())].concat();
+        let all = [of_windows(&Published::default()), of_losses(&Losses::default())].concat();
         for Reading { metric, attributes, .. } in &all {
             let keys: Vec<_> = metric.attributes.iter().map(|attribute| attribute.key).collect();
             assert_eq!(attributes.iter().map(|(key, _)| *key).collect::<Vec<_>>(), keys, "{}", metric.name);

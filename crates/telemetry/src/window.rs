@@ -1,10 +1,10 @@
-//! Counts that may be told: of closed windows of a minute, each rounded up.
+//! Packet counts that are safe to export: of closed one-minute windows, each rounded up.
 //!
-//! Exact counts at times of the asker's choosing would tell which packets were dropped or still wait, and so narrow
-//! down which incoming packet an outgoing one can be.
+//! Exact counts, read at times of the reader's choice, would show which packets were dropped or are still queued, and
+//! so narrow down which incoming packet an outgoing one can be.
 //!
-//! A test drives the windows without a clock: [`Windows::end`] takes the time and the exact [`Sample`], and gives what
-//! may be told from then on.
+//! Tests drive the windows without a clock: [`Windows::end`] takes the time and the exact [`Sample`], and returns what
+//! may be exported from then on.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,69 +17,69 @@ use tracing::warn;
 
 use super::instruments::LAG_BOUNDS;
 
-/// Windows end on multiples of this by the wall clock, unless the configuration says otherwise.
+/// Default window length. Windows end at multiples of it by the wall clock.
 pub const WINDOW: Duration = Duration::from_mins(1);
 
-/// Packets are told in multiples of this.
+/// Packet counts are rounded up to a multiple of this.
 const PACKETS: u64 = 64;
-/// Drops and bad frames are rarer, and told in multiples of this.
+/// Drops and malformed frames are rarer; their counts are rounded up to a multiple of this.
 const DROPS: u64 = 8;
-/// What rounding adds to a count of drops that is told, at the most.
+/// The most that rounding adds to an exported count of drops.
 pub(super) const ROUNDED_UP_MAX: u64 = DROPS - 1;
-/// Connections, descriptors, threads and tasks are told in multiples of this.
+/// Counts of connections, descriptors, threads and tasks are rounded up to a multiple of this.
 const FEW: u64 = 4;
-/// Memory is told in multiples of this.
+/// Memory sizes are rounded up to a multiple of this.
 const MEMORY: u64 = 1 << 20;
-/// CPU time of unwrapping is told in multiples of this.
+/// CPU time of unwrapping is rounded up to a multiple of this.
 const CPU_MS: u64 = 10;
-/// CPU time of the process is told, by the window, in multiples of one part in so many of the workers' time, and of
-/// whole seconds. A packet that crosses from one worker to another costs a wake-up more than one that does not, and
-/// which do is part of the matching: what all of a busy window's cost has to be less than this.
+/// Fraction of the workers' time per window to which the process's CPU time is rounded up, in whole seconds. A packet
+/// that crosses from one worker to another costs one more wake-up than a packet that does not, and that would narrow
+/// down the matching; the step is larger than the sum of these wake-ups in a busy window.
 const PROCESS_CPU_PARTS: u32 = 20;
-/// Timers and the wall clock may disagree by this where a window ends.
+/// Tolerated difference between a timer and the wall clock at the end of a window.
 const SLACK: Duration = Duration::from_secs(1);
-/// The lag of fewer packets than these is held back, until there are so many.
+/// The lag is not exported until it covers at least this many packets.
 const LAG_PACKETS_MIN: u64 = 256;
 
-/// How many packets were late by how much: one count for each of [`LAG_BOUNDS`], and one for all that were later.
+/// Number of packets per lag bucket: one for each of [`LAG_BOUNDS`], and one for all longer lags.
 pub type Lag = [u64; LAG_BOUNDS.len() + 1];
 
-/// What is counted, since the start of the node or over one window.
+/// Packet counts since the start of the node or over one window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Whole frames taken from the network.
+    /// Complete frames received from the network.
     pub received: u64,
-    /// Packets that were unwrapped, whatever came of them.
+    /// Unwrapped packets, whatever happens to them afterwards.
     pub unwrapped: u64,
-    /// Packets whose delay has passed.
+    /// Packets whose mix delay has passed.
     pub delayed: u64,
-    /// Packets handed whole to the network.
+    /// Packets completely written to the network.
     pub forwarded: u64,
-    /// Packets that ended here.
+    /// Packets for which this node is the last hop.
     #[serde(rename = "final")]
     pub final_hop: u64,
-    /// Packets given up, by reason.
+    /// Dropped packets, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Frames that were none and closed their connection.
+    /// Malformed frames, each of which closed its connection.
     pub bad_frames: u64,
-    /// Connections closed at once, for there were too many.
+    /// Connections refused because of a connection limit.
     pub refusals: u64,
-    /// Connections closed because they took too long.
+    /// Connections closed because of a timeout.
     pub timeouts: u64,
     /// Connections to next hops that failed or broke.
     pub failures: u64,
-    /// Generations of the replay filter that were full before their time.
+    /// Generations of the replay filter that filled up early.
     pub replay_early_ends: u64,
 }
 
-/// What goes up and down, at the end of a window.
+/// Values that go up and down, sampled at the end of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Levels {
-    /// Packets that wait for their delay to pass.
+    /// Packets in their mix delay.
     pub pool: u64,
-    /// Packets that wait to be unwrapped, or for their place in the pool.
+    /// Packets queued for unwrapping or for entry into the pool.
     pub queue_unwrap: u64,
-    /// Packets that wait for their next hop.
+    /// Packets queued for their next hop.
     pub queue_forward: u64,
     /// Incoming connections.
     pub connections_in: u64,
@@ -87,14 +87,14 @@ pub struct Levels {
     pub connections_out: u64,
 }
 
-/// What the work takes, since the start of the node or now.
+/// Resources used, since the start of the node or at present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effort {
     /// CPU time of unwrapping.
     pub unwrap_cpu: Duration,
     /// CPU time of the process.
     pub process_cpu: Duration,
-    /// Tasks of the runtimes.
+    /// Tasks of the Tokio runtimes.
     pub tasks: u64,
     /// Resident memory, in bytes.
     pub memory: u64,
@@ -106,7 +106,7 @@ pub struct Effort {
     pub threads: u64,
 }
 
-/// Everything that is counted or measured, exactly, at one time.
+/// Exact values of all counts and measurements at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
     pub counts: Counts,
@@ -115,41 +115,41 @@ pub struct Sample {
     pub effort: Effort,
 }
 
-/// Everything that may be told of a [`Sample`] and those before it.
+/// Everything that may be exported about a [`Sample`] and those before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Published {
     pub packets: Packets,
     /// Since the start of the node.
     pub lag: Lag,
     pub effort: Effort,
 }
 
-/// A window that is over, rounded.
+/// A closed window, with rounded counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Window {
-    /// The multiple of a window's length at which it began, in seconds since the epoch.
+    /// The multiple of the window length at which it began, in seconds since the epoch.
     pub started_at: u64,
-    /// The multiple of a window's length at which it ended, in seconds since the epoch.
+    /// The multiple of the window length at which it ended, in seconds since the epoch.
     pub ended_at: u64,
-    /// How long it was, in seconds; less than from the one to the other where the node started in between.
+    /// Its duration in seconds; shorter than the nominal length if the node started within it.
     pub seconds: u64,
-    /// CPU time of unwrapping in it, in milliseconds; for the spans.
+    /// CPU time of unwrapping in this window, in milliseconds; for the spans.
     #[serde(skip)]
     pub unwrap_cpu_ms: u64,
-    /// What was counted in it.
+    /// Rounded counts of this window.
     #[serde(flatten)]
     pub counts: Counts,
-    /// The levels at its end.
+    /// Levels at the end of this window.
     #[serde(flatten)]
     pub levels: Levels,
 }
 
-/// All that may be told of the packets.
+/// Everything that may be exported about packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Packets {
-    /// The last window that is over; none in the first minute.
+    /// The last closed window; `None` in the first minute.
     pub window: Option<Window>,
-    /// The sums over all windows that are over, each rounded, since the start of the node.
+    /// Sums of the rounded counts over all closed windows since the start of the node.
     pub total: Counts,
 }
 
@@ -157,7 +157,7 @@ pub struct Packets {
 #[derive(Debug)]
 pub struct Windows {
     length: Duration,
-    /// What the process's CPU time of a window is rounded up to.
+    /// Step to which the process's CPU time of a window is rounded up.
     process_cpu_step: Duration,
     state: Mutex<State>,
 }
@@ -166,29 +166,29 @@ pub struct Windows {
 struct State {
     /// The exact counts at the end of the last window.
     exact: Counts,
-    /// The exact lag that has been told.
+    /// The exact lag that has been exported.
     lag: Lag,
     /// The exact effort at the end of the last window.
     effort: Effort,
     since: Instant,
-    /// Where the last window ended, by the wall clock.
+    /// End of the last window, by the wall clock.
     ended_at: Option<Duration>,
-    /// Set once the window that is open is the last.
+    /// Set once the open window is the last one.
     last: Option<Last>,
-    told: Told,
+    published: Published,
 }
 
-/// What was known of the last window before the node drained.
+/// The last window as it was when the drain began.
 #[derive(Debug, Clone, Copy)]
 struct Last {
-    /// The boundary that it is told to end at.
+    /// The boundary at which this window ends in the exported data.
     ended_at: Duration,
     length: Duration,
-    may_be_told: bool,
+    publish: bool,
 }
 
 impl Counts {
-    /// Joins each number with the same one of `other`. A reason that one of them lacks is 0 there.
+    /// Combines each number with its counterpart in `other`. A reason missing from one side counts as 0.
     fn join(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
         let dropped = |counts: &Self, reason| counts.dropped.get(reason).copied().unwrap_or_default();
         let reasons = self.dropped.keys().chain(other.dropped.keys());
@@ -230,7 +230,7 @@ impl Counts {
             refusals: round_up(self.refusals, DROPS),
             timeouts: round_up(self.timeouts, DROPS),
             failures: round_up(self.failures, DROPS),
-            // Exact: each is of a fixed number of packets, and of many.
+            // Exact: each value covers a fixed, large number of packets.
             replay_early_ends: self.replay_early_ends,
         }
     }
@@ -249,12 +249,12 @@ impl Levels {
 }
 
 impl Effort {
-    /// Rounded; to the CPU time of the process, of which `told` was told so far, comes what there was since `earlier`.
-    fn rounded_up(self, earlier: &Self, told: &Self, process_cpu_step: Duration) -> Self {
+    /// Rounds up. For the CPU time of the process it adds the rounded time since `earlier` to what `exported` has.
+    fn rounded_up(self, earlier: &Self, published: &Self, process_cpu_step: Duration) -> Self {
         let process_cpu = self.process_cpu.saturating_sub(earlier.process_cpu);
         Self {
             unwrap_cpu: round_up_time(self.unwrap_cpu),
-            process_cpu: told.process_cpu + next_multiple(process_cpu, process_cpu_step),
+            process_cpu: published.process_cpu + next_multiple(process_cpu, process_cpu_step),
             tasks: round_up(self.tasks, FEW),
             memory: round_up(self.memory, MEMORY),
             memory_virtual: round_up(self.memory_virtual, MEMORY),
@@ -271,7 +271,7 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Windows of this length, of a node with so many workers.
+    /// Creates windows of this length for a node with this many workers.
     #[must_use]
     pub fn new(length: Duration, workers: usize) -> Self {
         let state = State {
@@ -281,94 +281,95 @@ impl Windows {
             since: Instant::now(),
             ended_at: None,
             last: None,
-            told: Told::default(),
+            published: Published::default(),
         };
         let workers_time = length * u32::try_from(workers).unwrap_or(u32::MAX);
         let process_cpu_step = next_multiple(workers_time / PROCESS_CPU_PARTS, Duration::from_secs(1));
         Self { length, process_cpu_step, state: Mutex::new(state) }
     }
 
-    /// How long a window is.
+    /// The length of a window.
     #[must_use]
     pub const fn length(&self) -> Duration {
         self.length
     }
 
-    /// Ends windows by the clock, whatever the traffic, for as long as it is polled.
-    /// `on_end` gets what may be told then.
+    /// Ends windows by the clock, with or without traffic, for as long as it is polled. Calls `on_end` with what may be
+    /// exported from then on.
     ///
     /// `now` is the time since the epoch.
     pub async fn run(
         &self,
         now: impl Fn() -> Duration,
         read: impl Fn() -> Sample,
-        on_end: impl Fn(&Told),
+        on_end: impl Fn(&Published),
     ) -> Infallible {
         loop {
             sleep(until_boundary(now(), self.length)).await;
-            if let Some(told) = self.end(now(), read()) {
-                on_end(&told);
+            if let Some(published) = self.end(now(), read()) {
+                on_end(&published);
             }
         }
     }
 
-    /// What may be told of packets: the same from one end of a window to the next.
-    pub fn told(&self) -> Packets {
-        self.lock().told.packets.clone()
+    /// The exportable packet counts; they are constant between the ends of two windows.
+    pub fn packets(&self) -> Packets {
+        self.lock().published.packets.clone()
     }
 
-    /// All that may be told: the same from one end of a window to the next.
-    pub fn all_told(&self) -> Told {
-        self.lock().told.clone()
+    /// Everything that may be exported; it is constant between the ends of two windows.
+    pub fn published(&self) -> Published {
+        self.lock().published.clone()
     }
 
-    /// What is taken as told before the first window ends: the work that a start takes, of which no packet is part.
+    /// Counts resources used by the start as exported before the first window ends: no packet is part of them.
     pub fn begin(&self, effort: Effort) {
-        self.lock().tell_effort(effort, self.process_cpu_step);
+        self.lock().publish_effort(effort, self.process_cpu_step);
     }
 
     /// Ends the window at the boundary that has just passed; `at` is the time since the epoch.
     ///
-    /// A later boundary ends the window instead when it is shorter than half of one, as at the start of the node, or
-    /// when the last window ended at this same boundary, as after a step of the clock by less than a window.
-    pub fn end(&self, at: Duration, sample: Sample) -> Option<Told> {
+    /// Does not end a window that is shorter than half the length, as at the start of the node, or whose start is this
+    /// same boundary, as after the clock went back by less than a window. Such a window is merged into the next.
+    pub fn end(&self, at: Duration, sample: Sample) -> Option<Published> {
         let mut state = self.lock();
         let length = state.since.elapsed();
         let ended_at = boundary_before(at + SLACK, self.length);
         if state.last.is_some() || length < self.length / 2 || !state.is_next(ended_at) {
             return None;
         }
-        Some(self.tell(&mut state, ended_at, length, sample))
+        Some(self.publish(&mut state, ended_at, length, sample))
     }
 
-    /// The window that is open now is the last: no boundary ends it any more. `at` is the time since the epoch.
+    /// Makes the open window the last one: no later boundary ends it. `at` is the time since the epoch.
     ///
-    /// Whether it will be told, and as of when, is decided here, before the drain: as long as any, if it is half of one
-    /// now. How long the drain then takes depends on what becomes of the packets that wait.
+    /// Decides, before the drain, whether the last window is exported (if it is at least half a window long now) and
+    /// with which end. So the exported data does not depend on how long the drain takes, which depends on the queued
+    /// packets.
     pub fn begin_last(&self, at: Duration) {
         let mut state = self.lock();
         let length = state.since.elapsed();
         let ended_at = nearest_multiple(at, self.length);
-        let may_be_told = length >= self.length / 2 && state.is_next(ended_at);
-        state.last = Some(Last { ended_at, length, may_be_told });
+        let publish = length >= self.length / 2 && state.is_next(ended_at);
+        state.last = Some(Last { ended_at, length, publish });
     }
 
-    /// Ends the last window, once the node is empty; what a short one has counted is never told.
-    pub fn end_last(&self, sample: Sample) -> Option<Told> {
+    /// Ends the last window once the node is empty. The counts of a last window that is too short are never exported.
+    pub fn end_last(&self, sample: Sample) -> Option<Published> {
         let mut state = self.lock();
-        let Last { ended_at, length, .. } = state.last.filter(|last| last.may_be_told)?;
-        Some(self.tell(&mut state, ended_at, length, sample))
+        let Last { ended_at, length, .. } = state.last.filter(|last| last.publish)?;
+        Some(self.publish(&mut state, ended_at, length, sample))
     }
 
-    fn tell(&self, state: &mut State, ended_at: Duration, length: Duration, sample: Sample) -> Told {
+    fn publish(&self, state: &mut State, ended_at: Duration, length: Duration, sample: Sample) -> Published {
         let window = sample.counts.since(&state.exact).rounded_up();
-        state.told.packets.total.add(&window);
-        state.tell_lag(&sample.lag);
+        state.published.packets.total.add(&window);
+        state.publish_lag(&sample.lag);
         let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.effort.unwrap_cpu));
-        state.tell_effort(sample.effort, self.process_cpu_step);
+        state.publish_effort(sample.effort, self.process_cpu_step);
         let windows = nearest_multiple(length, self.length).max(self.length);
         let started_at = ended_at.saturating_sub(windows).max(state.start_min(ended_at));
-        state.told.packets.window = Some(Window {
+        state.published.packets.window = Some(Window {
             started_at: started_at.as_secs(),
             ended_at: ended_at.as_secs(),
             seconds: (length + Duration::from_millis(500)).as_secs(),
@@ -379,45 +380,45 @@ impl Windows {
         state.exact = sample.counts;
         state.since = Instant::now();
         state.ended_at = Some(ended_at);
-        state.told.clone()
+        state.published.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing between lock and unlock can fail half-way.
+        // Poisoning can be ignored: no code between lock and unlock leaves the state half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Whether a window may end there: at no boundary twice in succession.
+    /// Whether a window may end there: never twice in a row at the same boundary.
     ///
-    /// After the clock went back, windows go on by the new time at once. They then repeat times of earlier ones, which
-    /// cannot be helped: the clock does so, too.
+    /// After the clock went back, windows follow the new time at once. Their times then repeat earlier ones, as the
+    /// clock does.
     fn is_next(&self, ended_at: Duration) -> bool {
         if let Some(back) = self.ended_at.and_then(|last| last.checked_sub(ended_at)).filter(|back| !back.is_zero()) {
             let back = humantime::format_duration(back);
-            warn!(%back, "The clock went back; windows go on by the new time");
+            warn!(%back, "The clock went back; windows follow the new time");
         }
         self.ended_at != Some(ended_at)
     }
 
-    /// The earliest start of a window that ends there: the end of the last one, unless the clock went back since.
+    /// The earliest start of a window that ends there: the end of the last one, unless the clock has gone back since.
     fn start_min(&self, ended_at: Duration) -> Duration {
         self.ended_at.filter(|last| *last < ended_at).unwrap_or_default()
     }
 
-    fn tell_effort(&mut self, effort: Effort, process_cpu_step: Duration) {
-        self.told.effort = effort.rounded_up(&self.effort, &self.told.effort, process_cpu_step);
+    fn publish_effort(&mut self, effort: Effort, process_cpu_step: Duration) {
+        self.published.effort = effort.rounded_up(&self.effort, &self.published.effort, process_cpu_step);
         self.effort = effort;
     }
 
-    fn tell_lag(&mut self, exact: &Lag) {
+    fn publish_lag(&mut self, exact: &Lag) {
         let new: Lag = std::array::from_fn(|bucket| exact[bucket].saturating_sub(self.lag[bucket]));
         if new.iter().sum::<u64>() < LAG_PACKETS_MIN {
             return;
         }
-        for (told, new) in self.told.lag.iter_mut().zip(new) {
-            *told += round_up(new, DROPS);
+        for (published, new) in self.published.lag.iter_mut().zip(new) {
+            *published += round_up(new, DROPS);
         }
         self.lag = *exact;
     }

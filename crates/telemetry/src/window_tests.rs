@@ -13,25 +13,25 @@ fn sample(received: u64, replays: u64, levels: Levels) -> Sample {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_before_a_window_is_over_and_then_only_rounded() {
+async fn counts_are_published_after_a_window_has_ended_and_rounded() {
     let windows = Windows::default();
-    assert_eq!(windows.told(), Packets::default());
+    assert_eq!(windows.packets(), Packets::default());
     advance(WINDOW).await;
     let levels = Levels { pool: 1, connections_in: 5, connections_out: 4, ..Levels::default() };
     windows.end(Duration::from_millis(120_003), sample(65, 1, levels)).unwrap();
-    let told = windows.told();
-    assert_eq!(told.total, counts(128, 8));
-    let window = told.window.unwrap();
+    let published = windows.packets();
+    assert_eq!(published.total, counts(128, 8));
+    let window = published.window.unwrap();
     assert_eq!((window.started_at, window.ended_at, window.seconds), (60, 120, 60));
     assert_eq!(window.counts, counts(128, 8));
     let rounded = Levels { pool: 64, connections_in: 8, connections_out: 4, ..Levels::default() };
     assert_eq!(window.levels, rounded);
 
-    // A quiet window: nothing is added, and what was dropped before is not told again.
+    // A window without traffic: nothing is added, and earlier drops are not exported again.
     advance(WINDOW).await;
     windows.end(Duration::from_secs(180), sample(65, 1, Levels::default())).unwrap();
-    assert_eq!(windows.told().total, counts(128, 8));
-    assert_eq!(windows.told().window.unwrap().counts, counts(0, 0));
+    assert_eq!(windows.packets().total, counts(128, 8));
+    assert_eq!(windows.packets().window.unwrap().counts, counts(0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,39 +39,39 @@ async fn a_short_window_is_merged_into_the_next() {
     let windows = Windows::default();
     advance(WINDOW / 2 - Duration::from_millis(1)).await;
     assert_eq!(windows.end(Duration::from_secs(60), sample(1, 0, Levels::default())), None);
-    assert_eq!(windows.told(), Packets::default());
+    assert_eq!(windows.packets(), Packets::default());
     advance(WINDOW).await;
     windows.end(Duration::from_secs(120), sample(2, 0, Levels::default())).unwrap();
-    let window = windows.told().window.unwrap();
+    let window = windows.packets().window.unwrap();
     assert_eq!((window.started_at, window.seconds, window.counts.received), (60, 90, 64));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_window_is_told_with_what_the_drain_counts_if_it_was_half_a_window_long_before() {
+async fn a_last_window_of_at_least_half_the_length_includes_the_drain() {
     let windows = Windows::default();
     advance(WINDOW).await;
     windows.end(WINDOW, sample(1, 0, Levels::default())).unwrap();
     advance(WINDOW / 2).await;
     windows.begin_last(WINDOW * 3 / 2);
-    // A drain may go on for longer than a window; it is one with what was before it.
+    // A drain may take longer than a window; it belongs to the window before it.
     advance(WINDOW).await;
     assert_eq!(windows.end(2 * WINDOW, sample(65, 8, Levels::default())), None);
     let window = windows.end_last(sample(66, 9, Levels::default())).unwrap().packets.window.unwrap();
     assert_eq!((window.started_at, window.ended_at, window.seconds), (60, 120, 30));
     assert_eq!(window.counts, counts(128, 16));
-    assert_eq!(windows.told().total, counts(192, 16));
+    assert_eq!(windows.packets().total, counts(192, 16));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_counted_after_less_than_half_a_window_before_the_drain_is_never_told() {
+async fn a_last_window_below_half_the_length_is_not_published() {
     let windows = Windows::default();
     advance(WINDOW).await;
-    let told = windows.end(WINDOW, sample(1, 0, Levels::default()));
+    let published = windows.end(WINDOW, sample(1, 0, Levels::default()));
     advance(WINDOW / 2 - Duration::from_millis(1)).await;
     windows.begin_last(WINDOW * 3 / 2 - Duration::from_millis(1));
     advance(WINDOW).await;
     assert_eq!(windows.end_last(sample(500, 100, Levels::default())), None);
-    assert_eq!(Some(windows.all_told()), told);
+    assert_eq!(Some(windows.published()), published);
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +86,7 @@ async fn windows_end_without_traffic_too() {
         }
         () = sleep(Duration::from_secs(100)) => {}
     }
-    assert!(windows.told().window.is_some());
+    assert!(windows.packets().window.is_some());
     assert_eq!(ends.get(), 9);
 }
 
@@ -96,17 +96,17 @@ struct Ended {
     from: u64,
     to: u64,
     received: u64,
-    /// The seconds that the node had run then.
+    /// Seconds since the start of the node.
     uptime: u64,
 }
 
-/// When the clock makes its step, after the start of the node.
+/// Time of the clock's step, since the start of the node.
 const STEP_AT: Duration = Duration::from_secs(150);
 /// The time since the epoch at the start of the node.
 const STARTED_AT: Duration = Duration::from_secs(1_200);
 
 /// The windows of a node that runs for ten minutes and receives 64 packets a second. Its clock makes this step, in
-/// seconds, after two minutes and a half.
+/// seconds, after two and a half minutes.
 async fn windows_around(step: i64) -> Vec<Ended> {
     let windows = Windows::default();
     let start = Instant::now();
@@ -118,8 +118,8 @@ async fn windows_around(step: i64) -> Vec<Ended> {
         if step < 0 { by_clock.saturating_sub(magnitude) } else { by_clock + magnitude }
     };
     let ends = std::cell::RefCell::new(Vec::new());
-    let end = |told: &Told| {
-        let Window { started_at, ended_at, counts, .. } = told.packets.window.clone().unwrap();
+    let end = |published: &Published| {
+        let Window { started_at, ended_at, counts, .. } = published.packets.window.clone().unwrap();
         let uptime = start.elapsed().as_secs();
         ends.borrow_mut().push(Ended { from: started_at, to: ended_at, received: counts.received, uptime });
     };
@@ -168,7 +168,7 @@ async fn a_small_step_of_the_clock_moves_the_end_of_one_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_window_is_told_after_the_clock_went_back() {
+async fn the_last_window_is_published_after_the_clock_went_back() {
     let windows = Windows::default();
     advance(WINDOW).await;
     windows.end(10 * WINDOW, sample(1, 0, Levels::default())).unwrap();
@@ -184,20 +184,20 @@ async fn cpu_time_of_the_process_is_rounded_up_by_the_window_and_the_more_the_mo
         let windows = Windows::new(WINDOW, workers);
         let effort = |ms| Effort { process_cpu: Duration::from_millis(ms), ..Effort::default() };
         windows.begin(effort(20));
-        let mut told = vec![windows.all_told().effort.process_cpu.as_secs()];
+        let mut published = vec![windows.published().effort.process_cpu.as_secs()];
         for (minute, ms) in (1..).zip([30, 40, 40, step * 1000 + 40, step * 2000 + 41]) {
             advance(WINDOW).await;
-            let told_then = windows.end(WINDOW * minute, Sample { effort: effort(ms), ..Sample::default() });
-            told.push(told_then.unwrap().effort.process_cpu.as_secs());
+            let published_then = windows.end(WINDOW * minute, Sample { effort: effort(ms), ..Sample::default() });
+            published.push(published_then.unwrap().effort.process_cpu.as_secs());
         }
-        assert_eq!(told, [1, 2, 3, 3, 4, 6].map(|steps| steps * step), "{workers}");
+        assert_eq!(published, [1, 2, 3, 3, 4, 6].map(|steps| steps * step), "{workers}");
     }
     let short = Windows::new(Duration::from_secs(10), 1);
     assert_eq!(short.process_cpu_step, Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lag_of_a_few_packets_is_held_back_until_there_are_many() {
+async fn the_lag_of_few_packets_is_not_published() {
     let windows = Windows::default();
     let lag = |on_time: u64, late: u64| Sample { lag: [on_time, 0, 0, 0, 0, 0, late], ..Sample::default() };
     advance(WINDOW).await;
@@ -209,18 +209,18 @@ async fn the_lag_of_a_few_packets_is_held_back_until_there_are_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_work_takes_is_rounded_up() {
+async fn resource_usage_is_rounded_up() {
     let windows = Windows::default();
     advance(WINDOW).await;
     let effort = Effort { unwrap_cpu: Duration::from_micros(1), memory: 1, descriptors: 5, ..Effort::default() };
-    let told = windows.end(WINDOW, Sample { effort, ..Sample::default() }).unwrap();
+    let published = windows.end(WINDOW, Sample { effort, ..Sample::default() }).unwrap();
     let expected =
         Effort { unwrap_cpu: Duration::from_millis(10), memory: 1 << 20, descriptors: 8, ..Effort::default() };
-    assert_eq!(told.effort, expected);
-    assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 10);
+    assert_eq!(published.effort, expected);
+    assert_eq!(published.packets.window.unwrap().unwrap_cpu_ms, 10);
     advance(WINDOW).await;
-    let told = windows.end(2 * WINDOW, Sample { effort, ..Sample::default() }).unwrap();
-    assert_eq!(told.packets.window.unwrap().unwrap_cpu_ms, 0);
+    let published = windows.end(2 * WINDOW, Sample { effort, ..Sample::default() }).unwrap();
+    assert_eq!(published.packets.window.unwrap().unwrap_cpu_ms, 0);
 }
 
 #[test]

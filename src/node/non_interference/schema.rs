@@ -140,10 +140,10 @@ fn check_metric(metric: &Metric) {
     }
 }
 
-/// The grid that the table's words promise: "rounded up to 64", "… 10 ms", "… 1 MiB". Others tell nothing of packets.
+/// The grid in the text of the table: "rounded up to 64", "… 10 ms", "… 1 MiB". Others contain no packet data.
 fn promised_grid(safe: &str) -> Option<f64> {
     let Some((_, promise)) = safe.split_once("rounded up to ") else {
-        assert_eq!(safe, "tells nothing of packets");
+        assert_eq!(safe, "contains no packet data");
         return None;
     };
     let mut words = promise.split([' ', ';']);

@@ -1,7 +1,7 @@
 //! Amazon EC2: the instance metadata service, version 2, over IPv4 or IPv6.
 //!
-//! A session token is fetched first. With a hop limit of 1, its default on many images, the reply to that request dies
-//! one hop too early on its way into a container with a network of its own: nothing comes back, not even an error.
+//! A session token is fetched first. With a hop limit of 1, the default of many images, the reply to that request does
+//! not reach a container with its own network: it is lost without an error.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ const TOKEN_TTL_S: &str = "21600";
 const MANNERS: RequestRules =
     RequestRules { name: "aws metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
-/// The service at the first of these places that answers.
+/// Queries the service at the first URL that answers.
 pub(super) struct Aws {
     pub(super) bases: Vec<String>,
 }
 
 impl Aws {
-    /// Where it is on every instance; over IPv6 only where that is enabled, so it comes second.
+    /// IPv4 is available on every instance, IPv6 only if enabled, so IPv4 comes first.
     pub(super) fn usual() -> Vec<String> {
         vec![LINK_LOCAL.to_owned(), LINK_LOCAL_V6.to_owned()]
     }
@@ -38,7 +38,7 @@ impl Provider for Aws {
             session.base = base;
             match session.fetch_token().await {
                 Ok(()) => return session.addresses().await.unwrap_or_else(|(public, _)| public),
-                // It is there and says no: the other way to it would say the same.
+                // The service denied access; it would do the same at its other URL.
                 Err(Unanswered::Status(_)) => break,
                 Err(Unanswered::TimedOut | Unanswered::Failed) => {}
             }
@@ -58,14 +58,14 @@ impl Session<'_> {
         let what = format!("token from {}", self.base);
         let url = format!("{}/latest/api/token", self.base);
         match self.inquiry.ask(&what, Method::PUT, &url, &[(TOKEN_TTL, TOKEN_TTL_S)]).await {
-            // A token goes into a header, so it has to be one.
+            // The token becomes a header value, so it has to be a valid one.
             Ok(Some(reply)) if reply.body.trim().bytes().all(|byte| byte.is_ascii_graphic()) => {
                 self.inquiry.note(&what, "a token");
                 reply.body.trim().clone_into(&mut self.token);
                 Ok(())
             }
             Ok(_) => {
-                self.inquiry.fail(&what, "no token: something else than the metadata service answers there");
+                self.inquiry.fail(&what, "no token: another server than the metadata service answers there");
                 Err(Unanswered::Failed)
             }
             Err(unanswered) => {
@@ -77,7 +77,7 @@ impl Session<'_> {
         }
     }
 
-    /// What was found before a question stayed without an answer is no less true.
+    /// Addresses found before a request fails are kept.
     async fn addresses(&mut self) -> Result<Public, (Public, Unanswered)> {
         let mut public = Public::default();
         match self.find(&mut public).await {
@@ -88,7 +88,7 @@ impl Session<'_> {
 
     async fn find(&mut self, public: &mut Public) -> Result<(), Unanswered> {
         if let Some(text) = self.get("local-ipv4", "local-ipv4").await? {
-            // Told for --explain: others cannot reach it, and it is where the node listens.
+            // Recorded only for --explain: others cannot reach this address, but the node listens on it.
             self.inquiry.note("local-ipv4", &format!("{}, for listening", shown(text.trim())));
         }
         if let Some(text) = self.get("public-ipv4", "public-ipv4").await? {
@@ -112,7 +112,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// With the token; with a new one, once, if it has expired.
+    /// Sends a request with the token; fetches a new token once if it has expired.
     async fn get(&mut self, what: &str, path: &str) -> Result<Option<String>, Unanswered> {
         let url = format!("{}/latest/meta-data/{path}", self.base);
         match self.inquiry.get(what, &url, &[(TOKEN, &self.token)]).await {
@@ -125,11 +125,11 @@ impl Session<'_> {
     }
 }
 
-/// What the failure of the first request usually means.
+/// The usual cause when the first request fails.
 fn cause(unanswered: Unanswered) -> Option<&'static str> {
     match unanswered {
         Unanswered::TimedOut => Some(
-            "in a container this is the sign of a hop limit of 1, which ends the reply one hop too early: set the \
+            "in a container this indicates a hop limit of 1, with which the reply does not reach the container: set the \
              instance's metadata hop limit (HttpPutResponseHopLimit) to 2, or use the host's network",
         ),
         Unanswered::Status(403) => Some("the metadata service is disabled for this instance (HttpEndpoint)"),
@@ -150,7 +150,7 @@ mod tests {
         (public, steps)
     }
 
-    /// As the service: a `PUT` with a life time for a token, and the token with everything else.
+    /// A fake service: `PUT` with a lifetime returns a token, which all other requests must have.
     fn service(data: &'static [(&'static str, &'static str)], token_uses: usize) -> StandIn {
         let mut uses_left = 0;
         let mut tokens = 0;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_disabled_service_is_told() {
+    async fn a_disabled_service_is_reported() {
         let (public, steps) = look_up(&answers(&[(403, "")])).await;
         assert_eq!(public, Public::default());
         assert!(steps.iter().any(|step| step.failed && step.answer.contains("disabled")), "{steps:?}");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_of_somebody_else_is_no_token() {
+    async fn a_page_of_another_server_is_not_a_token() {
         let (public, steps) = look_up(&answers(&[(200, "<html>Log in to the hotel</html>")])).await;
         assert_eq!(public, Public::default());
         assert!(steps.iter().any(|step| step.failed && step.answer.contains("no token")), "{steps:?}");

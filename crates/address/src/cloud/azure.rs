@@ -1,5 +1,5 @@
-//! Microsoft Azure: the instance metadata service, and beside it the load balancer's for public addresses of the
-//! Standard kind, which the first one leaves out.
+//! Microsoft Azure: the instance metadata service, and the load balancer metadata for public addresses of the Standard
+//! SKU, which the former omits.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Provider for Azure {
         let url = format!("{}/metadata/instance/network?api-version=2021-02-01", self.base);
         if let Ok(Some(network)) = inquiry.json("instance/network", &url, &[HEADER]).await {
             public.add(inquiry.first_address("publicIpAddress", of_interfaces(&network, "ipv4", "publicIpAddress")));
-            // A public IPv6 address of a machine is its own, whatever the key says.
+            // A public IPv6 address is assigned to the machine itself, despite the name of the key.
             public.add(inquiry.first_address("ipv6", of_interfaces(&network, "ipv6", "privateIpAddress")));
         }
         if !public.is_complete() {

@@ -1,4 +1,4 @@
-//! Google Compute Engine: the metadata server, which signs its replies with a header of its own.
+//! Google Compute Engine: the metadata server, which marks its replies with a header.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::inquiry;
 use crate::inquiry::{Inquiry, Public, RequestRules, Step, Unanswered};
 
 pub(super) const BASE: &str = "http://metadata.google.internal";
-/// The name is documented to be this address, so no name server is needed, nor trusted.
+/// The documented address of that name; using it avoids depending on a name server.
 const HOST: &str = "metadata.google.internal";
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const FLAVOR: &str = "Metadata-Flavor";
@@ -29,7 +29,7 @@ impl Provider for Gcp {
         let http = inquiry::http(MANNERS.timeout).resolve(HOST, SocketAddr::from((ADDRESS, 80))).tls_certs_only(none);
         let mut public = Public::default();
         if let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) {
-            // What was found before a question stayed without an answer is no less true.
+            // Addresses found before a request fails are kept.
             self.find(&mut inquiry, &mut public).await.ok();
         }
         public
@@ -44,7 +44,7 @@ impl Gcp {
             }
             None => inquiry.note(
                 "network-interfaces",
-                "not listed: a pod under GKE workload identity sees none; use hostNetwork, or set announce.source to \
+                "not listed: not available to a pod with GKE workload identity; use hostNetwork, or set announce.source to \
                  kubernetes-node",
             ),
         }
@@ -64,7 +64,7 @@ impl Gcp {
         if reply.headers.get(FLAVOR).is_none_or(|flavor| flavor != GOOGLE) {
             inquiry.fail(
                 what,
-                "the reply lacks \"Metadata-Flavor: Google\": something else than the metadata server answers",
+                "the reply lacks \"Metadata-Flavor: Google\": another server than the metadata server answers",
             );
             return Err(Unanswered::Failed);
         }
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unsigned_reply_is_not_believed() {
+    async fn a_reply_without_the_header_is_rejected() {
         let (public, steps) = look_up(&service(DUAL, "")).await;
         assert_eq!(public, Public::default());
         assert!(steps.iter().any(|step| step.failed && step.answer.contains("Metadata-Flavor")), "{steps:?}");
     }
 
     #[tokio::test]
-    async fn a_pod_without_interfaces_is_told_what_to_do() {
+    async fn a_pod_without_interfaces_gets_advice() {
         let (public, steps) = look_up(&service(&[], "Metadata-Flavor: Google\r\n")).await;
         assert_eq!(public, Public::default());
         assert!(steps.iter().any(|step| step.answer.contains("hostNetwork")), "{steps:?}");

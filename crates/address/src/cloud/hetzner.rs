@@ -1,4 +1,4 @@
-//! Hetzner Cloud: a text for IPv4, and for IPv6 the network configuration of the first boot.
+//! Hetzner Cloud: plain text for IPv4, and the network configuration of cloud-init for IPv6.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) struct Hetzner {
     pub(super) base: String,
 }
 
-/// cloud-init's network configuration, version 1, as far as it concerns addresses.
+/// The address part of cloud-init's network configuration, version 1.
 #[derive(Deserialize)]
 struct NetworkConfig {
     config: Vec<Device>,
@@ -48,7 +48,7 @@ impl Provider for Hetzner {
                         subnets.filter_map(|subnet| subnet.address).filter(|ip| ip.contains(':')).collect();
                     public.add(inquiry.first_address("network-config", all.iter().map(String::as_str)));
                 }
-                Err(_) => inquiry.fail("network-config", &format!("no network configuration: {}", shown(&text))),
+                Err(_) => inquiry.fail("network-config", &format!("not a network configuration: {}", shown(&text))),
             }
         }
         public

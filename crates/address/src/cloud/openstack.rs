@@ -1,4 +1,4 @@
-//! `OpenStack`: the networks of an instance; a floating IPv4 address is known only to the EC2-style part.
+//! `OpenStack`: the networks of an instance; floating IPv4 addresses only appear in the EC2-compatible part.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Oracle Cloud: the virtual network cards of an instance. Their public IPv4 address is often left out.
+//! Oracle Cloud: the virtual network cards of an instance. Their public IPv4 address is often omitted.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_cards_have_is_found_and_what_is_left_out_is_no_failure() {
+    async fn addresses_are_found_and_missing_ones_are_not_failures() {
         let base = paths(
             Some(HEADER),
             &[(

@@ -1,10 +1,10 @@
-//! A metadata service for tests, over loopback, that answers as a closure says.
+//! A fake metadata service for tests, on loopback, that answers with a closure.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-/// What was asked.
+/// A received request.
 pub(crate) struct Request {
     pub method: String,
     pub path: String,
@@ -17,7 +17,7 @@ impl Request {
     }
 }
 
-/// A server that lives as long as the test's process.
+/// A server that runs until the end of the test process.
 pub(crate) struct StandIn(SocketAddr);
 
 impl StandIn {
@@ -54,13 +54,13 @@ impl StandIn {
     }
 }
 
-/// Gives these answers in turn, then 404.
+/// Returns these answers in turn, then 404.
 pub(crate) fn answers(all: &'static [(u16, &'static str)]) -> StandIn {
     let mut rest = all.iter();
     StandIn::start(move |_| rest.next().map_or((404, String::new()), |(status, body)| (*status, (*body).to_owned())))
 }
 
-/// Gives the answer that stands beside a path, but only to requests with this header.
+/// Returns the answer for a path, but only to requests with this header.
 pub(crate) fn paths(
     header: Option<(&'static str, &'static str)>,
     all: &'static [(&'static str, &'static str)],

@@ -1,24 +1,24 @@
-//! What becomes of each key of an older release.
+//! What each key of an older release is converted to.
 
 use super::super::settings::{self as s, About};
 
-/// What becomes of a value.
+/// The conversion of a value.
 pub(super) enum Fate {
-    /// It says which release the file is of, and nothing else.
+    /// Identifies the release; not converted.
     Mark,
-    /// It is another setting's text.
+    /// Another setting's text.
     Text(&'static About),
-    /// It is another setting's duration.
+    /// Another setting's duration.
     Duration(&'static About),
-    /// It is the path of a key file.
+    /// The path of a key file.
     KeyFile(&'static About),
-    /// Nothing, for this reason.
+    /// Dropped, for this reason.
     Dropped(&'static str),
 }
 
-const REPORTS: &str = "the node reports at the times that the directory asks for";
+const REPORTS: &str = "the directory determines when the node reports";
 
-/// What becomes of `section.key`.
+/// The conversion of `section.key`.
 pub(super) fn fate(key: &str) -> Fate {
     match key {
         "mixnode.version" => Fate::Mark,
@@ -36,14 +36,14 @@ pub(super) fn fate(key: &str) -> Fate {
         "mixnode.metrics_server_url" | "mixnode.metrics_directory_server" => {
             Fate::Text(&s::DIRECTORY_METRICS_URL.about)
         }
-        "mixnode.nym_root_directory" => Fate::Dropped("--home says where the nodes' directories are"),
+        "mixnode.nym_root_directory" => Fate::Dropped("--home sets the directory of all nodes"),
         "debug.packet_forwarding_initial_backoff" => Fate::Duration(&s::FORWARD_BACKOFF_INITIAL.about),
         "debug.packet_forwarding_maximum_backoff" => Fate::Duration(&s::FORWARD_BACKOFF_MAX.about),
         "debug.initial_connection_timeout" => Fate::Duration(&s::FORWARD_CONNECT_TIMEOUT.about),
         "debug.maximum_connection_buffer_size" => Fate::Text(&s::FORWARD_QUEUE_PACKETS_MAX.about),
-        "debug.cache_entry_ttl" => Fate::Dropped("keys of packets are never cached"),
-        "debug.metrics_running_stats_logging_delay" => Fate::Dropped("there is no setting for it any more"),
+        "debug.cache_entry_ttl" => Fate::Dropped("packet keys are never cached"),
+        "debug.metrics_running_stats_logging_delay" => Fate::Dropped("this setting no longer exists"),
         "debug.presence_sending_delay" | "debug.metrics_sending_delay" => Fate::Dropped(REPORTS),
-        _ => Fate::Dropped("no release of the node knows it"),
+        _ => Fate::Dropped("not a setting of any release"),
     }
 }

@@ -1,4 +1,4 @@
-//! The log's lines in memory, with times of the virtual clock: what a test says was logged.
+//! Log lines kept in memory, with virtual time, so that tests can check them.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "for tests alone")]
 
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,12 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::record::Record;
 
-/// Lines from INFO up.
+/// Collects lines at INFO and above.
 #[derive(Debug, Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<(Instant, String)>>>);
 
 impl Captured {
-    /// What to log to.
+    /// The subscriber to log to.
     pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
         tracing_subscriber::registry().with(self.clone().with_filter(LevelFilter::INFO))
     }

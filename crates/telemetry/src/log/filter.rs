@@ -1,8 +1,7 @@
-//! Which events are logged: filters as `RUST_LOG` has them everywhere in Rust, `LEVEL` and `MODULE=LEVEL` with commas
-//! between them.
+//! Log filters in the usual `RUST_LOG` syntax: `LEVEL` and `MODULE=LEVEL`, separated by commas.
 //!
-//! A word that is neither a level nor a module is refused. Elsewhere it counts as a module, and `RUST_LOG=warning` then
-//! switches the log off.
+//! A word that is neither a level nor a module is an error. Other implementations take it for a module, so that
+//! `RUST_LOG=warning` disables the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,23 +10,23 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::target::{self, OWN};
 
-/// A filter that has been understood.
+/// A parsed log filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(Vec<Directive>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Directive {
-    /// The module that it is about, or everything that no other directive names.
+    /// The module that the directive applies to; `None` applies to everything that no other directive names.
     module: Option<String>,
     level: LevelFilter,
 }
 
-/// The libraries of this program that log, or did so in some version.
+/// The dependencies of this program that log, in this or an earlier version.
 const LIBRARIES: [&str; 11] =
     ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls", "sqlx", "tokio", "tonic", "tower", "want"];
 
 impl LogFilter {
-    /// What is logged when nobody says otherwise.
+    /// The default filter.
     #[must_use]
     pub fn info() -> Self {
         Self(vec![Directive { module: None, level: LevelFilter::INFO }])
@@ -68,7 +67,7 @@ impl FromStr for Directive {
 
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
-/// The level that a word names, here or in other logs: the nearest of ours.
+/// The nearest level for a level's name, here or in other logging systems.
 fn level(word: &str) -> Option<LevelFilter> {
     let level = match word.to_ascii_lowercase().as_str() {
         "" => return None,
@@ -78,15 +77,15 @@ fn level(word: &str) -> Option<LevelFilter> {
         }
         "warning" => LevelFilter::WARN,
         "information" | "informational" | "notice" => LevelFilter::INFO,
-        // In some logs below debug; trace would be far more than anybody expects.
+        // Some systems rank these below debug; trace would log far too much.
         "verbose" | "fine" => LevelFilter::DEBUG,
-        // Its own words, and 0 to 5.
+        // The names of the `log` crate, and 0 to 5.
         word => return word.parse().ok(),
     };
     Some(level)
 }
 
-/// A module that can have events.
+/// A module that can emit events.
 fn module(path: &str) -> Result<String, String> {
     let mut parts = path.split("::");
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
@@ -101,7 +100,7 @@ fn module(path: &str) -> Result<String, String> {
         _ if target::is_module(first) => Err(format!("{path:?} is a module of {OWN}: write {OWN}::{path}")),
         _ if first.replace('-', "_") == OWN => Err(format!("{path:?} is written with underscores: {OWN}")),
         _ => Err(format!(
-            "{path:?} is not a level ({LEVELS}), nor {OWN}, nor a library of it ({})",
+            "{path:?} is not a level ({LEVELS}), {OWN}, or one of its libraries ({})",
             LIBRARIES.join(", ")
         )),
     }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_a_level_nor_a_module_is_refused_with_what_is_wrong() {
+    fn words_that_are_neither_level_nor_module_are_rejected() {
         for (bad, why) in [
             ("nym_mixnode=loud", "does not end in a level: off, error, warn"),
             ("nym_mixnode=", "does not end in a level"),
@@ -186,7 +185,7 @@ mod tests {
             ("nym_mixnode::directry=debug", "its modules are nym_mixnode::address, "),
             ("directory=debug", "write nym_mixnode::directory"),
             ("directory::heartbeat=debug", "write nym_mixnode::directory::heartbeat"),
-            ("hyperr=debug", "nor a library of it (h2, hyper, "),
+            ("hyperr=debug", "or one of its libraries (h2, hyper, "),
             ("nym_mixnode[span]=debug", "is not a level"),
         ] {
             let problem = bad.parse::<LogFilter>().unwrap_err();

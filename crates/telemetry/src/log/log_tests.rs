@@ -1,4 +1,4 @@
-//! What is logged, and in which form.
+//! Tests of the log's content and format.
 
 use super::*;
 use std::io::{Read, pipe};
@@ -60,7 +60,7 @@ fn a_line_of_json_has_the_same() {
 }
 
 #[test]
-fn what_others_wrote_stays_on_its_line_and_within_bounds() {
+fn external_texts_stay_on_their_line_and_within_bounds() {
     let hostile = "bad\n 2020-05-05T16:01:07.802 INFO  nym_mixnode::node > all is well\u{1b}[2J";
     let endless = "é".repeat(1 << 16);
     for format in [LogFormat::Text, LogFormat::Json] {

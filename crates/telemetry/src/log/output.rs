@@ -1,7 +1,7 @@
-//! The way of lines to standard error. Whoever logs never waits for whoever reads.
+//! Writes log lines to standard error without ever blocking the code that logs.
 //!
-//! Lines wait in a bounded queue that a thread of its own empties. While standard error takes nothing (a pipe that
-//! nobody reads, a terminal that is stopped) the queue fills, and then new lines are lost and counted.
+//! A bounded queue holds the lines, and a dedicated thread writes them. When standard error blocks (an unread pipe, a
+//! stopped terminal), the queue fills up; further lines are then dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,13 +15,13 @@ use tracing::{Level, Metadata};
 use super::record::{Form, Record};
 use super::repeats::Repeats;
 
-/// What lines that wait may take together.
+/// Size limit of all queued lines together, in bytes.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
-/// Between two attempts to write to a stream that does not block and is full.
+/// Pause between two attempts to write to a full non-blocking stream.
 const FULL_STREAM_PAUSE: Duration = Duration::from_millis(20);
 
-/// The lines on their way, and what is known of those before.
+/// The queued lines, and counters for those before.
 #[derive(Debug)]
 pub(super) struct Output {
     form: Arc<Form>,
@@ -34,17 +34,17 @@ pub(super) struct Output {
 struct State {
     lines: VecDeque<String>,
     bytes: usize,
-    /// Lines lost since the last one that went in.
+    /// Lines dropped since the last line that was queued.
     lost: u64,
-    /// The thread has lines in its hands.
+    /// Whether the thread is writing lines it took from the queue.
     writing: bool,
-    /// Until then, lines wait although standard error would take them.
+    /// Until then, lines stay in the queue even if standard error is writable.
     held_until: Option<Instant>,
     repeats: Repeats,
 }
 
 impl Output {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     pub(super) fn start(form: Arc<Form>, stream: impl Write + Send + 'static) -> io::Result<Arc<Self>> {
         let output = Arc::new(Self { form, state: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) });
         let writer = Arc::clone(&output);
@@ -52,7 +52,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Takes a record. From INFO up, what its place has just said already is only counted.
+    /// Queues a record. At INFO and above, repeats of a recent record from the same place are only counted.
     pub(super) fn take(&self, metadata: &'static Metadata<'static>, record: &Record) {
         if *metadata.level() <= Level::INFO {
             let text = record.text();
@@ -63,7 +63,7 @@ impl Output {
         self.push(self.form.line(record));
     }
 
-    /// Takes a line as it is.
+    /// Queues a complete line.
     pub(super) fn push(&self, line: String) {
         let mut state = self.state();
         if state.bytes + line.len() > WAITING_BYTES_MAX {
@@ -72,7 +72,7 @@ impl Output {
             return;
         }
         if state.lost > 0 {
-            let notice = format!("… {} lines lost here: standard error took no more", state.lost);
+            let notice = format!("… {} lines lost here: standard error was blocked", state.lost);
             let notice = self.form.line(&Record::new(Level::WARN, super::TARGET, notice));
             state.lost = 0;
             state.add(notice);
@@ -82,7 +82,7 @@ impl Output {
         self.changed.notify_all();
     }
 
-    /// Keeps lines waiting until [`Output::release`], but no longer than `limit`.
+    /// Keeps lines in the queue until [`Output::release`], but for no longer than `limit`.
     pub(super) fn hold(&self, limit: Duration) {
         self.state().held_until = Some(Instant::now() + limit);
     }
@@ -93,15 +93,15 @@ impl Output {
         self.changed.notify_all();
     }
 
-    /// Lines lost since the start.
+    /// Number of lines dropped since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until all lines are written, but no longer than `limit`.
+    /// Waits until all lines are written, but for no longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let on_their_way = |state: &mut State| state.writing || !state.lines.is_empty();
-        // Whether they are, or the limit has passed, there is nothing else to do.
+        // The result does not matter: there is nothing else to do after the timeout.
         drop(self.changed.wait_timeout_while(self.state(), limit, on_their_way));
     }
 
@@ -114,20 +114,20 @@ impl Output {
                 text.push('\n');
             }
             match write_patiently(&mut stream, text.as_bytes()) {
-                // A reader who has gone is no reason to stop counting.
+                // Count repeats even if standard error has been closed.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => self.lose(lines.len() as u64),
                 _ => {}
             }
         }
     }
 
-    /// Counts lines that the stream refused, as a full disk does.
+    /// Counts lines that the stream rejected, as with a full disk.
     fn lose(&self, lines: u64) {
         self.state().lost += lines;
         self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// The lines that wait, as soon as there are any.
+    /// Takes all queued lines, waiting until there are any.
     fn next_lines(&self) -> VecDeque<String> {
         let mut state = self.state();
         state.writing = false;
@@ -162,12 +162,12 @@ impl Output {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing between lock and unlock can fail half-way.
+        // Poisoning can be ignored: no code between lock and unlock leaves the state half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes everything, also to a stream that does not block: its next user may have made it so.
+/// Writes all bytes, also to a non-blocking stream: another process that shares it may have changed its mode.
 fn write_patiently(stream: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match stream.write(text) {
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_who_does_not_read_and_the_gap_is_told() {
+    fn logging_does_not_block_on_an_unread_pipe_and_lost_lines_are_reported() {
         let (reader, writer) = pipe().unwrap();
         let output = start(writer);
         let line = "x".repeat(1000);
         let written = 2000;
         for _ in 0..written {
-            // Would block for ever, had the pipe to take it.
+            // Would block for ever if this needed the pipe to be read.
             output.push(line.clone());
         }
         let lost = output.lost();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_that_nobody_ends_ends_by_itself() {
+    fn a_hold_ends_after_its_limit() {
         let (reader, writer) = pipe().unwrap();
         let output = start(writer);
         output.hold(Duration::from_millis(10));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_is_gone_stops_nobody() {
+    fn a_closed_pipe_does_not_stop_the_log() {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let output = start(writer);
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(output.lost(), 0);
     }
 
-    /// Refuses its first write, as a full disk does.
+    /// Fails its first write, as a full disk does.
     struct FullAtFirst {
         writer: io::PipeWriter,
         refused: Option<io::ErrorKind>,

@@ -1,4 +1,4 @@
-//! One event of the log, taken apart, and the two forms that it is written in.
+//! A log event taken apart, and its two output formats.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-/// A line is cut here: what others send, such as a directory's error, may be long.
+/// Maximum length of a line: texts from other systems, such as a directory's error, may be long.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
-/// An event, or the count of those that were held back.
+/// An event, or a count of suppressed repeats.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     level: Level,
@@ -24,7 +24,7 @@ pub(super) struct Record {
     repeated: Option<Repeated>,
 }
 
-/// How often something came again, and within how many seconds.
+/// Number of repeats, and the seconds in which they occurred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Repeated {
     pub(super) count: u64,
@@ -35,7 +35,7 @@ pub(super) struct Repeated {
 #[derive(Debug, Clone)]
 enum Part {
     Plain(Value),
-    /// As it shows itself.
+    /// Formatted by its `Display` or `Debug`.
     Shown(String),
 }
 
@@ -113,7 +113,7 @@ impl Visit for Record {
     }
 }
 
-/// Appends a text that stays on its line and moves no cursor, whoever wrote it.
+/// Appends a text with control characters escaped, so that it stays on its line and cannot move the cursor.
 fn push_printable(line: &mut String, text: &str) {
     for character in text.chars() {
         if is_hidden(character) {
@@ -124,7 +124,7 @@ fn push_printable(line: &mut String, text: &str) {
     }
 }
 
-/// How records are written.
+/// How records are formatted.
 #[derive(Debug)]
 pub(super) struct Form {
     is_json: AtomicBool,
@@ -141,7 +141,7 @@ impl Form {
         self.is_json.store(is_json, Ordering::Relaxed);
     }
 
-    /// The record as a line, without its end.
+    /// Formats the record as a line without its line end.
     pub(super) fn line(&self, record: &Record) -> String {
         let time = humantime::format_rfc3339_millis((self.now)()).to_string();
         if self.is_json.load(Ordering::Relaxed) { json_line(&time, record) } else { self.text_line(&time, record) }
@@ -208,7 +208,7 @@ fn color_of(level: Level) -> Color {
     }
 }
 
-/// Shows a record's level and what it says, for the tests.
+/// Formats level and message of a record, for tests.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.level)?;

@@ -1,4 +1,4 @@
-//! What is said again and again is said once, and then counted. Pure: the clock is the caller's.
+//! Rate-limits repeated log lines: writes the first one and counts the others. Pure: the caller passes the time.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,14 +9,14 @@ use tracing::callsite::Identifier;
 
 use super::record::{Record, Repeated};
 
-/// Repeats are counted over this.
+/// Period over which repeats are counted.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
 
-/// Different texts from one place of the program within a period; those beyond are only counted, for whoever can make
-/// the text differ each time could fill the log with it.
+/// Limit of different texts per place in the code and period. Further texts are only counted: a peer that can vary the
+/// text could fill the log otherwise.
 const TEXTS_MAX: usize = 20;
 
-/// Counts of the places that have spoken within the last period.
+/// Counters per place in the code that logged within the last period.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     places: HashMap<Identifier, Place>,
@@ -28,7 +28,7 @@ struct Place {
     until: Instant,
     metadata: &'static Metadata<'static>,
     texts: Vec<Text>,
-    /// Lines whose text is none of `texts`.
+    /// Number of lines whose text is not in `texts`.
     others: u64,
 }
 
@@ -40,12 +40,12 @@ struct Text {
 }
 
 impl Repeats {
-    /// Whether a text is to be written, now that its place has it to say; it is counted if not.
+    /// Returns whether to write the text now; counts it if not.
     pub(super) fn admit(&mut self, metadata: &'static Metadata<'static>, text: &str, now: Instant) -> bool {
         let hash = self.hasher.hash_one(text);
         let place = self.places.entry(metadata.callsite()).or_insert_with(|| Place::new(metadata, now));
-        if let Some(known) = place.texts.iter_mut().find(|known| known.hash == hash) {
-            known.again += 1;
+        if let Some(text) = place.texts.iter_mut().find(|text| text.hash == hash) {
+            text.again += 1;
             return false;
         }
         if place.texts.len() == TEXTS_MAX {
@@ -56,12 +56,13 @@ impl Repeats {
         true
     }
 
-    /// When the next period ends.
+    /// The end of the next period.
     pub(super) fn next(&self) -> Option<Instant> {
         self.places.values().map(|place| place.until).min()
     }
 
-    /// The counts of the periods that are over at `now`. What was said again stays quiet for another period.
+    /// Returns the counts of the periods that are over at `now`. A text that was repeated stays suppressed for another
+    /// period.
     pub(super) fn over(&mut self, now: Instant) -> Vec<Record> {
         let mut records = Vec::new();
         self.places.retain(|_, place| {
@@ -128,26 +129,26 @@ mod tests {
         }
     }
 
-    fn said(records: &[Record]) -> String {
+    fn summary(records: &[Record]) -> String {
         records.iter().map(Record::to_string).collect()
     }
 
     #[test]
-    fn what_is_repeated_is_said_once_and_then_counted_for_as_long_as_it_goes_on() {
+    fn repeated_lines_are_written_once_and_then_counted() {
         let mut repeats = Repeats::default();
         let start = Instant::now();
         assert!(repeats.admit(&METADATA, "no luck", start));
         for _ in 0..37 {
             assert!(!repeats.admit(&METADATA, "no luck", start + PERIOD / 2));
         }
-        assert!(repeats.admit(&METADATA, "no hope", start + PERIOD / 2), "another text is another matter");
+        assert!(repeats.admit(&METADATA, "no hope", start + PERIOD / 2), "another text is written");
         assert_eq!(repeats.next(), Some(start + PERIOD));
-        assert_eq!(said(&repeats.over(start + PERIOD - Duration::from_millis(1))), "");
-        assert_eq!(said(&repeats.over(start + PERIOD)), "WARN … repeated 37 times in 10 s: no luck\n");
+        assert_eq!(summary(&repeats.over(start + PERIOD - Duration::from_millis(1))), "");
+        assert_eq!(summary(&repeats.over(start + PERIOD)), "WARN … repeated 37 times in 10 s: no luck\n");
 
-        assert!(!repeats.admit(&METADATA, "no luck", start + PERIOD), "it goes on");
-        assert_eq!(said(&repeats.over(start + 2 * PERIOD)), "WARN … repeated once in 10 s: no luck\n");
-        assert_eq!(said(&repeats.over(start + 3 * PERIOD)), "", "quiet for a period");
+        assert!(!repeats.admit(&METADATA, "no luck", start + PERIOD), "still counted");
+        assert_eq!(summary(&repeats.over(start + 2 * PERIOD)), "WARN … repeated once in 10 s: no luck\n");
+        assert_eq!(summary(&repeats.over(start + 3 * PERIOD)), "", "quiet for a period");
         assert_eq!(repeats.next(), None);
         assert!(repeats.admit(&METADATA, "no luck", start + 3 * PERIOD));
     }
@@ -158,7 +159,7 @@ mod tests {
         let start = Instant::now();
         let admitted = (0..1000).filter(|number| repeats.admit(&METADATA, &number.to_string(), start)).count();
         assert_eq!(admitted, TEXTS_MAX);
-        let counted = said(&repeats.over(start + PERIOD));
+        let counted = summary(&repeats.over(start + PERIOD));
         assert_eq!(counted, format!("WARN … {} more lines of this kind in 10 s\n", 1000 - TEXTS_MAX));
     }
 }

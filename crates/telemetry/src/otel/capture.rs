@@ -1,4 +1,4 @@
-//! What would have been exported, kept for tests.
+//! Captures exports for tests.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "for tests alone")]
 
 use std::io;
@@ -22,14 +22,14 @@ use super::{Background, Settings, Telemetry};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An exporter that keeps every request, in order; clones share them.
+/// An exporter that keeps every request, in order; clones share the requests.
 #[derive(Debug, Clone, Default)]
 pub struct Capture {
     requests: Arc<Mutex<Vec<Captured>>>,
     resource: Arc<ResourceAttributesWithSchema>,
 }
 
-/// A request as a collector would get it.
+/// A request as received by a collector.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Captured {
     Traces(ExportTraceServiceRequest),

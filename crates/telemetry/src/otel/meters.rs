@@ -1,4 +1,4 @@
-//! The metrics as OpenTelemetry's instruments, made of the table and fed with readings.
+//! OpenTelemetry instruments, created from the table and fed with readings.
 
 use std::sync::Arc;
 
@@ -26,12 +26,12 @@ pub(super) struct Meters {
     current: Current,
     reader: Shared,
     lag: Histogram<f64>,
-    /// The lag that the histogram has been given.
+    /// The lag already recorded in the histogram.
     recorded: Lag,
     _provider: SdkMeterProvider,
 }
 
-/// A reader of which one half belongs to the provider.
+/// A reader shared with the meter provider.
 #[derive(Debug, Clone)]
 struct Shared(Arc<ManualReader>);
 
@@ -54,7 +54,7 @@ impl Meters {
         Self { current, reader, lag, recorded: Lag::default(), _provider: provider }
     }
 
-    /// The metrics of these readings.
+    /// Collects the metrics of these readings.
     pub(super) fn collect(&mut self, readings: Vec<Reading>) -> Result<ResourceMetrics, OTelSdkError> {
         for reading in &readings {
             if let Value::Buckets(lag) = reading.value {
@@ -67,7 +67,7 @@ impl Meters {
         Ok(metrics)
     }
 
-    /// A histogram of the SDK takes single values only: one for each packet that is told, at its bucket's bound.
+    /// The SDK's histogram takes single values only: record one for each exported packet, at its bucket's bound.
     fn record(&mut self, lag: Lag) {
         for (bucket, count) in lag.iter().enumerate() {
             for _ in self.recorded[bucket]..*count {
@@ -78,7 +78,7 @@ impl Meters {
     }
 }
 
-/// Makes the instrument of a metric; the histogram is not observed but fed.
+/// Creates the instrument of a metric; histograms are recorded instead of observed.
 fn observe(meter: &Meter, metric: &'static Metric, current: &Current) {
     match (metric.kind, metric.unit) {
         (Kind::Histogram(_), _) => {}
@@ -101,7 +101,7 @@ fn observe(meter: &Meter, metric: &'static Metric, current: &Current) {
     }
 }
 
-/// An instrument that observes the current readings of its metric.
+/// Creates an instrument that observes the current readings of its metric.
 fn observed<'meter, I, N: 'static>(
     builder: AsyncInstrumentBuilder<'meter, I, N>,
     metric: &'static Metric,

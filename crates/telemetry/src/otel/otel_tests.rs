@@ -1,4 +1,4 @@
-//! What is exported of a window, read from the very requests.
+//! Tests of the exported requests of a window.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use super::*;
 use crate::instruments::{METRICS, SPANS};
 use crate::readings::{Value, of_losses, of_windows};
-use crate::window::{Counts, Levels, Told};
+use crate::window::{Counts, Levels, Published};
 
-fn told() -> (Window, Told) {
+fn window_and_published() -> (Window, Published) {
     let dropped = BTreeMap::from([("replay".to_owned(), 8), ("bad_mac".to_owned(), 16)]);
     let counts = Counts { received: 640, unwrapped: 640, delayed: 576, forwarded: 576, dropped, ..Counts::default() };
     let window = Window {
@@ -22,19 +22,19 @@ fn told() -> (Window, Told) {
         counts: counts.clone(),
         levels: Levels::default(),
     };
-    let mut told = Told { lag: [256, 8, 0, 0, 0, 0, 8], ..Told::default() };
-    told.packets.total = counts;
-    told.packets.window = Some(window.clone());
-    (window, told)
+    let mut published = Published { lag: [256, 8, 0, 0, 0, 0, 8], ..Published::default() };
+    published.packets.total = counts;
+    published.packets.window = Some(window.clone());
+    (window, published)
 }
 
-/// What is captured of one window.
+/// Exports one window and returns the captured requests.
 async fn captured() -> Vec<Captured> {
     let capture = Capture::default();
     let telemetry = capture.telemetry().unwrap();
-    let (window, told) = told();
-    telemetry.window_ended(&window, of_windows(&told));
-    telemetry.stop([of_windows(&told), of_losses(&telemetry.losses())].concat()).await;
+    let (window, published) = window_and_published();
+    telemetry.window_ended(&window, of_windows(&published));
+    telemetry.stop([of_windows(&published), of_losses(&telemetry.losses())].concat()).await;
     capture.take()
 }
 
@@ -85,20 +85,20 @@ async fn a_window_is_a_root_and_four_stages_with_its_own_start_and_end() {
 }
 
 #[tokio::test]
-async fn a_stage_is_in_error_only_for_what_it_gave_up_for_certain() {
+async fn a_stage_has_an_error_only_for_certain_drops() {
     let status = async |received, dropped: &[(&str, u64)]| {
         let capture = Capture::default();
         let telemetry = capture.telemetry().unwrap();
-        let (mut window, told) = told();
+        let (mut window, published) = window_and_published();
         window.counts = Counts { received, unwrapped: received, ..Counts::default() };
         window.counts.dropped = dropped.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
-        telemetry.window_ended(&window, of_windows(&told));
+        telemetry.window_ended(&window, of_windows(&published));
         telemetry.stop(Vec::new()).await;
         let captured = capture.take();
         let unwrap = spans(&captured).into_iter().find(|span| span.name == "mix.unwrap").unwrap();
         unwrap.status.as_ref().map(|status| status.message.clone()).filter(|message| !message.is_empty())
     };
-    // One of more than a hundred, told as 8; two of two hundred, by two reasons.
+    // One of more than a hundred, rounded up to 8; two of two hundred, by two reasons.
     assert_eq!(status(128, &[("replay", 8)]).await, None);
     assert_eq!(status(256, &[("replay", 8), ("bad_mac", 8)]).await, None);
     assert_eq!(status(64, &[("replay", 8)]).await.as_deref(), Some("replay"));
@@ -138,7 +138,7 @@ async fn metrics_are_those_of_the_table_with_the_numbers_of_the_readings() {
 }
 
 #[tokio::test]
-async fn requests_are_spans_and_one_that_is_given_up_is_told_as_cancelled() {
+async fn requests_are_spans_and_a_dropped_request_is_cancelled() {
     let capture = Capture::default();
     let telemetry = capture.telemetry().unwrap();
     telemetry.call("directory.topology", "GET", "/api/mixmining/topology", 2).end(Some(503), Some("server_failed"));
@@ -158,8 +158,8 @@ async fn requests_are_spans_and_one_that_is_given_up_is_told_as_cancelled() {
 #[tokio::test]
 async fn without_exporters_everything_is_a_no_op() {
     let telemetry = Telemetry::default();
-    let (window, told) = told();
-    telemetry.window_ended(&window, of_windows(&told));
+    let (window, published) = window_and_published();
+    telemetry.window_ended(&window, of_windows(&published));
     telemetry.call("directory.topology", "GET", "/", 0).end(Some(200), None);
     telemetry.stop(Vec::new()).await;
     assert!(of_losses(&telemetry.losses()).iter().all(|reading| reading.value == Value::Whole(0)));

@@ -1,5 +1,4 @@
-//! What happens on the telemetry thread: spans are collected into batches, metrics are read at the ends of windows, and
-//! both are sent, each for a bounded time.
+//! The telemetry thread: batches spans, reads metrics at the ends of windows, and sends both with a timeout.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +19,11 @@ use super::transport::{self, LastError, Problem};
 use crate::losses::{Loss, Losses, Signal};
 use crate::readings::Reading;
 
-/// A collector, and the exporter that sends to it.
+/// A collector and its exporter.
 pub(super) struct Route<E> {
     pub(super) exporter: E,
     pub(super) timeout: Duration,
-    /// Without a password.
+    /// The URL without a password.
     pub(super) endpoint: String,
     pub(super) last_error: LastError,
 }
@@ -51,7 +50,7 @@ impl<E> Route<E> {
         Ok(Self { exporter, timeout: settings.timeout, endpoint: settings.endpoint_for_people(), last_error })
     }
 
-    /// Waits for an export, for a bounded time, and counts the result.
+    /// Waits for an export, with a timeout, and counts the result.
     async fn send(
         &self,
         signal: Signal,
@@ -89,19 +88,19 @@ impl Outbox {
         Self { batches, losses, sender, receiver: Some(receiver) }
     }
 
-    /// The end that spans go into.
+    /// The sender, for ended spans.
     pub(super) fn processor(&self) -> Processor {
         Processor { queue: self.sender.clone(), losses: Arc::clone(&self.losses) }
     }
 
-    /// The end that they are sent from.
+    /// The receiver, for the exporter.
     pub(super) fn task<E>(&mut self, route: Route<E>) -> Option<SpanTask<E>> {
         let queue = self.receiver.take()?;
         Some(SpanTask { queue, route, batches: self.batches, losses: Arc::clone(&self.losses) })
     }
 }
 
-/// Puts ended spans into the queue, without ever waiting.
+/// Queues ended spans without blocking.
 #[derive(Debug)]
 pub(super) struct Processor {
     queue: mpsc::Sender<SpanData>,
@@ -113,7 +112,7 @@ impl SpanProcessor for Processor {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() && self.queue.try_send(span).is_err() {
-            self.losses.count_lost(Signal::Traces, Loss::QueueFull, 1, "earlier ones still wait");
+            self.losses.count_lost(Signal::Traces, Loss::QueueFull, 1, "the queue is full");
         }
     }
 
@@ -135,14 +134,14 @@ pub(super) struct SpanTask<E> {
 }
 
 impl<E: SpanExporter> SpanTask<E> {
-    /// Until it is told to stop and the queue is empty.
+    /// Runs until a stop is requested and the queue is empty.
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         loop {
             let mut batch = Vec::new();
             let is_last = tokio::select! {
                 biased;
                 count = self.queue.recv_many(&mut batch, self.batches.batch_max) => count == 0,
-                () = told(&mut stopping) => true,
+                () = stop_requested(&mut stopping) => true,
             };
             if is_last {
                 return self.empty(batch).await;
@@ -152,7 +151,7 @@ impl<E: SpanExporter> SpanTask<E> {
         }
     }
 
-    /// Waits for more, for the usual delay.
+    /// Waits for more spans, for the configured delay.
     async fn fill(&mut self, batch: &mut Vec<SpanData>, stopping: &mut watch::Receiver<bool>) {
         let until = Instant::now() + self.batches.delay;
         while batch.len() < self.batches.batch_max {
@@ -160,7 +159,7 @@ impl<E: SpanExporter> SpanTask<E> {
             tokio::select! {
                 count = self.queue.recv_many(batch, missing) => if count == 0 { return },
                 () = sleep_until(until) => return,
-                () = told(stopping) => return,
+                () = stop_requested(stopping) => return,
             }
         }
     }
@@ -186,9 +185,9 @@ pub(super) struct MetricTask<E> {
     windows: mpsc::Receiver<Vec<Reading>>,
     meters: Meters,
     route: Route<E>,
-    /// Between two exports, at least.
+    /// Minimum interval between two exports.
     interval: Duration,
-    /// Of one export, at most.
+    /// Timeout of one export.
     timeout: Duration,
     losses: Arc<Losses>,
 }
@@ -204,7 +203,7 @@ impl<E: PushMetricExporter> MetricTask<E> {
         Self { windows, meters, route, interval: settings.metric_interval, timeout: settings.metric_timeout, losses }
     }
 
-    /// Until it is told to stop; sends the last readings then. Between two exports there are whole windows.
+    /// Runs until a stop is requested, then sends the last readings. Exports are a whole number of windows apart.
     async fn run(mut self, mut stopping: watch::Receiver<bool>, last: Arc<Mutex<Vec<Reading>>>) {
         // Ends of windows are a few milliseconds early or late.
         let interval = self.interval.mul_f64(0.95);
@@ -213,7 +212,7 @@ impl<E: PushMetricExporter> MetricTask<E> {
             let readings = tokio::select! {
                 biased;
                 readings = self.windows.recv() => readings,
-                () = told(&mut stopping) => None,
+                () = stop_requested(&mut stopping) => None,
             };
             let Some(readings) = readings else { break };
             if sent.is_none_or(|sent| sent.elapsed() >= interval) {
@@ -238,7 +237,7 @@ impl<E: PushMetricExporter> MetricTask<E> {
     }
 }
 
-/// All that the thread does.
+/// Everything that runs on the thread.
 pub(super) struct Tasks<S, M> {
     pub(super) spans: Option<SpanTask<S>>,
     pub(super) metrics: Option<MetricTask<M>>,
@@ -250,7 +249,7 @@ impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
         Self { spans: None, metrics: None, stops }
     }
 
-    /// Until somebody says stop and everything is sent, or nobody is left who could.
+    /// Runs until a stop is requested and everything is sent, or all handles are dropped.
     pub(super) async fn run(mut self) {
         let (stop, stopping) = watch::channel(false);
         let last = Arc::<Mutex<Vec<Reading>>>::default();
@@ -275,14 +274,14 @@ impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
         };
         let ((), (), done) = tokio::join!(spans, metrics, stopped);
         if let Some(done) = done {
-            // Whoever asked may have lost patience.
+            // The requester may have timed out.
             done.send(()).ok();
         }
     }
 }
 
-/// Completes when the thread is told to stop.
-async fn told(stopping: &mut watch::Receiver<bool>) {
+/// Completes when a stop is requested.
+async fn stop_requested(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stopping| *stopping).await.is_err() {
         pending::<()>().await;
     }

@@ -1,5 +1,5 @@
-//! Who the telemetry is of: the service, the machine, the cloud, the pod. Never the node's identity, nor the arguments
-//! of the process, which may hold secrets.
+//! The resource attributes: service, machine, cloud and pod. They never contain the node's identity, nor the arguments
+//! of the process, which may include secrets.
 
 use std::env;
 use std::fs;
@@ -9,10 +9,10 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use rustix::system::uname;
 
-/// A pod's namespace stands here, where Kubernetes puts it.
+/// File with a pod's namespace, mounted by Kubernetes.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// The resource; what somebody has `given` wins over what is found.
+/// Builds the resource; attributes in `given` take precedence over detected ones.
 pub(super) fn resource(cloud: Option<&'static str>, given: &[(String, String)]) -> Resource {
     let attribute = |(key, value): &(String, String)| KeyValue::new(key.clone(), value.clone());
     Resource::builder_empty()
@@ -26,7 +26,7 @@ fn found(cloud: Option<&'static str>, variable: impl Fn(&str) -> Option<String>)
     let mut all = vec![
         KeyValue::new("service.name", "nym-mixnode"),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        // Another one at each start: it tells runs apart, and is no key of the node.
+        // Random for each start: it distinguishes runs and is not derived from a key of the node.
         KeyValue::new("service.instance.id", format!("{:032x}", rand::random::<u128>())),
         KeyValue::new("host.name", uname().nodename().to_string_lossy().into_owned()),
         KeyValue::new("host.arch", architecture(env::consts::ARCH)),
@@ -34,7 +34,7 @@ fn found(cloud: Option<&'static str>, variable: impl Fn(&str) -> Option<String>)
     ];
     all.extend(cloud.and_then(provider).map(|provider| KeyValue::new("cloud.provider", provider)));
     if variable("KUBERNETES_SERVICE_HOST").is_some() {
-        // Not the name of the host, which is another one in a pod on its host's network.
+        // Not the host name, which differs in a pod on the host's network.
         all.extend(variable("POD_NAME").map(|name| KeyValue::new("k8s.pod.name", name)));
         all.extend(variable("NODE_NAME").map(|name| KeyValue::new("k8s.node.name", name)));
         let namespace = fs::read_to_string(NAMESPACE_FILE).ok();
@@ -43,7 +43,7 @@ fn found(cloud: Option<&'static str>, variable: impl Fn(&str) -> Option<String>)
     all
 }
 
-/// The word of the conventions.
+/// The architecture as the semantic conventions spell it.
 fn architecture(rust: &'static str) -> &'static str {
     match rust {
         "x86_64" => "amd64",
@@ -52,7 +52,7 @@ fn architecture(rust: &'static str) -> &'static str {
     }
 }
 
-/// The clouds that the conventions have a word for.
+/// The cloud as the semantic conventions spell it, if they define it.
 fn provider(cloud: &'static str) -> Option<&'static str> {
     match cloud {
         "aws" | "gcp" | "azure" => Some(cloud),
@@ -67,13 +67,13 @@ mod tests {
     use opentelemetry::Key;
 
     #[test]
-    fn pod_and_node_are_told_by_the_names_that_kubernetes_gives_and_never_by_the_hosts() {
+    fn pod_and_node_have_the_kubernetes_names_and_never_the_host_name() {
         let pod = |names: &[(&str, &str)]| {
             let variable =
                 |wanted: &str| names.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned());
             let found = found(None, variable);
-            let told = |key| found.iter().find(|told| told.key.as_str() == key).map(|told| told.value.to_string());
-            (told("k8s.pod.name"), told("k8s.node.name"))
+            let value = |key| found.iter().find(|entry| entry.key.as_str() == key).map(|entry| entry.value.to_string());
+            (value("k8s.pod.name"), value("k8s.node.name"))
         };
         let inside = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
         let (name, node) = (("POD_NAME", "mix-0"), ("NODE_NAME", "machine"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_wins_and_no_argument_of_the_process_is_told() {
+    fn configured_attributes_win_and_process_arguments_are_not_exported() {
         let given = [("service.name".to_owned(), "mix".to_owned()), ("cloud.region".to_owned(), "eu-1".to_owned())];
         let resource = resource(Some("aws"), &given);
         let value = |key: &'static str| resource.get(&Key::from_static_str(key)).map(|value| value.to_string());

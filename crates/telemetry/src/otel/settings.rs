@@ -1,9 +1,8 @@
-//! How telemetry is exported: the standard `OTEL_…` variables over the settings of the section `telemetry`.
+//! Settings of the telemetry export: the standard `OTEL_…` variables over the section `telemetry`.
 //!
-//! The specification would ignore a value that it doesn't allow; here that is an error as everywhere in this program,
-//! because telemetry that silently goes nowhere is found out when it is needed. A node that nobody asks to export
-//! anything only warns: operators of clusters and images set such variables for all programs. Variables that are not
-//! about traces and metrics are left alone.
+//! The specification says to ignore invalid values; this program rejects them, as everywhere else, because a missing
+//! export would be noticed only when the data is needed. A node without an export only warns: operators of clusters and
+//! images set such variables for all programs. Variables that do not concern traces and metrics are ignored.
 
 mod variables;
 
@@ -25,45 +24,45 @@ use crate::{OtlpProtocol, TelemetryConfig};
 pub use variables::VariableError;
 use variables::{GENERIC, Variables, items, pair};
 
-/// Longest file of certificates or keys: the bundle of all public authorities has a quarter of it.
+/// Size limit of certificate and key files: four times the bundle of all public authorities.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// How everything is exported.
+/// Settings of the whole export.
 #[derive(Debug)]
 pub struct Settings {
     pub(super) traces: Option<SignalSettings>,
     pub(super) metrics: Option<SignalSettings>,
     pub(super) sampler: Sampler,
     pub(super) batches: Batches,
-    /// Time between two exports of metrics, at least.
+    /// Minimum interval between two exports of metrics.
     pub(super) metric_interval: Duration,
-    /// The longest that an export of metrics takes.
+    /// Timeout of an export of metrics.
     pub(super) metric_timeout: Duration,
     pub(super) temporality: Temporality,
-    /// The attributes of the resource that somebody has given.
+    /// Configured resource attributes.
     pub(super) resource: Vec<(String, String)>,
 }
 
-/// How one signal is exported.
+/// Settings of one signal.
 #[derive(Debug)]
 pub(super) struct SignalSettings {
     pub(super) endpoint: Url,
     pub(super) protocol: OtlpProtocol,
     pub(super) timeout: Duration,
     pub(super) gzip: bool,
-    /// Marked as secrets, so that nothing prints them.
+    /// Marked as sensitive, so that they are never printed.
     pub(super) headers: HeaderMap,
     pub(super) tls: Tls,
 }
 
-/// Whom to trust and who to be; PEM.
+/// TLS certificates and key, PEM.
 #[derive(Default)]
 pub(super) struct Tls {
     pub(super) authority: Option<Vec<u8>>,
     pub(super) client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// How spans are collected before they are sent.
+/// How spans are batched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Batches {
     pub(super) delay: Duration,
@@ -72,7 +71,7 @@ pub(super) struct Batches {
     pub(super) timeout: Duration,
 }
 
-/// Without the key.
+/// Omits the key.
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("client", &self.client.is_some()).finish_non_exhaustive()
@@ -87,10 +86,10 @@ impl SignalSettings {
 }
 
 impl Settings {
-    /// Those of this process; none when nothing is to be exported.
+    /// The settings of this process; `None` if nothing is to be exported.
     ///
     /// # Errors
-    /// With every variable whose value is not allowed, if something is to be exported.
+    /// Lists every variable with an invalid value, if something is to be exported.
     pub fn of_process(config: &TelemetryConfig) -> Result<Option<Self>, Vec<VariableError>> {
         Self::parse(env::vars_os(), config)
     }
@@ -98,7 +97,7 @@ impl Settings {
     /// The settings in these variables, over those of the configuration.
     ///
     /// # Errors
-    /// As [`Settings::of_process`].
+    /// Like [`Settings::of_process`].
     pub fn parse(
         variables: impl Iterator<Item = (OsString, OsString)>,
         config: &TelemetryConfig,
@@ -114,13 +113,13 @@ impl Settings {
             return Err(problems);
         }
         for problem in problems {
-            warn!("{problem}; ignored, for nothing is exported");
+            warn!("{problem}; ignored because nothing is exported");
         }
         Ok(None)
     }
 }
 
-/// What the variables say of the export of traces and metrics.
+/// Parses the variables for the export of traces and metrics.
 struct Reader(Variables);
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -146,11 +145,11 @@ impl Reader {
         (settings.traces.is_some() || settings.metrics.is_some()).then_some(settings)
     }
 
-    /// What would change the export of traces and metrics in other programs.
+    /// Rejects variables that change the export in other programs but are not supported here.
     fn refuse_unsupported(&mut self) {
         for name in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
             if self.0.text(name).is_some() {
-                self.0.refuse::<()>(name, "is not supported: set the single variables instead");
+                self.0.refuse::<()>(name, "is not supported: set the individual variables instead");
             }
         }
         let name = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
@@ -159,7 +158,7 @@ impl Reader {
         }
     }
 
-    /// Whether something is to be exported, rightly or wrongly described.
+    /// Whether something is to be exported, even with invalid settings.
     fn is_asked_for(&mut self, config: &TelemetryConfig) -> bool {
         [Signal::Traces, Signal::Metrics].into_iter().any(|signal| {
             let has_endpoint = config.otlp_endpoint.is_some() || self.0.of_signal(signal, "ENDPOINT").is_some();
@@ -193,7 +192,7 @@ impl Reader {
         self.0.choose(&name, &text, choices)
     }
 
-    /// Whether there is an exporter for the signal; Prometheus has `/metrics` anyway.
+    /// Whether the signal is exported; Prometheus is always served at `/metrics`.
     fn is_exported(&mut self, signal: Signal) -> bool {
         let name = format!("OTEL_{}_EXPORTER", signal.name().to_uppercase());
         let Some(text) = self.0.text(&name) else { return true };
@@ -205,7 +204,7 @@ impl Reader {
         chosen.is_empty() || chosen.contains(&Some(true))
     }
 
-    /// Where the signal goes: its own variable as it stands, or the general one with the signal's path.
+    /// Endpoint of the signal: its own variable unchanged, or the general one with the signal's path.
     fn endpoint(&mut self, signal: Signal, protocol: OtlpProtocol, config: &TelemetryConfig) -> Option<Url> {
         let own = format!("{GENERIC}{}_ENDPOINT", signal.name().to_uppercase());
         let general = format!("{GENERIC}ENDPOINT");
@@ -225,7 +224,7 @@ impl Reader {
         Some(url)
     }
 
-    /// gRPC also knows `host:port`, and whether that is secure says a variable of its own.
+    /// gRPC also accepts `host:port`; a separate variable determines whether that uses TLS.
     fn parse_endpoint(&mut self, name: &str, text: &str, signal: Signal, protocol: OtlpProtocol) -> Option<Url> {
         let insecure = self.choice(signal, "INSECURE", &[("true", true), ("false", false)]);
         let full = match (protocol, insecure) {
@@ -235,13 +234,13 @@ impl Reader {
         };
         let url = full.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         if url.is_none() {
-            // Without the value, which may hold a password.
+            // The message omits the value, which may contain a password.
             self.0.refuse::<()>(name, "is not a URL such as http://collector:4318");
         }
         url
     }
 
-    /// Their values, which may be secrets, are not repeated.
+    /// Messages omit the values, which may be secrets.
     fn headers(&mut self, signal: Signal) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let Some((name, text)) = self.0.of_signal(signal, "HEADERS") else { return headers };
@@ -337,7 +336,7 @@ impl Reader {
         chosen.unwrap_or(Temporality::Cumulative)
     }
 
-    /// The attributes that are given; the service's name has a variable, too, which wins.
+    /// Configured attributes; the variable with the service's name takes precedence.
     fn resource(&mut self) -> Vec<(String, String)> {
         const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
         let mut attributes = Vec::new();

@@ -1,4 +1,4 @@
-//! What the standard variables say, and what is said about them.
+//! Tests of the standard variables and of the errors in them.
 
 use std::fs;
 
@@ -143,7 +143,7 @@ fn a_signals_own_variables_win_over_the_general_ones() {
 }
 
 #[test]
-fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
+fn every_invalid_value_is_reported_once_without_secrets() {
     let problems = parse(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "me:secret@collector"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
@@ -157,7 +157,7 @@ fn every_value_that_is_not_allowed_is_told_once_and_no_secret_with_it() {
         ("OTEL_RESOURCE_ATTRIBUTES", "a"),
     ])
     .unwrap_err();
-    // The traces' exporter is none of ours, so the rest is told for the metrics.
+    // The traces exporter is not supported, so the other errors are those of the metrics.
     assert_eq!(problems.len(), 10, "{problems:#?}");
     assert!(
         problems.iter().all(|problem| problem.starts_with("OTEL_") && !problem.contains("secret")),
@@ -205,7 +205,7 @@ fn values_may_be_written_as_the_specification_has_them() {
 }
 
 #[test]
-fn what_would_change_the_export_elsewhere_is_refused() {
+fn unsupported_export_variables_are_rejected() {
     for (name, text) in [
         ("OTEL_CONFIG_FILE", "/etc/otel.yaml"),
         ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
@@ -232,7 +232,7 @@ fn variables_for_others_do_not_stop_a_node_that_exports_nothing() {
     assert!(nothing(&[]));
     assert!(nothing(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none")]));
     assert!(nothing(&[COLLECTOR, ("OTEL_SDK_DISABLED", "true")]));
-    // As soon as something is exported they are errors, also where the endpoint is wrong or stands in the file.
+    // Once something is exported, they are errors, also if the endpoint is invalid or comes from the file.
     for endpoint in [COLLECTOR, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector")] {
         assert!(parse(&[&foreign[..], &[endpoint]].concat()).is_err(), "{endpoint:?}");
     }

@@ -1,4 +1,4 @@
-//! The spans: aligned windows of the mix, and real requests that are no packets.
+//! The spans: aligned windows of the mix, and requests to the directory.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,10 +11,10 @@ use opentelemetry_sdk::trace::SdkTracer;
 use crate::instruments::{FAILURES_BEFORE, MESSAGE_COUNT, MIX_WINDOW};
 use crate::window::{ROUNDED_UP_MAX, Window};
 
-/// A stage that gives up one packet in so many is in error; what rounding may have added does not count.
+/// A stage has an error if it drops at least one packet in this many, not counting what rounding may have added.
 const ERROR_SHARE: u64 = 100;
 
-/// The drops that happen on the way to the next hop; all others belong to unwrapping.
+/// Drop reasons on the way to the next hop; all others belong to unwrapping.
 const ON_THE_WAY: [DropReason; 4] =
     [DropReason::NextHopQueueFull, DropReason::NextHopUnreachable, DropReason::TooManyNextHops, DropReason::Shutdown];
 
@@ -23,7 +23,7 @@ struct Stage {
     name: &'static str,
     messages: u64,
     attributes: Vec<KeyValue>,
-    /// What was given up, by reason.
+    /// Dropped packets, by reason.
     dropped: Vec<(DropReason, u64)>,
 }
 
@@ -110,7 +110,7 @@ impl Stage {
         all
     }
 
-    /// The commonest reason, when too much was given up for certain.
+    /// The most frequent reason, if more packets than the limit were certainly dropped.
     fn error(&self) -> Option<DropReason> {
         let sum: u64 = self.dropped.iter().map(|(_, count)| count.saturating_sub(ROUNDED_UP_MAX)).sum();
         let is_error = sum > 0 && sum * ERROR_SHARE >= self.messages;
@@ -126,7 +126,7 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A request under way, and its span. One that is given up before its end is told as cancelled.
+/// A request in progress, and its span. Dropping it before its end marks the span as cancelled.
 #[derive(Debug)]
 pub struct Call(Option<opentelemetry_sdk::trace::Span>);
 
@@ -156,7 +156,7 @@ impl Call {
         }))
     }
 
-    /// The request is over: what was answered, and a word for what went wrong.
+    /// Ends the request with its status and, if it failed, the type of the error.
     pub fn end(mut self, status: Option<u16>, error: Option<&'static str>) {
         let Some(mut span) = self.0.take() else { return };
         if let Some(status) = status {

@@ -1,4 +1,4 @@
-//! The exporters of OTLP: over gRPC or HTTP, with the certificates that are given.
+//! The OTLP exporters: over gRPC or HTTP, with the configured certificates.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -21,14 +21,14 @@ use crate::OtlpProtocol;
 /// What is wrong with an exporter's settings, in one line.
 pub(super) type Problem = String;
 
-/// The last thing that went wrong on the way to a collector, which the exporter itself does not tell.
+/// The last transport error, which the exporter does not report itself.
 pub(super) type LastError = Arc<Mutex<Option<String>>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A collector's answer has some bytes.
+/// Size limit of a collector's answer, in bytes.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
-/// The exporter of spans. Needs the runtime that it will work on.
+/// Creates the exporter of spans. Needs the runtime on which it will run.
 pub(super) fn spans(settings: &SignalSettings, last_error: &LastError) -> Result<SpanExporter, Problem> {
     let built = match settings.protocol {
         OtlpProtocol::Grpc => grpc(SpanExporter::builder().with_tonic(), settings).build(),
@@ -37,7 +37,7 @@ pub(super) fn spans(settings: &SignalSettings, last_error: &LastError) -> Result
     built.map_err(|error| error.to_string())
 }
 
-/// The exporter of metrics. Needs the runtime that it will work on.
+/// Creates the exporter of metrics. Needs the runtime on which it will run.
 pub(super) fn metrics(
     settings: &SignalSettings,
     temporality: Temporality,
@@ -81,15 +81,15 @@ fn http<B: WithExportConfig + WithHttpConfig>(
     Ok(if settings.gzip { builder.with_compression(Compression::Gzip) } else { builder })
 }
 
-/// The headers as the exporter takes them, which decodes percent signs. It reads the variables itself as well, but an
-/// empty one of the signal hides the general one from it.
+/// The headers for the exporter, which decodes percent signs. It also reads the variables itself, but there an empty
+/// variable of the signal hides the general one.
 fn encoded(headers: &HeaderMap) -> HashMap<String, String> {
     let header =
         |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.replace('%', "%25")));
     headers.iter().filter_map(header).collect()
 }
 
-/// Sends requests, reads no more of an answer than one can have, and remembers what went wrong.
+/// Sends requests, limits the size of answers, and records errors.
 #[derive(Debug)]
 struct Client {
     http: reqwest::Client,

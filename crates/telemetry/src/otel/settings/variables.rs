@@ -1,7 +1,7 @@
-//! The `OTEL_…` variables of a process, and what is wrong with them.
+//! The `OTEL_…` variables of a process, and errors in them.
 //!
-//! Types of values are those of the specification: <https://opentelemetry.io/docs/specs/otel/configuration/>. An empty
-//! variable counts as not set, words may be in any case, lists may end in a comma, and a timeout of 0 is no limit.
+//! Value types follow the specification: <https://opentelemetry.io/docs/specs/otel/configuration/>. An empty variable
+//! counts as unset, words are case-insensitive, lists may end in a comma, and a timeout of 0 is unlimited.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use thiserror::Error;
 
 use crate::losses::Signal;
 
-/// What all variables of the exporter begin with.
+/// Prefix of all exporter variables.
 pub(super) const GENERIC: &str = "OTEL_EXPORTER_OTLP_";
 
-/// In the place of no limit, as the specification allows.
+/// Stands in for an unlimited timeout, as the specification allows.
 const NO_LIMIT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// A standard variable has a value that is not allowed.
@@ -24,7 +24,7 @@ const NO_LIMIT: Duration = Duration::from_millis(u32::MAX as u64);
 pub struct VariableError {
     /// Its name.
     pub variable: String,
-    /// Why, and what is allowed.
+    /// What is wrong, and which values are allowed.
     pub problem: String,
 }
 
@@ -43,7 +43,7 @@ impl Variables {
         Self { variables: standard.collect(), problems: Vec::new() }
     }
 
-    /// The value without spaces around it.
+    /// The value without surrounding spaces.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.variables.get(name)?.to_str() {
             Some(text) => Some(text.trim().to_owned()),
@@ -63,7 +63,7 @@ impl Variables {
         self.choose(name, &text, &[("true", true), ("false", false)])
     }
 
-    /// What one of these words stands for.
+    /// The value for one of these words.
     pub(super) fn choose<T: Copy>(&mut self, name: &str, text: &str, choices: &[(&str, T)]) -> Option<T> {
         let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
         if let Some((_, choice)) = chosen {
@@ -102,7 +102,7 @@ impl Variables {
         }
     }
 
-    /// Notes what is wrong with a variable, once, though two signals may share it.
+    /// Records an error in a variable once, even if two signals share the variable.
     pub(super) fn refuse<T>(&mut self, variable: &str, problem: impl Display) -> Option<T> {
         let problem = VariableError { variable: variable.to_owned(), problem: problem.to_string() };
         if !self.problems.contains(&problem) {
@@ -112,12 +112,12 @@ impl Variables {
     }
 }
 
-/// The items of a list with commas between them, and perhaps behind the last one.
+/// The items of a comma-separated list, which may end in a comma.
 pub(super) fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// An item `key=value` with percent signs for bytes, as in W3C Baggage.
+/// An item `key=value` with percent encoding, as in W3C Baggage.
 pub(super) fn pair(item: &str) -> Option<(String, String)> {
     let (key, value) = item.split_once('=')?;
     let key = percent_decoded(key.trim()).filter(|key| !key.is_empty())?;
