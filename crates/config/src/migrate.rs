@@ -167,7 +167,7 @@ mod tests {
         for note in [
             "mixnode.layer is now node.layer: 2",
             "mixnode.incentives_address = \"unset\" is dropped: it was not set",
-            "mixnode.colour = \"red\" is dropped: no release of the node knows it",
+            "mixnode.colour = \"red\" is dropped: not a setting of any release",
         ] {
             assert!(notes.iter().any(|line| line == note), "{note:?} is not in {notes:#?}");
         }
