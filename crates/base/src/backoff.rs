@@ -1,8 +1,8 @@
-//! Waiting times between attempts: exponential, capped, jittered.
+//! Exponential back-off with a cap and jitter.
 
 use std::time::Duration;
 
-/// The waiting times of one series of failures.
+/// Back-off state of one series of failures.
 #[derive(Debug)]
 pub struct Backoff {
     initial: Duration,
@@ -15,13 +15,13 @@ impl Backoff {
         Self { initial, max, next: initial.min(max) }
     }
 
-    /// For a loop that accepts connections: what it lacks, most often descriptors, may be back in milliseconds.
+    /// For accept loops: a missing resource, usually a file descriptor, may be free again within milliseconds.
     pub fn for_accepting() -> Self {
         Self::new(Duration::from_millis(5), Duration::from_secs(1))
     }
 
-    /// The next waiting time: between half of the current step and all of it, so that a thousand nodes that lost the
-    /// directory at one moment do not come back at one moment.
+    /// Returns the next wait, between half of the current step and the whole step. The jitter keeps nodes that lost the
+    /// directory at the same moment from reconnecting at the same moment.
     pub fn wait(&mut self) -> Duration {
         let step = self.next;
         self.next = step.saturating_mul(2).min(self.max);

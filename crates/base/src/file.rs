@@ -1,4 +1,4 @@
-//! Reading files that others put there, without ever waiting for one.
+//! Reading files of other programs, without blocking on pipes and devices.
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
@@ -8,26 +8,26 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-/// Opens a regular file. A named pipe would keep its reader waiting for a writer, and a device for ever.
+/// Opens a regular file. Opening a named pipe would block until it has a writer, and reading a device might never end.
 ///
 /// # Errors
-/// As [`File::open`]; and when it is something else than a regular file, which the error names.
+/// As [`File::open`], and when `path` is not a regular file; the error includes its type.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Before it is opened: that alone has effects on some devices.
+    // Checked before opening, which has side effects on some devices.
     require_regular(fs::metadata(path)?.file_type())?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    // It may have been replaced in the meantime.
+    // Checked again: the path may have been replaced in the meantime.
     require_regular(file.metadata()?.file_type())?;
     Ok(file)
 }
 
-/// Opens a regular file, or a pipe whose writer it waits for: the other end of `<(…)`, or `/dev/stdin`.
+/// Opens a regular file or a pipe, such as `<(…)` or `/dev/stdin`. Blocks until a pipe has a writer.
 ///
 /// Only for commands that a signal ends at any time.
 ///
 /// # Errors
-/// As [`File::open`]; and when it is something else, which the error names.
+/// As [`File::open`], and when `path` is neither; the error includes its type.
 pub fn open_or_wait(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_fifo() { File::open(path) } else { open(path) }
@@ -67,7 +67,7 @@ fn require_regular(kind: FileType) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {found}, not a regular file")))
 }
 
-/// What to do about a file that cannot be read, as the end of an error message; empty when the error says it.
+/// Advice for an unreadable file, to append to an error message; empty when the error needs none.
 pub fn remedy(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

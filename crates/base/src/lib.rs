@@ -1,4 +1,4 @@
-//! What every part of nym-mixnode uses: durable file writes, memory for secrets, the limit on open files, back-off.
+//! Shared basics of nym-mixnode: durable file writes, memory for secrets, the limit on open files, back-off.
 
 pub mod backoff;
 pub mod file;

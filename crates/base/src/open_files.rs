@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have, and how many a network of this size takes.
+//! The limit on open files, and the number of file descriptors that a network of a given size needs.
 
 use std::env;
 use std::fmt;
@@ -8,12 +8,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tracing::{info, warn};
 
-/// Listeners, event queues, logs, files being written, requests to the directory: a generous round number.
+/// Descriptors for listeners, event queues, logs, files being written and requests to the directory, rounded up.
 const RESERVE: u64 = 128;
-/// A node that is listed at one address is at most one connection out and one in; clients of the first layer and
-/// reconnecting nodes take as many again.
+/// Descriptors per announced address: one connection out and one in, and as many again for clients of the first layer
+/// and for nodes that reconnect.
 const PER_NEXT_HOP: u64 = 3;
-/// What the smallest public network takes: the 1024 that most systems give is known to be too few.
+/// The need of the smallest public network. The usual default limit of 1024 is too low for it.
 const NEEDED_MIN: u64 = 2048;
 
 /// Descriptors that a node needs in a network with this many announced addresses.
@@ -23,7 +23,7 @@ pub fn descriptors_needed(next_hops: usize) -> u64 {
     next_hops.saturating_mul(PER_NEXT_HOP).saturating_add(RESERVE).max(NEEDED_MIN)
 }
 
-/// The limit cannot be what the configuration insists on.
+/// The limit on open files cannot be raised to the value that the configuration requires.
 #[derive(Debug, Error)]
 pub enum LimitError {
     /// The hard limit is lower, and `limits.nofile_strict` is set.
@@ -32,11 +32,9 @@ pub enum LimitError {
          limits.nofile_strict away"
     )]
     TooLow {
-        /// What was wanted.
         target: u64,
-        /// What the system allows.
         hard: u64,
-        /// What to do where the node runs.
+        /// How to raise the limit in this environment.
         remedy: Remedy,
     },
 }
@@ -55,7 +53,7 @@ pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
     if wanted > soft
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: before.maximum })
     {
-        warn!(%error, "the limit on open files stays as it was");
+        warn!(%error, "cannot raise the limit on open files");
     }
     info!("Limit on open files: {soft} → {} (hard limit {hard})", nofile());
     if hard < config.nofile {
@@ -68,22 +66,22 @@ pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
     Ok(())
 }
 
-/// The limit on open files now.
+/// The current limit on open files.
 #[must_use]
 pub fn nofile() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Compares the limit on open files with what the network needs, and says so when it is too low.
+/// Compares the limit on open files with the need of the network, and warns when the limit is too low.
 #[derive(Debug, Default)]
 pub struct DescriptorWatch {
-    /// The need that was warned of last: a network that doubles is worth another word, one more node is not.
+    /// The need in the last warning. The next warning comes when the need has doubled.
     warned_of: std::sync::atomic::AtomicU64,
 }
 
 impl DescriptorWatch {
-    /// Takes note of a topology with this many announced addresses. Gives what is needed when the limit is lower and
-    /// that is news, which is then also in the log.
+    /// Checks the limit for a topology with this many announced addresses. Logs a warning and returns the need when the
+    /// limit is too low and the last warning was for less than half of the need.
     pub fn check(&self, next_hops: usize) -> Option<u64> {
         self.check_against(next_hops, nofile())
     }
@@ -106,7 +104,7 @@ impl DescriptorWatch {
     }
 }
 
-/// How the limit is raised for good, which depends on what started the process.
+/// How to raise the limit permanently, which depends on what started the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// A unit of systemd.
@@ -127,7 +125,7 @@ impl Remedy {
     }
 
     fn of(root: &Path, is_set: impl Fn(&str) -> bool) -> Self {
-        // From the inside out: a pod may run in a container that a unit of systemd started.
+        // Innermost environment first: a pod may run in a container that a systemd unit started.
         if is_set("KUBERNETES_SERVICE_HOST") {
             return Self::Kubernetes;
         }
@@ -160,10 +158,10 @@ impl fmt::Display for Remedy {
     }
 }
 
-/// What the node asks of the system.
+/// Settings for the system limits of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitsConfig {
-    /// Open files that the process raises its limit to, as far as the hard limit allows.
+    /// Target for the limit on open files. The hard limit caps it.
     pub nofile: u64,
     /// Refuse to start when the hard limit is lower.
     pub nofile_strict: bool,
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_low_limit_is_told_once_for_each_size_of_the_network() {
+    fn a_low_limit_is_logged_once_for_each_doubling_of_the_network() {
         let watch = DescriptorWatch::default();
         assert_eq!(watch.check_against(10, 65_535), None);
         assert_eq!(watch.check_against(10, 1024), Some(2048));
@@ -198,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_is_that_of_the_place() {
+    fn the_advice_matches_the_environment() {
         let root = tempfile::tempdir().unwrap();
         let of = |env: &[&str]| Remedy::of(root.path(), |name| env.contains(&name));
         assert_eq!(of(&[]), Remedy::Shell);
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn strictness_refuses_a_low_hard_limit_and_says_what_to_do() {
+    fn a_strict_target_rejects_a_low_hard_limit_with_advice() {
         let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         let Some(above) = hard.checked_add(1) else { return };
         let error = raise_nofile(&LimitsConfig { nofile: above, nofile_strict: true }).unwrap_err().to_string();

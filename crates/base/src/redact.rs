@@ -1,19 +1,19 @@
-//! Users and passwords in URLs, which nobody is shown.
+//! Removal of users and passwords from displayed URLs.
 
 use url::Url;
 
-/// What stands in the place of a secret.
+/// Replacement for a user and password.
 pub const HIDDEN: &str = "***";
 
-/// The URL as people are shown it: `***` instead of a user and a password.
+/// Returns the URL with `***` instead of a user and password.
 #[must_use]
 pub fn redacted(url: &Url) -> String {
     redacted_text(url.as_str())
 }
 
-/// As [`redacted`], for a text that may be no URL at all, and hold a password none the less.
+/// As [`redacted`], for a text that may not be a valid URL.
 pub fn redacted_text(text: &str) -> String {
-    // Rather too much hidden than too little: an `@` further right belongs to a path, or to a password.
+    // Hides too much rather than too little: a later `@` may belong to a path or to a password.
     let Some(end) = text.rfind('@') else { return text.to_owned() };
     let start = text[..end].find("://").map_or(0, |scheme| scheme + "://".len());
     format!("{}{HIDDEN}{}", &text[..start], &text[end..])

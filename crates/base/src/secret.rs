@@ -1,4 +1,4 @@
-//! Memory for private keys: one copy each, in a page that is not swapped, dumped or inherited, and wiped at its end.
+//! Memory for private keys: one copy each, in a page that is not swapped, dumped or inherited, and wiped on drop.
 
 use std::fmt;
 use std::io;
@@ -8,15 +8,16 @@ use std::sync::Arc;
 use memmap2::{Advice, MmapMut};
 use zeroize::Zeroize;
 
-/// Bytes of every private key here.
+/// Length of a private key in bytes.
 const KEY_LEN: usize = 32;
-/// One page on most machines, and more than a key file has.
+/// One page on most machines; longer than a key file.
 const PAGE_LEN: usize = 4096;
-/// How far up the stack the functions that read a key or compute with it reach, and some more.
+/// Upper bound on the stack that functions with a key in their frames use.
 const STACK_LEN: usize = 64 << 10;
 
-/// A page for secrets. The kernel does not dump it or give it to a child process, and does not swap it as far as the
-/// limit on locked memory allows.
+/// A page for secrets, which the kernel neither dumps nor copies to child processes.
+///
+/// The kernel does not swap it either, unless the limit on locked memory is too low.
 pub struct SecretPage {
     memory: MmapMut,
     is_locked: bool,
@@ -29,7 +30,7 @@ impl SecretPage {
     /// When there is no memory.
     pub fn new() -> io::Result<Self> {
         let memory = MmapMut::map_anon(PAGE_LEN)?;
-        // Before anything secret is in it. A kernel that knows neither has no such page, which is no reason to fail.
+        // Before a secret is written. Kernels without these flags are accepted.
         memory.advise(Advice::DontDump).ok();
         memory.advise(Advice::DontFork).ok();
         let is_locked = memory.lock().is_ok();
@@ -47,15 +48,15 @@ impl Drop for SecretPage {
     }
 }
 
-/// A private key of 32 bytes. Clones share the one copy that there is.
+/// A private key of 32 bytes. Clones share one copy.
 #[derive(Clone)]
 pub struct SecretKey(Arc<SecretPage>);
 
 impl SecretKey {
-    /// The key that `write` puts into its memory, without a copy elsewhere.
+    /// Creates a key that `write` fills in place, so that no other copy exists.
     ///
     /// # Errors
-    /// Those of `write`; and when there is no memory.
+    /// Errors of `write`, and when there is no memory.
     pub fn written_by<E: From<io::Error>>(write: impl FnOnce(&mut [u8; KEY_LEN]) -> Result<(), E>) -> Result<Self, E> {
         let mut page = SecretPage::new()?;
         let key = page.bytes().first_chunk_mut().ok_or(io::ErrorKind::OutOfMemory).map_err(io::Error::from)?;
@@ -63,7 +64,7 @@ impl SecretKey {
         Ok(Self::in_page(page))
     }
 
-    /// The key that lies at the beginning of `page`.
+    /// Takes the key from the beginning of `page`.
     pub fn in_page(page: SecretPage) -> Self {
         Self(Arc::new(page))
     }
@@ -75,7 +76,7 @@ impl SecretKey {
     }
 }
 
-/// Shows nothing of it.
+/// Prints no part of the key.
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretKey").finish_non_exhaustive()

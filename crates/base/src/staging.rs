@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and never in the place of others.
+//! Atomic creation of files and directories: complete or absent, and never over an existing one.
 
 mod dir;
 
@@ -14,21 +14,21 @@ use thiserror::Error;
 
 pub use dir::{Placed, StagedDir, finish};
 
-/// How the names of what is not yet whole end.
+/// Suffix of the names of incomplete files and directories.
 const NEW: &str = ".new";
 
-/// Something could not be created. Nothing was changed.
+/// Failed creation of a file or directory. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum CreateError {
-    #[error("{} exists and is left as it is", .0.display())]
+    #[error("{} exists and is not overwritten", .0.display())]
     Exists(PathBuf),
-    #[error("another process is at work on {}: wait until it ends", .0.display())]
+    #[error("another process is writing {}: wait until it ends", .0.display())]
     Busy(PathBuf),
     #[error("{} cannot be created: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Creates a file that must not exist, with this mode whatever the umask: whole and durable, or not at all.
+/// Creates a file that must not exist, atomically and durably. The umask does not affect `mode`.
 pub fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(), CreateError> {
     let (parent, name) = parent_and_name(path)?;
     remove_leftovers(parent, &name)?;
@@ -37,21 +37,21 @@ pub fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(), Create
         rename_new(&staged, path)?;
         drop(at_work);
         sync_dir(parent).inspect_err(|_| {
-            // Whoever made it takes the rest away, too.
+            // The caller removes what it created before this file.
             fs::remove_file(path).ok();
         })
     });
     if created.is_err() {
-        // Gone already if the failure came after the renaming; nobody is left to tell about any other.
+        // Absent if the failure came after the rename. The first error is the one to report.
         fs::remove_file(&staged).ok();
     }
     created
 }
 
-/// Gives a file another name, which must be free.
+/// Renames a file. `to` must not exist.
 pub fn rename_new(from: &Path, to: &Path) -> Result<(), CreateError> {
     let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // File systems over a network often know only the older way.
+        // Many network file systems do not support RENAME_NOREPLACE.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_instead(from, to),
         renamed => renamed.map_err(io::Error::from),
     };
@@ -64,14 +64,14 @@ pub fn rename_new(from: &Path, to: &Path) -> Result<(), CreateError> {
 fn link_instead(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to)?;
     fs::remove_file(from).inspect_err(|_| {
-        // One name or the other, not both.
+        // Keep one of the two names.
         fs::remove_file(to).ok();
     })
 }
 
-/// The file is locked as long as the result lives.
+/// Writes a file, which stays locked until the result is dropped.
 fn write_new(path: &Path, mode: u32, contents: &[u8]) -> io::Result<File> {
-    // Created without any access for others; widened only after.
+    // Others get access only after the file is locked.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
     mark_at_work(&file);
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
@@ -85,7 +85,7 @@ pub fn create_private_dirs(path: &Path) -> Result<(), CreateError> {
     DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(|source| at(path, source))
 }
 
-/// Makes the names in a directory durable.
+/// Flushes the entries of a directory to the disk.
 pub fn sync_dir(path: &Path) -> Result<(), CreateError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| at(path, source))
 }
@@ -97,25 +97,25 @@ fn names_in(dir: &Path) -> Result<Vec<OsString>, CreateError> {
     Ok(names)
 }
 
-/// In the same file system, for a rename cannot leave it; dotted, for no node's id can begin so.
+/// In the same file system, because a rename cannot leave it. Dotted, because no node id begins with a dot.
 fn staged_path(place: &Path, name: &str) -> PathBuf {
     place.join(format!(".{name}.{}{NEW}", std::process::id()))
 }
 
-/// Whether `entry` is what some process stages, or has staged, as `name`: with the `end` that says how far it is.
+/// Whether `entry` is a staged version of `name`, made by any process, with the suffix `end` ([`NEW`] or `.moving`).
 fn is_staged(entry: &OsString, name: &str, end: &str) -> bool {
     let entry = entry.to_string_lossy();
     let rest = entry.strip_prefix('.').and_then(|rest| rest.strip_prefix(name)).and_then(|rest| rest.strip_prefix('.'));
     rest.and_then(|rest| rest.strip_suffix(end)).is_some_and(|process| process.parse::<u32>().is_ok())
 }
 
-/// Locks what is staged, which the end of its maker undoes.
+/// Locks a staged file or directory. The lock ends with this process.
 fn mark_at_work(staged: &File) {
-    // A file system without locks gives none to whoever cleans up either, and so loses nothing that is in use.
+    // Without lock support in the file system, the clean-up gets no lock either and removes nothing.
     staged.try_lock().ok();
 }
 
-/// Takes away what killed processes left of earlier attempts at `name`; gives what a living one is still at work on.
+/// Removes what killed processes left of earlier attempts at `name`. Returns the paths that are still in use.
 fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateError> {
     let mut at_work = Vec::new();
     for entry in names_in(place)?.into_iter().filter(|entry| is_staged(entry, name, NEW)) {
@@ -127,22 +127,22 @@ fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateErro
     Ok(at_work)
 }
 
-/// `false` when somebody holds its lock.
+/// Removes `path`; `false` when another process has locked it.
 fn remove_unless_locked(path: &Path) -> io::Result<bool> {
     let removed = lock_of_the_dead(path).and_then(|lock| match lock {
         None => Ok(false),
         Some(leftover) if leftover.metadata()?.is_dir() => fs::remove_dir_all(path).map(|()| true),
         Some(_) => fs::remove_file(path).map(|()| true),
     });
-    // Its maker has just finished, or somebody else was faster.
+    // The process that made it has just finished, or another one has removed it.
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(true) } else { Err(error) })
 }
 
-/// The lock on what a process has left behind; none while that one is at work.
+/// Locks what a process has left behind; `None` while that process runs.
 ///
-/// A process id would say nothing between two containers.
+/// A lock, because process ids are not comparable between containers.
 fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
-    // Nothing that somebody has put there under such a name is waited for.
+    // Do not block on a named pipe that has such a name.
     let leftover = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     let is_free = leftover.try_lock().is_ok();
     Ok(is_free.then_some(leftover))
@@ -151,7 +151,7 @@ fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
 fn parent_and_name(path: &Path) -> Result<(&Path, String), CreateError> {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => {
-            // A bare name lies in the current directory, which has no name in it.
+            // The parent of a bare name is the empty path: use the current directory.
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             Ok((parent, name.to_string_lossy().into_owned()))
         }

@@ -1,8 +1,8 @@
-//! Characters of texts from strangers and configuration files that people cannot see.
+//! Detection of invisible characters in texts of other hosts and in configuration files.
 
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 
-/// Letters and symbols by category that are drawn as nothing, and marks that change how a text is drawn.
+/// Invisible characters that Unicode classifies as letters, symbols or marks.
 const BLANK: [(char, char); 7] = [
     ('\u{034f}', '\u{034f}'), // combining grapheme joiner
     ('\u{115f}', '\u{1160}'), // Hangul fillers

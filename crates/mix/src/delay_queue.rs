@@ -1,11 +1,11 @@
-//! A priority queue by due time. Pure: the clock is the caller's.
+//! A priority queue by due time. Callers pass the current time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use std::time::Instant;
 
-/// Items that become due; O(log n) in and out. Items of the same moment leave in the order they came.
+/// Items ordered by due time; O(log n) insertion and removal. Items with equal due times leave in insertion order.
 ///
 /// The heap orders small entries; the items themselves stay in their slots, which are reused.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl<T> DelayQueue<T> {
         self.inserted += 1;
     }
 
-    /// Takes the item that has been due longest, if any is due at `now`.
+    /// Removes and returns the item with the earliest due time, if it is due at `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<T> {
         let Reverse((due, _, slot)) = *self.heap.peek()?;
         if due > now {
@@ -45,26 +45,26 @@ impl<T> DelayQueue<T> {
         self.slots[slot].take()
     }
 
-    /// When the next item becomes due.
+    /// The earliest due time.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((due, _, _))| *due)
     }
 
-    /// Takes all items, due or not, in no particular order.
+    /// Removes all items, due or not, in no particular order.
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.heap.clear();
         self.free.clear();
         self.slots.drain(..).flatten()
     }
 
-    /// Items inside.
+    /// Number of items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
-    /// Whether nothing is inside.
+    /// Whether the queue has no items.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
@@ -80,7 +80,7 @@ mod tests {
     proptest! {
         /// Any mix of insertions and of steps of the clock, against a sorted list.
         #[test]
-        fn nothing_leaves_early_or_out_of_order_or_never(
+        fn all_items_leave_in_due_order_and_not_early(
             steps in proptest::collection::vec((0u64..50, proptest::option::of(0u64..200)), 1..300)
         ) {
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Why a packet, or the connection that carried it, was given up.
+//! Reasons for dropping packets, and their counters.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,25 +35,25 @@ drop_reasons! {
     LowOrderPoint => "low_order_point",
     /// The slot's flag is neither "forward" nor "final".
     BadRoutingFlag => "bad_routing_flag",
-    /// The slot names a Sphinx version that this node does not speak.
+    /// The Sphinx version in the slot is not supported.
     BadVersion => "bad_version",
     /// The next-hop address is neither IPv4 nor IPv6.
     BadAddress => "bad_address",
-    /// The sender asked for a longer delay than this node grants.
+    /// The requested delay exceeds the maximum of this node.
     DelayTooLong => "delay_too_long",
     /// The replay tag was seen before.
     Replay => "replay",
     /// The forwarding policy does not allow the next hop.
     NextHopRefused => "next_hop_refused",
-    /// The framing of the next hop's release has no packet of this size.
+    /// The framing of the next hop's release does not support this packet size.
     SizeUnknownToNextHop => "size_unknown_to_next_hop",
-    /// The queue towards this next hop is full: it takes packets more slowly than they come.
+    /// The queue of the next hop is full: it accepts packets more slowly than they arrive.
     NextHopQueueFull => "next_hop_queue_full",
     /// The packet waited too long for a next hop that could not be reached.
     NextHopUnreachable => "next_hop_unreachable",
-    /// So many next hops have a queue already that no further one is opened.
+    /// The limit on next hops with a queue is reached.
     TooManyNextHops => "too_many_next_hops",
-    /// The node stopped before the packet's time came or its next hop took it.
+    /// The node stopped before the packet was due or before its next hop accepted it.
     Shutdown => "shutdown",
 }
 

@@ -1,6 +1,6 @@
-//! What a mix decides about a packet: whether it is a replay, where it may go, when it leaves, and why it is dropped.
+//! Decisions of a mix about a packet: replay detection, next-hop policy, delay, and drop reason.
 //!
-//! No I/O, and no clock of its own: callers pass the time.
+//! No I/O and no clock: callers pass the time.
 
 mod delay_queue;
 mod drop_reason;
@@ -16,11 +16,10 @@ pub use packet::{Received, Scheduled};
 pub use policy::{NextHops, Policy, Rule};
 pub use replay::{Aging, OutOfMemory, ReplayFilter, ReplayWindow};
 
-/// The upper bounds of the counts of late packets, in milliseconds.
+/// Bucket bounds of the counts of late packets, in milliseconds.
 pub const LAG_BOUNDS_MS: [u64; 6] = [1, 2, 5, 10, 50, 250];
 
-/// Whether a sender may ask for this delay. It is granted in full or not at all: a delay that the node shortens is not
-/// the one that the sender chose.
+/// Checks a requested delay against the maximum. The node never shortens a delay: it drops the packet instead.
 ///
 /// # Errors
 /// When the delay is longer than `delay_max`.

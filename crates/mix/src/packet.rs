@@ -1,4 +1,4 @@
-//! A packet on its way from one stage of the node to the next.
+//! Packets between the stages of the node.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,19 +8,19 @@ use nym_mixnode_wire::PacketBuf;
 /// From the listener to the unwrap engine.
 #[derive(Debug)]
 pub struct Received {
-    /// The packet as it came.
+    /// The received packet.
     pub packet: PacketBuf,
-    /// When its last byte was read; its delay counts from here.
+    /// When its last byte was read. The delay starts at this time.
     pub at: Instant,
 }
 
 /// From the unwrap engine to the mix, and from the mix to the forwarder.
 #[derive(Debug)]
 pub struct Scheduled {
-    /// The packet as it will leave.
+    /// The packet to send.
     pub packet: PacketBuf,
-    /// Where it goes.
+    /// The address to send it to.
     pub next_hop: SocketAddr,
-    /// When it may leave, and not a moment earlier.
+    /// The earliest time to send it.
     pub due: Instant,
 }

@@ -1,4 +1,4 @@
-//! Which next hops a packet may name, and how packets for each are framed.
+//! Allowed next hops, and the framing of packets for each of them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,43 +17,43 @@ pub enum Rule {
     Topology,
     /// Any globally routable address that is not this node's own.
     Public,
-    /// Anywhere: for closed networks.
+    /// Any address, for closed networks.
     Any,
 }
 
-/// The exact addresses that the directory lists, each with the framing of its node.
+/// The addresses in the directory, each with the framing of its node.
 #[derive(Debug, Clone, Default)]
 pub struct NextHops(HashMap<SocketAddr, Framing>);
 
 impl NextHops {
     /// Adds the address of a node that registered with this version.
     ///
-    /// Two entries can claim one address. The older framing wins, because every release reads it: a stranger's entry
-    /// must not make packets unreadable to the node that is really there.
+    /// Two entries can have the same address. The older framing wins, because every release reads it: another operator's
+    /// entry must not make packets unreadable for the node at that address.
     pub fn add(&mut self, address: SocketAddr, version: &str) {
         let framing = Framing::of_version(version);
         self.0.entry(address).and_modify(|listed| *listed = framing.min(*listed)).or_insert(framing);
     }
 
-    /// How many addresses there are.
+    /// Number of addresses.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no address.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The addresses, in no order.
+    /// The addresses, in no particular order.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.keys().copied()
     }
 }
 
-/// Decides for each packet, before anything is connected. Shared by all workers.
+/// Forwarding policy, which all workers share and which applies before a connection is made.
 #[derive(Debug)]
 pub struct Policy {
     rule: Rule,
@@ -62,7 +62,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy that knows neither a topology nor an address of this node yet.
+    /// Creates a policy without a topology and without own addresses.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
         Self { rule, listed: ArcSwap::default(), own: ArcSwap::default() }
@@ -74,10 +74,10 @@ impl Policy {
         self.rule
     }
 
-    /// Whether a packet of this size may go to `next_hop`. No packet may go to port 0.
+    /// Checks whether a packet of this size may go to `next_hop`. Port 0 is never allowed.
     ///
     /// # Errors
-    /// With the reason to drop the packet for.
+    /// The reason to drop the packet.
     pub fn check(&self, next_hop: SocketAddr, size: PacketSize) -> Result<(), DropReason> {
         if next_hop.port() == 0 {
             return Err(DropReason::NextHopRefused);
@@ -94,8 +94,7 @@ impl Policy {
         if listed.unwrap_or_default().has(size) { Ok(()) } else { Err(DropReason::SizeUnknownToNextHop) }
     }
 
-    /// The framing that `next_hop` reads: that of its registered version, and the oldest when the directory does not
-    /// list it.
+    /// The framing of `next_hop`, from its registered version; the oldest framing when the directory does not list it.
     #[must_use]
     pub fn framing(&self, next_hop: SocketAddr) -> Framing {
         self.listed.load().0.get(&next_hop).copied().unwrap_or_default()
@@ -106,12 +105,12 @@ impl Policy {
         self.listed.store(listed.into());
     }
 
-    /// Replaces the addresses of this node, to which [`Rule::Public`] lets no packet go, whatever the port.
+    /// Replaces the addresses of this node, which [`Rule::Public`] rejects with any port.
     pub fn set_own(&self, addresses: impl IntoIterator<Item = IpAddr>) {
         self.own.store(addresses.into_iter().map(reached).collect::<HashSet<_>>().into());
     }
 
-    /// How many addresses the topology allows; 0 under the other rules.
+    /// Number of addresses that the topology allows; 0 under the other rules.
     #[must_use]
     pub fn listed(&self) -> usize {
         if self.rule == Rule::Topology { self.listed.load().0.len() } else { 0 }
@@ -123,7 +122,7 @@ impl Policy {
     }
 }
 
-/// The address that packets to `ip` reach in the end: the IPv4 address that a mapped, NAT64 or 6to4 one carries.
+/// The effective destination of `ip`: the IPv4 address embedded in a mapped, NAT64 or 6to4 address, otherwise `ip`.
 fn reached(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => embedded_v4(ip).map_or(IpAddr::V6(ip), IpAddr::V4),

@@ -1,11 +1,11 @@
-//! Which packets were seen before: a window of three generations of a Bloom filter over replay keys.
+//! Replay detection: three generations of a Bloom filter over replay keys.
 //!
-//! Each generation has room for the packets of half a window. When it is full, or old, a new one begins and the oldest
-//! is forgotten, so two whole generations are always remembered: a copy is caught for at least the window, as long as
-//! packets come no faster than expected. Nothing is kept across a restart.
+//! Each generation has capacity for the packets of half a window. When it is full or old, a new one begins and the
+//! oldest is discarded. Two complete generations always remain, so copies are detected for at least the window if
+//! packets arrive no faster than expected. The filter is not kept across a restart.
 //!
-//! The block of a key is chosen by a hash that is keyed anew at each start. A sender knows its own replay keys, and
-//! could otherwise fill single blocks with few packets, so that honest packets seem to be replays.
+//! A keyed hash selects the block of a key; its key is random for each start. A sender knows its own replay keys, and
+//! could otherwise fill single blocks with few packets, so that honest packets appear to be replays.
 
 mod bloom;
 
@@ -22,31 +22,31 @@ use thiserror::Error;
 
 use bloom::BloomFilter;
 
-/// Generations that are remembered whole, besides the current one.
+/// Complete generations kept besides the current one.
 const PAST_GENERATIONS: u32 = 2;
-/// Generations end by age, too, but not before this: with little traffic the window is longer, at no cost.
+/// Minimum age at which a generation ends by age. With little traffic, a longer window costs nothing.
 const GENERATION_AGE_MIN: Duration = Duration::from_mins(30);
 
-/// Locks that keys share. Each is held for as long as 16 bits take, so that threads hardly ever meet.
+/// Number of locks that keys share. A lock is kept only while 16 bits are set, so contention is rare.
 const TURNS: usize = 256;
 
-/// The system has not enough memory for the filter.
+/// Not enough memory for the filter.
 #[derive(Debug, Error)]
 #[error(
     "cannot reserve {bytes} bytes for the replay filter: the system has not as much memory; lower replay.expected_rate \
      or replay.window"
 )]
 pub struct OutOfMemory {
-    /// What the filter takes.
+    /// Memory of the filter.
     pub bytes: usize,
 }
 
-/// How long copies are to be caught, and for how many packets memory is reserved.
+/// Duration of replay detection, and the packet rate that memory is reserved for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayWindow {
-    /// For how long a copy is caught at least.
+    /// Minimum time for which copies are detected.
     pub length: Duration,
-    /// Forwarded packets per second up to which that holds.
+    /// Maximum rate of forwarded packets per second for which `length` is guaranteed.
     pub expected_rate: u64,
 }
 
@@ -56,8 +56,8 @@ pub struct ReplayFilter {
     window: ReplayWindow,
     keys_max: usize,
     hasher: RandomState,
-    /// A key has several bits, and a copy may arrive on another thread while the first sets them, or while a generation
-    /// ends in between. So all copies of one key take turns.
+    /// A key has several bits. A copy may arrive on another thread while the first thread sets them, or while a
+    /// generation ends in between. The lock serialises all copies of a key.
     turns: Box<[Turn]>,
     is_rotating: AtomicBool,
     early_ends: AtomicU64,
@@ -69,14 +69,13 @@ pub struct ReplayFilter {
 struct Turn(Mutex<()>);
 
 struct Generations {
-    /// Of the current one.
     number: u64,
     current: Arc<BloomFilter>,
     past: [Arc<BloomFilter>; PAST_GENERATIONS as usize],
 }
 
 impl ReplayWindow {
-    /// Bytes that a filter for this window takes.
+    /// Memory of a filter for this window, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         BloomFilter::memory_for(self.keys_per_generation()).saturating_mul(1 + PAST_GENERATIONS as usize)
@@ -87,7 +86,7 @@ impl ReplayWindow {
         usize::try_from(keys.div_ceil(PAST_GENERATIONS.into())).unwrap_or(usize::MAX).max(1)
     }
 
-    /// How long a generation lasts when packets come as fast as expected.
+    /// Duration of a generation at the expected rate.
     fn generation(&self) -> Duration {
         self.length / PAST_GENERATIONS
     }
@@ -97,7 +96,7 @@ impl ReplayFilter {
     /// An empty filter for this window.
     ///
     /// # Errors
-    /// When the system has not enough memory.
+    /// When there is not enough memory.
     pub fn new(window: ReplayWindow) -> Result<Self, OutOfMemory> {
         let keys_max = window.keys_per_generation();
         let fresh = || BloomFilter::new(keys_max).map(Arc::new).ok_or(OutOfMemory { bytes: window.memory_bytes() });
@@ -116,16 +115,16 @@ impl ReplayFilter {
         })
     }
 
-    /// What the filter was made for.
+    /// The configured window.
     #[must_use]
     pub fn window(&self) -> ReplayWindow {
         self.window
     }
 
-    /// Adds a key; `false` when it was there already, or (in less than one of 100 000 cases) seems to have been.
+    /// Adds a key; `false` for a key that was added before. Fewer than 1 in 100 000 results are false positives.
     pub fn insert(&self, key: &[u8; 32]) -> bool {
         let place = self.hasher.hash_one(key);
-        // Nothing that can panic runs in a turn.
+        // No code that can panic runs under the lock.
         let turn =
             self.turns[usize::from(place.to_le_bytes()[0]) % TURNS].0.lock().unwrap_or_else(PoisonError::into_inner);
         let generations = self.generations.load();
@@ -138,22 +137,22 @@ impl ReplayFilter {
         is_new
     }
 
-    /// Which generation is the current one.
+    /// Number of the current generation.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generations.load().number
     }
 
-    /// How many generations were full before their time, as far as [`Aging`] has looked.
+    /// Generations that were full early, as counted by the last [`Aging::look`].
     #[must_use]
     pub fn early_ends(&self) -> u64 {
         self.early_ends.load(Ordering::Relaxed)
     }
 
-    /// Ends this generation, because it is full or old, unless it has ended already.
+    /// Ends this generation, unless it has ended already.
     ///
-    /// One thread makes the next one; the others go on with this one meanwhile. Where memory is short, they go on for
-    /// longer: the filter then forgets nothing, and takes more packets for copies.
+    /// One thread allocates the next generation while the others keep using this one. Without enough memory, all keep
+    /// using it: the filter then forgets no key, and has more false positives.
     pub fn rotate(&self, generation: u64) {
         if self.is_rotating.swap(true, Ordering::Acquire) {
             return;
@@ -169,14 +168,14 @@ impl ReplayFilter {
     }
 }
 
-/// Ends generations by their age, and counts those that were full before their time. The time is passed in, often.
+/// Ends generations by age, and counts those that were full early. Callers pass the time at short intervals.
 pub struct Aging {
     generation: u64,
     since: Instant,
 }
 
 impl Aging {
-    /// The current generation has just begun.
+    /// Starts at `now`, when the current generation has just begun.
     #[must_use]
     pub fn new(filter: &ReplayFilter, now: Instant) -> Self {
         Self { generation: filter.generation(), since: now }
@@ -190,7 +189,7 @@ impl Aging {
             0 if age < generation.max(GENERATION_AGE_MIN) => return,
             0 => filter.rotate(self.generation),
             ended => {
-                // All but the first began and ended since the last look, which is never half a window ago.
+                // All but the first began and ended since the last call, which is less than half a window ago.
                 let early = ended - u64::from(age >= generation);
                 filter.early_ends.fetch_add(early, Ordering::Relaxed);
             }

@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// An address of this machine on which packets are accepted. Others may not be able to reach it.
+/// A local address on which packets are accepted. Other machines may not be able to reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BindAddr(SocketAddr);
 
 impl BindAddr {
-    /// An address as an operator wrote it; whether the machine has it shows when it is bound.
+    /// A configured address. Whether it is local is checked when it is bound.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self(address)
@@ -30,16 +30,15 @@ impl BindAddr {
     }
 }
 
-/// An address that is listened on, and who said so.
+/// A bind address and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    /// What is bound.
     pub address: BindAddr,
-    /// Such as `--host`, or the line of a file.
+    /// Source of the address, such as `--host` or a line of a file.
     pub source: String,
 }
 
-/// Whether the kernel speaks IPv6 and lets a socket listen on it.
+/// Whether the kernel supports IPv6 and allows sockets to listen on it.
 fn has_ipv6() -> bool {
     let any_port = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))

@@ -3,20 +3,20 @@
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// IPv6 addresses with their flags, on Linux. The path goes through `self` because a sandbox may hide the rest of /proc.
+/// IPv6 addresses with their flags. Uses `/proc/self` because a sandbox may hide the rest of /proc.
 const IF_INET6: &str = "/proc/self/net/if_inet6";
 /// Flag of the kernel: duplicate address detection has not ended.
 const TENTATIVE: u32 = 0x40;
 /// Temporary (RFC 8981), duplicate, deprecated or tentative: peers would lose a node at such an address.
 const UNSTABLE: u32 = 0x01 | 0x08 | 0x20 | TENTATIVE;
 
-/// Whether duplicate address detection has not ended for an address of this machine, so that it cannot be bound yet.
+/// Whether duplicate address detection still runs for a local address, which cannot be bound yet.
 #[must_use]
 pub fn is_tentative(ip: IpAddr) -> bool {
     has_flag(ip, TENTATIVE)
 }
 
-/// Whether an address of this machine is about to go or not yet usable: temporary, duplicate, deprecated, tentative.
+/// Whether a local address is temporary, duplicate, deprecated or tentative.
 #[must_use]
 pub fn is_unstable(ip: IpAddr) -> bool {
     has_flag(ip, UNSTABLE)

@@ -1,16 +1,16 @@
-//! How far one holder of addresses reaches: the groups of addresses that limits are counted by.
+//! Address groups that connection limits count by.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// What one subscriber has: an IPv4 address, or an IPv6 /64.
+/// The addresses of one subscriber: an IPv4 address or an IPv6 /64.
 #[must_use]
 pub fn subscriber(ip: IpAddr) -> IpNet {
     group(ip, 32, 64)
 }
 
-/// What one customer of a provider can have at little cost: an IPv4 /24, or an IPv6 /48.
+/// The addresses that one customer of a provider can get at little cost: an IPv4 /24 or an IPv6 /48.
 #[must_use]
 pub fn network(ip: IpAddr) -> IpNet {
     group(ip, 24, 48)

@@ -22,25 +22,25 @@ pub enum Reach {
     Machine,
 }
 
-/// Why nobody may send packets to an address. A predicate: it follows the address.
+/// Why packets must not go to an address. The text is a predicate that follows the address in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unreachable {
-    /// Port 0 is no port.
+    /// Port 0 cannot receive connections.
     #[error("has port 0")]
     Port,
     /// Scoped to an interface of one machine.
-    #[error("has a scope, which only the machine that wrote it knows")]
+    #[error("has a scope, which is valid on one machine only")]
     Scoped,
-    /// Answers questions about the machine itself, in some cloud.
+    /// The metadata service of a cloud.
     #[error("is an address of cloud metadata")]
     Metadata,
-    /// No address of this kind of network.
+    /// Not an address of this kind of network.
     #[error("is {0}")]
     Kind(NotPublic),
 }
 
 impl Reach {
-    /// Of a program that accepts private addresses or does not, and listens on these.
+    /// Reach of a program that listens on these addresses.
     #[must_use]
     pub fn new(allow_private: bool, listen: impl IntoIterator<Item = IpAddr>) -> Self {
         let mut listen = listen.into_iter().peekable();
@@ -52,7 +52,7 @@ impl Reach {
         }
     }
 
-    /// Of the network that a directory at these addresses serves, as far as they tell.
+    /// Reach of the network of a directory at these addresses, inferred from them.
     #[must_use]
     pub fn of_directory(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let of_one = |ip: IpAddr| match NotPublic::of(ip) {
@@ -63,7 +63,7 @@ impl Reach {
         addresses.into_iter().map(of_one).max().unwrap_or_default()
     }
 
-    /// The address in its one spelling, when nodes of this network may have it.
+    /// Returns the canonical form of an address that nodes of this network may have.
     ///
     /// # Errors
     /// When the address cannot be a node's, or must not be sent to.
@@ -107,7 +107,7 @@ impl fmt::Display for Reach {
     }
 }
 
-/// Addresses at which clouds answer their machines. Those in 169.254.0.0/16 are link-local anyway.
+/// Whether `ip` is a cloud metadata address outside 169.254.0.0/16, which is link-local anyway.
 fn is_metadata(ip: IpAddr) -> bool {
     const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
@@ -158,7 +158,7 @@ mod tests {
             ("127.255.255.254:1", [false, false, true]),
             ("[::1]:6379", [false, false, true]),
             ("[::ffff:127.0.0.1]:6379", [false, false, true]),
-            // Nobody's.
+            // In no network.
             ("36.68.243.18:0", [false; 3]),
             ("0.0.0.0:1789", [false; 3]),
             ("0.1.2.3:1789", [false; 3]),

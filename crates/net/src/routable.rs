@@ -1,4 +1,4 @@
-//! Which addresses the whole internet can reach, and what the others are.
+//! Classification of IP addresses: globally routable, or the kind of special-purpose address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -51,7 +51,7 @@ fn join(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// What kind of address it is that the whole internet cannot reach.
+/// Kinds of addresses that are not globally routable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPublic {
     /// `0.0.0.0` and `::`.
@@ -77,7 +77,7 @@ pub enum NotPublic {
 }
 
 impl NotPublic {
-    /// Why `ip` is none for the public; `None` when it is one.
+    /// The kind of `ip`; `None` when it is globally routable.
     #[must_use]
     pub fn of(ip: IpAddr) -> Option<Self> {
         (!is_globally_routable(ip)).then(|| match ip.to_canonical() {
@@ -109,7 +109,7 @@ impl NotPublic {
         }
     }
 
-    /// Whether no machine at all can be reached at it, in no network however closed.
+    /// Whether no machine is reachable at such an address in any network.
     #[must_use]
     pub fn is_nowhere(self) -> bool {
         matches!(self, Self::Unspecified | Self::Multicast)

@@ -1,4 +1,4 @@
-//! Sockets that listen, with the options that every server here wants.
+//! Listening sockets with the options that all servers of this project use.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -9,10 +9,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// Binds `address` and listens, without blocking. `others` are the addresses that the same server listens on besides.
+/// Binds `address` and listens, non-blocking. `others` are the other bind addresses of the same server.
 ///
-/// `[::]` takes IPv4 as well, unless `others` has an IPv4 address with the same port. On a machine without IPv6 it
-/// stands for `0.0.0.0`; beside such an IPv4 address it is then left out, which is `None`.
+/// `[::]` accepts IPv4 as well, unless `others` has an IPv4 address with the same port. On a machine without IPv6,
+/// `[::]` means `0.0.0.0`; if `others` has such an IPv4 address, nothing is bound and the result is `None`.
 pub fn listen_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Option<TcpListener>> {
     let has_ipv4 = others.iter().any(|other| other.is_ipv4() && other.port() == address.port());
     let every_ipv6 = address.is_ipv6() && address.ip().is_unspecified();
@@ -30,21 +30,21 @@ pub fn listen_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<O
     }
 }
 
-/// Binds and listens, without blocking. `[::]` takes IPv4 as well unless `v6_only`.
+/// Binds and listens, non-blocking. `[::]` accepts IPv4 as well unless `v6_only`.
 ///
-/// For a second or so after an interface has come up, the kernel still asks the link whether a neighbour has its IPv6
-/// address, and lets nobody bind it. A program that starts with its machine must not fail for that: such an address is
-/// bound beforehand, and hears from the moment it is the machine's own.
+/// For about a second after an interface comes up, duplicate address detection runs, and its IPv6 address cannot be
+/// bound. A program that starts with the machine must not fail because of that. So it binds such an address in
+/// advance, and the socket receives connections as soon as the address is usable.
 pub fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         match socket.set_only_v6(v6_only) {
-            // A single address has no IPv4 in any case.
+            // IPV6_V6ONLY affects only the unspecified address.
             Err(error) if address.ip().is_unspecified() => return Err(error),
             _ => {}
         }
     }
-    // A restarted program must not wait for its predecessor's connections to time out.
+    // After a restart, connections of the previous process may still be in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     if crate::is_tentative(address.ip()) {

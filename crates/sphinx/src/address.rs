@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Length of an encoded next-hop address in bytes.
 pub const NEXT_HOP_ADDRESS_LEN: usize = 32;
 
-/// The first byte of an address names no known address family.
+/// The first byte of an address is not a known address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("address type {0} is neither 4 (IPv4) nor 6 (IPv6)")]
 pub struct AddressError(pub u8);
@@ -35,7 +35,7 @@ pub fn decode_next_hop(bytes: &[u8; NEXT_HOP_ADDRESS_LEN]) -> Result<SocketAddr,
     Ok(SocketAddr::new(ip, port))
 }
 
-/// Encodes a next-hop address; scope and flow label of an IPv6 address do not travel.
+/// Encodes a next-hop address, without the scope and flow label of an IPv6 address.
 #[must_use]
 pub fn encode_next_hop(address: SocketAddr) -> [u8; NEXT_HOP_ADDRESS_LEN] {
     let mut bytes = [0; NEXT_HOP_ADDRESS_LEN];

@@ -10,16 +10,16 @@ use thiserror::Error;
 
 use crate::{PacketSize, encode_next_hop};
 
-/// One hop of a packet's route.
+/// A hop on the route of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hop {
-    /// Where the hop listens.
+    /// Address that the hop listens on.
     pub address: SocketAddr,
     /// Its X25519 public key.
     pub sphinx_key: [u8; 32],
 }
 
-/// A packet could not be built.
+/// Invalid input for a packet.
 #[derive(Debug, Error)]
 #[error("cannot build a Sphinx packet for a route of {hops} hops: {reason}")]
 pub struct BuildError {
@@ -27,13 +27,13 @@ pub struct BuildError {
     reason: Error,
 }
 
-/// Builds a packet of version 260 that carries `message` along `route`, to no client behind the last hop.
+/// Builds a packet of version 260 that carries `message` along `route`, without a destination client.
 ///
 /// `delays` has one delay for each hop; that of the last hop has no effect.
 ///
 /// # Errors
-/// When the route is empty or has more than five hops, when it has not as many hops as there are delays, or when the
-/// message is longer than [`PacketSize::plaintext_len`].
+/// When the route is empty or has more than five hops, when the number of delays differs from the number of hops, or
+/// when the message is longer than [`PacketSize::plaintext_len`].
 pub fn build(size: PacketSize, message: &[u8], route: &[Hop], delays: &[Duration]) -> Result<Vec<u8>, BuildError> {
     let hops = route.len();
     let fail = |reason| BuildError { hops, reason };

@@ -1,4 +1,4 @@
-//! Peeling one Sphinx layer of a batch of packets, stage by stage over the whole batch.
+//! Removal of one Sphinx layer from a batch of packets, stage by stage over the whole batch.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,12 +14,12 @@ use crate::payload::{LANES, Layer, peel};
 use crate::x25519::{Bytes32, multiply_clamped};
 use crate::{BETA_LEN, HEADER_LEN, MIN_PACKET_LEN, SLOT_LEN};
 
-/// What an authentic header asks of this hop.
+/// The routing instructions in an authentic header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Onward {
-    /// Bytes of the whole packet.
+    /// Length of the packet in bytes.
     pub packet_len: usize,
-    /// Where the packet is to go, as its sender wrote it.
+    /// The next hop, as the sender encoded it.
     pub next_hop: SocketAddr,
     /// How long it is to be held first: anything from 0 to 2^64 − 1 ns.
     pub delay: Duration,
@@ -27,24 +27,24 @@ pub struct Onward {
     pub replay_key: [u8; 32],
 }
 
-/// What became of one packet of a batch. `R` is the caller's list of reasons, which includes [`UnwrapError`].
+/// The result for one packet of a batch. `R` is the caller's type of drop reasons, which includes [`UnwrapError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<R> {
     /// The buffer now holds the packet for the next hop.
     Forward {
-        /// Where it goes, as its sender wrote it.
+        /// The next hop, as the sender encoded it.
         next_hop: SocketAddr,
         /// How long to hold it first: anything from 0 to 2^64 − 1 ns.
         delay: Duration,
     },
-    /// The packet ends here. The buffer holds the header as it came, followed by the payload's innermost layer.
+    /// This node is the last hop. The buffer has the received header, followed by the payload's innermost layer.
     Final {
         /// The client that the payload is for.
         destination: [u8; 32],
         /// The sender's identifier, such as that of a single-use reply block.
         identifier: [u8; 16],
     },
-    /// The packet is dropped; what its buffer holds is unspecified.
+    /// The packet is dropped. The contents of its buffer are unspecified.
     Drop(R),
 }
 
@@ -54,7 +54,7 @@ pub enum UnwrapError {
     /// Damaged, forged, made for another key, or too short to be a packet.
     #[error("the header's MAC does not match")]
     BadMac,
-    /// The shared secret would be zero and known to everyone.
+    /// The shared secret would be zero, which is public.
     #[error("the point α has low order")]
     LowOrderPoint,
     /// Neither "forward" nor "final".
@@ -89,13 +89,13 @@ pub enum Stage {
 
 /// Unwraps packets made for one Sphinx key. Each worker has its own.
 pub struct Engine {
-    /// May be shared with other engines: each copy would be one more that can leak.
+    /// Shared between engines, because each copy could leak.
     private_key: Box<dyn Deref<Target = Bytes32> + Send + Sync>,
     /// Kept between batches, so that a batch allocates nothing.
     works: Vec<Work>,
 }
 
-/// What the stages know about one packet. Secrets are wiped when they are dropped.
+/// Intermediate results for one packet. Secrets are wiped when they are dropped.
 struct Work {
     keys: Option<HopKeys>,
     secret: Option<Zeroizing<Bytes32>>,
@@ -166,7 +166,7 @@ impl Engine {
     }
 }
 
-/// A batch in work. Each stage goes over all packets that have not been dropped: those whose `keys` or `secret` remain.
+/// A batch in progress. Each stage processes the packets that are not dropped: those with `keys` or `secret`.
 struct Batch<'a, P, R> {
     packets: &'a mut [P],
     works: &'a mut [Work],
@@ -183,7 +183,7 @@ impl<P: AsMut<[u8]>, R: From<UnwrapError>> Batch<'_, P, R> {
                     UnwrapError::LowOrderPoint
                 }
             };
-            // Replaced as soon as more is known.
+            // A later stage replaces it.
             self.outcomes.push(Outcome::Drop(error.into()));
         }
     }

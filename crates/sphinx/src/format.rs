@@ -121,7 +121,7 @@ const _: () = assert!(PacketSize::Regular.packet_len() == 2413);
 const _: () = assert!(PacketSize::Ack.packet_len() == 386);
 const _: () = assert!(PacketSize::Extended32.packet_len() == 33_133);
 
-/// The Sphinx version in a hop's slot. It says how α is blinded and how the payload key is made.
+/// The Sphinx version in a hop's slot. It determines the blinding of α and the derivation of the payload key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum SphinxVersion {
@@ -140,7 +140,7 @@ pub enum SphinxVersion {
 }
 
 impl SphinxVersion {
-    /// Every version that this node speaks.
+    /// All supported versions.
     pub const ALL: [Self; 6] = [Self::LegacyAlias, Self::V256, Self::V257, Self::V258, Self::V259, Self::V260];
 
     /// The version with these three wire bytes.

@@ -17,7 +17,7 @@ use crate::{ALPHA_LEN, BETA_LEN, HEADER_LEN, MAC_LEN, SLOT_LEN, SphinxVersion, d
 const FLAG_FORWARD: u8 = 1;
 const FLAG_FINAL: u8 = 2;
 
-/// The group element from which the shared secret follows.
+/// The group element that the shared secret is derived from.
 pub(crate) fn alpha(header: &[u8; HEADER_LEN]) -> &Bytes32 {
     split(header).0
 }
@@ -50,7 +50,7 @@ pub(crate) fn decrypt_beta(header: &[u8; HEADER_LEN], keys: &HopKeys) -> PaddedB
     beta
 }
 
-/// Turns the header into that for the next hop: blinded α, the slot's MAC, the shifted β.
+/// Replaces the header by the one for the next hop: blinded α, the slot's MAC, the shifted β.
 pub(crate) fn rewrite(
     header: &mut [u8; HEADER_LEN],
     beta: &PaddedBeta,

@@ -1,10 +1,9 @@
 //! The keys of one hop, expanded from its shared secret with HKDF-SHA256.
 //!
-//! Labels and salt are protocol constants; they come from the sphinx-packet crate, so that they stand in one place.
+//! Labels and salt are protocol constants. They come from the sphinx-packet crate, so that they have one definition.
 //!
-//! What is named here as wiped is the value itself. Copies that moves and the libraries of hashes and curves leave on
-//! the stack of a worker are not: the next packets overwrite them, and a process whose memory may not be dumped keeps
-//! them to itself.
+//! "Wiped" refers to the value itself. Moves, and the libraries for hashes and curves, leave copies on the stack of a
+//! worker. The next packets overwrite these copies, and core dumps are disabled.
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -54,12 +53,12 @@ impl HopKeys {
         self.part(BLINDING)
     }
 
-    /// The same for each copy of a packet, and tells nothing about it.
+    /// Equal for all copies of a packet; reveals nothing about it.
     pub(crate) fn replay_tag(&self) -> &Bytes32 {
         self.part(REPLAY_TAG)
     }
 
-    /// The key of the payload: as it stands in the older versions, expanded from a seed in the newer ones.
+    /// Payload key: stored directly in older versions, expanded from a seed in newer ones.
     pub(crate) fn payload_key(&self, version: SphinxVersion) -> PayloadKey {
         if version.seeds_payload_key() {
             let seed: &[u8; PAYLOAD_KEY_SEED_LEN] = self.part(PAYLOAD_KEY);
@@ -77,7 +76,7 @@ impl HopKeys {
 }
 
 fn expand<const LEN: usize>(salt: Option<&[u8]>, secret: &[u8], info: &[u8]) -> Zeroizing<[u8; LEN]> {
-    const { assert!(LEN <= 255 * 32, "HKDF-SHA256 gives no more") };
+    const { assert!(LEN <= 255 * 32, "HKDF-SHA256 has no longer output") };
     let mut out = Zeroizing::new([0; LEN]);
     #[expect(clippy::expect_used, reason = "fails only beyond 255 blocks, which the assertion above excludes")]
     Hkdf::<Sha256>::new(salt, secret).expand(info, out.as_mut()).expect("within HKDF's length");

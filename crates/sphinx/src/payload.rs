@@ -11,10 +11,10 @@ const LEFT_LEN: usize = 32;
 const ZERO_PREFIX_LEN: usize = 16;
 const END_OF_MESSAGE: u8 = 1;
 
-/// Payloads hashed side by side: what BLAKE2b fills in one AVX2 register.
+/// Payloads hashed in parallel: BLAKE2b lanes of one AVX2 register.
 pub(crate) const LANES: usize = 4;
 
-/// A payload on its way through the rounds.
+/// A payload between two rounds.
 pub(crate) struct Layer<'a> {
     pub payload: &'a mut [u8],
     pub key: PayloadKey,
@@ -25,7 +25,7 @@ pub(crate) type Layers<'a> = [Option<Layer<'a>>; LANES];
 
 /// Removes one layer of encryption from each payload.
 pub(crate) fn peel(layers: &mut Layers<'_>) {
-    // The keys of the rounds lie one after another: stream, hash, stream, hash; decryption takes them from the back.
+    // The order of the round keys is stream, hash, stream, hash; decryption uses them in reverse.
     hash_round(layers, 128);
     stream_round(layers, 96);
     hash_round(layers, 32);

@@ -1,7 +1,7 @@
 //! The two group operations of a Sphinx hop, on the X25519 function of aws-lc.
 //!
-//! aws-lc-rs offers key agreement only, and derives the public key of each private one: a further multiplication that
-//! nobody needs for the blinding factor, which is used once. Hence the C function itself.
+//! aws-lc-rs offers only key agreement, and derives the public key of each private key. The blinding factor is used
+//! once and needs no public key, so this module calls the C function and saves that multiplication.
 
 use curve25519_dalek::Scalar;
 use zeroize::{Zeroize, Zeroizing};
@@ -25,7 +25,7 @@ pub(crate) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zero
     (status == 1).then_some(product)
 }
 
-/// `clamp(scalar) · base point`: the public key of a private one, made without a copy of that in a key object.
+/// `clamp(scalar) · base point`: the public key of a private key, without a copy of the private key in a key object.
 #[must_use]
 pub fn public_key(scalar: &Bytes32) -> Bytes32 {
     let mut public = [0; 32];
@@ -40,7 +40,7 @@ pub fn public_key(scalar: &Bytes32) -> Bytes32 {
 
 /// `(scalar mod ℓ) · point`, not clamped, for a point of prime order; `None` when `point` has low order.
 ///
-/// X25519 clamps what it is given. The scalar 8·m with m = scalar/8 mod ℓ (or ℓ − m, which has the same
+/// X25519 clamps its scalar. The scalar 8·m with m = scalar/8 mod ℓ (or ℓ − m, which has the same
 /// u-coordinate) is congruent to the wanted one and its own clamped form once bit 251 of m is set. On a point with a
 /// part of low order the result may differ in that part, which the next hop's clamped key removes.
 pub(crate) fn multiply_unclamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {

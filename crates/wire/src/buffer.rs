@@ -1,4 +1,4 @@
-//! Packet buffers under one byte budget: what is in flight is counted, bounded, and reused.
+//! Reusable packet buffers under one byte budget.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,21 +11,20 @@ use tokio::sync::Notify;
 use crate::frame::{FrameHeader, HEADROOM_LEN};
 use crate::framing::Framing;
 
-/// What a packet costs besides its bytes: its frame header and its entries in queues and heaps, rounded up.
+/// Memory per packet besides its bytes: the frame header and entries in queues and heaps, rounded up.
 const OVERHEAD_BYTES: usize = 160;
 /// Spare buffers kept for regular packets, about 10 MiB; all other sizes are rare.
 const SPARE_REGULAR_MAX: usize = 4096;
 const SPARE_OTHER_MAX: usize = 64;
 
-/// Depends on the packet alone: the frame header is what a link attacker can change.
+/// Budget that a packet takes. Independent of the frame header, which an attacker on the link can change.
 const fn charge(size: PacketSize) -> usize {
     size.packet_len() + OVERHEAD_BYTES
 }
 
 /// The buffers of all packets in the node, and the byte budget that bounds them.
 ///
-/// Who has something to read waits in [`BufferPool::read_permit`] before he takes it from the network, so that TCP pushes back
-/// on senders.
+/// Readers await a [`BufferPool::read_permit`] before each read, so that TCP back-pressure slows down the senders.
 pub struct BufferPool {
     budget_bytes: usize,
     used_bytes: AtomicUsize,
@@ -36,7 +35,7 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// A pool that lets readers in while packets hold less than `budget_bytes`.
+    /// Creates a pool that grants read permits while its packets use less than `budget_bytes`.
     #[must_use]
     pub fn new(budget_bytes: usize) -> Arc<Self> {
         let spare = PacketSize::ALL.map(|size| match size {
@@ -53,7 +52,7 @@ impl BufferPool {
         })
     }
 
-    /// An empty buffer for a packet of this size, with room for it if it had one before. Not charged yet.
+    /// Returns an empty buffer for a packet of this size, reused if possible. It is not charged to the budget yet.
     #[must_use]
     pub fn buffer(&self, size: PacketSize) -> Vec<u8> {
         let mut bytes = self.spare[size as usize - 1].pop().unwrap_or_default();
@@ -61,7 +60,7 @@ impl BufferPool {
         bytes
     }
 
-    /// Copies a received frame into a buffer. `frame` is the header's bytes and the packet's.
+    /// Copies a received frame into a buffer. `frame` includes the header.
     #[must_use]
     pub fn take(self: &Arc<Self>, header: FrameHeader, frame: &[u8]) -> PacketBuf {
         let mut bytes = self.buffer(header.size);
@@ -73,8 +72,8 @@ impl BufferPool {
 
     /// Makes a packet of a buffer in which a frame was [assembled](crate::FrameSink::assembled).
     ///
-    /// Of the received frame header only the size remains. Always succeeds: readers wait for [`BufferPool::read_permit`] right
-    /// before each read, so each worker overdraws the budget by one read at the most.
+    /// Discards the received frame header except for the size. Never fails: readers await a
+    /// [`BufferPool::read_permit`] before each read, so each worker exceeds the budget by at most one read.
     #[must_use]
     pub fn adopt(self: &Arc<Self>, size: PacketSize, bytes: Vec<u8>) -> PacketBuf {
         debug_assert_eq!(bytes.len(), HEADROOM_LEN + size.packet_len());
@@ -85,21 +84,21 @@ impl BufferPool {
         packet
     }
 
-    /// Packets that exist in the node now.
+    /// Number of packets in the node.
     #[must_use]
     pub fn packets_in_flight(&self) -> usize {
         self.packets.load(Ordering::Relaxed)
     }
 
-    /// Bytes charged for them.
+    /// Bytes charged for the packets in flight.
     #[must_use]
     pub fn bytes_in_flight(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits until the budget has room for a read, in turn with the others that wait.
+    /// Waits until the budget allows a read. Permits are granted in the order of the requests.
     ///
-    /// What it gives is to be held during that one read, and no longer: while it is held nothing may be waited for.
+    /// Keep the permit for that one read only, and do not await anything while you have it.
     pub async fn read_permit(&self) -> ReadPermit<'_> {
         if self.waiting.load(Ordering::SeqCst) == 0 && self.has_budget() {
             return ReadPermit(self);
@@ -109,7 +108,7 @@ impl BufferPool {
             let notified = self.released.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            // The last packet may have left before we stood in line. Then it is the turn of who stands there longest.
+            // The last packet may have left before this task was queued. In that case wake the task that waits longest.
             self.wake_next();
             notified.await;
             if self.has_budget() {
@@ -118,7 +117,7 @@ impl BufferPool {
         }
     }
 
-    /// Wakes one of those who wait, if there is room for it. It wakes the next one when it has read.
+    /// Wakes one waiting reader if the budget allows. That reader wakes the next one after its read.
     fn wake_next(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 && self.has_budget() {
             self.released.notify_one();
@@ -148,12 +147,12 @@ impl fmt::Debug for BufferPool {
     }
 }
 
-/// A framing does not have the size of a packet.
+/// The framing does not support the packet's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the framing of the next hop does not have this packet size")]
 pub struct SizeUnknown;
 
-/// The right to read once from the network. Dropping it lets the next one in.
+/// The right to read once from the network. Dropping it wakes the next reader.
 #[derive(Debug)]
 pub struct ReadPermit<'a>(&'a BufferPool);
 
@@ -163,7 +162,7 @@ impl Drop for ReadPermit<'_> {
     }
 }
 
-/// Counts somebody who waits, for as long as he does.
+/// Counts a waiting reader until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -179,14 +178,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A packet in the frame that it leaves in. Dropping it returns the buffer and its share of the budget.
+/// A packet in its outgoing frame. Dropping it returns the buffer and its share of the budget.
 ///
-/// The frame header that it arrived with is gone, so that nothing of it can show behind the node.
+/// It does not contain the received frame header, so no part of that can leave the node.
 pub struct PacketBuf {
-    /// Space for the longest frame header, then the packet.
+    /// Headroom for the longest frame header, then the packet.
     bytes: Vec<u8>,
     size: PacketSize,
-    /// Where the frame begins.
+    /// Offset of the frame.
     frame_at: usize,
     pool: Arc<BufferPool>,
 }
@@ -198,13 +197,13 @@ impl PacketBuf {
         self.size
     }
 
-    /// What it takes of the budget.
+    /// Bytes charged to the budget.
     #[must_use]
     pub fn charged_bytes(&self) -> usize {
         charge(self.size)
     }
 
-    /// Frames the packet for a next hop of this framing; [`Framing::V0_9`] until then.
+    /// Frames the packet for a next hop of this framing. Before the first call, the framing is [`Framing::V0_9`].
     ///
     /// # Errors
     /// When that framing does not have the packet's size.
@@ -216,7 +215,7 @@ impl PacketBuf {
         Ok(())
     }
 
-    /// The whole frame, as it goes to the network.
+    /// The frame to send.
     #[must_use]
     pub fn frame(&self) -> &[u8] {
         &self.bytes[self.frame_at..]
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_counted_and_given_back() {
+    fn packets_are_charged_until_dropped() {
         let pool = BufferPool::new(1 << 20);
         let (header, frame) = ack_frame();
         let packets: Vec<_> = (0..10).map(|_| pool.take(header, &frame)).collect();
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_let_in_lets_in_the_next_and_who_gives_up_holds_nobody_up() {
+    async fn a_reader_wakes_the_next_one_and_a_cancelled_reader_blocks_none() {
         let (header, frame) = ack_frame();
         let pool = BufferPool::new(1);
         let packet = pool.take(header, &frame);
@@ -315,7 +314,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(order.lock().unwrap().is_empty());
         drop(packet);
-        // Called already, and gone before he could hear it.
+        // Notified, and dropped before it was polled.
         waiters[0].abort();
         waiters[4].abort();
         for waiter in waiters {
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_comes_back_serves_every_framing_without_growing() {
+    fn a_reused_buffer_fits_every_framing_without_growing() {
         let pool = BufferPool::new(1 << 20);
         let longest = HEADROOM_LEN + PacketSize::Regular.packet_len();
         for framing in [Framing::V0_9, Framing::V2025_12, Framing::V1_1, Framing::V2025_12] {
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_framed_for_its_next_hop_or_not_at_all() {
+    fn an_unsupported_size_is_an_error() {
         let pool = BufferPool::new(1 << 20);
         let header = FrameHeader { framing: Framing::V1_1, size: PacketSize::Extended8, ..ack_frame().0 };
         let mut packet = pool.take(header, &vec![7; header.frame_len()]);

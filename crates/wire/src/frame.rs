@@ -1,7 +1,7 @@
-//! Frames on a TCP stream: a header that no one authenticates, and a Sphinx packet behind it.
+//! Frames on a TCP stream: an unauthenticated header followed by a Sphinx packet.
 //!
-//! The first byte tells the [three framings](Framing) apart. A relay must not copy any part of a received header into
-//! what it sends: whoever can change a byte on a link could then recognise the packet behind the mix.
+//! The first byte distinguishes the [three framings](Framing). A relay must not copy any part of a received header
+//! into a frame that it sends: an attacker who changes a byte on a link could then recognise the packet behind the mix.
 
 use nym_mixnode_sphinx::{MAX_PACKET_LEN, PacketSize};
 use thiserror::Error;
@@ -11,7 +11,7 @@ use crate::framing::Framing;
 const VERSION_1_1: u8 = 7;
 const VERSION_2025_12: u8 = 8;
 
-/// Longest frame header in bytes. A frame in a buffer is aligned so that its packet begins here, whatever its framing.
+/// Longest frame header in bytes. In a buffer, the packet begins at this offset in every framing.
 pub(super) const HEADROOM_LEN: usize = 4;
 
 /// The longest frame in bytes, header included.
@@ -32,27 +32,27 @@ pub enum PacketMode {
 pub struct FrameHeader {
     /// The framing it was written in.
     pub framing: Framing,
-    /// The size of the packet behind it.
+    /// The size of the packet that follows.
     pub size: PacketSize,
-    /// As the sender of the frame wrote it.
+    /// The received mode byte.
     pub mode: PacketMode,
     /// 0 unknown, 1 odd, 2 even; always 0 in the older framings.
     pub key_rotation: u8,
 }
 
-/// A frame header that closes the connection: what follows it cannot be told apart any more.
+/// An invalid frame header. The connection must be closed, because the next frame boundary is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// The first byte is neither a size (1–5) nor a framing version (7, 8).
     #[error("first byte {0} is neither a packet size (1-5) nor a framing version (7, 8)")]
     FirstByte(u8),
-    /// The size byte is none of the five sizes.
+    /// The size byte is not one of the five sizes.
     #[error("packet size {0} is not one of 1-5")]
     Size(u8),
     /// The mode byte is neither mix nor VPN.
     #[error("packet mode {0} is neither 0 (mix) nor 1 (VPN)")]
     Mode(u8),
-    /// The key rotation byte is none of unknown, odd and even.
+    /// The key rotation byte is not unknown, odd or even.
     #[error("key rotation {0} is not one of 0-2")]
     KeyRotation(u8),
 }
@@ -82,10 +82,10 @@ impl FrameHeader {
         Self { framing: Framing::V0_9, size, mode, key_rotation: 0 }
     }
 
-    /// Decodes the header at the start of `bytes`; `None` when more bytes are needed to tell.
+    /// Decodes the header at the start of `bytes`; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// As soon as a byte is seen that no framing allows.
+    /// At the first byte that no framing allows.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let (framing, fields) = match first {
@@ -111,7 +111,7 @@ impl FrameHeader {
         Ok(Some(Self { framing, size, mode, key_rotation }))
     }
 
-    /// The header that a node sends: it depends on the next hop's framing and the packet's size, and on nothing else.
+    /// The header that a node sends. It depends only on the next hop's framing and the packet's size.
     #[must_use]
     pub const fn outgoing(framing: Framing, size: PacketSize) -> Self {
         Self { framing, size, mode: PacketMode::Mix, key_rotation: 0 }
@@ -122,7 +122,7 @@ impl FrameHeader {
         out.extend_from_slice(&self.right_aligned()[HEADROOM_LEN - self.framing.header_len()..]);
     }
 
-    /// The header's bytes at the end of the space in front of a packet, and zeros before them.
+    /// The header's bytes, right-aligned in the headroom of a packet and padded with zeros on the left.
     pub(super) const fn right_aligned(self) -> [u8; HEADROOM_LEN] {
         let (size, mode) = (self.size as u8, self.mode as u8);
         match self.framing {
@@ -132,35 +132,34 @@ impl FrameHeader {
         }
     }
 
-    /// Bytes of the whole frame, header included.
+    /// Length of the frame in bytes, header included.
     #[must_use]
     pub const fn frame_len(self) -> usize {
         self.framing.header_len() + self.size.packet_len()
     }
 
-    /// Where the frame begins in a buffer.
+    /// Offset of the frame in a buffer.
     const fn offset(self) -> usize {
         HEADROOM_LEN - self.framing.header_len()
     }
 
-    /// Bytes of a buffer that holds the frame.
+    /// Length of a buffer with the frame, in bytes.
     const fn buffer_len(self) -> usize {
         HEADROOM_LEN + self.size.packet_len()
     }
 }
 
-/// Takes the frames that a [`FrameDecoder`] cuts.
+/// Receives the frames of a [`FrameDecoder`].
 pub trait FrameSink {
     /// An empty buffer for a frame that arrives in pieces; any capacity will do.
     fn buffer(&mut self, header: FrameHeader) -> Vec<u8>;
-    /// A frame that is whole in what was fed, header included.
+    /// A frame that is complete in the input, header included.
     fn whole(&mut self, header: FrameHeader, frame: &[u8]);
-    /// A frame that arrived in pieces, in the buffer that was given for it: the header ends, and the packet begins,
-    /// at byte 4.
+    /// A frame that arrived in pieces, in the buffer from [`FrameSink::buffer`]. The packet begins at byte 4.
     fn assembled(&mut self, header: FrameHeader, buffer: Vec<u8>);
 }
 
-/// A sink that looks at each frame and keeps none.
+/// A sink that passes each frame to a closure and keeps none.
 struct Look<F>(F);
 
 impl<F: FnMut(FrameHeader, &[u8])> FrameSink for Look<F> {
@@ -177,16 +176,16 @@ impl<F: FnMut(FrameHeader, &[u8])> FrameSink for Look<F> {
     }
 }
 
-/// Cuts a byte stream into frames, whatever the pieces it arrives in.
+/// Splits a byte stream into frames.
 ///
-/// Holds at most one unfinished frame, in a buffer of the sink's that leaves with the frame: between two frames it has
-/// none. That buffer grows only as bytes arrive, so a peer that sends a header and then nothing costs a few bytes.
+/// Buffers at most one incomplete frame, in a buffer of the sink that is passed on with the frame. That buffer grows
+/// only as bytes arrive, so a peer that sends nothing after a header costs a few bytes.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     state: State,
 }
 
-/// Where in a frame the stream stands.
+/// Position of the stream within a frame.
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -202,15 +201,15 @@ enum State {
 }
 
 impl FrameDecoder {
-    /// Takes the next bytes of the stream and shows each completed frame (header and packet) to `look`, in order.
+    /// Decodes the next bytes of the stream and calls `look` with each complete frame (header and packet), in order.
     ///
     /// # Errors
-    /// At a bad frame header. The frames before it have been handed over; the decoder is of no further use.
+    /// At a malformed frame header. The frames before it were passed on. Do not use the decoder after an error.
     pub fn feed(&mut self, input: &[u8], look: impl FnMut(FrameHeader, &[u8])) -> Result<(), FrameError> {
         self.feed_into(input, &mut Look(look))
     }
 
-    /// The same for a sink that keeps frames, and gives buffers for them.
+    /// As [`FrameDecoder::feed`], for a sink that keeps frames and provides their buffers.
     ///
     /// # Errors
     /// As [`FrameDecoder::feed`].
@@ -225,13 +224,13 @@ impl FrameDecoder {
         Ok(())
     }
 
-    /// Whether the stream stands in the middle of a frame.
+    /// Whether a frame is incomplete.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         !matches!(self.state, State::Between)
     }
 
-    /// Takes whole frames as they lie there, and what is left as the beginning of one.
+    /// Passes on the complete frames at the start of `input`, and begins a frame with the rest.
     fn begin<'a>(&mut self, mut input: &'a [u8], sink: &mut impl FrameSink) -> Result<&'a [u8], FrameError> {
         while let Some(header) = FrameHeader::decode(input)? {
             let Some((frame, after)) = input.split_at_checked(header.frame_len()) else {
@@ -248,7 +247,7 @@ impl FrameDecoder {
         Ok(&[])
     }
 
-    /// Adds one byte, which may be a bad one.
+    /// Adds one byte of the header, which may be invalid.
     fn complete_header<'a>(&mut self, input: &'a [u8], sink: &mut impl FrameSink) -> Result<&'a [u8], FrameError> {
         let (State::InHeader { bytes, len }, Some((next, after))) = (&mut self.state, input.split_first()) else {
             return Ok(input);
@@ -262,7 +261,7 @@ impl FrameDecoder {
         Ok(after)
     }
 
-    /// `input` is the header's bytes and the first of the packet's.
+    /// Begins a frame in a new buffer. `input` has the header and the first bytes of the packet.
     fn begin_packet<'a>(&mut self, header: FrameHeader, input: &[u8], sink: &mut impl FrameSink) -> &'a [u8] {
         let mut buffer = sink.buffer(header);
         buffer.clear();
@@ -284,7 +283,7 @@ impl FrameDecoder {
     }
 }
 
-/// Grows by doubling, as vectors do, but never beyond the frame.
+/// Grows by doubling, as vectors do, but never beyond the length of the frame.
 fn append(buffer: &mut Vec<u8>, bytes: &[u8], header: FrameHeader) {
     let len = buffer.len() + bytes.len();
     if len > buffer.capacity() {

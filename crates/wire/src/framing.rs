@@ -1,4 +1,4 @@
-//! The three framings of the network, and which release speaks which.
+//! The three framings of the network, and the releases that use them.
 //!
 //! | framing | header | releases |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 
 use nym_mixnode_sphinx::PacketSize;
 
-/// How packets are framed on a link. Ordered by age: a release reads its own framing and all older ones.
+/// Frame format of a link, ordered by age: a release reads its own framing and all older ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Framing {
     /// `size, mode`. Every release reads it, so it is the choice for a peer of unknown release.
@@ -24,7 +24,7 @@ impl Framing {
     /// All framings, oldest first.
     pub const ALL: [Self; 3] = [Self::V0_9, Self::V1_1, Self::V2025_12];
 
-    /// The framing of a node that registered with this version; [`Framing::V0_9`] when the version is not understood.
+    /// The framing of a node that registered with this version; [`Framing::V0_9`] for an unknown version.
     #[must_use]
     pub fn of_version(version: &str) -> Self {
         let mut parts = version.trim().split('.');

@@ -1,4 +1,4 @@
-//! A directory, or what is new in one, that appears whole or not at all.
+//! Atomic creation of directories, and of several entries in an existing one.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -12,59 +12,58 @@ use super::{
     remove_leftovers, staged_path, sync_dir,
 };
 
-/// A directory that is filled under another name, and gets its own in one step.
+/// A directory that is filled under a temporary name and renamed to its target in one step.
 ///
-/// Where the target is there already it may be a mount point, which nothing can be renamed to. Then the staged
-/// directory lies in it, and its entries move out one by one. Before the first one does, it is renamed to say that
-/// nothing of it lacks any more: whoever finds it by this name, after its maker was killed, completes the move with
-/// [`finish`].
+/// An existing target may be a mount point, which cannot be the target of a rename. In that case the staged directory
+/// is inside the target, and its entries move out one by one. Before the first move it gets the suffix `.moving`,
+/// which marks it as complete. If the process is killed during the moves, a later call of [`finish`] completes them.
 ///
-/// Dropped without [`StagedDir::commit`], it takes everything in it away again. What a killed process left unfinished
-/// is removed by the next one.
+/// Dropping it without [`StagedDir::commit`] removes it with its contents. The next process removes what a killed
+/// process left incomplete.
 #[derive(Debug)]
 pub struct StagedDir {
     staged: PathBuf,
-    /// Tells whoever finds the directory that its maker is still at work.
+    /// The lock that shows to other processes that this one still runs.
     _at_work: File,
     target: PathBuf,
     way: Way,
-    /// Directories above it that were made for it, the innermost first.
+    /// Parent directories that were created for it, innermost first.
     made: Vec<PathBuf>,
-    /// Whether it goes when this is dropped, and those above with it.
+    /// Whether dropping removes the directory and `made`.
     disposable: bool,
 }
 
 /// How the target gets its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// It becomes the target.
+    /// The staged directory is renamed to the target.
     Rename,
     /// The entries move into the target, which is empty.
     FillEmpty,
-    /// The entries move into the target, beside others.
+    /// The entries move into the target, which may have others.
     Add,
 }
 
-/// What was put in its place, for somebody who may have to take it away again.
+/// The created paths, for callers that may have to undo the creation.
 #[derive(Debug)]
 pub struct Placed {
     paths: Vec<PathBuf>,
     made: Vec<PathBuf>,
 }
 
-/// What a file system itself keeps at its root.
+/// A directory that file systems create at their root.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// How the names of directories end whose entries are on their way out.
+/// Suffix of complete staged directories whose entries are being moved into the target.
 const MOVING: &str = ".moving";
 
 impl StagedDir {
-    /// Begins a directory that is to become `target`, which must not exist, or be empty.
+    /// Stages the directory `target`, which must be absent or empty.
     pub fn begin(target: &Path) -> Result<Self, CreateError> {
         Self::begin_by(target, if is_empty_dir(target)? { Way::FillEmpty } else { Way::Rename })
     }
 
-    /// Begins entries that are to be new in `target`, which may not be there yet, or have others.
+    /// Stages new entries of `target`, which may be absent or have other entries.
     pub fn begin_in(target: &Path) -> Result<Self, CreateError> {
         Self::begin_by(target, if target.is_dir() { Way::Add } else { Way::Rename })
     }
@@ -82,7 +81,7 @@ impl StagedDir {
         let create = || {
             DirBuilder::new().mode(0o700).create(&staged)?;
             File::open(&staged).inspect(mark_at_work).inspect_err(|_| {
-                // Still empty; nobody is left to tell about a second failure.
+                // Still empty. The first error is the one to report.
                 fs::remove_dir(&staged).ok();
             })
         };
@@ -93,12 +92,12 @@ impl StagedDir {
         Ok(Self { staged, _at_work: at_work, target: target.to_owned(), way, made, disposable: true })
     }
 
-    /// Where the directory is until it is committed.
+    /// Path of the staged directory, valid until the commit.
     pub fn path(&self) -> &Path {
         &self.staged
     }
 
-    /// Puts it in its place, and makes that durable. When that fails nothing is in its place.
+    /// Moves the contents to the target, durably. On an error the target is unchanged.
     pub fn commit(mut self) -> Result<Placed, CreateError> {
         sync_dir(&self.staged)?;
         let paths = if self.way == Way::Rename { self.rename() } else { self.move_entries() }?;
@@ -107,7 +106,7 @@ impl StagedDir {
     }
 
     fn rename(&self) -> Result<Vec<PathBuf>, CreateError> {
-        // Fails when somebody else has filled the target in the meantime: a directory replaces only an empty one.
+        // Fails when the target has got entries in the meantime: a rename replaces only an empty directory.
         fs::rename(&self.staged, &self.target).map_err(|source| match source.kind() {
             io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 CreateError::Exists(self.target.clone())
@@ -115,7 +114,7 @@ impl StagedDir {
             _ => at(&self.target, source),
         })?;
         sync_dir(parent_and_name(&self.target)?.0).inspect_err(|_| {
-            // More cannot be done on a disk that fails.
+            // Best effort: the disk is failing.
             fs::rename(&self.target, &self.staged).ok();
         })?;
         Ok(vec![self.target.clone()])
@@ -139,7 +138,7 @@ impl StagedDir {
             self.disposable = take_back(&self.staged, &self.target, &names);
             return Err(error);
         }
-        // Empty; what stays of it is removed the next time.
+        // Empty. If this fails, the next attempt removes it.
         fs::remove_dir(&self.staged).ok();
         Ok(names.iter().map(|name| self.target.join(name)).collect())
     }
@@ -148,7 +147,7 @@ impl StagedDir {
 impl Drop for StagedDir {
     fn drop(&mut self) {
         if self.disposable {
-            // Nobody is left to tell about a failure here, and the next attempt begins by removing it.
+            // Drop cannot report an error, and the next attempt removes what is left.
             fs::remove_dir_all(&self.staged).ok();
             remove_empty(&self.made);
         }
@@ -156,7 +155,7 @@ impl Drop for StagedDir {
 }
 
 impl Placed {
-    /// Takes it away again, as far as the disk allows.
+    /// Removes the created paths, ignoring errors.
     pub fn undo(self) {
         for path in self.paths {
             if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.ok();
@@ -165,10 +164,10 @@ impl Placed {
     }
 }
 
-/// Completes what a process that was killed had begun to move into `target`; whether there was such a thing.
+/// Completes the move into `target` that a killed process had begun; `false` when there was none.
 pub fn finish(target: &Path) -> Result<bool, CreateError> {
     let (_, own_name) = parent_and_name(target)?;
-    // Where nothing can be seen, nothing can be moved either.
+    // An unreadable directory has nothing to complete.
     let names = names_in(target).unwrap_or_default();
     let mut finished = false;
     for name in names.iter().filter(|name| is_staged(name, &own_name, MOVING)) {
@@ -176,7 +175,7 @@ pub fn finish(target: &Path) -> Result<bool, CreateError> {
         match lock_of_the_dead(&moving) {
             Ok(Some(_lock)) => finish_moving(&moving, target)?,
             Ok(None) => return Err(CreateError::Busy(moving)),
-            // Its maker has just finished, or somebody else was faster.
+            // The process that made it has just finished, or another one has completed the move.
             Err(source) if source.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(at(&moving, source)),
         }
@@ -191,7 +190,7 @@ fn finish_moving(moving: &Path, target: &Path) -> Result<(), CreateError> {
     fs::remove_dir(moving).map_err(|source| at(moving, source))
 }
 
-/// Moves entries into `target`, where nothing may have such a name.
+/// Moves entries into `target`, which must not have entries of these names.
 fn move_all(from: &Path, target: &Path, names: &[OsString]) -> Result<(), CreateError> {
     for name in names {
         let to = target.join(name);
@@ -203,7 +202,7 @@ fn move_all(from: &Path, target: &Path, names: &[OsString]) -> Result<(), Create
     Ok(())
 }
 
-/// Takes moved entries back to where they are removed; whether all of them are there.
+/// Moves entries back to the staged directory; `false` when one could not be moved.
 fn take_back(to: &Path, target: &Path, names: &[OsString]) -> bool {
     let mut is_whole = true;
     for name in names.iter().filter(|name| !exists(&to.join(name))) {
@@ -212,16 +211,15 @@ fn take_back(to: &Path, target: &Path, names: &[OsString]) -> bool {
     is_whole
 }
 
-/// In their order, private keys before public ones, and a configuration after all else: without it there is no node.
+/// Sorts entries: private keys before public ones, and the configuration last, because it makes the node complete.
 fn in_order(mut names: Vec<OsString>) -> Vec<OsString> {
     names.sort_by_key(|name| name == "config");
     names
 }
 
-/// Removes directories, unless somebody else has put something there.
+/// Removes the directories that are empty.
 fn remove_empty(innermost_first: &[PathBuf]) {
     for dir in innermost_first {
-        // A directory that isn't empty stays, and so do those above.
         fs::remove_dir(dir).ok();
     }
 }
@@ -230,7 +228,7 @@ fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Whether there is such a directory; an error when there is something in it, or something else in its place.
+/// Whether `target` is an empty directory; `false` when it is absent, an error when it is anything else.
 fn is_empty_dir(target: &Path) -> Result<bool, CreateError> {
     let (_, own_name) = parent_and_name(target)?;
     let is_kept = |name: &OsString| name != LOST_AND_FOUND && !is_staged(name, &own_name, NEW);

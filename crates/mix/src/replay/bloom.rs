@@ -12,7 +12,7 @@ const BITS_PER_KEY: usize = 36;
 const BLOCK_WORDS: usize = 8;
 const BLOCK_BITS: usize = BLOCK_WORDS * 64;
 const CACHE_LINE_BYTES: usize = BLOCK_BITS / 8;
-/// Bits of the key that one probe takes.
+/// Bits of the key per probe.
 const PROBE_BITS: usize = BLOCK_BITS.ilog2() as usize;
 
 const _: () = assert!(PROBES * PROBE_BITS <= 256);
@@ -20,7 +20,7 @@ const _: () = assert!(PROBES * PROBE_BITS <= 256);
 /// A set of keys in bounded memory, shared by all workers.
 pub(super) struct BloomFilter {
     words: Box<[AtomicU64]>,
-    /// Words before the first that begins a cache line.
+    /// Words before the first one that is aligned to a cache line.
     skipped: usize,
     blocks: usize,
     keys: AtomicUsize,
@@ -30,15 +30,15 @@ pub(super) struct BloomFilter {
 type Masks = [u64; BLOCK_WORDS];
 
 impl BloomFilter {
-    /// Bytes that a filter for this many keys takes.
+    /// Memory of a filter for this many keys, in bytes.
     pub(super) const fn memory_for(keys: usize) -> usize {
         blocks_for(keys).saturating_mul(CACHE_LINE_BYTES)
     }
 
     /// An empty filter for this many keys.
     ///
-    /// The system hands out zeroed memory page by page as it is used, so a new filter costs no pause. `None` when the
-    /// system has not as much memory.
+    /// The system provides zeroed pages on first use, so a new filter causes no pause. `None` when there is not enough
+    /// memory.
     pub(super) fn new(keys: usize) -> Option<Self> {
         let blocks = blocks_for(keys);
         let len = blocks.checked_mul(BLOCK_WORDS)?.checked_add(BLOCK_WORDS - 1)?;
@@ -47,12 +47,12 @@ impl BloomFilter {
         Some(Self { words, skipped, blocks, keys: AtomicUsize::new(0) })
     }
 
-    /// How many keys were added.
+    /// Number of added keys.
     pub(super) fn len(&self) -> usize {
         self.keys.load(Ordering::Relaxed)
     }
 
-    /// Adds a key; whether it was new. Threads that add one key at the same time may all see it as new.
+    /// Adds a key and returns whether it was new. Threads that add the same key at the same time may all get `true`.
     ///
     /// `place` chooses the block, evenly over all its values.
     pub(super) fn insert(&self, place: u64, key: &[u8; 32]) -> bool {
@@ -68,7 +68,7 @@ impl BloomFilter {
         was_clear
     }
 
-    /// Whether the key was added, or, rarely, seems to have been.
+    /// Whether the key was added. False positives are rare.
     pub(super) fn contains(&self, place: u64, key: &[u8; 32]) -> bool {
         self.block(place).iter().zip(masks(key)).all(|(word, mask)| word.load(Ordering::Relaxed) & mask == mask)
     }
@@ -86,7 +86,7 @@ const fn blocks_for(keys: usize) -> usize {
     if blocks == 0 { 1 } else { blocks }
 }
 
-/// The places of the bits come from the key itself, 9 bits each.
+/// Bit positions are taken from the key itself, 9 bits each.
 fn masks(key: &[u8; 32]) -> Masks {
     let mut masks = [0; BLOCK_WORDS];
     let (mut bits, mut count) = (0u64, 0);

@@ -1,4 +1,4 @@
-//! Threads to which the kernel denies a part of IPv6, for tests of what then happens; children inherit it.
+//! Threads for which seccomp denies parts of IPv6, for tests. Child processes inherit the filter.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "for tests alone")]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-/// A system call, the place and the value of an argument that makes it fail, and the error.
+/// A system call, the index and value of the argument that makes it fail, and the error.
 pub type Denied = (i64, u8, u64, Errno);
 
 pub const NO_FAMILY: Denied = (libc::SYS_socket, 0, 10, Errno::AFNOSUPPORT);
