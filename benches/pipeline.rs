@@ -1,9 +1,9 @@
-//! A node under load: generator → node → sink over loopback, each a process of its own, the node on a core of its own.
+//! A node under load: generator → node → sink over loopback, in separate processes, with the node on its own core.
 //!
-//! The bars are ratios within one run: throughput against what the unwrap engine alone does on that core in the same
-//! minute. Run with `cargo bench --bench pipeline`. Bounded: about a minute, loopback only.
-//! `cargo bench --bench pipeline -- telemetry` compares a node that exports its telemetry, to collectors that work and
-//! to others that don't, with one that exports nothing; ten minutes.
+//! The results are ratios within one run: throughput relative to the unwrap engine alone on the same core in the same
+//! minute. `cargo bench --bench pipeline` takes about one minute and uses only loopback.
+//! `cargo bench --bench pipeline -- telemetry` takes ten minutes. It compares nodes that export to working and faulty
+//! collectors with one that exports nothing.
 
 #![allow(
     clippy::print_stdout,
@@ -16,7 +16,7 @@
 )]
 
 #[path = "../tests/integration/collector.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "the tests' own, of which a part is used")]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, used in part")]
 mod collector;
 #[path = "pipeline/generator.rs"]
 mod generator;
@@ -86,7 +86,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Gives the packets per second that came out.
+    /// Returns the packets per second at the sink.
     fn run(&self, name: &str, rate: f64, connections: usize, alone: f64) -> f64 {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
@@ -148,7 +148,7 @@ fn finish(child: Child) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Generator and sink stay off the node's core.
+/// Pins the generator and the sink to the other cores.
 fn leave_the_node_alone() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores > 1 {

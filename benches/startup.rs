@@ -1,7 +1,7 @@
-//! How long a node takes from its start to the moment it mixes, and to the moment the directory lists it, with its
-//! address configured and with one that it has to find: the real program, with a registry on this machine.
+//! Startup time of the program with a local registry: until it mixes and until it is registered, with a configured and
+//! with a detected address.
 //!
-//! `cargo bench --bench startup`; behind `--` the number of starts, and the path of another program to measure.
+//! `cargo bench --bench startup`. Optional arguments after `--`: the number of starts, and the path of another program.
 
 #![allow(
     clippy::print_stdout,
@@ -27,9 +27,9 @@ use url::Url;
 use support::median;
 
 const STARTS: usize = 20;
-/// What a start to the first event may take.
+/// Target for the time from the start to the first event.
 const TARGET_MS: f64 = 100.0;
-/// What finding the address may add on a machine without a metadata service.
+/// Target for the additional time of address detection on a machine without a metadata service.
 const DETECTION_TARGET_MS: f64 = 50.0;
 const POLL: Duration = Duration::from_micros(500);
 
@@ -47,7 +47,7 @@ fn main() {
     let announce = format!("127.0.0.1:{port}");
     for _ in 0..starts {
         version.push(time_version());
-        // By turns, so that whatever else the machine does falls on both.
+        // Alternate, so that other load on the machine affects both.
         let (to_ready, to_registered) = time_start(home.path(), &["--announce-host", &announce], is_listed);
         ready.push(to_ready);
         registered.push(to_registered);
@@ -64,7 +64,7 @@ fn main() {
     println!("detection adds {added:.1} ms; within {DETECTION_TARGET_MS} ms: {}", added < DETECTION_TARGET_MS);
 }
 
-/// Prints one line; gives the median.
+/// Prints one line and returns the median.
 fn line(what: &str, samples: &mut [f64]) -> f64 {
     let (min, median) = (samples.iter().copied().fold(f64::INFINITY, f64::min), median(samples));
     println!("  {what:<35} {min:>6.1}   {median:>6.1}");
@@ -84,7 +84,7 @@ fn time_version() -> f64 {
     milliseconds(start)
 }
 
-/// From the start to the first event, and until `is_listed`. The node is then stopped in order.
+/// Times from the start to the first event and to `is_listed`. Then stops the node.
 fn time_start(home: &Path, announce: &[&str], is_listed: impl Fn() -> bool) -> (f64, f64) {
     let home = home.to_str().expect("a path");
     let run = ["run", "--home", home, "--id", "mix", "--supervised", "--shutdown-linger", "0s"];
@@ -103,7 +103,7 @@ fn time_start(home: &Path, announce: &[&str], is_listed: impl Fn() -> bool) -> (
     (ready, registered)
 }
 
-/// The end of standard input stops what is supervised.
+/// Stops a supervised process by closing its standard input.
 fn end(mut child: Child) {
     drop(child.stdin.take());
     assert!(child.wait().expect("it ends").success());
@@ -112,8 +112,8 @@ fn end(mut child: Child) {
 fn first_line(child: &mut Child) -> String {
     let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
-    assert_ne!(reader.read_line(&mut line).expect("a line"), 0, "it ended at once");
-    // Its later lines need a reader, for a closed pipe would be one more thing that is measured.
+    assert_ne!(reader.read_line(&mut line).expect("a line"), 0, "the process ended at once");
+    // Keep reading, because a closed pipe would affect the measurement.
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     line
 }
@@ -127,7 +127,7 @@ fn start_registry(home: &Path) -> (Child, Url) {
     (registry, format!("http://{address}/").parse().expect("a URL"))
 }
 
-/// Its address is in no file: it is given, or found on an interface of this machine.
+/// Creates a node without an address in its files: it is passed as a flag or detected.
 fn init(home: &Path, port: u16, directory: &Url) {
     let (home, host) = (home.to_str().expect("a path"), format!("0.0.0.0:{port}"));
     let init = ["init", "--home", home, "--id", "mix", "--host", &host, "--layer", "1", "--allow-private"];

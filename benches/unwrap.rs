@@ -1,6 +1,6 @@
 //! The unwrap engine against the sphinx-packet crate's `process()`, on the same packets, on one core.
 //!
-//! Both take turns on small pieces of work, so that a change of the clock hits both alike; what counts is the median of
+//! Both alternate on small batches, so that changes of the CPU frequency affect both alike. The result is the median of
 //! the ratios. Run with `cargo bench --bench unwrap`.
 
 #![allow(
@@ -113,7 +113,7 @@ fn shares(node: &TestNode, packets: &[Vec<u8>]) {
     }
 }
 
-/// The replay filter of the default window, from empty to full, with keys that are in no cache.
+/// Measures the replay filter of the default window, from empty to full, with uncached keys.
 fn replay_filter() {
     const KEYS: usize = 2_000_000;
     const PIECE: usize = 20_000;

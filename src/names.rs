@@ -1,14 +1,14 @@
-//! Where names are looked up by a program that is linked statically.
+//! Name resolution in a statically linked program.
 //!
-//! glibc reads `/etc/nsswitch.conf` and loads a module of the machine for each source in it, and with the module the
-//! machine's whole libc. In a static program of another glibc version that fails, or crashes. The two sources that are
-//! part of libc itself, files and DNS, need nothing of the machine; they know all names that a mixnode asks for.
+//! glibc loads a module of the machine for each source in `/etc/nsswitch.conf`, and with it the machine's libc. In a
+//! static program with another glibc version this fails or crashes. The sources `files` and `dns` are built into
+//! glibc, need no module, and resolve all names that a mixnode uses.
 
-/// The databases that the program looks into, and the sources that are built in for each.
+/// The databases that the program uses, with their built-in sources.
 #[cfg(target_env = "gnu")]
 const BUILT_IN: [(&std::ffi::CStr, &std::ffi::CStr); 2] = [(c"hosts", c"files dns"), (c"passwd", c"files")];
 
-/// Looks names up without the machine's modules. To be called before anything looks for a name.
+/// Restricts name resolution to built-in sources. Call it before the first look-up.
 #[cfg(target_env = "gnu")]
 pub(crate) fn use_built_in_sources() {
     use std::ffi::{c_char, c_int};
@@ -18,7 +18,7 @@ pub(crate) fn use_built_in_sources() {
     unsafe extern "C" {
         fn __nss_configure_lookup(database: *const c_char, sources: *const c_char) -> c_int;
     }
-    // A program that is linked to the machine's libc fits its modules.
+    // A dynamically linked program can load the machine's modules.
     if !cfg!(target_feature = "crt-static") {
         return;
     }
@@ -31,6 +31,6 @@ pub(crate) fn use_built_in_sources() {
     }
 }
 
-/// Other libraries have no modules.
+/// No-op: other C libraries have no modules.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) const fn use_built_in_sources() {}

@@ -1,4 +1,4 @@
-//! The node: joins the packet rooms with bounded queues, and starts and stops them in order.
+//! The node: connects the packet modules with bounded queues, and starts and stops them in order.
 
 mod host_names;
 mod listed;
@@ -50,51 +50,51 @@ use worker_threads::WorkerThreads;
 
 pub use state::NodeStatus;
 
-/// How often the supervisor gets the counters, and the replay filter's generation is checked for its age.
+/// Interval of status reports to the supervisor, and of checks of the replay filter's age.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// How often this machine's interfaces are looked at.
+/// Interval of checks for changed interface addresses.
 const OWN_ADDRESSES_EVERY: Duration = Duration::from_secs(10);
-/// How long workers may take to drop what they hold. It takes some milliseconds, unless one hangs.
+/// Maximum time for workers to drop their packets. Usually some milliseconds, unless a worker hangs.
 const ABORT_MAX: Duration = Duration::from_secs(2);
 
-/// A line on the standard output of a node that runs under `--supervised`: JSON, one event a line.
+/// Events that a node under `--supervised` writes to standard output as JSON, one per line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum SupervisorEvent {
-    /// Bound, listening, mixing (and perhaps not registered yet).
+    /// The node listens and mixes. It may not be registered yet.
     Ready {
         /// The counters at that moment.
         status: NodeStatus,
-        /// Where it answers its operator by HTTP, with the port that port 0 became.
+        /// The bound HTTP address, with the actual port if port 0 was configured.
         #[serde(default)]
         http: Option<SocketAddr>,
     },
-    /// Every second.
+    /// Sent every second.
     Status {
         /// The counters at that moment.
         status: NodeStatus,
     },
-    /// The last line: drained, the process is about to exit.
+    /// The last event: the node is drained, and the process exits.
     Stopped {
         /// The final counters.
         status: NodeStatus,
     },
 }
 
-/// What a run of a node is given besides its configuration.
+/// Inputs of a node besides its configuration.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// Where the last good topology is kept; `None` keeps none.
+    /// File for the last valid topology; `None` keeps none.
     pub last_good: Option<PathBuf>,
-    /// Who is told of the start, the state and the stop; `None` is nobody.
+    /// Service manager to notify of start, status and stop, if any.
     pub service_manager: Option<Arc<ServiceManager>>,
-    /// What keeps detected announce addresses true; `None` when they are configured.
+    /// Watches detected announce addresses for changes; `None` when they are configured.
     pub announce: Option<AnnounceWatch>,
-    /// The way out for spans and metrics.
+    /// Exporter of spans and metrics.
     pub telemetry: Telemetry,
 }
 
-/// Why a node could not start or go on.
+/// Errors that stop a node.
 #[derive(Debug, Error)]
 pub enum NodeError {
     /// The engine gives wrong results on this machine.
@@ -103,23 +103,23 @@ pub enum NodeError {
     /// There is not enough memory for the replay filter.
     #[error(transparent)]
     ReplayMemory(#[from] OutOfMemory),
-    /// An address cannot be listened on.
+    /// A bind address cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The operator's address cannot be served on.
+    /// The HTTP address cannot be bound.
     #[error(transparent)]
     Http(#[from] http::BindError),
-    /// The directory refuses this node, or its client cannot work.
+    /// The directory rejects this node, or its client cannot be created.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The system gave no thread or no event queue.
+    /// The system refused a thread or an event queue.
     #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
     Worker(#[source] io::Error),
-    /// A worker panicked. The node stops: it must not go on with a part of itself.
-    #[error("a worker failed; this is a bug, its message is in the log above: please report it")]
+    /// A worker panicked. The node stops, because it must not run with missing parts.
+    #[error("a worker failed; this is a bug: please report it with the message in the log above")]
     WorkerFailed,
-    /// A worker has not ended long after it had to drop all that it held.
-    #[error("a worker hangs, and what it held is lost; this is a bug: please report it")]
+    /// A worker did not end after it had to drop its packets.
+    #[error("a worker did not stop, and its packets are lost; this is a bug: please report it")]
     WorkerHangs,
 }
 
@@ -140,11 +140,11 @@ impl NodeError {
 
 /// Runs a node until `stop` completes, then stops it in order: unregister, linger, drain.
 ///
-/// `report` gets [`SupervisorEvent::Ready`] once, `Status` each second, and `Stopped` at the end.
+/// Calls `report` with [`SupervisorEvent::Ready`] once, `Status` each second, and `Stopped` at the end.
 ///
 /// # Errors
-/// When the self-check of the cryptography fails, an address cannot be bound, the directory refuses the node, or a
-/// worker fails. Nothing is registered before all addresses are bound.
+/// When the self-check of the cryptography fails, an address cannot be bound, the directory rejects the node, or a
+/// worker fails. The node registers only after all addresses are bound.
 pub async fn run(
     config: Config,
     keys: NodeKeys,
@@ -179,7 +179,7 @@ pub async fn run(
 
     let life = async {
         let beat = async {
-            // A node that nobody can reach is none that the directory should list.
+            // Register only with an address that peers can reach.
             announcing.begun().await;
             heartbeat.run(|| shared.listener.received(), allow).await
         };
@@ -203,9 +203,9 @@ pub async fn run(
             never = refuse_own_addresses(&config, &shared, &announcing) => match never {},
         };
         operator.stopping();
-        // Also a node that failed takes itself out, but only one that is whole mixes on.
-        let clients_were_told = heartbeat.unregister().await;
-        if clients_were_told && ended.is_ok() {
+        // A failed node unregisters too, but does not linger.
+        let unregistered = heartbeat.unregister().await;
+        if unregistered && ended.is_ok() {
             ended = node.linger(config.shutdown.linger).await;
         }
         operator.draining();
@@ -213,17 +213,17 @@ pub async fn run(
         telemetry.stop(operator.drained()).await;
         ended.and(drained)
     };
-    let tell = || report(SupervisorEvent::Status { status: shared.status(is_registered()) });
+    let report_status = || report(SupervisorEvent::Status { status: shared.status(is_registered()) });
     let ended = tokio::select! {
         biased;
         ended = Box::pin(life) => ended,
-        never = shared.tick(tell) => match never {},
+        never = shared.tick(report_status) => match never {},
     };
     report(SupervisorEvent::Stopped { status: shared.status(false) });
     ended
 }
 
-/// Follows the addresses of this machine's interfaces, which no packet may go to.
+/// Updates the addresses of this machine's interfaces, which must not be next hops.
 async fn refuse_own_addresses(config: &Config, shared: &Shared, announcing: &Announcing) -> Infallible {
     loop {
         sleep(OWN_ADDRESSES_EVERY).await;
@@ -232,7 +232,7 @@ async fn refuse_own_addresses(config: &Config, shared: &Shared, announcing: &Ann
     }
 }
 
-/// Nothing that listens and mixes is of use before clients can learn of it.
+/// Warns that a node in the retired public network has no clients.
 fn warn_of_retired_network(directory: &Url) {
     if is_retired(directory) {
         warn!(
@@ -268,49 +268,49 @@ impl Node {
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
         let engine = || Engine::with_shared_key(keys.sphinx.secret().clone());
-        let (doors, workers) =
+        let (connections, workers) =
             WorkerChannels::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
-        let works = workers.into_iter().map(|worker| move || worker.run()).collect();
-        let worker_threads = WorkerThreads::start(works).map_err(NodeError::Worker)?;
+        let workers = workers.into_iter().map(|worker| move || worker.run()).collect();
+        let worker_threads = WorkerThreads::start(workers).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
         let mut acceptors = JoinSet::new();
         for socket in sockets {
             let listener = TcpListener::from_std(socket).map_err(NodeError::Worker)?;
             let counters = Arc::clone(&shared.listener);
             let limits = Arc::clone(&shared.connections);
-            acceptors.spawn(listener::accept(listener, limits, doors.clone(), counters, phase.clone()));
+            acceptors.spawn(listener::accept(listener, limits, connections.clone(), counters, phase.clone()));
         }
         Ok(Self { shared, worker_threads, acceptors, control })
     }
 
-    /// Mixes on for clients that still hold the old topology, for as long as all workers do.
+    /// Continues to mix for clients that still use the old topology, unless a worker fails.
     async fn linger(&mut self, linger: Duration) -> Result<(), NodeError> {
-        info!(seconds = linger.as_secs_f64(), "mixing on while clients still hold the old topology");
+        info!(seconds = linger.as_secs_f64(), "mixing on while clients still use the old topology");
         tokio::select! {
             biased;
-            // Also one that has failed since the stop began.
+            // Includes a failure since the stop began.
             () = self.worker_threads.next_end() => Err(NodeError::WorkerFailed),
             () = sleep(linger) => Ok(()),
         }
     }
 
-    /// Stops accepting, lets pooled packets leave at their times, and drops what the deadline leaves.
+    /// Stops accepting, sends pooled packets when they are due, and drops the rest after `deadline`.
     async fn drain(mut self, deadline: Duration) -> Result<(), NodeError> {
-        info!("draining: packets in the pool leave at their times");
+        info!("draining: packets in the pool leave when they are due");
         self.control.enter(Phase::Draining);
         if timeout(deadline, self.all_ended()).await.is_err() {
-            warn!(seconds = deadline.as_secs_f64(), "the drain took too long: dropping what is left");
+            warn!(seconds = deadline.as_secs_f64(), "the drain took too long: dropping the remaining packets");
             self.control.enter(Phase::Aborting);
             if timeout(ABORT_MAX, self.all_ended()).await.is_err() {
                 return Err(NodeError::WorkerHangs);
             }
         }
-        let all_well = self.worker_threads.join();
+        let all_succeeded = self.worker_threads.join();
         info!("stopped");
-        if all_well { Ok(()) } else { Err(NodeError::WorkerFailed) }
+        if all_succeeded { Ok(()) } else { Err(NodeError::WorkerFailed) }
     }
 
-    /// Without acceptors the workers' doors close, and the stages end one after another.
+    /// Waits for acceptors and workers. The end of the acceptors closes the workers' channels, stage by stage.
     async fn all_ended(&mut self) {
         while self.acceptors.join_next().await.is_some() {}
         self.worker_threads.all_ended().await;
@@ -380,7 +380,7 @@ fn registration(config: &Config, keys: &NodeKeys) -> MixRegistration {
     registration
 }
 
-/// An old directory knows one address of a node, the first; the list of all goes along only where there are several.
+/// Sets the announced addresses. Old directories read only the first, so the list is set only for several addresses.
 fn announce_at(registration: &mut MixRegistration, addresses: &[AnnounceAddr]) {
     let hosts: Vec<String> = addresses.iter().map(AnnounceAddr::to_string).collect();
     registration.mix_host = hosts.first().cloned().unwrap_or_default();
@@ -398,7 +398,7 @@ fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings
 }
 
 impl Shared {
-    /// Allows the addresses of a topology as next hops, and no others.
+    /// Replaces the allowed next hops by the addresses of a topology.
     fn allow(&self, topology: &Topology) {
         self.allow_listed(self.listed.take(topology));
     }
@@ -408,7 +408,7 @@ impl Shared {
         self.policy.set_topology(next_hops);
     }
 
-    /// Refuses the addresses of this node as next hops, where every public address is one.
+    /// Rejects this node's own addresses as next hops under the policy `public`.
     fn refuse_own(&self, config: &Config, announced: &[AnnounceAddr]) {
         if self.policy.rule() == Rule::Public {
             let bound = config.listen.bind_addresses().into_iter().map(BindAddr::get);
@@ -417,7 +417,7 @@ impl Shared {
         }
     }
 
-    /// What has to be done by the clock from the start to the last packet.
+    /// Runs the periodic work from the start to the end of the drain.
     async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
         let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);

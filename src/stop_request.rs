@@ -1,4 +1,4 @@
-//! Who may ask a process to stop: a signal, or the supervisor that holds its standard input.
+//! Stop requests: signals, and the end of the supervisor that keeps standard input open.
 
 use std::io;
 use std::thread;
@@ -7,7 +7,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 
-/// A signal that asks for a stop; both ask for the same.
+/// A signal that requests a stop. Both have the same effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::upper_case_acronyms, reason = "the signals' names, as they are logged")]
 pub enum StopSignal {
@@ -17,7 +17,7 @@ pub enum StopSignal {
     SIGTERM,
 }
 
-/// SIGINT and SIGTERM from the moment this exists; before that moment the process simply ends.
+/// Handler for SIGINT and SIGTERM, which end the process at once before it exists.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: unix::Signal,
@@ -25,7 +25,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes over both signals.
+    /// Installs handlers for both signals.
     ///
     /// # Errors
     /// When the system grants no handler.
@@ -45,14 +45,14 @@ impl StopSignals {
     }
 }
 
-/// SIGHUP, which a terminal sends at its end, from the moment this exists.
+/// Handler for SIGHUP, which a terminal sends when it closes.
 ///
-/// What was started to outlive its terminal, as with `nohup`, ignores the signal already, and goes on to.
+/// A process started with `nohup` ignores the signal already, and continues to do so.
 #[derive(Debug)]
 pub struct Hangup(Option<unix::Signal>);
 
 impl Hangup {
-    /// Takes over the signal, unless it is ignored.
+    /// Installs a handler for the signal, unless it is ignored.
     ///
     /// # Errors
     /// When the system grants no handler.
@@ -71,35 +71,35 @@ impl Hangup {
     }
 }
 
-/// Whether a process ignores a signal, by what `/proc/PID/status` says of it.
+/// Whether a process ignores a signal, from the text of its `/proc/PID/status`.
 fn is_ignored(status: &str, signal: Signal) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     mask >> (signal.as_raw() - 1) & 1 == 1
 }
 
-/// Completes at the end of standard input, which a supervisor holds open as long as it lives.
+/// Completes at the end of standard input, which a supervisor keeps open while it runs.
 ///
-/// A thread of its own reads and is left behind: a runtime would wait at its end for a read that never comes back.
+/// Reads on a detached thread, because a runtime would wait at its shutdown for a read that never returns.
 #[must_use]
 pub fn end_of_standard_input() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     thread::spawn(move || {
         io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
-        // Nobody may be waiting any more.
+        // The receiver may be dropped.
         ended.send(()).ok();
     });
     end
 }
 
-/// Has the kernel kill this process when the thread that started it ends: also a killed supervisor takes it along.
+/// Lets the kernel kill this process when its parent thread ends, even if the supervisor is killed.
 ///
 /// # Errors
 /// When the kernel refuses, or the parent has ended already.
 pub fn die_with_parent() -> io::Result<()> {
     let parent = getppid();
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The signal comes only for a death from now on.
+    // No signal is sent if the parent ended before this point.
     if getppid() == parent { Ok(()) } else { Err(io::Error::other("the supervisor ended while this process started")) }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_says_which_signals_are_ignored() {
+    fn ignored_signals_are_read_from_the_process_status() {
         let status = "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
         assert!(is_ignored(status, Signal::HUP) && is_ignored(status, Signal::PIPE));
         assert!(!is_ignored(status, Signal::INT) && !is_ignored("", Signal::HUP));

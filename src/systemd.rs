@@ -1,6 +1,6 @@
-//! Telling systemd how the node is: datagrams to the socket that it names in `NOTIFY_SOCKET` (`sd_notify(3)`).
+//! Notifications to systemd: datagrams to the socket in `NOTIFY_SOCKET`, see `sd_notify(3)`.
 //!
-//! Own code, for it is short, and the crate for it knows no abstract sockets and may block on a full one.
+//! The sd-notify crate does not support abstract sockets, and may block when the socket is full.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use tracing::warn;
 
-/// The service manager that started this process and wants to hear of it.
+/// The service manager that started this process and expects notifications.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: UnixDatagram,
     watchdog: Option<Duration>,
 }
 
-/// What the service manager may be told.
+/// Notifications to the service manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
-    /// The start is over, with a line for `systemctl status`.
+    /// The node has started, with a line for `systemctl status`.
     Ready(&'a str),
     /// A new line for `systemctl status`.
     Status(&'a str),
@@ -33,12 +33,12 @@ pub enum Notice<'a> {
 }
 
 impl ServiceManager {
-    /// The one that the environment names; none without `NOTIFY_SOCKET`, or when that cannot be reached, for a node
-    /// mixes without as well.
+    /// Connects to the service manager of the environment. `None` without `NOTIFY_SOCKET`, and after a failure, which
+    /// is logged: the node also runs without a service manager.
     pub fn from_environment() -> Option<Self> {
         let name = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
         let number = |variable| env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-        // The variables may be a parent's: then its id is beside them.
+        // The variables may be for a parent process; WATCHDOG_PID then differs from this process's id.
         let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| is_for_us && *usec > 0).map(Duration::from_micros);
         Self::connect(&name, watchdog)
@@ -46,39 +46,39 @@ impl ServiceManager {
             .ok()
     }
 
-    /// The one that listens at `name`: a path, or an abstract name behind an `@`.
+    /// Connects to the socket `name`: a path, or `@` and an abstract name.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// When no process listens there.
     pub fn connect(name: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         let address = match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
             _ => SocketAddr::from_pathname(name)?,
         };
         let socket = UnixDatagram::unbound()?;
-        // A manager that does not read must not stop the node.
+        // A manager that does not read must not block the node.
         socket.set_nonblocking(true)?;
         socket.connect_addr(&address)?;
         Ok(Self { socket, watchdog })
     }
 
-    /// How often it wants to hear [`Notice::Watchdog`]: twice in the time after which it would restart the node.
+    /// Interval for [`Notice::Watchdog`]: half of the time after which the manager restarts the node.
     #[must_use]
     pub fn watchdog_every(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }
 
-    /// Tells it, or logs that it cannot be told.
-    pub fn tell(&self, notice: Notice<'_>) {
+    /// Sends a notification. Logs a failure.
+    pub fn notify(&self, notice: Notice<'_>) {
         if let Err(error) = self.socket.send(notice.text().as_bytes()) {
-            warn!(%error, "cannot tell systemd how the node is");
+            warn!(%error, "cannot send a notification to systemd");
         }
     }
 }
 
 impl Notice<'_> {
     fn text(self) -> String {
-        // A line break would begin another assignment.
+        // A line break would begin the next assignment.
         let line = |text: &str| text.replace(char::is_control, " ");
         match self {
             Self::Ready(status) => format!("READY=1\nSTATUS={}\n", line(status)),
@@ -93,41 +93,41 @@ impl Notice<'_> {
 mod tests {
     use super::*;
 
-    fn heard(socket: &UnixDatagram) -> String {
+    fn receive(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 256];
         let len = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..len].to_vec()).unwrap()
     }
 
     #[test]
-    fn a_path_and_an_abstract_name_are_reached() {
+    fn notifications_reach_a_path_and_an_abstract_name() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        ServiceManager::connect(path.as_os_str(), None).unwrap().tell(Notice::Ready("mixing"));
-        assert_eq!(heard(&manager), "READY=1\nSTATUS=mixing\n");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        ServiceManager::connect(path.as_os_str(), None).unwrap().notify(Notice::Ready("mixing"));
+        assert_eq!(receive(&socket), "READY=1\nSTATUS=mixing\n");
 
         let name = format!("nym-mixnode-test-{}", std::process::id());
-        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        let told = ServiceManager::connect(OsStr::new(&format!("@{name}")), None).unwrap();
-        told.tell(Notice::Stopping("a\nREADY=1"));
-        assert_eq!(heard(&manager), "STOPPING=1\nSTATUS=a READY=1\n");
-        told.tell(Notice::Watchdog);
-        assert_eq!(heard(&manager), "WATCHDOG=1\n");
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let manager = ServiceManager::connect(OsStr::new(&format!("@{name}")), None).unwrap();
+        manager.notify(Notice::Stopping("a\nREADY=1"));
+        assert_eq!(receive(&socket), "STOPPING=1\nSTATUS=a READY=1\n");
+        manager.notify(Notice::Watchdog);
+        assert_eq!(receive(&socket), "WATCHDOG=1\n");
     }
 
     #[test]
-    fn nobody_there_is_an_error_and_a_deaf_manager_no_stop() {
+    fn a_missing_listener_is_an_error_and_a_full_socket_does_not_block() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("notify");
         assert!(ServiceManager::connect(path.as_os_str(), None).is_err());
 
-        let _deaf = UnixDatagram::bind(&path).unwrap();
-        let told = ServiceManager::connect(path.as_os_str(), Some(Duration::from_secs(3))).unwrap();
-        assert_eq!(told.watchdog_every(), Some(Duration::from_millis(1500)));
+        let _full = UnixDatagram::bind(&path).unwrap();
+        let manager = ServiceManager::connect(path.as_os_str(), Some(Duration::from_secs(3))).unwrap();
+        assert_eq!(manager.watchdog_every(), Some(Duration::from_millis(1500)));
         for _ in 0..10_000 {
-            told.socket.send(b"x").ok();
+            manager.socket.send(b"x").ok();
         }
-        told.tell(Notice::Watchdog);
+        manager.notify(Notice::Watchdog);
     }
 }

@@ -1,4 +1,4 @@
-//! Sends the packets, paced or as fast as TCP takes them.
+//! Sends the packets at a given rate, or as fast as TCP accepts them.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::load::FRAME_LEN;
 use crate::{leave_the_node_alone, support};
 
-/// A connection and the rest of a frame that it has taken the beginning of.
+/// A connection, and the unsent rest of a partly written frame.
 struct Connection {
     stream: TcpStream,
     rest: Vec<u8>,
@@ -24,7 +24,7 @@ pub(crate) fn main(args: &[String]) {
         .map(|_| {
             let stream = TcpStream::connect(target).expect("the node listens");
             stream.set_nonblocking(true).expect("a non-blocking socket");
-            // The measured lag is to be the node's, not that of a kernel which waits for acknowledgements.
+            // Nagle's algorithm would add to the measured lag.
             stream.set_nodelay(true).expect("a socket option");
             Connection { stream, rest: Vec::new() }
         })
@@ -39,7 +39,7 @@ pub(crate) fn main(args: &[String]) {
     println!("{offered} offered, {} taken", sent_at.len());
 }
 
-/// The moment before each packet was handed to the kernel, and how many were offered to it.
+/// Returns the send time of each packet, taken before the write, and the number of offered packets.
 fn send_all(frames: &[u8], connections: &mut [Connection], rate: f64) -> (Vec<u64>, usize) {
     let mut sent_at = Vec::new();
     let start = Instant::now();
@@ -65,7 +65,7 @@ fn send_all(frames: &[u8], connections: &mut [Connection], rate: f64) -> (Vec<u6
 }
 
 impl Connection {
-    /// Whether the connection took the frame, or at least its beginning.
+    /// Sends a frame; `false` when the connection accepted no byte of it.
     fn try_send(&mut self, frame: &[u8]) -> bool {
         if !self.flush() {
             return false;

@@ -1,4 +1,4 @@
-//! The packets of a run: built before it, with what is needed to recognise them behind the node.
+//! The packets of a run, built in advance, with marks to recognise them behind the node.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -70,7 +70,7 @@ impl Load {
         fs::write(dir.join("count"), self.marks.len().to_string()).expect("room for the count");
     }
 
-    /// The engine on these packets without a network, on `core`: median of rounds.
+    /// Median time per packet of the engine alone on `core`.
     pub(crate) fn engine_micros_per_packet(&self, node: &TestNode, core: usize) -> f64 {
         std::thread::scope(|scope| {
             let measure = scope.spawn(|| {

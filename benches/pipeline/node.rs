@@ -1,4 +1,4 @@
-//! The node of a run, on one core with one worker, and what it used.
+//! The node of a run, on one core with one worker, and its resource usage.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use nym_mixnode_telemetry::otel::{self, Telemetry};
 use crate::NODE_CORE;
 use crate::support::pin_to_core;
 
-/// Kernel ticks per second, in which /proc counts CPU time.
+/// Kernel ticks per second, the unit of CPU time in /proc.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The variable that sets the length of windows in milliseconds, shorter than the configuration allows.
@@ -27,7 +27,7 @@ pub(crate) fn main(args: &[String]) {
     set(&settings::NODE_ID.about, "bench");
     set(&settings::NODE_LAYER.about, "1");
     set(&settings::LISTEN_ADDRESSES.about, &format!("127.0.0.1:{port}"));
-    // Nobody listens there: the node mixes without a directory.
+    // No process listens there: the node mixes without a directory.
     set(&settings::DIRECTORY_URL.about, "http://127.0.0.1:9");
     set(&settings::FORWARD_POLICY.about, "any");
     set(&settings::MIX_WORKERS.about, "1");
@@ -61,7 +61,7 @@ pub(crate) fn wait_until_listening(port: u16) {
     }
 }
 
-/// What /proc says of a process.
+/// CPU time and memory of a process, from /proc.
 pub(crate) struct NodeUsage {
     pub(crate) cpu_micros: f64,
     pub(crate) resident_peak_kib: u64,

@@ -1,4 +1,4 @@
-//! Takes what the node forwards and notes when each packet came.
+//! Receives the forwarded packets and records their arrival times.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +13,7 @@ use nym_mixnode_wire::FrameDecoder;
 use crate::load::{Load, mark};
 use crate::{leave_the_node_alone, support};
 
-/// Without a packet for this long, the missing ones are lost.
+/// Packets that are missing after this time without a packet count as lost.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: &[String]) {
@@ -58,7 +58,7 @@ fn collect(mut stream: TcpStream, sender: &mpsc::SyncSender<Vec<(u64, u64)>>) {
     }
 }
 
-/// What came out, by mark, with its time in nanoseconds.
+/// Arrival times in nanoseconds, by mark.
 pub(crate) struct Arrivals(Vec<(u64, u64)>);
 
 impl Arrivals {

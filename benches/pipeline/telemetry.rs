@@ -1,9 +1,8 @@
-//! What telemetry costs, and what a collector that does wrong costs: the same load through nodes that export nothing,
-//! that export everything, and whose collector is of one of the bad kinds, in turns. All of them count.
+//! Cost of telemetry and of faulty collectors: the same load through nodes that export nothing, that export everything,
+//! and whose collector is faulty in several ways, in turns.
 //!
-//! Windows end twice a second, and all is exported as often: a hundred and twenty times as often as by a node that is
-//! told nothing else, so that what little an export costs is seen at all. A node that is meant to export is held to it:
-//! the collector counts.
+//! Windows end twice a second, and everything is exported as often: 120 times as often as by default, to make the small
+//! cost of an export measurable. The collector counts requests, to verify that the node exports.
 
 use std::fmt;
 use std::path::Path;
@@ -20,10 +19,10 @@ use crate::{finish, leave_the_node_alone, spawn};
 
 const PACKETS: usize = 100_000;
 const ROUNDS: usize = 5;
-/// Of each signal that must have reached a working collector while packets passed.
+/// Minimum number of exports per signal to a working collector during the load.
 const EXPORTS_MIN: usize = 3;
 
-/// For the exporters: as often as windows end.
+/// Export interval, equal to the length of a window.
 const TWICE_A_SECOND: [(&str, &str); 4] = [
     (node::WINDOW_MS, "500"),
     ("OTEL_BSP_SCHEDULE_DELAY", "500"),
@@ -34,7 +33,7 @@ const TWICE_A_SECOND: [(&str, &str); 4] = [
 /// Where a node exports to.
 enum Target {
     Nowhere,
-    /// Nobody listens there.
+    /// No process listens there.
     Absent,
     Http(Manner),
     Grpc(Manner),
@@ -69,7 +68,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// What is measured of one run.
+/// Measurements of one run.
 struct Run {
     rate: f64,
     cpu_micros: f64,
@@ -85,7 +84,7 @@ pub(crate) fn compare() {
     let bench = Bench { dir: dir.path(), key: &key, port: ports[0], runtime: runtime() };
     let mut runs: [Vec<Run>; TARGETS.len()] = Default::default();
     for round in 0..ROUNDS {
-        // Who comes first changes, for a machine that gets warmer or busier.
+        // The order alternates, in case the machine gets warmer or busier.
         for turn in 0..TARGETS.len() {
             let target = (round + turn) % TARGETS.len();
             runs[target].push(bench.run(&TARGETS[target]));
@@ -94,14 +93,14 @@ pub(crate) fn compare() {
     print(&runs);
 }
 
-/// For the collectors, which stay off the node's core.
+/// Runtime of the collectors, not on the node's core.
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().on_thread_start(leave_the_node_alone).build().expect("a runtime")
 }
 
 fn print(runs: &[Vec<Run>; TARGETS.len()]) {
-    println!("medians of {ROUNDS} runs; after the slash what it is, run by run, against a node that exports nothing");
+    println!("medians of {ROUNDS} runs; after the slash the ratio to a node that exports nothing in the same round");
     for (target, these) in TARGETS.iter().zip(runs) {
         let of = |get: fn(&Run) -> f64| median(&mut these.iter().map(get).collect::<Vec<_>>());
         let pairs = |compare: fn(&Run, &Run) -> f64| {
@@ -172,12 +171,12 @@ fn variables(target: &Target, collector: Option<&Collector>) -> Vec<(&'static st
     vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned())]
 }
 
-/// A collector that works has windows, and every other one that reads has been asked.
+/// Asserts that a working collector has received windows, and every other reading one has received requests.
 fn assert_asked(target: &Target, collector: &mut Collector) {
     let (mut windows, mut metrics, mut all) = (0, 0, 0);
     while let Ok(request) = collector.requests.try_recv() {
         let head = request.head.to_lowercase();
-        // Of gRPC only the head is kept.
+        // Only the head of gRPC requests is kept.
         let has_window = request.body.is_empty() || request.body.windows(10).any(|part| part == b"mix.window");
         windows += usize::from(head.contains("trace") && has_window);
         metrics += usize::from(head.contains("metrics"));

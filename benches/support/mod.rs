@@ -1,4 +1,4 @@
-//! What the benchmarks share: packets, the CPU's name, pinning, medians.
+//! Shared parts of the benchmarks: packets, the CPU's name, pinning, medians.
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 use std::fs;
@@ -12,10 +12,10 @@ use sphinx_packet::header::delays::Delay;
 use sphinx_packet::packet::builder::SphinxPacketBuilder;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 
-/// For what must come, however busy the machine is.
+/// Timeout for events that must happen even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A key pair and the address behind it.
+/// A key pair and its address.
 pub(crate) struct TestNode {
     pub(crate) private: [u8; 32],
     pub(crate) address: SocketAddr,
@@ -61,7 +61,7 @@ pub(crate) fn cpu_name() -> String {
     format!("{} (family {}, model {})", field("model name"), field("cpu family"), field("model\t"))
 }
 
-/// Pins the calling thread: on a core of its own a comparison is not decided by somebody else's load.
+/// Pins the calling thread to a core, so that other processes disturb comparisons less.
 pub(crate) fn pin_to_core(cores: std::ops::Range<usize>) {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();

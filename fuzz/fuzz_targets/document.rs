@@ -1,10 +1,10 @@
-//! Any text as a `config.yaml` gives settings and complaints, each with a line of the text, and never a panic.
+//! Parsing any text as `config.yaml` returns settings and errors, each with a valid line, and never panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use nym_mixnode_document::{Document, KnownSettings};
 
-/// Some settings of the node: a text, a number, a list.
+/// Settings of different types: a text, a number, a list.
 struct Sample;
 
 const KEYS: [&str; 3] = ["node.location", "mix.workers", "listen.addresses"];
@@ -35,7 +35,7 @@ fuzz_target!(|text: &str| {
         assert!(texts.iter().all(|text| is_line(text.line)), "{texts:?} of {breaks} lines");
     }
     for (key, line) in &document.unknown {
-        // Its whole name may be that of a setting: `mix.workers:` in the place of a section is none.
+        // A section with the full name of a setting, such as `mix.workers:`, is reported as unknown.
         assert!(is_line(*line), "{key} in line {line} of {breaks}");
     }
     if let Some(broken) = &document.broken {

@@ -1,4 +1,4 @@
-//! Any byte stream, cut anywhere, gives the same frames and the same error as in one piece.
+//! Decoding any byte stream in any pieces gives the same frames and the same error as in one piece.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

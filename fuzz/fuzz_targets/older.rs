@@ -1,4 +1,4 @@
-//! Any text as a `config.toml` gives a file of a known release or an error; every entry of it has a line of the text.
+//! Parsing any text as `config.toml` returns a file of a known release, whose entries have valid lines, or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a packet, and any damage to a good packet, give an outcome; a good one beside them is unharmed.
+//! Unwrapping any bytes and any damaged packet gives an outcome, and does not affect a valid packet in the same batch.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +25,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<(u16, u8)>)| {
     assert!(matches!(outcomes[1], Outcome::Forward { .. }) && batch[1] == GOOD_AFTER);
     match outcomes[2] {
         Outcome::Drop(UnwrapError::BadMac | UnwrapError::LowOrderPoint) => assert!(is_header_damaged),
-        // Of α the highest bit is ignored, as X25519 does.
+        // X25519 ignores the highest bit of α.
         outcome => assert!(!is_header_damaged || outcome == outcomes[1], "{outcome:?}"),
     }
 });

@@ -1,4 +1,4 @@
-//! Host names that a directory lists, and the addresses they have: bounded in number and time, and remembered.
+//! Cached resolution of the host names in a directory, bounded in number and time.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,31 +9,31 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Names that are resolved; a directory that lists more has the others skipped.
+/// Maximum number of names; further names of a directory are skipped.
 const NAMES_MAX: usize = 1000;
 
-/// Names that are resolved at one time.
+/// Maximum number of concurrent look-ups.
 const LOOKUPS_MAX: usize = 8;
 
-/// Addresses of one name that are used.
+/// Maximum number of addresses used per name.
 const ADDRESSES_MAX: usize = 8;
 
-/// Longest name of the DNS, with its port.
+/// Longest DNS name with a port.
 const NAME_BYTES_MAX: usize = 253 + ":65535".len();
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A name is resolved again after this, and after a failure sooner.
+/// Time until a name is resolved again after a success.
 const KEPT: Duration = Duration::from_mins(10);
 const RETRIED_AFTER: Duration = Duration::from_mins(1);
 
-/// What is known of `host:port`.
+/// Result of a look-up of `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     Known(Vec<SocketAddr>),
-    /// A name that was not resolved yet.
+    /// A name that is not resolved yet.
     Pending,
-    /// Why it has no address. A predicate: it follows the name.
+    /// Why it has no address. The text is a predicate that follows the name in messages.
     Failed(String),
 }
 
@@ -44,12 +44,12 @@ pub(super) struct HostNames(Mutex<HashMap<String, Resolved>>);
 #[derive(Debug, Clone)]
 struct Resolved {
     outcome: Result<Vec<SocketAddr>, String>,
-    /// When to ask again.
+    /// When to resolve again.
     until: Instant,
 }
 
 impl HostNames {
-    /// What is known now.
+    /// Returns the cached result.
     pub(super) fn lookup(&self, host: &str) -> Address {
         if let Ok(address) = host.parse() {
             return Address::Known(vec![address]);
@@ -64,14 +64,14 @@ impl HostNames {
         }
     }
 
-    /// Resolves those of these that are names and due, and forgets all others; gives the time at which the next is due.
+    /// Resolves the names among `hosts` that are due, and forgets all other names. Returns when the next name is due.
     pub(super) async fn resolve<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> Option<Instant> {
         let now = Instant::now();
         let due = self.retain(hosts, now);
         let mut due = due.into_iter();
         let mut lookups: JoinSet<_> = due.by_ref().take(LOOKUPS_MAX).map(look_up).collect();
         while let Some(looked_up) = lookups.join_next().await {
-            // None panics, and none is aborted.
+            // The tasks neither panic nor are aborted.
             if let Ok((name, outcome)) = looked_up {
                 let until = Instant::now() + if outcome.is_ok() { KEPT } else { RETRIED_AFTER };
                 self.lock().insert(name, Resolved { outcome, until });
@@ -81,7 +81,7 @@ impl HostNames {
         self.lock().values().map(|resolved| resolved.until).min()
     }
 
-    /// Keeps only these; gives those that have to be resolved.
+    /// Keeps only `hosts`, and returns those to resolve.
     fn retain<'a>(&self, hosts: impl Iterator<Item = &'a str>, now: Instant) -> Vec<String> {
         let is_name = |host: &&str| host.parse::<SocketAddr>().is_err() && is_name_with_port(host);
         let mut known = self.lock();
@@ -103,7 +103,7 @@ impl HostNames {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Resolved>> {
-        // The map is whole after any panic: each change is one call.
+        // The map is consistent even after a panic: each change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_addresses_names_or_nothing() {
+    fn hosts_are_addresses_names_or_invalid() {
         let names = HostNames::default();
         for (host, expected) in [
             ("192.0.2.1:1789", Some(Address::Known(vec!["192.0.2.1:1789".parse().unwrap()]))),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_resolved_once_and_forgotten_when_they_are_listed_no_more() {
+    async fn names_are_resolved_once_and_forgotten_when_no_longer_listed() {
         let names = HostNames::default();
         let again_at = names.resolve(["localhost:1789", "localhost:1789", "192.0.2.1:1"].into_iter()).await.unwrap();
         assert!(again_at > Instant::now() + RETRIED_AFTER);

@@ -1,7 +1,7 @@
-//! The addresses that packets may be sent to: those of the nodes that the directory lists, as far as they can be used.
+//! The next-hop addresses in the directory's topology, after validation.
 //!
-//! A directory is told its entries by strangers. An address that no node of this network can have is never sent to, and
-//! a host name counts as the addresses that it has. A node that is left without an address is reported.
+//! Anyone can register an entry in a directory. Addresses that no node of this network can have are skipped, and host
+//! names are resolved. Nodes without a usable address are reported.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,13 +18,13 @@ use tracing::warn;
 
 use super::host_names::{Address, HostNames};
 
-/// Skipped nodes that are named one by one; the others are only counted.
+/// Maximum number of skipped nodes that are listed; all are counted.
 const NAMED_MAX: usize = 20;
 
-/// Longest part of a directory's text that is repeated.
+/// Maximum length of a displayed text from the directory.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// What the node makes of the latest topology.
+/// The latest topology and its usable addresses.
 #[derive(Debug)]
 pub(super) struct ListedNodes {
     reach: Reach,
@@ -34,14 +34,14 @@ pub(super) struct ListedNodes {
     usable: ArcSwap<Usable>,
 }
 
-/// Nodes of a topology with an address that packets may be sent to, and those without.
+/// Usable and skipped nodes of a topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Usable {
     pub(super) mixes: usize,
     pub(super) gateways: usize,
-    /// How many nodes are skipped, by reason: one of [`SKIPPED`](nym_mixnode_telemetry::instruments::SKIPPED).
+    /// Number of skipped nodes, by reason: one of [`SKIPPED`](nym_mixnode_telemetry::instruments::SKIPPED).
     pub(super) skipped: BTreeMap<&'static str, usize>,
-    /// Some of them.
+    /// Examples of skipped nodes.
     pub(super) named: Vec<SkippedNode>,
 }
 
@@ -56,26 +56,25 @@ impl ListedNodes {
         }
     }
 
-    /// Takes a topology; the addresses that its nodes have as far as their names are known.
+    /// Stores a topology, and returns the addresses of its nodes, without names that are not resolved yet.
     pub(super) fn take(&self, topology: &Topology) -> NextHops {
         self.latest.store(Some(topology.clone().into()));
         self.changed.notify_one();
         self.select(topology)
     }
 
-    /// Nodes that are used, and those that are not.
+    /// Usable and skipped nodes of the latest topology.
     pub(super) fn usable(&self) -> arc_swap::Guard<std::sync::Arc<Usable>> {
         self.usable.load()
     }
 
-    /// Resolves the host names of the latest topology, again and again, for as long as it is polled; reports the
-    /// addresses each time.
+    /// Resolves the host names of the latest topology periodically while polled, and reports the addresses each time.
     pub(super) async fn follow_names(&self, on_next_hops: impl Fn(NextHops)) -> Infallible {
         loop {
             let again_at = match self.latest.load_full() {
                 Some(topology) => {
                     let again_at = self.names.resolve(hosts(&topology)).await;
-                    // Another may have come meanwhile.
+                    // A newer topology may have arrived in the meantime.
                     if let (Some(_), Some(latest)) = (again_at, self.latest.load_full()) {
                         on_next_hops(self.select(&latest));
                     }
@@ -143,7 +142,7 @@ struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Takes the addresses of one node; whether there are any.
+    /// Adds the addresses of one node; `false` when it has none.
     fn take<'a>(&mut self, identity: &str, version: &str, hosts: impl Iterator<Item = &'a str>) -> bool {
         let mut problem = None;
         let mut has_any = false;
@@ -196,7 +195,7 @@ fn hosts_of<'a>(first: &'a str, others: &'a [String]) -> impl Iterator<Item = &'
     std::iter::once(first).chain(others.iter().map(String::as_str))
 }
 
-/// A directory's text, short and on one line.
+/// Shortens a text from the directory to one line.
 fn shown(host: &str) -> String {
     format!("{:?}", host.chars().take(SHOWN_CHARS_MAX).collect::<String>())
 }

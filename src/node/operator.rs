@@ -1,4 +1,4 @@
-//! What the node tells its operator while it runs: answers by HTTP, notices to systemd.
+//! Interfaces for the operator of a running node: HTTP endpoints and notifications to systemd.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -34,25 +34,25 @@ use super::listed::Usable;
 use super::state::Shared;
 use crate::systemd::{Notice, ServiceManager};
 
-/// How often systemd's line on the node is looked after.
+/// Interval of checks for a changed status line.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Binds the operator's address, if there is to be one.
+/// Binds the HTTP address; `None` when HTTP is off.
 ///
-/// An address that nobody chose may be taken, by another node of this machine say: this one then mixes without.
+/// The default address may be in use, for example by another node of this machine. The node then runs without HTTP.
 pub(super) fn bind(config: &HttpConfig) -> Result<Option<HttpServer>, BindError> {
     let Some(address) = config.listen else { return Ok(None) };
     match HttpServer::bind(address) {
         Ok(server) => Ok(Some(server)),
         Err(error) if config.is_chosen => Err(error),
         Err(error) => {
-            warn!("{error}; going on without");
+            warn!("{error}; running without the HTTP endpoints");
             Ok(None)
         }
     }
 }
 
-/// All that runs for the operator, on the control runtime. Dropping it ends it.
+/// The tasks that serve the operator, on the control runtime. Dropping it ends them.
 pub(super) struct Operator {
     view: Arc<View>,
     http: Option<SocketAddr>,
@@ -69,64 +69,64 @@ impl Operator {
         tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
-            info!("Telling how the node is at http://{address}/status");
+            info!("Serving the status at http://{address}/status");
             tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
         }
         if let Some(manager) = &manager {
-            manager.tell(Notice::Ready(&view.summary()));
-            tasks.spawn(keep_informed(Arc::clone(manager), Arc::clone(&view)));
+            manager.notify(Notice::Ready(&view.summary()));
+            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view)));
         }
         Self { view, http: address, manager, _tasks: tasks }
     }
 
-    /// Where it answers by HTTP.
+    /// The bound HTTP address.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.http
     }
 
-    /// From now on the node drains: no window ends before that is done.
+    /// Marks the beginning of the drain: the current window ends after it.
     pub(super) fn draining(&self) {
         self.view.begin_last_window(wall_clock());
     }
 
-    /// Ends the last window, once the node is empty; the metrics then.
+    /// Ends the last window after the drain, and returns the final metrics.
     pub(super) fn drained(&self) -> Vec<Reading> {
         self.view.end_last_window();
         self.view.readings()
     }
 
-    /// From now on the node is not ready: the first step of its stop.
+    /// Marks the node as not ready: the first step of the shutdown.
     pub(super) fn stopping(&self) {
         self.view.stopping.store(true, Ordering::Relaxed);
         if let Some(manager) = &self.manager {
-            manager.tell(Notice::Stopping(&self.view.summary()));
+            manager.notify(Notice::Stopping(&self.view.summary()));
         }
     }
 }
 
-/// Tells the service manager what has changed, and, as often as it asks for it, that the node lives, if it does.
-async fn keep_informed(manager: Arc<ServiceManager>, view: Arc<View>) {
+/// Sends status changes to the service manager, and watchdog pings while no worker is stalled.
+async fn notify_manager(manager: Arc<ServiceManager>, view: Arc<View>) {
     let watchdog = manager.watchdog_every();
     let mut look = interval(watchdog.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut logged = view.summary();
+    let mut sent = view.summary();
     let mut last_ping: Option<Instant> = None;
     loop {
         look.tick().await;
         let summary = view.summary();
-        if summary != logged {
-            manager.tell(Notice::Status(&summary));
-            logged = summary;
+        if summary != sent {
+            manager.notify(Notice::Status(&summary));
+            sent = summary;
         }
         let is_due = watchdog.is_some_and(|every| last_ping.is_none_or(|last| last.elapsed() >= every));
         if is_due && view.liveness().is_ok() {
-            manager.tell(Notice::Watchdog);
+            manager.notify(Notice::Watchdog);
             last_ping = Some(Instant::now());
         }
     }
 }
 
-/// What the answers are taken from.
+/// Data for the endpoints.
 pub(super) struct View {
     shared: Arc<Shared>,
     heartbeat: HeartbeatState,
@@ -134,14 +134,14 @@ pub(super) struct View {
     windows: Windows,
     stopping: AtomicBool,
     started: Instant,
-    /// By the wall clock.
+    /// Time since the epoch.
     started_at: Duration,
     telemetry: Telemetry,
     losses: Arc<Losses>,
     facts: Facts,
 }
 
-/// What does not change while the node runs.
+/// Facts that do not change while the node runs.
 struct Facts {
     identity_key: String,
     sphinx_key: String,
@@ -184,29 +184,29 @@ impl View {
         }
     }
 
-    /// Ends windows by this clock, for as long as it is polled.
+    /// Ends windows by the clock `now` while polled.
     pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
         self.windows.run(now, || self.count(), |published| self.export(published)).await
     }
 
-    /// No window ends but by [`View::end_last_window`]; `now` is the time since the epoch.
+    /// Begins the last window, which only [`View::end_last_window`] ends. `now` is the time since the epoch.
     pub(super) fn begin_last_window(&self, now: Duration) {
         self.windows.begin_last(now);
     }
 
-    /// Ends the last window, with what the drain has counted.
+    /// Ends the last window, which includes the counts of the drain.
     pub(super) fn end_last_window(&self) {
         if let Some(published) = self.windows.end_last(self.count()) {
             self.export(&published);
         }
     }
 
-    /// What is counted, exactly: for the windows, which round it.
+    /// Exact counts, which the windows round.
     pub(super) fn count(&self) -> Sample {
         self.shared.sample()
     }
 
-    /// Hands a window that has ended to the exporters.
+    /// Passes a completed window to the exporters.
     fn export(&self, published: &Published) {
         if let Some(window) = &published.packets.window {
             self.warn_of_early_ends(window);
@@ -248,7 +248,7 @@ impl View {
         all
     }
 
-    /// One line.
+    /// One-line status.
     fn summary(&self) -> String {
         match self.readiness() {
             Ok(()) => "mixing, and listed by the directory".to_owned(),
@@ -276,7 +276,7 @@ impl View {
         }
     }
 
-    /// Warns at the end of a window, as everything that follows from counts of packets is exported then.
+    /// Warns at the end of a window, because data that depends on packet counts is exported only then.
     fn warn_of_early_ends(&self, window: &Window) {
         if window.counts.replay_early_ends > 0 {
             let expected = self.shared.replay.window();
@@ -307,7 +307,7 @@ impl View {
 impl StatusSource for View {
     fn liveness(&self) -> Result<(), Problem> {
         if self.shared.pulses.is_stalled() {
-            return Err(problem(Reason::WorkerStalled, "a worker hangs; restart the node"));
+            return Err(problem(Reason::WorkerStalled, "a worker is stalled; restart the node"));
         }
         Ok(())
     }
@@ -389,7 +389,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_an_address_that_somebody_chose_must_be_free() {
+    async fn only_a_configured_address_must_be_free() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = Some(taken.local_addr().unwrap());
         assert!(bind(&HttpConfig { listen, is_chosen: true }).is_err());

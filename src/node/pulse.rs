@@ -1,4 +1,4 @@
-//! Whether the workers still turn.
+//! Detection of workers that hang.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// How often a worker shows that it turns.
+/// Interval of a worker's heartbeat.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
-/// A worker that has not shown it for this long hangs. A batch takes some milliseconds.
+/// Time without a heartbeat after which a worker counts as stalled. A batch takes some milliseconds.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
-/// The beat of a worker that has done its work.
+/// Value of `beats` for a worker that has ended.
 const ENDED: u64 = u64::MAX;
 
-/// The workers' signs of life. Each is set by the runtime of its worker, so a runtime that hangs sets none.
+/// Heartbeats of the workers. A task on the worker's runtime sets each, so a blocked runtime sets none.
 #[derive(Debug)]
 pub(super) struct Pulses {
     start: Instant,
-    /// Milliseconds from `start` to the last sign, for each worker.
+    /// Milliseconds from `start` to the last heartbeat, by worker.
     beats: Vec<AtomicU64>,
 }
 
 impl Pulses {
-    /// Workers that have the usual time to show themselves for the first time.
+    /// Heartbeats of new workers, as if all had just had one.
     pub(super) fn new(workers: usize) -> Self {
         Self { start: Instant::now(), beats: (0..workers).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Beats for `worker` while `work` goes on, on the same runtime.
+    /// Runs `work` with heartbeats for `worker` on the same runtime.
     pub(super) async fn accompany<T>(&self, worker: usize, work: impl Future<Output = T>) -> T {
         let done = tokio::select! {
             biased;
@@ -38,7 +38,7 @@ impl Pulses {
         done
     }
 
-    /// Whether a worker hangs. Which one is nobody's business: a worker stands for the next hops that it owns.
+    /// Whether any worker is stalled. Which one is not exported: it would reveal next hops.
     pub(super) fn is_stalled(&self) -> bool {
         let oldest = self.millis().saturating_sub(u64::try_from(STALLED_AFTER.as_millis()).unwrap_or(u64::MAX));
         self.beats.iter().any(|beat| beat.load(Ordering::Relaxed) < oldest)
@@ -65,7 +65,7 @@ mod tests {
     use tokio::time::{advance, sleep};
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_turns_is_not_stalled() {
+    async fn a_running_worker_is_not_stalled() {
         let pulses = Pulses::new(1);
         tokio::select! {
             () = pulses.accompany(0, pending()) => {}
@@ -75,10 +75,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_hangs_is_found_among_those_that_turn() {
+    async fn a_stalled_worker_is_found_among_running_ones() {
         let pulses = Pulses::new(2);
         let first = pulses.accompany(0, pending::<()>());
-        // The second one's runtime hangs: nothing of it is polled.
+        // The second worker hangs: its future is never polled.
         let _second = pulses.accompany(1, pending::<()>());
         let watch = async {
             sleep(STALLED_AFTER).await;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_has_ended_does_not_hang() {
+    async fn a_worker_that_has_ended_is_not_stalled() {
         let pulses = Pulses::new(1);
         pulses.accompany(0, async {}).await;
         advance(10 * STALLED_AFTER).await;

@@ -1,4 +1,4 @@
-//! What the parts of a node share: buffers, counters, the forwarding policy; and its status, read from them.
+//! Shared state of a node (buffers, counters, forwarding policy), and the status derived from it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use super::listed::ListedNodes;
 use super::pulse::Pulses;
 
-/// Lent to every worker, and read by the status.
+/// State shared by all workers and read for the status.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) buffers: Arc<BufferPool>,
@@ -48,29 +48,29 @@ pub(super) struct Shared {
 /// When the node is at rest, `received = forwarded + final + Σ dropped + in_flight`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
-    /// Whole frames taken from the network.
+    /// Complete frames received.
     pub received: u64,
-    /// Packets handed whole to the network.
+    /// Packets that the kernel has accepted completely.
     pub forwarded: u64,
-    /// Packets that ended here, which a mixnode has no use for.
+    /// Packets whose last hop is this node. A mixnode discards them.
     #[serde(rename = "final")]
     pub final_hop: u64,
-    /// By [`DropReason::label`]; only reasons that occurred.
+    /// Dropped packets by [`DropReason::label`]; only reasons that occurred.
     pub dropped: BTreeMap<String, u64>,
-    /// Packets in the node now, counted by the buffers that hold them and not derived from the other numbers.
+    /// Packets in the node, counted by their buffers and not derived from the other counters.
     pub in_flight: u64,
-    /// Of these, packets waiting for their delay to pass.
+    /// Those of `in_flight` whose delay has not passed.
     pub pool: u64,
-    /// Bad frames, each of which closed its connection.
+    /// Malformed frames, each of which closed its connection.
     pub bad_frames: u64,
-    /// Packets by how late they left: one count for each of [`LAG_BOUNDS_MS`], and one for all later ones.
+    /// Sent packets by lateness: one count per bound of [`LAG_BOUNDS_MS`], and one for all later packets.
     #[serde(default)]
     pub lag: [u64; LAG_BOUNDS_MS.len() + 1],
     /// Incoming connections.
     pub connections_in: u64,
     /// Outgoing connections.
     pub connections_out: u64,
-    /// `ip:port` pairs that the policy `topology` allows now.
+    /// `ip:port` pairs that the policy `topology` allows.
     pub next_hops_allowed: u64,
     /// Whether the directory lists this node.
     pub registered: bool,
@@ -101,7 +101,7 @@ impl Shared {
             pulses: Pulses::new(workers),
             descriptors: DescriptorWatch::default(),
             announce_changes: AtomicU64::new(0),
-            // The control runtime, on which a node starts; each worker adds its own.
+            // The control runtime, which starts the node. Each worker adds its own.
             runtimes: Mutex::new(Handle::try_current().map(|control| control.metrics()).into_iter().collect()),
             final_hop: AtomicU64::new(0),
             unwrapped: AtomicU64::new(0),
@@ -114,7 +114,7 @@ impl Shared {
         self.final_hop.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a batch that was unwrapped in this CPU time.
+    /// Counts an unwrapped batch and its CPU time.
     pub(super) fn count_unwrapped(&self, packets: usize, cpu: Duration) {
         self.unwrapped.fetch_add(packets as u64, Ordering::Relaxed);
         self.unwrap_cpu_ns.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or_default(), Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Shared {
         self.delayed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Everything that telemetry may round and tell. It is told of the whole node, and never of one worker.
+    /// Exact values that telemetry rounds and exports: totals of the node, never of one worker.
     pub(super) fn sample(&self) -> Sample {
         let NodeStatus { received, forwarded, final_hop, dropped, in_flight, pool, bad_frames, .. } =
             self.status(false);
@@ -156,7 +156,7 @@ impl Shared {
         }
     }
 
-    /// What the work takes.
+    /// CPU time and wake-ups of the workers.
     pub(super) fn effort(&self) -> Effort {
         let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = Usage::now();

@@ -1,4 +1,4 @@
-//! Stops that do not go as planned: workers here do what no real one should.
+//! Shutdown with workers that hang or fail.
 
 use std::sync::mpsc::channel;
 
@@ -8,7 +8,7 @@ use super::*;
 
 type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
-/// A node of these workers that listens nowhere.
+/// A node with these workers and without listeners.
 fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) {
     let replay = ReplayFilter::new(ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 }).unwrap();
     let limits = ConnectionLimits::new(8, 8);
@@ -19,7 +19,7 @@ fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) 
 }
 
 #[tokio::test]
-async fn a_worker_that_hangs_does_not_hold_up_the_stop() {
+async fn a_worker_that_hangs_does_not_block_the_stop() {
     let (release, released) = channel::<()>();
     let hangs = Box::new(move || {
         released.recv().ok();
@@ -34,7 +34,7 @@ async fn a_worker_that_hangs_does_not_hold_up_the_stop() {
 }
 
 #[tokio::test]
-async fn an_acceptor_that_does_not_end_is_no_longer_waited_for_than_the_deadline() {
+async fn an_acceptor_that_does_not_end_delays_the_stop_until_the_deadline_only() {
     let (mut node, mut phase) = node_of(vec![Box::new(|| Ok(()))]);
     node.acceptors.spawn(async move { phase.reached(Phase::Aborting).await });
     node.drain(Duration::from_millis(1)).await.unwrap();

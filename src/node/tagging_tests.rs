@@ -1,9 +1,9 @@
-//! Nothing of a received frame header shows behind the node: every value of each of its bytes gives the frame that the
-//! unchanged header gives, or no frame.
+//! Tests that no part of a received frame header is visible behind the node: for every value of each of its bytes, the
+//! node sends the same frame as for the unchanged header, or none.
 //!
-//! One change remains that a link attacker can make and see, because Sphinx authenticates the header of a packet and
-//! not its length: a packet of one accepted size can be cut or padded to another one. docs/threat-model.md says so, and
-//! these tests hold it to exactly that.
+//! An attacker on the link can still make one visible change, because Sphinx authenticates the header of a packet and
+//! not its length: cut or pad a packet of one accepted size to another one. docs/threat-model.md describes this, and
+//! these tests verify that nothing else is possible.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,11 +22,11 @@ use tokio::task::LocalSet;
 
 use super::*;
 
-/// The framings and the version of a next hop that speaks each.
+/// The framings, with the version of a next hop that uses each.
 const VERSIONS: [(Framing, &str); 3] =
     [(Framing::V0_9, "0.9.2"), (Framing::V1_1, "1.1.9"), (Framing::V2025_12, "2025.12")];
 
-/// A node without sockets between streams of bytes and the frames that leave.
+/// A node without sockets that turns byte streams into outgoing frames.
 struct Bench {
     keys: SphinxKeyPair,
     sizes: PacketSizes,
@@ -37,7 +37,7 @@ impl Bench {
         Self { keys: SphinxKeyPair::generate().unwrap(), sizes: sizes.iter().copied().collect() }
     }
 
-    /// The frames that leave for each of these streams, one stream after another.
+    /// The outgoing frames for each of these streams, one stream after another.
     fn pass(&self, streams: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let passed = Rc::new(RefCell::new(Vec::new()));
@@ -66,13 +66,13 @@ impl Bench {
             let arrive = async |_, intake: Intake, _| {
                 for stream in streams {
                     let mut received = Vec::new();
-                    // A framing error closes the connection; what came before it is passed on.
+                    // A framing error closes the connection. The packets before it are passed on.
                     intake.decode(&mut FrameDecoder::default(), &stream, &mut received).ok();
                     assert!(intake.hand_over(received).await);
                     while shared.buffers.packets_in_flight() > 0 {
                         sleep(Duration::from_millis(1)).await;
                     }
-                    // One packet is sent again and again: the filter forgets it.
+                    // The test sends one packet repeatedly, so the filter must forget it.
                     for _ in 0..3 {
                         shared.replay.rotate(shared.replay.generation());
                     }
@@ -83,7 +83,7 @@ impl Bench {
         }
     }
 
-    /// A packet of this size to the next hop that speaks this framing.
+    /// A packet of this size to the next hop with this framing.
     fn packet(&self, size: PacketSize, next: Framing) -> Vec<u8> {
         let hop = |address, key: [u8; 32]| Hop::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), key.into());
         let route = [hop(next_hop(next), *self.keys.public()), hop(next_hop(next), [9; 32])];
@@ -127,8 +127,8 @@ fn topology() -> Topology {
     Topology { mix_nodes: VERSIONS.into_iter().map(mix).collect(), ..Topology::default() }
 }
 
-/// Every frame header that differs from that of `header` in one byte, in front of the packet; then bytes that are no
-/// frame, so that a header of a larger size finds something behind the packet.
+/// The packet with every frame header that differs from `header` in one byte, followed by padding, so that a header
+/// with a larger size has enough bytes.
 fn variants(header: FrameHeader, packet: &[u8]) -> Vec<Vec<u8>> {
     let mut frame = Vec::new();
     header.encode(&mut frame);
@@ -151,7 +151,7 @@ fn encoded(header: FrameHeader) -> Vec<u8> {
     bytes
 }
 
-/// Passes every variant of a frame; gives the sizes other than the packet's own that came out.
+/// Passes every variant of a frame, and returns the sizes of outgoing packets that differ from the packet's size.
 fn other_sizes(bench: &Bench, size: PacketSize, arriving: Framing, next: Framing) -> Vec<PacketSize> {
     let packet = bench.packet(size, next);
     let header = FrameHeader { framing: arriving, size, mode: PacketMode::Mix, key_rotation: 0 };
@@ -175,17 +175,17 @@ fn other_sizes(bench: &Bench, size: PacketSize, arriving: Framing, next: Framing
     others
 }
 
-/// The size of a frame that is `whole` but for its length; any other frame is a tag.
+/// The size of a frame that differs from `whole` only in its length. Any other difference is a tag.
 fn size_of_a_cut(frame: &[u8], whole: &[u8], next: Framing) -> PacketSize {
     let (head, packet) = frame.split_at(next.header_len());
     let size = PacketSize::from_packet_len(packet.len()).expect("the length of a packet");
-    assert_eq!(head, encoded(FrameHeader::outgoing(next, size)), "a header that only the size decides");
+    assert_eq!(head, encoded(FrameHeader::outgoing(next, size)), "a header that depends only on the size");
     assert_eq!(packet[..HEADER_LEN], whole[next.header_len()..][..HEADER_LEN]);
     size
 }
 
 #[test]
-fn no_byte_of_a_frame_header_shows_behind_the_node() {
+fn no_byte_of_a_frame_header_is_visible_behind_the_node() {
     for size in PacketSize::ALL {
         let bench = Bench::new(&[size]);
         for arriving in Framing::ALL {
@@ -207,7 +207,7 @@ fn with_the_default_sizes_a_regular_packet_can_be_cut_to_an_ack_and_no_more() {
 }
 
 #[test]
-fn a_size_that_the_next_hop_does_not_know_is_dropped_whatever_the_framing_it_arrives_in() {
+fn a_size_unknown_to_the_next_hop_is_dropped_in_every_framing() {
     let bench = Bench::new(&PacketSize::ALL);
     for size in [PacketSize::Extended8, PacketSize::Extended16] {
         let packet = bench.packet(size, Framing::V0_9);

@@ -1,4 +1,4 @@
-//! A directory whose calls are spans. Made here and not of `tracing`'s spans, so that only what is named below is told.
+//! Spans for directory calls, made here instead of with `tracing` so that only the listed attributes are exported.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof
 use nym_mixnode_directory::{Directory, DirectoryError, Unregistered, with_status};
 use nym_mixnode_telemetry::otel::Telemetry;
 
-/// One thing that is asked of a directory.
+/// A request to a directory.
 struct Route {
     span: &'static str,
     method: &'static str,
@@ -25,13 +25,13 @@ const METRICS: Route = Route { span: "directory.metrics", method: "POST", templa
 const COUNTER: Route =
     Route { span: "directory.counter", method: "GET", template: "/api/mixmining/counter/{id}", index: 4 };
 
-/// Tells of each call: what was asked, what the answer's kind was, and how often it had failed before. Nothing is sent
-/// to the directory for it.
+/// A directory client that exports a span for each call: the request, the kind of result, and the previous failures.
+/// Adds nothing to the requests.
 #[derive(Debug)]
 pub(super) struct TracedDirectory<D> {
     directory: D,
     telemetry: Telemetry,
-    /// Failures in a row, for each route.
+    /// Consecutive failures, by route.
     failures: [AtomicU32; 5],
 }
 
@@ -62,7 +62,7 @@ impl<D: Directory> TracedDirectory<D> {
     }
 }
 
-/// A word for an error.
+/// Label of an error.
 fn kind(error: &DirectoryError) -> &'static str {
     match error {
         DirectoryError::Unreachable { .. } => "unreachable",
@@ -122,7 +122,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// Answers one request after another, each with the next of these.
+    /// Answers requests one by one with the next of `answers`.
     async fn answer(listener: TcpListener, answers: Vec<(&'static str, &'static str)>) {
         for (status, body) in answers {
             let (mut connection, _) = listener.accept().await.unwrap();
@@ -136,12 +136,12 @@ mod tests {
         }
     }
 
-    fn told(span: &Span, key: &str) -> Option<Value> {
+    fn attribute(span: &Span, key: &str) -> Option<Value> {
         span.attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.clone()
     }
 
     #[tokio::test]
-    async fn a_span_has_the_status_that_was_answered_and_none_where_nothing_was() {
+    async fn a_span_has_the_status_of_the_reply_or_none_without_a_reply() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         let answers = vec![
@@ -170,11 +170,11 @@ mod tests {
         });
         let scopes = requests.flat_map(|request| &request.resource_spans).flat_map(|of| &of.scope_spans);
         let spans: Vec<_> = scopes.flat_map(|scope| &scope.spans).collect();
-        let status = |span: &&Span| match told(span, "http.response.status_code") {
+        let status = |span: &&Span| match attribute(span, "http.response.status_code") {
             Some(Value::IntValue(status)) => Some(status),
             _ => None,
         };
-        let error = |span: &&Span| match told(span, "error.type") {
+        let error = |span: &&Span| match attribute(span, "error.type") {
             Some(Value::StringValue(error)) => error,
             _ => String::new(),
         };

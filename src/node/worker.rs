@@ -1,7 +1,7 @@
-//! One worker: a thread with connections, an unwrap engine, a pool, and the next hops it owns.
+//! A worker: a thread with connections, an unwrap engine, a pool, and the next hops that it owns.
 //!
-//! A packet is unwrapped where its connection lives and pooled where its next hop lives. So what comes in on the
-//! connections of one worker leaves through all of them, and the number of workers divides nobody's anonymity set.
+//! A packet is unwrapped by the worker of its connection and delayed by the worker of its next hop. So the packets of
+//! each worker's connections leave through all workers, and more workers do not make the anonymity set smaller.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -22,17 +22,17 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 
 use super::state::Shared;
 
-/// Packets unwrapped at one go: enough for engines that work side by side, and short enough (some 1.5 ms on the
-/// slowest engine) for the pool to keep its times.
+/// Packets per batch: enough for parallel engines, and short enough (1.5 ms on the slowest engine) for packets in the
+/// pool to leave on time.
 const BATCH_MAX: usize = 32;
-/// Packets between a worker's connections and its engine. Full means that reading stops.
+/// Capacity of the channel from a worker's connections to its engine. Reading pauses while it is full.
 const INBOX_MAX: usize = 128;
-/// Packets between engines and a pool. Full means that unwrapping stops; pools always take in.
+/// Capacity of the channel from all engines to a pool. Unwrapping pauses while it is full; pools always receive.
 const HANDOVER_MAX: usize = 1024;
-/// Connections dealt to a worker and not yet taken up.
+/// Capacity of the channel of new connections to a worker.
 const CONNECTIONS_MAX: usize = 64;
 
-/// What a worker is given besides the shared state.
+/// Settings of a worker.
 pub(super) struct Settings {
     pub(super) deadlines: Deadlines,
     pub(super) forwarder: nym_mixnode_link::forwarder::Settings,
@@ -61,7 +61,7 @@ impl WorkerChannels {
         Self { connections, handovers, receivers: connection_ends.into_iter().zip(handover_ends).collect() }
     }
 
-    /// Makes the workers; whoever runs them must drop `connections` for them to end.
+    /// Creates the workers. They end after all connection senders are dropped.
     pub(super) fn into_workers(
         self,
         engine: impl Fn() -> Engine,
@@ -84,7 +84,7 @@ impl WorkerChannels {
     }
 }
 
-/// Which worker owns a next hop. The hash is keyed anew at each start: nobody can choose who shares a worker.
+/// Maps next hops to their owners. The hash key is random for each start, so the mapping cannot be predicted.
 #[derive(Clone)]
 struct Owners {
     handovers: Vec<mpsc::Sender<Scheduled>>,
@@ -116,7 +116,7 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            // Look at sockets and timers after every few tasks: a batch is long for a runtime.
+            // Poll sockets and timers after every few tasks, because a batch blocks the runtime for long.
             .event_interval(4)
             .build()?;
         let (number, shared) = (self.number, Arc::clone(&self.shared));
@@ -132,9 +132,9 @@ impl Worker {
         forwarder.drain().await;
     }
 
-    /// All that lies between the sockets: `arrive` brings packets in, `release` takes them when they are due.
+    /// Runs the stages between the sockets: `arrive` provides packets, `release` gets them when they are due.
     ///
-    /// The stages end one after another, each when the one before it has closed its queue.
+    /// Each stage ends when the previous one has closed its channel.
     pub(super) async fn mix<A: Future<Output = ()>>(
         self,
         arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
@@ -145,7 +145,7 @@ impl Worker {
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
         let release = |mut scheduled: Scheduled| {
             shared.count_delayed();
-            // Only now: a next hop whose version has changed meanwhile must not show when a packet arrived.
+            // Not earlier: after a version change of the next hop, the framing would reveal when a packet arrived.
             match scheduled.packet.frame_for(shared.policy.framing(scheduled.next_hop)) {
                 Ok(()) => release(scheduled),
                 Err(unknown) => shared.drops.count(unknown.into()),
@@ -175,7 +175,7 @@ async fn serve_connections(mut connections: mpsc::Receiver<Admitted>, intake: In
     }
 }
 
-/// A panic in a task ends the worker, and with it the node: a node that has lost a part of itself must not go on.
+/// Propagates the panic of a task, which stops the node: it must not run with missing parts.
 fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -222,25 +222,25 @@ async fn unwrap_all(
                 Outcome::Drop(reason) => shared.drops.count(*reason),
             }
         }
-        // Timers and sockets get their turn between two batches.
+        // Let timers and sockets run between two batches.
         yield_now().await;
     }
 }
 
 impl Rules {
-    /// Whether the packet will be forwarded, as far as is known before it waits.
+    /// Decides whether to forward the packet, before its delay.
     fn admit(self, onward: &Onward, shared: &Shared) -> Result<(), DropReason> {
         let Onward { packet_len, next_hop, delay, replay_key } = onward;
         let size = PacketSize::from_packet_len(*packet_len).ok_or(DropReason::SizeRefused)?;
         shared.policy.check(*next_hop, size)?;
         mix::check_delay(*delay, self.delay_max)?;
-        // Last: only a packet that will be forwarded takes a place in the filter. Forged, final and rejected packets
-        // cost their sender less, and must not push the others out.
+        // Last, so that only forwarded packets take space in the filter. Forged, final and rejected packets cost
+        // their sender less, and must not displace the others.
         if shared.replay.insert(replay_key) { Ok(()) } else { Err(DropReason::Replay) }
     }
 }
 
-/// The time that a packet has spent in the node counts against its delay.
+/// Schedules a packet relative to its arrival, so that processing time is part of its delay.
 fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duration) -> Scheduled {
     Scheduled { packet, next_hop, due: at + delay }
 }

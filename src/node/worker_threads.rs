@@ -1,4 +1,4 @@
-//! The workers' threads: started together, watched, and joined.
+//! Starting, watching and joining the threads of the workers.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -13,27 +13,27 @@ pub(super) struct WorkerThreads {
 }
 
 impl WorkerThreads {
-    /// Gives each worker's work a thread.
-    pub(super) fn start<W>(works: Vec<W>) -> io::Result<Self>
+    /// Starts a thread for each worker.
+    pub(super) fn start<W>(workers: Vec<W>) -> io::Result<Self>
     where
         W: FnOnce() -> io::Result<()> + Send + 'static,
     {
-        let (announce, ends) = mpsc::channel(works.len().max(1));
-        let threads = works
+        let (announce, ends) = mpsc::channel(workers.len().max(1));
+        let threads = workers
             .into_iter()
             .enumerate()
-            .map(|(number, work)| {
+            .map(|(number, worker)| {
                 let end = EndNotice(announce.clone());
                 Builder::new().name(format!("mix-worker-{number}")).spawn(move || {
                     let _notice_when_this_thread_ends = end;
-                    work()
+                    worker()
                 })
             })
             .collect::<io::Result<_>>()?;
         Ok(Self { threads, ends, ended: 0 })
     }
 
-    /// Completes when one more worker has ended, for whatever reason.
+    /// Completes when one more worker has ended, for any reason.
     pub(super) async fn next_end(&mut self) {
         match self.ends.recv().await {
             Some(()) => self.ended += 1,
@@ -48,19 +48,19 @@ impl WorkerThreads {
         }
     }
 
-    /// Joins the threads, which have all ended; `false` when one of them panicked or had no runtime.
+    /// Joins the threads, which have all ended; `false` when one panicked or could not create its runtime.
     pub(super) fn join(self) -> bool {
         let results: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
         results.iter().all(|result| matches!(result, Ok(Ok(()))))
     }
 }
 
-/// Notifies [`WorkerThreads`] when it is dropped, also by a panic.
+/// Notifies [`WorkerThreads`] on drop, including on a panic.
 struct EndNotice(mpsc::Sender<()>);
 
 impl Drop for EndNotice {
     fn drop(&mut self) {
-        // The channel has room for every worker; the worker_threads may be gone, and then nobody listens.
+        // The channel has capacity for every worker. The receiver may be dropped, which is no error.
         self.0.try_send(()).ok();
     }
 }

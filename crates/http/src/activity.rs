@@ -1,4 +1,4 @@
-//! What a connection does: when it last moved bytes, whether its client reads, and whether it has to end.
+//! Activity of a connection: its last progress, whether its client reads, and whether it must end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,16 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// How often a connection that waits for its client is looked at.
+/// Interval of checks while a connection waits for its client.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Shared by a connection and its server.
 #[derive(Debug)]
 pub(super) struct Activity {
     started: Instant,
-    /// Milliseconds since the start, so that the order of connections needs no lock.
+    /// Milliseconds since the start. Atomic, so that comparing connections needs no lock.
     last_progress_ms: AtomicU64,
-    /// The client has not taken what was written to it.
+    /// Whether the last write is pending because the client does not read.
     is_write_pending: AtomicBool,
     is_closed: AtomicBool,
     closed: Notify,
@@ -57,11 +57,11 @@ impl Activity {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// Completes when the connection has to end: it was asked to, or its client has read nothing for this long.
+    /// Completes when the connection must end: after a call of `close`, or when its client reads nothing for this long.
     pub(super) async fn ended(&self, write_timeout: Duration) -> &'static str {
         loop {
             tokio::select! {
-                () = self.closed.notified() => return "its place was needed",
+                () = self.closed.notified() => return "the connection limit is reached",
                 () = sleep(LOOK_EVERY) => {
                     let is_pending = self.is_write_pending.load(Ordering::Relaxed);
                     if is_pending && self.last_progress().elapsed() >= write_timeout {
@@ -81,7 +81,7 @@ impl Activity {
     }
 }
 
-/// A stream that keeps record of its activity.
+/// A stream that records its activity.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) stream: S,
@@ -111,7 +111,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         self.activity.wrote(result)
     }
 
-    // Without it, hyper copies each body to its own buffer.
+    // Otherwise hyper copies each body to its own buffer.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

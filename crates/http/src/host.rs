@@ -1,7 +1,7 @@
-//! The `Host` of a request: what keeps a web page from reaching a server on loopback by a name of its own.
+//! Check of the `Host` header, which protects a server on loopback from DNS rebinding.
 //!
-//! A page whose name resolves to 127.0.0.1 (DNS rebinding) may send requests there and read the answers. Its browser
-//! then sends the page's name as `Host`. An IP address cannot be rebound, and `localhost` is no page's name.
+//! A web page whose name resolves to 127.0.0.1 can send requests there and read the responses. Its browser sends the
+//! page's name as `Host`. IP addresses cannot be rebound, and `localhost` cannot be the name of a foreign page.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 
-/// Names under which a server is asked, beside IP addresses and `localhost`.
+/// Names accepted in `Host`, besides IP addresses and `localhost`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostNames(Vec<String>);
 
@@ -18,7 +18,7 @@ impl HostNames {
         Self(names.iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
     }
 
-    /// Whether the request was meant for this server. One without `Host` comes from no browser.
+    /// Whether the request is for this server. A request without `Host` does not come from a browser.
     pub fn allow(&self, request: &Parts) -> bool {
         let header = request.headers.get_all(HOST).iter().map(|host| host.to_str().ok());
         let target = request.uri.authority().map(|authority| Some(authority.as_str()));

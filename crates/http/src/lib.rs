@@ -1,4 +1,4 @@
-//! Serving HTTP: how many connections there are, how long each may take, and how they end.
+//! HTTP server with connection limits, deadlines and orderly shutdown.
 
 mod activity;
 mod host;
@@ -34,35 +34,35 @@ use places::Places;
 pub use host::HostNames;
 pub use places::PlaceLimits;
 
-/// A request's head is no longer than this.
+/// Maximum length of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// What the kernel keeps of an answer that its client does not read.
+/// Send buffer in the kernel, which limits the memory for clients that do not read.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
 
-/// What a server grants its clients.
+/// Limits for the clients of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at one time.
+    /// Connection limits.
     pub places: PlaceLimits,
-    /// A request's head must be whole within this; an idle connection is closed after it, too.
+    /// Maximum time for receiving a request's head, and idle time after which a connection is closed.
     pub head_timeout: Duration,
-    /// A client that reads nothing of an answer for this long is cut off.
+    /// A client that reads nothing of a response for this long is disconnected.
     pub write_timeout: Duration,
-    /// A connection is asked to end after this, so that none can hold its place for ever.
+    /// Maximum age of a connection before it is asked to end, so that no client occupies a slot permanently.
     pub lifetime: Duration,
-    /// What an ending connection has left to finish its request.
+    /// Time for an ending connection to finish its request.
     pub grace: Duration,
 }
 
-/// An address that cannot be listened on.
+/// Failed binding of an address.
 #[derive(Debug)]
 pub struct ListenError {
     pub address: SocketAddr,
     pub source: io::Error,
 }
 
-/// The other end of the connection that a request came on, an extension of every request.
+/// Address of the client, an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
@@ -76,8 +76,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all of these addresses, or none; `[::]` is [what it is everywhere](socket::listen_beside). Needs a Tokio
-    /// runtime.
+    /// Binds all addresses, or none. Requires a Tokio runtime. For `[::]` see [`socket::listen_beside`].
     pub fn bind(addresses: &[SocketAddr], limits: Limits) -> Result<Self, ListenError> {
         let mut server = Self { listeners: Vec::new(), addresses: Vec::new(), limits, names: HostNames::default() };
         for &address in addresses {
@@ -90,7 +89,7 @@ impl Server {
         Ok(server)
     }
 
-    /// With names under which it may be asked over loopback, beside addresses and `localhost`.
+    /// Sets the names accepted in `Host` over loopback, besides addresses and `localhost`.
     #[must_use]
     pub fn with_names(self, names: HostNames) -> Self {
         Self { names, ..self }
@@ -100,7 +99,7 @@ impl Server {
         &self.addresses
     }
 
-    /// Serves until `stop` completes and the last request has been answered or given up.
+    /// Serves until `stop` completes and the last request is answered or aborted.
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let service = Service { router, limits: self.limits, names: Arc::new(self.names), stopped };
@@ -115,7 +114,7 @@ impl Server {
     }
 }
 
-/// What each connection needs.
+/// State for each connection.
 #[derive(Debug, Clone)]
 struct Service {
     router: Router,
@@ -124,7 +123,7 @@ struct Service {
     stopped: watch::Receiver<bool>,
 }
 
-/// Accepts until it is told to stop, then waits for its connections.
+/// Accepts connections until the stop, then waits for the open ones.
 async fn accept(listener: TcpListener, service: Service, places: Arc<Places>) {
     let mut stopped = service.stopped.clone();
     let mut connections = JoinSet::new();
@@ -157,7 +156,7 @@ async fn accept(listener: TcpListener, service: Service, places: Arc<Places>) {
 
 async fn serve_connection(stream: Watched<TcpStream>, peer: IpAddr, service: Service) {
     let Service { router, limits, names, mut stopped } = service;
-    // Without it, the kernel keeps megabytes for each client that does not read.
+    // Otherwise the kernel buffers megabytes for each client that does not read.
     socket2::SockRef::from(&stream.stream).set_send_buffer_size(SEND_BUFFER_BYTES).ok();
     let is_loopback = stream.stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let service = service_fn(move |request| {
@@ -184,11 +183,11 @@ async fn serve_connection(stream: Watched<TcpStream>, peer: IpAddr, service: Ser
     }
     connection.as_mut().graceful_shutdown();
     if timeout(limits.grace, connection).await.is_err() {
-        debug!("connection cut off: its request took too long");
+        debug!("connection closed: its request took too long");
     }
 }
 
-/// Answers one request; one that came over loopback must have been meant for one of these names.
+/// Answers a request. Over loopback, its `Host` must be one of `names`.
 async fn answer(
     router: Router,
     mut request: hyper::Request<Incoming>,
@@ -203,13 +202,13 @@ async fn answer(
     router.oneshot(hyper::Request::from_parts(parts, body)).await
 }
 
-/// The refusal of a request whose `Host` is another server's name.
+/// Response to a request with a foreign `Host`.
 pub fn misdirected() -> Response {
-    let error = "this server has another name; ask it by its address, or name it with its setting for host names";
+    let error = "the request's Host is not a name of this server; use its address, or add the name to its host names";
     (StatusCode::MISDIRECTED_REQUEST, Json(Refusal { error: error.to_owned() })).into_response()
 }
 
-/// Completes when the server stops, or is gone.
+/// Completes when the server stops or is dropped.
 async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stopped| *stopped).await.ok();
 }

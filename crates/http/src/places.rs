@@ -1,8 +1,8 @@
-//! Which connections a server keeps when it cannot keep all.
+//! Connection limits of a server, and the choice of connections to close at a limit.
 //!
-//! A new connection always gets a place. When its subscriber, its network or the server has no free one, the connection
-//! that has made no progress for longest is closed, in the network and then at the subscriber with the most
-//! connections. Strangers with many slow connections therefore lose their own, and keep nobody else out.
+//! A new connection is always accepted. At the limit of its subscriber, its network or the server, another connection
+//! is closed: in the network and at the subscriber with the most connections, the one without progress for longest.
+//! Clients with many slow connections therefore lose their own connections, and do not block others.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -14,14 +14,14 @@ use nym_mixnode_net::prefix;
 
 use super::activity::Activity;
 
-/// How many connections there may be.
+/// Maximum numbers of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct PlaceLimits {
-    /// Over all addresses.
+    /// Total.
     pub total: usize,
-    /// From one IPv4 /24 or one IPv6 /48.
+    /// Per IPv4 /24 or IPv6 /48.
     pub per_network: usize,
-    /// From one IPv4 address or one IPv6 /64.
+    /// Per IPv4 address or IPv6 /64.
     pub per_subscriber: usize,
 }
 
@@ -45,7 +45,7 @@ struct Connection {
     activity: Arc<Activity>,
 }
 
-/// A connection's place, free again when dropped.
+/// The slot of a connection, released on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
@@ -57,7 +57,7 @@ impl Places {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// A place for a connection from `ip`, for which others may be asked to close.
+    /// Admits a connection from `ip`, and closes others at a limit.
     pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, activity: &Arc<Activity>) -> Place {
         let new = Connection {
             subscriber: prefix::subscriber(ip),
@@ -77,7 +77,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        // The map is whole after any panic: each change is one call.
+        // The map is consistent even after a panic: each change is one call.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,7 +89,7 @@ impl Drop for Place {
 }
 
 impl Open {
-    /// The connection to close before `new` is opened; `None` while there are places.
+    /// The connection to close before `new` is opened; `None` below the limits.
     fn victim(&self, new: &Connection, limits: &PlaceLimits) -> Option<u64> {
         let of_subscriber = |other: &Connection| other.subscriber == new.subscriber;
         let of_network = |other: &Connection| other.network == new.network;
@@ -121,7 +121,7 @@ impl Open {
     }
 }
 
-/// Those that occur most often.
+/// The most frequent values.
 fn largest<T: Hash + Eq + Copy>(all: impl Iterator<Item = T>) -> HashSet<T> {
     let mut counts = HashMap::new();
     for each in all {
@@ -149,7 +149,7 @@ mod tests {
             Self { places: Places::new(LIMITS), connections: Vec::new() }
         }
 
-        /// Opens connections a second apart, each slower than all after it.
+        /// Opens connections one second apart, each with older progress than the later ones.
         async fn open(&mut self, addresses: &[&'static str]) {
             for address in addresses {
                 let activity = Activity::new();
@@ -159,32 +159,32 @@ mod tests {
             }
         }
 
-        /// Numbers of the connections that were closed.
+        /// Indexes of the closed connections.
         fn closed(&self) -> Vec<usize> {
             (0..self.connections.len()).filter(|index| self.connections[*index].1.is_closed()).collect()
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_slowest_of_the_largest_group_makes_room() {
+    async fn the_slowest_connection_of_the_largest_group_is_closed() {
         const A: [&str; 4] = ["2001:db8:1:1::1", "2001:db8:1:1::2", "2001:db8:1:1::3", "2001:db8:1:1::4"];
         for (name, before, new, expected) in [
-            ("room for all", vec![A[0], A[1], A[2]], "192.0.2.1", vec![]),
-            ("a subscriber's cap", A.to_vec(), "2001:db8:1:1::9", vec![0]),
+            ("below all limits", vec![A[0], A[1], A[2]], "192.0.2.1", vec![]),
+            ("a subscriber's limit", A.to_vec(), "2001:db8:1:1::9", vec![0]),
             (
-                "a network's cap, whose largest subscriber gives way",
+                "a network's limit: its largest subscriber loses a connection",
                 vec!["2001:db8:1:2::1", A[0], A[1], A[2], "2001:db8:1:2::2", "2001:db8:1:3::1"],
                 "2001:db8:1:4::1",
                 vec![1],
             ),
             (
-                "the total: the largest network gives way",
+                "the total: the largest network loses a connection",
                 vec!["192.0.2.1", "198.51.100.1", A[0], A[1], A[2], "2001:db8:1:2::2", "203.0.113.1", "203.0.113.2"],
                 "192.0.2.9",
                 vec![2],
             ),
             (
-                "the total, with each connection from elsewhere",
+                "the total, with each connection from another network",
                 vec!["1.0.0.1", "2.0.0.1", "3.0.0.1", "4.0.0.1", "5.0.0.1", "6.0.0.1", "7.0.0.1", "8.0.0.1"],
                 "9.0.0.1",
                 vec![0],
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn progress_keeps_a_connection_and_a_dropped_place_is_free() {
+    async fn progress_keeps_a_connection_and_dropping_releases_its_slot() {
         let mut server = Server::new();
         server.open(&["192.0.2.1"; 4]).await;
         server.connections[0].1.progressed();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_with_any_number_of_connections_close_none_of_others() {
+    async fn clients_with_many_connections_close_none_of_others() {
         let mut server = Server::new();
         server.open(&["192.0.2.1", "198.51.100.1"]).await;
         for _ in 0..50 {

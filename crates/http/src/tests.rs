@@ -1,4 +1,4 @@
-//! A server on loopback, and clients of many addresses that are slow or ask for somebody else.
+//! A server on loopback, with clients that are slow or send a foreign `Host`.
 
 use super::*;
 use axum::body::Bytes;
@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
 };
 const BIG: usize = 16 << 20;
 
-/// A server of short and big answers, until it is dropped.
+/// A server with a short and a long response.
 struct Running {
     address: SocketAddr,
     _serving: JoinSet<()>,
@@ -40,7 +40,7 @@ impl Running {
         socket.connect(self.address).await.unwrap()
     }
 
-    /// What comes back for a whole request until the connection ends.
+    /// Sends a request and returns everything until the end of the connection.
     async fn ask(&self, from: &str, host: &str) -> String {
         let mut connection = self.connect(from).await;
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -51,14 +51,14 @@ impl Running {
     }
 }
 
-/// Whether the server has closed the connection: nothing of what it sent is left.
+/// Whether the server has closed the connection and no data is left to read.
 async fn is_closed(connection: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     timeout(PATIENCE, connection.read_to_end(&mut rest)).await.is_ok()
 }
 
 #[tokio::test]
-async fn slow_clients_lose_their_places_to_new_ones() {
+async fn new_clients_replace_slow_ones() {
     let server = Running::new();
     let mut held = Vec::new();
     for holder in ["127.0.1.1", "127.0.1.2", "127.0.1.3"] {
@@ -70,11 +70,11 @@ async fn slow_clients_lose_their_places_to_new_ones() {
         assert!(server.ask("127.0.2.1", "127.0.0.1").await.ends_with("here"));
     }
     assert!(is_closed(&mut held[0]).await, "the slowest of all");
-    assert!(server.ask("127.0.1.1", "127.0.0.1").await.ends_with("here"), "from an address without a place, too");
+    assert!(server.ask("127.0.1.1", "127.0.0.1").await.ends_with("here"), "also from a new address");
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let server = Running::new();
     let mut connection = server.connect("127.0.0.2").await;
     connection.write_all(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -86,7 +86,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_request_for_another_name_is_refused_over_loopback() {
+async fn a_request_for_another_name_is_rejected_over_loopback() {
     let server = Running::new();
     for host in ["127.0.0.1", "localhost:8081", "[::1]:1", "here.example"] {
         assert!(server.ask("127.0.0.1", host).await.ends_with("here"), "{host}");

@@ -1,7 +1,7 @@
-//! Who else may reach private keys: owners and modes of their files and directories.
+//! Access checks for private keys: owners and modes of their files and directories.
 //!
-//! The node corrects what it can: it closes a key file of its own that the group can read, as after a restore in
-//! Kubernetes, whose `fsGroup` widens every mode. It refuses the rest, with the command that corrects it.
+//! The node corrects its own files: it removes the group's read permission, which `fsGroup` adds after a restore in
+//! Kubernetes. It rejects other unsafe modes and owners with an error that contains the command to correct them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, Permissions};
@@ -14,33 +14,33 @@ use tracing::{info, warn};
 use super::KeyError;
 use super::store::read_error;
 
-/// Who may be able to read a private key file for it to be loaded.
+/// Users that may be able to read a private key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrivateAccess {
-    /// Its owner alone.
+    /// Only its owner.
     Owner,
-    /// Its group as well, as a Kubernetes secret has no other way to its pod's user.
+    /// Its group as well: the only way for a pod's user to read a Kubernetes secret.
     Group,
-    /// Anybody: for `upgrade`, which closes the files next.
+    /// Any user, for `upgrade`, which then corrects the modes.
     Anybody,
 }
 
-/// What the keys are loaded for.
+/// Purpose of loading the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
-    /// A node runs with them.
+    /// Running a node.
     Run,
-    /// Somebody looks at them, or copies them: no mode is changed, and root may do so with those of any user.
+    /// Inspection or copying: no mode is changed, and root may do it for the keys of any user.
     Inspect,
 }
 
 const OTHERS: u32 = 0o007;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
-/// Only the owner of an entry can replace it.
+/// The sticky bit: only the owner of an entry can replace it.
 const STICKY: u32 = 0o1000;
 
-/// The user and the groups that a process acts for.
+/// User and groups of a process.
 struct Process {
     user: u32,
     groups: BTreeSet<u32>,
@@ -57,7 +57,7 @@ impl Process {
         self.groups.contains(&metadata.gid())
     }
 
-    /// Root can reach everything in any case. Where the group is allowed to read, any user may own what it reads.
+    /// Whether to accept the owner. Root always is, because it can access every file. With group access, any user is.
     fn trusts_owner_of(&self, metadata: &Metadata, access: PrivateAccess, key_use: KeyUse) -> bool {
         [0, self.user].contains(&metadata.uid())
             || key_use == KeyUse::Inspect && self.user == 0
@@ -65,14 +65,14 @@ impl Process {
     }
 }
 
-/// Refuses a private key file that others than its node may read or have put there.
+/// Rejects a private key file that other users can read or may have created.
 pub(super) fn check_file(file: &File, path: &Path, access: PrivateAccess, key_use: KeyUse) -> Result<(), KeyError> {
     let allowed = match access {
         PrivateAccess::Owner => 0o700,
         PrivateAccess::Group => 0o740,
         PrivateAccess::Anybody => return Ok(()),
     };
-    // Of the open file: its path might name another one by now.
+    // From the open file, because the path may have been replaced.
     let metadata = file.metadata().map_err(|source| read_error(path, source))?;
     let (process, mode) = (Process::this(), metadata.permissions().mode() & 0o7777);
     let is_own_group = process.is_in_group_of(&metadata);
@@ -103,7 +103,7 @@ pub(super) fn check_file(file: &File, path: &Path, access: PrivateAccess, key_us
     Err(KeyError::Loose { path: path.to_owned(), mode })
 }
 
-/// Logs that a key file is its owner's alone again.
+/// Logs that the group's access to a key file was removed.
 fn closed(path: &Path, mode: u32, metadata: &Metadata, is_own_group: bool) {
     let (path, mode, group) = (path.display(), format!("{mode:04o}"), metadata.gid());
     if is_own_group {
@@ -113,12 +113,12 @@ fn closed(path: &Path, mode: u32, metadata: &Metadata, is_own_group: bool) {
     }
 }
 
-/// Refuses directories of private key files in which others could replace them.
+/// Rejects directories in which other users could replace private key files.
 pub(super) fn check_dirs_of(files: [&Path; 2], access: PrivateAccess, key_use: KeyUse) -> Result<(), KeyError> {
     if access == PrivateAccess::Anybody {
         return Ok(());
     }
-    // A Kubernetes secret has links to where its files are.
+    // A mounted Kubernetes secret consists of symbolic links.
     let real = files.iter().filter_map(|file| fs::canonicalize(file).ok());
     let all: BTreeSet<PathBuf> =
         files.iter().map(PathBuf::from).chain(real).filter_map(|file| file.parent().map(Path::to_owned)).collect();
@@ -126,14 +126,14 @@ pub(super) fn check_dirs_of(files: [&Path; 2], access: PrivateAccess, key_use: K
     all.iter().try_for_each(|dir| check_dir(dir, access, key_use, &process))
 }
 
-/// The same of a directory in which keys are about to be made; one that does not exist yet is made for its owner alone.
+/// As [`check_dirs_of`], for a directory that keys will be created in. A missing one is created for its owner only.
 pub(super) fn check_new_dir(dir: &Path) -> Result<(), KeyError> {
     check_dir(dir, PrivateAccess::Owner, KeyUse::Run, &Process::this())
 }
 
 fn check_dir(dir: &Path, access: PrivateAccess, key_use: KeyUse, process: &Process) -> Result<(), KeyError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    // What cannot be looked at is reported by whoever opens the file.
+    // Opening the file reports this error.
     let Ok(metadata) = fs::metadata(dir) else { return Ok(()) };
     let (mode, is_own_group) = (metadata.permissions().mode() & 0o7777, process.is_in_group_of(&metadata));
     if !process.trusts_owner_of(&metadata, access, key_use) {
@@ -149,7 +149,7 @@ fn check_dir(dir: &Path, access: PrivateAccess, key_use: KeyUse, process: &Proce
     if mode & GROUP_WRITES == 0 || is_own_group || key_use == KeyUse::Inspect && metadata.uid() == process.user {
         return Ok(());
     }
-    // Only its owner can, and for the group it was widened.
+    // Only the owner can change the mode, which fsGroup has widened.
     fs::set_permissions(dir, Permissions::from_mode(mode & !GROUP_WRITES)).map_err(|_| loose())?;
     let (dir, was, group) = (dir.display(), format!("{mode:04o}"), metadata.gid());
     warn!(%dir, %was, group, "Closed a key directory in which another group could replace keys until now");

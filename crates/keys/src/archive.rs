@@ -13,18 +13,18 @@ use zeroize::Zeroizing;
 
 use super::store::{self, KeyError, KeyPairs, KeyText};
 
-/// The first file of the archive and what is in it: what the archive is, and the version of its layout.
+/// The first file of the archive and its contents: the type of the archive, and the version of its layout.
 const FORMAT: (&str, &str) = ("FORMAT", "nym-mixnode-keys 1\n");
 
-/// The contents of an archive are 6 KiB. Room for all of it from the start: a buffer that grows leaves keys behind.
+/// Capacity for the contents of an archive (6 KiB). A buffer that grows would leave copies of the keys in memory.
 const CONTENTS_LEN_MAX: usize = 32 * 1024;
 
-/// Base-2 logarithm of the passphrase's work: 256 MiB of memory and about a second, as age has it.
+/// Base-2 logarithm of the scrypt work factor, as in age: 256 MiB of memory and about one second.
 const WORK_FACTOR: u8 = 18;
-/// A file that asks for more than four times that is not to keep the machine busy.
+/// Files with more than four times that work are rejected.
 const WORK_FACTOR_MAX: u8 = WORK_FACTOR + 2;
 
-/// A backup cannot be made or opened.
+/// Failed creation or opening of a backup.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
     #[error("{} is not a file that age has encrypted with a passphrase", .0.display())]
@@ -39,14 +39,14 @@ pub enum ArchiveError {
     NotKeys { path: PathBuf, problem: String },
     #[error(transparent)]
     Keys(#[from] KeyError),
-    #[error("the keys cannot be encrypted: {0}")]
+    #[error("cannot encrypt the keys: {0}")]
     Encrypt(io::Error),
 }
 
 /// Encrypts the keys with this passphrase.
 ///
 /// # Errors
-/// When the machine has no randomness to give.
+/// When the system's source of randomness fails.
 pub fn seal(pairs: &KeyPairs, passphrase: SecretString) -> Result<Vec<u8>, ArchiveError> {
     let contents = pack(pairs).map_err(ArchiveError::Encrypt)?;
     let mut recipient = age::scrypt::Recipient::new(passphrase);
@@ -63,10 +63,10 @@ pub fn seal(pairs: &KeyPairs, passphrase: SecretString) -> Result<Vec<u8>, Archi
     encrypt().map_err(ArchiveError::Encrypt)
 }
 
-/// Decrypts the keys in `sealed`, the contents of the file at `path`, and checks that they are whole.
+/// Decrypts and checks the keys in `sealed`, the contents of the file at `path`.
 ///
 /// # Errors
-/// When the file is foreign or damaged, or the passphrase is another one.
+/// When the file is not a backup or is damaged, or the passphrase is wrong.
 pub fn open(sealed: &[u8], path: &Path, passphrase: SecretString) -> Result<KeyPairs, ArchiveError> {
     let problem = |error| explain(error, path);
     let decryptor = Decryptor::new_buffered(sealed).map_err(problem)?;
@@ -122,7 +122,7 @@ fn unpack(contents: &[u8], path: &Path) -> Result<KeyPairs, ArchiveError> {
         index.map(|index| files.swap_remove(index).1).ok_or_else(|| not_keys(format!("{name} is not in it")))
     };
     if *take(FORMAT.0)? != FORMAT.1.as_bytes() {
-        return Err(not_keys("it is of a version that this program doesn't know".to_owned()));
+        return Err(not_keys("it is of a version that this program does not support".to_owned()));
     }
     let mut text = |name| take(name).map(|text| (path.join(name), text));
     let texts = [
@@ -156,7 +156,7 @@ mod tests {
         SecretString::from(text.to_owned())
     }
 
-    /// Anything, encrypted as the age program does it, with little work.
+    /// Encrypts any contents as the age program does, with a low work factor.
     fn encrypted(contents: &[u8]) -> Vec<u8> {
         let mut recipient = age::scrypt::Recipient::new(passphrase("correct horse"));
         recipient.set_work_factor(2);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_a_wrong_passphrase_from_a_damaged_and_a_foreign_file() {
+    fn a_wrong_passphrase_a_damaged_and_a_foreign_file_have_different_errors() {
         let pairs = KeyPairs::generate().unwrap();
         let sealed = encrypted(&pack(&pairs).unwrap());
         assert!(open(&sealed, Path::new("keys.age"), passphrase("correct horse")).is_ok());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_of_a_later_version_or_with_a_file_missing_is_refused() {
+    fn an_archive_of_a_later_version_or_without_a_file_is_rejected() {
         let pairs = KeyPairs::generate().unwrap();
         let contents = pack(&pairs).unwrap();
         let at = contents.windows(18).position(|part| part == b"nym-mixnode-keys 1").unwrap();

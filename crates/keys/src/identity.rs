@@ -1,4 +1,4 @@
-//! The Ed25519 key pair that says who the node is.
+//! The Ed25519 key pair that identifies the node.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct IdentityKeyPair {
     public: [u8; KEY_LEN],
 }
 
-/// Without the seed.
+/// Prints no part of the seed.
 impl fmt::Debug for IdentityKeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdentityKeyPair").field("public", &self.public_base58()).finish_non_exhaustive()
@@ -21,18 +21,18 @@ impl fmt::Debug for IdentityKeyPair {
 }
 
 impl IdentityKeyPair {
-    /// A new key pair.
+    /// Generates a key pair.
     ///
     /// # Errors
-    /// When the machine has no randomness to give.
+    /// When the system's source of randomness fails.
     pub fn generate() -> Result<Self, KeyGenerationError> {
         Self::from_seed(SecretKey::written_by(fill_random)?)
     }
 
-    /// The key pair of this seed, which is the private key's usual form.
+    /// Derives the key pair from a seed, the usual form of the private key.
     ///
     /// # Errors
-    /// When the cryptography library fails; every seed is a good one.
+    /// When the cryptography library fails; every seed is valid.
     pub fn from_seed(seed: SecretKey) -> Result<Self, KeyGenerationError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| KeyGenerationError)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| KeyGenerationError)?;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_generated_keys_are_the_same() {
+    fn generated_keys_differ() {
         assert_ne!(IdentityKeyPair::generate().unwrap().public(), IdentityKeyPair::generate().unwrap().public());
     }
 }

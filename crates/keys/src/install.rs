@@ -1,8 +1,7 @@
-//! Puts keys where a node keeps them: beside what is there, and never over another key.
+//! Installation of keys into a node's directories, without overwriting existing keys.
 //!
-//! What is new in one directory appears there whole or not at all. Key files that the configuration puts into several
-//! directories appear in one after the other; whoever is killed between two has lost nothing, for doing the same again
-//! completes it.
+//! The new files of one directory appear atomically. If the configuration has key files in several directories, these
+//! are filled one after another; after an interruption, repeating the installation completes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,15 +14,15 @@ use super::IdentityKeyPair;
 use super::access::check_new_dir;
 use super::store::{self, KeyError, KeyFiles, KeyPairs, KeyText};
 
-/// A key file takes 120 bytes; what is far longer holds none.
+/// Maximum length of a key file. Key files have 120 bytes.
 const KEY_FILE_LEN_MAX: u64 = 4096;
 
-/// Stores both pairs in `files`, none of which may hold another key.
+/// Stores both pairs in `files`.
 ///
-/// Those that hold the same key already are left as they are.
+/// Files that have the same key already are unchanged.
 ///
 /// # Errors
-/// When there is a file with another key in it, or one cannot be created; then no file is new.
+/// When a file with another key exists, or a file cannot be created. No file is created in that case.
 pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
     let paths = files.paths();
     let texts = KeyText::of_pairs(pairs);
@@ -37,7 +36,7 @@ pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
     Ok(create_all(missing)?)
 }
 
-/// Refuses a node that has all its keys.
+/// Returns an error for a node that has all its keys.
 ///
 /// # Errors
 /// When all four files exist.
@@ -46,10 +45,10 @@ pub fn refuse_complete(files: &KeyFiles) -> Result<(), KeyError> {
     if complete { Err(CreateError::Exists(files.private_identity.clone()).into()) } else { Ok(()) }
 }
 
-/// The identity of a node that may have none yet, of which then both halves are made, or none.
+/// Creates the missing files of a node's identity, atomically.
 ///
 /// # Errors
-/// When there is a public half alone, or a half is not what its name says, or no file can be created.
+/// When only the public half exists, a file has other contents than expected, or a file cannot be created.
 pub fn complete_identity(files: &KeyFiles) -> Result<Identity, KeyError> {
     let (pair, found) = match (exists(&files.private_identity), exists(&files.public_identity)) {
         (true, true) => return Ok(Identity::Found),
@@ -64,22 +63,21 @@ pub fn complete_identity(files: &KeyFiles) -> Result<Identity, KeyError> {
     Ok(if found { Identity::Completed { public } } else { Identity::Created { public } })
 }
 
-/// What [`complete_identity`] did.
+/// Result of [`complete_identity`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// Nothing: both halves were there.
+    /// Both halves existed.
     Found,
-    /// The public half, in base58, was made from the private one.
+    /// The public half was derived from the private half. The value is its base58.
     Completed { public: String },
     /// Both halves are new.
     Created { public: String },
 }
 
-/// Completes what a process that was killed had begun to put in the place of these files; whether there was such a
-/// thing.
+/// Completes the installation of these files that a killed process had begun; `false` when there was none.
 ///
 /// # Errors
-/// When that process is still at work, or the disk fails.
+/// When that process still runs, or on an I/O error.
 pub fn finish(files: &KeyFiles) -> Result<bool, CreateError> {
     let mut finished = false;
     for dir in files.paths().into_iter().filter_map(Path::parent).collect::<BTreeSet<_>>() {
@@ -88,7 +86,7 @@ pub fn finish(files: &KeyFiles) -> Result<bool, CreateError> {
     Ok(finished)
 }
 
-/// Creates every file, or none.
+/// Creates all files, or none.
 fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Result<(), CreateError> {
     let mut by_dir = BTreeMap::<&Path, Vec<_>>::new();
     for (path, text) in files {
@@ -96,7 +94,7 @@ fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Resul
         by_dir.entry(dir).or_default().push((name, text));
     }
     if by_dir.len() > 1 {
-        // One may lie in another, which then cannot be new.
+        // One directory may be inside another, which then cannot be new.
         by_dir.keys().try_for_each(|dir| staging::create_private_dirs(dir))?;
     }
     let mut staged = Vec::new();

@@ -1,4 +1,4 @@
-//! The node's two key pairs. No secret has a `Debug` that shows it, and all are wiped when dropped.
+//! The node's two key pairs. `Debug` prints no secret, and all secrets are wiped on drop.
 
 mod access;
 pub mod archive;
@@ -21,22 +21,21 @@ pub use store::{KeyError, KeyFiles, KeyPairs};
 pub struct NodeKeys {
     /// The Ed25519 key pair that signs the node's calls to its directory.
     pub identity: Arc<IdentityKeyPair>,
-    /// Base58 of the Ed25519 public key: who the node is.
+    /// Base58 of the Ed25519 public key: the node's identity.
     pub identity_public: String,
     /// The X25519 key pair that unwraps Sphinx packets.
     pub sphinx: SphinxKeyPair,
 }
 
-/// Bytes of every key here, private or public.
+/// Length in bytes of every key here, private or public.
 const KEY_LEN: usize = 32;
 
-/// The cryptography library refused to work: no randomness, or no memory.
+/// The cryptography library failed for lack of randomness or memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no key can be made on this machine: its cryptography or its source of randomness fails")]
+#[error("cannot generate a key: the cryptography library or the source of randomness of this machine fails")]
 pub struct KeyGenerationError;
 
 impl From<std::io::Error> for KeyGenerationError {
-    /// No memory for the key.
     fn from(_: std::io::Error) -> Self {
         Self
     }
@@ -53,7 +52,7 @@ pub struct KeysConfig {
     pub public_identity: PathBuf,
     pub private_sphinx: PathBuf,
     pub public_sphinx: PathBuf,
-    /// Accept private keys that their group can read; others never may.
+    /// Accept private keys that their group can read; other users never may.
     pub allow_group_read: bool,
 }
 
@@ -65,7 +64,7 @@ impl Default for KeysConfig {
 }
 
 impl KeysConfig {
-    /// The files that are in `dir`, under their usual names.
+    /// The files in `dir` with their usual names.
     pub fn in_dir(dir: &Path) -> Self {
         Self {
             private_identity: dir.join("private_identity.pem"),

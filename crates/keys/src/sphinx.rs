@@ -1,4 +1,4 @@
-//! The X25519 key pair that opens Sphinx packets.
+//! The X25519 key pair that unwraps Sphinx packets.
 
 use super::{KEY_LEN, KeyGenerationError, SecretKey, fill_random};
 
@@ -9,18 +9,18 @@ pub struct SphinxKeyPair {
 }
 
 impl SphinxKeyPair {
-    /// A new key pair.
+    /// Generates a key pair.
     ///
     /// # Errors
-    /// When the machine has no randomness to give.
+    /// When the system's source of randomness fails.
     pub fn generate() -> Result<Self, KeyGenerationError> {
         Ok(Self::from_secret(SecretKey::written_by(fill_random)?))
     }
 
-    /// The key pair of this private scalar.
+    /// Derives the key pair from a private scalar.
     ///
     /// # Errors
-    /// When the machine has no memory to give; every 32 bytes are a good scalar, for X25519 clamps them.
+    /// When there is no memory. Any 32 bytes are a valid scalar, because X25519 clamps them.
     pub fn from_private(private: &[u8; KEY_LEN]) -> Result<Self, KeyGenerationError> {
         let copy = |key: &mut [u8; KEY_LEN]| {
             key.copy_from_slice(private);
@@ -29,7 +29,7 @@ impl SphinxKeyPair {
         Ok(Self::from_secret(SecretKey::written_by(copy)?))
     }
 
-    /// The key pair of this private scalar, without a copy of it.
+    /// Derives the key pair from a private scalar without copying it.
     #[must_use]
     pub fn from_secret(private: SecretKey) -> Self {
         let public = nym_mixnode_sphinx::public_key(&private);
@@ -42,7 +42,7 @@ impl SphinxKeyPair {
         &self.private
     }
 
-    /// The same, to be shared.
+    /// The private scalar, shareable without a copy.
     #[must_use]
     pub fn secret(&self) -> &SecretKey {
         &self.private
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_generated_keys_are_the_same() {
+    fn generated_keys_differ() {
         assert_ne!(SphinxKeyPair::generate().unwrap().public(), SphinxKeyPair::generate().unwrap().public());
     }
 }

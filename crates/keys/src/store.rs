@@ -1,6 +1,6 @@
-//! The key files: PEM around the raw 32 bytes, as 0.9.2 has them.
+//! Key files: PEM around the raw 32 bytes, as in 0.9.2.
 //!
-//! Private files are for their owner alone, and no file ever replaces another.
+//! Only the owner can read private files, and no existing file is ever replaced.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,10 +23,10 @@ const PUBLIC_IDENTITY: &str = "ED25519 PUBLIC KEY";
 const PRIVATE_SPHINX: &str = "X25519 PRIVATE KEY";
 const PUBLIC_SPHINX: &str = "X25519 PUBLIC KEY";
 
-/// A key file takes 120 bytes; what is far longer is none.
+/// Maximum length of a key file. Key files have 120 bytes.
 const TEXT_LEN_MAX: usize = 256;
 
-/// Where a node's four key files are.
+/// Paths of a node's four key files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFiles {
     pub private_identity: PathBuf,
@@ -43,7 +43,7 @@ pub struct KeyPairs {
     pub sphinx: SphinxKeyPair,
 }
 
-/// Keys cannot be loaded or created.
+/// Failed loading or creation of keys.
 #[derive(Debug, Error)]
 pub enum KeyError {
     #[error("key file {} does not exist", .0.display())]
@@ -69,9 +69,9 @@ pub enum KeyError {
     ForeignOwner { path: PathBuf, owner: u32, user: u32 },
     #[error("key file {} is not a PEM file: {problem}", path.display())]
     NotPem { path: PathBuf, problem: String },
-    #[error("key file {} holds a {found:?} where a {expected:?} has to be", path.display())]
+    #[error("key file {} contains a {found:?}, expected a {expected:?}", path.display())]
     WrongKind { path: PathBuf, found: String, expected: &'static str },
-    #[error("key file {} holds {len} bytes where {KEY_LEN} have to be", path.display())]
+    #[error("key file {} contains {len} bytes, expected {KEY_LEN}", path.display())]
     WrongLength { path: PathBuf, len: usize },
     #[error(
         "key file {} does not belong to {}: one of the two comes from another node, or is damaged",
@@ -98,7 +98,7 @@ impl KeyFiles {
         }
     }
 
-    /// The same files, to look at them.
+    /// The same files, for inspection only.
     #[must_use]
     pub fn for_inspection(self) -> Self {
         Self { key_use: KeyUse::Inspect, ..self }
@@ -112,15 +112,15 @@ impl KeyFiles {
 }
 
 impl KeyPairs {
-    /// New pairs.
+    /// Generates both pairs.
     ///
     /// # Errors
-    /// When the machine has no randomness to give.
+    /// When the system's source of randomness fails.
     pub fn generate() -> Result<Self, KeyGenerationError> {
         Ok(Self { identity: IdentityKeyPair::generate()?, sphinx: SphinxKeyPair::generate()? })
     }
 
-    /// What a running node needs of them.
+    /// The parts that a running node needs.
     #[must_use]
     pub fn into_node_keys(self) -> NodeKeys {
         NodeKeys {
@@ -131,7 +131,7 @@ impl KeyPairs {
     }
 }
 
-/// What one key file is called in a new node and in a backup, and what it holds.
+/// Name of a key file in a new node and in a backup, and its contents.
 pub struct KeyText {
     pub name: &'static str,
     mode: u32,
@@ -139,7 +139,7 @@ pub struct KeyText {
 }
 
 impl KeyText {
-    /// The file of the identity's private key, and that of its public one.
+    /// The files of the identity's private and public key.
     pub fn of_identity(pair: &IdentityKeyPair) -> [Self; 2] {
         [
             Self::private("private_identity.pem", PRIVATE_IDENTITY, pair.seed()),
@@ -173,7 +173,7 @@ impl KeyText {
     }
 }
 
-/// Makes both key pairs and stores them in a directory: all four files, or none.
+/// Generates both key pairs and stores them in a directory, atomically.
 ///
 /// # Errors
 /// When one of the files exists, or cannot be created.
@@ -183,7 +183,7 @@ pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
     Ok(keys)
 }
 
-/// Makes both key pairs for `dir`, where they are once that is committed.
+/// Generates both key pairs and stages them for `dir`. They are there after the commit.
 pub fn stage(dir: &Path) -> Result<(StagedDir, NodeKeys), KeyError> {
     check_new_dir(dir)?;
     let pairs = KeyPairs::generate()?;
@@ -205,14 +205,14 @@ pub fn load(files: &KeyFiles) -> Result<NodeKeys, KeyError> {
 /// Loads both key pairs.
 ///
 /// # Errors
-/// When a file is missing, not what its name says, or its private half is open to others; and when two halves don't
-/// belong together.
+/// When a file is missing or has other contents than expected, when others can read a private half, and when two
+/// halves do not match.
 pub fn load_pairs(files: &KeyFiles) -> Result<KeyPairs, KeyError> {
     let loaded = load_identity(files).and_then(|identity| {
         check_public(identity.public(), &files.private_identity, &files.public_identity, PUBLIC_IDENTITY)?;
         Ok(KeyPairs { identity, sphinx: load_sphinx(files)? })
     });
-    // The functions that have returned computed with the keys in their frames.
+    // Functions that have returned had keys in their stack frames.
     wipe_stack();
     loaded
 }
@@ -229,9 +229,9 @@ pub fn load_sphinx(files: &KeyFiles) -> Result<SphinxKeyPair, KeyError> {
     Ok(sphinx)
 }
 
-/// Both pairs out of the texts of two private files, whose halves the others have to be.
+/// Parses both pairs from the texts of the four files, and checks that the public halves match.
 ///
-/// `texts` are in the order of [`KeyFiles::paths`], each with the name that errors call it by.
+/// `texts` are in the order of [`KeyFiles::paths`], each with its name for error messages.
 pub fn parse_pairs(texts: &[(PathBuf, Zeroizing<Vec<u8>>); 4]) -> Result<KeyPairs, KeyError> {
     let [private_identity, private_sphinx, public_identity, public_sphinx] = texts;
     let secret = |(path, text): &(PathBuf, Zeroizing<Vec<u8>>), tag| secret_key(text, path, tag);
@@ -271,7 +271,7 @@ fn load_public(path: &Path, tag: &'static str) -> Result<String, KeyError> {
 
 fn encode(tag: &str, key: &[u8; KEY_LEN]) -> Zeroizing<String> {
     let mut buffer = Zeroizing::new([0; TEXT_LEN_MAX]);
-    // It fails for a tag of another alphabet, and for a text that has no room; the tests encode each kind.
+    // Fails only for invalid tags and for a buffer that is too short; the tests encode each kind.
     let text = pem_rfc7468::encode(tag, LineEnding::LF, key, buffer.as_mut()).unwrap_or_default();
     Zeroizing::new(text.to_owned())
 }
@@ -285,13 +285,13 @@ fn read_private(files: &KeyFiles, path: &Path, tag: &'static str) -> Result<Secr
     secret_key(text, path, tag)
 }
 
-/// What else there is to do about a file that only its group can read too.
+/// Additional advice for a file that its group can read.
 fn group_hint(mode: u32) -> &'static str {
     let more_than_group_read = mode & 0o037 != 0;
     if more_than_group_read {
         return "";
     }
-    " (where its group has to read it, set keys.allow_group_read: true instead)"
+    " (if its group must be able to read it, set keys.allow_group_read: true instead)"
 }
 
 fn check_public(
@@ -311,7 +311,7 @@ fn read_public(path: &Path, tag: &'static str) -> Result<[u8; KEY_LEN], KeyError
     public_key(read_text(open(path)?, path, &mut buffer)?, path, tag)
 }
 
-/// What `file` has, as far as there is room for it; a longer text is no key, and does not parse.
+/// Reads `file` up to the length of `buffer`. A longer text is not a key, and does not parse.
 fn read_text<'a>(mut file: File, path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], KeyError> {
     let mut len = 0;
     while len < buffer.len() {
@@ -371,7 +371,7 @@ mod tests {
 
     use pem::Pem;
 
-    /// A node's directory with keys in it.
+    /// Creates a node's directory with keys.
     fn node_with_keys() -> (tempfile::TempDir, KeyFiles, NodeKeys) {
         let dir = tempfile::tempdir().unwrap();
         let keys = create(&dir.path().join("data")).unwrap();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_file_that_others_can_read_is_refused_with_the_remedy() {
+    fn a_private_file_that_others_can_read_is_rejected_with_advice() {
         for mode in [0o604, 0o644, 0o666, 0o601, 0o664] {
             let (_dir, files, _) = node_with_keys();
             set_mode(&files.private_sphinx, mode);
@@ -452,7 +452,7 @@ mod tests {
             set_mode(&files.private_identity, mode);
             files.key_use = KeyUse::Inspect;
             load(&files).unwrap();
-            assert_eq!(mode_of(&files.private_identity), mode, "who only looks changes nothing");
+            assert_eq!(mode_of(&files.private_identity), mode, "an inspection changes nothing");
             files.key_use = KeyUse::Run;
             load(&files).unwrap();
             assert_eq!(mode_of(&files.private_identity), closed);
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_may_read_where_it_is_allowed_and_others_never() {
+    fn a_group_may_read_if_allowed_and_others_never() {
         let (_dir, mut files, _) = node_with_keys();
         files.access = PrivateAccess::Group;
         for (mode, closed) in [(0o400, 0o400), (0o440, 0o440), (0o640, 0o640), (0o660, 0o640), (0o450, 0o440)] {
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_which_others_can_replace_keys_is_refused_with_the_remedy() {
+    fn a_directory_in_which_others_can_replace_keys_is_rejected_with_advice() {
         let (dir, files, _) = node_with_keys();
         let data = dir.path().join("data");
         for mode in [0o777, 0o2777, 0o702] {
@@ -484,14 +484,14 @@ mod tests {
             let message = load_error(&files).to_string();
             assert!(message.contains(&format!("chmod go-w {}", data.display())), "{message}");
             let message = create(&data.join("../data")).err().unwrap().to_string();
-            assert!(message.contains("chmod go-w"), "nor are keys made there: {message}");
+            assert!(message.contains("chmod go-w"), "key generation is rejected there too: {message}");
         }
-        // As fsGroup leaves it, and as that of a secret is.
+        // Modes of a volume with fsGroup, and of a mounted secret.
         for mode in [0o2770, 0o1777] {
             set_mode(&data, mode);
             load(&files).unwrap();
         }
-        // A link does not hide where the files are.
+        // Symbolic links are resolved.
         set_mode(&data, 0o700);
         let elsewhere = dir.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_named_with_what_is_wrong() {
+    fn errors_for_damaged_files_have_the_file_and_the_cause() {
         let spoil = |contents: &[u8]| {
             let (_dir, files, _) = node_with_keys();
             fs::write(&files.public_identity, contents).unwrap();

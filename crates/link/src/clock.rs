@@ -1,8 +1,7 @@
-//! The time, from tokio's clock, which tests can stop.
+//! The current time from tokio's clock, which tests can pause.
 
 use std::time::Instant;
 
-/// Now.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

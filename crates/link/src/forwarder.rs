@@ -1,4 +1,4 @@
-//! Getting packets to their next hops: one bounded queue and one connection for each, whatever happens to the others.
+//! Sending packets to next hops: each next hop has its own bounded queue and connection.
 
 mod peer;
 mod queue;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::shutdown::PhaseSignal;
 use queue::PeerQueue;
 
-/// What bounds the forwarder.
+/// Limits of the forwarder.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long a connection attempt may take.
@@ -25,19 +25,19 @@ pub struct Settings {
     pub backoff_initial: Duration,
     /// The longest pause between attempts.
     pub backoff_max: Duration,
-    /// How long past its due time a packet waits for its next hop.
+    /// How long after its due time a packet waits for its next hop.
     pub stale_after: Duration,
     /// Packets queued for one next hop.
     pub queue_packets_max: usize,
-    /// What all packets in the node may take; the queues have shares of it.
+    /// Byte budget of all packets in the node, of which each queue has a share.
     pub budget_bytes: usize,
-    /// Next hops of one worker that have a queue at one time.
+    /// Maximum number of next hops with a queue, per worker.
     pub next_hops_max: usize,
-    /// A connection without packets is closed after this.
+    /// Idle time after which a connection is closed.
     pub idle_timeout: Duration,
 }
 
-/// What the forwarders of all workers count.
+/// Counters of the forwarders of all workers.
 #[derive(Debug, Default)]
 pub struct Counters {
     forwarded: AtomicU64,
@@ -49,25 +49,25 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Packets handed whole to the network.
+    /// Packets that the kernel has accepted completely.
     #[must_use]
     pub fn forwarded(&self) -> u64 {
         self.forwarded.load(Ordering::Relaxed)
     }
 
-    /// Packets that wait for their next hops.
+    /// Packets in the queues of next hops.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// How many packets went out by each of [`LAG_BOUNDS_MS`] after their time, and how many even later.
+    /// Sent packets by lateness: one count per bound of [`LAG_BOUNDS_MS`], and one for all later packets.
     #[must_use]
     pub fn lag(&self) -> [u64; LAG_BOUNDS_MS.len() + 1] {
         std::array::from_fn(|bucket| self.lag[bucket].load(Ordering::Relaxed))
     }
 
-    /// Counts a packet that was handed whole to the network, `now`.
+    /// Counts a packet that the kernel accepted completely at `now`.
     pub fn sent(&self, scheduled: &Scheduled, now: Instant) {
         let late = now.saturating_duration_since(scheduled.due);
         let bucket = LAG_BOUNDS_MS.iter().position(|bound| late <= Duration::from_millis(*bound));
@@ -88,7 +88,7 @@ impl Counters {
     }
 }
 
-/// The next hops that one worker owns. Lives on that worker's thread.
+/// Sends the packets of the next hops that one worker owns. Runs on that worker's thread.
 #[derive(Debug)]
 pub struct Forwarder {
     peers: HashMap<SocketAddr, Rc<PeerQueue>>,
@@ -100,13 +100,13 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A forwarder without next hops. Its tasks run on the current `LocalSet`.
+    /// Creates a forwarder without next hops. Its tasks run on the current `LocalSet`.
     #[must_use]
     pub fn new(settings: Settings, counters: Arc<Counters>, drops: Arc<DropCounters>, phase: PhaseSignal) -> Self {
         Self { peers: HashMap::new(), tasks: JoinSet::new(), settings: Rc::new(settings), counters, drops, phase }
     }
 
-    /// Queues a packet that is due. Never waits: a full queue, or one too many, drops the packet with its reason.
+    /// Queues a packet that is due. Never blocks: drops the packet if its queue is full or no further queue is allowed.
     pub fn send(&mut self, scheduled: Scheduled) {
         let next_hop = scheduled.next_hop;
         if let Err(reason) = self.queue(next_hop).and_then(|queue| queue.push(scheduled)) {
@@ -137,7 +137,7 @@ impl Forwarder {
     }
 
     fn open(&mut self, next_hop: SocketAddr) -> Result<(), DropReason> {
-        // Peers that went idle have ended their tasks: reap them where new ones come.
+        // Reap the tasks of idle peers, which have ended.
         while self.tasks.try_join_next().is_some() {}
         self.peers.retain(|_, queue| !queue.is_closed());
         if self.peers.len() >= self.settings.next_hops_max {

@@ -1,7 +1,7 @@
-//! The sockets of the packet path: accepting and reading, the delay pool's timer, dialling and writing.
+//! Sockets and timers of the packet path: accepting, reading, delaying, connecting and writing.
 //!
-//! Packets enter through [`listener`], wait in a pool that [`drive`] empties, and leave through [`forwarder`]. No other
-//! crate of the packet path knows tokio's sockets or clock.
+//! Packets enter through [`listener`], wait in a pool that [`drive`] empties, and leave through [`forwarder`]. No
+//! other crate of the packet path uses tokio's sockets or clock.
 
 mod clock;
 pub mod forwarder;

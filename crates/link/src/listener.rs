@@ -1,4 +1,4 @@
-//! Taking frames from the network: bound sockets, capped connections, and packets stamped with their arrival.
+//! Receiving frames: bound sockets, connection limits, and packets with arrival times.
 
 mod accept;
 mod connection;
@@ -17,20 +17,20 @@ pub use accept::{Admitted, accept};
 pub use connection::{Intake, serve};
 pub use limits::{ConnectionLimits, Permit};
 
-/// When the node drains, how long a connection or bytes that are already on their way may take to show. A sender's
-/// kernel holds back the rest of what it was given until our acknowledgement, which may be delayed by 40 ms.
+/// Wait for connections and bytes in transit while the node drains. The sender's kernel may keep data back until our
+/// acknowledgement, which can be delayed by 40 ms.
 const LAST_CALL: Duration = Duration::from_millis(100);
 
-/// How long a peer may take.
+/// Deadlines for peers.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// A frame that has begun must be whole within this.
+    /// Maximum time from the first to the last byte of a frame.
     pub frame: Duration,
-    /// A connection without bytes is closed after this.
+    /// Idle time after which a connection is closed.
     pub idle: Duration,
 }
 
-/// What the listener counts.
+/// Counters of the listener.
 #[derive(Debug, Default)]
 pub struct Counters {
     received: AtomicU64,
@@ -40,37 +40,37 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Whole frames taken from the network.
+    /// Complete frames received.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Frames that closed their connection, by [`FrameError::kind`].
+    /// Malformed frames, each of which closed its connection, by [`FrameError::kind`].
     #[must_use]
     pub fn bad_frames(&self) -> [u64; FrameError::KINDS] {
         std::array::from_fn(|kind| self.bad_frames[kind].load(Ordering::Relaxed))
     }
 
-    /// Connections closed because a frame took too long or nothing came at all.
+    /// Connections closed because of a [deadline](Deadlines).
     #[must_use]
     pub fn timeouts(&self) -> u64 {
         self.timeouts.load(Ordering::Relaxed)
     }
 
-    /// Connections closed at once because there are too many.
+    /// Connections closed at once because of a [connection limit](ConnectionLimits).
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 }
 
-/// An address that cannot be listened on, why, and what to do.
+/// Failed binding of an address, with its cause and a remedy.
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Another process has the port.
     #[error(
-        "cannot listen on {0}: the address is in use; stop the program that holds the port (`ss -ltnp` names it) or \
+        "cannot listen on {0}: the address is in use; stop the program that uses the port (`ss -ltnp` shows it) or \
          choose another with --port"
     )]
     InUse(SocketAddr),
@@ -80,9 +80,8 @@ pub enum BindError {
         advice(*.address, *.own)
     )]
     NotAvailable {
-        /// The foreign address.
         address: SocketAddr,
-        /// What can be listened on.
+        /// The address to suggest instead.
         own: BindAddr,
     },
     /// The port is a privileged one.
@@ -91,12 +90,12 @@ pub enum BindError {
     /// The kernel has no IPv6.
     #[error("cannot listen on {0}: this machine has no IPv6; take the address out of --host (listen.addresses)")]
     NoIpv6(SocketAddr),
-    /// Anything else.
+    /// Any other error.
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
 }
 
-/// What to do about an address that this machine does not have.
+/// Advice for an address that is not on this machine.
 fn advice(address: SocketAddr, own: BindAddr) -> String {
     if is_globally_routable(address.ip()) {
         return format!(
@@ -105,15 +104,16 @@ fn advice(address: SocketAddr, own: BindAddr) -> String {
             address.ip()
         );
     }
-    // Announcing it would help nobody: other machines cannot reach it either.
-    format!("bind to one that it has with --host (`ip address` lists them), such as {own} for all of them")
+    // Announcing it would not help: other machines cannot reach it either.
+    format!("pass a local address with --host (`ip address` lists them), or {own} for all of them")
 }
 
-/// Binds and listens. `[::]` takes IPv4 as well, unless `others` has an IPv4 address with the same port. On a machine
-/// without IPv6 it stands for `0.0.0.0`, and beside an IPv4 address with the same port it is left out (`None`).
+/// Binds and listens. `[::]` accepts IPv4 as well, unless `others` has an IPv4 address with the same port.
+///
+/// On a machine without IPv6, `[::]` means `0.0.0.0`; if `others` has such an IPv4 address, the result is `None`.
 ///
 /// # Errors
-/// When the address cannot be bound; nothing is left open.
+/// When the address cannot be bound; no socket is left open.
 pub fn bind(address: BindAddr, others: &[BindAddr]) -> Result<Option<std::net::TcpListener>, BindError> {
     let address = address.get();
     let others: Vec<SocketAddr> = others.iter().map(|other| other.get()).collect();
@@ -134,7 +134,7 @@ mod tests {
     use nym_mixnode_net::socket::without_ipv6;
 
     #[test]
-    fn a_taken_port_and_a_foreign_address_are_told_apart() {
+    fn a_taken_port_and_a_foreign_address_have_different_errors() {
         let bind = |address: &str| bind(BindAddr::new(address.parse().unwrap()), &[]);
         let first = bind("127.0.0.1:0").unwrap().unwrap();
         let taken = first.local_addr().unwrap();
@@ -142,7 +142,7 @@ mod tests {
         let error = bind("36.68.243.18:1789").unwrap_err();
         assert!(matches!(error, BindError::NotAvailable { .. }));
         assert!(error.to_string().contains("--announce-host 36.68.243.18"), "{error}");
-        // A private address is no address to announce, whether or not it is this machine's.
+        // A private address must not be announced, local or not.
         let error = advice("10.126.5.7:1789".parse().unwrap(), BindAddr::everywhere(1789));
         assert!(!error.contains("--announce-host") && error.contains("--host"), "{error}");
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_of_a_machine_without_ipv6_is_refused_with_what_to_do() {
+    fn an_ipv6_address_without_ipv6_support_is_rejected_with_advice() {
         let address = BindAddr::new("[::1]:0".parse().unwrap());
         let error = without_ipv6::run(without_ipv6::NO_FAMILY, || bind(address, &[]).unwrap_err());
         assert!(matches!(error, BindError::NoIpv6(refused) if refused == address.get()), "{error}");

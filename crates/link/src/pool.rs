@@ -1,4 +1,4 @@
-//! The task that runs a worker's pool: takes packets in, lets them out when they are due.
+//! The task of a worker's pool, which delays packets until they are due.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use tokio::time::sleep_until;
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 
-/// Packets taken in at one go before those that are due get their turn.
+/// Packets received in one batch before due packets are released.
 const INTAKE_MAX: usize = 256;
 
-/// How many packets a pool holds, for others to read.
+/// Number of packets in a pool, readable from other threads.
 #[derive(Debug, Default)]
 pub struct PoolGauge(AtomicUsize);
 
@@ -27,8 +27,8 @@ impl PoolGauge {
 
 /// Runs a pool until its intake is closed and it is empty, or until the node aborts.
 ///
-/// `release` gets each packet at its due time or as soon after it as the worker gets to it, in due order. What is left
-/// when the node aborts is dropped with [`DropReason::Shutdown`].
+/// Calls `release` with each packet in due order, at its due time or as soon as the worker can after it. When the node
+/// aborts, the remaining packets are dropped with [`DropReason::Shutdown`].
 pub async fn drive(
     mut intake: mpsc::Receiver<Scheduled>,
     mut release: impl FnMut(Scheduled),

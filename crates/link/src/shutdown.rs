@@ -1,15 +1,15 @@
-//! The phases in which a node stops, as a signal to all its tasks.
+//! The shutdown phases of a node, signalled to all tasks.
 
 use tokio::sync::watch;
 
-/// How far a node has got on its way down.
+/// Shutdown phase of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Mixing.
+    /// Normal operation.
     Running,
-    /// No new connections and no new packets; those inside leave at their times.
+    /// No new connections and packets; packets in the node leave when they are due.
     Draining,
-    /// The drain's deadline has passed: what is still inside is dropped and counted.
+    /// The drain deadline has passed: the remaining packets are dropped and counted.
     Aborting,
 }
 
@@ -17,11 +17,11 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct PhaseControl(watch::Sender<Phase>);
 
-/// Lets a task wait for a phase. Cheap to clone.
+/// Lets tasks await a phase. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PhaseSignal(watch::Receiver<Phase>);
 
-/// A control in the phase `Running`, and its signal.
+/// Creates a control in the phase [`Phase::Running`], and its signal.
 #[must_use]
 pub fn phases() -> (PhaseControl, PhaseSignal) {
     let (sender, receiver) = watch::channel(Phase::Running);
@@ -42,13 +42,13 @@ impl PhaseControl {
 }
 
 impl PhaseSignal {
-    /// Completes once the node is in `phase` or beyond; a control that is gone counts as beyond.
+    /// Completes when the node is in `phase` or a later one, or when the control is dropped.
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the control was dropped, which happens only after the last phase.
         drop(self.0.wait_for(|now| *now >= phase).await);
     }
 
-    /// Whether the node is in `phase` or beyond.
+    /// Whether the node is in `phase` or a later one.
     #[must_use]
     pub fn has_reached(&self, phase: Phase) -> bool {
         *self.0.borrow() >= phase

@@ -28,8 +28,8 @@ pub struct NextHops(HashMap<SocketAddr, Framing>);
 impl NextHops {
     /// Adds the address of a node that registered with this version.
     ///
-    /// Two entries can have the same address. The older framing wins, because every release reads it: another operator's
-    /// entry must not make packets unreadable for the node at that address.
+    /// Two entries can have the same address. The older framing wins, because every release reads it: an entry of
+    /// another operator must not make packets unreadable for the node at that address.
     pub fn add(&mut self, address: SocketAddr, version: &str) {
         let framing = Framing::of_version(version);
         self.0.entry(address).and_modify(|listed| *listed = framing.min(*listed)).or_insert(framing);

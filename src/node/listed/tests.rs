@@ -1,4 +1,4 @@
-//! Topologies with nodes that cannot be used.
+//! Topologies with unusable nodes.
 
 use nym_mixnode_api::{MixRegistration, RegisteredMix};
 use tokio::sync::mpsc;
@@ -31,7 +31,7 @@ fn sorted(next_hops: &NextHops) -> Vec<String> {
 }
 
 #[test]
-fn addresses_that_no_node_can_have_are_never_sent_to() {
+fn unreachable_addresses_are_skipped() {
     let topology = listing(&[
         &["36.68.243.18:1789", "127.0.0.1:6379"],
         &["127.0.0.1:6379"],
@@ -53,7 +53,7 @@ fn addresses_that_no_node_can_have_are_never_sent_to() {
 }
 
 #[test]
-fn skipped_nodes_are_named_up_to_a_bound_and_counted_beyond() {
+fn skipped_nodes_are_listed_up_to_a_limit_and_counted() {
     let bad: Vec<&[&str]> = vec![&["mix.example"]; 3 * NAMED_MAX];
     let listed = ListedNodes::new(Reach::Internet);
     assert!(listed.take(&listing(&bad)).is_empty());

@@ -1,4 +1,4 @@
-//! What is exported, made comparable: without what the real machine, the real clock and chance put into it.
+//! Normalises exported data: removes values that depend on the machine, the real clock or randomness.
 
 use nym_mixnode_telemetry::instruments as i;
 use nym_mixnode_telemetry::otel::Captured;
@@ -10,24 +10,23 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-/// Metrics whose numbers are not compared, only that they are there.
+/// Metrics that are compared without their values.
 pub(super) static MACHINE: &[&i::Metric] = &[
-    // Of the whole test process, in which other tests run. They follow from packets by the work that these make, which
-    // is nearly the same in all worlds: the parent module says what is not.
+    // Measured for the test process, in which other tests run. They depend on packets by the work for these, which is
+    // nearly the same in all worlds; the parent module describes the difference.
     &i::UNWRAP_CPU,
     &i::PROCESS_CPU,
     &i::PROCESS_MEMORY,
     &i::PROCESS_VIRTUAL,
     &i::PROCESS_OPEN_FDS,
     &i::PROCESS_THREADS,
-    // The date, by the real clock.
+    // From the real clock.
     &i::PROCESS_START,
-    // How far the thread that exports has come, which goes by the real clock while a world's is virtual. What it has
-    // exported in the end is compared, all of it.
+    // Progress of the export thread, which uses the real clock. All data that it has exported at the end is compared.
     &i::EXPORTED,
 ];
 
-/// The text of `/metrics` with the numbers of [`MACHINE`] left out.
+/// The text of `/metrics` without the values of [`MACHINE`].
 pub(super) fn without_the_machine(text: &str) -> String {
     let is_machine = |name: &str| MACHINE.iter().any(|metric| metric.prometheus == name);
     let lines = text.lines().map(|line| match line.rsplit_once(' ') {
@@ -37,9 +36,9 @@ pub(super) fn without_the_machine(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Each span and each set of metrics as its bytes, those of one name in order. How spans are put into batches, the real
-/// clock says, and which of two requests of the same moment comes first, chance.
-pub(super) fn said(captured: &[Captured]) -> impl Iterator<Item = (&'static str, String)> {
+/// Each span and each set of metrics as bytes, sorted within a name: the batches of spans depend on the real clock, and
+/// the order of simultaneous requests is random.
+pub(super) fn outputs(captured: &[Captured]) -> impl Iterator<Item = (&'static str, String)> {
     let bytes = |message: Vec<u8>| message.escape_ascii().to_string();
     let spans = spans(captured).into_iter().map(move |(resource, span)| {
         let resource = comparable_resource(resource.clone()).encode_to_vec();
@@ -72,7 +71,7 @@ pub(super) fn metrics(captured: &[Captured]) -> impl Iterator<Item = &ExportMetr
     })
 }
 
-/// Without the id of the run, which is chance, and in order: the library keeps attributes in a hash map.
+/// Removes the random id of the run, and sorts: the library keeps attributes in a hash map.
 fn comparable_resource(mut resource: Resource) -> Resource {
     resource.attributes.retain(|attribute| attribute.key != "service.instance.id");
     resource.attributes.sort_by(|one, other| one.key.cmp(&other.key));
@@ -82,11 +81,11 @@ fn comparable_resource(mut resource: Resource) -> Resource {
 fn comparable_span(mut span: Span) -> Span {
     span.trace_id.clear();
     span.span_id.clear();
-    // Whether it has a parent stays.
+    // Keep whether it has a parent.
     span.parent_span_id.truncate(1);
     span.parent_span_id.fill(0);
     if !span.name.starts_with("mix.") {
-        // Requests have the real clock's times.
+        // Spans of requests have times of the real clock.
         (span.start_time_unix_nano, span.end_time_unix_nano) = (0, 0);
     }
     for attribute in span.attributes.iter_mut().filter(|attribute| attribute.key == i::UNWRAP_CPU.name) {
@@ -114,7 +113,7 @@ fn comparable_metric(metric: &mut Metric) {
     }
 }
 
-/// Without the real clock's times, and in order, for the library keeps points in a hash map.
+/// Removes times of the real clock, and sorts: the library keeps points in a hash map.
 fn comparable_points(points: &mut [NumberDataPoint], is_machine: bool) {
     for point in points.iter_mut() {
         (point.start_time_unix_nano, point.time_unix_nano) = (0, 0);
@@ -130,7 +129,7 @@ fn without_times(point: &mut HistogramDataPoint) {
     (point.start_time_unix_nano, point.time_unix_nano) = (0, 0);
 }
 
-/// An attribute that is a text, as all of metrics are.
+/// A text attribute. All attributes of metrics are texts.
 pub(super) fn text(attribute: &KeyValue) -> (String, String) {
     match &attribute.value {
         Some(AnyValue { value: Some(any_value::Value::StringValue(value)) }) => (attribute.key.clone(), value.clone()),

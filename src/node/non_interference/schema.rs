@@ -1,4 +1,4 @@
-//! That collectors get only what the tables of metrics and spans allow: names, keys, and numbers on their grids.
+//! Tests that exports match the tables of metrics and spans: names, keys, and the rounding of values.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use super::exported::{metrics, spans, text};
 use super::stage::{Leak, Seen, Stage};
 use super::world::World;
 
-/// Enough for the lag, which is held back while there are few.
+/// Enough packets for the lag, which is not exported for few packets.
 const MANY: usize = 600;
 
-/// The grids of what spans say of packets; the others' values are of requests that are none.
+/// Rounding of span attributes that depend on packets. The other attributes belong to directory requests.
 const GRIDS: &[(&str, f64)] = &[
     ("messaging.batch.message_count", 64.0),
     ("mix.final", 64.0),
@@ -36,7 +36,7 @@ fn play(packets: usize) -> Seen {
 }
 
 #[test]
-fn collectors_get_only_what_the_tables_allow_on_the_grids_they_name() {
+fn exports_match_the_tables_and_their_rounding() {
     let Seen { exported, .. } = play(MANY);
     assert!(spans(&exported).iter().any(|(_, span)| span.name == "mix.forward"));
     for (resource, span) in spans(&exported) {
@@ -51,14 +51,14 @@ fn collectors_get_only_what_the_tables_allow_on_the_grids_they_name() {
     for metric in &all {
         check_metric(metric);
     }
-    // All of the table came, those of the lag and of the topology too.
+    // All metrics of the table are exported, including those of the lag and of the topology.
     for known in METRICS {
         assert!(all.iter().any(|metric| metric.name == known.name), "{} was not exported", known.name);
     }
 }
 
 #[test]
-fn there_are_as_many_spans_at_the_same_times_whatever_the_traffic() {
+fn the_number_and_times_of_spans_are_independent_of_the_traffic() {
     let outline = |packets| {
         let Seen { exported, .. } = play(packets);
         let outline = |(_, span): (_, &Span)| {
@@ -96,7 +96,7 @@ fn check_window_span(span: &Span) {
     assert!(start.is_multiple_of(window_ns) && end == start + window_ns, "{}: {start} to {end}", span.name);
     for attribute in &span.attributes {
         let Some(value) = number(attribute) else {
-            // A word, of which there is one for each reason.
+            // A label, one for each drop reason.
             let (key, word) = text(attribute);
             assert!(key == "error.type" && DropReason::ALL.iter().any(|reason| reason.label() == word), "{word}");
             continue;
@@ -113,9 +113,9 @@ fn check_metric(metric: &Metric) {
     let check_points = |points: &[NumberDataPoint]| {
         for point in points {
             assert!(point.exemplars.is_empty());
-            let said: Vec<_> = point.attributes.iter().map(text).collect();
-            assert_eq!(said.len(), known.attributes.len(), "{}: {said:?}", known.name);
-            for (key, value) in said {
+            let attributes: Vec<_> = point.attributes.iter().map(text).collect();
+            assert_eq!(attributes.len(), known.attributes.len(), "{}: {attributes:?}", known.name);
+            for (key, value) in attributes {
                 let allowed = known.attributes.iter().find(|allowed| allowed.key == key);
                 assert!(allowed.is_some_and(|allowed| allowed.values.allow(&value)), "{}: {key}={value}", known.name);
             }
@@ -140,7 +140,7 @@ fn check_metric(metric: &Metric) {
     }
 }
 
-/// The grid in the text of the table: "rounded up to 64", "… 10 ms", "… 1 MiB". Others contain no packet data.
+/// The rounding documented in the table: "rounded up to 64", "… 10 ms", "… 1 MiB". `None` for values without packets.
 fn promised_grid(safe: &str) -> Option<f64> {
     let Some((_, promise)) = safe.split_once("rounded up to ") else {
         assert_eq!(safe, "contains no packet data");

@@ -1,4 +1,4 @@
-//! A node without sockets, on a clock of its own, and everything that it tells in a world.
+//! Runs a node without sockets on a virtual clock, and collects all its output.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -43,56 +43,56 @@ use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
 
 const WORKERS: usize = 2;
-/// A window begins here, by the wall clock.
+/// Wall-clock time of the start, where a window begins.
 const BEGINNING: Duration = Duration::from_secs(1_588_694_460);
-/// Never at the moment in which a window ends or somebody asks: which comes first is chance then, and shows in its age.
+/// Never coincides with the end of a window or with a request: their order would be random, and visible in the age.
 const TOPOLOGY_REFRESH: Duration = Duration::from_secs(31);
-/// Somebody asks as often as this.
+/// Interval of HTTP requests.
 const ASKED_EVERY_SECONDS: u64 = 7;
 
-/// The packets of a connection and the times at which they come, in milliseconds.
+/// The packets of a connection, with arrival times in milliseconds.
 type Packets = Vec<(u64, Vec<u8>)>;
 
-/// Something told: when, where, and what.
+/// A piece of output: its time, its channel, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct Output {
     pub(super) at_ms: u128,
     pub(super) by: &'static str,
     pub(super) what: String,
 }
 
-impl Said {
-    /// The same with a part of its text, for people.
+impl Output {
+    /// Returns a copy with an excerpt of the text, for failure messages.
     pub(super) fn cut(&self, from: usize) -> Self {
         let what = self.what.chars().skip(from).take(300).collect();
         Self { what, ..self.clone() }
     }
 }
 
-/// A world as it was seen from outside.
+/// The externally visible result of a run.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Time, next hop and size of all that left, in order.
+    /// Time, next hop and size of all sent packets, in order.
     pub(super) wire: Vec<(u128, SocketAddr, usize)>,
-    pub(super) said: Vec<Said>,
-    /// What collectors would have got.
+    pub(super) output: Vec<Output>,
+    /// Requests to collectors.
     pub(super) exported: Vec<otel::Captured>,
-    /// Of the window that has not ended, by bucket.
+    /// Delays of the current window, by bucket.
     delays: BTreeMap<u128, u64>,
 }
 
-/// What a node that betrays its packets would export, for tests that must notice it. The node itself does not know when
-/// a packet that leaves arrived: the test finds out with the node's key.
+/// Leaks that the test must detect. The node does not know when a departing packet arrived: the test finds out with
+/// the node's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leak {
     None,
-    /// A histogram of delays, as many nodes export it: buckets of 10 ms, by the window.
+    /// A histogram of delays per window, with buckets of 10 ms.
     DelayHistogram,
-    /// A span for each packet, with the time that the packet was held.
+    /// A span for each packet, with its delay.
     PerPacket,
 }
 
-/// What all worlds share: a node's keys and settings, and the packets made so far.
+/// State shared by all runs: the node's keys and settings, and the packets built so far.
 pub(super) struct Stage {
     config: Config,
     keys: NodeKeys,
@@ -101,10 +101,10 @@ pub(super) struct Stage {
     _logging: DefaultGuard,
 }
 
-/// When packets arrived, in milliseconds, by the bytes in which they leave.
+/// Arrival times in milliseconds, by the bytes of the departing packet.
 type Arrivals = HashMap<Vec<u8>, u64>;
 
-/// What leaves, and what is told, while the world goes on.
+/// Recorder of departures and output during a run.
 struct Notes {
     start: Instant,
     leak: Leak,
@@ -137,7 +137,7 @@ impl Stage {
         }
     }
 
-    /// Runs a world from its beginning to its end, in virtual time.
+    /// Runs a world in virtual time.
     pub(super) fn play(&mut self, world: &World, leak: Leak) -> Seen {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let connections = (0..CONNECTIONS).map(|connection| self.packets(world, connection)).collect();
@@ -145,7 +145,7 @@ impl Stage {
         runtime.block_on(self.run(connections, leak, arrivals))
     }
 
-    /// Matches departures with arrivals: unwraps each packet as the node will. Of copies the first leaves.
+    /// Matches departures with arrivals by unwrapping each packet. The first of several copies is forwarded.
     fn arrivals(&self, world: &World) -> Arrivals {
         let mut engine = Engine::new(*self.keys.sphinx.private());
         let mut arrivals = Arrivals::new();
@@ -158,7 +158,7 @@ impl Stage {
         arrivals
     }
 
-    /// What comes by a connection, and when.
+    /// The packets of a connection, with arrival times.
     fn packets(&mut self, world: &World, connection: usize) -> Packets {
         let key = *self.keys.sphinx.public();
         let numbers = world.of_connection(connection).into_iter();
@@ -199,7 +199,7 @@ impl Stage {
             local.spawn_local(async move {
                 let start = notes.start;
                 let release = |scheduled: Scheduled| {
-                    // As a connection to the next hop does once the kernel has taken the packet.
+                    // As for a connection to the next hop after the kernel has accepted the packet.
                     shared.forwarder.sent(&scheduled, Instant::now().into_std());
                     notes.departure(&scheduled);
                 };
@@ -222,23 +222,24 @@ impl Stage {
         view.begin_last_window(BEGINNING + start.elapsed());
         view.end_last_window();
         let last = http::StatusSource::status(&*view).packets.window.map(|window| window.ended_at);
-        assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is told, too");
+        assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is exported too");
         let last_readings = http::StatusSource::readings(&*view);
         let ended_at = Instant::now();
-        // The thread that exports is on the real clock, and the stop waits for it.
+        // The export thread uses the real clock, and the stop waits for it.
         tokio::time::resume();
         telemetry.stop(last_readings).await;
         let mut seen = notes.seen.take();
         seen.exported = capture.take();
-        seen.said.extend(exported::said(&seen.exported).map(|(by, what)| notes.said_at(ended_at, by, what)));
-        seen.said.extend(self.log.take().into_iter().map(|(at, line)| notes.said_at(at, "log", line)));
-        seen.said.extend(posts.lock().unwrap().drain(..).map(|(at, what)| notes.said_at(at, "directory post", what)));
+        seen.output.extend(exported::outputs(&seen.exported).map(|(by, what)| notes.output_at(ended_at, by, what)));
+        seen.output.extend(self.log.take().into_iter().map(|(at, line)| notes.output_at(at, "log", line)));
+        seen.output
+            .extend(posts.lock().unwrap().drain(..).map(|(at, what)| notes.output_at(at, "directory post", what)));
         seen.wire.sort();
         seen
     }
 }
 
-/// Brings the packets of some connections in, each at its time.
+/// Feeds the packets of some connections, each at its arrival time.
 async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
     let mut decoders: Vec<_> = connections.iter().map(|_| FrameDecoder::default()).collect();
     let numbered = connections.into_iter().enumerate();
@@ -253,31 +254,31 @@ async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
     }
 }
 
-/// Asks at intervals, as a scraper does, and reads exact counts where windows end.
+/// Makes HTTP requests at intervals, as a scraper does, and reads exact counts at the ends of windows.
 async fn ask(view: &Arc<View>, notes: &Notes) {
     let router = http::router(Arc::clone(view) as Arc<dyn http::StatusSource>);
     let seconds = |count: u64| notes.start + Duration::from_secs(count);
     for second in 1..=END.as_secs() {
         sleep_until(seconds(second)).await;
         if second % WINDOW.as_secs() == 0 {
-            // Not told to anybody: rounding must not be what makes worlds equal.
+            // Not exported. Compared because rounding must not be the reason that worlds are equal.
             let Sample { counts, levels, lag, .. } = view.count();
-            notes.say("exact counts", format!("{:?}", (counts, levels, lag)));
+            notes.record("exact counts", format!("{:?}", (counts, levels, lag)));
             notes.end_window();
         }
         if second % ASKED_EVERY_SECONDS == 0 {
             for path in ["/status", "/livez", "/readyz"] {
-                notes.say(path, get(&router, path, "*/*").await);
+                notes.record(path, get(&router, path, "*/*").await);
             }
-            // In turn: the same numbers, and a lot of text.
+            // Alternate: both have the same numbers and much text.
             let (by, accept) = match second / ASKED_EVERY_SECONDS % 2 {
                 0 => ("/metrics", "text/plain"),
                 _ => ("/metrics, OpenMetrics", "application/openmetrics-text"),
             };
-            notes.say(by, get(&router, "/metrics", accept).await);
+            notes.record(by, get(&router, "/metrics", accept).await);
         }
     }
-    // Whatever else happens on the last second has its turn.
+    // Let other events of the last second complete.
     sleep_until(seconds(END.as_secs()) + Duration::from_millis(500)).await;
 }
 
@@ -287,27 +288,27 @@ async fn get(router: &Router, path: &str, accept: &str) -> String {
     let (mut head, body) = response.into_parts();
     let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
     if path == "/metrics" {
-        // The numbers of the machine have more digits or fewer.
+        // The numbers of the machine vary in length.
         head.headers.remove(CONTENT_LENGTH);
         return format!("{head:?}\n{}", exported::without_the_machine(&body));
     }
     format!("{head:?}\n{}", body.replace(&registered_at(&body), ""))
 }
 
-/// The one thing that the real clock says: when the directory took the registration.
+/// The time of the registration, which is the only value from the real clock.
 fn registered_at(status: &str) -> String {
     let text = status.split_once("\"registered_at\":").map(|(_, rest)| rest);
     text.map_or_else(|| "\0".to_owned(), |rest| rest.chars().take_while(char::is_ascii_digit).collect())
 }
 
 impl Notes {
-    fn say(&self, by: &'static str, what: String) {
-        let said = self.said_at(Instant::now(), by, what);
-        self.seen.borrow_mut().said.push(said);
+    fn record(&self, by: &'static str, what: String) {
+        let output = self.output_at(Instant::now(), by, what);
+        self.seen.borrow_mut().output.push(output);
     }
 
-    fn said_at(&self, at: Instant, by: &'static str, what: String) -> Said {
-        Said { at_ms: (at - self.start).as_millis(), by, what }
+    fn output_at(&self, at: Instant, by: &'static str, what: String) -> Output {
+        Output { at_ms: (at - self.start).as_millis(), by, what }
     }
 
     fn departure(&self, scheduled: &Scheduled) {
@@ -318,7 +319,9 @@ impl Notes {
         let held_ms = || at_ms - u128::from(self.arrivals[&frame[frame.len() - packet.size().packet_len()..]]);
         match self.leak {
             Leak::None => {}
-            Leak::PerPacket => self.say("span", format!("{} bytes to {next_hop} after {} ms", frame.len(), held_ms())),
+            Leak::PerPacket => {
+                self.record("span", format!("{} bytes to {next_hop} after {} ms", frame.len(), held_ms()));
+            }
             Leak::DelayHistogram => *self.seen.borrow_mut().delays.entry(held_ms() / 10).or_default() += 1,
         }
     }
@@ -326,15 +329,15 @@ impl Notes {
     fn end_window(&self) {
         if self.leak == Leak::DelayHistogram {
             let delays = std::mem::take(&mut self.seen.borrow_mut().delays);
-            self.say("histogram", format!("{delays:?}"));
+            self.record("histogram", format!("{delays:?}"));
         }
     }
 }
 
-/// What was posted, and when.
+/// Posted requests with their times.
 type Posts = Arc<Mutex<Vec<(Instant, String)>>>;
 
-/// A directory that lists us and the next hops, and writes down what we tell it.
+/// A directory that lists this node and the next hops, and records the posts.
 struct Notebook {
     posts: Posts,
     listed: Mutex<Option<MixRegistration>>,
@@ -391,7 +394,7 @@ impl Directory for Notebook {
 
     async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
         self.posts.lock().unwrap().push((Instant::now(), format!("{metric:?}")));
-        // As often as a node lets itself be asked.
+        // The shortest interval.
         Ok(Duration::ZERO)
     }
 }

@@ -1,4 +1,4 @@
-//! What happens on the wire, and which arrival belongs to which departure.
+//! Simulated traffic: the events on the wire, and the secret matching of arrivals with departures.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,25 +13,25 @@ use sphinx_packet::SphinxPacketBuilder;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 
-/// Packets of a world, usually.
+/// Default number of packets in a world.
 pub(super) const PACKETS: usize = 96;
 /// As in the default configuration.
 const DELAY_MAX_MS: u64 = 10_000;
-/// When the node stops, in virtual time. Everything has left, and the third window is over half of its time.
+/// Virtual time of the stop. All packets have left, and more than half of the third window has passed.
 pub(super) const END: Duration = Duration::from_secs(155);
-/// Arrivals lie around the ends of the windows that begin here, on both sides of them.
+/// Starts of the windows whose ends have arrivals shortly before and after them.
 const WINDOW_ENDS_MS: [u64; 2] = [60_000, 120_000];
 
-/// The first arrivals, one of each size: packets that leave, which all replays are copies of.
+/// The first arrivals, one of each size. They are forwarded, and all replays are copies of them.
 const ORIGINALS: [u64; 2] = [47_001, 47_003];
 
-/// Connections that packets come by.
+/// Number of incoming connections.
 pub(super) const CONNECTIONS: usize = 6;
 
-/// All that an observer of the wire sees, and behind it the secret: which fate each arrival has.
+/// The events that an observer of the wire sees, and the secret: the fate of each arrival.
 ///
-/// Events lie on whole milliseconds, the grid of the runtime's timers, so that swapping fates moves none of them. None
-/// lies on a whole second: that is when windows end and somebody asks.
+/// Events are at whole milliseconds, the grid of the runtime's timers, so that swapping fates moves none of them. None
+/// is at a whole second, when windows end and requests are made.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) arrivals: Vec<Arrival>,
@@ -42,42 +42,42 @@ pub(super) struct World {
 pub(super) struct Arrival {
     pub(super) at_ms: u64,
     pub(super) connection: usize,
-    /// Only its size must show: two arrivals of one size are alike, whatever the rest says.
+    /// Header of the received frame. Only its size may be observable.
     header: FrameHeader,
 }
 
-/// What becomes of a packet. What does not leave ends here, or is given up, as soon as it has come.
+/// The fate of a packet. Packets that are not forwarded end here or are dropped on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     Leaves {
         at_ms: u64,
         next_hop: SocketAddr,
     },
-    /// It has no next hop.
+    /// This node is its last hop.
     Final,
     BadMac,
     DelayTooLong,
     NextHopRefused,
-    /// The node does not mix packets of its size.
+    /// The node rejects its size.
     SizeRefused,
-    /// Its next hop's release does not know its size.
+    /// Its next hop's release does not support its size.
     SizeUnknown,
-    /// It is a copy of the original of its size. Who remembers bytes sees that on the wire; here it counts as hidden.
+    /// A copy of the original of its size. An observer who compares bytes can see this; the test treats it as secret.
     Replay,
 }
 
-/// The next hops that the directory lists.
+/// The next hops in the directory.
 pub(super) fn next_hops() -> Vec<SocketAddr> {
     (1..=6).map(|host| SocketAddr::from(([192, 0, 2, host], 1789))).collect()
 }
 
-/// The version that a next hop is listed with.
+/// The version of a next hop in the directory.
 pub(super) fn version_of(next_hop: SocketAddr) -> &'static str {
     let numbered = next_hops().into_iter().zip(["0.9.2", "1.1.9", "0.9.2", "2025.12", "0.9.2", "1.1.9"]);
     numbered.into_iter().find(|(listed, _)| *listed == next_hop).map_or(PROTOCOL_VERSION, |(_, version)| version)
 }
 
-/// The next hops that a packet of this size can go to, or those that it cannot.
+/// The next hops that support this size, or those that do not.
 fn next_hops_for(size: PacketSize, can: bool) -> Vec<SocketAddr> {
     let knows = |next_hop: &SocketAddr| Framing::of_version(version_of(*next_hop)).has(size);
     next_hops().into_iter().filter(|next_hop| knows(next_hop) == can).collect()
@@ -119,7 +119,7 @@ impl World {
         Self { arrivals, fates }
     }
 
-    /// This world with the fates of `swaps` pairs of arrivals swapped one after another; the wire stays as it is.
+    /// Returns this world with the fates of `swaps` pairs of arrivals swapped; the wire is the same.
     pub(super) fn swapped(&self, swaps: usize, rng: &mut StdRng) -> Self {
         let mut world = self.clone();
         let mut done = 0;
@@ -138,7 +138,7 @@ impl World {
         let arrival = |number: usize| self.arrivals[number];
         let (one, other) = (self.fates[first], self.fates[second]);
         let leaves = |fate| matches!(fate, Fate::Leaves { .. });
-        // The wire shows sizes, and telemetry the window in which packets were given up.
+        // Sizes are visible on the wire, and the window of a drop is visible in telemetry.
         one != other
             && !is_original(first)
             && !is_original(second)
@@ -148,12 +148,12 @@ impl World {
             && arrival(second).may_have(one)
     }
 
-    /// The packets that come by a connection, as numbers of arrivals.
+    /// Numbers of the arrivals on a connection.
     pub(super) fn of_connection(&self, connection: usize) -> Vec<usize> {
         (0..self.arrivals.len()).filter(|number| self.arrivals[*number].connection == connection).collect()
     }
 
-    /// The arrival whose packet this one is, and its fate: itself, but for a replay.
+    /// The arrival with the same packet, and its fate: the original of a replay, otherwise the arrival itself.
     pub(super) fn packet(&self, number: usize) -> (usize, Fate) {
         let size = self.arrivals[number].header.size;
         let of_its_size = |original: &usize| self.arrivals[*original].header.size == size;
@@ -162,7 +162,7 @@ impl World {
         (number, self.fates[number])
     }
 
-    /// How many fates are others than in `base`.
+    /// Number of fates that differ from `base`.
     pub(super) fn differences(&self, base: &Self) -> usize {
         self.fates.iter().zip(&base.fates).filter(|(one, other)| one != other).count()
     }
@@ -180,12 +180,12 @@ impl Arrival {
         }
     }
 
-    /// Whether a packet of its size came before all others.
+    /// Whether its size has an original, which arrived first.
     fn has_original(&self) -> bool {
         matches!(self.header.size, PacketSize::Regular | PacketSize::Ack)
     }
 
-    /// The packet in the frame that it arrives in; a replay may have another header than its original.
+    /// The received frame. A replay may have another header than its original.
     pub(super) fn frame(&self, packet: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         self.header.encode(&mut frame);
@@ -193,7 +193,7 @@ impl Arrival {
         frame
     }
 
-    /// A packet that came at this time and has this fate, for the node with this key.
+    /// Builds a packet with this fate for the node with this key.
     pub(super) fn packet(&self, fate: Fate, sphinx_key: [u8; 32]) -> Vec<u8> {
         let refused = SocketAddr::from(([198, 51, 100, 1], 1789));
         let (next_hop, delay_ms) = match fate {

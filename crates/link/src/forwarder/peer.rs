@@ -1,4 +1,4 @@
-//! The task of one next hop, which moves packets from its queue to its connection.
+//! The task that writes the queue of one next hop to its connection.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use super::{Counters, Settings};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 
-/// Frames given to the kernel in one call.
+/// Maximum number of frames per write call.
 const WRITE_FRAMES_MAX: usize = 64;
 
-/// The task's side of a next hop.
+/// State of the task of a next hop.
 pub(super) struct Peer {
     next_hop: SocketAddr,
     queue: Rc<PeerQueue>,
@@ -31,12 +31,12 @@ pub(super) struct Peer {
     backoff: Backoff,
 }
 
-/// An open connection, counted while it lives.
+/// An open connection, counted until it is dropped.
 struct Connection {
     stream: TcpStream,
-    /// Bytes of the queue's first frame that are written already.
+    /// Bytes of the queue's first frame that are already written.
     offset: usize,
-    /// Since when the next hop owes us the beginning of the first frame, or the rest of it.
+    /// Since when the connection is not writable.
     waiting_since: Option<Instant>,
     counters: Arc<Counters>,
 }
@@ -53,7 +53,7 @@ impl Peer {
         Self { next_hop, queue, settings, counters, drops, backoff }
     }
 
-    /// Serves the queue until it is closed and empty, has been idle for long, or the node aborts.
+    /// Serves the queue until it is closed and empty, the idle timeout passes, or the node aborts.
     pub(super) async fn run(mut self, mut phase: PhaseSignal) {
         tokio::select! {
             biased;
@@ -91,12 +91,12 @@ impl Peer {
             }
         }
         if let Some(mut connection) = connection {
-            // The last packets are written; an error here can lose nothing of ours any more.
+            // All packets are written, so an error here loses none.
             drop(connection.stream.shutdown().await);
         }
     }
 
-    /// `false` when the peer has been idle for so long that it gives up its place.
+    /// Waits for a change of the queue; `false` after the idle timeout.
     async fn wait_for_packets(&self, connection: &mut Option<Connection>, idle_since: Instant) -> bool {
         loop {
             let idle_until = idle_since + self.settings.idle_timeout;
@@ -111,13 +111,13 @@ impl Peer {
 
     async fn connect(&self) -> io::Result<Connection> {
         let stream = timeout(self.settings.connect_timeout, TcpStream::connect(self.next_hop)).await??;
-        // Frames go out when they are due, not when a segment is full.
+        // Nagle's algorithm would delay frames that are due.
         stream.set_nodelay(true)?;
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
         Ok(Connection { stream, offset: 0, waiting_since: None, counters: Arc::clone(&self.counters) })
     }
 
-    /// Waits before the next attempt, and meanwhile drops packets that have become stale.
+    /// Waits before the next attempt, and drops packets that become stale in the meantime.
     async fn pause_after_failure(&mut self) {
         self.counters.connect_failures.fetch_add(1, Ordering::Relaxed);
         let retry_at = clock::now() + self.backoff.wait();
@@ -134,16 +134,17 @@ impl Peer {
         }
     }
 
-    /// Drops what has waited too long; a packet of which the next hop has the beginning is left.
+    /// Drops stale packets, except a first packet that is partly written.
     fn drop_stale(&self, has_begun: bool) {
         while self.queue.pop_stale(has_begun, self.settings.stale_after).is_some() {
             self.drops.count(DropReason::NextHopUnreachable);
         }
     }
 
-    /// Waits until the kernel takes more, and meanwhile drops packets that have become stale: a next hop that takes
-    /// little or nothing keeps no more than one that cannot be reached. `false` when that left none.
-    async fn wait_for_room(&self, connection: &mut Connection) -> io::Result<bool> {
+    /// Waits until the connection is writable; `false` when the queue is empty.
+    ///
+    /// Drops packets that become stale in the meantime: slow next hops use no more memory than unreachable ones.
+    async fn wait_until_writable(&self, connection: &mut Connection) -> io::Result<bool> {
         let stale_after = self.settings.stale_after;
         let has_begun = connection.offset > 0;
         let give_up_at = *connection.waiting_since.get_or_insert_with(clock::now) + stale_after;
@@ -162,13 +163,13 @@ impl Peer {
         }
     }
 
-    /// Writes what the kernel takes of the first frames, and lets go of those that are out. Gives the bytes written.
+    /// Writes frames as far as the kernel accepts them, and removes the complete ones. Returns the bytes written.
     async fn write_some(&self, connection: &mut Connection) -> io::Result<usize> {
-        if !self.wait_for_room(connection).await? {
+        if !self.wait_until_writable(connection).await? {
             return Ok(0);
         }
         if connection.is_over() {
-            // The kernel would still take a first packet, and lose it.
+            // The kernel would still accept one packet and lose it.
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let written = match connection.write(&self.queue) {
@@ -203,7 +204,7 @@ impl Connection {
         Ok(written)
     }
 
-    /// Takes the first frame out of the queue if all of it is written.
+    /// Removes the first frame from the queue if it is completely written.
     fn finish_first(&mut self, queue: &PeerQueue) -> Option<Scheduled> {
         let len = queue.packets().front()?.packet.frame().len();
         if self.offset < len {
@@ -214,8 +215,8 @@ impl Connection {
         queue.pop()
     }
 
-    /// Whether the other side has closed the connection, or has sent something: a mix never answers, so whoever does is
-    /// none, and reading on would be work at his pace. Asks the kernel once, and only when something has arrived.
+    /// Whether the peer has closed the connection or has sent data. Mixes never reply, so a peer that sends is
+    /// disconnected. Makes one system call, and none while nothing has arrived.
     fn is_over(&self) -> bool {
         let read = self.stream.try_read(&mut [0]);
         !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)

@@ -1,4 +1,4 @@
-//! The packets that are due for one next hop, and how much of the node they may take.
+//! The queue of due packets of one next hop, and its share of the node's byte budget.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
@@ -12,20 +12,20 @@ use tokio::sync::Notify;
 use super::{Counters, Settings};
 use crate::clock;
 
-/// How much of the node's byte budget queues may hold, in bytes.
+/// Shares of the node's byte budget that queues may use, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Shares {
-    /// One queue: no next hop takes the room of the others.
+    /// Limit of one queue.
     one: usize,
-    /// All queues of the node together. Where they hold more, only short ones take more: however many next hops are
-    /// slow at one time, the others lose nothing to them.
+    /// Soft limit of all queues of the node. Above it, each queue is limited to `short`, so that any number of slow
+    /// next hops leaves memory for the others.
     all: usize,
-    /// A short queue.
+    /// Limit of one queue while all queues together exceed `all`.
     short: usize,
 }
 
 impl Shares {
-    /// Of a small budget the shares are larger: packets that become due at one time need a place as well.
+    /// Small budgets have proportionally larger shares, so that packets that become due at one time fit.
     fn of(budget_bytes: usize) -> Self {
         let all = budget_bytes / 2;
         let one = (budget_bytes / 16).max(4 << 20).min(all);
@@ -33,7 +33,7 @@ impl Shares {
     }
 }
 
-/// Packets that are due for one next hop, oldest first. Shared by the forwarder and the peer's task on one thread.
+/// Due packets of one next hop, oldest first. The forwarder and the peer's task share it on one thread.
 #[derive(Debug)]
 pub(super) struct PeerQueue {
     packets: RefCell<VecDeque<Scheduled>>,
@@ -71,27 +71,26 @@ impl PeerQueue {
         Ok(())
     }
 
-    /// Whatever comes next: a small packet has no better chance than a large one.
+    /// Whether the queue rejects packets. Independent of the packet's size, so that small packets have no advantage.
     fn is_full(&self) -> bool {
         let all = self.counters.queued_bytes.load(Ordering::Relaxed);
         let share = if all < self.shares.all { self.shares.one } else { self.shares.short };
         self.bytes.get() >= share || self.packets.borrow().len() >= self.packets_max
     }
 
-    /// The packets, to be written.
     pub(super) fn packets(&self) -> Ref<'_, VecDeque<Scheduled>> {
         self.packets.borrow()
     }
 
-    /// Takes the oldest packet.
+    /// Removes the oldest packet.
     pub(super) fn pop(&self) -> Option<Scheduled> {
         let first = self.packets.borrow_mut().pop_front()?;
         self.forget(&first);
         Some(first)
     }
 
-    /// Takes the oldest packet that has waited for `stale_after` past its time, but not one of which the next hop has a
-    /// part already: it may be waiting for nothing but the rest.
+    /// Removes the oldest packet that is overdue by `stale_after`. Skips a packet that is partly written (`has_begun`),
+    /// because the next hop expects the rest.
     pub(super) fn pop_stale(&self, has_begun: bool, stale_after: Duration) -> Option<Scheduled> {
         let stale_at = self.stale_at(has_begun, stale_after)?;
         if stale_at > clock::now() {
@@ -106,7 +105,7 @@ impl PeerQueue {
         stale.inspect(|stale| self.forget(stale))
     }
 
-    /// When the next one becomes stale.
+    /// When the next packet becomes stale.
     pub(super) fn stale_at(&self, has_begun: bool, stale_after: Duration) -> Option<Instant> {
         self.packets.borrow().get(usize::from(has_begun)).map(|first| first.due + stale_after)
     }
@@ -118,12 +117,12 @@ impl PeerQueue {
         self.counters.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Something was pushed, or the queue was closed.
+    /// Completes after a push or a close.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// No more packets come; the peer's task ends when the queue is empty.
+    /// Closes the queue: the peer's task ends when the queue is empty.
     pub(super) fn close(&self) {
         self.closed.set(true);
         self.changed.notify_one();
@@ -167,7 +166,7 @@ mod tests {
         Scheduled { packet, next_hop: ([192, 0, 2, 1], 1789).into(), due }
     }
 
-    /// Pushes until no more goes in, and gives the bytes that did.
+    /// Pushes until the queue is full, and returns the queued bytes.
     fn fill(queue: &PeerQueue, pool: &Arc<BufferPool>, size: PacketSize) -> usize {
         let before = pool.bytes_in_flight();
         while queue.push(packet(pool, size, clock::now())).is_ok() {}
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_next_hop_has_a_share_and_all_together_leave_half_to_the_others() {
+    fn one_queue_has_a_share_and_all_queues_together_leave_half_of_the_budget() {
         let pool = BufferPool::new(BUDGET);
         let counters = Arc::new(Counters::default());
         let queues: Vec<_> = (0..64).map(|_| queue(&counters)).collect();
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_every_budget_leave_something_to_others() {
+    fn shares_of_every_budget_leave_memory_for_others() {
         for budget in [1 << 20, 8 << 20, 64 << 20, 256 << 20, 1 << 40] {
             let Shares { one, all, short } = Shares::of(budget);
             assert!(short > 0 && short < one && one <= all && all < budget, "{budget}: {one}, {all}, {short}");
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_small_packets_as_it_refuses_large_ones() {
+    fn a_full_queue_rejects_packets_of_all_sizes() {
         let pool = BufferPool::new(BUDGET);
         let queue = queue(&Arc::default());
         fill(&queue, &pool, PacketSize::Extended32);
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_stale_leaves_and_what_has_begun_stays() {
+    async fn stale_packets_are_removed_unless_partly_written() {
         let pool = BufferPool::new(BUDGET);
         let queue = queue(&Arc::default());
         let (start, patience) = (clock::now(), Duration::from_secs(1));

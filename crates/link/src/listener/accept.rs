@@ -1,4 +1,4 @@
-//! Accepting connections, also when descriptors run out.
+//! Accepting connections, with handling of file descriptor exhaustion.
 
 use std::fs::File;
 use std::io;
@@ -19,23 +19,23 @@ use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 
 const LOG_EVERY: Duration = Duration::from_secs(1);
-/// When the node drains, how long connections that are already on their way are taken, whoever else comes.
+/// Maximum time for accepting pending connections after the drain has begun.
 const LAST_CALLS_MAX: Duration = Duration::from_millis(500);
 
-/// A connection within the caps, not yet tied to a runtime.
+/// A connection within the limits, not yet registered with a runtime.
 #[derive(Debug)]
 pub struct Admitted {
     /// The socket, non-blocking.
     pub stream: std::net::TcpStream,
-    /// Keeps its place under the caps.
+    /// Counts the connection against the limits.
     pub permit: Permit,
 }
 
-/// Accepts until the node drains, and deals connections out to the workers in turn.
+/// Accepts connections until the node drains, and distributes them to the workers in round-robin order.
 ///
-/// The last act is to accept what the kernel has completed already: its packets were handed over like any others. It
-/// ends by the clock, however many go on to connect. A node that aborts does not wait for any of this.
-/// Where a connection goes has no bearing on where its packets leave: that is for the owner of each next hop.
+/// When the drain begins, it still accepts the connections that the kernel has already completed, because their
+/// senders consider the packets sent. This takes at most [`LAST_CALLS_MAX`], and ends at once when the node aborts.
+/// The worker of a connection does not affect where its packets leave: that depends on the owner of the next hop.
 pub async fn accept(
     listener: TcpListener,
     limits: Arc<ConnectionLimits>,
@@ -57,7 +57,7 @@ struct Acceptor {
     limits: Arc<ConnectionLimits>,
     workers: Vec<mpsc::Sender<Admitted>>,
     counters: Arc<Counters>,
-    /// Connections dealt out.
+    /// Number of distributed connections.
     turn: usize,
     shortage: Shortage,
 }
@@ -93,7 +93,7 @@ impl Acceptor {
         };
         let worker = &self.workers[self.turn % self.workers.len()];
         self.turn += 1;
-        // Refused only by a worker that has failed, and with it the node.
+        // Fails only when a worker has failed, which stops the node.
         drop(worker.send(admitted).await);
     }
 }
@@ -103,13 +103,13 @@ fn admit(stream: TcpStream, limits: &Arc<ConnectionLimits>) -> Option<Admitted> 
     Some(Admitted { stream: stream.into_std().ok()?, permit })
 }
 
-/// What to do while `accept` fails, most likely for want of file descriptors.
+/// Back-off and logging while `accept` fails, most often for lack of file descriptors.
 struct Shortage {
     pause: Backoff,
     logged_at: Option<Instant>,
     failures: u64,
     explained: bool,
-    /// Given up to accept, and close, a connection that would otherwise keep the listener readable for ever.
+    /// A spare descriptor, released to accept and close a connection that would keep the listener readable.
     spare: Option<File>,
 }
 
@@ -121,7 +121,7 @@ impl Shortage {
     async fn relieve(&mut self, listener: &TcpListener, error: &io::Error) {
         self.log(error);
         if is_out_of_descriptors(error) && self.spare.take().is_some() {
-            // With the spare one free the oldest waiting peer learns at once that there is no room.
+            // Accept and close the oldest pending connection, so that its peer learns of the failure at once.
             drop(timeout(Duration::ZERO, listener.accept()).await);
             self.spare = open_spare();
         }

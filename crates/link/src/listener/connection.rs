@@ -1,4 +1,4 @@
-//! One incoming connection: bytes in, stamped packets out, and nothing kept while it is idle.
+//! Incoming connections: decode bytes into packets with arrival times. An idle connection has no buffer.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,28 +18,28 @@ use super::{Counters, Deadlines, LAST_CALL, Permit};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 
-/// Bytes read at one go.
+/// Maximum bytes per read.
 const READ_BYTES: usize = 64 * 1024;
-/// Empty lists of packets that a worker keeps for the next reads; as many connections may wait to hand packets over
-/// without one of them being made anew.
+/// Empty packet lists that a worker keeps for reuse. This many connections can wait to hand packets over before a list
+/// has to be allocated.
 const SPARE_LISTS_MAX: usize = 64;
-/// After the node has begun to drain, how long a peer has to finish the frame it is sending.
+/// Time for a peer to finish its current frame after the drain has begun.
 const LAST_FRAME_GRACE: Duration = Duration::from_millis(500);
 
-/// What the connections of one worker share.
+/// State shared by the connections of one worker.
 #[derive(Debug, Clone)]
 pub struct Intake {
     pool: Arc<BufferPool>,
     packets: mpsc::Sender<Received>,
     deadlines: Deadlines,
     counters: Arc<Counters>,
-    /// Read into by whichever connection has bytes; no connection keeps a buffer of its own.
+    /// Read buffer of all connections of the worker.
     scratch: Rc<RefCell<Box<[u8]>>>,
-    /// Empty, for the packets of the next reads.
+    /// Empty lists for the packets of the next reads.
     spare: Rc<RefCell<Vec<Vec<Received>>>>,
 }
 
-/// Makes the frames of one read packets.
+/// Turns the frames of one read into packets with an arrival time.
 struct Stamp<'a> {
     pool: &'a Arc<BufferPool>,
     at: Instant,
@@ -61,7 +61,7 @@ impl FrameSink for Stamp<'_> {
 }
 
 impl Intake {
-    /// The intake of a worker that takes its packets from the other end of `packets`.
+    /// Creates the intake of a worker that receives its packets from `packets`.
     #[must_use]
     pub fn new(
         pool: Arc<BufferPool>,
@@ -73,7 +73,7 @@ impl Intake {
         Self { pool, packets, deadlines, counters, scratch, spare: Rc::default() }
     }
 
-    /// Cuts the next bytes of a connection into packets, which are stamped and counted.
+    /// Decodes the next bytes of a connection into packets, sets their arrival time, and counts them.
     pub fn decode(
         &self,
         decoder: &mut FrameDecoder,
@@ -85,7 +85,7 @@ impl Intake {
         result
     }
 
-    /// Hands packets over to be unwrapped; `false` when the node takes no more.
+    /// Passes packets on to the unwrap engine; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
         for packet in packets.drain(..) {
             if self.packets.send(packet).await.is_err() {
@@ -99,7 +99,7 @@ impl Intake {
         true
     }
 
-    /// For the packets of a read.
+    /// Returns an empty list, reused if possible.
     fn empty_list(&self) -> Vec<Received> {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
@@ -116,7 +116,7 @@ enum End {
     Closed,
     #[error("the node is stopping")]
     Stopping,
-    #[error("nothing came in time")]
+    #[error("deadline exceeded")]
     TimedOut,
     #[error(transparent)]
     BadFrame(#[from] FrameError),
@@ -124,7 +124,7 @@ enum End {
     Io(#[from] io::Error),
 }
 
-/// Reads frames from one connection until it ends, for whatever reason, or the node drains.
+/// Reads frames from one connection until it ends or the node drains.
 pub async fn serve(stream: std::net::TcpStream, permit: Permit, intake: Intake, phase: PhaseSignal) {
     let end = match TcpStream::from_std(stream) {
         Ok(stream) => {
@@ -168,12 +168,12 @@ impl<'a> Connection<'a> {
 
     async fn read_once(&mut self) -> Result<(), End> {
         self.wait_for_bytes().await?;
-        let room = self.wait_for_room().await?;
-        self.take_available(room).await?;
+        let permit = self.wait_for_permit().await?;
+        self.take_available(permit).await?;
         Ok(())
     }
 
-    /// With [`Self::wait_for_room`] where a connection is interrupted: no packet is in its hands here.
+    /// Waits until the socket is readable. Like [`Self::wait_for_permit`], it can be cancelled without losing a packet.
     async fn wait_for_bytes(&mut self) -> Result<(), End> {
         let deadline = match self.frame_began {
             Some(began) => began + self.intake.deadlines.frame,
@@ -186,28 +186,30 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reading stops while the budget is spent, so that TCP tells the sender. Only who has bytes to read asks: room
-    /// granted to a connection without would be gone by the time it has some.
-    async fn wait_for_room(&mut self) -> Result<ReadPermit<'a>, End> {
+    /// Waits for a read permit, so that TCP back-pressure slows the sender down while the budget is used up.
+    ///
+    /// Called once the socket is readable: a connection without bytes must not keep a permit.
+    async fn wait_for_permit(&mut self) -> Result<ReadPermit<'a>, End> {
         tokio::select! {
             biased;
             () = self.phase.reached(Phase::Draining) => Err(End::Stopping),
-            room = self.intake.pool.read_permit() => Ok(room),
+            permit = self.intake.pool.read_permit() => Ok(permit),
         }
     }
 
-    /// Takes what has arrived already and the rest of a frame that has begun: nothing that a peer handed over is lost,
-    /// as far as there is room for it.
+    /// Reads the bytes that have arrived and the rest of an incomplete frame, as far as the budget allows, so that no
+    /// packet that the peer has already sent is lost.
     async fn read_out(mut self) -> End {
         let until = clock::now() + LAST_FRAME_GRACE;
         loop {
-            let Ok(room) = timeout_at(until.into(), self.intake.pool.read_permit()).await else { return End::Stopping };
-            match self.take_available(room).await {
+            let permit = timeout_at(until.into(), self.intake.pool.read_permit()).await;
+            let Ok(permit) = permit else { return End::Stopping };
+            match self.take_available(permit).await {
                 Ok(true) if clock::now() < until => {}
                 Ok(true) => return End::Stopping,
                 Ok(false) => {
-                    let patience = if self.decoder.is_mid_frame() { until } else { clock::now() + LAST_CALL };
-                    if timeout_at(patience.min(until).into(), self.stream.readable()).await.is_err() {
+                    let deadline = if self.decoder.is_mid_frame() { until } else { clock::now() + LAST_CALL };
+                    if timeout_at(deadline.min(until).into(), self.stream.readable()).await.is_err() {
                         return End::Stopping;
                     }
                 }
@@ -216,12 +218,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reads once without waiting and passes the completed packets on; `false` when there was nothing to read.
-    async fn take_available(&mut self, room: ReadPermit<'_>) -> Result<bool, End> {
+    /// Reads once, non-blocking, and passes complete packets on; `false` when there was nothing to read.
+    async fn take_available(&mut self, permit: ReadPermit<'_>) -> Result<bool, End> {
         let mut packets = self.intake.empty_list();
         let read = self.read(&mut packets);
-        drop(room);
-        // Packets before a bad frame are good ones.
+        drop(permit);
+        // Packets before a malformed frame are valid.
         if !self.intake.hand_over(packets).await {
             return Err(End::Stopping);
         }
@@ -263,14 +265,14 @@ mod tests {
     use nym_mixnode_sphinx::PacketSize;
     use nym_mixnode_wire::{MAX_FRAME_LEN, PacketMode};
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
     const CONNECTIONS: usize = 200;
     const BUDGET: usize = 256 << 10;
     const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
-    /// What one connection brings at one go, in packets.
+    /// Packets that one connection sends in one burst.
     const BURST: usize = READ_BYTES / HEADER.frame_len();
 
-    /// Connections of one worker, the other ends of them, and the inbox.
+    /// Connections of one worker, their clients, and the inbox.
     struct Scene {
         pool: Arc<BufferPool>,
         clients: Vec<Client>,
@@ -283,7 +285,7 @@ mod tests {
         fn open() -> Self {
             let pool = BufferPool::new(BUDGET);
             let (packets, inbox) = mpsc::channel(128);
-            let deadlines = Deadlines { frame: PATIENCE, idle: PATIENCE };
+            let deadlines = Deadlines { frame: TIMEOUT, idle: TIMEOUT };
             let intake = Intake::new(Arc::clone(&pool), packets, deadlines, Arc::default());
             let limits = ConnectionLimits::new(CONNECTIONS, CONNECTIONS);
             let (control, phase) = phases();
@@ -299,7 +301,7 @@ mod tests {
             Self { pool, clients, inbox, _serving: serving, control }
         }
 
-        /// All of them fill at once, after all of them were idle.
+        /// Fills all connections at once, after all were idle.
         async fn fill(&mut self) {
             sleep(Duration::from_millis(20)).await;
             let mut burst = Vec::new();
@@ -311,7 +313,7 @@ mod tests {
             self.clients.iter_mut().for_each(|client| client.write_all(&burst).unwrap());
         }
 
-        /// The budget, and one read beyond it.
+        /// Asserts that the budget is exceeded by at most one read.
         fn assert_bounded(&self) {
             let charge = HEADER.frame_len() + 160;
             let bound = BUDGET + (READ_BYTES + MAX_FRAME_LEN) / HEADER.frame_len() * charge;
@@ -322,7 +324,7 @@ mod tests {
         async fn spend(&mut self) -> Vec<Received> {
             let mut kept = Vec::new();
             while self.pool.bytes_in_flight() < BUDGET || !self.inbox.is_empty() {
-                kept.push(timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap());
+                kept.push(timeout(TIMEOUT, self.inbox.recv()).await.unwrap().unwrap());
                 self.assert_bounded();
             }
             kept
@@ -336,14 +338,14 @@ mod tests {
             let mut scene = Scene::open();
             scene.fill().await;
             let kept = scene.spend().await;
-            // Whoever would read on has the time to.
+            // Time for connections that would wrongly read on.
             sleep(Duration::from_millis(100)).await;
             scene.assert_bounded();
-            assert!(kept.len() < CONNECTIONS * BURST / 10, "most is still with the kernel");
+            assert!(kept.len() < CONNECTIONS * BURST / 10, "most packets are still in the kernel");
             let mut taken = kept.len();
             drop(kept);
             while taken < CONNECTIONS * BURST {
-                drop(timeout(PATIENCE, scene.inbox.recv()).await.expect("nobody is forgotten"));
+                drop(timeout(TIMEOUT, scene.inbox.recv()).await.expect("every connection is read"));
                 scene.assert_bounded();
                 taken += 1;
             }
@@ -360,8 +362,8 @@ mod tests {
             scene.fill().await;
             let mut kept = scene.spend().await;
             scene.control.enter(Phase::Draining);
-            // It closes when the last connection has ended.
-            while let Some(packet) = timeout(PATIENCE, scene.inbox.recv()).await.expect("the connections end") {
+            // The channel closes when the last connection has ended.
+            while let Some(packet) = timeout(TIMEOUT, scene.inbox.recv()).await.expect("the connections end") {
                 kept.push(packet);
             }
             scene.assert_bounded();

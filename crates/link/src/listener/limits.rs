@@ -1,62 +1,62 @@
-//! How many connections there may be, in total and from one place.
+//! Connection limits: total, and per address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts incoming connections against their caps.
+/// Counts incoming connections against the limits.
 #[derive(Debug)]
 pub struct ConnectionLimits {
     total_max: usize,
-    per_place_max: usize,
+    per_address_max: usize,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    by_place: HashMap<IpAddr, usize>,
+    by_subscriber: HashMap<IpAddr, usize>,
 }
 
-/// The right to one connection; given back when dropped.
+/// Permit for one connection, released on drop.
 #[derive(Debug)]
 pub struct Permit {
     limits: Arc<ConnectionLimits>,
-    place: IpAddr,
+    subscriber: IpAddr,
 }
 
 impl ConnectionLimits {
-    /// Caps on connections: in total, and from one IPv4 address or one IPv6 /64.
+    /// Creates limits on all connections, and on connections from one IPv4 address or one IPv6 /64.
     #[must_use]
-    pub fn new(total_max: usize, per_place_max: usize) -> Arc<Self> {
-        Arc::new(Self { total_max, per_place_max, open: Mutex::default() })
+    pub fn new(total_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self { total_max, per_address_max, open: Mutex::default() })
     }
 
-    /// A permit for a connection from `ip`, unless a cap is reached.
+    /// Returns a permit for a connection from `ip`; `None` when a limit is reached.
     #[must_use]
     pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
-        let place = place_of(ip);
+        let subscriber = subscriber_of(ip);
         let mut open = self.lock();
         if open.total >= self.total_max {
             return None;
         }
-        let here = open.by_place.entry(place).or_default();
-        if *here >= self.per_place_max {
+        let here = open.by_subscriber.entry(subscriber).or_default();
+        if *here >= self.per_address_max {
             return None;
         }
         *here += 1;
         open.total += 1;
-        Some(Permit { limits: Arc::clone(self), place })
+        Some(Permit { limits: Arc::clone(self), subscriber })
     }
 
-    /// Open connections.
+    /// Number of open connections.
     #[must_use]
     pub fn open(&self) -> usize {
         self.lock().total
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
-        // Counters are whole after any panic: nothing between lock and unlock can fail half-way.
+        // The counters are consistent even after a panic: no update is partial.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,17 +65,17 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.limits.lock();
         open.total -= 1;
-        if let Some(here) = open.by_place.get_mut(&self.place) {
+        if let Some(here) = open.by_subscriber.get_mut(&self.subscriber) {
             *here -= 1;
             if *here == 0 {
-                open.by_place.remove(&self.place);
+                open.by_subscriber.remove(&self.subscriber);
             }
         }
     }
 }
 
-/// One subscriber has a whole IPv6 /64, and one IPv4 address.
-fn place_of(ip: IpAddr) -> IpAddr {
+/// Groups addresses by subscriber: an IPv4 address or an IPv6 /64.
+fn subscriber_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn caps_hold_by_place_and_in_total_and_permits_come_back() {
+    fn limits_apply_per_address_and_in_total_and_permits_are_released() {
         let limits = ConnectionLimits::new(3, 2);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let first = limits.admit(ip("2001:db8::1")).unwrap();
