@@ -84,7 +84,7 @@ pub enum SupervisorEvent {
 /// Inputs of a node besides its configuration.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// File for the last valid topology; `None` keeps none.
+    /// File for the last valid topology, which is not stored for `None`.
     pub last_good: Option<PathBuf>,
     /// Service manager to notify of start, status and stop, if any.
     pub service_manager: Option<Arc<ServiceManager>>,
@@ -97,7 +97,7 @@ pub struct RunOptions {
 /// Errors that stop a node.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    /// The engine gives wrong results on this machine.
+    /// The engine computes wrong results on this machine.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
     /// There is not enough memory for the replay filter.

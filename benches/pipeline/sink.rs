@@ -35,11 +35,11 @@ pub(crate) fn main(args: &[String]) {
     }
     let mut all: Vec<(u64, u64)> = Vec::with_capacity(count);
     // The first packet waits for the node to start and the generator to read its file.
-    let mut patience = Duration::from_secs(30);
+    let mut timeout = Duration::from_secs(30);
     while all.len() < count {
-        let Ok(some) = arrivals.recv_timeout(patience) else { break };
+        let Ok(some) = arrivals.recv_timeout(timeout) else { break };
         all.extend(some);
-        patience = QUIET;
+        timeout = QUIET;
     }
     let bytes: Vec<u8> = all.iter().flat_map(|(mark, at)| [mark.to_le_bytes(), at.to_le_bytes()]).flatten().collect();
     fs::write(dir.join("arrivals"), bytes).expect("room");

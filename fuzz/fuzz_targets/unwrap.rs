@@ -9,8 +9,8 @@ const GOOD: &[u8; 386] = include_bytes!("../../crates/sphinx/src/self_check/befo
 const GOOD_AFTER: &[u8; 386] = include_bytes!("../../crates/sphinx/src/self_check/after.bin");
 
 fuzz_target!(|input: (Vec<u8>, Vec<(u16, u8)>)| {
-    let (stranger, damage) = input;
-    if let Some(address) = stranger.first_chunk() {
+    let (arbitrary, damage) = input;
+    if let Some(address) = arbitrary.first_chunk() {
         let is_known_family = matches!(address[0], 4 | 6);
         assert_eq!(decode_next_hop(address).is_ok(), is_known_family);
     }
@@ -19,7 +19,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<(u16, u8)>)| {
         damaged[usize::from(at) % GOOD.len()] ^= mask;
     }
     let is_header_damaged = damaged[..348] != GOOD[..348];
-    let mut batch = [stranger, GOOD.to_vec(), damaged];
+    let mut batch = [arbitrary, GOOD.to_vec(), damaged];
     let mut outcomes = Vec::new();
     Engine::new(*KEY).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
     assert!(matches!(outcomes[1], Outcome::Forward { .. }) && batch[1] == GOOD_AFTER);

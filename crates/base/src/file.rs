@@ -84,7 +84,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn what_is_no_regular_file_is_named_and_never_waited_for() {
+    fn special_files_are_rejected_without_blocking() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         mknodat(CWD, at("pipe"), Kind::Fifo, Mode::RUSR, 0).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_links_to_them_are_read_up_to_their_limit() {
+    fn files_and_symbolic_links_are_read_up_to_the_limit() {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("file"), dir.path().join("link"));
         std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_read_where_waiting_is_allowed() {
+    fn open_or_wait_reads_a_pipe() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pipe");
         mknodat(CWD, &path, Kind::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -136,9 +136,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_file_is_for_its_owner() {
-        let told = remedy(&io::ErrorKind::PermissionDenied.into());
-        assert!(told.contains(&geteuid().as_raw().to_string()) && told.contains("owner"), "{told}");
+    fn the_advice_for_an_unreadable_file_is_to_run_as_its_owner() {
+        let advice = remedy(&io::ErrorKind::PermissionDenied.into());
+        assert!(advice.contains(&geteuid().as_raw().to_string()) && advice.contains("owner"), "{advice}");
         assert_eq!(remedy(&io::ErrorKind::NotFound.into()), "");
     }
 }

@@ -88,7 +88,7 @@ impl Deref for SecretKey {
 
     fn deref(&self) -> &[u8; KEY_LEN] {
         #[expect(clippy::expect_used, reason = "a page is longer than a key")]
-        self.0.memory.first_chunk().expect("a page holds a key")
+        self.0.memory.first_chunk().expect("a page is longer than a key")
     }
 }
 
@@ -122,12 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_to_write_makes_no_key() {
+    fn a_failed_write_creates_no_key() {
         let failed = SecretKey::written_by(|_| Err(io::Error::other("no randomness")));
         assert_eq!(failed.err().map(|error| error.to_string()), Some("no randomness".to_owned()));
     }
 
-    /// What the kernel knows of the memory at `address`.
+    /// The kernel's flags of the memory at `address`.
     fn flags_at(address: usize) -> String {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut is_here = false;

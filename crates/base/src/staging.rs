@@ -33,9 +33,9 @@ pub fn create_file(path: &Path, mode: u32, contents: &[u8]) -> Result<(), Create
     let (parent, name) = parent_and_name(path)?;
     remove_leftovers(parent, &name)?;
     let staged = staged_path(parent, &name);
-    let created = write_new(&staged, mode, contents).map_err(|source| at(path, source)).and_then(|at_work| {
+    let created = write_new(&staged, mode, contents).map_err(|source| at(path, source)).and_then(|in_use| {
         rename_new(&staged, path)?;
-        drop(at_work);
+        drop(in_use);
         sync_dir(parent).inspect_err(|_| {
             // The caller removes what it created before this file.
             fs::remove_file(path).ok();
@@ -73,7 +73,7 @@ fn link_instead(from: &Path, to: &Path) -> io::Result<()> {
 fn write_new(path: &Path, mode: u32, contents: &[u8]) -> io::Result<File> {
     // Others get access only after the file is locked.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
-    mark_at_work(&file);
+    lock_in_use(&file);
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     file.write_all(contents)?;
     file.sync_all()?;
@@ -110,26 +110,26 @@ fn is_staged(entry: &OsString, name: &str, end: &str) -> bool {
 }
 
 /// Locks a staged file or directory. The lock ends with this process.
-fn mark_at_work(staged: &File) {
+fn lock_in_use(staged: &File) {
     // Without lock support in the file system, the clean-up gets no lock either and removes nothing.
     staged.try_lock().ok();
 }
 
 /// Removes what killed processes left of earlier attempts at `name`. Returns the paths that are still in use.
 fn remove_leftovers(place: &Path, name: &str) -> Result<Vec<PathBuf>, CreateError> {
-    let mut at_work = Vec::new();
+    let mut in_use = Vec::new();
     for entry in names_in(place)?.into_iter().filter(|entry| is_staged(entry, name, NEW)) {
         let path = place.join(entry);
         if !remove_unless_locked(&path).map_err(|source| at(&path, source))? {
-            at_work.push(path);
+            in_use.push(path);
         }
     }
-    Ok(at_work)
+    Ok(in_use)
 }
 
 /// Removes `path`; `false` when another process has locked it.
 fn remove_unless_locked(path: &Path) -> io::Result<bool> {
-    let removed = lock_of_the_dead(path).and_then(|lock| match lock {
+    let removed = lock_leftover(path).and_then(|lock| match lock {
         None => Ok(false),
         Some(leftover) if leftover.metadata()?.is_dir() => fs::remove_dir_all(path).map(|()| true),
         Some(_) => fs::remove_file(path).map(|()| true),
@@ -141,7 +141,7 @@ fn remove_unless_locked(path: &Path) -> io::Result<bool> {
 /// Locks what a process has left behind; `None` while that process runs.
 ///
 /// A lock, because process ids are not comparable between containers.
-fn lock_of_the_dead(path: &Path) -> io::Result<Option<File>> {
+fn lock_leftover(path: &Path) -> io::Result<Option<File>> {
     // Do not block on a named pipe that has such a name.
     let leftover = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
     let is_free = leftover.try_lock().is_ok();
@@ -169,7 +169,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn leftovers_of_the_dead_are_removed_and_those_at_work_are_left_alone() {
+    fn leftovers_of_ended_processes_are_removed_and_files_in_use_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         fs::create_dir_all(at(".node.1.new/data")).unwrap();
@@ -177,8 +177,8 @@ mod tests {
         fs::write(at(".node.mine.new"), "not ours").unwrap();
         fs::write(at(".other.3.new"), "another's").unwrap();
         fs::create_dir(at(".node.4.new")).unwrap();
-        let at_work = File::open(at(".node.4.new")).unwrap();
-        at_work.lock().unwrap();
+        let in_use = File::open(at(".node.4.new")).unwrap();
+        in_use.lock().unwrap();
         create_file(&at("node"), 0o600, b"whole").unwrap();
         let entries = fs::read_dir(root.path()).unwrap();
         let mut left: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

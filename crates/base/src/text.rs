@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_any_script_are_shown() {
+    fn texts_in_any_script_are_visible() {
         for text in
             ["", "Zürich", "São Paulo, Brasil", "東京", "القاهرة", "חיפה", "Հայաստան", "서울", "🦀 rack 7", "e\u{301}"]
         {
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_people_cannot_see_are_hidden() {
+    fn invisible_characters_are_hidden() {
         for character in [
             '\0',
             '\n',

@@ -6,7 +6,7 @@ use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const LIMITS: Limits = Limits {
     places: PlaceLimits { total: 8, per_network: 8, per_subscriber: 3 },
     head_timeout: Duration::from_hours(1),
@@ -46,7 +46,7 @@ impl Running {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut reply = Vec::new();
-        timeout(PATIENCE, connection.read_to_end(&mut reply)).await.unwrap().unwrap();
+        timeout(TIMEOUT, connection.read_to_end(&mut reply)).await.unwrap().unwrap();
         String::from_utf8(reply).unwrap()
     }
 }
@@ -54,7 +54,7 @@ impl Running {
 /// Whether the server has closed the connection and no data is left to read.
 async fn is_closed(connection: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    timeout(PATIENCE, connection.read_to_end(&mut rest)).await.is_ok()
+    timeout(TIMEOUT, connection.read_to_end(&mut rest)).await.is_ok()
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_client_that_does_not_read_is_disconnected() {
     // Reading makes progress, so this waits until the server has given up.
     sleep(LIMITS.write_timeout * 3).await;
     let mut read = Vec::new();
-    let ended = timeout(PATIENCE, connection.read_to_end(&mut read)).await.expect("the connection ends");
+    let ended = timeout(TIMEOUT, connection.read_to_end(&mut read)).await.expect("the connection ends");
     assert!(ended.is_err() || read.len() < BIG, "{} bytes", read.len());
 }
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_again() {
+    fn sealed_keys_open_again() {
         let pairs = KeyPairs::generate().unwrap();
         let sealed = seal(&pairs, passphrase("correct horse")).unwrap();
         let opened = open(&sealed, Path::new("keys.age"), passphrase("correct horse")).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_that_was_cut_or_changed_panics() {
+    fn truncated_or_changed_headers_do_not_panic() {
         let sealed = encrypted(b"short");
         for end in 0..sealed.len() {
             assert!(open(&sealed[..end], Path::new("keys.age"), passphrase("correct horse")).is_err());

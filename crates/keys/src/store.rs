@@ -217,12 +217,12 @@ pub fn load_pairs(files: &KeyFiles) -> Result<KeyPairs, KeyError> {
     loaded
 }
 
-/// Loads the identity from its private file alone.
+/// Loads the identity from its private file only.
 pub fn load_identity(files: &KeyFiles) -> Result<IdentityKeyPair, KeyError> {
     Ok(IdentityKeyPair::from_seed(read_private(files, &files.private_identity, PRIVATE_IDENTITY)?)?)
 }
 
-/// Loads the key pair that opens packets.
+/// Loads the key pair that unwraps packets.
 pub fn load_sphinx(files: &KeyFiles) -> Result<SphinxKeyPair, KeyError> {
     let sphinx = SphinxKeyPair::from_secret(read_private(files, &files.private_sphinx, PRIVATE_SPHINX)?);
     check_public(sphinx.public(), &files.private_sphinx, &files.public_sphinx, PUBLIC_SPHINX)?;
@@ -249,18 +249,18 @@ pub fn parse_pairs(texts: &[(PathBuf, Zeroizing<Vec<u8>>); 4]) -> Result<KeyPair
     Ok(KeyPairs { identity, sphinx })
 }
 
-/// Base58 of the identity's public key, from its own file.
+/// Loads the base58 form of the identity's public key from its own file.
 ///
 /// # Errors
-/// When the file is missing or not what its name says.
+/// When the file is missing or has other contents than expected.
 pub fn load_identity_public(files: &KeyFiles) -> Result<String, KeyError> {
     load_public(&files.public_identity, PUBLIC_IDENTITY)
 }
 
-/// Base58 of the public key that packets are made for, from its own file.
+/// Loads the base58 form of the Sphinx public key from its own file.
 ///
 /// # Errors
-/// When the file is missing or not what its name says.
+/// When the file is missing or has other contents than expected.
 pub fn load_sphinx_public(files: &KeyFiles) -> Result<String, KeyError> {
     load_public(&files.public_sphinx, PUBLIC_SPHINX)
 }
@@ -336,7 +336,7 @@ fn public_key(text: &[u8], path: &Path, tag: &'static str) -> Result<[u8; KEY_LE
     decode(text, path, tag, &mut decoded).copied()
 }
 
-/// Decodes a key into `buffer`, without a copy elsewhere.
+/// Decodes a key into `buffer` without another copy.
 fn decode<'a>(
     text: &[u8],
     path: &Path,
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn files_have_the_form_of_0_9_2() {
+    fn files_have_the_format_of_0_9_2() {
         let (_dir, files, keys) = node_with_keys();
         let text = fs::read_to_string(&files.public_sphinx).unwrap();
         let lines: Vec<_> = text.lines().collect();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn public_refuses_what_is_not_globally_routable() {
+    fn public_rejects_addresses_that_are_not_globally_routable() {
         let policy = Policy::new(Rule::Public);
         for refused in [
             "127.0.0.1:1789",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn public_refuses_every_port_of_every_own_address_in_every_form() {
+    fn public_rejects_every_port_and_form_of_own_addresses() {
         let policy = Policy::new(Rule::Public);
         policy.set_own(["36.68.243.18", "2600::1", "10.0.0.7"].map(|ip| ip.parse().unwrap()));
         for refused in [

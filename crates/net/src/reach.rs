@@ -1,7 +1,7 @@
-//! Which addresses of other nodes packets may be sent to: one set of rules for registries and nodes.
+//! Rules for the addresses that packets may be sent to, shared by registries and nodes.
 //!
-//! A stranger can list any address in a directory. Without these rules, nodes would deliver bytes of the stranger's
-//! choice to services on their own loopback interface or network.
+//! Anyone can register any address in a directory. Without these rules, an attacker could make nodes send chosen bytes
+//! to services on their own loopback interface or network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -130,7 +130,7 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    /// The most permissive reach that refuses, then all others must accept.
+    /// Which kinds of network accept the address, from the internet to one machine.
     fn accepts(text: &str) -> [bool; 3] {
         [Reach::Internet, Reach::Private, Reach::Machine].map(|reach| reach.check(text.parse().unwrap()).is_ok())
     }

@@ -21,20 +21,20 @@ pub struct Onward {
     pub packet_len: usize,
     /// The next hop, as the sender encoded it.
     pub next_hop: SocketAddr,
-    /// How long it is to be held first: anything from 0 to 2^64 − 1 ns.
+    /// The requested delay, 0 to 2^64 − 1 ns.
     pub delay: Duration,
-    /// The same for all copies of the packet, and different for every other packet.
+    /// Equal for all copies of the packet, and different for every other packet.
     pub replay_key: [u8; 32],
 }
 
 /// The result for one packet of a batch. `R` is the caller's type of drop reasons, which includes [`UnwrapError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// The buffer now holds the packet for the next hop.
+    /// The buffer now contains the packet for the next hop.
     Forward {
         /// The next hop, as the sender encoded it.
         next_hop: SocketAddr,
-        /// How long to hold it first: anything from 0 to 2^64 − 1 ns.
+        /// The requested delay, 0 to 2^64 − 1 ns.
         delay: Duration,
     },
     /// This node is the last hop. The buffer has the received header, followed by the payload's innermost layer.

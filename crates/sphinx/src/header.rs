@@ -31,7 +31,7 @@ pub(crate) fn replay_key(header: &[u8; HEADER_LEN], keys: &HopKeys) -> Bytes32 {
     Sha256::new().chain_update(keys.replay_tag()).chain_update(mac).finalize().into()
 }
 
-/// β followed by 60 zero bytes, which make room for the next hop's filler, decrypted.
+/// β followed by 60 zero bytes for the next hop's filler, decrypted.
 pub(crate) type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
 
 /// Whether the MAC over β is right; compared in constant time.

@@ -1,6 +1,6 @@
 //! Frames of Sphinx packets on TCP streams, and the pooled buffers that packets stay in.
 //!
-//! Every decoder is total: any bytes give a value or a typed error. Nothing here does I/O.
+//! Every decoder is total: it returns a value or a typed error for any bytes. No I/O.
 //!
 //! ```
 //! use nym_mixnode_sphinx::PacketSize;

@@ -30,8 +30,8 @@ pub(super) const CONNECTIONS: usize = 6;
 
 /// The events that an observer of the wire sees, and the secret: the fate of each arrival.
 ///
-/// Events are at whole milliseconds, the grid of the runtime's timers, so that swapping fates moves none of them. None
-/// is at a whole second, when windows end and requests are made.
+/// Events are at whole milliseconds, the grid of the runtime's timers, so that swapping fates moves none of them. No
+/// event is at a whole second, when windows end and requests are made.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) arrivals: Vec<Arrival>,

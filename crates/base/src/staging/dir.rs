@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::{
-    CreateError, NEW, at, create_private_dirs, is_staged, lock_of_the_dead, mark_at_work, names_in, parent_and_name,
+    CreateError, NEW, at, create_private_dirs, is_staged, lock_in_use, lock_leftover, names_in, parent_and_name,
     remove_leftovers, staged_path, sync_dir,
 };
 
@@ -24,7 +24,7 @@ use super::{
 pub struct StagedDir {
     staged: PathBuf,
     /// The lock that shows to other processes that this one still runs.
-    _at_work: File,
+    _lock: File,
     target: PathBuf,
     way: Way,
     /// Parent directories that were created for it, innermost first.
@@ -80,16 +80,16 @@ impl StagedDir {
         let staged = staged_path(place, &name);
         let create = || {
             DirBuilder::new().mode(0o700).create(&staged)?;
-            File::open(&staged).inspect(mark_at_work).inspect_err(|_| {
+            File::open(&staged).inspect(lock_in_use).inspect_err(|_| {
                 // Still empty. The first error is the one to report.
                 fs::remove_dir(&staged).ok();
             })
         };
-        let at_work = create().map_err(|source| {
+        let in_use = create().map_err(|source| {
             remove_empty(&made);
             at(&staged, source)
         })?;
-        Ok(Self { staged, _at_work: at_work, target: target.to_owned(), way, made, disposable: true })
+        Ok(Self { staged, _lock: in_use, target: target.to_owned(), way, made, disposable: true })
     }
 
     /// Path of the staged directory, valid until the commit.
@@ -172,7 +172,7 @@ pub fn finish(target: &Path) -> Result<bool, CreateError> {
     let mut finished = false;
     for name in names.iter().filter(|name| is_staged(name, &own_name, MOVING)) {
         let moving = target.join(name);
-        match lock_of_the_dead(&moving) {
+        match lock_leftover(&moving) {
             Ok(Some(_lock)) => finish_moving(&moving, target)?,
             Ok(None) => return Err(CreateError::Busy(moving)),
             // The process that made it has just finished, or another one has completed the move.
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_staged_directory_appears_at_once_or_never() {
+    fn a_staged_directory_appears_atomically() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("deep/node");
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_stays() {
+    fn existing_entries_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("node");
         fs::create_dir(&target).unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_there_and_empty_is_filled() {
+    fn an_existing_empty_directory_is_filled() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("node");
         fs::create_dir_all(target.join(LOST_AND_FOUND)).unwrap();
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed_and_what_another_makes_is_not() {
+    fn leftovers_of_a_killed_process_are_removed_and_directories_in_use_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("node");
         let leftover = root.path().join(".node.4000000.new");
@@ -309,7 +309,7 @@ mod tests {
         lock.lock().unwrap();
         assert!(matches!(StagedDir::begin(&target), Err(CreateError::Busy(path)) if path == leftover));
         assert!(leftover.exists());
-        // One of another node, and what only looks like one.
+        // A staged directory of another node, and one with a similar name.
         for other in [".node2.1.new", ".node.backup.new"] {
             fs::create_dir(root.path().join(other)).unwrap();
         }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_goes_beside_what_is_there_and_never_over_it() {
+    fn new_entries_are_added_and_replace_none() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("node");
         fs::create_dir(&target).unwrap();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_move_that_was_cut_off_is_finished_and_one_under_way_is_left_alone() {
+    fn an_interrupted_move_is_completed_and_one_in_progress_is_not_touched() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("node");
         let moving = target.join(".node.7.moving");
@@ -354,14 +354,14 @@ mod tests {
         assert_eq!(names_in(&target).unwrap(), ["config", "data"]);
         assert!(!finish(&target).unwrap() && !finish(&root.path().join("nothing")).unwrap());
 
-        // What somebody else has put there in the meantime stays.
+        // Entries of other processes are kept.
         fs::create_dir_all(moving.join("data")).unwrap();
         assert!(matches!(finish(&target), Err(CreateError::Exists(path)) if path == target.join("data")));
         assert!(moving.join("data").exists());
     }
 
     #[test]
-    fn directories_that_were_made_on_the_way_go_again() {
+    fn created_parent_directories_are_removed_after_a_failure() {
         let root = tempfile::tempdir().unwrap();
         drop(StagedDir::begin(&root.path().join("a/b/node")).unwrap());
         assert_eq!(names_in(root.path()).unwrap(), [""; 0]);

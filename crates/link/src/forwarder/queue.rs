@@ -219,17 +219,17 @@ mod tests {
     async fn stale_packets_are_removed_unless_partly_written() {
         let pool = BufferPool::new(BUDGET);
         let queue = queue(&Arc::default());
-        let (start, patience) = (clock::now(), Duration::from_secs(1));
+        let (start, stale_after) = (clock::now(), Duration::from_secs(1));
         for second in 0..3 {
-            queue.push(packet(&pool, PacketSize::Ack, start + second * patience)).unwrap();
+            queue.push(packet(&pool, PacketSize::Ack, start + second * stale_after)).unwrap();
         }
-        assert!(queue.pop_stale(false, patience).is_none());
-        assert_eq!(queue.stale_at(true, patience), Some(start + 2 * patience));
-        tokio::time::advance(2 * patience).await;
-        assert_eq!(queue.pop_stale(true, patience).unwrap().due, start + patience);
-        assert!(queue.pop_stale(true, patience).is_none(), "the third is not stale, the first has begun");
-        assert_eq!(queue.pop_stale(false, patience).unwrap().due, start);
-        assert_eq!(queue.pop().unwrap().due, start + 2 * patience);
+        assert!(queue.pop_stale(false, stale_after).is_none());
+        assert_eq!(queue.stale_at(true, stale_after), Some(start + 2 * stale_after));
+        tokio::time::advance(2 * stale_after).await;
+        assert_eq!(queue.pop_stale(true, stale_after).unwrap().due, start + stale_after);
+        assert!(queue.pop_stale(true, stale_after).is_none(), "the third is not stale, the first has begun");
+        assert_eq!(queue.pop_stale(false, stale_after).unwrap().due, start);
+        assert_eq!(queue.pop().unwrap().due, start + 2 * stale_after);
         assert!(queue.is_empty());
     }
 }

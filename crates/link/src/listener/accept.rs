@@ -144,8 +144,8 @@ impl Shortage {
                 self.explained = true;
                 tracing::warn!(
                     limit = open_files::nofile(),
-                    "the system gives this process no more open files, so new connections wait or are closed while \
-                     those that stand go on: {}",
+                    "this process can have no more open files: new connections wait or are closed, open ones are not \
+                    affected: {}",
                     Remedy::here()
                 );
             }

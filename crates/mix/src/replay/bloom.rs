@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_sets_sixteen_bits_but_for_those_that_coincide() {
+    fn a_key_sets_up_to_sixteen_bits() {
         let bits = |n: u64| masks(&key(n)).iter().map(|mask| mask.count_ones()).sum::<u32>();
         let counts: Vec<u32> = (0..1000).map(bits).collect();
         assert!(counts.iter().all(|count| (8..=16).contains(count)), "{counts:?}");
@@ -138,14 +138,14 @@ mod tests {
     #[test]
     fn a_full_filter_has_the_false_positive_rate_that_it_is_sized_for() {
         const KEYS: u64 = 200_000;
-        const STRANGERS: u64 = 4_000_000;
+        const OTHERS: u64 = 4_000_000;
         let filter = BloomFilter::new(usize::try_from(KEYS).unwrap()).unwrap();
         for n in 0..KEYS {
             let key = key(n);
             filter.insert(place(&key), &key);
         }
         assert!((0..KEYS).all(|n| filter.contains(place(&key(n)), &key(n))));
-        let hits = (KEYS..KEYS + STRANGERS).filter(|n| filter.contains(place(&key(*n)), &key(*n))).count();
+        let hits = (KEYS..KEYS + OTHERS).filter(|n| filter.contains(place(&key(*n)), &key(*n))).count();
         // 1.8e-6 of four million are seven; thirteen are 3.3e-6, a third of what is allowed.
         assert!(hits <= 13, "{hits} false positives");
     }

@@ -1,4 +1,4 @@
-//! Windows that fill, age and rotate.
+//! Windows that become full, age and rotate.
 
 use super::*;
 use sha2::{Digest, Sha256};
@@ -9,13 +9,13 @@ pub(super) fn key(n: u64) -> [u8; 32] {
     Sha256::digest(n.to_le_bytes()).into()
 }
 
-/// A filter whose generations have room for this many keys.
+/// A filter with this capacity per generation.
 fn filter(keys_per_generation: u64) -> ReplayFilter {
     ReplayFilter::new(ReplayWindow { length: 2 * SECOND, expected_rate: keys_per_generation }).unwrap()
 }
 
 #[test]
-fn a_million_replays_are_all_caught_and_few_others() {
+fn a_million_replays_are_detected_with_few_false_positives() {
     let filter = filter(1_000_001);
     let false_positives = (0..1_000_000).filter(|n| !filter.insert(&key(*n))).count();
     assert!(false_positives <= 10, "{false_positives} of a million");
@@ -23,7 +23,7 @@ fn a_million_replays_are_all_caught_and_few_others() {
 }
 
 #[test]
-fn at_the_expected_rate_a_copy_is_caught_for_a_whole_window() {
+fn at_the_expected_rate_copies_are_detected_for_a_whole_window() {
     const PER_GENERATION: u64 = 50_000;
     let filter = filter(PER_GENERATION);
     let mut false_positives = 0;
@@ -42,7 +42,7 @@ fn at_the_expected_rate_a_copy_is_caught_for_a_whole_window() {
 }
 
 #[test]
-fn the_default_window_takes_about_thirty_five_mebibytes() {
+fn the_default_window_uses_about_thirty_five_mebibytes() {
     let mebibytes = |length, expected_rate| ReplayWindow { length, expected_rate }.memory_bytes() >> 20;
     assert_eq!(mebibytes(600 * SECOND, 9_000), 34);
     assert_eq!(mebibytes(600 * SECOND, 80_000), 308);
@@ -79,7 +79,7 @@ fn a_generation_that_has_ended_does_not_end_its_successor() {
 }
 
 #[test]
-fn threads_that_fill_a_generation_together_end_it_once_and_lose_no_key() {
+fn concurrent_threads_end_a_full_generation_once_and_lose_no_key() {
     const PER_GENERATION: u64 = 10_000;
     let filter = filter(PER_GENERATION);
     let share = PER_GENERATION * 19 / 40;
@@ -94,7 +94,7 @@ fn threads_that_fill_a_generation_together_end_it_once_and_lose_no_key() {
 }
 
 #[test]
-fn at_most_one_of_many_threads_sees_a_key_as_new_also_while_generations_end() {
+fn at_most_one_of_many_threads_gets_a_key_as_new() {
     const THREADS: usize = 4;
     const STEP: usize = 500;
     const KEYS: usize = 40_000;
@@ -143,7 +143,7 @@ fn each_generation_ends_by_its_own_age() {
 }
 
 #[test]
-fn generations_that_are_full_before_their_time_are_counted() {
+fn generations_that_are_full_early_are_counted() {
     let window = ReplayWindow { length: 600 * SECOND, expected_rate: 10 };
     let filter = ReplayFilter::new(window).unwrap();
     let start = Instant::now();
@@ -171,7 +171,7 @@ fn generations_that_are_full_before_their_time_are_counted() {
 }
 
 #[test]
-fn the_block_of_a_key_is_another_in_each_filter() {
+fn the_block_of_a_key_differs_between_filters() {
     let [one, other] = [filter(1000), filter(1000)];
     let places = |filter: &ReplayFilter| (0..8).map(|n| filter.hasher.hash_one(key(n))).collect::<Vec<_>>();
     assert_ne!(places(&one), places(&other));

@@ -23,7 +23,7 @@ fn frame(header: FrameHeader, fill: u8) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn frames_come_out_whole_whatever_the_cuts(
+    fn frames_are_complete_for_any_pieces(
         headers in proptest::collection::vec(header_strategy(), 1..6),
         cuts in proptest::collection::vec(1usize..5000, 1..40),
     ) {
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn the_cuts_never_change_what_any_bytes_give(
+    fn pieces_do_not_affect_the_result_for_any_bytes(
         bytes in proptest::collection::vec(prop_oneof![4 => 0u8..10, 1 => any::<u8>()], 0..2000),
         cuts in proptest::collection::vec(1usize..50, 1..40),
     ) {
@@ -64,7 +64,7 @@ proptest! {
     }
 }
 
-/// Keeps frames, and gives each buffer that comes back out again.
+/// A sink that keeps frames and reuses returned buffers.
 #[derive(Default)]
 struct Keeper {
     spare: Vec<Vec<u8>>,
@@ -89,7 +89,7 @@ impl FrameSink for Keeper {
 }
 
 #[test]
-fn a_split_frame_lies_in_a_buffer_of_the_sink_and_takes_it_along() {
+fn a_split_frame_is_assembled_in_a_buffer_of_the_sink() {
     let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
     let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
     let old = Vec::with_capacity(header.buffer_len());
@@ -110,7 +110,7 @@ fn a_split_frame_lies_in_a_buffer_of_the_sink_and_takes_it_along() {
 }
 
 #[test]
-fn a_buffer_grows_with_what_arrives_and_never_beyond_its_frame() {
+fn a_buffer_grows_with_the_received_bytes_up_to_its_frame() {
     let header = FrameHeader::v0_9(PacketSize::Extended32, PacketMode::Mix);
     let (mut decoder, mut sink) = (FrameDecoder::default(), Keeper::default());
     for (fed, piece) in (1..).zip(frame(header, 0).chunks(100)) {
@@ -134,7 +134,7 @@ fn every_first_byte_is_a_framing_or_an_error() {
 }
 
 #[test]
-fn a_bad_byte_is_refused_as_soon_as_it_is_seen() {
+fn a_malformed_byte_is_rejected_at_once() {
     assert_eq!(FrameHeader::decode(&[7, 9]), Err(FrameError::Size(9)));
     assert_eq!(FrameHeader::decode(&[1, 2]), Err(FrameError::Mode(2)));
     assert_eq!(FrameHeader::decode(&[8, 1, 0, 3]), Err(FrameError::KeyRotation(3)));
