@@ -1,4 +1,4 @@
-//! Who a caller is, and what it may do: the address it calls from, its token, the name it asked for.
+//! Identifies callers and checks their rights, by source address, token and requested host name.
 
 use std::net::IpAddr;
 
@@ -13,35 +13,35 @@ use nym_mixnode_http::HostNames;
 const PROXY_HEADERS: [&str; 4] = ["forwarded", FORWARDED_FOR, "x-real-ip", "via"];
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The operator's choices.
+/// Access settings of the operator.
 #[derive(Debug, Default)]
 pub(super) struct Access {
-    /// What proves privilege; without one nobody is privileged.
+    /// Token for privileged calls; `None` disables them.
     pub(super) token: Option<MonitorToken>,
-    /// Names under which privileged calls may be made.
+    /// Host names under which privileged calls are accepted.
     pub(super) names: HostNames,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub(super) trusted_proxies: Vec<IpNet>,
     /// Addresses that may report measurements without the token.
     pub(super) monitors: Vec<IpAddr>,
-    /// Whether programs on this machine may do so, too.
+    /// Whether programs on this machine may also report measurements without the token.
     pub(super) legacy_loopback_monitor: bool,
 }
 
 /// Why a privileged call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// It carries no token.
+    /// The call carries no token.
     NoToken,
-    /// It carries another token.
+    /// The token is wrong.
     WrongToken,
-    /// It was meant for a server of another name.
+    /// The call was meant for a server with another name.
     WrongHost,
 }
 
 impl Access {
-    /// The address that a request came from. `None` when a proxy stands between and does not say, or is not trusted:
-    /// then the connection's address says nothing, and the headers are whatever the caller wrote.
+    /// Address that the request came from. `None` when an untrusted proxy, or one that omits the address, is in
+    /// between: the connection then has the proxy's address, and the caller can forge the headers.
     pub(super) fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if self.is_trusted_proxy(peer) {
@@ -51,7 +51,7 @@ impl Access {
         (!is_proxied).then_some(peer)
     }
 
-    /// Whether the call carries the token.
+    /// Checks that the call carries the token.
     pub(super) fn check_token(&self, request: &Parts) -> Result<(), Refused> {
         let header = request.headers.get(AUTHORIZATION).ok_or(Refused::NoToken)?;
         let token = bearer(header).ok_or(Refused::WrongToken)?;
@@ -69,7 +69,7 @@ impl Access {
         })
     }
 
-    /// The last address that no trusted proxy has, from the right: all before it may be invented.
+    /// Rightmost address that is not a trusted proxy's: the caller can forge everything to the left of it.
     fn forwarded_for(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut hops = Vec::new();
         for line in headers.get_all(FORWARDED_FOR) {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_is_the_last_address_that_is_no_trusted_proxys() {
+    fn the_caller_is_the_last_address_that_is_not_a_trusted_proxy() {
         for (peer, headers, expected) in [
             ("192.0.2.1", vec![], Some("192.0.2.1")),
             ("::ffff:192.0.2.1", vec![], Some("192.0.2.1")),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_under_the_right_name_is_privileged() {
+    fn only_the_token_with_the_right_host_name_is_privileged() {
         let folder = tempfile::tempdir().unwrap();
         let token = MonitorToken::read_or_create(&folder.path().join("monitor.token")).unwrap();
         let with_token = Access { token: Some(token.clone()), ..access() };

@@ -1,8 +1,7 @@
-//! Test packets that prove addresses: one goes to each claimed address, under the claimed Sphinx key, and only a node
-//! that has this key and is reached there can send it back.
+//! Proves addresses with test packets: each goes to one claimed address, under the claimed Sphinx key. Only a node that
+//! has this key and is reachable there can return it.
 //!
-//! The registry sends few of them: a second one to the same claim later than the first, a third one later still, and a
-//! bounded number of all in a second, whatever is claimed.
+//! The registry limits the packets per second, and sends packets for the same claim at growing intervals.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +17,13 @@ use super::store::{DueClaim, Store};
 
 const TICK: Duration = Duration::from_millis(250);
 
-/// Test packets in one tick.
+/// Maximum number of test packets per tick.
 const PACKETS_PER_TICK: i64 = 8;
 
-/// A packet that takes longer is lost.
+/// A packet that takes longer counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends test packets to claimed addresses, and takes them back.
+/// Sends test packets to claimed addresses and receives them back.
 #[derive(Debug)]
 pub(super) struct AddressCheck {
     store: Store,
@@ -32,8 +31,8 @@ pub(super) struct AddressCheck {
 }
 
 impl AddressCheck {
-    /// Listens for returning packets at the given return addresses or, without any, where the registry listens. An
-    /// address that cannot be listened on is left out: calls and admission still prove addresses.
+    /// Listens for returning packets at the given return addresses or, without any, on the registry's listen addresses.
+    /// Skips addresses that cannot be bound: calls and admission still prove addresses.
     pub(super) fn bind(store: Store, listen: &[SocketAddr], given: &[SocketAddr], port: u16) -> Option<Self> {
         let endpoints =
             if given.is_empty() { endpoints(listen, port) } else { given.iter().map(|at| forwarded(*at)).collect() };
@@ -42,13 +41,13 @@ impl AddressCheck {
             Ok(prober) if !usable.is_empty() => Some(Self { store, prober }),
             Ok(_) => None,
             Err(error) => {
-                warn!(%error, "test packets prove no addresses: nothing listens for their return");
+                warn!(%error, "test packets are disabled: the receiver cannot listen");
                 None
             }
         }
     }
 
-    /// Where test packets return to: nodes have to reach it, and to forward to it.
+    /// Addresses to which test packets return. Nodes must be able to reach them and must forward to them.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         self.prober.addresses()
     }
@@ -68,7 +67,7 @@ impl AddressCheck {
         self.prober.give_up_late(PATIENCE);
         let due = match self.store.due_claims(PACKETS_PER_TICK, now_ns()).await {
             Ok(due) => due,
-            Err(error) => return error!(%error, "cannot read which addresses wait for a test packet"),
+            Err(error) => return error!(%error, "cannot read the claims that are due for a test packet"),
         };
         for claim in due {
             self.send(claim);
@@ -81,14 +80,14 @@ impl AddressCheck {
         let Some(last_hop) = return_hop.or_else(|| self.prober.last_hop(IpFamily::V6)) else { return };
         let hop = Hop { address: claim.address, sphinx_key: claim.sphinx_key };
         if let Err(error) = self.prober.send_once(hop, last_hop, claim) {
-            debug!(%error, "a claimed Sphinx key is no key for packets");
+            debug!(%error, "cannot build a test packet for a claimed Sphinx key");
         }
     }
 
     async fn note_return(&mut self, claim: DueClaim) {
         match self.store.prove_by_packet(&claim, now_ns()).await {
-            Ok(true) => info!(identity = claim.identity, "a test packet has proved an address"),
-            Ok(false) => debug!("a test packet returned for a claim that is gone"),
+            Ok(true) => info!(identity = claim.identity, "a test packet proved an announced address"),
+            Ok(false) => debug!("a test packet returned for a claim that no longer exists"),
             Err(error) => error!(%error, "cannot store the proof of an address"),
         }
     }
@@ -100,7 +99,7 @@ fn forwarded(announce: SocketAddr) -> Endpoint {
     Endpoint { bind: SocketAddr::new(any, announce.port()), announce }
 }
 
-/// This port, or one that the system chooses, on the addresses at which nodes reach the registry.
+/// This port, or a free one for port 0, on the addresses at which nodes reach the registry.
 fn endpoints(listen: &[SocketAddr], port: u16) -> Vec<Endpoint> {
     let mut ips: Vec<IpAddr> = Vec::new();
     for address in listen {
@@ -123,7 +122,7 @@ fn endpoints(listen: &[SocketAddr], port: u16) -> Vec<Endpoint> {
     ips.into_iter().map(|ip| Endpoint::local(SocketAddr::new(ip, port))).collect()
 }
 
-/// Addresses of this machine's interfaces, those of loopback last.
+/// Addresses of this machine's interfaces, loopback addresses last.
 fn own_ips() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let mut ips: Vec<IpAddr> =
@@ -135,7 +134,7 @@ fn own_ips() -> Vec<IpAddr> {
 fn is_usable(endpoint: Endpoint) -> bool {
     let bound = std::net::TcpListener::bind(endpoint.bind);
     if let Err(error) = &bound {
-        warn!(address = %endpoint.bind, %error, "test packets cannot return here; pass --test-address");
+        warn!(address = %endpoint.bind, %error, "cannot receive test packets on this address; pass --test-address");
     }
     bound.is_ok()
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::proof::Admission;
 use list::AdmitList;
 
-/// Who may register. Without a list and a token, everybody.
+/// Decides which callers may register. Without a list and a token, all callers may.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     list: Option<AdmitList>,
@@ -20,37 +20,38 @@ pub(super) struct Gate {
     is_private: bool,
 }
 
-/// A secret that admits who knows it.
+/// Secret that admits every caller that knows it.
 struct JoinToken(Zeroizing<Vec<u8>>);
 
-/// Without the token.
+/// Omits the token.
 impl std::fmt::Debug for JoinToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JoinToken")
     }
 }
 
-/// Why admission cannot be set up.
+/// Error while setting up the admission rules.
 #[derive(Debug, Error)]
 pub enum AdmissionError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; check the path and its permissions")]
     Unreadable {
-        /// As given.
+        /// Path as given.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         source: io::Error,
     },
-    /// A line of the list is no identity.
+    /// A line of the list is not an identity.
     #[error(
-        "line {line} of {path} is not an identity key, base58 of 32 bytes: {text:?}; one key a line, `#` begins a comment"
+        "line {line} of {path} is not an identity key (base58 of 32 bytes): {text:?}; use one key per \
+         line and `#` for comments"
     )]
     NotAnIdentity {
-        /// The list.
+        /// Path of the list.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// The beginning of the line.
+        /// Beginning of the line.
         text: String,
     },
     /// The join token cannot be used.
@@ -59,7 +60,7 @@ pub enum AdmissionError {
 }
 
 impl Gate {
-    /// Reads the list and the token, as far as they are given, for a private network or the internet.
+    /// Reads the list and the token, if given, for a private network or the internet.
     pub(super) fn open(list: Option<&Path>, token: Option<&Path>, is_private: bool) -> Result<Self, AdmissionError> {
         Ok(Self {
             list: list.map(AdmitList::open).transpose()?,
@@ -68,7 +69,7 @@ impl Gate {
         })
     }
 
-    /// Whether the list lets this identity in.
+    /// Whether the list contains this identity.
     pub(super) fn by_identity(&self, identity: &str) -> Admission {
         match &self.list {
             Some(list) if list.has(identity) => Admission::Admitted,
@@ -78,7 +79,7 @@ impl Gate {
         }
     }
 
-    /// Whether the caller has shown that it knows the token.
+    /// Whether the caller has proved knowledge of the token.
     pub(super) fn is_token(&self, knows: impl FnOnce(&[u8]) -> bool) -> bool {
         self.token.as_ref().is_some_and(|token| knows(&token.0))
     }
@@ -97,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_or_a_token_closes_the_registry_to_everybody_else() {
+    fn a_list_or_a_token_closes_the_registry_to_all_other_callers() {
         let (one, other) = (bs58::encode([1; 32]).into_string(), bs58::encode([2; 32]).into_string());
         let list = file(&format!("# nodes\n\n  {one}  # the first\n"));
         let token = file("0123456789abcdef\n");
         let open = Gate::default();
         assert_eq!(open.by_identity(&one), Admission::Open);
-        assert!(!open.is_token(|_| true), "there is none to know");
+        assert!(!open.is_token(|_| true), "no token is set");
         for gate in
             [Gate::open(Some(list.path()), None, false), Gate::open(Some(list.path()), Some(token.path()), false)]
         {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_work_are_refused_with_the_place() {
+    fn unusable_files_are_refused_with_the_place() {
         let bad = file("# fine\nnot a key\n");
         let error = Gate::open(Some(bad.path()), None, false).unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("not a key"), "{error}");

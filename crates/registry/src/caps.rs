@@ -1,7 +1,8 @@
-//! How many entries one holder of addresses may have that no test packet has proved.
+//! Limits on entries that no test packet has proved, per address and per network.
 //!
-//! Anybody can register as many identities as a flood has packets. An entry is proved when a test packet came back
-//! through it, when the operator admitted it, or when it is in the active set; such entries have places of their own.
+//! A client can register as many identities as it can send requests. An entry is proved when a test packet came back
+//! through it, when the operator admitted it, or when it is in the active set. Proved entries do not count towards the
+//! limits per address and network.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,16 +12,16 @@ use nym_mixnode_net::{is_globally_routable, prefix};
 /// Limits on entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Unproved entries from one IPv4 address or one IPv6 /64.
+    /// Maximum number of unproved entries per IPv4 address or IPv6 /64.
     pub per_subscriber: u64,
-    /// Unproved entries from one IPv4 /24 or one IPv6 /48.
+    /// Maximum number of unproved entries per IPv4 /24 or IPv6 /48.
     pub per_network: u64,
-    /// Entries in all, so that the topology stays within what nodes accept.
+    /// Maximum number of all entries, so that nodes accept the size of the topology.
     pub total: u64,
 }
 
 impl Caps {
-    /// More entries, each as long as may be, would make a topology that nodes refuse.
+    /// With more entries of maximum length, nodes would reject the topology as too large.
     pub const TOTAL_MAX: u64 = 10_000;
 }
 
@@ -30,37 +31,37 @@ impl Default for Caps {
     }
 }
 
-/// How long a mix's entry stays that neither a registration, a report nor a passed test renews.
+/// Lifetime of a mix's entry that no registration, report or passed test renews.
 pub(super) const MIX_LIFETIME: Duration = Duration::from_hours(24);
 
-/// The same for a gateway: original ones register once, at their start.
+/// Lifetime of a gateway's entry. Longer, because original gateways register only once, when they start.
 pub(super) const GATEWAY_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// How long before that the registry dials a gateway that never signs, to renew its entry when it answers.
+/// How long before expiry the registry dials an unsigned gateway, to renew its entry if it answers.
 pub(super) const DIALLED_BEFORE: Duration = Duration::from_hours(24);
 
-/// The same for an entry of which nothing has proved an address.
+/// Lifetime of an entry without a proven address.
 pub(super) const PENDING_LIFETIME: Duration = Duration::from_hours(1);
 
-/// How long an identity that has signed is remembered after its last signed call, once it has no entry.
+/// How long a signing identity without an entry is remembered after its last signed call.
 pub(super) const SIGNER_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
-/// The same for an identity with reputation, which is forgotten with it.
+/// The same for an identity with reputation; the reputation is deleted with it.
 pub(super) const REPUTATION_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
-/// As times are stored.
+/// Converts a duration to nanoseconds, the unit of stored times.
 pub(super) fn nanoseconds(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Where a registration came from, for the purpose of counting.
+/// Source of a registration, for counting entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    /// An address of the internet; the groups that it belongs to.
+    /// Public address, with the groups that it belongs to.
     Internet { subscriber: String, network: String },
-    /// An address of a private network, whose operator decides who is in it.
+    /// Address of a private network, whose operator controls access.
     Private,
-    /// A proxy hid it. Callers behind such proxies share the places of one network.
+    /// Hidden by a proxy. All such callers share the limit of one network.
     Unknown,
 }
 
@@ -77,50 +78,54 @@ impl Source {
     }
 }
 
-/// Entries that are there already, without that of the identity that registers.
+/// Existing entries, without that of the identity that registers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Unproved, from the same address.
+    /// Unproved entries from the same address.
     pub(super) of_subscriber: u64,
-    /// Unproved, from the same network, or from unknown addresses if the caller's is unknown.
+    /// Unproved entries from the same network, or from unknown addresses if the caller's is unknown.
     pub(super) of_network: u64,
-    /// Unproved, from anywhere.
+    /// Unproved entries from all sources.
     pub(super) unproved: u64,
-    /// All.
+    /// All entries.
     pub(super) total: u64,
 }
 
-/// What becomes of a registration of an identity that has no entry.
+/// Decision on a registration of an identity without an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// There is a place.
+    /// The limits allow another entry.
     Admit,
-    /// There is one once an unproved entry of the network with the most of them is gone: the one that was not renewed
-    /// for longest.
+    /// The entry fits once another is removed: of the network with the most unproved entries, the unproved one with the
+    /// oldest renewal.
     Evict,
-    /// There is none.
+    /// The limits are reached.
     Refuse(Full),
 }
 
-/// Which places are taken.
+/// The limit that was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Full {
-    /// Whose places.
+    /// Owner of the limit: an address, a network or the registry.
     pub(super) of: String,
-    /// How many there are.
+    /// Maximum number of entries.
     pub(super) cap: u64,
 }
 
 impl std::fmt::Display for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { of, cap } = self;
-        write!(f, "{of} has {cap} entries, the most it may have before test packets have proved them; try again later")
+        write!(
+            f,
+            "{of} has reached its limit of {cap} entries; try again when test packets have proved some of \
+             them or some have expired"
+        )
     }
 }
 
 impl Caps {
-    /// Identities without entry and reputation that are remembered because they have signed: the newest ones. Anybody
-    /// can register and unregister one after another.
+    /// Maximum number of remembered signing identities without entry and reputation. The newest are kept: a client can
+    /// register and unregister without end.
     pub(super) fn gone_signers(&self) -> u64 {
         self.total.saturating_mul(10)
     }
@@ -135,7 +140,7 @@ impl Caps {
                 return full(network, self.per_network);
             }
             Source::Unknown if counts.of_network >= self.per_network => {
-                return full("your proxy, which the registry does not trust to name callers,", self.per_network);
+                return full("the untrusted proxy in front of this caller", self.per_network);
             }
             Source::Internet { .. } | Source::Private | Source::Unknown => {}
         }
@@ -158,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_grouped_by_what_one_holder_has() {
+    fn sources_are_grouped_by_address_and_network() {
         let internet = |subscriber: &str, network: &str| Source::Internet {
             subscriber: subscriber.to_owned(),
             network: network.to_owned(),
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_is_admitted_has_another_evicted_or_is_refused() {
+    fn a_registration_is_admitted_evicts_another_or_is_refused() {
         let caps = Caps { per_subscriber: 2, per_network: 4, total: 10 };
         let counts = |of_subscriber, of_network, unproved, total| Counts { of_subscriber, of_network, unproved, total };
         let refused = |word: &str, decision: Decision| match decision {
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_topology_is_within_what_nodes_accept() {
+    fn nodes_accept_the_longest_topology() {
         // Each entry is listed with its time and its reputation.
         const LISTED_BYTES: usize = 100;
         let entries = usize::try_from(Caps::default().total).unwrap();

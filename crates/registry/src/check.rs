@@ -1,4 +1,4 @@
-//! What the registry accepts. The message of every refusal names the field.
+//! Validates registrations. Each error message names the field.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,56 +9,56 @@ use serde::Serialize;
 use thiserror::Error;
 use url::{Host, Url};
 
-/// A node has one address of each IP version, perhaps two.
+/// Nodes usually announce one or two addresses per IP version.
 const HOSTS_MAX: usize = 8;
 
-/// Longest free text, in bytes: nodes take 128 characters from their operators.
+/// Maximum length of free text, in bytes: nodes take 128 characters from their operators.
 const TEXT_BYTES_MAX: usize = 512;
 
-/// Longest entry of the topology, in bytes of JSON: as many as the registry lists fit into an answer that nodes accept.
+/// Maximum length of an entry in bytes of JSON, so that nodes accept a topology with the maximum number of entries.
 pub(super) const ENTRY_BYTES_MAX: usize = 1536;
 
-/// Base58 of 32 bytes has at most 44 digits; decoding is quadratic, so nothing longer is tried.
+/// Base58 of 32 bytes has at most 44 digits. Decoding is quadratic, so longer text is rejected first.
 const KEY_DIGITS_MAX: usize = 44;
 
-/// Ten years: more is a mistake, and must not overflow a date.
+/// Ten years. A larger value is a mistake and could overflow a date.
 const EXPIRES_IN_MAX_S: u64 = 10 * 365 * 24 * 3600;
 
-/// Why a registration is refused.
+/// Reason for rejecting a registration.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub(super) struct Invalid(String);
 
-/// What this network has.
+/// Properties of this network that registrations must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// Addresses that nodes may have.
+    /// Addresses that nodes may announce.
     pub(super) reach: Reach,
-    /// Layers, counted from 1.
+    /// Number of layers, counted from 1.
     pub(super) layers: u64,
 }
 
-/// Checks a mix; gives its addresses, each once and in one spelling.
+/// Checks a mix; returns its addresses, deduplicated and in canonical form.
 pub(super) fn mix(mix: &MixRegistration, rules: &Rules) -> Result<Vec<SocketAddr>, Invalid> {
     key("identityKey", &mix.identity_key)?;
     key("sphinxKey", &mix.sphinx_key)?;
     texts(&mix.version, &mix.location, &mix.incentives_address)?;
     if !(1..=rules.layers).contains(&mix.layer) {
-        let message = format!("layer {} is none of this network's; its layers are 1 to {}", mix.layer, rules.layers);
+        let message = format!("layer {} does not exist; this network has layers 1 to {}", mix.layer, rules.layers);
         return Err(Invalid(message));
     }
     length(mix)?;
     hosts(&mix.mix_host, &mix.mix_hosts, rules.reach)
 }
 
-/// Checks a gateway; gives its addresses, each once and in one spelling.
+/// Checks a gateway; returns its addresses, deduplicated and in canonical form.
 pub(super) fn gateway(gateway: &GatewayRegistration, rules: &Rules) -> Result<Vec<SocketAddr>, Invalid> {
     key("identityKey", &gateway.identity_key)?;
     key("sphinxKey", &gateway.sphinx_key)?;
     texts(&gateway.version, &gateway.location, &gateway.incentives_address)?;
     text("clientsHost", &gateway.clients_host)?;
     if gateway.clients_host.is_empty() {
-        return Err(Invalid("clientsHost is empty; it is where clients connect".into()));
+        return Err(Invalid("clientsHost is empty; set it to the address for clients".into()));
     }
     clients_host(&gateway.clients_host, rules.reach)?;
     if let Some(seconds) = gateway.expires_in
@@ -72,7 +72,7 @@ pub(super) fn gateway(gateway: &GatewayRegistration, rules: &Rules) -> Result<Ve
 
 fn hosts(first: &str, all: &[String], reach: Reach) -> Result<Vec<SocketAddr>, Invalid> {
     if all.len() > HOSTS_MAX {
-        return Err(Invalid(format!("mixHosts has {} addresses; {HOSTS_MAX} is the most", all.len())));
+        return Err(Invalid(format!("mixHosts has {} addresses; the maximum is {HOSTS_MAX}", all.len())));
     }
     let mut addresses = vec![host("mixHost", first, reach)?];
     for other in all {
@@ -106,12 +106,12 @@ fn allowed(field: &str, value: &str, address: SocketAddr, reach: Reach) -> Resul
     })
 }
 
-/// Clients connect there: where it names an address, the same rules apply. Host names pass.
+/// Clients connect to it, so an IP address in it must follow the same rules. Host names are accepted.
 fn clients_host(value: &str, reach: Reach) -> Result<(), Invalid> {
     let ip = match value.parse::<Url>().ok().as_ref().map(Url::host) {
         Some(Some(Host::Ipv4(ip))) => Some(IpAddr::V4(ip)),
         Some(Some(Host::Ipv6(ip))) => Some(IpAddr::V6(ip)),
-        // Schemes that Url does not know keep addresses as names.
+        // `Url` keeps the host of unknown schemes as a name, even if it is an IP address.
         Some(Some(Host::Domain(name))) => name.parse().ok(),
         _ => None,
     };
@@ -128,7 +128,7 @@ fn length(registration: &impl Serialize) -> Result<(), Invalid> {
     let bytes = serde_json::to_vec(registration).map_err(|error| Invalid(error.to_string()))?.len();
     if bytes > ENTRY_BYTES_MAX {
         let message =
-            format!("mixHost and the other fields have {bytes} bytes together; {ENTRY_BYTES_MAX} is the most");
+            format!("mixHost and the other fields have {bytes} bytes in total; the maximum is {ENTRY_BYTES_MAX}");
         return Err(Invalid(message));
     }
     Ok(())
@@ -151,15 +151,18 @@ fn texts(version: &str, location: &str, incentives_address: &str) -> Result<(), 
 
 fn text(field: &str, value: &str) -> Result<(), Invalid> {
     if value.len() > TEXT_BYTES_MAX {
-        return Err(Invalid(format!("{field} has {} bytes; {TEXT_BYTES_MAX} is the most", value.len())));
+        return Err(Invalid(format!("{field} has {} bytes; the maximum is {TEXT_BYTES_MAX}", value.len())));
     }
     if let Some(hidden) = hidden_in(value) {
-        return Err(Invalid(format!("{field} has the invisible character U+{:04X}; remove it", u32::from(hidden))));
+        return Err(Invalid(format!(
+            "{field} contains the invisible character U+{:04X}; remove it",
+            u32::from(hidden)
+        )));
     }
     Ok(())
 }
 
-/// A stranger's value, short and on one line.
+/// Shortens a value of the caller and escapes it to one line.
 fn shown(value: &str) -> String {
     const CHARS_MAX: usize = 60;
     let short: String = value.chars().take(CHARS_MAX).collect();
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn good_registrations_give_their_addresses_once_and_in_one_spelling() {
+    fn good_registrations_return_their_addresses_deduplicated_and_canonical() {
         let mut registration = good_mix();
         registration.layer = 3;
         registration.version = "1.1.0".into();
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_field_of_a_mix_is_refused_and_named() {
+    fn each_bad_field_of_a_mix_is_rejected_by_name() {
         type Spoil = fn(&mut MixRegistration);
         let cases: [(&str, Spoil); 32] = [
             ("layer", |mix| mix.layer = 0),
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_field_of_a_gateway_is_refused_and_named() {
+    fn each_bad_field_of_a_gateway_is_rejected_by_name() {
         type Spoil = fn(&mut GatewayRegistration);
         let cases: [(&str, Spoil); 10] = [
             ("clientsHost", |gateway| gateway.clients_host = String::new()),
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_entry_is_bounded_whatever_its_fields_need_as_json() {
+    fn the_length_of_an_entry_is_bounded_including_json_escapes() {
         let mut registration = good_mix();
         registration.location = "\"".repeat(512);
         registration.incentives_address = "x".repeat(200);
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_network_says_what_to_announce() {
+    fn the_error_for_each_kind_of_network_says_what_to_announce() {
         for (reach, host, expected) in [
             (Reach::Internet, "36.68.243.18:1789", None),
             (Reach::Internet, "10.0.0.1:1789", Some("--allow-private")),

@@ -1,4 +1,4 @@
-//! Answers that cost much to make and that anybody may ask for: made once for all who ask, and not again at once.
+//! Cache for expensive public responses: concurrent callers share one, and it is rebuilt at a limited rate.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use axum::body::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// While nothing has changed, an answer is made again after this: the shares of uptime in it follow the clock.
+/// Maximum age of an unchanged response: its uptime shares depend on the clock.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// What took less than this is made for everybody who asks.
+/// A response that took less time to build is rebuilt after every change.
 const CHEAP: Duration = Duration::from_millis(50);
 
-/// What cost more is kept for so many times as long as it took, even when something has changed.
+/// A more expensive response is reused, even after a change, for this multiple of its build time.
 const KEPT_FACTOR: u32 = 10;
 
-/// The longest time for which an answer may be out of date.
+/// Maximum time for which a response may be out of date.
 const OUTDATED_MAX: Duration = Duration::from_mins(1);
 
-/// The latest answer.
+/// Latest response.
 #[derive(Debug, Default)]
 pub(super) struct Costly(Mutex<Option<Latest>>);
 
@@ -31,7 +31,7 @@ struct Latest {
 }
 
 impl Costly {
-    /// The answer; made by `make` when there is none for this generation of the store.
+    /// Returns the response; calls `make` if no usable one is cached for this generation of the store.
     pub(super) async fn get<E>(
         &self,
         generation: u64,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn dear_answers_are_kept_in_proportion_to_their_cost() {
+    async fn expensive_answers_are_kept_in_proportion_to_their_cost() {
         let costly = Costly::default();
         let dear = Duration::from_secs(2);
         assert_eq!(get(&costly, 1, "first", dear).await, "first");

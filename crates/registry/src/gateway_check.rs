@@ -1,7 +1,8 @@
-//! Keeps gateways that never sign: those of 0.9.2 register once, at their start, and report nothing afterwards.
+//! Keeps gateways that never sign: gateways of 0.9.2 register once, when they start, and report nothing afterwards.
 //!
-//! Before the entry of one expires, the registry connects to both of its ports, and sends nothing. A stranger chooses the
-//! addresses: they follow the rules for addresses of this network, and the attempts are few.
+//! Shortly before such an entry expires, the registry connects to both ports of the gateway and sends nothing. The
+//! addresses come from untrusted callers: they must follow the rules for addresses of this network, and attempts are
+//! rate-limited.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,16 +16,16 @@ use url::{Host, Url};
 
 use super::store::{SilentGateway, Store};
 
-/// Gateways in one round, which are dialled at the same time.
+/// Number of gateways per round, all dialled at the same time.
 const GATEWAYS_PER_ROUND: i64 = 16;
 
-/// For everything that one gateway needs, the look-up of its name included.
+/// Time limit for one gateway, including the look-up of its name.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A host name may have many addresses.
+/// Maximum number of addresses per host name.
 const ADDRESSES_MAX: usize = 4;
 
-/// Renews the entries of silent gateways that answer at both of their ports. The others expire.
+/// Renews the entries of unsigned gateways that answer on both ports. The others expire.
 pub(super) async fn renew_silent(store: &Store, reach: Reach, now: i64) -> sqlx::Result<()> {
     let silent = store.silent_gateways(GATEWAYS_PER_ROUND, now).await?;
     if silent.is_empty() {
@@ -36,9 +37,9 @@ pub(super) async fn renew_silent(store: &Store, reach: Reach, now: i64) -> sqlx:
         match dialled {
             Ok((identity, true)) => there.push(identity),
             Ok((identity, false)) => {
-                info!(identity, "a gateway that never signs does not answer; its entry expires soon");
+                info!(identity, "an unsigned gateway does not answer; its entry expires soon");
             }
-            Err(error) => debug!(%error, "a dial has ended early"),
+            Err(error) => debug!(%error, "the dial task failed"),
         }
     }
     store.renew_all(&there, now).await
@@ -52,7 +53,7 @@ async fn dial(gateway: SilentGateway, reach: Reach) -> (String, bool) {
     (identity, is_there)
 }
 
-/// Whether one of these addresses, as far as nodes of this network may have them, takes a connection.
+/// Whether one of these addresses accepts a connection. Addresses not allowed in this network are skipped.
 async fn answers(addresses: &[SocketAddr], reach: Reach) -> bool {
     let allowed = addresses.iter().filter_map(|address| reach.check(*address).ok()).take(ADDRESSES_MAX);
     let mut dials: JoinSet<_> = allowed.map(TcpStream::connect).collect();
@@ -73,13 +74,13 @@ async fn addresses_of_url(clients_host: &str) -> Vec<SocketAddr> {
     }
 }
 
-/// Of a URL such as `ws://192.0.2.1:9000`, or of `host:port`.
+/// Host and port of a URL such as `ws://192.0.2.1:9000`, or of `host:port`.
 fn host_and_port(clients_host: &str) -> Option<(Host, u16)> {
     let has_scheme = clients_host.contains("://");
     let with_scheme = if has_scheme { clients_host.to_owned() } else { format!("ws://{clients_host}") };
     let url: Url = with_scheme.parse().ok()?;
     let host = url.host()?.to_owned();
-    // Of schemes that Url does not know, addresses are names.
+    // `Url` keeps the host of unknown schemes as a name, even if it is an IP address.
     let host = match host {
         Host::Domain(name) => Host::parse(&name).ok()?,
         ip => ip,

@@ -1,4 +1,4 @@
-//! The REST API: paths, limits, and who may ask what.
+//! REST API: paths, limits and access rules.
 
 mod error;
 mod exposition;
@@ -31,15 +31,15 @@ use error::ApiError;
 /// A registration has under 2 KiB.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// A monitor's batch has about 100 bytes for each measurement. Only monitors may send one.
+/// A monitor's batch takes about 100 bytes per measurement. Only monitors may send batches.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// Body and answer together.
+/// Time limit for reading the body and writing the response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const OK: Json<Accepted> = Json(Accepted { ok: true });
 
-/// What the handlers work with.
+/// State of the handlers.
 #[derive(Debug, Clone)]
 pub(super) struct App {
     store: Store,
@@ -49,7 +49,7 @@ pub(super) struct App {
     costly: Arc<CostlyAnswers>,
 }
 
-/// Those that anybody may ask for.
+/// Cached responses for unauthenticated callers.
 #[derive(Debug, Default)]
 pub(super) struct CostlyAnswers {
     metrics: Costly,
@@ -93,7 +93,7 @@ impl FromRef<App> for Rules {
     }
 }
 
-/// All paths of the registry. Requests must carry a [`nym_mixnode_http::Peer`].
+/// Router with all paths. Requests must carry a [`nym_mixnode_http::Peer`].
 pub(super) fn router(app: App, access: Access) -> Router {
     Router::new()
         .route("/api/mixmining", post(measurements::add))
@@ -114,7 +114,9 @@ pub(super) fn router(app: App, access: Access) -> Router {
         .route("/healthz", get(nodes::healthz))
         .route("/metrics", get(exposition::metrics))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
-        .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(in_time))
         .layer(Extension(Arc::new(access)))

@@ -1,11 +1,11 @@
 //! The directory server: the REST API of the 0.9.2 validator on an embedded `SQLite` store.
 //!
-//! It serves a network of one's own, and one machine's test network. Unlike the old validator it compares hosts
-//! exactly, lets a node replace its own registration, and limits no request rates.
+//! For private networks and for test networks on one machine. Unlike the old validator it compares hosts exactly, lets
+//! a node replace its own registration, and does not limit request rates.
 //!
-//! A caller is known by the address of its connection, or by `X-Forwarded-For` behind a proxy that the operator trusts.
-//! A request that came through another proxy has no known caller. Privileged calls (reputation, measurements, removing
-//! other nodes) need the token that the registry writes to a file beside its store: an address proves no privilege.
+//! The caller's address is that of its connection or, behind a proxy that the operator trusts, the one in
+//! `X-Forwarded-For`. It is unknown behind other proxies. Privileged calls (reputation, measurements, removing other
+//! nodes) require the token that the registry writes to a file beside its store: an address gives no privileges.
 
 mod access;
 mod address_check;
@@ -47,9 +47,9 @@ pub use ipnet::IpNet;
 /// How often expired gateways and old measurements are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Clients and nodes are many, and some of them slow.
+/// The registry has many clients and nodes, some of them slow.
 const LIMITS: Limits = Limits {
-    // A proxy in front of the registry, or a translator in front of many nodes, is one address.
+    // All nodes behind a reverse proxy or a NAT share one address.
     places: PlaceLimits { total: 1024, per_network: 512, per_subscriber: 256 },
     head_timeout: Duration::from_secs(10),
     write_timeout: Duration::from_secs(10),
@@ -57,48 +57,48 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(5),
 };
 
-/// Layers of a network whose operator says nothing else.
+/// Default number of layers.
 pub const LAYERS_DEFAULT: u64 = 3;
 
-/// The file beside the store that has the monitors' token.
+/// File name of the monitors' token, beside the store.
 pub const TOKEN_FILE: &str = "monitor.token";
 
-/// What a registry needs to know.
+/// Settings of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// Addresses to listen on; port 0 takes any free one.
     pub listen: Vec<SocketAddr>,
-    /// The store's file; it and its folder are created when missing.
+    /// Path of the store; the file and its folder are created when missing.
     pub store: PathBuf,
-    /// Whether nodes may have addresses that the internet cannot reach. Loopback addresses only when the registry
-    /// listens on nothing else.
+    /// Whether nodes may announce addresses that are unreachable from the internet. Loopback addresses are allowed only
+    /// when the registry listens only on loopback.
     pub allow_private: bool,
-    /// Layers of the network; mixes of others are refused.
+    /// Number of layers; mixes of other layers are refused.
     pub layers: u64,
     /// Limits on entries.
     pub caps: Caps,
-    /// The file with the token of monitors, created when missing; `None` is `monitor.token` beside the store.
+    /// File with the monitors' token, created when missing; `None` is `monitor.token` beside the store.
     pub monitor_token_file: Option<PathBuf>,
-    /// Addresses whose measurements it believes without the token.
+    /// Addresses that may report measurements without the token.
     pub monitors: Vec<IpAddr>,
-    /// Whether it believes measurements from this machine without the token, for 0.9.2's own monitor.
+    /// Whether programs on this machine may report measurements without the token, for 0.9.2's own monitor.
     pub legacy_loopback_monitor: bool,
-    /// Proxies whose `X-Forwarded-For` names the caller.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Names under which it may be asked over loopback and with the token, beside addresses and `localhost`.
+    /// Host names accepted over loopback and with the token, besides addresses and `localhost`.
     pub host_names: Vec<String>,
-    /// A list of identities that may register, one a line; `None` lists none.
+    /// File with the identities that may register, one per line; `None` disables the list.
     pub admit: Option<PathBuf>,
-    /// A file with a token that admits those who know it.
+    /// File with a token that admits every caller that knows it.
     pub join_token_file: Option<PathBuf>,
-    /// Where test packets return to; without any, where the registry listens.
+    /// Addresses to which test packets return; if empty, the registry's listen addresses.
     pub test_addresses: Vec<SocketAddr>,
-    /// The port for that, where the registry listens; 0 takes any free one.
+    /// Port for returning test packets on the registry's listen addresses; 0 takes any free one.
     pub test_port: u16,
 }
 
 impl RegistrySettings {
-    /// A registry of a public network.
+    /// Settings of a registry for a public network.
     #[must_use]
     pub fn new(listen: Vec<SocketAddr>, store: PathBuf) -> Self {
         Self {
@@ -139,73 +139,73 @@ impl RegistrySettings {
     }
 }
 
-/// A line on the standard output of a registry that runs under `--supervised`: JSON, one event a line.
+/// Event of a registry with `--supervised`: one line of JSON on standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RegistryEvent {
-    /// Bound, and serving.
+    /// Bound and serving.
     Ready {
-        /// Where, with the ports that port 0 became.
+        /// Bound addresses, with the actual ports in place of port 0.
         addresses: Vec<SocketAddr>,
     },
 }
 
-/// Why a registry could not start.
+/// Error while starting a registry.
 #[derive(Debug, Error)]
 pub enum RegistryError {
-    /// Nothing to listen on.
+    /// No listen address is set.
     #[error("the registry has no address to listen on; pass --listen, for example --listen 127.0.0.1:8081")]
     NoListenAddress,
     /// A listen address cannot be bound.
     #[error("cannot listen on {address}: {source}; {}", listen_advice(.source))]
     Listen {
-        /// As given.
+        /// Address as given.
         address: SocketAddr,
-        /// Why.
+        /// Underlying I/O error.
         source: io::Error,
     },
-    /// The monitors' token cannot be had.
+    /// The monitors' token cannot be read or created.
     #[error(transparent)]
     Token(#[from] MonitorTokenError),
-    /// The store's folder cannot be made.
-    #[error("cannot create the folder {path}: {source}; create it, or pass another place with --data")]
+    /// The store's folder cannot be created.
+    #[error("cannot create the folder {path}: {source}; create it, or pass another path with --data")]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         source: io::Error,
     },
     /// The store's file cannot be opened or created.
-    #[error("cannot open the store {path}: {source}; check its permissions, or pass another place with --data")]
+    #[error("cannot open the store {path}: {source}; check its permissions, or pass another path with --data")]
     OpenStore {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Underlying error.
         source: sqlx::Error,
     },
     /// The store's lock cannot be taken.
-    #[error("cannot lock the store with {path}: {source}; check its permissions, or pass another place with --data")]
+    #[error("cannot lock the store with {path}: {source}; check its permissions, or pass another path with --data")]
     LockStore {
-        /// The lock file.
+        /// Path of the lock file.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         source: io::Error,
     },
-    /// Another registry runs on the same file.
-    #[error("cannot open the store {path}: another registry uses it; stop that one, or pass another place with --data")]
+    /// Another registry uses the same store.
+    #[error("cannot open the store {path}: another registry uses it; stop it, or pass another path with --data")]
     StoreInUse {
-        /// The store.
+        /// Path of the store.
         path: PathBuf,
     },
     /// The list of identities or the join token cannot be used.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
-    /// The file is no store, or one of a newer release.
-    #[error("{path} is not a store of this release: {reason}; move it away, or pass another place with --data")]
+    /// The file is not a store, or a newer release has upgraded it.
+    #[error("{path} is not a store of this release: {reason}; move it away, or pass another path with --data")]
     ForeignStore {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -230,7 +230,7 @@ impl RegistryError {
     }
 }
 
-/// A registry that holds its addresses and its store, and answers once it serves.
+/// A bound registry with an open store, ready to serve.
 #[derive(Debug)]
 pub struct Registry {
     server: Server,
@@ -238,7 +238,7 @@ pub struct Registry {
     rules: Rules,
     access: Access,
     gate: Gate,
-    /// `None` where no test packet can return.
+    /// `None` when no test packet can return.
     address_check: Option<AddressCheck>,
 }
 
@@ -270,7 +270,7 @@ impl Registry {
         self.server.local_addrs()
     }
 
-    /// Serves until `stop` completes, then finishes the requests that have begun, within some seconds.
+    /// Serves until `stop` completes, then finishes running requests within a few seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let router = http::router(App::new(self.store.clone(), self.rules, self.gate), self.access);
         let check_addresses = async {
@@ -306,7 +306,7 @@ async fn purge_regularly(store: &Store, reach: Reach) {
             error!(%error, "cannot renew gateways; trying again in a minute");
         }
         if let Err(error) = store.purge(now_ns()).await {
-            error!(%error, "cannot delete what has expired; trying again in a minute");
+            error!(%error, "cannot delete expired entries; trying again in a minute");
         }
     }
 }
@@ -323,8 +323,8 @@ fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         _ if socket::is_unknown_family(error) => "this machine has no IPv6; pass an IPv4 address with --listen",
-        io::ErrorKind::AddrInUse => "stop what listens there, or pass another address with --listen",
-        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass one that is with --listen",
+        io::ErrorKind::AddrInUse => "stop the program that listens there, or pass another address with --listen",
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass a local address with --listen",
         io::ErrorKind::PermissionDenied => "pass a port above 1023 with --listen, or run with CAP_NET_BIND_SERVICE",
         _ => "pass another address with --listen",
     }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_occupied_address_is_named_with_what_to_do() {
+    async fn the_error_for_an_occupied_address_says_what_to_do() {
         let home = tempfile::tempdir().unwrap();
         let store = home.path().join("registry.sqlite");
         let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -356,7 +356,7 @@ mod tests {
         let message = error.to_string();
         assert!(message.contains(&address) && message.contains("--listen"), "{message}");
         assert_eq!(error.exit_code(), 69);
-        assert!(!store.exists(), "nothing is created before the address is held");
+        assert!(!store.exists(), "the store is created only after the address is bound");
     }
 
     #[tokio::test]

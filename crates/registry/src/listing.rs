@@ -1,4 +1,4 @@
-//! The topology as bytes that all answers share, made once for each change.
+//! Cached topology: serialised once per change and shared by all responses.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::time::{Instant, sleep};
 use super::now_ns;
 use super::store::Store;
 
-/// While nodes come and go without end, making lists takes a tenth of one core at the most.
+/// Share of time for building lists while nodes constantly change: at most a tenth of one core.
 const PAUSE_FACTOR: u32 = 10;
 
-/// Longest time for which an answer waits for that.
+/// Maximum delay of a response because of this limit.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The lists of nodes.
+/// Cached lists of nodes.
 #[derive(Debug)]
 pub(super) struct Listings {
     store: Store,
@@ -44,14 +44,14 @@ struct Listing {
 struct Latest {
     listed: Listed,
     generation: u64,
-    /// When time alone changes it.
+    /// When the list changes without a write, because an entry expires.
     valid_until: Option<i64>,
     made_at: Instant,
     took: Duration,
 }
 
 impl Listings {
-    /// Of a network with this many layers.
+    /// Lists of a network with this many layers.
     pub(super) fn new(store: Store, layers: u64) -> Self {
         let listing = |reputation_min| Listing { reputation_min, latest: Mutex::default() };
         Self { store, layers, all: listing(0), active: listing(ACTIVE_REPUTATION) }
@@ -69,7 +69,7 @@ impl Listings {
 }
 
 impl Listing {
-    /// Everybody who asks at one time waits for one query.
+    /// Returns the current list; concurrent callers share one query.
     async fn now(&self, store: &Store, layers: u64) -> sqlx::Result<Listed> {
         let mut latest = self.latest.lock().await;
         if let Some(latest) = &*latest {
@@ -88,7 +88,7 @@ impl Listing {
 
     async fn make(&self, store: &Store, layers: u64) -> sqlx::Result<Latest> {
         let started = Instant::now();
-        // Before the query: a change while it runs makes another list necessary.
+        // Read before the query: a change during the query must cause another one.
         let generation = store.generation();
         let now = now_ns();
         let topology = Topology { layers: Some(layers), ..store.topology(self.reputation_min, now).await? };

@@ -1,7 +1,7 @@
 //! Decides whether a call may change an entry, and which addresses of the entry are proven.
 //!
-//! Pure: what the store knows, the call, and the time go in; a decision comes out. Times are nanoseconds since the
-//! epoch. `docs/registry.md` has the same rules for operators.
+//! A pure function of the stored state, the call and the time. Times are nanoseconds since the epoch.
+//! `docs/registry.md` has the same rules for operators.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,22 +9,22 @@ use thiserror::Error;
 
 const MINUTE: i64 = 60 * 1_000_000_000;
 
-/// A holder that called this recently from an address keeps it, unless a test packet decides otherwise.
+/// A holder that called from an address within this time keeps it, unless a test packet proves otherwise.
 const CALLED_RECENTLY: i64 = 2 * MINUTE;
 
-/// An unsigned entry that was not renewed for this long may be registered from another address.
+/// An unsigned entry not renewed within this time may be registered from another address.
 const RENEWED_RECENTLY: i64 = 10 * MINUTE;
 
-/// What the store knows of an identity.
+/// Stored state of an identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Known {
-    /// Its last signed call; `None` when it has never signed.
+    /// Last signed call; `None` when the identity has never signed.
     pub(super) signed: Option<LastSigned>,
-    /// Its entry, listed or pending.
+    /// Entry, listed or pending.
     pub(super) entry: Option<KnownEntry>,
 }
 
-/// The last signed call of an identity.
+/// Last signed call of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LastSigned {
     pub(super) counter: u64,
@@ -40,40 +40,40 @@ impl Known {
     }
 }
 
-/// The entry of an identity.
+/// Entry of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownEntry {
-    /// The IP address that the registration came from; `None` when a proxy hid it.
+    /// IP address that the registration came from; `None` when a proxy hid it.
     pub(super) registered_from: Option<IpAddr>,
     pub(super) renewed_at: i64,
 }
 
-/// A registration or unregistration.
+/// Registration or unregistration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Call {
     /// Counter of a valid signature; `None` when the call is not signed.
     pub(super) signed: Option<u64>,
     pub(super) admission: Admission,
-    /// The IP address that it came from; `None` when a proxy hid it.
+    /// IP address that the call came from; `None` when a proxy hid it.
     pub(super) from: Option<IpAddr>,
     pub(super) now: i64,
 }
 
-/// Whether the registry lets this caller in.
+/// Whether the registry admits the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// The registry is open to everybody.
+    /// The registry admits all callers.
     Open,
-    /// The registry is open to everybody on a private network, where calls and packets pass through translators that
-    /// hide addresses: an address that no other identity has needs no proof.
+    /// The registry admits all callers of a private network, where NAT may hide their addresses: an address that no
+    /// other identity claims needs no proof.
     OpenPrivate,
-    /// By the list of identities, or by the join token.
+    /// Admitted by the list of identities or by the join token.
     Admitted,
-    /// The registry is closed, and nothing admits this caller.
+    /// Not admitted: the registry is closed.
     Refused,
 }
 
-/// Why a call changes nothing.
+/// Reason for refusing a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
     #[error(
@@ -105,7 +105,7 @@ pub(super) enum Refusal {
     NotTheNode,
 }
 
-/// Whether a registration may replace the entry of its identity.
+/// Checks that a registration may replace the entry of its identity.
 pub(super) fn registration(known: &Known, call: &Call, claimed: &[SocketAddr]) -> Result<(), Refusal> {
     if call.admission == Admission::Refused {
         return Err(Refusal::NotAdmitted);
@@ -124,7 +124,7 @@ pub(super) fn registration(known: &Known, call: &Call, claimed: &[SocketAddr]) -
     if is_registrar || may_move { Ok(()) } else { Err(Refusal::RegisteredElsewhere) }
 }
 
-/// Whether a call may remove the entry of this identity, which is proven at these addresses.
+/// Checks that a call may remove the entry of this identity, whose proven addresses are given.
 pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) -> Result<(), Refusal> {
     if let Some(used) = call.signed {
         return newest(known, used);
@@ -133,14 +133,14 @@ pub(super) fn unregistration(known: &Known, call: &Call, proven: &[SocketAddr]) 
         return Err(Refusal::NotSigned);
     }
     let registered_from = known.entry.as_ref().and_then(|entry| entry.registered_from);
-    // A proxy on the registry's machine looks like this machine: what came from there counts for loopback nodes alone.
+    // A proxy on the registry's machine looks like a local caller, so local calls count for loopback nodes only.
     let is_registrar = call.from.is_some_and(|from| !from.is_loopback() && registered_from == Some(from));
     let is_node = proven.iter().any(|proven| comes_from(call, proven.ip()));
     if is_registrar || is_node { Ok(()) } else { Err(Refusal::NotTheNode) }
 }
 
-/// What the next start of an identity counts from, whose last signed call had this counter. Later starts count from
-/// more, also when the identity was forgotten in between: what it signed long ago stays void.
+/// First counter for the next start of an identity whose last signed call had the counter `last`. Counters grow with
+/// time, so that old signatures stay void even if the identity was forgotten in between.
 pub(super) fn counter_of_start(last: u64, now: i64) -> u64 {
     const SECOND: i64 = 1_000_000_000;
     last.max(u64::try_from(now / SECOND).unwrap_or_default())
@@ -155,41 +155,41 @@ fn newest(known: &Known, used: u64) -> Result<(), Refusal> {
     }
 }
 
-/// What proves an address.
+/// Kind of proof for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProvedBy {
-    /// A call from its IP.
+    /// A call from the address's IP.
     Call,
     /// A test packet under the claimed Sphinx key.
     Packet,
     /// The registry admitted the identity.
     Admission,
-    /// Nothing: an earlier release, or a private network, asked for no proof.
+    /// No proof: listed by an earlier release or in a private network.
     Earlier,
 }
 
-/// Another identity that an address is proven for.
+/// Another identity with a proof for the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Holder {
     pub(super) proved_by: ProvedBy,
-    /// Its last call from the address's IP.
+    /// Time of its last call from the address's IP.
     pub(super) called_at: Option<i64>,
-    /// The last sign of it.
+    /// Time of its last renewal.
     pub(super) renewed_at: i64,
 }
 
-/// What a registration makes of one of its addresses.
+/// Result of a registration for one of its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was proven for this identity before.
+    /// It was already proven for this identity.
     Kept,
-    /// It is proven now, and nobody else's any more.
+    /// It is now proven for this identity, and no longer for others.
     Proved(ProvedBy),
     /// Only a test packet can prove it now.
     Pending(Reason),
 }
 
-/// Why an address is not proven.
+/// Reason why an address is not proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Reason {
     #[error("a call from this address, or a test packet that returns through it, proves it")]
@@ -201,8 +201,8 @@ pub(super) enum Reason {
     Held,
 }
 
-/// What a registration makes of one address: `own` is what proves it for this identity already, `holder` another
-/// identity that it is proven for.
+/// Decides on one address of a registration. `own` is the existing proof of this identity, `holder` another identity
+/// with a proof.
 pub(super) fn address(address: SocketAddr, call: &Call, own: Option<ProvedBy>, holder: Option<&Holder>) -> Verdict {
     if own.is_some() {
         return Verdict::Kept;
@@ -222,15 +222,16 @@ pub(super) fn address(address: SocketAddr, call: &Call, own: Option<ProvedBy>, h
     }
 }
 
-/// Whether a call comes from this IP. Loopback is one machine, whichever of its addresses it is.
+/// Whether a call comes from this IP. All loopback addresses count as one machine.
 pub(super) fn comes_from(call: &Call, ip: IpAddr) -> bool {
     call.from.is_some_and(|from| from == ip || from.is_loopback() && ip.is_loopback())
 }
 
-/// Whether only a test packet takes the address from its holder.
+/// Whether only a test packet can take the address from its holder.
 fn is_protected(holder: &Holder, now: i64) -> bool {
     let called_recently = holder.called_at.is_some_and(|at| now.saturating_sub(at) < CALLED_RECENTLY);
-    // A node behind a load balancer never calls from its address: its packet counts for as long as it is there.
+    // A node behind a load balancer never calls from its own address, so its packet proof counts while its entry
+    // exists.
     let answers = holder.proved_by == ProvedBy::Packet && now.saturating_sub(holder.renewed_at) < RENEWED_RECENTLY;
     called_recently || answers
 }

@@ -1,6 +1,6 @@
-//! The registry's memory: one `SQLite` file, written in transactions, whole again after any kill.
+//! Storage of the registry: one `SQLite` file, written in transactions, consistent after a crash.
 //!
-//! Time is passed in, in nanoseconds since the epoch.
+//! Callers pass the time, in nanoseconds since the epoch.
 
 mod caps;
 mod claims;
@@ -39,37 +39,37 @@ pub(super) use nodes::{NewNode, Registered, Removal, Role, Unregistered};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// `SQLite` has one writer at a time; the others wait this long for it.
+/// `SQLite` has one writer at a time; the others wait at most this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Readers at one time; each is a thread.
+/// Maximum number of concurrent readers; each uses a thread.
 const CONNECTIONS_MAX: u32 = 4;
 
-/// Result codes of `SQLite`: the file is damaged, or no database.
+/// Result codes of `SQLite` for a file that is damaged or not a database.
 const SQLITE_CORRUPT: &str = "11";
 const SQLITE_NOTADB: &str = "26";
 
-/// The store. Clones share it.
+/// Registry store. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     connections: Connections,
     health: Arc<Health>,
     caps: Caps,
     lock: Arc<StoreLock>,
-    /// The registry's own key, which lies in the file.
+    /// The registry's own key, stored in the file.
     key: Arc<IdentityKeyPair>,
-    /// Where test packets return to, for the topology.
+    /// Return addresses of test packets, for the topology.
     test_addresses: Arc<OnceLock<Vec<String>>>,
 }
 
 impl Store {
-    /// Opens the file, creating or upgrading it as needed. No other process may have it open.
+    /// Opens the file; creates or upgrades it as needed. Only one process may have it open.
     pub(super) async fn open(path: &Path) -> Result<Self, RegistryError> {
         let lock = StoreLock::take(path)?;
         Self::open_with(options(path), path, lock).await
     }
 
-    /// With other limits on entries.
+    /// Replaces the limits on entries.
     pub(super) fn with_caps(self, caps: Caps) -> Self {
         Self { caps, ..self }
     }
@@ -98,30 +98,30 @@ impl Store {
         &self.key
     }
 
-    /// Lists these addresses in every topology, as those to which test packets return.
+    /// Sets the return addresses of test packets that every topology lists.
     pub(super) fn set_test_addresses(&self, addresses: &[SocketAddr]) {
         self.test_addresses.get_or_init(|| addresses.iter().map(ToString::to_string).collect());
     }
 
-    /// Deletes what no reply can show any more.
+    /// Deletes data that no reply can contain any more.
     pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
         self.purge_nodes(now).await?;
         self.purge_identities(now).await?;
         self.purge_statuses(now).await
     }
 
-    /// Differs from an earlier value when what is listed may have changed since.
+    /// Changes when the lists may have changed.
     pub(super) fn generation(&self) -> u64 {
         self.connections.generation()
     }
 
-    /// Writes out everything and lets go of the file.
+    /// Flushes all writes and closes the file.
     pub(super) async fn close(&self) {
         self.connections.close().await;
         self.lock.release();
     }
 
-    /// A transaction that has the write lock from its beginning: what it reads stays true until it commits.
+    /// Begins a transaction with the write lock: other writers cannot change what it reads.
     async fn begin_write(&self) -> sqlx::Result<Write> {
         self.connections.write().await
     }
@@ -158,7 +158,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(true)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
-        // With both, a registration that was acknowledged survives a power cut, and readers don't wait for writers.
+        // With both, an acknowledged registration survives a power cut, and readers do not wait for writers.
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
 }
@@ -184,7 +184,7 @@ fn migration_error(path: &Path, error: MigrateError) -> RegistryError {
     }
 }
 
-/// What is stored as JSON was written by this program; anything else is damage.
+/// This program wrote the stored JSON; a parse error means damage.
 fn from_json<T: serde::de::DeserializeOwned>(json: &str) -> sqlx::Result<T> {
     serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -1,4 +1,4 @@
-//! The list of identities that may register, read again when its file changes.
+//! List of identities that may register, reloaded when its file changes.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::AdmissionError;
 
-/// Shortest time between two looks at the file.
+/// Shortest time between two checks of the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -24,12 +24,13 @@ pub(super) struct AdmitList {
 #[derive(Debug)]
 struct State {
     identities: HashSet<String>,
-    /// Of the file as it was read, or tried to; `None` while it cannot be read again, such as a pipe.
+    /// Fingerprint of the file at the last read, successful or not; `None` for files that cannot be read twice, such as
+    /// a pipe.
     stamp: Option<Stamp>,
     looked_at: Instant,
 }
 
-/// Differs after a change of the file.
+/// Fingerprint of a file version: differs after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
@@ -50,25 +51,25 @@ impl Stamp {
 
 impl AdmitList {
     pub(super) fn open(path: &Path) -> Result<Self, AdmissionError> {
-        // Before the content: what changes in between is read again.
+        // Taken before the content is read, so that a change in between causes another read.
         let stamp = Stamp::of(path).ok();
         let state = State { identities: read(path)?, stamp, looked_at: Instant::now() };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    /// Whether the file has this identity.
+    /// Whether the file contains this identity.
     pub(super) fn has(&self, identity: &str) -> bool {
         self.has_at(identity, Instant::now())
     }
 
     fn has_at(&self, identity: &str, now: Instant) -> bool {
-        // What it holds is whole after any panic: it is replaced in one step.
+        // The content is valid even after a panic: it is replaced in one step.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(state.looked_at) >= LOOK_EVERY {
             state.looked_at = now;
             match state.refresh(&self.path) {
                 Ok(false) => {}
-                Ok(true) => info!(identities = state.identities.len(), "read the changed list of admitted identities"),
+                Ok(true) => info!(identities = state.identities.len(), "reloaded the list of admitted identities"),
                 Err(error) => warn!(%error, "keeping the earlier list of admitted identities"),
             }
         }
@@ -77,7 +78,7 @@ impl AdmitList {
 }
 
 impl State {
-    /// Reads the file if it has changed; whether it has. Each bad version is one error.
+    /// Reloads a changed file; returns whether it had changed. Each invalid version returns one error.
     fn refresh(&mut self, path: &Path) -> Result<bool, AdmissionError> {
         let stamp = Stamp::of(path);
         if stamp.as_ref().ok() == self.stamp.as_ref() {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_counts_after_a_second_at_the_most() {
+    fn a_changed_file_is_reloaded_within_a_second() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
         fs::write(&path, key(1)).unwrap();
@@ -125,18 +126,18 @@ mod tests {
         let looked_at = list.state.lock().unwrap().looked_at;
         let has = |after: Duration| [1, 2].map(|byte| list.has_at(&key(byte), looked_at + after));
         assert_eq!(has(LOOK_EVERY), [true, false]);
-        fs::write(&path, format!("# the first has gone\n{}\n", key(2))).unwrap();
-        assert_eq!(has(LOOK_EVERY * 2 - Duration::from_millis(1)), [true, false], "too soon for another look");
+        fs::write(&path, format!("# without the first\n{}\n", key(2))).unwrap();
+        assert_eq!(has(LOOK_EVERY * 2 - Duration::from_millis(1)), [true, false], "too soon for another check");
         assert_eq!(has(LOOK_EVERY * 2), [false, true]);
-        // As editors and Kubernetes do it.
+        // Editors and Kubernetes replace files this way.
         let next = folder.path().join("next");
-        fs::write(&next, format!("# the first is back\n{}\n", key(1))).unwrap();
+        fs::write(&next, format!("# with the first again\n{}\n", key(1))).unwrap();
         fs::rename(&next, &path).unwrap();
         assert_eq!(has(LOOK_EVERY * 3), [true, false]);
     }
 
     #[test]
-    fn a_list_that_cannot_be_read_keeps_the_earlier_one_and_is_reported_once() {
+    fn an_unreadable_list_is_reported_once_and_the_earlier_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
         fs::write(&path, key(1)).unwrap();
@@ -149,7 +150,7 @@ mod tests {
         ];
         for (words, spoil) in breakages {
             spoil();
-            // A missing file and a folder are both no file to read: the state must not depend on the one before.
+            // Both a missing file and a folder are unreadable: the state must not depend on the previous case.
             state.stamp = state.stamp.or(Some(Stamp { modified: (0, 0), len: 0, inode: 0 }));
             let error = state.refresh(&path).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -1,4 +1,4 @@
-//! Real listeners on loopback, and times of the tests' choosing.
+//! Tests with real listeners on loopback and a simulated clock.
 
 use std::net::{Shutdown, TcpListener};
 
@@ -14,7 +14,7 @@ const HOUR: i64 = 3_600 * 1_000_000_000;
 const DAY: i64 = 24 * HOUR;
 const NOW: i64 = 1_600_000_000 * 1_000_000_000;
 
-/// A port of this machine that takes connections for as long as the listener is there.
+/// Local port that accepts connections while the listener exists.
 struct Port(TcpListener);
 
 impl Port {
@@ -34,12 +34,12 @@ impl Port {
         self.0.local_addr().unwrap()
     }
 
-    /// Refuses connections from now on, and keeps the port from others.
+    /// Refuses connections from now on, and keeps the port reserved.
     fn close(&self) {
         SockRef::from(&self.0).shutdown(Shutdown::Read).unwrap();
     }
 
-    /// Whether anybody has connected since the last question. A connection is in the queue once its dial has succeeded.
+    /// Whether a client has connected since the last call. A successful dial is in the accept queue.
     fn was_dialled(&self) -> bool {
         self.0.accept().is_ok()
     }
@@ -75,7 +75,7 @@ impl World {
         assert_eq!(self.store.register(&node).await.unwrap(), Registered::Done { pending: Vec::new() });
     }
 
-    /// One round of the registry's sweep; the gateways that are left.
+    /// Runs one round of the registry's sweep; returns the remaining gateways.
     async fn sweep(&self, reach: Reach, now: i64) -> Vec<String> {
         renew_silent(&self.store, reach, now).await.unwrap();
         self.store.purge(now).await.unwrap();
@@ -118,7 +118,7 @@ async fn an_unsigned_gateway_stays_while_both_of_its_ports_answer() {
     }
     clients.close();
     world.sweep(Reach::Machine, NOW + 28 * DAY - 4 * HOUR).await;
-    assert!(world.sweep(Reach::Machine, NOW + 28 * DAY).await.is_empty(), "it has gone");
+    assert!(world.sweep(Reach::Machine, NOW + 28 * DAY).await.is_empty(), "it no longer answers");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_gateway_is_dialled_on_its_last_day_once_an_hour() {
 }
 
 #[tokio::test]
-async fn neither_signers_nor_addresses_that_no_node_may_have_are_dialled() {
+async fn signing_gateways_and_forbidden_addresses_are_not_dialled() {
     let world = World::new().await;
     let keys = IdentityKeyPair::generate().unwrap();
     let [signed, local, named] = [(); 3].map(|()| Port::open());

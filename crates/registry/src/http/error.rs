@@ -1,4 +1,4 @@
-//! Refusals: every one has a JSON body.
+//! Error responses, all with a JSON body.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::check::Invalid;
 
-/// A reply that is not the one that was asked for.
+/// Error response: status and message.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -33,10 +33,10 @@ impl From<Invalid> for ApiError {
     }
 }
 
-/// The operator reads what went wrong, the caller does not: it may show parts of the store.
+/// Logs the error for the operator. The caller gets a general message, because the details may expose stored data.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         error!(%error, "the store failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the registry's log says which")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the registry's log")
     }
 }

@@ -1,4 +1,4 @@
-//! `/metrics`: the network in numbers, for Prometheus. All of it is public in the API already.
+//! `/metrics` for Prometheus. The API already publishes all of these values.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -34,10 +34,10 @@ pub(super) async fn metrics(
 fn exposition(topology: &Topology, measured: &[Measured]) -> String {
     const NO_LABELS: [(&str, &str); 0] = [];
     let mut text = Text::new(FORMAT);
-    text.metric("mix_registry_nodes", "gauge", "Nodes that are registered");
+    text.metric("mix_registry_nodes", "gauge", "Registered nodes");
     text.sample("mix_registry_nodes", &[("role", "mixnode")], topology.mix_nodes.len());
     text.sample("mix_registry_nodes", &[("role", "gateway")], topology.gateways.len());
-    let help = "Registered mixnodes with the reputation that the active set asks for";
+    let help = "Registered mixnodes with enough reputation for the active set";
     text.metric("mix_registry_active_mixnodes", "gauge", help);
     let active = topology.mix_nodes.iter().filter(|mix| mix.reputation >= ACTIVE_REPUTATION).count();
     text.sample("mix_registry_active_mixnodes", &NO_LABELS, active);
@@ -92,11 +92,11 @@ mod tests {
         let measured =
             Measured { identity: "KEY".to_owned(), ip_version: 4, up: true, at: 7 * NANOSECONDS + 1, uptime: 0.75 };
         let expected = format!(
-            "# HELP mix_registry_nodes Nodes that are registered.\n\
+            "# HELP mix_registry_nodes Registered nodes.\n\
              # TYPE mix_registry_nodes gauge\n\
              mix_registry_nodes{{role=\"mixnode\"}} 1\n\
              mix_registry_nodes{{role=\"gateway\"}} 0\n\
-             # HELP mix_registry_active_mixnodes Registered mixnodes with the reputation that the active set asks for.\n\
+             # HELP mix_registry_active_mixnodes Registered mixnodes with enough reputation for the active set.\n\
              # TYPE mix_registry_active_mixnodes gauge\n\
              mix_registry_active_mixnodes 1\n\
              # HELP mix_registry_node_reputation Reputation of a registered mixnode.\n\

@@ -1,4 +1,4 @@
-//! What handlers take from a request, refused in JSON when it is not there.
+//! Extractors for requests. Their errors have JSON bodies.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::ApiError;
 use crate::access::{Access, Refused};
 
-/// The address that the request came from; `None` when a proxy hides it.
+/// Address that the request came from; `None` when a proxy hides it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller(pub(super) Option<IpAddr>);
 
@@ -30,7 +30,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Proof that the request carries the monitor token, and was meant for this server.
+/// Proof that the request carries the monitor token and was meant for this server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Privileged;
 
@@ -46,7 +46,7 @@ impl<S: Sync> FromRequestParts<S> for Privileged {
     }
 }
 
-/// Without a token the call is an ordinary one; with a wrong one it is refused.
+/// A call without a token is unprivileged; one with a wrong token is refused.
 impl<S: Sync> OptionalFromRequestParts<S> for Privileged {
     type Rejection = Response;
 
@@ -58,7 +58,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Privileged {
     }
 }
 
-/// Proof that the request came from a monitor: one with the token, or one that the operator named.
+/// Proof that the request came from a monitor: one with the token, or one that the operator has listed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Monitor;
 
@@ -81,16 +81,16 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let message = match self {
             Self::NoToken => {
-                "this call needs the registry's token: send the line of its file monitor.token as Authorization: Bearer"
+                "this call requires the monitor token: send the registry's monitor.token as Authorization: Bearer"
             }
-            Self::WrongToken => "this is not the registry's token; its file monitor.token has it",
+            Self::WrongToken => "wrong monitor token; use the one in the registry's file monitor.token",
             Self::WrongHost => return misdirected(),
         };
         ApiError::new(StatusCode::FORBIDDEN, message).into_response()
     }
 }
 
-/// A JSON body.
+/// JSON body.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
@@ -102,7 +102,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) => {
                 let status = match rejection {
-                    // As the 0.9.2 validator, which knows no 422.
+                    // The 0.9.2 validator responds with 400, never with 422.
                     JsonRejection::JsonDataError(_) => StatusCode::BAD_REQUEST,
                     _ => rejection.status(),
                 };
@@ -112,7 +112,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The identity key in the path.
+/// Identity key in the path.
 #[derive(Debug)]
 pub(super) struct Identity(pub(super) String);
 

@@ -23,12 +23,12 @@ use crate::store::{REPUTATION_MAX, Store};
 /// Shortest time between two metrics reports of a node, in seconds.
 const REPORT_INTERVAL_MIN_S: u64 = 5;
 
-/// Above 250 nodes reports become rarer: this many come in each second.
+/// Above 250 nodes, nodes report less often, so that this many reports arrive per second.
 const REPORTS_PER_SECOND: u64 = 50;
 
 type Created = (StatusCode, Json<Accepted>);
 
-/// Query of a change of reputation.
+/// Query of a request to set the reputation.
 #[derive(Debug, Deserialize)]
 pub(super) struct NewReputation {
     reputation: i64,
@@ -64,7 +64,7 @@ pub(super) async fn uptime_report(
     Identity(identity): Identity,
 ) -> Result<Json<MixStatusReport>, ApiError> {
     let report = store.report(&identity, now_ns()).await?;
-    report.map(Json).ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "this node was not measured yet"))
+    report.map(Json).ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "this node has not been measured yet"))
 }
 
 pub(super) async fn full_report(
@@ -104,14 +104,14 @@ pub(super) async fn add_metric(
 ) -> Result<(StatusCode, Json<NextReport>), ApiError> {
     let Report { pub_key, received } = report::read(request.into_body()).await?;
     if !store.put_metric(&pub_key, received, now_ns()).await? {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "pubKey is no registered node's; register first"));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "pubKey is not registered; register the node first"));
     }
     store.renew(&pub_key, from, now_ns()).await?;
     let next_report_in = REPORT_INTERVAL_MIN_S.max(store.node_count().await? / REPORTS_PER_SECOND);
     Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))
 }
 
-/// Counts of single nodes are for the operator; others get the empty list of a network that reports nothing.
+/// Counts of single nodes are for the operator. Other callers get an empty list, as in a network without reports.
 pub(super) async fn metrics(
     privileged: Option<Privileged>,
     State(store): State<Store>,

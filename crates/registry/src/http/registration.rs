@@ -1,4 +1,4 @@
-//! Registering and unregistering, and what callers need for it.
+//! Handlers for registering, unregistering, counters and pending registrations.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::now_ns;
 use crate::proof::{self, Admission, Call, Refusal};
 use crate::store::{NewNode, Registered, Removal, Role, Store, Unregistered};
 
-/// A nonce has 22 digits where our programs make it.
+/// The nonces of our programs have 22 digits.
 const NONCE_BYTES_MAX: usize = 64;
 
 const BAD_SIGNATURE: &str = "the signature is not the identity's over this call and this registry's key; ask for the \
@@ -70,12 +70,12 @@ pub(super) async fn register_gateway(
     register(&store, &node).await
 }
 
-/// Checks the signature and the admission of an entry, and leaves in it what is listed.
+/// Checks the signature and the admission of an entry, and removes from it what is not listed.
 fn take_proof<E: Entry>(store: &Store, gate: &Gate, entry: &mut E, from: Option<IpAddr>) -> Result<Call, ApiError> {
     let registry = store.key().public();
     let mut call = Call { signed: None, admission: gate.by_identity(entry.identity()), from, now: now_ns() };
     let Some(mut proof) = entry.proof().cloned() else { return Ok(call) };
-    // Only a registry says that it lists fewer addresses than were signed.
+    // Only registries set this field: the entry is listed with fewer addresses than were signed.
     proof.announced = None;
     entry.set_proof(Some(proof.clone()));
     let counter = signing::signed_counter(entry, registry).filter(|counter| is_counter(*counter));
@@ -104,7 +104,7 @@ async fn register<R: Serialize>(store: &Store, node: &NewNode<'_, R>) -> Result<
     }
 }
 
-/// What a signed unregistration carries, and whether the identity is to be released.
+/// Query of a signed unregistration, and whether to release the identity.
 #[derive(Debug, Deserialize)]
 pub(super) struct Removing {
     counter: Option<u64>,
@@ -114,7 +114,7 @@ pub(super) struct Removing {
 }
 
 impl Removing {
-    /// The counter of the identity's signature over this call; `None` when it is not signed.
+    /// Counter of the identity's signature over this call; `None` for an unsigned call.
     fn signed_counter(&self, registry: &RegistryKey, identity: &str) -> Result<Option<u64>, ApiError> {
         let (Some(counter), Some(signature)) = (self.counter, &self.signature) else { return Ok(None) };
         let message = if self.release {
@@ -150,13 +150,13 @@ pub(super) async fn unregister(
     }
 }
 
-/// What a caller has to answer to.
+/// Nonce for the signed response.
 #[derive(Debug, Deserialize)]
 pub(super) struct Nonce {
     nonce: String,
 }
 
-/// The counter that the next signed call of an identity has to exceed, signed.
+/// Returns the last counter of an identity, signed; its next call must exceed it.
 pub(super) async fn counter(
     State(store): State<Store>,
     Identity(identity): Identity,
@@ -164,7 +164,7 @@ pub(super) async fn counter(
 ) -> Result<Json<CounterReply>, ApiError> {
     let Query(Nonce { nonce }) = nonce.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     if nonce.is_empty() || nonce.len() > NONCE_BYTES_MAX {
-        let message = format!("nonce has {} bytes; it has 1 to {NONCE_BYTES_MAX}", nonce.len());
+        let message = format!("nonce has {} bytes; the allowed length is 1 to {NONCE_BYTES_MAX}", nonce.len());
         return Err(ApiError::new(StatusCode::BAD_REQUEST, message));
     }
     if signing::decode::<32>(&identity).is_none() {
@@ -177,7 +177,7 @@ pub(super) async fn counter(
     Ok(Json(CounterReply { identity_key: identity, counter, registry_key, nonce, signature }))
 }
 
-/// Registrations that are not listed, or not with all of their addresses.
+/// Lists registrations that are pending as a whole or for some of their addresses.
 pub(super) async fn pending(State(store): State<Store>) -> Result<Json<PendingList>, ApiError> {
     Ok(Json(PendingList { pending: store.pending().await? }))
 }
@@ -196,7 +196,7 @@ impl From<Refusal> for ApiError {
 
 impl From<KeyGenerationError> for ApiError {
     fn from(error: KeyGenerationError) -> Self {
-        tracing::error!(%error, "cannot sign an answer");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the registry's log says which")
+        tracing::error!(%error, "cannot sign a response");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the registry's log")
     }
 }

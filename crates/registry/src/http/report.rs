@@ -1,6 +1,6 @@
-//! Reading a node's packet counts from a request's body without keeping the body.
+//! Streams a node's packet counts from a request body without buffering the body.
 //!
-//! Original nodes name every next hop with its count, up to a megabyte of them. All of that is read and discarded.
+//! Original nodes send a count for every next hop, up to a megabyte. The parser reads and discards these.
 
 use actson::feeder::PushJsonFeeder;
 use actson::options::JsonParserOptionsBuilder;
@@ -11,33 +11,33 @@ use http_body_util::BodyExt;
 
 use super::ApiError;
 
-/// Longest body of a report: the counts of some 20 000 next hops.
+/// Maximum length of a report's body: the counts of about 20 000 next hops.
 const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// Longest name, text or number in it, and longest run of white space.
+/// Maximum length of a name, string, number or run of white space in it.
 const TOKEN_BYTES_MAX: usize = 1 << 10;
 
-/// A report has two levels; newer fields may have a few more.
+/// Maximum nesting: a report has two levels, newer fields may have a few more.
 const DEPTH_MAX: usize = 8;
 
-/// What is kept of a report.
+/// Values kept of a report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) pub_key: String,
     pub(super) received: u64,
 }
 
-/// Reads a report as it arrives.
+/// Parses a report while it arrives.
 pub(super) async fn read(mut body: Body) -> Result<Report, ApiError> {
     let mut reader = Reader::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| bad(format!("the body cannot be read: {error}")))?;
-        // Trailers are no part of the report.
+        // Trailers are not part of the report.
         let Ok(bytes) = frame.into_data() else { continue };
         length += bytes.len();
         if length > REPORT_BYTES_MAX {
-            let message = format!("the report is longer than {REPORT_BYTES_MAX} bytes");
+            let message = format!("the report is longer than {REPORT_BYTES_MAX} bytes, the maximum");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         reader.push(&bytes)?;
@@ -49,7 +49,7 @@ fn bad(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, message)
 }
 
-/// A field of the report itself, or of something in it.
+/// Field at the top level of the report, or a nested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     PubKey,
@@ -87,7 +87,7 @@ impl Reader {
             bytes = bytes.get(taken..).unwrap_or_default();
             self.parse()?;
             if self.parser.parsed_bytes() - self.last_event_at > TOKEN_BYTES_MAX {
-                return Err(bad(format!("the report has a text of more than {TOKEN_BYTES_MAX} bytes")));
+                return Err(bad(format!("the report has a text longer than {TOKEN_BYTES_MAX} bytes")));
             }
         }
         Ok(())
@@ -97,14 +97,14 @@ impl Reader {
         self.parser.feeder.done();
         self.parse()?;
         match (self.pub_key, self.received) {
-            _ if !self.is_over => Err(bad("the report is not whole JSON")),
+            _ if !self.is_over => Err(bad("the report is incomplete JSON")),
             (None, _) => Err(bad("pubKey is missing; it is the node's identity key")),
             (_, None) => Err(bad("received is missing; it is a number of packets")),
             (Some(pub_key), Some(received)) => Ok(Report { pub_key, received }),
         }
     }
 
-    /// Takes note of what has arrived whole.
+    /// Parses the complete tokens that have arrived.
     fn parse(&mut self) -> Result<(), ApiError> {
         loop {
             let event = self.parser.next_event().map_err(|error| bad(format!("the report is not JSON: {error}")))?;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused_with_the_field_named() {
+    fn a_malformed_report_is_refused_and_the_error_names_the_field() {
         let long = "x".repeat(70_000);
         for (text, word) in [
             ("", "JSON"),

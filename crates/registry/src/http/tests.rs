@@ -1,4 +1,4 @@
-//! The API without sockets: requests from any address, replies as bytes.
+//! Tests of the API without sockets: requests from any address, replies as bytes.
 
 use std::net::IpAddr;
 
@@ -131,7 +131,7 @@ async fn a_0_9_2_registration_is_accepted_and_listed_unchanged() {
 }
 
 #[tokio::test]
-async fn each_bad_body_is_refused_with_the_field_named() {
+async fn each_bad_body_is_refused_and_the_error_names_the_field() {
     let api = Api::new().await;
     let with = |field: &str, value: Value| {
         let mut bad = mix(1, "192.0.2.1:1789");
@@ -190,7 +190,7 @@ async fn every_wrong_request_gets_a_json_error() {
 }
 
 #[tokio::test]
-async fn a_claim_of_a_held_address_is_no_conflict_and_lists_nothing() {
+async fn a_claim_of_a_proven_address_is_pending_and_not_a_conflict() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     for stranger in [STRANGER, NODE] {
@@ -202,7 +202,7 @@ async fn a_claim_of_a_held_address_is_no_conflict_and_lists_nothing() {
     }
     assert_eq!(api.register(NODE, &mix(1, "192.0.2.1:1790")).await, (200, json!({"ok": true})));
     let (_, list) = api.get("/api/mixmining/pending").await;
-    assert_eq!(list["pending"], json!([]), "both have gone");
+    assert_eq!(list["pending"], json!([]), "no claims are left");
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn only_the_node_or_its_registrar_or_the_token_unregisters() {
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let delete = || Request::delete(format!("/api/mixmining/register/{}", key(1)));
     let wrong = delete().header("authorization", "Bearer wrong");
-    assert_eq!(api.send(NODE, wrong, Body::empty()).await.0, 403, "whoever the caller is");
+    assert_eq!(api.send(NODE, wrong, Body::empty()).await.0, 403, "from any caller");
     assert_eq!(api.send_with_token(delete(), Body::empty()).await.0, 200);
 }
 
@@ -245,13 +245,13 @@ async fn a_trusted_proxy_names_the_caller() {
         Request::delete(path).header("x-forwarded-for", from)
     };
     assert_eq!(api.send(PROXY, delete(STRANGER), Body::empty()).await.0, 403);
-    assert_eq!(api.send(STRANGER, delete(NODE), Body::empty()).await.0, 403, "its own invention");
-    assert_eq!(api.send(PROXY, delete("192.0.2.1, 203.0.113.9"), Body::empty()).await.0, 403, "invented on the way");
+    assert_eq!(api.send(STRANGER, delete(NODE), Body::empty()).await.0, 403, "a forged header");
+    assert_eq!(api.send(PROXY, delete("192.0.2.1, 203.0.113.9"), Body::empty()).await.0, 403, "a forged first address");
     assert_eq!(api.send(PROXY, delete("203.0.113.9, 192.0.2.1"), Body::empty()).await.0, 200);
 }
 
 #[tokio::test]
-async fn the_token_counts_only_under_a_name_of_this_registry() {
+async fn the_token_is_accepted_only_with_a_host_name_of_this_registry() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let patch = || Request::patch(format!("/api/mixmining/reputation/{}?reputation=9", key(1)));
@@ -261,7 +261,7 @@ async fn the_token_counts_only_under_a_name_of_this_registry() {
 }
 
 #[tokio::test]
-async fn a_request_through_a_proxy_is_nobodys_wherever_the_proxy_runs() {
+async fn a_request_through_an_untrusted_proxy_has_no_known_caller() {
     let api = Api::new().await;
     for (byte, header) in [(1, "X-Forwarded-For"), (2, "Forwarded"), (3, "X-Real-IP"), (4, "Via")] {
         let register = Request::post("/api/mixmining/register/mix")
@@ -278,7 +278,7 @@ async fn a_request_through_a_proxy_is_nobodys_wherever_the_proxy_runs() {
     }
 }
 
-/// A node with keys, as ours are.
+/// A node that signs its calls.
 struct Signed {
     keys: IdentityKeyPair,
 }
@@ -317,7 +317,7 @@ impl Signed {
 }
 
 #[tokio::test]
-async fn nobody_takes_the_place_of_an_identity_that_signs() {
+async fn an_identity_that_signs_cannot_be_taken_over() {
     let api = Api::new().await;
     let (victim, thief) = (Signed::new(), Signed::new());
     assert_eq!(api.register(NODE, &victim.mix(&api, "192.0.2.1:1789", 1, None)).await, (200, json!({"ok": true})));
@@ -390,7 +390,7 @@ async fn the_counter_is_signed_over_the_nonce() {
         let message = signing::counter_answer(&registry, "abc", &node.identity(), counter);
         assert!(signing::is_signed_by(&answer.registry_key, &message, &answer.signature));
         assert_eq!(api.get("/api/mixmining/topology").await.1["registryKey"], json!(answer.registry_key));
-        // More than the clock will be before the next question.
+        // Greater than the clock at the next request.
         last = counter + 1_000_000;
         api.register(NODE, &node.mix(&api, "192.0.2.1:1789", last, None)).await;
     }
@@ -401,7 +401,7 @@ async fn the_counter_is_signed_over_the_nonce() {
 }
 
 #[tokio::test]
-async fn what_a_forgotten_identity_signed_is_void_once_it_starts_again() {
+async fn old_signatures_of_a_forgotten_identity_are_void_after_its_next_start() {
     let api = Api::new().await;
     let node = Signed::new();
     let path = format!("/api/mixmining/counter/{}?nonce=abc", node.identity());
@@ -418,7 +418,7 @@ async fn what_a_forgotten_identity_signed_is_void_once_it_starts_again() {
 }
 
 #[tokio::test]
-async fn a_closed_registry_takes_the_admitted_alone_and_asks_them_for_no_proof() {
+async fn a_closed_registry_accepts_only_admitted_identities_and_requires_no_proof() {
     let list = tempfile::NamedTempFile::new().unwrap();
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), key(1)).unwrap();
@@ -454,7 +454,7 @@ async fn an_identity_that_is_added_to_the_list_is_admitted_without_a_restart() {
 }
 
 #[tokio::test]
-async fn measurements_and_reputation_need_the_token_wherever_the_caller_is() {
+async fn measurements_and_reputation_require_the_token_from_any_address() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let status = json!({"pubKey": key(1), "ipVersion": "4", "up": true});
@@ -481,14 +481,14 @@ async fn measurements_and_reputation_need_the_token_wherever_the_caller_is() {
 }
 
 #[tokio::test]
-async fn a_monitor_measures_and_does_nothing_else() {
+async fn a_listed_monitor_may_only_report_measurements() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     let status = json!({"pubKey": key(1), "ipVersion": "4", "up": true});
     assert_eq!(api.post(MONITOR, "/api/mixmining", &status).await.0, 201);
     assert_eq!(api.post(MONITOR, "/api/mixmining/batch", &json!({"status": [status]})).await.0, 201);
     assert_eq!(api.get("/api/mixmining/topology").await.1["mixNodes"][0]["reputation"], json!(6));
-    // What a proxy passes on is the proxy's word.
+    // Requests through an untrusted proxy have no known caller.
     let proxied = Request::post("/api/mixmining").header("x-forwarded-for", MONITOR);
     let proxied = proxied.header("content-type", "application/json");
     assert_eq!(api.send(MONITOR, proxied, status.to_string()).await.0, 403);
@@ -515,7 +515,7 @@ async fn a_bad_reputation_is_refused() {
 }
 
 #[tokio::test]
-async fn a_batch_may_be_larger_than_other_bodies_but_not_endless() {
+async fn a_batch_has_a_larger_size_limit_than_other_bodies() {
     let api = Api::new().await;
     let batch_of = |count| {
         let status = json!({"pubKey": key(1), "ipVersion": "6", "up": true});
@@ -528,7 +528,7 @@ async fn a_batch_may_be_larger_than_other_bodies_but_not_endless() {
 }
 
 #[tokio::test]
-async fn reports_are_those_of_the_stored_measurements() {
+async fn reports_follow_from_the_stored_measurements() {
     let api = Api::new().await;
     let report_path = format!("/api/mixmining/node/{}/report", key(1));
     assert_eq!(api.get(&report_path).await.0, 404);
@@ -607,7 +607,7 @@ async fn metrics_are_taken_from_registered_nodes_and_listed_with_their_time() {
 }
 
 #[tokio::test]
-async fn a_failing_store_is_a_500_that_says_nothing_of_it() {
+async fn a_failing_store_is_a_500_without_details() {
     let api = Api::new().await;
     assert_eq!(api.get("/healthz").await.0, 200);
     api.store.close().await;
@@ -619,7 +619,7 @@ async fn a_failing_store_is_a_500_that_says_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn prometheus_reads_nodes_reputation_and_measurements_of_those_registered() {
+async fn metrics_contain_reputation_and_measurements_of_registered_nodes() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
     for (byte, ip_version, up) in [(1, "4", true), (1, "4", true), (1, "4", true), (1, "4", false), (2, "6", true)] {
@@ -639,9 +639,9 @@ async fn prometheus_reads_nodes_reputation_and_measurements_of_those_registered(
         format!("mix_registry_node_up{{{of_node},ip_version=\"4\"}} 0"),
         format!("mix_registry_node_uptime_ratio{{{of_node},ip_version=\"4\"}} 0.75"),
     ] {
-        assert!(body.lines().any(|told| told == line), "{line} is missing in\n{body}");
+        assert!(body.lines().any(|actual| actual == line), "{line} is missing in\n{body}");
     }
     let time = format!("mix_registry_node_measured_timestamp_seconds{{{of_node},ip_version=\"4\"}} ");
-    assert_eq!(body.lines().filter(|told| told.starts_with(&time)).count(), 1, "{body}");
+    assert_eq!(body.lines().filter(|line| line.starts_with(&time)).count(), 1, "{body}");
     assert!(!body.contains(&key(2)), "a node that is not registered is listed:\n{body}");
 }

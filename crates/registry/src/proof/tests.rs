@@ -1,14 +1,14 @@
-//! Every transition, one line each.
+//! Tests of every transition, one per line.
 
 use super::*;
 
 const NOW: i64 = 1_600_000_000_000_000_000;
 const SECOND: i64 = MINUTE / 60;
 
-/// Its name, what is known, the call, the announced or proven address, and what comes of it.
+/// Name, stored state, call, announced or proven address, and expected result.
 type Case = (&'static str, Known, Call, &'static str, Result<(), Refusal>);
 
-/// Its name, the address, the call, what proves the address already, who holds it, and what comes of it.
+/// Name, address, call, existing proof, holder of the address, and expected result.
 type AddressCase = (&'static str, &'static str, Call, Option<ProvedBy>, Option<Holder>, Verdict);
 
 fn ip(text: &str) -> IpAddr {
@@ -23,7 +23,7 @@ fn signed(counter: u64, unregistered: bool) -> Known {
     Known { signed: Some(LastSigned { counter, unregistered, released: false }), entry: None }
 }
 
-/// Released after this counter.
+/// State of an identity released after this counter.
 fn released(counter: u64) -> Known {
     Known { signed: Some(LastSigned { counter, unregistered: true, released: true }), entry: None }
 }
@@ -134,7 +134,7 @@ fn registrations() {
 }
 
 #[test]
-fn later_starts_count_from_more() {
+fn later_starts_begin_with_greater_counters() {
     let seconds = 1_600_000_000;
     for (last, now, expected) in [
         (0, NOW, seconds),
@@ -217,7 +217,7 @@ fn addresses() {
         ("admitted", "192.0.2.1:1", admitted, None, None, Verdict::Proved(ByAdmission)),
         ("proven before, called from elsewhere", "192.0.2.1:1", there, Some(ByCall), None, Verdict::Kept),
         ("held by one that called", "192.0.2.1:1", here, None, Some(recent), held),
-        ("held by one that called, not even called from it", "192.0.2.1:1", there, None, Some(recent), no_proof),
+        ("held by one that called, called from elsewhere", "192.0.2.1:1", there, None, Some(recent), no_proof),
         ("held by one that called, admitted", "192.0.2.1:1", admitted, None, Some(recent), held),
         ("held by one that is silent", "192.0.2.1:1", here, None, Some(silent), Verdict::Proved(ByCall)),
         ("held by one that is silent, unproven", "192.0.2.1:1", there, None, Some(silent), no_proof),
@@ -232,7 +232,7 @@ fn addresses() {
 }
 
 #[test]
-fn a_private_network_lists_addresses_that_nobody_else_has_and_a_proof_takes_them() {
+fn a_private_network_lists_unclaimed_addresses_until_another_identity_proves_them() {
     let claimed: SocketAddr = "10.0.0.7:1789".parse().unwrap();
     let private = |from| Call { admission: Admission::OpenPrivate, ..call(Some(1), Some(from)) };
     let hidden = address(claimed, &private("10.9.9.9"), None, None);

@@ -1,4 +1,4 @@
-//! Places for entries: counting them by where they were registered from.
+//! Limits on entries: counts them by source.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::caps::{
     Caps, Counts, Decision, Full, GATEWAY_LIFETIME, MIX_LIFETIME, PENDING_LIFETIME, Source, nanoseconds,
 };
 
-/// Of entries that nothing has proved; `?1` is the reputation of the active set.
+/// Query over unproved entries; `?1` is the reputation of the active set.
 macro_rules! unproved {
     ($select:literal, $rest:literal) => {
         concat!(
@@ -22,8 +22,8 @@ macro_rules! unproved {
     };
 }
 
-/// Makes a place for an entry of `identity`, or says which places are taken. An identity that has an entry keeps it.
-pub(super) async fn make_room(
+/// Ensures that an entry of `identity` fits, or returns the limit that was reached. Existing entries always fit.
+pub(super) async fn ensure_capacity(
     connection: &mut SqliteConnection,
     caps: &Caps,
     identity: &str,
@@ -44,7 +44,7 @@ pub(super) async fn make_room(
     Ok(Ok(()))
 }
 
-/// Notes where the entry of `identity` was registered from; to be called once it is written.
+/// Records the source of the entry of `identity`; call it after writing the entry.
 pub(super) async fn note_source(
     connection: &mut SqliteConnection,
     identity: &str,
@@ -64,7 +64,7 @@ pub(super) async fn note_source(
     .map(|_| ())
 }
 
-/// Deletes the entries that were not renewed for as long as each may be; how many.
+/// Deletes the entries whose lifetime without renewal is over; returns their number.
 pub(super) async fn delete_unrenewed(connection: &mut SqliteConnection, now: i64) -> sqlx::Result<u64> {
     let before = |lifetime: Duration| now.saturating_sub(nanoseconds(lifetime));
     let deleted = sqlx::query(
@@ -96,7 +96,7 @@ async fn counts(connection: &mut SqliteConnection, source: &Source) -> sqlx::Res
     })
 }
 
-/// Removes the entry that was renewed least recently of the network with the most unproved ones.
+/// Removes the entry with the oldest renewal from the network with the most unproved entries.
 async fn evict(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let largest = unproved!("SELECT network", "TRUE GROUP BY network ORDER BY COUNT(*) DESC, network LIMIT 1");
     let largest: Option<String> =
@@ -108,7 +108,7 @@ async fn evict(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query(oldest).bind(ACTIVE_REPUTATION).bind(largest).execute(connection).await.map(|_| ())
 }
 
-/// Callers of private networks and unknown ones have a group each.
+/// Private networks and unknown callers form one group each.
 fn columns(source: &Source) -> (&str, &str) {
     match source {
         Source::Internet { subscriber, network } => (subscriber, network),

@@ -1,4 +1,4 @@
-//! Announced addresses, and what proves them.
+//! Announced addresses and their proofs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,19 +8,20 @@ use sqlx::{FromRow, SqliteConnection};
 use super::Store;
 use crate::proof::{self, Call, Holder, ProvedBy, Verdict};
 
-/// Calls renew a node this often at the most: each one is a write.
+/// Minimum interval between two renewals of a node: each one is a write.
 const RENEW_EVERY: i64 = 30 * 1_000_000_000;
 
-/// A node that has registered learns from the topology where test packets return to; its first one comes a little later.
+/// Delay before the first test packet: a registered node must first learn the return addresses from the topology.
 const FIRST_TRY_AFTER: i64 = 500 * 1_000_000;
 
-/// Between the first test packet and the second one; it doubles this often.
+/// Interval between the first and the second test packet; it doubles this many times.
 const TRY_AFTER: i64 = 2 * 1_000_000_000;
 const TRIES_DOUBLING: i64 = 7;
 
-const DISPLACED: &str = "another node has proved this address since; a test packet that returns through it proves it";
+const DISPLACED: &str =
+    "another node has proved this address since; only a test packet that returns through it can prove it again";
 
-/// A stored claim.
+/// Stored claim.
 #[derive(Debug, Clone, FromRow)]
 struct Claim {
     address: String,
@@ -32,7 +33,7 @@ struct Claim {
     try_at: i64,
 }
 
-/// What a registration makes of its addresses.
+/// Result of a registration for its addresses.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
     pub(super) pending: Vec<PendingAddress>,
@@ -40,7 +41,7 @@ pub(super) struct Claimed {
     pub(super) is_packet_proved: bool,
 }
 
-/// Replaces the claims of an identity, whose node row is there. Nodes whose address it proves lose that address.
+/// Replaces the claims of an identity that has a node row. Other nodes lose the addresses that it proves.
 pub(super) async fn replace(
     connection: &mut SqliteConnection,
     identity: &str,
@@ -71,7 +72,7 @@ pub(super) async fn replace(
     Ok(claimed)
 }
 
-/// What proves the address for its identity, with this Sphinx key.
+/// Proof of the address for its own identity, with this Sphinx key.
 fn own_proof(claim: &Claim, sphinx_key: &str) -> Option<ProvedBy> {
     let proved_by = by_name(claim.proved_by.as_deref()?)?;
     let is_of_key = proved_by != ProvedBy::Packet || claim.proved_key.as_deref() == Some(sphinx_key);
@@ -92,7 +93,7 @@ fn renewed(host: SocketAddr, sphinx_key: &str, earlier: Option<&Claim>, verdict:
         proved_by,
         proved_key: Some(sphinx_key.to_owned()),
         called_at,
-        // Who registers again and again gets no more test packets for it.
+        // Repeated registrations must not cause additional test packets.
         tries: earlier.map_or(0, |claim| claim.tries),
         try_at: earlier.map_or(call.now.saturating_add(FIRST_TRY_AFTER), |claim| claim.try_at),
     }
@@ -122,7 +123,7 @@ async fn insert(
     .map(|_| ())
 }
 
-/// The other identity that the address is proven for.
+/// Other identity with a proof for the address.
 async fn holder(connection: &mut SqliteConnection, identity: &str, host: SocketAddr) -> sqlx::Result<Option<Holder>> {
     let row: Option<(String, Option<i64>, i64)> = sqlx::query_as(
         "SELECT proved_by, called_at, renewed_at FROM claim JOIN node USING (identity)
@@ -139,7 +140,7 @@ async fn holder(connection: &mut SqliteConnection, identity: &str, host: SocketA
     }))
 }
 
-/// Takes the address from every other identity.
+/// Removes the address from every other identity.
 async fn displace(connection: &mut SqliteConnection, identity: &str, host: SocketAddr) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE claim SET proved_at = NULL, proved_by = NULL, reason = ?, tries = 0, try_at = 0
@@ -153,7 +154,7 @@ async fn displace(connection: &mut SqliteConnection, identity: &str, host: Socke
     .map(|_| ())
 }
 
-/// The addresses of an identity that are proven.
+/// Proven addresses of an identity.
 pub(super) async fn proven(connection: &mut SqliteConnection, identity: &str) -> sqlx::Result<Vec<SocketAddr>> {
     let addresses: Vec<String> =
         sqlx::query_scalar("SELECT address FROM claim WHERE identity = ? AND proved_at IS NOT NULL")
@@ -164,8 +165,8 @@ pub(super) async fn proven(connection: &mut SqliteConnection, identity: &str) ->
 }
 
 impl Store {
-    /// Notes that a call of this identity came from this address. Only calls from where it registered, and from its
-    /// proven addresses, renew the entry.
+    /// Records a call of this identity from this address. Only calls from its registration address and its proven
+    /// addresses renew the entry.
     pub(crate) async fn renew(&self, identity: &str, from: Option<IpAddr>, now: i64) -> sqlx::Result<()> {
         let Some(from) = from else { return Ok(()) };
         let mut transaction = self.begin_write().await?;
@@ -197,7 +198,7 @@ impl Store {
         transaction.commit_unlisted().await
     }
 
-    /// All claims that nothing proves, oldest claims first.
+    /// All unproven claims, oldest first.
     pub(crate) async fn pending(&self) -> sqlx::Result<Vec<PendingEntry>> {
         let query = sqlx::query_as(
             "SELECT identity, address, COALESCE(reason, '') FROM claim WHERE proved_at IS NULL ORDER BY rowid",
@@ -211,7 +212,7 @@ impl Store {
     }
 }
 
-/// A claim that a test packet is to prove.
+/// Claim that is due for a test packet.
 #[derive(Debug, Clone)]
 pub(crate) struct DueClaim {
     pub(crate) identity: String,
@@ -220,7 +221,7 @@ pub(crate) struct DueClaim {
 }
 
 impl Store {
-    /// Claims that are due for a test packet, the oldest first. Each waits longer for its next one.
+    /// Claims that are due for a test packet, oldest first. The interval between two packets for a claim grows.
     pub(crate) async fn due_claims(&self, count: i64, now: i64) -> sqlx::Result<Vec<DueClaim>> {
         let query = sqlx::query_as(
             "SELECT identity, address, COALESCE(proved_key, ''), tries FROM claim
@@ -250,7 +251,7 @@ impl Store {
         Ok(due)
     }
 
-    /// Notes that a test packet has returned; false when the claim is not there any more, or of another Sphinx key.
+    /// Records the return of a test packet; false when the claim is gone or has another Sphinx key.
     pub(crate) async fn prove_by_packet(&self, claim: &DueClaim, now: i64) -> sqlx::Result<bool> {
         let mut transaction = self.begin_write().await?;
         let key = bs58::encode(claim.sphinx_key).into_string();
@@ -287,7 +288,7 @@ impl Store {
     }
 }
 
-/// Notes a sign that the node of this identity is there, such as a test that it passed; at most once in [`RENEW_EVERY`].
+/// Records that the node is alive, for example after a passed test; at most once per [`RENEW_EVERY`].
 pub(super) async fn renew_tested(connection: &mut SqliteConnection, identity: &str, now: i64) -> sqlx::Result<()> {
     sqlx::query("UPDATE node SET renewed_at = ? WHERE identity = ? AND renewed_at <= ?")
         .bind(now)

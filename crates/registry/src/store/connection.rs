@@ -1,7 +1,7 @@
-//! Connections to the database: one goes back to the pool only after its work has succeeded.
+//! Database connections that return to the pool only after successful use.
 //!
-//! After a failed statement or commit, and when a request is given up halfway, the state of a connection is unknown: a
-//! transaction may still be open on it. Such a connection is closed, and the next request opens another.
+//! After a failed statement or commit, or when a request is cancelled, the state of a connection is unknown: a
+//! transaction may still be open. Such a connection is closed, and the next request opens a new one.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Reports at one time, of all connections of the pool.
+/// Maximum number of concurrent report queries.
 const REPORTS_MAX: usize = 2;
 
-/// Connections of one database, and the count of changes to it.
+/// Connection pool of one database, with a counter of its changes.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     pool: SqlitePool,
-    /// `SQLite` has one writer at a time. The others wait here, in order, and take no connection away from readers.
+    /// `SQLite` has one writer at a time. The others wait here, in order, without occupying a connection.
     writers: Arc<Semaphore>,
-    /// Reports read many rows. Those that wait for their turn leave the other connections to quick queries.
+    /// Report queries read many rows. Waiting ones must not occupy connections that quick queries need.
     reports: Arc<Semaphore>,
-    /// Grows with each commit that may change what is listed.
+    /// Grows with each commit that may change the lists.
     generation: Arc<AtomicU64>,
 }
 
@@ -37,17 +37,17 @@ impl Connections {
         }
     }
 
-    /// A connection for reading; call [`Read::done`] when the queries have succeeded.
+    /// Returns a connection for reading; call [`Read::done`] when the queries have succeeded.
     pub(super) async fn read(&self) -> sqlx::Result<Read> {
         Ok(Read(Lease::of(&self.pool).await?))
     }
 
-    /// The right to make a report.
+    /// Waits for a permit for a report query.
     pub(super) async fn report(&self) -> sqlx::Result<OwnedSemaphorePermit> {
         Arc::clone(&self.reports).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    /// A transaction that has the write lock from its beginning: what it reads stays true until it commits.
+    /// Begins a transaction with the write lock: other writers cannot change what it reads.
     pub(super) async fn write(&self) -> sqlx::Result<Write> {
         let writers = Arc::clone(&self.writers);
         let turn = writers.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
@@ -56,7 +56,7 @@ impl Connections {
         Ok(Write { lease, generation: Arc::clone(&self.generation), _turn: turn })
     }
 
-    /// Differs from an earlier value when what is listed may have changed since.
+    /// Changes when the lists may have changed.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -66,7 +66,7 @@ impl Connections {
     }
 }
 
-/// A connection that is closed when it is dropped, unless its work has succeeded.
+/// Connection that is closed on drop unless its work has succeeded.
 #[derive(Debug)]
 struct Lease {
     connection: PoolConnection<Sqlite>,
@@ -87,12 +87,12 @@ impl Drop for Lease {
     }
 }
 
-/// A connection for reading.
+/// Connection for reading.
 #[derive(Debug)]
 pub(super) struct Read(Lease);
 
 impl Read {
-    /// Gives the connection back.
+    /// Returns the connection to the pool.
     pub(super) fn done(mut self) {
         self.0.has_succeeded = true;
     }
@@ -112,7 +112,7 @@ impl DerefMut for Read {
     }
 }
 
-/// A write transaction. Dropping it rolls it back by closing its connection.
+/// Write transaction. Dropping it rolls it back by closing its connection.
 #[derive(Debug)]
 pub(crate) struct Write {
     lease: Lease,
@@ -121,7 +121,7 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// Makes the changes permanent. What is listed may differ afterwards.
+    /// Commits changes that may affect the lists.
     pub(crate) async fn commit(self) -> sqlx::Result<()> {
         let generation = Arc::clone(&self.generation);
         self.commit_unlisted().await?;
@@ -129,12 +129,12 @@ impl Write {
         Ok(())
     }
 
-    /// Makes changes permanent that no list of nodes shows.
+    /// Commits changes that do not affect the lists.
     pub(crate) async fn commit_unlisted(mut self) -> sqlx::Result<()> {
         self.end("COMMIT").await
     }
 
-    /// Ends the transaction without its changes.
+    /// Rolls the transaction back.
     pub(crate) async fn rollback(mut self) -> sqlx::Result<()> {
         self.end("ROLLBACK").await
     }

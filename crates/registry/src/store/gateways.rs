@@ -1,4 +1,4 @@
-//! Gateways that never sign, and register once.
+//! Gateways that never sign and register only once.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use nym_mixnode_api::GatewayRegistration;
 use super::{Store, claims, from_json};
 use crate::caps::{self, GATEWAY_LIFETIME};
 
-/// Time between two attempts to reach a gateway.
+/// Interval between two attempts to reach a gateway.
 const DIAL_EVERY: i64 = 3_600 * 1_000_000_000;
 
-/// A gateway whose entry expires soon.
+/// Gateway whose entry expires soon.
 #[derive(Debug)]
 pub(crate) struct SilentGateway {
     pub(crate) identity: String,
@@ -20,8 +20,8 @@ pub(crate) struct SilentGateway {
 }
 
 impl Store {
-    /// Unsigned gateways that nothing has renewed for most of their lifetime. Each is returned once an hour, those first
-    /// that were returned longest ago.
+    /// Unsigned gateways not renewed for most of their lifetime. Returns each at most once per hour, least recently
+    /// returned first.
     pub(crate) async fn silent_gateways(&self, count: i64, now: i64) -> sqlx::Result<Vec<SilentGateway>> {
         let silent = sqlx::query_as(
             "SELECT identity, registration FROM node
@@ -53,7 +53,7 @@ impl Store {
         Ok(gateways)
     }
 
-    /// Notes that these nodes are there.
+    /// Renews these nodes.
     pub(crate) async fn renew_all(&self, identities: &[String], now: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin_write().await?;
         for identity in identities {

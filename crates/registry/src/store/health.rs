@@ -1,4 +1,4 @@
-//! Whether the store can be written to, found out by writing.
+//! Checks whether the store is writable, by writing to it.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use tokio::time::Instant;
 
 use super::Store;
 
-/// How long a result is used for: everybody may ask, and each answer costs a write to the disk.
+/// How long a result is reused: the check is public and each one costs a disk write.
 const USED_FOR: Duration = Duration::from_secs(1);
 
-/// More than one page of the database: a full disk may still take a few bytes.
+/// More than one database page: a full disk may still take a few bytes.
 const WRITTEN_BYTES: i64 = 8 << 10;
 
-/// The latest result.
+/// Latest result.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Option<(Instant, Result<(), String>)>>);
 
 impl Store {
-    /// Writes to the store, unless that was done within the last second; why it failed.
+    /// Writes to the store, at most once per second; returns the error.
     pub(crate) async fn check_writes(&self, now: i64) -> Result<(), String> {
         let mut latest = self.health.0.lock().await;
         match &*latest {

@@ -1,6 +1,6 @@
-//! One process for each store: a lock on a file beside it.
+//! Lock file beside the store: only one process may use it.
 //!
-//! Two registries on one file would give out different answers: each keeps what it lists in memory.
+//! Two registries on one file would return different answers, because each caches its lists in memory.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::RegistryError;
 
-/// The lock, until it is dropped or the process ends, however that happens.
+/// The lock, held until it is dropped or the process ends for any reason.
 #[derive(Debug)]
 pub(super) struct StoreLock {
     file: File,
@@ -30,14 +30,14 @@ impl StoreLock {
         }
     }
 
-    /// Lets another registry have the store.
+    /// Releases the lock.
     pub(super) fn release(&self) {
-        // Fails only for files that cannot be locked at all.
+        // Fails only if the file system does not support locks.
         flock(&self.file, FlockOperation::Unlock).ok();
     }
 }
 
-/// Beside the store; it stays there, for a lock file that is removed no longer locks.
+/// Path of the lock file. It is never removed, because a removed file no longer locks.
 fn lock_path(store: &Path) -> PathBuf {
     let mut name = OsString::from(store);
     name.push(".lock");

@@ -1,4 +1,4 @@
-//! What network monitors measured, and the reputation that follows from it.
+//! Measurements of network monitors, and the reputation derived from them.
 
 use nym_mixnode_api::{IpVersion, MixStatus, MixStatusReport, PersistedMixStatus};
 use sqlx::FromRow;
@@ -12,18 +12,18 @@ const REPUTATION_DOWN: i64 = -2;
 /// Far above any earned reputation, far below an overflow.
 pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
 
-/// Newest measurements that a history shows.
+/// Maximum number of measurements in a history, newest first.
 const HISTORY_MAX: i64 = 1000;
 
 const MINUTE: i64 = 60 * 1_000_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
-/// Reports look back a day; a second one is for the history.
+/// Reports cover one day; the history needs another.
 const KEPT: i64 = 2 * DAY;
 
-/// Parameters: `?1` five minutes ago, `?2` an hour ago, `?3` a day ago, and `?4` for the condition's own.
+/// Parameters: `?1` five minutes ago, `?2` an hour ago, `?3` a day ago; `?4` belongs to the condition.
 ///
-/// `up` outside an aggregate is that of the row with the greatest id: `SQLite` defines it so beside a single `max()`.
+/// `up` outside an aggregate is that of the row with the greatest id: `SQLite` guarantees this beside a single `max()`.
 macro_rules! uptimes {
     ($condition:literal) => {
         concat!(
@@ -49,7 +49,7 @@ struct Uptime {
     day: u8,
 }
 
-/// What the last day's measurements of one node over one IP version say.
+/// Summary of the last day's measurements of one node over one IP version.
 #[derive(Debug, PartialEq, FromRow)]
 pub(crate) struct Measured {
     pub(crate) identity: String,
@@ -57,15 +57,15 @@ pub(crate) struct Measured {
     pub(crate) ip_version: i64,
     /// Whether the latest one succeeded.
     pub(crate) up: bool,
-    /// When that arrived.
+    /// Arrival time of the latest one.
     pub(crate) at: i64,
-    /// How many of them succeeded, from 0 to 1.
+    /// Share of successful ones, from 0 to 1.
     pub(crate) uptime: f64,
 }
 
 impl Store {
-    /// Keeps the measurements, moves the reputation of those nodes that are registered now, and renews those that passed:
-    /// all or none.
+    /// Stores the measurements, updates the reputation of registered nodes, and renews those that passed, in one
+    /// transaction.
     pub(crate) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> sqlx::Result<()> {
         let mut transaction = self.begin_write().await?;
         for status in statuses {
@@ -92,7 +92,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Sets the reputation of a node that is or was registered; whether there is one.
+    /// Sets the reputation of a node that is or was registered; returns whether it exists.
     pub(crate) async fn set_reputation(&self, identity: &str, reputation: i64) -> sqlx::Result<bool> {
         let mut transaction = self.begin_write().await?;
         let result = sqlx::query("UPDATE reputation SET score = ? WHERE identity = ?")

@@ -1,4 +1,4 @@
-//! The latest packet counts of each node.
+//! Latest packet counts of each node.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use nym_mixnode_api::{MixMetric, PersistedMixMetric};
 use super::Store;
 
 impl Store {
-    /// Keeps the count in place of the node's earlier one; whether the node is registered.
+    /// Replaces the node's earlier count; returns whether the node is registered.
     pub(crate) async fn put_metric(&self, identity: &str, received: u64, now: i64) -> sqlx::Result<bool> {
         let mut transaction = self.begin_write().await?;
         let result = sqlx::query(
@@ -35,7 +35,7 @@ impl Store {
         Ok(rows.into_iter().map(report).collect())
     }
 
-    /// Registered nodes, for the pace of their reports.
+    /// Number of registered nodes, which determines the report interval.
     pub(crate) async fn node_count(&self) -> sqlx::Result<u64> {
         let mut connection = self.read().await?;
         let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM node").fetch_one(&mut *connection).await?;

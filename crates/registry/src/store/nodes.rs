@@ -16,7 +16,7 @@ use super::{Store, caps, from_json, signers, to_json};
 use crate::caps::Full;
 use crate::proof::{self, Call, Refusal};
 
-/// What a node is.
+/// Role of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Mix,
@@ -32,42 +32,42 @@ impl Role {
     }
 }
 
-/// A checked registration.
+/// Validated registration.
 #[derive(Debug)]
 pub(crate) struct NewNode<'a, R> {
     pub(crate) role: Role,
     pub(crate) identity: &'a str,
     pub(crate) sphinx_key: &'a str,
-    /// Listed as it is.
+    /// Registration as listed.
     pub(crate) registration: &'a R,
-    /// In one spelling, each once.
+    /// Addresses, deduplicated and in canonical form.
     pub(crate) hosts: Vec<SocketAddr>,
     pub(crate) call: Call,
     pub(crate) expires_in: Option<Duration>,
 }
 
-/// What became of a registration.
+/// Result of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Registered {
-    /// Stored; it is listed with those of its addresses that are not pending.
+    /// Stored, and listed with those of its addresses that are not pending.
     Done {
         pending: Vec<PendingAddress>,
     },
     Refused(Refusal),
-    /// There is no place for another entry.
+    /// The limit on entries is reached.
     Full(Full),
 }
 
-/// What a removal leaves of an identity.
+/// State of an identity after its removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
-    /// An identity that has signed has to sign the next call, too.
+    /// An identity that has signed must also sign the next call.
     Unregister,
     /// The next call needs no signature.
     Release,
 }
 
-/// What became of an unregistration.
+/// Result of an unregistration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unregistered {
     Done,
@@ -75,7 +75,7 @@ pub(crate) enum Unregistered {
     Refused(Refusal),
 }
 
-/// One row of the topology.
+/// Row of the topology.
 #[derive(Debug, FromRow)]
 struct Row {
     role: String,
@@ -85,13 +85,13 @@ struct Row {
     /// Proven addresses, separated by commas.
     proven: String,
     claims: i64,
-    /// The registry's signature, where the identity was released after the counter.
+    /// The registry's signature, if the identity was released after the counter.
     release: Option<String>,
     counter: Option<i64>,
 }
 
 impl Store {
-    /// Stores a registration in place of the identity's earlier one, if the call may; its reputation stays.
+    /// Stores a registration in place of the identity's earlier one, if the call may; keeps its reputation.
     pub(crate) async fn register<R: Serialize>(&self, node: &NewNode<'_, R>) -> sqlx::Result<Registered> {
         let mut transaction = self.begin_write().await?;
         delete_expired(&mut transaction, node.call.now).await?;
@@ -101,7 +101,7 @@ impl Store {
             return Ok(Registered::Refused(refusal));
         }
         let from = node.call.from;
-        if let Err(full) = caps::make_room(&mut transaction, &self.caps, node.identity, from).await? {
+        if let Err(full) = caps::ensure_capacity(&mut transaction, &self.caps, node.identity, from).await? {
             transaction.rollback().await?;
             return Ok(Registered::Full(full));
         }
@@ -121,7 +121,7 @@ impl Store {
         Ok(Registered::Done { pending })
     }
 
-    /// Removes a node, if the call may or the caller has the right to remove any node. Its reputation stays.
+    /// Removes a node, if the call may or the caller is privileged. Keeps its reputation.
     pub(crate) async fn unregister(
         &self,
         identity: &str,
@@ -151,7 +151,7 @@ impl Store {
         Ok(if is_done { Unregistered::Done } else { Unregistered::Unknown })
     }
 
-    /// The nodes with at least this reputation and a proven address, oldest registration first.
+    /// Nodes with at least this reputation and a proven address, oldest registration first.
     pub(crate) async fn topology(&self, reputation_min: i64, now: i64) -> sqlx::Result<Topology> {
         let query = sqlx::query_as(
             "SELECT role, registration, registered_at, COALESCE(score, 0) AS reputation,
@@ -176,7 +176,7 @@ impl Store {
         Ok(topology)
     }
 
-    /// When the first of the entries expires that are listed now.
+    /// Earliest expiry among the entries that are listed now.
     pub(crate) async fn next_expiry(&self, now: i64) -> sqlx::Result<Option<i64>> {
         let mut connection = self.read().await?;
         let query = sqlx::query_scalar("SELECT MIN(expires_at) FROM node WHERE expires_at > ?").bind(now);
@@ -189,7 +189,7 @@ impl Store {
         let mut transaction = self.begin_write().await?;
         delete_expired(&mut transaction, now).await?;
         match caps::delete_unrenewed(&mut transaction, now).await? {
-            // Who reads the list does not see what has expired, so that only the space changes.
+            // Readers skip expired rows already, so this frees space without changing the lists.
             0 => transaction.commit_unlisted().await,
             _ => transaction.commit().await,
         }
@@ -220,7 +220,7 @@ impl Row {
         Some(Release { identity_key: identity.to_owned(), counter: counter.cast_unsigned(), signature })
     }
 
-    /// Leaves the addresses that are proven. Those that the identity signed go along with its signature.
+    /// Keeps only the proven addresses. The signed addresses are added to the proof.
     fn keep_proven<E: Entry>(&self, entry: &mut E, (mix_host, mix_hosts): (String, Vec<String>)) {
         let proven: Vec<&str> = self.proven.split(',').collect();
         if i64::try_from(proven.len()) == Ok(self.claims) {

@@ -11,14 +11,14 @@ use super::Store;
 use crate::caps::{REPUTATION_LIFETIME, SIGNER_LIFETIME, nanoseconds};
 use crate::proof::{self, Call, Known, KnownEntry, LastSigned};
 
-/// Of identities without an entry.
+/// Statement about identities without an entry.
 macro_rules! gone {
     ($statement:literal, $condition:literal) => {
         concat!($statement, " WHERE identity NOT IN (SELECT identity FROM node) AND ", $condition)
     };
 }
 
-/// The registry's key of this store, made when it is asked for the first time.
+/// Loads the registry's key from the store; creates it on first use.
 pub(super) async fn load_key(pool: &SqlitePool) -> sqlx::Result<IdentityKeyPair> {
     let fails = |error: KeyGenerationError| sqlx::Error::Decode(error.into());
     let made = IdentityKeyPair::generate().map_err(fails)?;
@@ -37,7 +37,7 @@ pub(super) async fn load_key(pool: &SqlitePool) -> sqlx::Result<IdentityKeyPair>
 }
 
 impl Store {
-    /// The counter of the identity's last signed call; 0 before the first one.
+    /// Counter of the identity's last signed call; 0 before the first one.
     pub(crate) async fn counter(&self, identity: &str) -> sqlx::Result<u64> {
         let mut connection = self.read().await?;
         let counter: Option<i64> = sqlx::query_scalar("SELECT counter FROM signer WHERE identity = ?")
@@ -48,11 +48,11 @@ impl Store {
         Ok(counter.map_or(0, i64::cast_unsigned))
     }
 
-    /// Forgets identities that have no entry: their signatures and their reputation.
+    /// Deletes the signatures and reputation of identities without an entry.
     pub(super) async fn purge_identities(&self, now: i64) -> sqlx::Result<()> {
         let before = |lifetime: Duration| now.saturating_sub(nanoseconds(lifetime));
         let mut transaction = self.begin_write().await?;
-        // As much as an identity without this row has.
+        // A reputation of 0 is the same as no row.
         sqlx::query(gone!("DELETE FROM reputation", "score = 0")).execute(&mut *transaction).await?;
         sqlx::query(gone!("DELETE FROM reputation", "identity IN (SELECT identity FROM signer WHERE signed_at <= ?)"))
             .bind(before(REPUTATION_LIFETIME))
@@ -77,7 +77,7 @@ impl Store {
     }
 }
 
-/// What is known of an identity.
+/// Stored state of an identity.
 pub(super) async fn known(connection: &mut SqliteConnection, identity: &str) -> sqlx::Result<Known> {
     let signed: Option<(i64, bool, bool)> =
         sqlx::query_as("SELECT counter, unregistered, release IS NOT NULL FROM signer WHERE identity = ?")
@@ -102,7 +102,7 @@ pub(super) async fn known(connection: &mut SqliteConnection, identity: &str) -> 
     })
 }
 
-/// Remembers the counter of a signed call that was accepted: the identity has to sign from then on.
+/// Stores the counter of an accepted signed call: from now on the identity must sign.
 pub(super) async fn remember(
     connection: &mut SqliteConnection,
     identity: &str,
@@ -124,8 +124,8 @@ pub(super) async fn remember(
     .map(|_| ())
 }
 
-/// Lets unsigned calls count for an identity that has signed. A start of the node that still runs has signed with lower
-/// counters: as after an unregistration, it registers no more.
+/// Accepts unsigned calls from an identity that has signed. A running start of the node has signed with lower counters:
+/// as after an unregistration, it stops registering.
 pub(super) async fn release(
     connection: &mut SqliteConnection,
     key: &IdentityKeyPair,

@@ -1,4 +1,4 @@
-//! The store on real files, at times of the tests' choosing.
+//! Tests of the store on real files, with a simulated clock.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Home {
         self.store.register(&node).await.unwrap()
     }
 
-    /// Registers with a call from this address, to a registry that is open to everybody.
+    /// Registers with a call from this address, at an open registry.
     async fn call(&self, identity: &str, hosts: &[&str], from: &str, now: i64) -> Registered {
         let call = Call { admission: Admission::Open, from: Some(ip(from)), ..admitted(now) };
         register_by(&self.store, &mix(identity, hosts), hosts, call).await
@@ -91,7 +91,7 @@ impl Home {
     }
 }
 
-/// A call that the registry admits, from the address of the tests' registrar.
+/// A call that the registry admits, from the default address of the tests.
 fn admitted(now: i64) -> Call {
     Call { signed: None, admission: Admission::Admitted, from: Some(ip("198.51.100.7")), now }
 }
@@ -160,7 +160,7 @@ async fn a_registered_mix_is_listed_as_it_registered() {
 }
 
 #[tokio::test]
-async fn hosts_are_compared_exactly_and_a_claim_of_a_held_one_is_pending() {
+async fn hosts_are_compared_exactly_and_a_claim_of_a_proven_one_is_pending() {
     let home = Home::new().await;
     assert_eq!(home.call("a", &["1.1.1.1:1789"], "1.1.1.1", NOW).await, done());
     for (free, from) in [("11.1.1.10:1789", "11.1.1.10"), ("1.1.1.1:1790", "1.1.1.1")] {
@@ -174,17 +174,17 @@ async fn hosts_are_compared_exactly_and_a_claim_of_a_held_one_is_pending() {
 }
 
 #[tokio::test]
-async fn an_unproven_claim_keeps_nobody_away() {
+async fn an_unproven_claim_does_not_block_others() {
     let home = Home::new().await;
     assert_eq!(pending(home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW).await), ["192.0.2.1:1789"]);
     assert_eq!(home.call("a", &["192.0.2.1:1789"], "192.0.2.1", NOW).await, done());
     assert_eq!(home.identities(NOW).await, ["a"]);
     home.call("squatter", &["192.0.2.1:1789"], "203.0.113.9", NOW + HOUR).await;
-    assert_eq!(home.identities(NOW).await, ["a"], "nor does time make it one");
+    assert_eq!(home.identities(NOW).await, ["a"], "an old claim is still unproven");
 }
 
 #[tokio::test]
-async fn a_holder_that_called_within_two_minutes_stays_and_a_silent_one_gives_way() {
+async fn a_holder_keeps_its_address_for_two_minutes_after_its_last_call() {
     let home = Home::new().await;
     let host = ["192.0.2.1:1789"];
     home.call("a", &host, "192.0.2.1", NOW).await;
@@ -198,7 +198,7 @@ async fn a_holder_that_called_within_two_minutes_stays_and_a_silent_one_gives_wa
 }
 
 #[tokio::test]
-async fn a_test_packet_decides_and_only_under_the_claimed_key() {
+async fn a_test_packet_proves_an_address_only_with_the_claimed_key() {
     let home = Home::new().await;
     let host = ["192.0.2.1:1789"];
     home.call("a", &host, "192.0.2.1", NOW).await;
@@ -216,7 +216,7 @@ async fn a_test_packet_decides_and_only_under_the_claimed_key() {
 }
 
 #[tokio::test]
-async fn test_packets_to_one_claim_become_rare() {
+async fn the_interval_between_test_packets_to_one_claim_grows() {
     let home = Home::new().await;
     let host = ["192.0.2.1:1789"];
     let mut sent = 0;
@@ -250,7 +250,7 @@ async fn an_entry_is_listed_with_its_proven_addresses_and_the_signature_over_all
 }
 
 #[tokio::test]
-async fn a_signer_is_remembered_over_unregistering_and_restarts_of_the_registry() {
+async fn a_signer_is_remembered_after_unregistering_and_restarts_of_the_registry() {
     let home = Home::new().await;
     let keys = IdentityKeyPair::generate().unwrap();
     let (identity, hosts) = (keys.public_base58(), ["192.0.2.1:1789"]);
@@ -444,18 +444,18 @@ async fn the_latest_metric_of_each_registered_node_is_kept() {
     assert_eq!(metrics.len(), 1);
     assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
     home.register("a", &["192.0.2.1:1789"], NOW).await;
-    assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive loses none");
+    assert_eq!(home.store.metrics().await.unwrap().len(), 1, "a keep-alive keeps the metrics");
     home.unregister("a", Some("198.51.100.7"), NOW).await;
     assert!(home.store.metrics().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn acknowledged_registrations_are_there_after_a_kill() {
+async fn acknowledged_registrations_survive_a_kill() {
     let home = Home::new().await;
     for index in 0..20 {
         home.register(&format!("node{index:02}"), &[&format!("192.0.2.{index}:1789")], NOW + index).await;
     }
-    // What a kill leaves: the files as they are, the log not written back, the lock gone.
+    // State after a kill: unchanged files, a log that is not checkpointed, no lock.
     let copy = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(home.folder.path()).unwrap() {
         let file = file.unwrap();
@@ -519,7 +519,7 @@ async fn a_second_registry_on_the_same_store_is_refused_until_the_first_has_ende
     Store::open(&path).await.unwrap();
 }
 
-/// A store in a file that may not grow: what a full disk is to it.
+/// A store in a file that cannot grow, as on a full disk.
 async fn without_space(folder: &Path) -> Store {
     let path = folder.join("registry.sqlite");
     let store = Store::open(&path).await.unwrap();
@@ -529,7 +529,7 @@ async fn without_space(folder: &Path) -> Store {
 }
 
 #[tokio::test]
-async fn writes_fail_on_a_full_disk_and_reads_go_on() {
+async fn writes_fail_on_a_full_disk_and_reads_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let store = without_space(folder.path()).await;
     for _ in 0..20 {
@@ -544,7 +544,7 @@ async fn writes_fail_on_a_full_disk_and_reads_go_on() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_transaction_is_rolled_back() {
     let home = Home::new().await;
     for round in 0..20 {
         let mut transaction = home.store.begin_write().await.unwrap();
@@ -562,7 +562,7 @@ async fn a_transaction_that_is_given_up_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_failed_commit_costs_its_connection_and_no_more() {
+async fn a_failed_commit_closes_only_its_connection() {
     let home = Home::new().await;
     for _ in 0..20 {
         let mut transaction = home.store.begin_write().await.unwrap();
@@ -584,7 +584,7 @@ async fn capped(per_subscriber: u64, per_network: u64, total: u64) -> Home {
 }
 
 impl Home {
-    /// Registers from an address of the internet; whether there was a place.
+    /// Registers from a public address; returns whether the limits allowed it.
     async fn register_from(&self, from: &str, identity: &str, port: u16, now: i64) -> bool {
         match self.call(identity, &[&format!("{from}:{port}")], from, now).await {
             Registered::Done { pending } => {
@@ -598,16 +598,16 @@ impl Home {
 }
 
 #[tokio::test]
-async fn one_address_and_one_network_have_only_so_many_places() {
+async fn entries_per_address_and_per_network_are_limited() {
     let home = capped(2, 3, 100).await;
     assert!(home.register_from("36.68.1.1", "a", 1, NOW).await);
     assert!(home.register_from("36.68.1.1", "b", 2, NOW).await);
-    assert!(!home.register_from("36.68.1.1", "c", 3, NOW).await, "the address has two");
-    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await, "who is listed stays so");
+    assert!(!home.register_from("36.68.1.1", "c", 3, NOW).await, "the limit per address is 2");
+    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await, "listed nodes may register again");
     assert!(home.register_from("36.68.1.2", "c", 3, NOW).await);
-    assert!(!home.register_from("36.68.1.3", "d", 4, NOW).await, "the network has three");
+    assert!(!home.register_from("36.68.1.3", "d", 4, NOW).await, "the limit per network is 3");
     home.store.set_reputation("a", 100).await.unwrap();
-    assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set has places of its own");
+    assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set does not count");
     assert!(home.register_from("36.68.2.1", "e", 5, NOW).await);
     home.unregister("e", Some("36.68.2.1"), NOW).await;
     for port in 10..20 {
@@ -628,7 +628,7 @@ async fn a_full_registry_removes_the_oldest_of_the_largest_network() {
     for identity in ["first", "flood2", "new"] {
         home.store.set_reputation(identity, 100).await.unwrap();
     }
-    assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "nobody can give way");
+    assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "no entry can be evicted");
 }
 
 #[tokio::test]
@@ -641,12 +641,12 @@ async fn entries_that_nothing_renews_are_deleted_and_others_stay() {
     let count = async || home.store.node_count().await.unwrap();
     assert_eq!(count().await, 4);
     home.store.purge(NOW + 2 * HOUR).await.unwrap();
-    assert_eq!(count().await, 3, "what nothing has proved is gone first");
+    assert_eq!(count().await, 3, "unproved entries are deleted first");
     home.register("renewed", &["192.0.2.2:1789"], NOW + 20 * HOUR).await;
     let generation = home.store.generation();
     home.store.purge(NOW + 25 * HOUR).await.unwrap();
     assert_eq!(home.identities(NOW + 25 * HOUR).await, ["renewed", "gateway"]);
-    assert!(home.store.generation() > generation, "the list is made anew");
+    assert!(home.store.generation() > generation, "the list is rebuilt");
     home.store.purge(NOW + 8 * 24 * HOUR).await.unwrap();
     assert_eq!(count().await, 0);
 }

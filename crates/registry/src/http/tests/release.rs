@@ -1,4 +1,4 @@
-//! Releasing an identity: afterwards calls for it need no signature, until it signs again.
+//! Tests of releasing an identity: its calls then need no signature until it signs again.
 
 use nym_mixnode_api::Release;
 
@@ -18,7 +18,7 @@ fn release(identity: &str) -> Builder {
 }
 
 #[tokio::test]
-async fn the_operator_frees_an_identity_and_its_addresses() {
+async fn the_operator_releases_an_identity_and_its_addresses() {
     let api = Api::new().await;
     let (node, other) = (Signed::new(), Signed::new());
     api.register(NODE, &node.mix(&api, MIX, 5, None)).await;
@@ -37,7 +37,7 @@ async fn the_operator_frees_an_identity_and_its_addresses() {
 }
 
 #[tokio::test]
-async fn a_signed_release_counts_once_and_an_unregistration_is_none() {
+async fn a_signed_release_works_once_and_an_unregistration_is_not_a_release() {
     let api = Api::new().await;
     let node = Signed::new();
     api.register(NODE, &node.mix(&api, MIX, 5, None)).await;
@@ -71,7 +71,7 @@ async fn the_topology_lists_releases_of_listed_nodes_signed_by_the_registry() {
     let message = signing::release(api.store.key().public(), identity_key, *counter);
     assert!(signing::is_signed_by(listed["registryKey"].as_str().unwrap(), &message, signature));
 
-    assert_eq!(api.register(NODE, &node.mix(&api, MIX, *counter, None)).await.0, 409, "the one that still runs");
+    assert_eq!(api.register(NODE, &node.mix(&api, MIX, *counter, None)).await.0, 409, "the start that still runs");
     api.register(NODE, &node.mix(&api, MIX, counter + 1, None)).await;
     assert!(topology().await.get("releases").is_none(), "it signs again");
 }

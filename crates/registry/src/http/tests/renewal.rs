@@ -1,4 +1,4 @@
-//! What the reports of monitors renew.
+//! Tests of renewal by monitor reports.
 
 use nym_mixnode_api::MixRegistration;
 
@@ -9,7 +9,7 @@ use crate::store::{NewNode, Role};
 const MINUTE: i64 = 60 * 1_000_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// A mix that registered from `NODE` this long ago, unsigned.
+/// Registers an unsigned mix from `NODE`, this long ago.
 async fn registered(api: &Api, byte: u8, ago: i64) {
     let host = format!("192.0.2.1:{}", 1000 + u16::from(byte));
     let mix: MixRegistration = serde_json::from_value(mix(byte, &host)).unwrap();
@@ -47,7 +47,7 @@ async fn a_passed_test_keeps_an_entry_and_a_failed_one_does_not() {
 }
 
 #[tokio::test]
-async fn nobody_takes_over_an_unsigned_node_that_passes_its_tests() {
+async fn an_unsigned_node_that_passes_its_tests_cannot_be_taken_over() {
     let api = Api::new().await;
     for (byte, up, expected) in [(1, true, 403), (2, false, 200)] {
         registered(&api, byte, 11 * MINUTE).await;

@@ -1,4 +1,4 @@
-//! What the store keeps of identities that have gone.
+//! Tests of what the store keeps of removed identities.
 
 use super::*;
 
@@ -77,7 +77,7 @@ async fn a_listed_identity_is_never_forgotten() {
 }
 
 #[tokio::test]
-async fn a_flood_of_identities_that_come_and_go_leaves_a_bounded_store() {
+async fn a_flood_of_short_lived_identities_leaves_a_bounded_store() {
     let home = capped(32, 256, 3).await;
     let first = IdentityKeyPair::generate().unwrap();
     home.come_and_go(&first, NOW).await;
