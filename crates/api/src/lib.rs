@@ -1,8 +1,8 @@
-//! The directory's JSON, as the 0.9.2 validator speaks it, and our additions (all optional on the wire).
+//! JSON types of the directory API: those of the 0.9.2 validator, and our additions (all optional on the wire).
 //!
-//! Reading is lenient, so that an old directory and a newer one are both understood: unknown fields are ignored, a
-//! `null` list is empty. Writing is exact: a registration without our additions is byte for byte what a
-//! 0.9.2 node sends. What a *registry* accepts is stricter than these types and is decided there.
+//! Parsing is lenient, to accept old and newer directories: unknown fields are ignored, and a `null` list is empty.
+//! Serialisation is exact: a registration without our additions is byte for byte what a 0.9.2 node sends. *Registries*
+//! validate more strictly than these types.
 
 pub mod signing;
 
@@ -11,34 +11,34 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The version that nodes of this network register with, whatever their own: it names the protocol.
+/// Protocol version that all nodes of this network register with, independent of their program version.
 pub const PROTOCOL_VERSION: &str = "0.9.2";
 
-/// Reputation from which a node belongs to the active set.
+/// Minimum reputation for the active set.
 pub const ACTIVE_REPUTATION: i64 = 100;
 
-/// Return addresses of a registry's tests that a node forwards to: a few of each IP version.
+/// Maximum number of test return addresses that a node forwards to.
 const TEST_ADDRESSES_MAX: usize = 8;
 
 /// Body of `POST /api/mixmining/register/mix`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MixRegistration {
-    /// `ip:port`, IPv6 in brackets: the first announced address. Registrations of old nodes may carry a host name.
+    /// First announced address: `ip:port`, IPv6 in brackets. Registrations of old nodes may have a host name.
     pub mix_host: String,
     /// Ours: every announced address; empty when `mixHost` is the only one.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub mix_hosts: Vec<String>,
-    /// Base58 of the Ed25519 public key: who the node is.
+    /// Base58 of the Ed25519 public key that identifies the node.
     pub identity_key: String,
-    /// Base58 of the X25519 public key that packets are made for.
+    /// Base58 of the X25519 public key for Sphinx packets.
     pub sphinx_key: String,
     /// The protocol's version, [`PROTOCOL_VERSION`].
     pub version: String,
-    /// Free text, for people.
+    /// Free text for display.
     #[serde(default)]
     pub location: String,
-    /// Where rewards go; empty when unset, but always written.
+    /// Address for rewards; empty when unset, but always serialised.
     #[serde(default)]
     pub incentives_address: String,
     /// Layer of the mix network, from 1.
@@ -49,25 +49,25 @@ pub struct MixRegistration {
 }
 
 impl Proof {
-    /// With the addresses that were signed, for an entry that is listed with other ones.
+    /// Sets the signed addresses, for an entry that is listed with other addresses.
     #[must_use]
     pub fn with_announced(self, announced: Announced) -> Self {
         Self { announced: Some(announced), ..self }
     }
 }
 
-/// The signature of an identity over its entry; see [`crate::signing`].
+/// Signature of an identity over its entry; see [`crate::signing`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
-    /// Greater than that of every earlier call of this identity.
+    /// Counter, greater than that of every earlier call of this identity.
     pub counter: u64,
     /// Base58 of the Ed25519 signature.
     pub signature: String,
-    /// In a registration: base58 of the code that shows knowledge of the registry's join token. Never listed.
+    /// In a registration: base58 of the code that proves knowledge of the registry's join token. Never listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<String>,
-    /// In a topology: the signed addresses, where the entry is listed with only some of them.
+    /// In a topology: the signed addresses, if the entry is listed with only some of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<Announced>,
 }
@@ -84,9 +84,9 @@ pub struct Announced {
 }
 
 impl MixRegistration {
-    /// Every address that this mix announces, each once, `mixHost` first.
+    /// All announced addresses of this mix, deduplicated, `mixHost` first.
     ///
-    /// A host name is skipped: packets carry addresses, so nothing can be compared with a name.
+    /// Host names are skipped: packets contain addresses, which cannot be compared with names.
     pub fn announced_addresses(&self) -> Vec<SocketAddr> {
         announced_addresses(&self.mix_host, &self.mix_hosts)
     }
@@ -96,12 +96,12 @@ impl MixRegistration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayRegistration {
-    /// `ip:port` on which the gateway takes packets from the last mix.
+    /// `ip:port` on which the gateway receives packets from the last mix.
     pub mix_host: String,
     /// Ours: every announced address; empty when `mixHost` is the only one.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub mix_hosts: Vec<String>,
-    /// Where clients connect, usually a `ws://` URL.
+    /// Address for clients, usually a `ws://` URL.
     pub clients_host: String,
     /// Base58 of the Ed25519 public key.
     pub identity_key: String,
@@ -109,10 +109,10 @@ pub struct GatewayRegistration {
     pub sphinx_key: String,
     /// The protocol's version, [`PROTOCOL_VERSION`].
     pub version: String,
-    /// Free text, for people.
+    /// Free text for display.
     #[serde(default)]
     pub location: String,
-    /// Where rewards go; empty when unset, but always written.
+    /// Address for rewards; empty when unset, but always serialised.
     #[serde(default)]
     pub incentives_address: String,
     /// Ours: the directory forgets the gateway after this many seconds unless it registers again.
@@ -124,7 +124,7 @@ pub struct GatewayRegistration {
 }
 
 impl GatewayRegistration {
-    /// Every address on which this gateway takes packets, each once, `mixHost` first; host names are skipped.
+    /// All addresses on which this gateway receives packets, deduplicated, `mixHost` first; skips host names.
     pub fn announced_addresses(&self) -> Vec<SocketAddr> {
         announced_addresses(&self.mix_host, &self.mix_hosts)
     }
@@ -134,7 +134,7 @@ impl GatewayRegistration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisteredMix {
-    /// What the mix registered with.
+    /// Registration of the mix.
     #[serde(flatten)]
     pub registration: MixRegistration,
     /// Nanoseconds since the epoch.
@@ -154,7 +154,7 @@ impl RegisteredMix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisteredGateway {
-    /// What the gateway registered with.
+    /// Registration of the gateway.
     #[serde(flatten)]
     pub registration: GatewayRegistration,
     /// Nanoseconds since the epoch.
@@ -180,65 +180,65 @@ pub struct Topology {
     /// The gateways.
     #[serde(deserialize_with = "null_is_empty")]
     pub gateways: Vec<RegisteredGateway>,
-    /// Ours: how many layers the network has.
+    /// Ours: number of layers of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<u64>,
-    /// The chain's validators, which no node needs: kept as they came.
+    /// Validators of the chain, kept unchanged; nodes do not use them.
     #[serde(default)]
     pub validators: serde_json::Value,
-    /// Ours: base58 of the Ed25519 public key of the registry, which every signature of its entries covers.
+    /// Ours: base58 of the registry's Ed25519 public key, which every signature of its entries covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_key: Option<String>,
-    /// Ours: where the registry's test packets return to, `ip:port`. A node forwards to them as to a gateway.
+    /// Ours: return addresses (`ip:port`) of the registry's test packets. Nodes forward to them as to gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test_addresses: Vec<String>,
-    /// Ours: listed identities that have signed before and need not sign any more.
+    /// Ours: listed identities that have signed before and no longer need to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<Release>,
 }
 
-/// An identity whose calls need no signature any more, signed by the registry; see [`crate::signing::release`].
+/// Release of an identity from signing, signed by the registry; see [`crate::signing::release`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// The released identity.
     pub identity_key: String,
-    /// What it signed with this counter or a lower one is void.
+    /// Signatures of the identity with this counter or a lower one are void.
     pub counter: u64,
     /// Base58 of the registry's signature.
     pub signature: String,
 }
 
-/// Layers of the Nym network, and of one whose directory does not give their number.
+/// Layers of the Nym network, and the default for directories that do not give their number.
 const LAYERS: u64 = 3;
-/// Larger numbers of layers are a mistake, or an attempt to keep readers busy.
+/// Maximum number of layers; a larger number is a mistake or an attack on its readers.
 pub const LAYERS_MAX: u64 = 100;
 
 impl Topology {
-    /// The number of layers of the network. What nodes claim does not count: any stranger could add a layer.
+    /// Number of layers of the network. Ignores the layers that nodes claim: any stranger could add one.
     pub fn layer_count(&self) -> u64 {
         self.layers.filter(|layers| (1..=LAYERS_MAX).contains(layers)).unwrap_or(LAYERS)
     }
 
-    /// Every address that packets may be sent to: those of all mixes and gateways, and of the registry's tests.
+    /// All addresses that nodes may send packets to: of mixes, gateways and the registry's tests.
     pub fn announced_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let mixes = self.mix_nodes.iter().flat_map(RegisteredMix::announced_addresses);
         let gateways = self.gateways.iter().flat_map(RegisteredGateway::announced_addresses);
         mixes.chain(gateways).chain(self.return_addresses())
     }
 
-    /// Where the registry's test packets return to.
+    /// Return addresses of the registry's test packets.
     pub fn return_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.test_addresses.iter().take(TEST_ADDRESSES_MAX).filter_map(|address| address.parse().ok())
     }
 
-    /// The mix with this identity, if it is listed.
+    /// The listed mix with this identity, if any.
     pub fn mix(&self, identity: &str) -> Option<&RegisteredMix> {
         self.mix_nodes.iter().find(|mix| mix.registration.identity_key == identity)
     }
 }
 
-/// The `validators` of a topology from a directory that has none.
+/// `validators` of a topology from a directory without a chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validators {
     /// Height of the chain.
@@ -247,34 +247,34 @@ pub struct Validators {
     pub validators: Vec<serde_json::Value>,
 }
 
-/// Reply to a registration that was accepted: `{"ok":true}`, and what is not listed yet.
+/// Reply to an accepted registration: `{"ok":true}` and the addresses that are not listed yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationReply {
     /// Always true.
     pub ok: bool,
-    /// Ours: announced addresses that are not listed, because nothing proves them yet.
+    /// Ours: announced addresses that are not listed because they are unproven.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<PendingAddress>,
 }
 
 impl RegistrationReply {
-    /// Whether an address of this IP version is not listed: a call over it may prove it.
+    /// Whether an address of this IP version is pending: a call over that version may prove it.
     pub fn is_pending_over(&self, version: IpVersion) -> bool {
         let is_of_version = |address: SocketAddr| address.is_ipv4() == (version == IpVersion::V4);
         self.pending.iter().any(|pending| pending.address.parse().is_ok_and(is_of_version))
     }
 }
 
-/// An announced address that nothing proves yet.
+/// Announced but unproven address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingAddress {
     /// `ip:port`.
     pub address: String,
-    /// Why it is not listed, and what proves it.
+    /// Why it is not listed, and how to prove it.
     pub reason: String,
 }
 
-/// Reply of `GET /api/mixmining/pending`: registrations that are not listed, or not with all of their addresses.
+/// Reply of `GET /api/mixmining/pending`: registrations that are pending as a whole or for some of their addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingList {
     /// One element for each address.
@@ -296,29 +296,29 @@ pub struct PendingEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterReply {
-    /// The identity that the request named.
+    /// Identity of the request.
     pub identity_key: String,
-    /// The next signed call of this identity has a greater counter.
+    /// Last counter; the next signed call of this identity must exceed it.
     pub counter: u64,
     /// Base58 of the registry's public key.
     pub registry_key: String,
-    /// As in the request.
+    /// Nonce of the request.
     pub nonce: String,
     /// Base58 of the registry's signature over the other fields.
     pub signature: String,
 }
 
-/// Reply to an unregistration or a report that was accepted: `{"ok":true}`.
+/// Reply to an accepted unregistration or report: `{"ok":true}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Always true.
     pub ok: bool,
 }
 
-/// Body of every reply that refuses: `{"error":"…"}`.
+/// Body of every error reply: `{"error":"…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What is wrong, in one line.
+    /// Error message of one line.
     pub error: String,
 }
 
@@ -330,7 +330,7 @@ pub struct MixMetric {
     pub pub_key: String,
     /// Packets received since the last report.
     pub received: u64,
-    /// Packets sent since the last report, by next hop `ip:port`. We leave it empty: it says who talks to whom.
+    /// Packets sent since the last report, by next hop `ip:port`. Our nodes leave it empty: it would reveal next hops.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub sent: BTreeMap<String, u64>,
 }
@@ -338,7 +338,7 @@ pub struct MixMetric {
 /// Element of the reply of `GET /api/metrics/mixes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistedMixMetric {
-    /// What the node reported.
+    /// Report of the node.
     #[serde(flatten)]
     pub metric: MixMetric,
     /// When the directory received it, in nanoseconds since the epoch.
@@ -349,11 +349,11 @@ pub struct PersistedMixMetric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextReport {
-    /// Seconds until the directory wants the next report.
+    /// Seconds until the next report is due.
     pub next_report_in: u64,
 }
 
-/// The Internet protocol that a measurement went over; `"4"` or `"6"` on the wire.
+/// IP version of a measurement; `"4"` or `"6"` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IpVersion {
     /// IPv4.
@@ -370,9 +370,9 @@ pub enum IpVersion {
 pub struct MixStatus {
     /// The measured node's identity key.
     pub pub_key: String,
-    /// What the test packet went over.
+    /// IP version of the test packet.
     pub ip_version: IpVersion,
-    /// Whether the test packet came through.
+    /// Whether the test packet returned.
     pub up: bool,
 }
 
@@ -393,7 +393,7 @@ pub struct PersistedMixStatus {
     pub timestamp: i64,
 }
 
-/// Reply of `GET /api/mixmining/node/{key}/report`: uptime in whole per cent, 0 when nothing was measured.
+/// Reply of `GET /api/mixmining/node/{key}/report`: uptime in whole per cent, 0 without measurements.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MixStatusReport {
     /// The node's identity key.
@@ -483,16 +483,16 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_layers_is_the_directorys_or_three() {
-        let said = |layers: serde_json::Value| {
+    fn the_number_of_layers_comes_from_the_directory_or_is_three() {
+        let layer_count = |layers: serde_json::Value| {
             let document = json!({"mixNodes": [], "gateways": [], "layers": layers});
             serde_json::from_value::<Topology>(document).unwrap().layer_count()
         };
         for (layers, expected) in [(json!(2), 2), (json!(null), 3), (json!(0), 3), (json!(u64::MAX), 3)] {
-            assert_eq!(said(layers.clone()), expected, "{layers}");
+            assert_eq!(layer_count(layers.clone()), expected, "{layers}");
         }
         let silent = serde_json::to_value(Topology::default()).unwrap();
-        assert!(silent.get("layers").is_none(), "original programs get what they know: {silent}");
+        assert!(silent.get("layers").is_none(), "original programs expect no other fields: {silent}");
     }
 
     #[test]
@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_topology_is_not_read_as_an_empty_one() {
+    fn other_json_does_not_parse_as_an_empty_topology() {
         for bad in [json!({}), json!([]), json!(null), json!({"mixNodes": []}), json!({"ok": true})] {
             assert!(serde_json::from_value::<Topology>(bad.clone()).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
-//! What identities and registries sign: length-prefixed fields, so that two different calls never have the same bytes.
+//! Messages that identities and registries sign. Fields are length-prefixed, so that no two calls have the same bytes.
 //!
-//! A signature covers a domain string, the public key of the registry that it is for, the method, every field of the
-//! entry, and a counter. It is worth nothing at another registry, and nothing a second time at the same one.
+//! A signature covers a domain string, the public key of its registry, the method, every field of the entry, and a
+//! counter. It is invalid at other registries, and a second time at the same one.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -12,26 +12,26 @@ use crate::{Announced, GatewayRegistration, MixRegistration, Proof};
 /// Public key of a registry.
 pub type RegistryKey = [u8; 32];
 
-/// Base58 of 64 bytes has at most 88 digits, of 32 bytes 44. Decoding is quadratic, so nothing longer is decoded.
+/// Base58 of 64 bytes has at most 88 digits. Decoding is quadratic, so longer text is rejected first.
 const DIGITS_MAX: usize = 88;
 
 const REGISTRATION: &str = "nym-mixnode registration v1";
 const COUNTER: &str = "nym-mixnode counter v1";
 const RELEASE: &str = "nym-mixnode release v1";
 
-/// An entry that its identity can sign.
+/// Entry that its identity can sign.
 pub trait Entry: Clone {
-    /// The bytes that are signed for this registry, with this counter.
+    /// Bytes to sign for this registry, with this counter.
     fn message(&self, registry: &RegistryKey, counter: u64) -> Vec<u8>;
     /// Base58 of the identity key.
     fn identity(&self) -> &str;
-    /// The signature, if it has one.
+    /// Signature, if it has one.
     fn proof(&self) -> Option<&Proof>;
     /// Replaces the signature.
     fn set_proof(&mut self, proof: Option<Proof>);
     /// Replaces the addresses.
     fn set_addresses(&mut self, addresses: Announced);
-    /// The entry as its identity announces it: without signature, and with all addresses.
+    /// Entry as its identity announced it: without signature, with all addresses.
     #[must_use]
     fn as_announced(&self) -> Self {
         let mut entry = self.clone();
@@ -43,7 +43,7 @@ pub trait Entry: Clone {
     }
 }
 
-/// Makes a registration an entry of this kind. It signs the fields that all kinds have, then those of its own.
+/// Implements `Entry` for a registration. The message has the fields common to all kinds, then those of its own kind.
 macro_rules! entry {
     ($registration:ty, $kind:literal, $own_fields:expr) => {
         impl Entry for $registration {
@@ -83,30 +83,30 @@ macro_rules! entry {
 
 entry!(MixRegistration, "mix", |mix, message| message.number(mix.layer));
 entry!(GatewayRegistration, "gateway", |gateway, message| {
-    // No length of time is 0.
+    // 0 is free for `None`: no lifetime is 0.
     message.text(&gateway.clients_host).number(gateway.expires_in.unwrap_or(0))
 });
 
-/// The bytes that an identity signs to be unregistered.
+/// Bytes that an identity signs to be unregistered.
 #[must_use]
 pub fn unregistration(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
     Message::new(REGISTRATION, registry).text("DELETE").text(identity).number(counter).0
 }
 
-/// The bytes that an identity signs to be unregistered and released.
+/// Bytes that an identity signs to be unregistered and released.
 #[must_use]
 pub fn release_request(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
     Message::new(REGISTRATION, registry).text("RELEASE").text(identity).number(counter).0
 }
 
-/// The bytes that a registry signs when it releases an identity. What the identity signed with this counter or a lower
-/// one is void.
+/// Bytes that a registry signs to release an identity. Signatures of the identity with this counter or a lower one are
+/// void.
 #[must_use]
 pub fn release(registry: &RegistryKey, identity: &str, counter: u64) -> Vec<u8> {
     Message::new(RELEASE, registry).text(identity).number(counter).0
 }
 
-/// The bytes that a registry signs when it is asked for the counter of an identity.
+/// Bytes that a registry signs to report the counter of an identity.
 #[must_use]
 pub fn counter_answer(registry: &RegistryKey, nonce: &str, identity: &str, counter: u64) -> Vec<u8> {
     Message::new(COUNTER, registry).text(nonce).text(identity).number(counter).0
@@ -131,14 +131,14 @@ pub fn sign<E: Entry>(
     Ok(signed)
 }
 
-/// The counter of an entry that its own identity has signed for this registry; `None` for every other entry.
+/// Counter of an entry that is signed by its own identity for this registry; `None` for all other entries.
 pub fn signed_counter<E: Entry>(entry: &E, registry: &RegistryKey) -> Option<u64> {
     let proof = entry.proof()?;
     let message = entry.as_announced().message(registry, proof.counter);
     is_signed_by(entry.identity(), &message, &proof.signature).then_some(proof.counter)
 }
 
-/// Whether the entry carries the code that only those who know this join token can make.
+/// Whether the entry proves knowledge of this join token.
 pub fn is_admitted<E: Entry>(entry: &E, registry: &RegistryKey, join_token: &[u8]) -> bool {
     let Some(proof) = entry.proof() else { return false };
     let Some(code) = proof.admission.as_deref().and_then(decode::<32>) else { return false };
@@ -146,14 +146,14 @@ pub fn is_admitted<E: Entry>(entry: &E, registry: &RegistryKey, join_token: &[u8
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, join_token), &message, &code).is_ok()
 }
 
-/// Whether this is the signature of the key over the message; both in base58.
+/// Whether the signature of the key over the message is valid; key and signature in base58.
 #[must_use]
 pub fn is_signed_by(public: &str, message: &[u8], signature: &str) -> bool {
     let (Some(public), Some(signature)) = (decode::<32>(public), decode::<64>(signature)) else { return false };
     UnparsedPublicKey::new(&ED25519, public).verify(message, &signature).is_ok()
 }
 
-/// The bytes of a key in base58.
+/// Decodes a key from base58.
 #[must_use]
 pub fn decode<const LEN: usize>(base58: &str) -> Option<[u8; LEN]> {
     let mut bytes = [0; LEN];
@@ -165,7 +165,7 @@ fn admission(token: &[u8], message: &[u8]) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, token), message)
 }
 
-/// Fields, each behind its length.
+/// Encoder of length-prefixed fields.
 struct Message(Vec<u8>);
 
 impl Message {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_covers_every_field_of_a_gateway_and_is_none_of_a_mix() {
+    fn a_signature_covers_every_field_of_a_gateway_and_is_invalid_for_a_mix() {
         let keys = IdentityKeyPair::generate().unwrap();
         let signed = sign(&gateway(&keys), &keys, &REGISTRY, 1, None).unwrap();
         assert_eq!(signed_counter(&signed, &REGISTRY), Some(1));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_move_their_border_give_other_bytes() {
+    fn moving_text_between_fields_changes_the_bytes() {
         let keys = IdentityKeyPair::generate().unwrap();
         let one = MixRegistration { version: "ab".into(), location: "c".into(), ..mix(&keys) };
         let other = MixRegistration { version: "a".into(), location: "bc".into(), ..mix(&keys) };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_with_fewer_addresses_verifies_by_those_it_announced() {
+    fn an_entry_listed_with_fewer_addresses_verifies_with_the_announced_ones() {
         let keys = IdentityKeyPair::generate().unwrap();
         let mut listed = sign(&mix(&keys), &keys, &REGISTRY, 7, None).unwrap();
         let (mix_host, mix_hosts) = (listed.mix_host.clone(), listed.mix_hosts.clone());
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(listed.as_announced(), mix(&keys));
     }
 
-    /// Digests of the bytes as another program has put them together: signatures hold across releases.
+    /// Digests of the bytes from an independent implementation: signatures must stay valid across releases.
     #[test]
     fn the_signed_bytes_of_an_entry_never_change() {
         let keys = IdentityKeyPair::generate().unwrap();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_join_token_admits_one_call_and_no_other() {
+    fn a_join_token_code_admits_one_call_only() {
         let keys = IdentityKeyPair::generate().unwrap();
         let signed = sign(&mix(&keys), &keys, &REGISTRY, 7, Some(b"token")).unwrap();
         assert!(is_admitted(&signed, &REGISTRY, b"token"));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_key_is_no_signature() {
+    fn malformed_keys_and_signatures_are_invalid() {
         for text in ["", "0OIl", &"1".repeat(60_000)] {
             assert_eq!(decode::<64>(text), None);
             assert!(!is_signed_by(text, b"m", text));

@@ -1,4 +1,4 @@
-//! The directory over HTTP.
+//! HTTP client of the directory.
 
 mod release;
 
@@ -24,13 +24,13 @@ use super::{Directory, DirectoryError};
 use crate::read_join_token;
 
 tokio::task_local! {
-    /// The status of the last answer to the requests that are made within [`with_status`].
+    /// Status of the last response to a request made within [`with_status`].
     static LAST_STATUS: Cell<Option<u16>>;
 }
 
-/// Makes requests of a [`Client`]; the number is the status of the last answer, where there was one.
+/// Runs requests of a [`Client`]; also returns the status of the last response, if there was one.
 pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16>) {
-    // Boxed, for it is large, and each wrapping would keep a copy of its own.
+    // Boxed because the future is large, and each wrapper would store another copy.
     let requests = Box::pin(requests);
     let requests = async {
         let done = requests.await;
@@ -43,20 +43,20 @@ const REGISTER_MIX: &str = "register the node";
 const REGISTER_GATEWAY: &str = "register the gateway";
 const UNREGISTER: &str = "unregister the node";
 
-/// Longest message of a directory that we repeat, in characters.
+/// Maximum number of characters of a directory's message in our errors.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// Pending addresses of a reply that are looked at; a node announces one or two.
+/// Maximum number of pending addresses read from a reply; a node announces one or two.
 const PENDING_MAX: usize = 8;
 
-/// Bounds of one request.
+/// Limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientLimits {
-    /// Until the connection stands, name resolution and TLS included.
+    /// Time limit for connecting, including name resolution and TLS.
     pub connect_timeout: Duration,
-    /// Until the last byte of the reply.
+    /// Time limit until the last byte of the reply.
     pub total_timeout: Duration,
-    /// Bytes of a reply's body; a longer one is an error.
+    /// Maximum length of a reply's body in bytes; a longer one is an error.
     pub body_bytes_max: usize,
 }
 
@@ -70,17 +70,17 @@ impl Default for ClientLimits {
     }
 }
 
-/// What an unregistration found.
+/// Result of an unregistration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unregistered {
-    /// The registration was there and is gone.
+    /// The registration was removed.
     Removed,
-    /// There was none.
+    /// There was no registration.
     NotListed,
 }
 
-/// A directory over HTTP. Requests follow no redirects and use no proxy, whatever the environment says: a directory
-/// knows a node by the address it calls from.
+/// Client of a directory over HTTP. It follows no redirects and ignores proxy settings of the environment, because a
+/// directory identifies a node by its source address.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -88,13 +88,13 @@ pub struct Client {
     metrics: Url,
     location: String,
     limits: ClientLimits,
-    /// Clients that connect over one IP version only, made when they are needed.
+    /// Clients that connect over one IP version only, created on first use.
     by_version: Arc<[OnceLock<reqwest::Client>; 2]>,
     join_token: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Client {
-    /// A client of the directory and the metrics server at these base URLs, which may have a path prefix.
+    /// Creates a client of the directory and the metrics server at these base URLs, which may have a path prefix.
     ///
     /// # Errors
     /// When a URL is not `http` or `https`, or TLS cannot be set up.
@@ -118,7 +118,7 @@ impl Client {
         Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default(), join_token: None })
     }
 
-    /// Knows the token in this file, with which a closed directory takes what it registers; `None` knows none.
+    /// Uses the join token in this file to register with a closed directory; `None` uses no token.
     ///
     /// # Errors
     /// When the token cannot be read.
@@ -126,12 +126,12 @@ impl Client {
         Ok(Self { join_token: file.map(read_join_token).transpose()?, ..self })
     }
 
-    /// The token of a closed directory.
+    /// Join token of a closed directory.
     pub fn join_token(&self) -> Option<Zeroizing<Vec<u8>>> {
         self.join_token.clone()
     }
 
-    /// The client that connects over this IP version only.
+    /// Client that connects over this IP version only.
     fn over(&self, version: IpVersion) -> Result<&reqwest::Client, DirectoryError> {
         let (place, local): (_, IpAddr) = match version {
             IpVersion::V4 => (&self.by_version[0], Ipv4Addr::UNSPECIFIED.into()),
@@ -147,7 +147,7 @@ impl Client {
     /// Registers a gateway, or replaces its registration.
     ///
     /// # Errors
-    /// As every request; see [`DirectoryError`].
+    /// For all failures of a request; see [`DirectoryError`].
     pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<RegistrationReply, DirectoryError> {
         self.mixmining(REGISTER_GATEWAY, Method::POST, &["register", "gateway"]).json(gateway).registered().await
     }
@@ -155,7 +155,7 @@ impl Client {
     /// As [`Client::register_gateway`], over this IP version.
     ///
     /// # Errors
-    /// As every request; see [`DirectoryError`].
+    /// For all failures of a request; see [`DirectoryError`].
     pub async fn register_gateway_over(
         &self,
         gateway: &GatewayRegistration,
@@ -169,11 +169,11 @@ impl Client {
             .await
     }
 
-    /// Reports which nodes are up, with the registry's token. A 0.9.2 validator knows none, and takes reports from its
-    /// own machine.
+    /// Reports which nodes are up, with the registry's token. A 0.9.2 validator has no token, and accepts reports from
+    /// its own machine.
     ///
     /// # Errors
-    /// As every request; the directory refuses reports without its token.
+    /// For all failures of a request; the directory refuses reports without its token.
     pub async fn report_status(&self, status: &BatchMixStatus, token: Option<&str>) -> Result<(), DirectoryError> {
         let request = self.mixmining("report measurements", Method::POST, &["batch"]).json(status);
         match token {
@@ -182,13 +182,13 @@ impl Client {
         }
     }
 
-    /// Whether the directory lists nodes, and can take registrations as far as it says.
+    /// Checks that the directory lists nodes and, as far as it reports this, can store registrations.
     ///
     /// # Errors
-    /// As every request; one that cannot write to its store answers 503.
+    /// For all failures of a request; a directory that cannot write to its store responds with 503.
     pub async fn check_health(&self) -> Result<(), DirectoryError> {
         match self.request("check the health", Method::GET, &self.directory, &["healthz"]).accepted().await {
-            // A 0.9.2 validator has no such path.
+            // A 0.9.2 validator does not have this path.
             Err(DirectoryError::Refused { status: 404, .. }) => self.topology().await.map(|_| ()),
             result => result,
         }
@@ -221,7 +221,7 @@ impl Client {
     }
 }
 
-/// Without the URLs as they are: they may hold a password.
+/// Omits credentials in the URLs.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("location", &self.location).finish_non_exhaustive()
@@ -233,10 +233,10 @@ impl Directory for Client {
         &self.location
     }
 
-    /// A directory without signatures has no such path.
+    /// A directory without signatures does not have this path.
     async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
         let path = ["api", "mixmining", "counter", identity];
-        let action = "ask for the last counter";
+        let action = "fetch the last counter";
         match self
             .request_by(&self.http, action, Method::GET, &self.directory, &path, &[("nonce", nonce)])
             .reply()
@@ -285,7 +285,7 @@ impl Directory for Client {
     }
 }
 
-/// For one IP version when `local` is an unspecified address of it.
+/// Builds a client; for one IP version only if `local` is an unspecified address of it.
 fn build(
     directory: &Url,
     metrics: &Url,
@@ -299,16 +299,16 @@ fn build(
         .local_address(local)
         .connect_timeout(limits.connect_timeout)
         .timeout(limits.total_timeout)
-        // Calls are far apart: a kept connection would only be found dead by the next one.
+        // Calls are far apart: a kept connection would usually be closed by the next call.
         .pool_max_idle_per_host(0);
     if directory.scheme() == "http" && metrics.scheme() == "http" {
-        // Then the system's root certificates are not needed, and an image without any must work.
+        // Plain HTTP needs no root certificates, so that an image without them works.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })
 }
 
-/// One request, and what its errors say about it.
+/// A request, with the context for its errors.
 struct Request {
     action: &'static str,
     url: String,
@@ -325,12 +325,16 @@ impl Request {
         Self { builder: self.builder.bearer_auth(token), ..self }
     }
 
-    /// A registration that was taken, with bounded words: they are a stranger's.
+    /// Reply to a registration, truncated: the directory is untrusted.
     async fn registered(self) -> Result<RegistrationReply, DirectoryError> {
         let (action, url) = (self.action, self.url.clone());
         let RegistrationReply { ok, pending } = self.reply().await?;
         if !ok {
-            return Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() });
+            return Err(DirectoryError::MalformedReply {
+                action,
+                url,
+                reason: "it responded with {\"ok\":false}".into(),
+            });
         }
         let clean = |pending: PendingAddress| PendingAddress {
             address: one_line(&pending.address),
@@ -339,7 +343,7 @@ impl Request {
         Ok(RegistrationReply { ok, pending: pending.into_iter().take(PENDING_MAX).map(clean).collect() })
     }
 
-    /// A 404 is a success: the registration is gone, whoever removed it.
+    /// Treats 404 as success: the registration is already gone.
     async fn unregistered(self) -> Result<Unregistered, DirectoryError> {
         match self.accepted().await {
             Ok(()) => Ok(Unregistered::Removed),
@@ -354,7 +358,7 @@ impl Request {
         if ok {
             return Ok(());
         }
-        Err(DirectoryError::MalformedReply { action, url, reason: "it answered {\"ok\":false}".into() })
+        Err(DirectoryError::MalformedReply { action, url, reason: "it responded with {\"ok\":false}".into() })
     }
 
     async fn reply<T: DeserializeOwned>(self) -> Result<T, DirectoryError> {
@@ -367,14 +371,14 @@ impl Request {
 
         let response = builder.send().await.map_err(unreachable)?;
         let status = response.status();
-        // Most ask for no status.
+        // Only callers inside [`with_status`] need the status.
         LAST_STATUS.try_with(|last| last.set(Some(status.as_u16()))).ok();
         let Some(body) = bounded_body(response, body_bytes_max).await.map_err(unreachable)? else {
-            return Err(malformed(format!("the answer is longer than {body_bytes_max} bytes")));
+            return Err(malformed(format!("the response is longer than {body_bytes_max} bytes")));
         };
         if status.is_success() {
             return serde_json::from_slice(&body)
-                .map_err(|error| malformed(format!("the answer is not the expected JSON: {error}")));
+                .map_err(|error| malformed(format!("the response is not the expected JSON: {error}")));
         }
         Err(failure(action, url.clone(), status, &body))
     }
@@ -394,7 +398,7 @@ fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -
     DirectoryError::MalformedReply {
         action,
         url,
-        reason: format!("it answered {code}, and redirects are not followed"),
+        reason: format!("it responded with {code}, and redirects are not followed"),
     }
 }
 
@@ -410,7 +414,7 @@ async fn bounded_body(mut response: Response, bytes_max: usize) -> Result<Option
     Ok(Some(body))
 }
 
-/// A directory's words, fit for one line of a terminal: it is a stranger, and its text may hold anything.
+/// Message of a directory, reduced to one printable line: the directory is untrusted.
 fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice(body) {
         Ok(Refusal { error }) => error,
@@ -425,19 +429,19 @@ fn one_line(text: &str) -> String {
     if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }
 }
 
-/// `base` with `path` after its own, whether or not that ends in a slash.
+/// Appends `path` to the path of `base`, with or without a trailing slash.
 fn join(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
     url.set_query(None);
     url.set_fragment(None);
-    // Never fails: the scheme is http or https, whose URLs have a path.
+    // Never fails: http and https URLs always have a path.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
     }
     url
 }
 
-/// The URL without its user name and password, which belong in no message.
+/// The URL without user name and password, for messages.
 fn printable(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
@@ -448,7 +452,7 @@ fn printable(url: &Url) -> String {
     url.to_string()
 }
 
-/// The cause at the end of the chain, which says most and repeats no URL.
+/// The innermost cause: the most specific one, without the URL.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -486,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_url_is_in_no_message() {
+    fn a_password_in_the_url_is_never_printed() {
         let secret = url("https://user:secret@d.example/x");
         assert_eq!(printable(&secret), "https://d.example/x");
         assert!(!format!("{:?}", Client::new(&secret, &secret).unwrap()).contains("secret"));
@@ -501,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directorys_words_become_one_short_clean_line() {
+    fn a_directorys_message_becomes_one_short_printable_line() {
         for (body, expected) in [
             (r#"{"error":"host taken"}"#.as_bytes().to_vec(), "host taken".to_owned()),
             (b"You have reached maximum request limit.\n".to_vec(), "You have reached maximum request limit.".into()),
@@ -515,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_kind_and_exit_code() {
+    fn each_status_has_its_error_kind_and_exit_code() {
         for (status, transient, exit_code) in [
             (301, true, 69),
             (400, false, 65),

@@ -1,4 +1,4 @@
-//! The background task of a node towards its directory.
+//! Background task that keeps a node registered and its topology up to date.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,28 +18,28 @@ use super::metrics::report_metrics;
 use super::signer::Signer;
 use super::{Client, Directory, DirectoryError, HeartbeatState, Unregistered};
 
-/// Longest wait for the directory when the node stops.
+/// Maximum time for unregistering when the node stops.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a heartbeat behaves.
+/// Settings of a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatSettings {
-    /// Time between two fetches of the topology.
+    /// Interval between two fetches of the topology.
     pub topology_refresh: Duration,
-    /// Time between two registrations of a node that is listed as it should be; `None` for never. A 0.9.2 validator
-    /// answers them with a conflict, which ends them.
+    /// Interval between two registrations of a correctly listed node; `None` for never. A 0.9.2 validator responds to
+    /// them with a conflict, which stops them.
     pub keep_alive: Option<Duration>,
-    /// First wait after a failure; it doubles up to `retry_max`.
+    /// First delay after a failure; it doubles up to `retry_max`.
     pub retry_initial: Duration,
-    /// Longest wait between two attempts while the directory is down.
+    /// Maximum delay between two attempts while the directory is down.
     pub retry_max: Duration,
-    /// Reported counts are rounded up to a multiple of this, so that they tell no single packet.
+    /// Reported counts are rounded up to a multiple of this, so that they do not reveal single packets.
     pub metrics_rounding: u64,
-    /// Where the last good topology is kept; `None` keeps none.
+    /// File for the last good topology; `None` disables it.
     pub last_good: Option<PathBuf>,
-    /// The addresses that the node listens on, to know itself when it meets itself.
+    /// Listen addresses of the node, to recognise its own addresses.
     pub listen: Vec<SocketAddr>,
-    /// Remove the entry of another identity at our address, at a directory that asks for no proof.
+    /// Removes the entry of another identity at our address, at a directory that requires no proof.
     pub force: bool,
 }
 
@@ -49,7 +49,7 @@ impl Default for HeartbeatSettings {
             topology_refresh: Duration::from_secs(30),
             keep_alive: Some(Duration::from_mins(5)),
             retry_initial: Duration::from_secs(1),
-            // A node is registered again within a minute of the directory's return.
+            // So that the node is registered within a minute after the directory returns.
             retry_max: Duration::from_secs(45),
             metrics_rounding: 64,
             last_good: None,
@@ -59,7 +59,7 @@ impl Default for HeartbeatSettings {
     }
 }
 
-/// Keeps one mix registered, and its node supplied with the topology.
+/// Keeps one mix registered and supplies the node with the topology.
 #[derive(Debug)]
 pub struct Heartbeat<D = Client> {
     pub(super) directory: D,
@@ -68,12 +68,12 @@ pub struct Heartbeat<D = Client> {
     pub(super) settings: HeartbeatSettings,
     pub(super) last_good: Option<LastGood>,
     pub(super) state: HeartbeatState,
-    /// `None` signs nothing.
+    /// `None` sends unsigned calls.
     pub(super) signer: Option<Signer>,
 }
 
 impl<D: Directory> Heartbeat<D> {
-    /// A heartbeat that has sent nothing yet.
+    /// Creates an idle heartbeat; [`Self::run`] starts sending.
     pub fn new(directory: D, registration: MixRegistration, settings: HeartbeatSettings) -> Self {
         let last_good = settings.last_good.clone().map(|path| LastGood::new(path, directory.location()));
         Self {
@@ -87,19 +87,19 @@ impl<D: Directory> Heartbeat<D> {
         }
     }
 
-    /// Signs what it sends, if the directory knows signatures.
+    /// Signs all calls, if the directory supports signatures.
     #[must_use]
     pub fn signed_by(self, signer: Signer) -> Self {
         Self { signer: Some(signer), ..self }
     }
 
-    /// What is registered now, or is about to be.
+    /// The current registration.
     pub fn registration(&self) -> Arc<MixRegistration> {
         self.registration.load_full()
     }
 
-    /// Registers this from now on: at once if the node is registered, and otherwise when it comes to that. The identity
-    /// stays what it was.
+    /// Changes the registration: sends it at once if the node is registered, otherwise with the first registration. The
+    /// identity must not change.
     pub fn change_registration(&self, change: impl FnOnce(&mut MixRegistration)) {
         let mut registration = MixRegistration::clone(&self.registration.load());
         change(&mut registration);
@@ -107,12 +107,12 @@ impl<D: Directory> Heartbeat<D> {
         self.registration_changed.notify_one();
     }
 
-    /// What others may know of it, at any time.
+    /// Shared view of the heartbeat's state.
     pub fn state(&self) -> HeartbeatState {
         self.state.clone()
     }
 
-    /// The topology that an earlier run of the node kept, to serve with before the directory answers.
+    /// Topology saved by an earlier run, for serving before the directory responds.
     pub fn load_last_good(&self) -> Option<Topology> {
         let topology = self.last_good.as_ref().and_then(LastGood::load)?;
         if self.state.topology().is_none() {
@@ -122,15 +122,15 @@ impl<D: Directory> Heartbeat<D> {
     }
 
     /// Registers, retrying while the directory is down, then keeps the node registered, its topology fresh and the
-    /// directory informed, until it is dropped.
+    /// directory informed, until the future is dropped.
     ///
-    /// `received_total` gives the packets received since the start. `on_topology` gets every topology that lists any
-    /// node at all: a directory that has just lost its store must not cut the network in pieces.
+    /// `received_total` returns the packets received since the start. `on_topology` gets every topology that lists at
+    /// least one node: a directory that has just lost its store must not disconnect the network.
     ///
     /// # Errors
-    /// Before the first registration has succeeded: when the directory calls the registration itself malformed.
-    /// Nothing else is fatal, because a stranger's claim in the directory must not stop a node that mixes: it goes on,
-    /// and [`HeartbeatState`] says what is wrong.
+    /// Before the first successful registration: when the directory rejects the registration as malformed. Nothing else
+    /// is fatal, because an untrusted entry in the directory must not stop a working node: it keeps running, and
+    /// [`HeartbeatState`] has the error.
     pub async fn run(
         &self,
         received_total: impl Fn() -> u64,
@@ -142,9 +142,9 @@ impl<D: Directory> Heartbeat<D> {
         }
     }
 
-    /// Takes the node out of the directory, within 5 s; a failure is logged, since a stopping node can do no more and
-    /// the next start replaces the entry. Does nothing when no registration was ever sent: the entry in the directory,
-    /// if any, is then another node's. Says whether the directory has taken it out, so that clients learn of it.
+    /// Unregisters the node, within 5 s. A failure is only logged: a stopping node cannot retry, and the next start
+    /// replaces the entry. Does nothing if no registration was sent: an entry in the directory is then another node's.
+    /// Returns whether the directory removed the entry, so that clients stop using the node.
     pub async fn unregister(&self) -> bool {
         if !self.state.maybe_listed() {
             return false;
@@ -160,7 +160,7 @@ impl<D: Directory> Heartbeat<D> {
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
         match &outcome {
             Ok(Ok(Unregistered::Removed)) => info!("unregistered"),
-            Ok(Ok(Unregistered::NotListed)) => info!("the directory had unregistered this node already"),
+            Ok(Ok(Unregistered::NotListed)) => info!("the directory had already unregistered this node"),
             Ok(Err(error)) => warn!(%error, "could not unregister; the next start replaces the entry"),
             Err(_) => warn!("could not unregister within 5 s; the next start replaces the entry"),
         }

@@ -1,4 +1,4 @@
-//! The heartbeat against a scripted directory, in virtual time.
+//! Tests of the heartbeat with a scripted directory, in virtual time.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -16,14 +16,14 @@ use crate::FailureCounts;
 const IDENTITY: &str = "me";
 const HOST: &str = "192.0.2.1:1789";
 
-/// A directory in memory that can be down, forgetful, or old.
+/// In-memory directory that can be down, lose its entries, or behave like a 0.9.2 validator.
 #[derive(Debug, Clone, Default)]
 struct Scripted(Arc<Mutex<Script>>);
 
 #[derive(Debug, Default)]
 struct Script {
     down_until: Option<Instant>,
-    /// Refuses a host that is listed, whoever asks, as the 0.9.2 validator does.
+    /// Refuses every registration of a listed host, as the 0.9.2 validator does.
     old: bool,
     hangs: bool,
     topology: Topology,
@@ -33,11 +33,11 @@ struct Script {
     metrics: Vec<(Instant, MixMetric)>,
     metrics_replies: VecDeque<Result<u64, DirectoryError>>,
     refusals: VecDeque<DirectoryError>,
-    /// The key of a registry; without, it knows no signatures.
+    /// Key of a registry; `None` does not support signatures.
     registry: Option<Arc<IdentityKeyPair>>,
-    /// Of the last signed call.
+    /// Counter of the last signed call.
     counter: u64,
-    /// Takes registrations, and lists none of their addresses.
+    /// Accepts registrations but lists none of their addresses.
     proves_nothing: bool,
 }
 
@@ -61,7 +61,7 @@ impl Script {
 }
 
 impl Script {
-    /// As a registry that knows signatures; `counter` is `None` for an unsigned call.
+    /// Checks a call as a registry does; `counter` is `None` for an unsigned call.
     fn check_signed(&mut self, counter: Option<u64>, is_valid: bool) -> Result<(), DirectoryError> {
         if self.registry.is_none() {
             return Ok(());
@@ -202,7 +202,7 @@ fn heartbeat(directory: &Scripted) -> Heartbeat<Scripted> {
     Heartbeat::new(directory.clone(), mix(IDENTITY, HOST), settings)
 }
 
-/// Runs it for this long in virtual time, expecting no fatal error.
+/// Runs the heartbeat for this virtual time; panics on a fatal error.
 async fn run_for(heartbeat: &Heartbeat<Scripted>, duration_s: u64) {
     run_counting(heartbeat, duration_s, || 0, |_| {}).await;
 }
@@ -242,7 +242,7 @@ async fn registers_at_once_and_refreshes_on_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_registration_goes_out_at_once_also_to_an_old_validator() {
+async fn a_changed_registration_is_sent_at_once_even_to_an_old_validator() {
     for old in [false, true] {
         let directory = Scripted::default();
         directory.with(|script| script.old = old);
@@ -256,7 +256,7 @@ async fn a_changed_registration_goes_out_at_once_also_to_an_old_validator() {
             let [node] = &script.topology.mix_nodes[..] else { panic!("{:?}", script.topology.mix_nodes) };
             assert_eq!(node.registration, *heartbeat.registration());
             assert_eq!(node.registration.mix_hosts.len(), 2);
-            assert_eq!(script.unregistrations, usize::from(old), "an old one has to forget us first");
+            assert_eq!(script.unregistrations, usize::from(old), "an old one requires an unregistration first");
             assert_eq!(script.fetches.len(), 3, "the second one to find ourselves, the third one for the change");
         });
     }
@@ -269,7 +269,7 @@ async fn the_first_node_of_a_network_soon_finds_itself_in_it() {
     run_for(&heartbeat, 59).await;
     assert!(heartbeat.state().topology().is_some());
     let fetches = directory.with(|script| script.fetches.clone());
-    assert_eq!((fetches.len(), (fetches[1] - fetches[0]).as_secs()), (2, 1), "and then it keeps to its pace");
+    assert_eq!((fetches.len(), (fetches[1] - fetches[0]).as_secs()), (2, 1), "then at the normal interval");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,18 +304,18 @@ async fn registers_again_when_the_directory_forgets_us() {
     tokio::join!(run, forget);
     assert_eq!(directory.with(|script| script.registrations.len()), 2);
     assert!(heartbeat.state().registered());
-    assert_eq!(seen.get(), 1, "the empty topology was not handed on");
+    assert_eq!(seen.get(), 1, "the empty topology was ignored");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keep_alives_go_out_every_few_minutes() {
+async fn keep_alives_are_sent_every_five_minutes() {
     let directory = Scripted::default();
     run_for(&heartbeat(&directory), 1000).await;
     assert_eq!(directory.with(|script| script.registrations.len()), 4, "at 0, 300, 600 and 900 s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_validators_conflict_ends_the_keep_alives_and_harms_nothing() {
+async fn a_conflict_at_an_old_validator_only_stops_the_keep_alives() {
     let directory = Scripted::default();
     directory.with(|script| script.old = true);
     let heartbeat = heartbeat(&directory);
@@ -327,7 +327,7 @@ async fn an_old_validators_conflict_ends_the_keep_alives_and_harms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_validators_stale_entry_of_ours_is_replaced_silently() {
+async fn our_stale_entry_at_an_old_validator_is_replaced() {
     let directory = Scripted::default();
     directory.with(|script| {
         script.old = true;
@@ -340,7 +340,7 @@ async fn an_old_validators_stale_entry_of_ours_is_replaced_silently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_identity_on_our_address_is_waited_for() {
+async fn a_conflict_with_another_identity_is_retried() {
     let directory = Scripted::default();
     directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
     let heartbeat = heartbeat(&directory);
@@ -357,7 +357,7 @@ async fn another_identity_on_our_address_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_identity_on_our_address_gives_way_by_force() {
+async fn with_force_the_entry_of_another_identity_is_removed() {
     let directory = Scripted::default();
     directory.with(|script| script.topology.mix_nodes.push(listed("other", HOST)));
     let mut heartbeat = heartbeat(&directory);
@@ -371,7 +371,7 @@ async fn another_identity_on_our_address_gives_way_by_force() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_registration_is_fatal_at_first_and_nothing_else_ever() {
+async fn only_a_malformed_first_registration_is_fatal() {
     let directory = Scripted::default();
     directory.with(|script| script.refusals.push_back(refused(400)));
     let error = fatal(&heartbeat(&directory)).await;
@@ -451,7 +451,7 @@ async fn metrics_are_rounded_deltas_without_next_hops_at_the_times_asked_for() {
     assert_eq!(
         reports,
         [(5, 64), (25, 256), (55, 512), (60, 64), (3660, 36_032)],
-        "20 s as asked; 30 s after a failure, whose packets come along; no sooner than 5 s; no later than an hour"
+        "20 s as asked; 30 s after a failure, whose packets are added; no sooner than 5 s; no later than an hour"
     );
     assert_eq!(heartbeat.state().failures().metrics, 1);
     assert_eq!(heartbeat.state().last_error(), None, "a node without metrics is ready all the same");
@@ -470,7 +470,7 @@ async fn unregister_is_bounded_when_the_directory_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
+async fn the_topology_is_saved_to_disk_and_a_missing_folder_is_not_fatal() {
     let home = tempfile::tempdir().unwrap();
     let directory = Scripted::default();
     directory.with(|script| script.topology.mix_nodes.push(listed("other", "192.0.2.2:1789")));
@@ -488,7 +488,7 @@ async fn the_topology_is_kept_on_disk_and_a_missing_folder_stops_nothing() {
     assert_eq!(lost.load_last_good(), None);
 }
 
-/// A heartbeat that signs, and its directory, which knows signatures.
+/// A signing heartbeat and a directory that supports signatures.
 fn signing_pair() -> (Scripted, Arc<IdentityKeyPair>, Heartbeat<Scripted>) {
     let directory = Scripted::default();
     directory.with(|script| {
@@ -521,7 +521,7 @@ fn listed_host(directory: &Scripted) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_signs_and_a_restarted_one_goes_on_from_the_directorys_counter() {
+async fn a_restarted_node_signs_with_counters_above_the_directorys() {
     let (directory, keys, heartbeat) = signing_pair();
     run_for(&heartbeat, 1000).await;
     assert!(heartbeat.state().registered());
@@ -535,7 +535,7 @@ async fn a_node_signs_and_a_restarted_one_goes_on_from_the_directorys_counter() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_start_wins_and_the_older_one_stands_down() {
+async fn an_older_start_stops_registering_when_a_newer_one_is_listed() {
     let (directory, keys, older) = signing_pair();
     let newer = start_of(&directory, &keys, "192.0.2.9:1789", None);
     let start = async {
@@ -548,12 +548,12 @@ async fn the_newest_start_wins_and_the_older_one_stands_down() {
     assert!(problem.contains("192.0.2.9:1789") && problem.contains("newer start"), "{problem}");
     assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
 
-    assert!(!older.unregister().await, "the entry is not its own");
+    assert!(!older.unregister().await, "the entry belongs to the newer start");
     assert_eq!(listed_host(&directory).unwrap(), "192.0.2.9:1789");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_else_differs_in_the_entry_is_repaired_at_the_next_refresh() {
+async fn any_difference_in_the_entry_is_repaired_at_the_next_refresh() {
     type Spoil = fn(&mut MixRegistration);
     let spoilt: [Spoil; 5] = [
         |mix| mix.sphinx_key = "t".into(),
@@ -577,7 +577,7 @@ async fn whatever_else_differs_in_the_entry_is_repaired_at_the_next_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_was_unregistered_by_hand_stays_so_until_it_is_restarted() {
+async fn a_manually_unregistered_node_stays_unregistered_until_a_restart() {
     let (directory, keys, heartbeat) = signing_pair();
     let by_hand = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -619,7 +619,7 @@ async fn a_directory_with_another_key_is_followed_unless_one_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_nothing_proves_keeps_trying_and_says_why() {
+async fn a_node_without_a_proven_address_keeps_trying_and_reports_the_reason() {
     let (directory, _, heartbeat) = signing_pair();
     directory.with(|script| script.proves_nothing = true);
     run_for(&heartbeat, 600).await;

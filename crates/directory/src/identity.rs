@@ -1,4 +1,4 @@
-//! Before the first registration with a directory that asks for no proof: is our address another node's?
+//! Check before registering with a directory without proofs: does another node have our address?
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,47 +7,47 @@ use tracing::warn;
 
 use super::DirectoryError;
 
-/// What has to go before we can be registered.
+/// Conflict that must be resolved before registering.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum InTheWay {
-    Nothing,
-    /// The entry of a node that is not at our address any more.
-    Leftover {
-        /// Ours.
+pub(super) enum Conflict {
+    None,
+    /// Stale entry of another node at our address.
+    StaleEntry {
+        /// Our address.
         address: SocketAddr,
-        /// The node's identity.
+        /// Identity of the other node.
         holder: String,
     },
 }
 
-/// Checks that no other node would suffer from our registration.
+/// Checks that our registration takes no address from a running node.
 ///
-/// `listen` are our own bound addresses. Who is listed at an address that leads to ourselves cannot be there: addresses
-/// of pods, say, are given to others when the pods come back. With `force` that is taken for granted of any address of
-/// ours.
+/// `listen` are our bound addresses. If the contested address is this machine's own, its listed holder cannot be there
+/// and the entry is stale, for example when another pod got the address of a restarted one. With `force`, all entries
+/// at our addresses count as stale.
 pub(super) fn check(
     topology: &Topology,
     ours: &MixRegistration,
     listen: &[SocketAddr],
     force: bool,
-) -> Result<InTheWay, DirectoryError> {
+) -> Result<Conflict, DirectoryError> {
     let announced = ours.announced_addresses();
     if let Some((address, holder)) = other_holder(topology, &ours.identity_key, &announced) {
         if force || is_ourselves(address, listen) {
-            return Ok(InTheWay::Leftover { address, holder });
+            return Ok(Conflict::StaleEntry { address, holder });
         }
         return Err(DirectoryError::AddressTaken { address, holder });
     }
-    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(InTheWay::Nothing) };
+    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(Conflict::None) };
     if entry.announced_addresses().iter().any(|address| announced.contains(address)) {
-        return Ok(InTheWay::Nothing);
+        return Ok(Conflict::None);
     }
     warn!(listed_host = %entry.registration.mix_host, our_host = %ours.mix_host,
-        "our identity is registered at another address; replacing that registration");
-    Ok(InTheWay::Nothing)
+        "this identity is registered at another address; replacing that registration");
+    Ok(Conflict::None)
 }
 
-/// The first of these addresses that a node with another identity has registered, and that identity.
+/// The first of these addresses that another identity has registered, with that identity.
 fn other_holder(topology: &Topology, identity: &str, addresses: &[SocketAddr]) -> Option<(SocketAddr, String)> {
     let mixes = topology.mix_nodes.iter().map(|mix| (&mix.registration.identity_key, mix.announced_addresses()));
     let gateways =
@@ -58,7 +58,7 @@ fn other_holder(topology: &Topology, identity: &str, addresses: &[SocketAddr]) -
     })
 }
 
-/// Whether the address is this machine's, with a port that we listen on. Behind a translation of addresses it never is.
+/// Whether it is a local address with a port that we listen on. Never true behind NAT.
 fn is_ourselves(address: SocketAddr, listen: &[SocketAddr]) -> bool {
     let takes = |own: &SocketAddr| own.ip() == address.ip() || own.ip().is_unspecified() && is_local(address.ip());
     listen.iter().any(|own| own.port() == address.port() && takes(own))
@@ -97,7 +97,7 @@ mod tests {
     fn an_unknown_identity_and_our_own_entry_pass() {
         let ours = mix("me", "192.0.2.1:1789");
         for topology in [Topology::default(), listing("me", "192.0.2.1:1789"), listing("other", "192.0.2.1:1790")] {
-            assert_eq!(check(&topology, &ours, &[], false).unwrap(), InTheWay::Nothing);
+            assert_eq!(check(&topology, &ours, &[], false).unwrap(), Conflict::None);
         }
     }
 
@@ -108,23 +108,23 @@ mod tests {
         ours.mix_hosts = vec!["192.0.2.1:1789".into(), taken.to_string()];
         let topology = listing("other", &taken.to_string());
         let error = check(&topology, &ours, &[], false).unwrap_err();
-        let told = format!("{taken} is registered by another node, other;");
+        let expected = format!("{taken} is registered by another node, other;");
         assert!(
-            matches!(error, DirectoryError::AddressTaken { .. }) && error.to_string().starts_with(&told),
+            matches!(error, DirectoryError::AddressTaken { .. }) && error.to_string().starts_with(&expected),
             "{error}"
         );
-        let leftover = InTheWay::Leftover { address: taken, holder: "other".into() };
-        assert_eq!(check(&topology, &ours, &[], true).unwrap(), leftover);
+        let stale = Conflict::StaleEntry { address: taken, holder: "other".into() };
+        assert_eq!(check(&topology, &ours, &[], true).unwrap(), stale);
     }
 
     #[test]
-    fn another_identity_at_an_address_that_leads_to_ourselves_is_a_leftover() {
+    fn another_identity_at_our_own_listen_address_is_a_stale_entry() {
         let address: SocketAddr = "127.0.0.1:1789".parse().unwrap();
         let ours = mix("me", &address.to_string());
         let topology = listing("other", &address.to_string());
-        let leftover = InTheWay::Leftover { address, holder: "other".into() };
-        assert_eq!(check(&topology, &ours, &[address], false).unwrap(), leftover);
-        // Whoever answers there is somebody else if we listen elsewhere.
+        let stale = Conflict::StaleEntry { address, holder: "other".into() };
+        assert_eq!(check(&topology, &ours, &[address], false).unwrap(), stale);
+        // Another program has the port if we listen elsewhere.
         let elsewhere = SocketAddr::new(address.ip(), 1);
         let error = check(&topology, &ours, &[elsewhere], false).unwrap_err();
         assert!(matches!(error, DirectoryError::AddressTaken { .. }), "{error}");
@@ -134,7 +134,7 @@ mod tests {
     fn our_identity_elsewhere_is_no_obstacle() {
         let ours = mix("me", "192.0.2.1:1789");
         let elsewhere = listing("me", "192.0.2.9:1789");
-        assert_eq!(check(&elsewhere, &ours, &[], false).unwrap(), InTheWay::Nothing);
+        assert_eq!(check(&elsewhere, &ours, &[], false).unwrap(), Conflict::None);
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let ours = mix("me", "127.0.0.1:1789");
         let topology = listing("other", "127.0.0.1:1789");
         let wildcard = SocketAddr::from(([0, 0, 0, 0], 1789));
-        assert!(matches!(check(&topology, &ours, &[wildcard], false), Ok(InTheWay::Leftover { .. })));
+        assert!(matches!(check(&topology, &ours, &[wildcard], false), Ok(Conflict::StaleEntry { .. })));
         let other_port = SocketAddr::from(([0, 0, 0, 0], 1790));
         check(&topology, &ours, &[other_port], false).unwrap_err();
     }

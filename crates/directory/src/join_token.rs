@@ -1,4 +1,4 @@
-//! The token that admits nodes to a private network, in a file of its own.
+//! Join token for private networks, read from a file.
 
 use std::fs;
 use std::io;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// A shorter token can be guessed.
+/// Shorter tokens can be guessed.
 const BYTES_MIN: usize = 16;
 
-/// A file has no usable join token.
+/// Error while reading a join token.
 #[derive(Debug, Error)]
 pub enum JoinTokenError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}; check the path and its permissions")]
     Unreadable {
-        /// As given.
+        /// Path as given.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         source: io::Error,
     },
     /// The token is too short.
@@ -26,14 +26,14 @@ pub enum JoinTokenError {
         "the join token in {path} has {len} bytes; use {BYTES_MIN} or more, for example from `openssl rand -hex 32`"
     )]
     TooShort {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Without white space around it.
+        /// Length in bytes, without surrounding white space.
         len: usize,
     },
 }
 
-/// Reads the token in a file, without white space around it.
+/// Reads a token from a file, without surrounding white space.
 ///
 /// # Errors
 /// When the file cannot be read or its token has fewer than 16 bytes.

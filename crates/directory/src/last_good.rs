@@ -1,4 +1,4 @@
-//! The last good topology on disk, so that a node that starts while the directory is down can serve.
+//! Last good topology on disk, for starts while the directory is down.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use nym_mixnode_base::file;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-/// Longest file that is read back; what the client accepts as a topology fits with room to spare.
+/// Maximum length of the file, above that of a topology that the client accepts.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// The file that holds the last good topology of one directory.
+/// File with the last good topology of one directory.
 #[derive(Debug, Clone)]
 pub struct LastGood {
     path: PathBuf,
     directory: String,
 }
 
-/// The file names its directory: a node that moved to another network must not send to the old one.
+/// URL of the directory: after a move to another network, a node must not send packets to the old one.
 #[derive(Serialize, Deserialize)]
 struct Content<T> {
     directory: String,
@@ -32,7 +32,7 @@ impl LastGood {
         Self { path: path.into(), directory: directory.into() }
     }
 
-    /// Replaces the file: it holds the old topology or the new one, whole, whatever happens in between.
+    /// Replaces the file atomically: it always has either the old or the new topology.
     ///
     /// # Errors
     /// When the disk is full or read-only, or the folder is missing.
@@ -41,26 +41,26 @@ impl LastGood {
         let temporary = self.path.with_extension("json.tmp");
         let written = write_synced(&temporary, &content).and_then(|()| fs::rename(&temporary, &self.path));
         if let Err(error) = written {
-            // On a full disk the torn copy would keep the space it got.
+            // On a full disk the partial file would keep its space.
             fs::remove_file(&temporary).ok();
             return Err(error);
         }
         sync_folder_of(&self.path)
     }
 
-    /// The topology of the file, or nothing when there is none that can be used; why is logged.
+    /// Loads the topology; `None`, with a log message, if the file is missing or unusable.
     pub fn load(&self) -> Option<Topology> {
         let content = match self.read() {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                warn!(path = %self.path.display(), %error, "ignoring the saved topology, which cannot be read");
+                warn!(path = %self.path.display(), %error, "ignoring the saved topology: cannot read it");
                 return None;
             }
         };
         if content.directory != self.directory {
             warn!(path = %self.path.display(), from = %content.directory,
-                "ignoring the saved topology, which is another directory's");
+                "ignoring the saved topology: it is from another directory");
             return None;
         }
         Some(content.topology)
@@ -77,7 +77,7 @@ fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Without this the rename itself may be lost in a power cut.
+/// Without this a power cut may undo the rename.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_and_replaces_the_previous() {
+    fn a_saved_topology_is_loaded_and_replaces_the_previous() {
         let home = tempfile::tempdir().unwrap();
         let file = LastGood::new(home.path().join("topology.json"), "http://d/");
         assert_eq!(file.load(), None);

@@ -1,6 +1,6 @@
-//! The client side of the directory: registers the node, keeps it registered, and learns the topology.
+//! Client of the directory: registers the node, keeps it registered, and fetches the topology.
 //!
-//! How a node uses it, after its socket is bound:
+//! Usage in a node, once its socket is bound:
 //!
 //! ```no_run
 //! use nym_mixnode_api::MixRegistration;
@@ -32,20 +32,20 @@
 //! # }
 //! ```
 //!
-//! Requests go out on the heartbeat's own schedule and never because of a packet: an observer of the directory's
-//! traffic must not learn when packets came.
+//! Requests follow the heartbeat's own schedule and never depend on packets: an observer of the directory's traffic
+//! must not learn when packets arrive.
 
 mod client;
 mod heartbeat;
 mod identity;
 mod join_token;
 mod last_good;
+mod listing_status;
 mod membership;
 mod metrics;
 mod monitor_token;
 mod retired;
 mod signer;
-mod standing;
 mod state;
 mod verify;
 
@@ -69,11 +69,11 @@ pub use retired::is_retired;
 pub use signer::Signer;
 pub use state::{FailureCounts, HeartbeatState, TopologyFacts};
 
-/// What the heartbeat asks of a directory. [`Client`] is the one over HTTP; tests put a scripted one in its place.
+/// Requests of a heartbeat to a directory. [`Client`] implements it over HTTP; tests use a scripted one.
 pub trait Directory: Send + Sync {
-    /// Where the directory is, for people and to tell one directory's topology from another's.
+    /// Location of the directory, for display and to distinguish the topologies of different directories.
     fn location(&self) -> &str;
-    /// Counter of the last signed call of an identity, signed over the nonce; `None` when the directory knows no
+    /// Counter of the last signed call of an identity, signed over the nonce; `None` if the directory does not support
     /// signatures.
     fn counter(
         &self,
@@ -85,7 +85,7 @@ pub trait Directory: Send + Sync {
         &self,
         mix: &MixRegistration,
     ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
-    /// As [`Directory::register_mix`], over this IP version: the caller's address proves the announced one.
+    /// As [`Directory::register_mix`], over this IP version: the source address proves the announced one.
     fn register_mix_over(
         &self,
         mix: &MixRegistration,
@@ -101,14 +101,14 @@ pub trait Directory: Send + Sync {
     ) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
     /// All mixes and gateways.
     fn topology(&self) -> impl Future<Output = Result<Topology, DirectoryError>> + Send;
-    /// Reports packet counts; gives the time until the directory wants the next report.
+    /// Reports packet counts; returns the time until the next report is due.
     fn post_metrics(&self, metric: &MixMetric) -> impl Future<Output = Result<Duration, DirectoryError>> + Send;
 }
 
-/// Why a request to the directory failed. Each message is one line: what failed, where, and what to do.
+/// Error of a request to the directory. Each message is one line: what failed, where, and what to do.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
-    /// The configured URL can never work.
+    /// The configured URL is not usable.
     #[error("directory URL {url}: {reason}; set directory.url and directory.metrics_url to http:// or https:// URLs")]
     BadUrl {
         /// As configured, without a password.
@@ -116,73 +116,75 @@ pub enum DirectoryError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The HTTP client could not be built, for example because the system has no root certificates.
+    /// The HTTP client cannot be built, for example because the system has no root certificates.
     #[error("cannot prepare requests to {url}: {reason}; install the system's CA certificates or use an http:// URL")]
     Setup {
-        /// The directory.
+        /// URL of the directory.
         url: String,
-        /// What the TLS library says.
+        /// Error of the TLS library.
         reason: String,
     },
-    /// No answer: the name does not resolve, nothing listens, TLS failed, or the time is up. Worth a retry.
+    /// No response: the name does not resolve, the connection or TLS failed, or the time is up. Retry.
     #[error("cannot {action} at {url}: {reason}; {}", advice(.url))]
     Unreachable {
-        /// What was asked.
+        /// Action that failed.
         action: &'static str,
-        /// Where.
+        /// URL of the request.
         url: String,
         /// The innermost cause.
         reason: String,
     },
-    /// The directory answered 5xx: its own fault. Worth a retry.
-    #[error("cannot {action} at {url}: the directory failed with {status}: {message}; ask its operator if it goes on")]
+    /// The directory responded with 5xx, an error of its own. Retry.
+    #[error(
+        "cannot {action} at {url}: the directory failed with {status}: {message}; if this continues, ask its operator"
+    )]
     ServerFailed {
-        /// What was asked.
+        /// Action that failed.
         action: &'static str,
-        /// Where.
+        /// URL of the request.
         url: String,
         /// HTTP status.
         status: u16,
-        /// The directory's words.
+        /// Message of the directory.
         message: String,
     },
-    /// The directory answered 429. Worth a retry, but not at once.
+    /// The directory responded with 429. Retry, but not at once.
     #[error("cannot {action} at {url}: too many requests (429); wait a minute before trying again")]
     TooManyRequests {
-        /// What was asked.
+        /// Action that failed.
         action: &'static str,
-        /// Where.
+        /// URL of the request.
         url: String,
     },
-    /// The directory understood and said no (400, 403, 404, 409 …).
+    /// The directory refused the request (400, 403, 404, 409 …).
     #[error("cannot {action} at {url}: the directory refused with {status}: {message}")]
     Refused {
-        /// What was asked.
+        /// Action that failed.
         action: &'static str,
-        /// Where.
+        /// URL of the request.
         url: String,
         /// HTTP status.
         status: u16,
-        /// The directory's words, which say what to do.
+        /// Message of the directory, with advice.
         message: String,
     },
-    /// The answer is not what a directory says: another server's page, a redirect, or too much of it.
-    #[error("cannot {action} at {url}: {reason}; check that the URL is a directory's")]
+    /// The response is not from a directory: another server's page, a redirect, or too long.
+    #[error("cannot {action} at {url}: {reason}; check that the URL is that of a directory")]
     MalformedReply {
-        /// What was asked.
+        /// Action that failed.
         action: &'static str,
-        /// Where.
+        /// URL of the request.
         url: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// The directory is not the one that the node trusts, or something stands in between.
+    /// The directory has an untrusted key, or another server intercepts the connection.
     #[error(
         "cannot trust the directory at {url}: {reason}; check the URL, and directory.key against the `registryKey` that \
          the directory's operator sees in its topology"
     )]
     Distrusted {
-        /// Where.
+        /// URL of the directory.
         url: String,
         /// What is wrong.
         reason: &'static str,
@@ -193,20 +195,20 @@ pub enum DirectoryError {
     /// A call cannot be signed.
     #[error("cannot sign a call to the directory: {0}")]
     Signing(#[from] KeyGenerationError),
-    /// Another identity is registered on an address that we announce, at a directory that asks for no proof.
+    /// Another identity has registered an address that we announce, at a directory without proofs.
     #[error(
         "{address} is registered by another node, {holder}; announce another address or, if that node is not there any \
          more, unregister it (nym-mixnode unregister) or pass --force to take its place"
     )]
     AddressTaken {
-        /// The address.
+        /// The contested address.
         address: SocketAddr,
-        /// Identity of the node that holds it.
+        /// Identity of the other node.
         holder: String,
     },
 }
 
-/// What to do about a directory that does not answer.
+/// Advice for a directory that does not respond.
 fn advice(url: &str) -> &'static str {
     if url.parse().is_ok_and(|url| is_retired(&url)) {
         "the public Nym 0.9 network is gone: set directory.url (--validator) to a directory of your own"
@@ -216,14 +218,14 @@ fn advice(url: &str) -> &'static str {
 }
 
 impl DirectoryError {
-    /// Whether the same request may succeed later without anyone changing anything.
+    /// Whether the same request may succeed later without a change of configuration.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. }
             | Self::ServerFailed { .. }
             | Self::TooManyRequests { .. }
             | Self::MalformedReply { .. } => true,
-            // A proxy whose directory restarts answers 404 for a while.
+            // A proxy may respond with 404 while its directory restarts.
             Self::Refused { status, .. } => *status == 404 || *status == 408,
             Self::BadUrl { .. }
             | Self::Setup { .. }
@@ -234,8 +236,8 @@ impl DirectoryError {
         }
     }
 
-    /// Whether the node cannot be registered before its own configuration is changed. Everything else may change
-    /// without it: a claim of a stranger, the list of admitted identities, the directory itself.
+    /// Whether registration stays impossible until the node's configuration changes. All other causes can go away: an
+    /// untrusted claim, the list of admitted identities, the directory itself.
     pub fn is_final(&self) -> bool {
         match self {
             Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::JoinToken(_) => true,
@@ -244,7 +246,7 @@ impl DirectoryError {
         }
     }
 
-    /// Whether the directory says that our host is taken.
+    /// Whether the directory reports that another node has our host.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: 409, .. })
     }
@@ -271,11 +273,11 @@ pub struct DirectoryConfig {
     pub url: Url,
     pub metrics_url: Url,
     pub topology_refresh: Duration,
-    /// Base58 of the only public key that the directory may have; `None` takes the first that it shows.
+    /// Base58 of the directory's expected public key; `None` trusts the first key it presents.
     pub key: Option<String>,
-    /// A file with the token that a closed directory asks for.
+    /// File with the join token of a closed directory.
     pub join_token_file: Option<PathBuf>,
-    /// Remove the registration of another identity at our address (`run --force`; no setting of the file).
+    /// Removes the registration of another identity at our address (`run --force`; not a setting of the file).
     pub take_over: bool,
 }
 

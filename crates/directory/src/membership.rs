@@ -1,4 +1,4 @@
-//! Being listed: the first registration, and staying listed while the topology is followed.
+//! Registration and topology of a heartbeat: the first registration, then regular refreshes.
 
 mod unsigned;
 
@@ -12,15 +12,15 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::heartbeat::Heartbeat;
+use super::listing_status::{self, ListingStatus};
 use super::signer::Signer;
-use super::standing::{self, Standing};
 use super::state::Failed;
 use super::verify::Verifier;
 use super::{Directory, DirectoryError};
 
-/// Shortest wait after "too many requests": a 0.9.2 validator takes two registrations a minute.
+/// Minimum delay after "too many requests": a 0.9.2 validator accepts two registrations per minute.
 const PAUSE_WHEN_LIMITED: Duration = Duration::from_secs(30);
-/// Longest wait for the next look at a topology that had nobody in it.
+/// Maximum delay before the next fetch of a topology that was empty.
 const PAUSE_WHEN_EMPTY: Duration = Duration::from_secs(1);
 
 /// One run of a heartbeat's registration and topology.
@@ -28,29 +28,29 @@ pub(super) struct Membership<'a, D, F> {
     heartbeat: &'a Heartbeat<D>,
     on_topology: F,
     backoff: Backoff,
-    /// `None` for good once the directory has shown that it takes registrations only from the unlisted.
+    /// `None` once the directory has rejected a keep-alive: it accepts registrations of unlisted nodes only.
     keep_alive: Option<Duration>,
     registered_at: Instant,
-    /// What was registered last; another one is due when the node has another.
+    /// Last registration sent; a different current one must be sent.
     registered: Option<Arc<MixRegistration>>,
     mode: Mode,
-    /// Whether the directory has taken the registration, but lists none of its addresses yet.
+    /// Whether the directory accepted the registration but lists none of its addresses yet.
     is_pending: bool,
     verifier: Verifier,
     forged: usize,
-    /// What the file holds, not to write the same again.
+    /// Content of the file, to skip unchanged writes.
     saved: Option<Topology>,
     save_fails: bool,
 }
 
-/// How this start registers.
+/// How this start of the node registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// The directory knows no signatures, or the node does not sign.
+    /// The directory does not support signatures, or the node does not sign.
     Unsigned,
     Signed,
-    /// A newer start has registered, or the node was unregistered by hand: this start registers no more.
-    StoodDown,
+    /// A newer start has registered, or an operator unregistered the node: this start no longer registers.
+    Superseded,
 }
 
 impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
@@ -72,13 +72,13 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
     }
 
-    /// Joins, then follows until it is dropped.
+    /// Joins, then follows until the future is dropped.
     pub(super) async fn run(mut self) -> Result<Infallible, DirectoryError> {
         self.join().await?;
         Ok(self.follow().await)
     }
 
-    /// Returns when the directory has taken a registration for the first time, or can never take it.
+    /// Returns after the first accepted registration, or when the registration can never be accepted.
     async fn join(&mut self) -> Result<(), DirectoryError> {
         loop {
             match self.try_join().await {
@@ -101,17 +101,18 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         let Some(signer) = signer.as_ref().filter(|_| signs) else {
             return self.join_unsigned().await;
         };
-        // Before the topology, which may be large; and the node mixes by it also when it is not taken.
+        // Before the topology, which may be large. The topology is fetched even if the registration fails: the node
+        // needs it.
         let registered = self.register_signed(signer).await;
         let fetched = self.fetch().await;
         registered?;
         if let Err(error) = fetched {
-            debug!(%error, "registered, but without a topology yet");
+            debug!(%error, "registered, but cannot fetch the topology yet");
         }
         Ok(())
     }
 
-    /// Every failure is transient here: the node mixes, and a directory's mood must not stop it.
+    /// Every failure is transient here: problems of the directory must not stop a working node.
     async fn follow(&mut self) -> Infallible {
         self.backoff.reset();
         let mut wait = self.pause();
@@ -127,8 +128,8 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
     }
 
-    /// Until the next look at the topology: a short one for the first node of a network, which has found it empty, and
-    /// has nobody to send to before it finds itself there; and for a node that is not listed yet.
+    /// Delay before the next fetch of the topology. Short while the node is not listed, and for the first node of a
+    /// network, which forwards no packets until it finds itself listed.
     fn pause(&mut self) -> Duration {
         let refresh = self.heartbeat.settings.topology_refresh;
         if self.is_pending {
@@ -142,7 +143,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     async fn refresh(&mut self) -> Result<(), DirectoryError> {
         let topology = self.fetch().await?;
         match (&self.heartbeat.signer, self.mode) {
-            (_, Mode::StoodDown) => Ok(()),
+            (_, Mode::Superseded) => Ok(()),
             (Some(signer), Mode::Signed) => self.refresh_signed(signer, &topology).await,
             _ => self.refresh_unsigned(&topology).await,
         }
@@ -150,35 +151,35 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
 
     async fn refresh_signed(&mut self, signer: &Signer, topology: &Topology) -> Result<(), DirectoryError> {
         if self.is_outdated() {
-            info!("registering what has changed");
+            info!("sending the changed registration");
             return self.register_signed(signer).await;
         }
         let state = &self.heartbeat.state;
         let ours = self.heartbeat.registration();
         let registry = signer.registry().unwrap_or_default();
-        match standing::signed(topology, &ours, &registry, signer.used()) {
-            Standing::AsAnnounced => {
+        match listing_status::signed(topology, &ours, &registry, signer.used()) {
+            ListingStatus::AsAnnounced => {
                 self.is_pending = false;
                 state.set_registered(true);
                 state.set_problem(None);
                 if self.keep_alive_is_due() { self.register_signed(signer).await } else { Ok(()) }
             }
-            Standing::Newer { address, counter } => {
+            ListingStatus::Newer { address, counter } => {
                 error!(other = %address, counter, "a newer start of this identity is registered; this node keeps \
                     mixing, and registers again when it is restarted");
-                self.stand_down(format!(
+                self.stop_registering(format!(
                     "a newer start of this identity is registered at {address}; stop one of the two"
                 ));
                 Ok(())
             }
-            Standing::Differs { field, address } => {
-                let problem = format!("the directory lists this node at {address} with another {field}");
+            ListingStatus::Differs { field, address } => {
+                let problem = format!("the directory lists this node at {address} with a different {field}");
                 warn!("{problem}; registering again");
                 state.set_registered(false);
                 state.set_problem(Some(problem));
                 self.register_signed(signer).await
             }
-            Standing::Absent => {
+            ListingStatus::Absent => {
                 state.set_registered(false);
                 if !self.is_pending {
                     info!("the directory no longer lists this node; registering again");
@@ -188,13 +189,13 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
     }
 
-    /// Registers with the next counter, over each IP version that proves an address.
+    /// Registers with the next counter, over each IP version that may prove an address.
     async fn register_signed(&mut self, signer: &Signer) -> Result<(), DirectoryError> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
         let registration = self.heartbeat.registration();
         state.set_maybe_listed();
         let mut reply = match self.send_signed(signer, &registration, None).await {
-            // The directory has another key than before.
+            // The directory's key has changed.
             Err(DirectoryError::Refused { status: 401, .. }) => {
                 signer.ask(directory, false).await?;
                 self.send_signed(signer, &registration, None).await
@@ -204,8 +205,8 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         if let Err(DirectoryError::Refused { status: 409, message, .. }) = &reply
             && self.registered.is_some()
         {
-            error!(reason = %message, "the directory takes no registrations of this start any more");
-            self.stand_down(message.clone());
+            error!(reason = %message, "the directory no longer accepts registrations of this start");
+            self.stop_registering(message.clone());
             return Ok(());
         }
         for version in [IpVersion::V4, IpVersion::V6] {
@@ -235,7 +236,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
     }
 
-    /// Takes note of a registration that the directory has taken.
+    /// Updates the state after an accepted registration.
     fn set_registered(&mut self, registration: Arc<MixRegistration>, pending: &[PendingAddress]) {
         let state = &self.heartbeat.state;
         let is_first = self.registered.is_none() || !state.registered();
@@ -259,12 +260,12 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
     }
 
-    fn stand_down(&mut self, problem: String) {
+    fn stop_registering(&mut self, problem: String) {
         let state = &self.heartbeat.state;
-        self.mode = Mode::StoodDown;
+        self.mode = Mode::Superseded;
         self.is_pending = false;
         state.set_registered(false);
-        // The entry that is there is not this start's to remove.
+        // The listed entry belongs to the newer start, so this one must not remove it.
         state.set_not_listed();
         state.set_problem(Some(problem));
     }
@@ -279,7 +280,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         let topology = topology.inspect_err(|error| state.count_failure(Failed::Topology, error))?;
         let lists_nodes = !(topology.mix_nodes.is_empty() && topology.gateways.is_empty());
         if !lists_nodes && !topology.test_addresses.is_empty() && state.topology().is_none() {
-            // The first node of a network: its own test packet has to return.
+            // The first node of a network must accept its own returning test packet.
             (self.on_topology)(&topology);
         }
         if lists_nodes {
@@ -290,14 +291,14 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         Ok(topology)
     }
 
-    /// The topology without the entries that their identities have not signed.
+    /// Removes the entries that their identities have not signed.
     async fn verified(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
         let signer = self.heartbeat.signer.as_ref();
         if let Some(expected) = signer.and_then(Signer::expected) {
             let expected = bs58::encode(expected).into_string();
             if topology.registry_key.as_ref() != Some(&expected) {
                 let url = self.heartbeat.directory.location().to_owned();
-                let reason = "the topology is not of the key in directory.key";
+                let reason = "the topology is from a registry with a different key than directory.key";
                 return Err(DirectoryError::Distrusted { url, reason });
             }
         }
@@ -305,7 +306,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             return Ok(topology);
         }
         let mut verifier = std::mem::take(&mut self.verifier);
-        // Thousands of signatures take most of a second.
+        // Checking thousands of signatures takes most of a second.
         let checked = tokio::task::spawn_blocking(move || {
             let forged = verifier.remove_forged(&mut topology);
             (verifier, topology, forged)
@@ -317,7 +318,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         })?;
         self.verifier = verifier;
         if forged > self.forged {
-            warn!(entries = forged, "the topology has entries that their identities have not signed; ignoring them");
+            warn!(entries = forged, "ignoring entries of the topology with missing or invalid signatures");
         }
         self.forged = forged;
         Ok(topology)
@@ -331,7 +332,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         self.keep_alive.is_some_and(|interval| self.registered_at.elapsed() >= interval)
     }
 
-    /// How long to wait after this failure, which is logged with it.
+    /// Logs the failure and returns the delay before the next attempt.
     fn wait_after(&mut self, error: &DirectoryError) -> Duration {
         let wait = match error {
             DirectoryError::TooManyRequests { .. } => self.backoff.wait().max(PAUSE_WHEN_LIMITED),
@@ -341,7 +342,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         wait
     }
 
-    /// A topology that cannot be kept is no reason to stop: the directory has it.
+    /// Only logs failures: the directory still has the topology.
     async fn save(&mut self, topology: &Topology) {
         let Some(file) = self.heartbeat.last_good.clone() else { return };
         if self.saved.as_ref() == Some(topology) {
@@ -356,7 +357,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             }
             Err(error) => {
                 if !self.save_fails {
-                    warn!(%error, "cannot keep the topology on disk; a start without the directory would have none");
+                    warn!(%error, "cannot save the topology; a start while the directory is down would have none");
                 }
                 self.save_fails = true;
             }

@@ -1,4 +1,4 @@
-//! Packet counts for the directory: rounded, without next hops, at the times the directory asks for.
+//! Packet counts for the directory: rounded, without next hops, at the interval the directory requests.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,14 +12,14 @@ use super::Directory;
 use super::heartbeat::Heartbeat;
 use super::state::Failed;
 
-/// Bounds on what a directory may ask for: counts over less than 5 s would tell too much of the traffic.
+/// Limits of the report interval: counts over less than 5 s would reveal too much of the traffic.
 const INTERVAL_MIN: Duration = Duration::from_secs(5);
 const INTERVAL_MAX: Duration = Duration::from_hours(1);
 
-/// As 0.9.2 nodes do.
+/// Interval of 0.9.2 nodes.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// Reports for as long as it is polled; a failed report's packets are in the next one.
+/// Reports until it is dropped; the packets of a failed report are added to the next one.
 pub(super) async fn report_metrics<D: Directory>(
     heartbeat: &Heartbeat<D>,
     received_total: impl Fn() -> u64,
@@ -36,7 +36,7 @@ pub(super) async fn report_metrics<D: Directory>(
         let metric = MixMetric {
             pub_key: heartbeat.registration().identity_key.clone(),
             received: round_up(total.saturating_sub(reported), heartbeat.settings.metrics_rounding),
-            // Exact counts by next hop would give the routes away.
+            // Exact counts per next hop would reveal routes.
             sent: BTreeMap::new(),
         };
         interval = match heartbeat.directory.post_metrics(&metric).await {
@@ -46,7 +46,7 @@ pub(super) async fn report_metrics<D: Directory>(
             }
             Err(error) => {
                 heartbeat.state.count_failure(Failed::Metrics, &error);
-                debug!(%error, "metrics not reported");
+                debug!(%error, "cannot report metrics");
                 PAUSE_AFTER_FAILURE
             }
         };

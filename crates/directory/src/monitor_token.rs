@@ -1,4 +1,4 @@
-//! The token that proves privilege: monitors and operators send it, and whoever can read its file has it.
+//! Token for privileged calls of monitors and operators, read from a file.
 
 use std::fmt;
 use std::fs::File;
@@ -14,40 +14,40 @@ use zeroize::Zeroizing;
 
 const RANDOM_BYTES: usize = 32;
 
-/// A token that an operator chose has at least this many characters.
+/// Minimum number of characters of a token chosen by an operator.
 const CHARS_MIN: usize = 16;
 
-/// Longest token file.
+/// Maximum length of the token file.
 const FILE_BYTES_MAX: u64 = 4096;
 
-/// Why there is no token.
+/// Error while reading or creating a token.
 #[derive(Debug, Error)]
 pub enum MonitorTokenError {
-    /// The file cannot be read, or not be created.
+    /// The file cannot be read or created.
     #[error("cannot {action} the monitor token {path}: {source}; check its permissions, or pass --monitor-token-file")]
     File {
-        /// What was tried.
+        /// Action that failed.
         action: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it failed.
+        /// Underlying I/O error.
         source: io::Error,
     },
-    /// Everybody on this machine can read it.
-    #[error("the monitor token {path} has mode {mode:04o}, so that others can read it; run: chmod 600 {path}")]
+    /// All users of this machine can read it.
+    #[error("the monitor token {path} has mode {mode:04o} and is readable by other users; run: chmod 600 {path}")]
     Readable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its permissions.
+        /// Permissions of the file.
         mode: u32,
     },
-    /// It is too short, or no text of one line.
+    /// It is too short, or not one line of printable text.
     #[error(
         "the monitor token {path} is not a line of at least {CHARS_MIN} printable characters without spaces; \
          remove the file to have another created"
     )]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
 }
@@ -68,10 +68,10 @@ impl MonitorTokenError {
 pub struct MonitorToken(Zeroizing<String>);
 
 impl MonitorToken {
-    /// Reads the token; without the file, creates one with a random token that only its owner can read.
+    /// Reads the token; creates the file with a random token, readable only by its owner, if it is missing.
     ///
     /// # Errors
-    /// When the file cannot be read or created, others can read it, or it holds no token.
+    /// When the file cannot be read or created, is readable by other users, or has no valid token.
     pub fn read_or_create(path: &Path) -> Result<Self, MonitorTokenError> {
         match Self::read(path) {
             Err(MonitorTokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -84,11 +84,11 @@ impl MonitorToken {
     /// Reads the token.
     ///
     /// # Errors
-    /// As [`Self::read_or_create`], and when there is no file.
+    /// As [`Self::read_or_create`], and when the file is missing.
     pub fn read(path: &Path) -> Result<Self, MonitorTokenError> {
         let fail = |source| MonitorTokenError::File { action: "read", path: path.to_owned(), source };
         let file = File::open(path).map_err(fail)?;
-        // A group may be the way in which a container gets its secrets.
+        // Group access is allowed: containers may receive secrets that way.
         let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
         if mode & 0o007 != 0 {
             return Err(MonitorTokenError::Readable { path: path.to_owned(), mode });
@@ -114,18 +114,18 @@ impl MonitorToken {
         Ok(Self(token))
     }
 
-    /// Whether `other` is this token; takes the same time for every token of one length.
+    /// Whether `other` is this token; takes constant time for tokens of one length.
     pub fn is(&self, other: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(other).into()
     }
 
-    /// As the header `Authorization` carries it.
+    /// The token in clear text, for the header `Authorization`.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// Without the token.
+/// Omits the token.
 impl fmt::Debug for MonitorToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MonitorToken")
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_is_refused_with_what_to_do() {
+    fn the_error_for_a_bad_file_says_what_to_do() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("monitor.token");
         for (text, mode, expected) in [

@@ -1,11 +1,11 @@
-//! The public Nym 0.9 network, which has been shut down.
+//! Directories of the public Nym 0.9 network, which has been shut down.
 
 use url::{Host, Url};
 
-/// Hosts of the directories that releases 0.8.1 to 0.9.2 use by default.
+/// Default directory hosts of the releases 0.8.1 to 0.9.2.
 const DIRECTORY_HOSTS: [&str; 2] = ["testnet-validator1.nymtech.net", "directory.nymtech.net"];
 
-/// Whether this directory belongs to the public Nym 0.9 network, and so does not exist any more.
+/// Whether this directory belonged to the public Nym 0.9 network, and no longer exists.
 #[must_use]
 pub fn is_retired(directory: &Url) -> bool {
     matches!(directory.host(), Some(Host::Domain(host)) if DIRECTORY_HOSTS.contains(&host.trim_end_matches('.')))

@@ -12,11 +12,11 @@ use zeroize::Zeroizing;
 use super::{Directory, DirectoryError};
 use crate::{DirectoryConfig, read_join_token};
 
-/// The key of an identity, and what it has signed since the start of the program.
+/// Key of an identity, with the counter of its calls since the start of the program.
 pub struct Signer {
     keys: Arc<IdentityKeyPair>,
     identity: String,
-    /// The only key that the directory may have; `None` takes the first one that it shows.
+    /// Required key of the directory; `None` trusts the first key it presents.
     expected: Option<RegistryKey>,
     join_token: Option<Zeroizing<Vec<u8>>>,
     state: Mutex<State>,
@@ -25,11 +25,11 @@ pub struct Signer {
 #[derive(Debug, Default)]
 struct State {
     registry: Option<RegistryKey>,
-    /// Counter of the last call that was signed, whether or not the directory has seen it.
+    /// Counter of the last signed call, whether or not it reached the directory.
     used: u64,
 }
 
-/// Without keys and token.
+/// Omits keys and token.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("identity", &self.identity).finish_non_exhaustive()
@@ -37,7 +37,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer for a directory whose key is `expected`, or any; with the token that a closed directory asks for.
+    /// Creates a signer for a directory with the key `expected`, or any key; with the join token of a closed directory.
     #[must_use]
     pub fn new(
         keys: Arc<IdentityKeyPair>,
@@ -48,7 +48,7 @@ impl Signer {
         Self { keys, identity, expected, join_token, state: Mutex::default() }
     }
 
-    /// The signer of a node, as it is configured.
+    /// Creates the signer of a node from its configuration.
     ///
     /// # Errors
     /// When the join token cannot be read.
@@ -64,16 +64,16 @@ impl Signer {
         &self.identity
     }
 
-    /// Asks the directory for its key and, for a new start, for the counter to go on from. False when the directory
-    /// knows no signatures.
+    /// Fetches the directory's key and, for a new start, the last counter. False when the directory does not support
+    /// signatures.
     ///
     /// # Errors
-    /// When the directory does not answer, or not with the key that it must have.
+    /// When the directory does not respond, or has a different key than required.
     pub async fn ask<D: Directory>(&self, directory: &D, is_start: bool) -> Result<bool, DirectoryError> {
         let nonce = bs58::encode(rand::random::<[u8; 16]>()).into_string();
         let Some(reply) = directory.counter(&self.identity, &nonce).await? else {
             let has_signed = self.expected.is_some() || self.registry().is_some();
-            return if has_signed { Err(distrusted(directory, "it signs no answers")) } else { Ok(false) };
+            return if has_signed { Err(distrusted(directory, "it does not sign its responses")) } else { Ok(false) };
         };
         let registry = self.check(&reply, &nonce).map_err(|reason| distrusted(directory, reason))?;
         let mut state = self.state();
@@ -81,7 +81,7 @@ impl Signer {
             error!(
                 directory = directory.location(),
                 key = reply.registry_key,
-                "the directory has another key than before: its store was replaced, or another server answers in its \
+                "the directory has a different key than before: its store was replaced, or another server took its \
                  place; set directory.key to accept one key only"
             );
         }
@@ -92,7 +92,7 @@ impl Signer {
         Ok(true)
     }
 
-    /// Signs an entry with the next counter; `None` before the directory was asked for its key.
+    /// Signs an entry with the next counter; `None` before [`Self::ask`] has succeeded.
     ///
     /// # Errors
     /// When the cryptography library fails.
@@ -102,7 +102,7 @@ impl Signer {
         Ok(Some(signing::sign(entry, &self.keys, &registry, counter, token)?))
     }
 
-    /// Signs an unregistration with the next counter; `None` before the directory was asked for its key.
+    /// Signs an unregistration with the next counter; `None` before [`Self::ask`] has succeeded.
     ///
     /// # Errors
     /// When the cryptography library fails.
@@ -110,7 +110,7 @@ impl Signer {
         self.sign_removal(signing::unregistration)
     }
 
-    /// As [`Signer::sign_unregistration`], and the directory is to take unsigned calls of this identity again.
+    /// As [`Signer::sign_unregistration`]; afterwards the directory accepts unsigned calls of this identity.
     ///
     /// # Errors
     /// When the cryptography library fails.
@@ -127,13 +127,13 @@ impl Signer {
         Ok(Some(Proof { counter, signature, admission: None, announced: None }))
     }
 
-    /// The directory's key, once it was asked for.
+    /// Key of the directory, once [`Self::ask`] has succeeded.
     #[must_use]
     pub fn registry(&self) -> Option<RegistryKey> {
         self.state().registry
     }
 
-    /// The key that the configuration asks for.
+    /// Key required by the configuration.
     pub(super) fn expected(&self) -> Option<RegistryKey> {
         self.expected
     }
@@ -153,16 +153,16 @@ impl Signer {
     fn check(&self, reply: &CounterReply, nonce: &str) -> Result<RegistryKey, &'static str> {
         let registry = signing::decode(&reply.registry_key).ok_or("its key is not base58 of 32 bytes")?;
         if self.expected.is_some_and(|expected| expected != registry) {
-            return Err("it has another key than directory.key");
+            return Err("its key differs from directory.key");
         }
         let message = signing::counter_answer(&registry, nonce, &self.identity, reply.counter);
         if !signing::is_signed_by(&reply.registry_key, &message, &reply.signature) {
-            return Err("the signature of its answer is wrong");
+            return Err("the signature of its response is invalid");
         }
         Ok(registry)
     }
 
-    /// Values are whole after any panic: each is replaced in one step.
+    /// The values are valid even after a panic: each is replaced in one step.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

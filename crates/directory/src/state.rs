@@ -1,4 +1,4 @@
-//! What the rest of the node may know of the heartbeat.
+//! State of the heartbeat, as seen by the rest of the node.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use super::DirectoryError;
 
-/// A shared view of a heartbeat, cheap to clone: for readiness, the node's status, and its instruments.
+/// Shared view of a heartbeat, cheap to clone: for readiness, status and metrics.
 #[derive(Debug, Clone, Default)]
 pub struct HeartbeatState(Arc<Inner>);
 
-/// Failed requests since the start, by what was asked.
+/// Failed requests since the start, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FailureCounts {
-    /// Registrations, keep-alives included.
+    /// Registrations, including keep-alives.
     pub register: u64,
     /// Fetches of the topology.
     pub topology: u64,
@@ -25,21 +25,21 @@ pub struct FailureCounts {
     pub metrics: u64,
 }
 
-/// The topology that the node goes by.
+/// Topology that the node uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopologyFacts {
-    /// Mixnodes in it.
+    /// Number of mixnodes in it.
     pub mixes: usize,
-    /// Gateways in it.
+    /// Number of gateways in it.
     pub gateways: usize,
-    /// When the directory gave it; `None` for the one that an earlier run had kept.
+    /// When it was fetched; `None` if an earlier run saved it.
     pub fetched_at: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     registered: watch::Sender<bool>,
-    /// Set before the first registration leaves: from then on the directory may list us.
+    /// Set before the first registration is sent: from then on the directory may list this node.
     maybe_listed: AtomicBool,
     last_error: Mutex<Option<String>>,
     registered_at: Mutex<Option<SystemTime>>,
@@ -58,29 +58,29 @@ pub(super) enum Failed {
 }
 
 impl HeartbeatState {
-    /// Whether the directory lists this node, as far as we know.
+    /// Whether the directory lists this node, as of the last response.
     pub fn registered(&self) -> bool {
         *self.0.registered.borrow()
     }
 
-    /// Completes once the directory lists this node, as far as we know.
+    /// Completes once the directory lists this node.
     pub async fn until_registered(&self) {
-        // The sender lives as long as `self`, so waiting for it cannot fail.
+        // Cannot fail: the sender lives as long as `self`.
         self.0.registered.subscribe().wait_for(|registered| *registered).await.ok();
     }
 
-    /// Why the node is not registered or its topology is old; nothing while all goes well. Metrics reports don't count:
-    /// a node without them is as ready as with them.
+    /// Why the node is not registered or its topology is old; `None` without problems. Ignores metrics reports, which
+    /// readiness does not depend on.
     pub fn last_error(&self) -> Option<String> {
         lock(&self.0.last_error).clone()
     }
 
-    /// When the directory last took a registration of this node.
+    /// When the directory last accepted a registration of this node.
     pub fn registered_at(&self) -> Option<SystemTime> {
         *lock(&self.0.registered_at)
     }
 
-    /// The topology that the node goes by, once it has one.
+    /// Topology that the node uses, once it has one.
     pub fn topology(&self) -> Option<TopologyFacts> {
         *lock(&self.0.topology)
     }
@@ -102,7 +102,7 @@ impl HeartbeatState {
         self.0.maybe_listed.store(true, Ordering::Relaxed);
     }
 
-    /// No entry of this start is in the directory.
+    /// Called when the directory has no entry of this start.
     pub(super) fn set_not_listed(&self) {
         self.0.maybe_listed.store(false, Ordering::Relaxed);
     }
@@ -138,7 +138,7 @@ impl HeartbeatState {
     }
 }
 
-/// Values are whole after any panic: each is replaced in one step.
+/// The values are valid even after a panic: each is replaced in one step.
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Checks the signatures of a topology, so that a node sends packets to none that another has put in a node's place.
+//! Checks the signatures of a topology, so that a node sends no packets to forged entries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,27 +6,27 @@ use nym_mixnode_api::signing::{self, Entry, RegistryKey};
 use nym_mixnode_api::{Release, Topology};
 use sha2::{Digest, Sha256};
 
-/// Most identities that are remembered while they are not listed: several times as many as a registry lists.
+/// Maximum number of remembered unlisted identities: several times as many as a registry lists.
 const REMEMBERED_MAX: usize = 40_000;
 
-/// Remembers which identities have signed, and which entries it has checked.
+/// Remembers which identities have signed, and which entries are already checked.
 #[derive(Debug, Default)]
 pub(super) struct Verifier {
     registry: Option<RegistryKey>,
-    /// For each identity that has signed: what it signed last.
+    /// Last counter of each identity that has signed.
     signed: HashMap<String, Signed>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Signed {
-    /// Of the message and the signature.
+    /// Digest of the message and the signature.
     digest: [u8; 32],
     counter: u64,
 }
 
 impl Verifier {
-    /// Removes each entry whose signature is wrong, and each unsigned one of an identity that has signed before. Gives
-    /// the number of removed entries. A topology without a registry's key has no signatures to check.
+    /// Removes entries with invalid signatures, and unsigned entries of identities that have signed before. Returns the
+    /// number of removed entries. Without a registry's key there are no signatures to check.
     pub(super) fn remove_forged(&mut self, topology: &mut Topology) -> usize {
         let Some(registry) = topology.registry_key.as_deref().and_then(signing::decode) else { return 0 };
         if self.registry != Some(registry) {
@@ -43,7 +43,7 @@ impl Verifier {
         before - topology.mix_nodes.len() - topology.gateways.len()
     }
 
-    /// A registry that lists ever new identities does not fill the memory.
+    /// Bounds the memory when a registry lists ever new identities.
     fn forget_unlisted(&mut self, topology: &Topology) {
         let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity());
         let gateways = topology.gateways.iter().map(|gateway| gateway.registration.identity());
@@ -51,7 +51,7 @@ impl Verifier {
         self.signed.retain(|identity, _| listed.contains(identity.as_str()));
     }
 
-    /// Takes unsigned entries of the identities that the registry has released since they signed.
+    /// Forgets identities that the registry has released, so that their unsigned entries are accepted.
     fn forget_released(&mut self, topology: &Topology, registry: &RegistryKey) {
         let Some(key) = topology.registry_key.as_deref() else { return };
         for Release { identity_key, counter, signature } in &topology.releases {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_entries_go_and_original_ones_stay() {
+    fn forged_entries_are_removed_and_genuine_ones_stay() {
         let (keys, original) = (IdentityKeyPair::generate().unwrap(), IdentityKeyPair::generate().unwrap());
         let signed = signing::sign(&mix(&keys, "192.0.2.1:1"), &keys, &REGISTRY, 1, None).unwrap();
         let unsigned = mix(&original, "192.0.2.2:1");
@@ -132,7 +132,7 @@ mod tests {
         }
         assert_eq!(check(None, &[&forged]), 0, "a directory without signatures");
         assert_eq!(check(Some([1; 32]), &[&signed]), 1, "signed for another registry");
-        assert_eq!(check(Some([1; 32]), &[&stripped]), 0, "another registry begins anew");
+        assert_eq!(check(Some([1; 32]), &[&stripped]), 0, "another registry has no known signers");
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
             verifier.remove_forged(&mut topology)
         };
         assert_eq!(check(&sign(5), vec![]), 0);
-        assert_eq!(check(&unsigned, vec![release(&keys, 6)]), 1, "the identity's own word");
+        assert_eq!(check(&unsigned, vec![release(&keys, 6)]), 1, "signed by the identity itself");
         assert_eq!(check(&unsigned, vec![release(&registry, 4)]), 1, "an earlier release");
         assert_eq!(check(&unsigned, vec![Release { counter: 7, ..release(&registry, 6) }]), 1, "another counter");
         assert_eq!(check(&unsigned, vec![release(&registry, 6)]), 0);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_lists_ever_new_identities_does_not_fill_the_memory() {
+    fn memory_is_bounded_when_a_registry_lists_ever_new_identities() {
         let keys = IdentityKeyPair::generate().unwrap();
         let signed = signing::sign(&mix(&keys, "192.0.2.1:1"), &keys, &REGISTRY, 1, None).unwrap();
         let mut verifier = Verifier { registry: Some(REGISTRY), ..Verifier::default() };

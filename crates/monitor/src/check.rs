@@ -1,8 +1,8 @@
-//! Checking the nodes of a directory: does each of them mix, over IPv4 and over IPv6?
+//! Tests the nodes of a directory: does each of them mix, over IPv4 and over IPv6?
 //!
-//! Every node is tested alone, on the route prober → node → prober, all nodes at the same time. A *lane* is one node
-//! and one family. First the lane *settles*: a node forwards only to hops of the topology it knows, and learns of the
-//! prober at its next refresh. The first packet that returns ends that; then the counted packets are sent.
+//! Each node is tested alone, on the route prober → node → prober, all nodes at the same time. A *lane* is one node and
+//! one family. A lane first *settles*: a node forwards only to hops in its topology, and gets the prober with its next
+//! refresh. The first returning packet ends this phase; then the counted packets are sent.
 
 mod lane;
 mod target;
@@ -24,48 +24,48 @@ pub use self::lane::Label;
 pub use self::target::Target;
 pub use self::verdict::Verdict;
 
-/// How often lanes may send, and lateness is looked at.
+/// Interval at which lanes send packets and look for late ones.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How the nodes are tested.
+/// Parameters of a test.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Counted packets for each node and family.
+    /// Number of counted packets per node and family.
     pub packets: u32,
-    /// A packet that is later than this beyond its delays is lost.
+    /// A packet later than this, beyond its delays, counts as lost.
     pub timeout: Duration,
-    /// Longest wait for the first packet to return; zero counts from the first packet on.
+    /// Maximum time until the first packet returns; zero counts from the first packet on.
     pub settle: Duration,
 }
 
-/// How far the test has come, over all nodes and families.
+/// Progress of a test over all nodes and families.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Lanes that wait for their first packet to return.
+    /// Number of lanes that wait for their first packet to return.
     pub settling: usize,
-    /// Lanes in total.
+    /// Number of lanes in total.
     pub lanes: usize,
     /// Counted packets so far.
     pub counts: Counts,
-    /// Counted packets in the end, if every lane that still settles will be reached.
+    /// Expected number of counted packets, if all settling lanes succeed.
     pub planned: u64,
 }
 
-/// What was found out about one node.
+/// Result for one node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeReport {
-    /// The node.
+    /// The tested node.
     #[serde(flatten)]
     pub target: Target,
-    /// Over IPv4.
+    /// Result over IPv4.
     pub ipv4: FamilyReport,
-    /// Over IPv6.
+    /// Result over IPv6.
     pub ipv6: FamilyReport,
-    /// The families of its addresses.
+    /// Families of its addresses.
     pub announces: Vec<IpFamily>,
-    /// What both results say about it.
+    /// Combined verdict of both results.
     pub verdict: Verdict,
-    /// Whether the verdict is that it mixes.
+    /// Whether the verdict is that the node mixes.
     pub mixing: bool,
 }
 
@@ -76,7 +76,7 @@ impl NodeReport {
         Self { target, ipv4, ipv6, announces, verdict, mixing: verdict == Verdict::Mixes }
     }
 
-    /// What was found out over one family.
+    /// Result over one family.
     #[must_use]
     pub const fn over(&self, family: IpFamily) -> &FamilyReport {
         match family {
@@ -86,57 +86,57 @@ impl NodeReport {
     }
 }
 
-/// Why nothing returned, other than by the node's fault.
+/// Reason other than the node why no packet may have returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "doubt", rename_all = "snake_case")]
 pub enum Doubt {
-    /// The prober has not been listed for as long as nodes take by default to fetch the topology.
+    /// The prober has been listed for less than the default refresh interval of nodes.
     NotHeardYet,
-    /// No node has ever connected to the prober over this family.
+    /// No node has connected to the prober over this family.
     ProberNotReached {
-        /// The address at which the prober waits.
+        /// Listen address of the prober.
         prober: SocketAddr,
     },
 }
 
-/// What was found out about one node over one family.
+/// Result for one node over one family.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum FamilyReport {
-    /// Could not be tested from here, which says nothing about the node.
+    /// Cannot be tested from here; the node may be fine.
     NotTested {
-        /// Why.
+        /// Reason.
         reason: String,
     },
-    /// No packet returned, and the reason may be the prober.
+    /// No packet returned, possibly because of the prober.
     Undecided {
-        /// How long nothing returned, in seconds.
+        /// How long no packet returned, in seconds.
         after_s: f64,
-        /// What may be the reason.
+        /// Possible reason.
         #[serde(flatten)]
         doubt: Doubt,
     },
     /// No packet returned, or none could be sent.
     NotReached {
-        /// How long that was, in seconds.
+        /// How long no packet returned, in seconds.
         after_s: f64,
-        /// What went wrong in sending, if the prober noticed anything.
+        /// Last error while sending, if any.
         reason: Option<String>,
     },
     /// The packets were sent and counted.
     Tested {
-        /// How long the first packet to return took, in seconds from the start.
+        /// Time from the start until the first packet returned, in seconds.
         reached_after_s: f64,
-        /// The counted packets.
+        /// Counts of the packets.
         #[serde(flatten)]
         counts: Counts,
-        /// `None` when none returned.
+        /// `None` when no packet returned.
         latency_over_delay_ms: Option<LatencyMs>,
     },
 }
 
 impl FamilyReport {
-    /// `None` when it was not tested, or the test shows nothing about the node.
+    /// Whether the node mixes; `None` when it was not tested or the test is inconclusive.
     #[must_use]
     pub const fn is_mixing(&self) -> Option<bool> {
         match self {
@@ -147,7 +147,7 @@ impl FamilyReport {
     }
 }
 
-/// Tests all targets at once. `on_progress` is called a few times a second.
+/// Tests all targets at once. `on_progress` is called a few times per second.
 ///
 /// # Errors
 /// When no packet can be built for a target.
@@ -193,7 +193,7 @@ fn open_lanes(prober: &Prober<Label>, targets: &[Target], plan: &Plan, now: Inst
     lanes
 }
 
-/// The node, at its address of this family if it has one, and the prober at its own.
+/// The hop of the node, at its address of this family if it has one, and the hop of the prober.
 fn route(prober: &Prober<Label>, target: &Target, family: IpFamily) -> Result<(Hop, Hop), String> {
     if let Some(defect) = &target.defect {
         return Err(defect.clone());
@@ -202,7 +202,7 @@ fn route(prober: &Prober<Label>, target: &Target, family: IpFamily) -> Result<(H
     let reachable = |family: &IpFamily| prober.last_hop(*family).is_some();
     let other = IpFamily::ALL.into_iter().filter(|other| *other != family).find(reachable);
     let first = target.hop(family).or_else(|| target.hop(other?));
-    first.map(|first| (first, last)).ok_or_else(|| "the node has no address that can be reached from here".to_owned())
+    first.map(|first| (first, last)).ok_or_else(|| "the node has no address that is reachable from here".to_owned())
 }
 
 fn progress(lanes: &[Lane], plan: &Plan) -> Progress {
@@ -243,8 +243,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_node_is_not_reached_and_a_missing_family_is_said() {
-        // Bound and not listening: connections are refused, and nobody else can take the port.
+    async fn a_dead_node_is_not_reached_and_a_missing_family_is_reported() {
+        // Bound and not listening: connections are refused, and no other program can take the port.
         let dead = tokio::net::TcpSocket::new_v4().unwrap();
         dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = dead.local_addr().unwrap().to_string();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_is_reached_at_its_own_family_and_at_the_other_if_it_has_only_that() {
+    async fn a_node_is_reached_at_its_address_of_the_family_or_at_its_only_one() {
         let endpoints = ["127.0.0.1:0", "[::1]:0"]
             .map(|bind| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: bind.parse().unwrap() });
         let dual = Prober::<Label>::bind(&endpoints, Duration::ZERO).unwrap();
@@ -280,12 +280,12 @@ mod tests {
         assert!(!first(&both, IpFamily::V4) && first(&both, IpFamily::V6));
         assert!(!first(&only_v4, IpFamily::V6));
         assert!(first(&only_v6, IpFamily::V4));
-        // Without IPv6 of its own the prober cannot reach a node that has nothing else.
+        // A prober without IPv6 cannot reach an IPv6-only node.
         assert!(route(&prober(), &only_v6, IpFamily::V4).is_err());
     }
 
     #[tokio::test]
-    async fn a_useless_listing_is_reported_and_does_not_pass_for_mixing() {
+    async fn an_unusable_entry_is_reported_and_does_not_count_as_mixing() {
         let useless = Target::resolve(&target::tests::listed(&["127.0.0.1:1"], "?")).await;
         let reports = run(&mut prober(), vec![useless], &FAST, |_| {}).await.unwrap();
         assert!(!reports[0].mixing);

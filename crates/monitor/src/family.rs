@@ -1,4 +1,4 @@
-//! The two address families, told apart everywhere in the probe.
+//! Address families, tested separately by the prober.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,10 +17,10 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
-    /// Both, in the order of reports.
+    /// Both families, in the order of reports.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    /// The family of an address.
+    /// Family of an address.
     #[must_use]
     pub const fn of(ip: IpAddr) -> Self {
         match ip {
@@ -29,7 +29,7 @@ impl IpFamily {
         }
     }
 
-    /// The loopback address of this family.
+    /// Loopback address of this family.
     #[must_use]
     pub const fn loopback(self) -> IpAddr {
         match self {
@@ -38,7 +38,7 @@ impl IpFamily {
         }
     }
 
-    /// The unspecified address of this family: any local address.
+    /// Unspecified address of this family.
     #[must_use]
     pub const fn unspecified(self) -> IpAddr {
         match self {
@@ -47,7 +47,7 @@ impl IpFamily {
         }
     }
 
-    /// The first address of this family in a list.
+    /// First address of this family in a list.
     #[must_use]
     pub fn first_in(self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
         addresses.iter().copied().find(|address| Self::of(address.ip()) == self)

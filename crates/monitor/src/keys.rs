@@ -1,4 +1,4 @@
-//! The prober's own identity: fresh for every run, never stored.
+//! Identity of the prober: generated for every run, never stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use aws_lc_rs::error::Unspecified;
 use nym_mixnode_keys::IdentityKeyPair;
 use zeroize::Zeroizing;
 
-/// The Sphinx key pair and the identity under which a prober is registered as a gateway.
+/// Sphinx key pair and identity under which a prober registers as a gateway.
 pub(super) struct ProberKeys {
     pub(super) sphinx_private: Zeroizing<[u8; 32]>,
     pub(super) sphinx_public: [u8; 32],
-    /// Signs the prober's registration.
+    /// Identity key pair, which signs the prober's registration.
     pub(super) identity_keys: Arc<IdentityKeyPair>,
-    /// Base58 of its public key.
+    /// Base58 of the identity's public key.
     pub(super) identity: String,
 }
 
@@ -29,7 +29,7 @@ impl ProberKeys {
     }
 }
 
-/// Shows what is public.
+/// Prints only public values.
 impl fmt::Debug for ProberKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProberKeys").field("identity", &self.identity).finish_non_exhaustive()
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prober_is_somebody_else_and_never_shows_its_secret() {
+    fn every_prober_has_new_keys_and_never_prints_secrets() {
         let (one, other) = (ProberKeys::generate().unwrap(), ProberKeys::generate().unwrap());
         assert_ne!(one.sphinx_private, other.sphinx_private);
         assert_ne!(one.identity, other.identity);

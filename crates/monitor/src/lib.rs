@@ -1,8 +1,8 @@
 //! Test packets: real Sphinx packets through mixes and back, over IPv4 and IPv6, counted and timed.
 //!
-//! Shared by the commands `probe` and `localnet` and by the network monitor. In the order of a packet's life:
-//! [`packets`] builds it, `sender` brings it to its first hop, `receiver` takes it back, [`Prober`] matches the two,
-//! [`Tally`] counts. [`check`] tests the nodes of a directory that way.
+//! Shared by the commands `probe` and `localnet` and by the network monitor. [`packets`] builds a packet, `sender`
+//! sends it to its first hop, `receiver` receives it when it returns, [`Prober`] matches the two, and [`Tally`] counts.
+//! [`check`] tests the nodes of a directory this way.
 
 mod family;
 mod keys;

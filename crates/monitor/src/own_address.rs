@@ -1,5 +1,5 @@
-//! The prober's own addresses, one for each family: as told, else loopback for a directory on this machine, else the
-//! source address that the system would use towards the network under test.
+//! The prober's own addresses, one per family: as requested, else loopback for a directory on this machine, else the
+//! source address for packets to the tested network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
@@ -8,53 +8,53 @@ use thiserror::Error;
 use super::family::IpFamily;
 use super::prober::Endpoint;
 
-/// What the user said about the prober's addresses; port 0 stands for "any".
+/// Requested addresses of the prober; port 0 takes any free port.
 #[derive(Debug, Clone, Default)]
 pub struct OwnAddressRequest {
-    /// Local addresses to listen on, at most one of each family; empty: find out.
+    /// Local addresses to listen on, at most one per family; detected if empty.
     pub hosts: Vec<SocketAddr>,
-    /// Addresses at which the nodes reach those, at most one of each family.
+    /// Announced addresses for those, at most one per family.
     pub announce_hosts: Vec<SocketAddr>,
 }
 
-/// Addresses that make no sense, or none at all.
+/// Error while choosing addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OwnAddressError {
     /// Several addresses of one family.
-    #[error("{option} was given two {family} addresses; give one of each family at the most")]
+    #[error("{option} has two {family} addresses; pass at most one per family")]
     Twice {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// The family.
+        /// Family of the addresses.
         family: IpFamily,
     },
-    /// Listening on every local address, and no way to tell which of them the nodes reach.
-    #[error("--host {0} stands for every local address: say with --announce-host which one the nodes reach")]
+    /// The listen address is unspecified, and no announce address is given.
+    #[error("--host {0} means all local addresses; pass the one that the nodes reach as --announce-host")]
     AnnounceUnknown(IpAddr),
     /// Neither family works on this machine.
-    #[error("this machine has neither an IPv4 nor an IPv6 address towards the network; give one with --host")]
+    #[error("this machine has neither an IPv4 nor an IPv6 address for reaching the network; pass one with --host")]
     NoAddress,
 }
 
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:1789`, `2001:db8::1`, `[2001:db8::1]`,
-/// `[2001:db8::1]:1789`. Without one the port is 0.
+/// Parses an address with or without a port: `192.0.2.1`, `192.0.2.1:1789`, `2001:db8::1`, `[2001:db8::1]`,
+/// `[2001:db8::1]:1789`. The default port is 0.
 ///
 /// # Errors
-/// With words for the user when the text is none of these.
+/// When the text is not an address; the message is for the user.
 pub fn parse_host(text: &str) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse::<IpAddr>()
         .map(|ip| SocketAddr::new(ip, 0))
         .or_else(|_| text.parse())
-        .map_err(|_| format!("'{text}' is no IP address, like 192.0.2.1, 192.0.2.1:1789 or [2001:db8::1]:1789"))
+        .map_err(|_| format!("'{text}' is not an IP address such as 192.0.2.1, 192.0.2.1:1789 or [2001:db8::1]:1789"))
 }
 
-/// Decides where the prober listens and what it announces. `towards` are addresses of directory and nodes.
+/// Decides where the prober listens and what it announces, given the addresses of directory and nodes.
 ///
-/// A family without an endpoint in the answer cannot be tested from here.
+/// A family without an endpoint in the result cannot be tested from here.
 ///
 /// # Errors
-/// When the request contradicts itself, or no family is left.
+/// When the request is contradictory, or no family is usable.
 pub fn choose(
     request: &OwnAddressRequest,
     directory: &[SocketAddr],
@@ -67,7 +67,7 @@ pub fn choose(
         let found = || default_ip(family, directory, nodes).map(|ip| SocketAddr::new(ip, 0));
         let bind = match host {
             Some(host) => Some(host),
-            // Whoever names one family's address wants no others.
+            // A request for one family disables the other.
             None if !request.hosts.is_empty() => None,
             None => found().or_else(|| announced.map(|_| SocketAddr::new(family.unspecified(), 0))),
         };
@@ -111,15 +111,14 @@ fn default_ip(family: IpFamily, directory: &[SocketAddr], nodes: &[SocketAddr]) 
     source_towards(target.unwrap_or_else(|| elsewhere(family)))
 }
 
-/// The local address that packets to `target` would carry. Connecting a UDP socket asks the routing table and sends
-/// nothing.
+/// Source address of packets to `target`. Connecting a UDP socket queries the routing table and sends nothing.
 fn source_towards(target: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((IpFamily::of(target.ip()).unspecified(), 0)).ok()?;
     socket.connect(target).ok()?;
     socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
 }
 
-/// An address (of the ranges for documentation) that only a default route leads to.
+/// Documentation address, reached only by a default route.
 const fn elsewhere(family: IpFamily) -> SocketAddr {
     let ip = match family {
         IpFamily::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_taken_and_nothing_else() {
+    fn only_the_requested_addresses_are_used() {
         let endpoints = choose(&request(&["127.0.0.1:5000"], &["192.0.2.7:6000"]), &[], &[]).unwrap();
         assert_eq!(endpoints, [Endpoint { bind: address("127.0.0.1:5000"), announce: address("192.0.2.7:6000") }]);
         let endpoints = choose(&request(&["::1", "127.0.0.1"], &[]), &[], &[]).unwrap();

@@ -1,7 +1,7 @@
-//! Building test packets: real Sphinx packets through a route of mixes that ends at the prober itself.
+//! Builds test packets: real Sphinx packets through a route of mixes that ends at the prober itself.
 //!
-//! As in the 0.9 network the last Sphinx hop is a gateway's: here the prober plays the gateway, so the last mix sees a
-//! next hop like any other.
+//! As in the 0.9 network, the last Sphinx hop is a gateway. The prober acts as that gateway, so the last mix handles a
+//! test packet like any other.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use nym_mixnode_wire::{FrameHeader, PacketMode};
 use rand::RngExt;
 use rand_distr::{Distribution, Exp};
 
-/// Bytes at the start of a test packet's message that tell it from all others.
+/// Length of the tag at the start of a test packet's message.
 pub const TAG_LEN: usize = 16;
 
-/// What tells one test packet from all others: random, so that nobody but the prober can make it return.
+/// Random tag of one test packet: others cannot guess it and so cannot fake a return.
 pub type Tag = [u8; TAG_LEN];
 
-/// The longest delay asked of one mix, in means: one delay in 10^13 would be longer, so the mean stays what it is.
+/// Maximum delay per mix, in multiples of the mean: one delay in 10^13 would exceed it, so the mean is unaffected.
 const LONGEST_IN_MEANS: u32 = 30;
 
-/// A packet ready to be sent.
+/// Packet ready to be sent.
 #[derive(Debug)]
 pub struct TestPacket {
-    /// Found again in the packet that comes back.
+    /// Tag that identifies the packet when it returns.
     pub tag: Tag,
     /// Frame header and Sphinx packet.
     pub frame: Vec<u8>,
-    /// Where to send the frame.
+    /// Address of the first hop.
     pub first_hop: SocketAddr,
-    /// The sum of the delays asked of the mixes.
+    /// Sum of the delays at the mixes.
     pub delay: Duration,
 }
 
@@ -53,7 +53,7 @@ impl TestPacket {
     }
 }
 
-/// The tag in the payload of a packet that came back, if it can be one of ours.
+/// Tag in the payload of a returned packet, if it can be a test packet.
 #[must_use]
 pub fn tag_of(message: &[u8]) -> Option<Tag> {
     if message.len() != PacketSize::Regular.plaintext_len() {
@@ -62,7 +62,7 @@ pub fn tag_of(message: &[u8]) -> Option<Tag> {
     message.first_chunk().copied()
 }
 
-/// Exponentially distributed delays, as clients of the network choose them.
+/// Exponentially distributed delays, as chosen by the network's clients.
 #[derive(Debug, Clone, Copy)]
 pub struct MixDelays {
     /// `None` when the mean is zero.
@@ -71,14 +71,14 @@ pub struct MixDelays {
 }
 
 impl MixDelays {
-    /// Delays of this mean, none of them beyond [`MixDelays::longest`].
+    /// Delays with this mean, each at most [`MixDelays::longest`].
     #[must_use]
     pub fn with_mean(mean: Duration) -> Self {
         let seconds = if mean.is_zero() { None } else { Exp::new(1.0 / mean.as_secs_f64()).ok() };
         Self { seconds, longest: Self::longest(mean) }
     }
 
-    /// The longest delay that is asked of one mix at this mean. Mixes that allow less drop some of the packets.
+    /// Maximum delay per mix for this mean. Mixes with a lower limit drop some of the packets.
     #[must_use]
     pub const fn longest(mean: Duration) -> Duration {
         mean.saturating_mul(LONGEST_IN_MEANS)
@@ -94,7 +94,7 @@ impl MixDelays {
     }
 }
 
-/// The tag, then random filler up to the full size.
+/// Message with the tag, then random filler up to the full size.
 fn message(tag: Tag) -> Vec<u8> {
     let mut message = vec![0; PacketSize::Regular.plaintext_len()];
     rand::rng().fill(&mut message[TAG_LEN..]);

@@ -1,4 +1,4 @@
-//! The prober: sends test packets, recognises them when they come back, and gives up those that don't.
+//! Sends test packets, recognises them when they return, and gives up late ones.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,40 +16,40 @@ use super::packets::{MixDelays, Tag, TestPacket};
 use super::receiver::{BindError, Receiver};
 use super::sender::Sender;
 
-/// Where a prober listens, and where the mixes are told to find it.
+/// Listen address and announced address of a prober.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The local address; port 0 takes any free one.
+    /// Local address; port 0 takes any free one.
     pub bind: SocketAddr,
-    /// The address in the packets and in the directory; port 0 stands for the one bound.
+    /// Address in packets and in the directory; port 0 means the bound port.
     pub announce: SocketAddr,
 }
 
 impl Endpoint {
-    /// Bound and announced under one address.
+    /// Endpoint that announces its bind address.
     #[must_use]
     pub const fn local(address: SocketAddr) -> Self {
         Self { bind: address, announce: address }
     }
 }
 
-/// Why a prober cannot work.
+/// Error while starting a prober.
 #[derive(Debug, Error)]
 pub enum ProberError {
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The system's random number generator or the key generation failed.
-    #[error("cannot make a key pair for the prober: the system's random numbers are not available")]
+    #[error("cannot generate a key pair for the prober: the system's random number generator failed")]
     Keys,
 }
 
-/// A packet that came back.
+/// Packet that returned.
 #[derive(Debug)]
 pub struct Returned<L> {
-    /// As given to [`Prober::send`].
+    /// Label given to [`Prober::send`].
     pub label: L,
-    /// What the way took beyond the delays asked for. Negative when a mix let it go too early.
+    /// Transit time beyond the requested delays. Negative when a mix forwarded the packet too early.
     pub over_delay_ms: f64,
 }
 
@@ -73,14 +73,14 @@ struct Flight<L> {
 }
 
 impl<L> Flight<L> {
-    /// When the packet returns, if the way takes no time.
+    /// Earliest possible time of return, without network latency.
     fn due(&self) -> Instant {
         self.sent_at + self.delay
     }
 }
 
 impl<L> Prober<L> {
-    /// Makes fresh keys and listens on all endpoints.
+    /// Generates keys and listens on all endpoints.
     ///
     /// # Errors
     /// When an endpoint cannot be bound.
@@ -100,30 +100,30 @@ impl<L> Prober<L> {
         })
     }
 
-    /// The addresses announced, in the order of the endpoints.
+    /// Announced addresses, in the order of the endpoints.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The identity under which the prober is registered.
+    /// Identity under which the prober registers.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.keys.identity
     }
 
-    /// The keys of that identity.
+    /// Keys of that identity.
     pub(super) fn identity_keys(&self) -> Arc<IdentityKeyPair> {
         Arc::clone(&self.keys.identity_keys)
     }
 
-    /// The public key of the last hop, base58.
+    /// Base58 of the public Sphinx key of the last hop.
     #[must_use]
     pub fn sphinx_key_base58(&self) -> String {
         bs58::encode(self.keys.sphinx_public).into_string()
     }
 
-    /// The prober as the last hop of routes over this family, if it has an address of it.
+    /// The prober as the last hop of routes over this family, if it has such an address.
     #[must_use]
     pub fn last_hop(&self, family: IpFamily) -> Option<Hop> {
         family.first_in(&self.addresses).map(|address| Hop { address, sphinx_key: self.keys.sphinx_public })
@@ -141,7 +141,7 @@ impl<L> Prober<L> {
         Ok(())
     }
 
-    /// Sends one packet through one mix to `last_hop`, over a connection that ends with it.
+    /// Sends one packet through one mix to `last_hop`, over a connection that is closed afterwards.
     ///
     /// # Errors
     /// When no packet can be built for this mix.
@@ -153,62 +153,62 @@ impl<L> Prober<L> {
         Ok(())
     }
 
-    /// Whether a packet to this first hop would be sent now; beyond that it would be lost in a full queue.
+    /// Whether the queue for this first hop has capacity; a full queue drops packets.
     #[must_use]
     pub fn has_room(&self, first_hop: SocketAddr) -> bool {
         self.sender.has_room(first_hop)
     }
 
-    /// The next packet that returns; pends while none does. Cancel-safe.
+    /// The next packet that returns; pending while there is none. Cancel-safe.
     pub async fn returned(&mut self) -> Returned<L> {
         loop {
             let arrival = self.receiver.next().await;
-            // Unknown: given up before, a replay, or a stranger's.
+            // Unknown tag: given up before, a replay, or not a test packet.
             let Some(flight) = self.in_transit.remove(&arrival.tag) else { continue };
             let took = arrival.at.saturating_duration_since(flight.sent_at).as_secs_f64();
             return Returned { label: flight.label, over_delay_ms: (took - flight.delay.as_secs_f64()) * 1e3 };
         }
     }
 
-    /// Gives up the packets that are late by more than `patience` beyond their delays, and returns their labels.
+    /// Gives up packets that are late by more than `patience` beyond their delays; returns their labels.
     pub fn give_up_late(&mut self, patience: Duration) -> Vec<L> {
         self.give_up(patience, |_| true)
     }
 
-    /// Gives up the packets whose label is `hopeless` and that are past their delays by `patience`.
+    /// Gives up packets whose label is `hopeless` and that are late by more than `patience`.
     pub fn give_up(&mut self, patience: Duration, hopeless: impl Fn(&L) -> bool) -> Vec<L> {
         let now = Instant::now();
         let given_up = |_: &Tag, flight: &mut Flight<L>| flight.due() + patience <= now && hopeless(&flight.label);
         self.in_transit.extract_if(given_up).map(|(_, flight)| flight.label).collect()
     }
 
-    /// Packets on their way whose delays have passed.
+    /// Number of packets in transit whose delays have passed.
     #[must_use]
     pub fn overdue(&self) -> usize {
         let now = Instant::now();
         self.in_transit.values().filter(|flight| flight.due() <= now).count()
     }
 
-    /// How long the packets on their way still have to be delayed.
+    /// Longest remaining delay of the packets in transit.
     #[must_use]
     pub fn longest_delay_left(&self) -> Duration {
         let last = self.in_transit.values().map(Flight::due).max();
         last.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Packets on their way.
+    /// Number of packets in transit.
     #[must_use]
     pub fn in_transit(&self) -> usize {
         self.in_transit.len()
     }
 
-    /// Time since it was opened. Nodes cannot have heard of it before.
+    /// Time since the prober started. Nodes cannot have known it before.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.opened_at.elapsed()
     }
 
-    /// Its address of this family, if no peer has ever connected to that.
+    /// Address of this family, if no peer has ever connected to it.
     #[must_use]
     pub fn unreached_address(&self, family: IpFamily) -> Option<SocketAddr> {
         let is_of_family = |address: &&SocketAddr| IpFamily::of(address.ip()) == family;
@@ -216,7 +216,7 @@ impl<L> Prober<L> {
         (!self.receiver.was_connected(listener)).then_some(*address)
     }
 
-    /// What last went wrong in sending to this first hop, if the last attempt failed.
+    /// Error of the last attempt to send to this first hop, if it failed.
     #[must_use]
     pub fn trouble(&self, first_hop: SocketAddr) -> Option<String> {
         self.sender.trouble(first_hop)
@@ -253,10 +253,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packet_that_nobody_forwards_is_given_up_with_its_label() {
+    async fn a_packet_that_is_never_forwarded_is_given_up_with_its_label() {
         let mut prober = prober();
         let hop = prober.last_hop(IpFamily::V4).unwrap();
-        // The first layer's hop is the prober itself, and a prober forwards nothing.
+        // The first hop is the prober itself, which forwards no packets.
         prober.send(&[hop], hop, 42).unwrap();
         assert_eq!(prober.in_transit(), 1);
         assert!(prober.give_up_late(Duration::from_hours(1)).is_empty());

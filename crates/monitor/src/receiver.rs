@@ -1,4 +1,4 @@
-//! Where test packets come back: the prober as a gateway that unwraps the last layer and reads the tag.
+//! Receives returning test packets: the prober, as a gateway, unwraps the last layer and reads the tag.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,15 +20,15 @@ use zeroize::Zeroizing;
 
 use super::packets::{Tag, tag_of};
 
-/// Connections at one time, over all listeners; further ones wait in the backlog.
+/// Connection limit over all listeners; further connections wait in the backlog.
 const CONNECTIONS_MAX: usize = 1024;
-/// A connection that brings nothing for this long is closed.
+/// Idle timeout of a connection.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
 const READ_BUFFER_BYTES: usize = 32 * 1024;
-/// Packets that have come back and wait to be counted; a full queue makes the senders wait.
+/// Queue length of returned packets; a full queue slows the senders down.
 const ARRIVALS_MAX: usize = 1024;
 
-/// A packet for this prober, unwrapped.
+/// Unwrapped packet for this prober.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
     pub(super) tag: Tag,
@@ -36,33 +36,33 @@ pub(super) struct Arrival {
     pub(super) at: Instant,
 }
 
-/// An address that the prober cannot listen on.
+/// Error while binding a listen address.
 #[derive(Debug, Error)]
 #[error("cannot listen for returning packets on {address}: {reason}{}", advice(.reason))]
 pub struct BindError {
-    /// The address asked for.
+    /// Address as given.
     pub address: SocketAddr,
-    /// What the system said.
+    /// Underlying I/O error.
     #[source]
     pub reason: io::Error,
 }
 
 fn advice(reason: &io::Error) -> &'static str {
-    if socket::is_unknown_family(reason) { "; this machine has no IPv6: give an IPv4 address with --host" } else { "" }
+    if socket::is_unknown_family(reason) { "; this machine has no IPv6: pass an IPv4 address with --host" } else { "" }
 }
 
-/// Listens, unwraps, and hands over what came. Dropping it closes the listeners and all connections.
+/// Listens, unwraps packets and queues them. Dropping it closes the listeners and all connections.
 #[derive(Debug)]
 pub(super) struct Receiver {
     arrivals: mpsc::Receiver<Arrival>,
     bound: Vec<SocketAddr>,
-    /// For each listener, whether a peer has ever connected.
+    /// Whether a peer has ever connected, for each listener.
     connected: Vec<Arc<AtomicBool>>,
     _listeners: JoinSet<()>,
 }
 
 impl Receiver {
-    /// Listens on every address (port 0: any free one), IPv4 and IPv6 apart.
+    /// Listens on all addresses (port 0: any free one), IPv4 and IPv6 separately.
     pub(super) fn bind(addresses: &[SocketAddr], private: &Zeroizing<[u8; 32]>) -> Result<Self, BindError> {
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -71,7 +71,7 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         for &address in addresses {
             let fail = |reason| BindError { address, reason };
-            // `[::]` must leave IPv4 to `0.0.0.0`: the families are tested apart.
+            // `[::]` must not include IPv4: the families are tested separately.
             let listener = socket::listen(address, true).and_then(TcpListener::from_std).map_err(fail)?;
             bound.push(listener.local_addr().map_err(fail)?);
             let flag = Arc::new(AtomicBool::new(false));
@@ -82,7 +82,7 @@ impl Receiver {
         Ok(Self { arrivals, bound, connected, _listeners: tasks })
     }
 
-    /// The addresses listened on, in the order they were asked for.
+    /// Bound addresses, in the order of the request.
     pub(super) fn bound(&self) -> &[SocketAddr] {
         &self.bound
     }
@@ -92,17 +92,17 @@ impl Receiver {
         self.connected.get(listener).is_some_and(|connected| connected.load(Ordering::Relaxed))
     }
 
-    /// The next packet for this prober; pends for ever when none comes. Cancel-safe.
+    /// The next packet for this prober; pending while there is none. Cancel-safe.
     pub(super) async fn next(&mut self) -> Arrival {
         match self.arrivals.recv().await {
             Some(arrival) => arrival,
-            // Only without any listener, and then nothing can ever arrive.
+            // Only happens without listeners; no packet can arrive then.
             None => std::future::pending().await,
         }
     }
 }
 
-/// Accepts until it is aborted; the connections it owns end with it.
+/// Accepts connections until it is aborted; its connections end with it.
 async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: Connection) {
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::for_accepting();
@@ -127,7 +127,7 @@ async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: 
     }
 }
 
-/// What each incoming connection needs.
+/// Resources of each incoming connection.
 #[derive(Clone)]
 struct Connection {
     private: Zeroizing<[u8; 32]>,
@@ -136,7 +136,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Reads packets until the peer closes, stays silent too long, or sends what is no frame.
+    /// Reads packets until the peer closes, is idle too long, or sends a malformed frame.
     async fn serve(self, mut stream: TcpStream) {
         let mut decoder = FrameDecoder::default();
         let mut buffer = vec![0; READ_BUFFER_BYTES];
@@ -158,7 +158,7 @@ impl Connection {
     }
 }
 
-/// Unwraps the last layer; `None` for anything but a whole test packet that ends here.
+/// Unwraps the last layer; `None` for all but complete test packets that end here.
 fn unwrap_tag(packet: &[u8], private: &[u8; 32]) -> Option<Tag> {
     let (mut batch, mut outcomes) = ([packet.to_vec()], Vec::<Outcome<UnwrapError>>::with_capacity(1));
     Engine::new(*private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
@@ -176,7 +176,7 @@ mod tests {
     use nym_mixnode_sphinx::Hop;
     use tokio::io::AsyncWriteExt;
 
-    /// A packet whose only mix and final hop are both the prober; the first layer is taken off here.
+    /// Packet whose only mix and final hop are both the prober, with the first layer removed.
     fn returning_frame(keys: &ProberKeys) -> (Tag, Vec<u8>) {
         let hop = Hop { address: "127.0.0.1:1".parse().unwrap(), sphinx_key: keys.sphinx_public };
         let packet = TestPacket::build(&[hop], hop, &MixDelays::with_mean(Duration::ZERO)).unwrap();
@@ -204,12 +204,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_are_no_frame_close_the_connection() {
+    async fn malformed_frames_close_the_connection() {
         let keys = ProberKeys::generate().unwrap();
         let receiver = Receiver::bind(&["127.0.0.1:0".parse().unwrap()], &keys.sphinx_private).unwrap();
         let mut stream = TcpStream::connect(receiver.bound()[0]).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        // A reset or an orderly end: either way nothing more to read.
+        // A reset or an orderly close: both end the stream.
         let read = timeout(Duration::from_secs(30), stream.read(&mut [0; 16])).await.unwrap();
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }

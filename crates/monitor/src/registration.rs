@@ -1,4 +1,4 @@
-//! The prober in the directory: listed as a gateway, so that mixes that forward only to listed addresses reach it.
+//! Registers the prober as a gateway, so that mixes that forward only to listed addresses accept it as a hop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,33 +11,33 @@ use tokio::time::{sleep, timeout};
 
 use super::prober::Prober;
 
-/// The directory forgets a prober that was killed after this long.
+/// Lifetime of the entry of a prober that was killed.
 const EXPIRES_AFTER: Duration = Duration::from_secs(90);
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The directory did not do what was asked.
+/// Error while registering or unregistering a prober.
 #[derive(Debug, Error)]
 pub enum RegistrationError {
-    /// It refused the prober, or could not be reached.
+    /// The directory refused the prober or is unreachable.
     #[error("cannot register the prober: {0}")]
     Refused(String),
-    /// The prober is still listed, until the entry expires.
+    /// The prober stays listed until its entry expires.
     #[error("cannot unregister the prober (its entry expires within {} s): {reason}", EXPIRES_AFTER.as_secs())]
     StillListed {
-        /// What the directory, or the lack of it, said.
+        /// Error of the directory, or that it did not respond.
         reason: String,
     },
 }
 
-/// A listed prober, renewed until it is withdrawn or dropped.
+/// Registered prober, renewed until it is withdrawn or dropped.
 #[derive(Debug)]
 pub struct Registration {
     entry: Arc<Entry>,
     renewal: JoinSet<()>,
 }
 
-/// What is listed, and who signs it.
+/// Registration of the prober, and its signer.
 #[derive(Debug)]
 struct Entry {
     client: Arc<Client>,
@@ -46,7 +46,7 @@ struct Entry {
 }
 
 impl Registration {
-    /// Lists the prober and keeps it listed.
+    /// Registers the prober and keeps it registered.
     ///
     /// # Errors
     /// When the directory refuses, does not answer, or lists none of the prober's addresses.
@@ -67,24 +67,24 @@ impl Registration {
         Ok(Self { entry, renewal })
     }
 
-    /// Takes the prober off the list, within 5 s.
+    /// Unregisters the prober, within 5 s.
     ///
     /// # Errors
     /// When the directory does not confirm in time; the entry then expires by itself.
     pub async fn withdraw(mut self) -> Result<(), RegistrationError> {
-        // A renewal under way would list the prober again behind its removal.
+        // A concurrent renewal would register the prober again after its removal.
         self.renewal.shutdown().await;
         let reason = match timeout(UNREGISTER_TIMEOUT, self.entry.unregister()).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", UNREGISTER_TIMEOUT.as_secs()),
+            Err(_) => format!("no response within {} s", UNREGISTER_TIMEOUT.as_secs()),
         };
         Err(RegistrationError::StillListed { reason })
     }
 }
 
 impl Entry {
-    /// Registers over each IP version that proves an address.
+    /// Registers over each IP version that may prove an address.
     async fn register(&self) -> Result<RegistrationReply, DirectoryError> {
         let signed = self.signer.sign(&self.gateway)?;
         let mut reply = self.client.register_gateway(signed.as_ref().unwrap_or(&self.gateway)).await?;
@@ -119,7 +119,7 @@ fn gateway_entry<L>(prober: &Prober<L>) -> GatewayRegistration {
     let mix_hosts: Vec<String> = prober.addresses().iter().map(ToString::to_string).collect();
     let mix_host = mix_hosts.first().cloned().unwrap_or_default();
     GatewayRegistration {
-        // A prober serves no clients; the directory's format asks for an address all the same.
+        // A prober serves no clients, but the directory's format requires an address.
         clients_host: format!("ws://{mix_host}"),
         mix_host,
         mix_hosts: if mix_hosts.len() > 1 { mix_hosts } else { Vec::new() },
@@ -140,7 +140,7 @@ mod tests {
     use nym_mixnode_registry::{Registry, RegistrySettings};
 
     #[tokio::test]
-    async fn the_entry_names_every_address_and_expires() {
+    async fn the_entry_has_every_address_and_expires() {
         let endpoints: Vec<Endpoint> = ["192.0.2.1:5000", "[2001:db8::1]:5001"]
             .iter()
             .map(|announce| Endpoint { bind: "127.0.0.1:0".parse().unwrap(), announce: announce.parse().unwrap() })
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_registry_takes_a_prober_that_knows_its_token() {
+    async fn a_closed_registry_accepts_a_prober_with_the_join_token() {
         let home = tempfile::tempdir().unwrap();
         let token = home.path().join("token");
         std::fs::write(&token, "0123456789abcdef").unwrap();

@@ -1,32 +1,32 @@
-//! What became of the test packets: counts for each address family, and how long they took beyond the delays asked for.
+//! Results of test packets: counts per address family, and latency beyond the requested delays.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::family::IpFamily;
 
-/// Latencies kept for the percentiles. Up to this many they are exact; beyond, they are those of a uniform sample.
+/// Number of latencies kept for the percentiles, which are exact up to this many and sampled beyond.
 const SAMPLES_MAX: usize = 65_536;
 
-/// Packets sent and what became of them.
+/// Counts of sent packets, by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Handed to the first hop's connection.
+    /// Passed to the first hop's connection.
     pub sent: u64,
-    /// Came back in time.
+    /// Returned in time.
     pub returned: u64,
-    /// Did not.
+    /// Given up.
     pub lost: u64,
 }
 
 impl Counts {
-    /// Packets still on their way.
+    /// Packets still in transit.
     #[must_use]
     pub const fn in_transit(self) -> u64 {
         self.sent - self.returned - self.lost
     }
 
-    /// Whether every packet sent has come back.
+    /// Whether every packet sent has returned.
     #[must_use]
     pub const fn is_lossless(self) -> bool {
         self.returned == self.sent
@@ -37,18 +37,18 @@ impl Counts {
     }
 }
 
-/// Arrival − sending − Σ delays asked for: what network and nodes added, in milliseconds.
+/// Arrival − sending − Σ requested delays: latency of network and nodes, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LatencyMs {
     /// The median.
     pub p50: f64,
-    /// One packet in a hundred took longer.
+    /// 99th percentile.
     pub p99: f64,
-    /// The slowest.
+    /// Maximum.
     pub max: f64,
 }
 
-/// The sum of a test run.
+/// Summary of a test run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Both families together.
@@ -58,7 +58,7 @@ pub struct Report {
     pub ipv4: Counts,
     /// Packets whose whole route was IPv6.
     pub ipv6: Counts,
-    /// `None` while no packet has come back.
+    /// `None` while no packet has returned.
     pub latency_over_delay_ms: Option<LatencyMs>,
 }
 
@@ -70,23 +70,23 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A packet was sent.
+    /// Counts a sent packet.
     pub fn sent(&mut self, family: IpFamily) {
         self.counts_mut(family).sent += 1;
     }
 
-    /// A packet came back, this much later than its delays ask for.
+    /// Counts a returned packet, with its latency beyond the requested delays.
     pub fn returned(&mut self, family: IpFamily, over_delay_ms: f64) {
         self.counts_mut(family).returned += 1;
         self.latencies.add(over_delay_ms);
     }
 
-    /// A packet is given up.
+    /// Counts a packet that was given up.
     pub fn lost(&mut self, family: IpFamily) {
         self.counts_mut(family).lost += 1;
     }
 
-    /// The counts of one family.
+    /// Counts of one family.
     #[must_use]
     pub const fn counts(&self, family: IpFamily) -> Counts {
         self.families[family as usize]
@@ -98,7 +98,7 @@ impl Tally {
         self.counts(IpFamily::V4).plus(self.counts(IpFamily::V6))
     }
 
-    /// The sum so far.
+    /// Summary so far.
     #[must_use]
     pub fn report(&self) -> Report {
         Report {
@@ -148,12 +148,12 @@ impl Latencies {
     }
 }
 
-/// Further digits would say nothing.
+/// Rounds to microseconds; further digits are noise.
 fn to_microsecond(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
 }
 
-/// The smallest value that at least `percent` of a hundred values do not exceed (nearest rank).
+/// Smallest value that is at least as large as `percent` per cent of the values (nearest rank).
 fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_reads_as_one_flat_object() {
+    fn the_report_serialises_as_one_flat_object() {
         let mut tally = Tally::default();
         tally.sent(IpFamily::V4);
         let json = serde_json::to_value(tally.report()).unwrap();

@@ -7,10 +7,10 @@ use super::{Client, DirectoryError, Request};
 use crate::MonitorToken;
 
 impl Client {
-    /// Removes the registration of this identity, whose calls need no signature afterwards; by its own signature.
+    /// Removes the registration of this identity and releases it from signing, with its own signature.
     ///
     /// # Errors
-    /// As every request; one that knows no release refuses the signature.
+    /// For all failures of a request; a directory without releases refuses the signature.
     pub async fn release_signed(&self, identity: &str, proof: &Proof) -> Result<(), DirectoryError> {
         let counter = proof.counter.to_string();
         self.release_request(identity, &[("counter", counter.as_str()), ("signature", &proof.signature)])
@@ -21,7 +21,7 @@ impl Client {
     /// As [`Client::release_signed`], with the directory's token.
     ///
     /// # Errors
-    /// As every request; 404 is the answer for an identity that has neither an entry nor ever signed.
+    /// For all failures of a request; 404 for an identity that has no entry and never signed.
     pub async fn release(&self, identity: &str, token: &MonitorToken) -> Result<(), DirectoryError> {
         self.release_request(identity, &[]).with_token(token.reveal()).accepted().await
     }

@@ -1,4 +1,4 @@
-//! Being listed by a directory that knows no signatures, such as the 0.9.2 validator.
+//! Registration with a directory that does not support signatures, such as the 0.9.2 validator.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::super::heartbeat::Heartbeat;
-use super::super::identity::{self, InTheWay};
-use super::super::standing::{self, Standing};
+use super::super::identity::{self, Conflict};
+use super::super::listing_status::{self, ListingStatus};
 use super::super::state::Failed;
 use super::super::{Directory, DirectoryError};
 use super::Membership;
@@ -18,31 +18,31 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         let topology = self.fetch().await?;
         let state = &self.heartbeat.state;
         let topology =
-            self.make_room(topology).await.inspect_err(|error| state.count_failure(Failed::Register, error))?;
+            self.resolve_conflicts(topology).await.inspect_err(|error| state.count_failure(Failed::Register, error))?;
         self.register_unsigned(&topology).await
     }
 
-    /// Makes sure that nobody suffers from our registration; the topology in which that is so.
-    async fn make_room(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
+    /// Resolves conflicts with other nodes before registering; returns the topology without them.
+    async fn resolve_conflicts(&mut self, mut topology: Topology) -> Result<Topology, DirectoryError> {
         let settings = &self.heartbeat.settings;
         let ours = self.heartbeat.registration();
-        // Each of our addresses may have been another node's.
+        // Each of our addresses may have a conflicting entry.
         for _ in 0..=ours.announced_addresses().len() {
             match identity::check(&topology, &ours, &settings.listen, settings.force)? {
-                InTheWay::Nothing => break,
-                // Rare, so the node's future need not hold room for it.
-                InTheWay::Leftover { address, holder } => topology = Box::pin(self.displace(address, holder)).await?,
+                Conflict::None => break,
+                // Boxed because it is rare, to keep the node's future small.
+                Conflict::StaleEntry { address, holder } => topology = Box::pin(self.displace(address, holder)).await?,
             }
         }
         Ok(topology)
     }
 
-    /// Removes the entry that a node without our address has left there; the topology without it.
+    /// Removes a stale entry at our address; returns the topology without it.
     ///
-    /// A directory lets only the host of an entry remove it, which we are if the address is ours. If it refuses, the
-    /// node may have moved its entry meanwhile.
+    /// A directory accepts removals only from the host of the entry, which we are if the address is ours. If it
+    /// refuses, the node may have moved its entry in the meantime.
     async fn displace(&mut self, address: SocketAddr, holder: String) -> Result<Topology, DirectoryError> {
-        warn!(%holder, "another node is listed at our address, and not there any more; removing its registration");
+        warn!(%holder, "removing the stale registration of another node at our address");
         let removed = self.heartbeat.directory.unregister(&holder).await;
         let topology = self.fetch().await?;
         let is_there = topology.mix(&holder).is_some_and(|mix| mix.announced_addresses().contains(&address));
@@ -56,11 +56,11 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
     pub(super) async fn refresh_unsigned(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
         let state = &self.heartbeat.state;
         if self.is_outdated() {
-            info!("registering what has changed");
+            info!("sending the changed registration");
             return self.register_unsigned(topology).await;
         }
-        match self.standing_unsigned(topology) {
-            Standing::AsAnnounced => {
+        match self.unsigned_status(topology) {
+            ListingStatus::AsAnnounced => {
                 self.is_pending = false;
                 state.set_registered(true);
                 state.set_problem(None);
@@ -68,10 +68,12 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
                     self.keep_alive_unsigned().await?;
                 }
             }
-            Standing::Differs { field: "mixHost", address } | Standing::Newer { address, .. } => {
+            ListingStatus::Differs { field: "mixHost", address } | ListingStatus::Newer { address, .. } => {
                 state.set_registered(false);
-                let problem = format!("the directory lists our identity at {address}; does a second node run with it?");
-                // At the pace of keep-alives, so that two nodes with one identity do not fight over it all day.
+                let problem =
+                    format!("the directory lists this identity at {address}; check that no second node uses it");
+                // At the interval of keep-alives, so that two nodes with one identity do not replace each other
+                // constantly.
                 if self.keep_alive_is_due() {
                     error!("{problem}");
                     state.set_problem(Some(problem));
@@ -82,14 +84,14 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
                 }
                 state.set_problem(Some(problem));
             }
-            Standing::Differs { field, address } => {
-                let problem = format!("the directory lists this node at {address} with another {field}");
+            ListingStatus::Differs { field, address } => {
+                let problem = format!("the directory lists this node at {address} with a different {field}");
                 warn!("{problem}; registering again");
                 state.set_registered(false);
                 state.set_problem(Some(problem));
                 self.register_unsigned(topology).await?;
             }
-            Standing::Absent => {
+            ListingStatus::Absent => {
                 state.set_registered(false);
                 if !self.is_pending {
                     info!("the directory no longer lists this node; registering again");
@@ -105,8 +107,8 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         let registration = self.heartbeat.registration();
         state.set_maybe_listed();
         let registered = match directory.register_mix(&registration).await {
-            // A 0.9.2 validator answers so to the node that holds the host, too: after a kill, say.
-            Err(error) if error.is_conflict() && self.standing_unsigned(topology) != Standing::Absent => {
+            // A 0.9.2 validator also responds this way to the holder itself, for example after a kill.
+            Err(error) if error.is_conflict() && self.unsigned_status(topology) != ListingStatus::Absent => {
                 self.replace(&registration).await
             }
             registered => registered,
@@ -118,7 +120,7 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
 
     async fn replace(&self, registration: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         let directory = &self.heartbeat.directory;
-        info!("the directory holds an earlier registration of this node; replacing it");
+        info!("replacing an earlier registration of this node");
         directory.unregister(&registration.identity_key).await?;
         directory.register_mix(registration).await
     }
@@ -139,7 +141,7 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         Ok(())
     }
 
-    fn standing_unsigned(&self, topology: &Topology) -> Standing {
-        standing::unsigned(topology, &self.heartbeat.registration())
+    fn unsigned_status(&self, topology: &Topology) -> ListingStatus {
+        listing_status::unsigned(topology, &self.heartbeat.registration())
     }
 }

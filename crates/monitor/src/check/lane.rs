@@ -1,4 +1,4 @@
-//! One node over one family: settling, then counting, then done.
+//! Test of one node over one family: settling, then counting, then done.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::family::IpFamily;
 use crate::prober::Prober;
 use crate::report::{Counts, Tally};
 
-/// While a lane settles: often enough to see the moment, seldom enough to be no load.
+/// Packet interval while a lane settles: short enough for timing, long enough to cause no load.
 const SETTLING_EVERY: Duration = Duration::from_secs(1);
 
-/// Nodes that fetch the topology as often as by default (30 s) have heard of a prober after this.
+/// After this, nodes with the default refresh interval (30 s) have the prober in their topology.
 const HEARD_AFTER: Duration = Duration::from_secs(35);
 
-/// What a packet belongs to.
+/// Identifies the lane and the kind of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label {
-    /// The lane's number.
+    /// Number of the lane.
     pub lane: usize,
     counted: bool,
 }
@@ -54,7 +54,7 @@ impl Lane {
         Self { target, family, first, last, packets, phase, reached_after: None, tally }
     }
 
-    /// Sends what is due.
+    /// Sends the packets that are due.
     pub(super) fn advance(
         &mut self,
         prober: &mut Prober<Label>,
@@ -85,13 +85,13 @@ impl Lane {
         if label.counted {
             self.tally.returned(self.family, over_delay_ms);
         } else {
-            // Even a straggler that comes just after the lane was given up shows that the node mixes.
+            // Even a packet that returns just after the lane gave up shows that the node mixes.
             self.phase = Phase::Counting;
         }
     }
 
     pub(super) fn on_loss(&mut self, label: Label) {
-        // Settling packets are sent to find out when the node starts to forward to the prober; no loss is meant.
+        // A lost settling packet means only that the node does not forward to the prober yet.
         if label.counted {
             self.tally.lost(self.family);
         }
@@ -131,7 +131,7 @@ impl Lane {
         }
     }
 
-    /// Nothing has returned: that is the node's fault only if it knows the prober, and can reach it.
+    /// Report when no packet returned: the node is at fault only if it can know and reach the prober.
     fn silence(&self, prober: &Prober<Label>, started: Instant) -> FamilyReport {
         let until = match self.phase {
             Phase::Unreached { since } => since,
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(lane.report(&prober, start).is_mixing(), Some(false));
     }
 
-    /// Opened now, and asked about by a clock that the test moves.
+    /// Report of a lane without returns, given up after `settle` with a simulated clock.
     async fn given_up(settle: Duration, connects: bool) -> FamilyReport {
         let (mut prober, mut lane, start) = lane(settle);
         if connects {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::family::IpFamily;
 
-/// A node under test.
+/// Node under test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
     /// Base58 of its identity key.
@@ -18,9 +18,9 @@ pub struct Target {
     pub sphinx_key: String,
     /// Its layer, from 1.
     pub layer: u64,
-    /// Where it can be reached; names are resolved.
+    /// Its addresses, with host names resolved.
     pub addresses: Vec<SocketAddr>,
-    /// Why no packet can be made for it, if the listing is of no use.
+    /// Why no packet can be built for it, if its entry is unusable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defect: Option<String>,
     #[serde(skip)]
@@ -28,8 +28,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads a listing and resolves the names in it. What is wrong with it ends up in [`Target::defect`]: one bad
-    /// listing must not keep the other nodes from being tested.
+    /// Reads an entry and resolves its host names. Errors go to [`Target::defect`]: one bad entry must not prevent the
+    /// test of the other nodes.
     pub async fn resolve(listed: &MixRegistration) -> Self {
         let hosts = if listed.mix_hosts.is_empty() {
             std::slice::from_ref(&listed.mix_host)
@@ -48,7 +48,7 @@ impl Target {
         if key.is_none() {
             defect = Some(format!("listed with Sphinx key '{}', which is not 32 bytes of base58", listed.sphinx_key));
         } else if !addresses.is_empty() {
-            // One of two names resolves: enough for a test.
+            // One resolved name is enough for a test.
             defect = None;
         }
         Self {
@@ -61,8 +61,8 @@ impl Target {
         }
     }
 
-    /// Without the addresses that no node of such a network can have: a stranger may have listed them, to have others
-    /// connect there.
+    /// Removes the addresses that nodes of such a network cannot have: an attacker may have listed them to redirect
+    /// connections.
     #[must_use]
     pub fn within(mut self, reach: Reach) -> Self {
         let mut refused = None;
@@ -79,7 +79,7 @@ impl Target {
         self
     }
 
-    /// Whether one of its addresses is of this family.
+    /// Whether it has an address of this family.
     pub(super) fn announces(&self, family: IpFamily) -> bool {
         family.first_in(&self.addresses).is_some()
     }
@@ -129,7 +129,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_useless_listing_says_why() {
+    async fn an_unusable_entry_has_a_reason() {
         let target = Target::resolve(&listed(&["192.0.2.1:1789"], "0OIl")).await;
         assert!(target.defect.unwrap().contains("0OIl"));
         let key = bs58::encode([7; 32]).into_string();

@@ -1,25 +1,25 @@
-//! What the results over both families say about a node.
+//! Combines the results over both families into a verdict on a node.
 
 use serde::Serialize;
 
 use super::{FamilyReport, Target};
 use crate::family::IpFamily;
 
-/// The verdict on a node: over the families that it announces, because it is listed for those alone.
+/// Verdict on a node, over the families that it announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every packet returned over every family that could be tested, which is one at least.
+    /// All packets returned, over all families that could be tested (at least one).
     Mixes,
     /// Some packets returned, and some did not.
     LosesPackets,
-    /// It takes packets, and none returned.
+    /// It accepts packets, and none returned.
     DoesNotMix,
-    /// It takes no packets.
+    /// It accepts no packets.
     NotReachable,
-    /// No packet can be made for it.
+    /// No packet can be built for it.
     BadListing,
-    /// Nothing returned, and the reason may be the prober.
+    /// No packet returned, possibly because of the prober.
     Undecided,
     /// None of its families can be tested from here.
     NotTested,
@@ -32,12 +32,12 @@ impl Verdict {
         }
         let announced = IpFamily::ALL.into_iter().filter(|family| target.announces(*family));
         let verdicts: Vec<Self> = announced.map(|family| Self::over_one(&over(family))).collect();
-        // From the worst to the best. What was not tested does not take from what was.
+        // From the worst to the best. Untested families do not affect the verdict.
         let order = [Self::NotReachable, Self::DoesNotMix, Self::LosesPackets, Self::Undecided, Self::Mixes];
         order.into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(Self::NotTested)
     }
 
-    /// The verdict over one family.
+    /// Verdict over one family.
     #[must_use]
     pub const fn over_one(report: &FamilyReport) -> Self {
         match report {
@@ -50,7 +50,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the node is at fault, as far as that can be seen from here.
+    /// Whether the node is at fault, as far as this test can show.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         match self {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_worst_family_decides_and_only_those_that_are_announced_count() {
+    async fn the_worst_announced_family_decides() {
         let both = ["192.0.2.1:1", "[2001:db8::1]:1"];
         let only_v4 = &both[..1];
         let untested = FamilyReport::NotTested { reason: "no IPv6 here".to_owned() };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listing_that_no_packet_can_be_made_for_is_the_nodes_fault() {
+    async fn an_entry_without_a_valid_key_is_the_nodes_fault() {
         let target = Target::resolve(&listed(&["192.0.2.1:1"], "?")).await;
         let verdict = Verdict::of(&target, |_| FamilyReport::NotTested { reason: String::new() });
         assert!(verdict == Verdict::BadListing && verdict.is_fault());

@@ -1,4 +1,4 @@
-//! How a directory lists this node, compared with what the node announces.
+//! Compares a directory's entry for this node with what the node announces.
 
 use std::net::SocketAddr;
 
@@ -7,68 +7,69 @@ use nym_mixnode_api::{MixRegistration, Topology};
 
 /// How the directory lists this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// As it announces itself, at one of its addresses or more.
+pub(super) enum ListingStatus {
+    /// As announced, with at least one of its addresses.
     AsAnnounced,
-    /// A newer start of the same identity is listed.
+    /// As a newer start of the same identity.
     Newer {
-        /// Where.
+        /// Listed address.
         address: String,
         counter: u64,
     },
-    /// With something else than the node announces.
+    /// With a field that differs from the announced one.
     Differs {
-        /// What differs.
+        /// Name of the field.
         field: &'static str,
-        /// Where the entry is listed.
+        /// Listed address.
         address: String,
     },
     Absent,
 }
 
-/// The standing of a node that signs: `used` is the greatest counter that it has signed for this registry.
-pub(super) fn signed(topology: &Topology, ours: &MixRegistration, registry: &RegistryKey, used: u64) -> Standing {
+/// Status of a node that signs. `used` is the greatest counter that it has signed for this registry.
+pub(super) fn signed(topology: &Topology, ours: &MixRegistration, registry: &RegistryKey, used: u64) -> ListingStatus {
     if let Some(gateway) =
         topology.gateways.iter().find(|gateway| gateway.registration.identity_key == ours.identity_key)
     {
         let address = gateway.registration.mix_host.clone();
         return match signing::signed_counter(&gateway.registration, registry) {
-            Some(counter) if counter > used => Standing::Newer { address, counter },
-            _ => Standing::Differs { field: "role", address },
+            Some(counter) if counter > used => ListingStatus::Newer { address, counter },
+            _ => ListingStatus::Differs { field: "role", address },
         };
     }
-    let Some(listed) = topology.mix(&ours.identity_key).map(|mix| &mix.registration) else { return Standing::Absent };
+    let Some(listed) = topology.mix(&ours.identity_key).map(|mix| &mix.registration) else {
+        return ListingStatus::Absent;
+    };
     let address = listed.mix_host.clone();
     match signing::signed_counter(listed, registry) {
-        Some(counter) if counter > used => Standing::Newer { address, counter },
+        Some(counter) if counter > used => ListingStatus::Newer { address, counter },
         Some(_) => match difference(&listed.as_announced(), ours) {
-            None => Standing::AsAnnounced,
-            Some(field) => Standing::Differs { field, address },
+            None => ListingStatus::AsAnnounced,
+            Some(field) => ListingStatus::Differs { field, address },
         },
-        None => Standing::Differs { field: "signature", address },
+        None => ListingStatus::Differs { field: "signature", address },
     }
 }
 
-/// The standing of a node that does not sign, because its directory knows no signatures. Such a directory keeps one
-/// address of a node.
-pub(super) fn unsigned(topology: &Topology, ours: &MixRegistration) -> Standing {
-    let Some(mix) = topology.mix(&ours.identity_key) else { return Standing::Absent };
+/// Status of a node that does not sign, at a directory without signatures. Such a directory keeps one address per node.
+pub(super) fn unsigned(topology: &Topology, ours: &MixRegistration) -> ListingStatus {
+    let Some(mix) = topology.mix(&ours.identity_key) else { return ListingStatus::Absent };
     let listed = &mix.registration;
     let announced = ours.announced_addresses();
     let is_ours = |address: &SocketAddr| announced.contains(address);
     let address = listed.mix_host.clone();
     if !listed.announced_addresses().iter().any(is_ours) {
-        Standing::Differs { field: "mixHost", address }
+        ListingStatus::Differs { field: "mixHost", address }
     } else if listed.sphinx_key != ours.sphinx_key {
-        Standing::Differs { field: "sphinxKey", address }
+        ListingStatus::Differs { field: "sphinxKey", address }
     } else if listed.layer != ours.layer {
-        Standing::Differs { field: "layer", address }
+        ListingStatus::Differs { field: "layer", address }
     } else {
-        Standing::AsAnnounced
+        ListingStatus::AsAnnounced
     }
 }
 
-/// The first field that differs.
+/// Name of the first field that differs.
 fn difference(listed: &MixRegistration, ours: &MixRegistration) -> Option<&'static str> {
     let differs = [
         ("mixHost", listed.mix_host != ours.mix_host),
@@ -130,19 +131,23 @@ mod tests {
             change(&mut listed);
             let address = listed.mix_host.clone();
             let topology = listing(signing::sign(&listed, &keys, &REGISTRY, 5, None).unwrap());
-            let expected =
-                field.map_or(Standing::AsAnnounced, |field| Standing::Differs { field, address: address.clone() });
+            let expected = field
+                .map_or(ListingStatus::AsAnnounced, |field| ListingStatus::Differs { field, address: address.clone() });
             assert_eq!(signed(&topology, &ours, &REGISTRY, 5), expected);
-            assert_eq!(signed(&topology, &ours, &REGISTRY, 4), Standing::Newer { address, counter: 5 }, "{field:?}");
+            assert_eq!(
+                signed(&topology, &ours, &REGISTRY, 4),
+                ListingStatus::Newer { address, counter: 5 },
+                "{field:?}"
+            );
         }
-        assert_eq!(signed(&Topology::default(), &ours, &REGISTRY, 5), Standing::Absent);
+        assert_eq!(signed(&Topology::default(), &ours, &REGISTRY, 5), ListingStatus::Absent);
     }
 
     #[test]
     fn an_entry_that_our_identity_has_not_signed_is_repaired() {
         let keys = IdentityKeyPair::generate().unwrap();
         let ours = ours(&keys);
-        let differs = Standing::Differs { field: "signature", address: ours.mix_host.clone() };
+        let differs = ListingStatus::Differs { field: "signature", address: ours.mix_host.clone() };
         assert_eq!(signed(&listing(ours.clone()), &ours, &REGISTRY, 5), differs, "unsigned");
         let of_another = signing::sign(&ours, &IdentityKeyPair::generate().unwrap(), &REGISTRY, 9, None).unwrap();
         assert_eq!(signed(&listing(of_another), &ours, &REGISTRY, 5), differs, "signed by another identity");
@@ -171,10 +176,10 @@ mod tests {
             Topology { gateways: vec![gateway], ..Topology::default() }
         };
         let address = gateway.mix_host.clone();
-        let differs = Standing::Differs { field: "role", address: address.clone() };
+        let differs = ListingStatus::Differs { field: "role", address: address.clone() };
         assert_eq!(signed(&listing(gateway.clone()), &ours, &REGISTRY, 5), differs);
         let newer = signing::sign(&gateway, &keys, &REGISTRY, 6, None).unwrap();
-        assert_eq!(signed(&listing(newer), &ours, &REGISTRY, 5), Standing::Newer { address, counter: 6 });
+        assert_eq!(signed(&listing(newer), &ours, &REGISTRY, 5), ListingStatus::Newer { address, counter: 6 });
     }
 
     #[test]
@@ -182,15 +187,15 @@ mod tests {
         let keys = IdentityKeyPair::generate().unwrap();
         let ours = ours(&keys);
         let old = MixRegistration { mix_hosts: Vec::new(), location: "other".into(), ..ours.clone() };
-        assert_eq!(unsigned(&listing(old.clone()), &ours), Standing::AsAnnounced, "it keeps one address");
+        assert_eq!(unsigned(&listing(old.clone()), &ours), ListingStatus::AsAnnounced, "it keeps one address");
         for (field, listed) in [
             ("mixHost", MixRegistration { mix_host: "192.0.2.9:1".into(), ..old.clone() }),
             ("sphinxKey", MixRegistration { sphinx_key: "t".into(), ..old.clone() }),
             ("layer", MixRegistration { layer: 2, ..old.clone() }),
         ] {
             let address = listed.mix_host.clone();
-            assert_eq!(unsigned(&listing(listed), &ours), Standing::Differs { field, address });
+            assert_eq!(unsigned(&listing(listed), &ours), ListingStatus::Differs { field, address });
         }
-        assert_eq!(unsigned(&Topology::default(), &ours), Standing::Absent);
+        assert_eq!(unsigned(&Topology::default(), &ours), ListingStatus::Absent);
     }
 }
