@@ -58,7 +58,7 @@ async fn what_cannot_be_released_is_named() {
     for (identity, token, expected, words) in [
         ("short", &token, 64, "not an identity key"),
         (&unknown, &token, 65, "no node with this identity"),
-        (&unknown, &other_token, 77, "monitor token"),
+        (&unknown, &other_token, 77, "not the registry's token"),
         (&unknown, &home.path().join("none"), 74, "none"),
     ] {
         let (url, token) = (registry.url(), token.to_str().unwrap());

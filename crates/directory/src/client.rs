@@ -236,7 +236,7 @@ impl Directory for Client {
     /// A directory without signatures does not have this path.
     async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
         let path = ["api", "mixmining", "counter", identity];
-        let action = "fetch the last counter";
+        let action = "ask for the last counter";
         match self
             .request_by(&self.http, action, Method::GET, &self.directory, &path, &[("nonce", nonce)])
             .reply()

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_over_a_family_on_which_nobody_reached_the_prober_blames_no_node() {
+    async fn silence_over_a_family_without_connections_to_the_prober_is_undecided() {
         let report = given_up(Duration::from_secs(40), false).await;
         let FamilyReport::Undecided { after_s: 40.0, doubt: Doubt::ProberNotReached { prober } } = report else {
             unreachable!("{report:?}")

@@ -83,7 +83,7 @@ impl IntoResponse for Refused {
             Self::NoToken => {
                 "this call requires the monitor token: send the registry's monitor.token as Authorization: Bearer"
             }
-            Self::WrongToken => "wrong monitor token; use the one in the registry's file monitor.token",
+            Self::WrongToken => "this is not the registry's token; use the one in its file monitor.token",
             Self::WrongHost => return misdirected(),
         };
         ApiError::new(StatusCode::FORBIDDEN, message).into_response()
