@@ -131,7 +131,7 @@ fn code_75_is_worth_another_try() {
     fs::create_dir(&busy).unwrap();
     let lock = fs::File::open(&busy).unwrap();
     lock.lock().unwrap();
-    home.run(&["run", "--id", "mix"]).fails(75, &["another process is at work"]);
+    home.run(&["run", "--id", "mix"]).fails(75, &["another process is writing"]);
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn a_start_that_was_cut_off_on_a_volume_is_finished_by_the_next() {
     let moving = cut_off(&node, "config");
     let lock = fs::File::open(&moving).unwrap();
     lock.lock().unwrap();
-    container.start(&[]).fails(75, &["another process is at work on", ".mixnode.4000000.moving"]);
+    container.start(&[]).fails(75, &["another process is writing", ".mixnode.4000000.moving"]);
 }
 
 #[test]
