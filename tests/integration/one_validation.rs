@@ -28,7 +28,7 @@ const MISTAKES: [Mistake; 24] = [
     Mistake { variables: &[COLLECTOR, ("OTEL_BSP_MAX_QUEUE_SIZE", "0")], word: "OTEL_BSP_MAX_QUEUE_SIZE" },
     Mistake { variables: &[COLLECTOR, ("OTEL_CONFIG_FILE", "/otel.yaml")], word: "OTEL_CONFIG_FILE" },
     Mistake { variables: &[TLS, ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere")], word: "/nowhere cannot be read" },
-    Mistake { variables: &[TLS, ("OTEL_EXPORTER_OTLP_CERTIFICATE", NO_CERTIFICATE)], word: "cannot be exported" },
+    Mistake { variables: &[TLS, ("OTEL_EXPORTER_OTLP_CERTIFICATE", NO_CERTIFICATE)], word: "cannot export" },
     Mistake { variables: &[TLS, ("OTEL_EXPORTER_OTLP_CLIENT_KEY", NO_CERTIFICATE)], word: "CLIENT_CERTIFICATE" },
     Mistake { variables: &[("NYM_MIXNODE_TELEMETRY_OTLP_ENDPOINT", "bogus")], word: "telemetry.otlp_endpoint" },
     Mistake { variables: &[("NYM_MIXNODE_INIT_IF_MISSING", "1")], word: "\"1\" is not true or false" },
