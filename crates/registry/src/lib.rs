@@ -19,9 +19,11 @@ mod listing;
 mod proof;
 mod store;
 
+use std::fs;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -313,9 +315,11 @@ async fn purge_regularly(store: &Store, reach: Reach) {
 
 fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
     match store.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => {
-            std::fs::create_dir_all(folder).map_err(|source| RegistryError::Folder { path: folder.to_owned(), source })
-        }
+        Some(folder) if !folder.as_os_str().is_empty() => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| RegistryError::Folder { path: folder.to_owned(), source }),
         _ => Ok(()),
     }
 }

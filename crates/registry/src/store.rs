@@ -13,12 +13,16 @@ mod metrics;
 mod nodes;
 mod signers;
 
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nym_mixnode_keys::IdentityKeyPair;
+use rustix::process::geteuid;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::query::QueryAs;
 use sqlx::sqlite::{
@@ -66,6 +70,7 @@ impl Store {
     /// Opens the file; creates or upgrades it as needed. Only one process may have it open.
     pub(super) async fn open(path: &Path) -> Result<Self, RegistryError> {
         let lock = StoreLock::take(path)?;
+        keep_private(path).map_err(|source| open_error(path, sqlx::Error::Io(source)))?;
         Self::open_with(options(path), path, lock).await
     }
 
@@ -150,6 +155,30 @@ impl Store {
     async fn read(&self) -> sqlx::Result<Read> {
         self.connections.read().await
     }
+}
+
+/// Creates the file with access for its owner only, or takes the access of others away: it contains the registry's
+/// private key. SQLite gives its other files the same mode.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let metadata = file.metadata()?;
+    let of_others = metadata.mode() & 0o077;
+    if of_others == 0 {
+        return Ok(());
+    }
+    if metadata.uid() != geteuid().as_raw() {
+        tracing::warn!(path = %path.display(), "other users can read the store; only its owner can change that");
+        return Ok(());
+    }
+    for name in ["", "-wal", "-shm"] {
+        let mut other = path.as_os_str().to_owned();
+        other.push(name);
+        match fs::set_permissions(&other, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -650,3 +650,22 @@ async fn entries_that_nothing_renews_are_deleted_and_others_stay() {
     home.store.purge(NOW + 8 * 24 * HOUR).await.unwrap();
     assert_eq!(count().await, 0);
 }
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_store_and_its_other_files() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sqlite");
+    // As an earlier release left it.
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    for file in files.iter().filter(|file| file.file_name().to_string_lossy().contains("sqlite")) {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert!(mode & 0o077 == 0 || file.metadata().unwrap().len() == 0, "{file:?}: {mode:o}");
+    }
+    assert!(files.iter().any(|file| file.file_name() == "registry.sqlite-wal"), "{files:?}");
+    drop(store);
+}
