@@ -368,7 +368,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let good = home.path().join("registry.sqlite");
         let foreign = home.path().join("foreign.sqlite");
-        std::fs::write(&foreign, "this is no database, it is a letter ".repeat(100)).unwrap();
+        fs::write(&foreign, "this is no database, it is a letter ".repeat(100)).unwrap();
         let below_a_file = foreign.join("registry.sqlite");
         let cases: [(&[&str], &Path, u8); 5] = [
             (&[], &good, 64),

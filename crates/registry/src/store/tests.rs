@@ -457,9 +457,9 @@ async fn acknowledged_registrations_survive_a_kill() {
     }
     // State after a kill: unchanged files, a log that is not checkpointed, no lock.
     let copy = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(home.folder.path()).unwrap() {
+    for file in fs::read_dir(home.folder.path()).unwrap() {
         let file = file.unwrap();
-        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
     let path = copy.path().join("registry.sqlite");
     let survivor = Store::open(&path).await.unwrap();
@@ -658,13 +658,14 @@ async fn only_the_owner_can_read_the_store_and_its_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.sqlite");
     // As an earlier release left it.
-    std::fs::write(&path, "").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     let store = Store::open(&path).await.unwrap();
-    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
     for file in files.iter().filter(|file| file.file_name().to_string_lossy().contains("sqlite")) {
-        let mode = file.metadata().unwrap().permissions().mode();
-        assert!(mode & 0o077 == 0 || file.metadata().unwrap().len() == 0, "{file:?}: {mode:o}");
+        let metadata = file.metadata().unwrap();
+        let of_others = metadata.permissions().mode() & 0o077;
+        assert!(of_others == 0 || metadata.len() == 0, "{file:?}: {of_others:o}");
     }
     assert!(files.iter().any(|file| file.file_name() == "registry.sqlite-wal"), "{files:?}");
     drop(store);
