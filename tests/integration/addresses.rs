@@ -245,7 +245,7 @@ fn a_changed_address_is_registered_and_a_silent_service_changes_nothing() {
     for mood in [Mood::Html, Mood::Hangs] {
         metadata.change(|answers| answers.mood = mood);
         let warned =
-            || node.log().iter().filter(|line| line.contains("again for the announced addresses: aws")).count();
+            || node.log().iter().filter(|line| line.contains("Cannot detect all announce addresses: aws")).count();
         let before = warned();
         node.signal(Signal::HUP);
         let deadline = Instant::now() + PATIENCE;
