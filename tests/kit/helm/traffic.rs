@@ -80,7 +80,9 @@ async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &Atomic
         send(&mut prober, &nodes, &mut counts);
         take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
     }
-    while prober.in_transit() > 0 && prober.give_up_late(LATE).is_empty() {
+    // A lost packet must not hide that others are still on their way.
+    while prober.in_transit() > 0 {
+        prober.give_up_late(LATE);
         take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
     }
     registration.withdraw().await.expect("to be withdrawn");
