@@ -8,7 +8,7 @@ use super::cloud::Cloud;
 /// The directory in which Linux exposes the tables.
 pub(super) const DMI_DIR: &str = "/sys/class/dmi/id";
 
-/// Returns the cloud that the firmware names, and the matching entry; `Err` explains why there is none.
+/// Returns the cloud that the firmware names, and the matching entry; `Err` explains why no cloud is recognised.
 pub(super) fn cloud(dir: &Path) -> Result<(Cloud, String), String> {
     if !dir.is_dir() {
         return Err(format!("{} does not exist", dir.display()));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_base::cause::innermost;
 use nym_mixnode_net::NotPublic;
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, ClientBuilder, Method, redirect};
@@ -304,8 +305,4 @@ pub(super) fn shown(text: &str) -> String {
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
-}
-
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -45,7 +45,7 @@ struct Now {
 }
 
 impl Announcing {
-    /// Starts with these addresses; if there are none, `watch` waits for some.
+    /// Starts with these addresses; with an empty list, `watch` waits for the first ones.
     #[must_use]
     pub fn new(announced: Vec<Announced>, watch: Option<&AnnounceWatch>) -> Self {
         let lacking = watch.map(|watch| watch.lacking.clone()).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Shared basics of nym-mixnode: durable file writes, memory for secrets, the limit on open files, back-off.
 
 pub mod backoff;
+pub mod cause;
 pub mod file;
 pub mod open_files;
 pub mod redact;

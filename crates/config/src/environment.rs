@@ -13,9 +13,9 @@ use nym_mixnode_base::file;
 
 use super::error::ConfigError;
 use super::home::NodeId;
+use super::service_link;
 use super::settings::{self, About, VARIABLE_PREFIX};
 use super::values::{Source, Values};
-use super::{service_link, text};
 
 /// The node's id, as `--id`.
 pub const ID: &str = "NYM_MIXNODE_ID";
@@ -125,7 +125,7 @@ impl Environment {
             return Err(ConfigError::Variable { variable: name.to_owned(), problem });
         }
         let path: Arc<Path> = Path::new(value).into();
-        let text = text::read(&path, FILE_BYTES_MAX).map_err(|error| ConfigError::Variable {
+        let text = file::read_text(&path, FILE_BYTES_MAX).map_err(|error| ConfigError::Variable {
             variable: name.to_owned(),
             problem: format!("{} cannot be read: {error}{}", path.display(), file::remedy(&error)),
         })?;

@@ -4,16 +4,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use nym_mixnode_base::file::read_text;
 use nym_mixnode_document::{Broken, Document, KnownSettings, Text};
 
 use super::error::ConfigError;
 use super::settings::{self, About, WhenUnset};
-use super::text;
 use super::values::{Source, Value, Values};
+
+/// Size limit in bytes; a configuration takes a few kilobytes.
+pub(super) const BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the settings' texts from a file, and the errors in its keys.
 pub(super) fn read(path: &Path) -> Result<(Values, Vec<ConfigError>), ConfigError> {
-    let text = text::read(path, text::CONFIG_BYTES_MAX).map_err(|source| match source.kind() {
+    let text = read_text(path, BYTES_MAX).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::NotFound(path.to_owned()),
         _ => ConfigError::Read { path: path.to_owned(), source },
     })?;

@@ -18,7 +18,6 @@ mod running;
 pub mod schema;
 mod service_link;
 pub mod settings;
-pub mod text;
 mod values;
 
 use std::fmt;

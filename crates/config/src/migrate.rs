@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::settings::About;
 use super::values::{Source, Values};
-use super::{settings as s, text};
+use super::{file as config_file, settings as s};
 use table::{Fate, fate};
 
 /// An older release's configuration as today's settings.
@@ -38,7 +38,7 @@ pub enum MigrateError {
 /// # Errors
 /// If it cannot be read, or was not written by a supported release.
 pub fn read(path: &Path) -> Result<Older, MigrateError> {
-    let text = text::read(path, text::CONFIG_BYTES_MAX);
+    let text = file::read_text(path, config_file::BYTES_MAX);
     let text = text.map_err(|source| MigrateError::Read { path: path.to_owned(), source })?;
     Older::parse(&text).map_err(|problem| MigrateError::Older { path: path.to_owned(), problem })
 }

@@ -3,7 +3,6 @@
 mod release;
 
 use std::cell::Cell;
-use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -14,6 +13,7 @@ use nym_mixnode_api::{
     Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
     PendingAddress, Proof, Refusal, RegistrationReply, Topology,
 };
+use nym_mixnode_base::cause::innermost;
 use reqwest::{Method, Response, StatusCode, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -450,15 +450,6 @@ fn printable(url: &Url) -> String {
         url.set_password(None).ok();
     }
     url.to_string()
-}
-
-/// The innermost cause: the most specific one, without the URL.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

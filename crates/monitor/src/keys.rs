@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::agreement::{PrivateKey, X25519};
 use aws_lc_rs::error::Unspecified;
 use nym_mixnode_keys::IdentityKeyPair;
+use nym_mixnode_sphinx::public_key;
 use zeroize::Zeroizing;
 
 /// Sphinx key pair and identity under which a prober registers as a gateway.
@@ -22,7 +22,7 @@ impl ProberKeys {
     pub(super) fn generate() -> Result<Self, Unspecified> {
         let mut sphinx_private = Zeroizing::new([0; 32]);
         aws_lc_rs::rand::fill(sphinx_private.as_mut_slice())?;
-        let sphinx_public = public_of(&sphinx_private)?;
+        let sphinx_public = public_key(&sphinx_private);
         let identity_keys = IdentityKeyPair::generate().map_err(|_| Unspecified)?;
         let identity = identity_keys.public_base58();
         Ok(Self { sphinx_private, sphinx_public, identity_keys: Arc::new(identity_keys), identity })
@@ -36,24 +36,9 @@ impl fmt::Debug for ProberKeys {
     }
 }
 
-fn public_of(private: &[u8; 32]) -> Result<[u8; 32], Unspecified> {
-    let public = PrivateKey::from_private_key(&X25519, private).map_err(|_| Unspecified)?.compute_public_key()?;
-    public.as_ref().try_into().map_err(|_| Unspecified)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// RFC 7748, section 5.2: X25519 of 9 and 9, which is the base point's coordinate.
-    #[test]
-    fn the_public_key_is_the_one_of_the_private_key() {
-        let mut nine = [0; 32];
-        nine[0] = 9;
-        let public = public_of(&nine).unwrap();
-        assert_eq!(public[..8], [0x42, 0x2c, 0x8e, 0x7a, 0x62, 0x27, 0xd7, 0xbc]);
-        assert_eq!(public[24..], [0x3c, 0x60, 0xe8, 0x03, 0x11, 0xae, 0x30, 0x79]);
-    }
 
     #[test]
     fn every_prober_has_new_keys_and_never_prints_secrets() {

@@ -159,7 +159,7 @@ impl<L> Prober<L> {
         self.sender.has_room(first_hop)
     }
 
-    /// The next packet that returns; pending while there is none. Cancel-safe.
+    /// Waits for the next packet that returns. Cancel-safe.
     pub async fn returned(&mut self) -> Returned<L> {
         loop {
             let arrival = self.receiver.next().await;

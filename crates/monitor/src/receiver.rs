@@ -92,7 +92,7 @@ impl Receiver {
         self.connected.get(listener).is_some_and(|connected| connected.load(Ordering::Relaxed))
     }
 
-    /// The next packet for this prober; pending while there is none. Cancel-safe.
+    /// Waits for the next packet for this prober. Cancel-safe.
     pub(super) async fn next(&mut self) -> Arrival {
         match self.arrivals.recv().await {
             Some(arrival) => arrival,

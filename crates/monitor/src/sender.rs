@@ -107,7 +107,7 @@ async fn next_frame(queue: &mut mpsc::Receiver<Vec<u8>>, connection: &mut Option
     }
 }
 
-/// Writes a frame, over a new connection if there is none or the old one is broken.
+/// Writes a frame, over a new connection unless the current one works.
 async fn deliver(address: SocketAddr, connection: &mut Option<TcpStream>, frame: &[u8]) -> io::Result<()> {
     if let Some(stream) = connection
         && write(stream, frame).await.is_ok()

@@ -91,6 +91,16 @@ mod tests {
         }
     }
 
+    /// RFC 7748, section 5.2: X25519 of 9 and 9, which is the base point's coordinate.
+    #[test]
+    fn the_public_key_is_the_one_of_the_private_key() {
+        let mut nine = [0; 32];
+        nine[0] = 9;
+        let public = public_key(&nine);
+        assert_eq!(public[..8], [0x42, 0x2c, 0x8e, 0x7a, 0x62, 0x27, 0xd7, 0xbc]);
+        assert_eq!(public[24..], [0x3c, 0x60, 0xe8, 0x03, 0x11, 0xae, 0x30, 0x79]);
+    }
+
     proptest! {
         #[test]
         fn clamped_products_are_those_of_dalek(scalar: Bytes32, point: Bytes32) {

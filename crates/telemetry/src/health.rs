@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use nym_mixnode_base::cause::innermost;
 use nym_mixnode_base::open_files::Remedy;
 use nym_mixnode_base::redact::redacted;
 use reqwest::header::ACCEPT;
@@ -132,13 +133,8 @@ async fn get<T: DeserializeOwned>(client: &reqwest::Client, base: &Url, path: &s
     }
 }
 
-/// The innermost cause, which is the most specific one.
-fn no_answer(url: &Url, error: &dyn std::error::Error) -> AskError {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    AskError::NoAnswer { url: url.clone(), reason: cause.to_string() }
+fn no_answer(url: &Url, error: &(dyn std::error::Error + 'static)) -> AskError {
+    AskError::NoAnswer { url: url.clone(), reason: innermost(error) }
 }
 
 #[cfg(test)]

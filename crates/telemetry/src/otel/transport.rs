@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nym_mixnode_base::cause::innermost;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, ResponseBodyTooLarge};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
@@ -148,12 +149,4 @@ fn http_client(settings: &SignalSettings) -> reqwest::Result<reqwest::Client> {
         builder = builder.identity(reqwest::Identity::from_pem(&[certificate.as_slice(), b"\n", key].concat())?);
     }
     builder.build()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
