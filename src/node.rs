@@ -431,9 +431,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-#[path = "node/stop_tests.rs"]
-mod stop_tests;
-
-#[cfg(test)]
-#[path = "node/tagging_tests.rs"]
-mod tagging_tests;
+mod tests;

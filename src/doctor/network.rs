@@ -206,5 +206,4 @@ fn wall_clock() -> SystemTime {
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

@@ -265,5 +265,4 @@ fn whole(value: f64) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "load_tests.rs"]
 mod tests;

@@ -208,5 +208,4 @@ async fn until(at: Option<Instant>) {
 }
 
 #[cfg(test)]
-#[path = "listed/tests.rs"]
 mod tests;

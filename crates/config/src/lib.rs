@@ -451,5 +451,4 @@ defaults_from_table! {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

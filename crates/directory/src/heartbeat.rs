@@ -169,5 +169,4 @@ impl<D: Directory> Heartbeat<D> {
 }
 
 #[cfg(test)]
-#[path = "heartbeat_tests.rs"]
 mod tests;

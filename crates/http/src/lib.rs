@@ -214,5 +214,4 @@ async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -89,5 +89,4 @@ fn host_and_port(clients_host: &str) -> Option<(Host, u16)> {
 }
 
 #[cfg(test)]
-#[path = "gateway_check/tests.rs"]
 mod tests;

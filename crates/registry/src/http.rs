@@ -131,5 +131,4 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 #[cfg(test)]
-#[path = "http/tests.rs"]
 mod tests;

@@ -237,5 +237,4 @@ fn is_protected(holder: &Holder, now: i64) -> bool {
 }
 
 #[cfg(test)]
-#[path = "proof/tests.rs"]
 mod tests;

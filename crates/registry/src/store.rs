@@ -223,5 +223,4 @@ fn to_json(value: &impl serde::Serialize) -> sqlx::Result<String> {
 }
 
 #[cfg(test)]
-#[path = "store/tests.rs"]
 mod tests;

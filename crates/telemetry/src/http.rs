@@ -284,5 +284,4 @@ impl From<Result<(), Problem>> for Answer {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 mod tests;

@@ -199,7 +199,6 @@ fn wall_clock() -> SystemTime {
 #[cfg(any(test, feature = "testing"))]
 mod captured;
 #[cfg(test)]
-#[path = "log/log_tests.rs"]
 mod tests;
 
 #[cfg(any(test, feature = "testing"))]

@@ -254,5 +254,4 @@ fn announce(signal: Signal, settings: &settings::SignalSettings) {
 }
 
 #[cfg(test)]
-#[path = "otel/otel_tests.rs"]
 mod tests;

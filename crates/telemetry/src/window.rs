@@ -461,5 +461,4 @@ pub fn wall_clock() -> Duration {
 }
 
 #[cfg(test)]
-#[path = "window_tests.rs"]
 mod tests;

@@ -176,5 +176,4 @@ fn copy(from: &Buffer, offset: usize, to: &mut Buffer, area: Rect) {
 }
 
 #[cfg(test)]
-#[path = "picture_tests.rs"]
 mod tests;

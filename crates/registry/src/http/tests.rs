@@ -15,9 +15,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::now_ns;
 
-#[path = "tests/release.rs"]
 mod release;
-#[path = "tests/renewal.rs"]
 mod renewal;
 
 const HOME: &str = "127.0.0.1";

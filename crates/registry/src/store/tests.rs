@@ -9,7 +9,6 @@ use nym_mixnode_keys::IdentityKeyPair;
 use super::*;
 use crate::proof::{Admission, Call, Refusal};
 
-#[path = "tests/identities.rs"]
 mod identities;
 
 const SECOND: i64 = 1_000_000_000;

@@ -352,5 +352,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
 mod tests;
