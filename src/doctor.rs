@@ -13,7 +13,7 @@ use std::time::Duration;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, NodeHome};
 use nym_mixnode_directory::{Client, Directory, is_retired};
-use nym_mixnode_keys::store::KeyFiles;
+use nym_mixnode_keys::KeyFiles;
 use serde::Serialize;
 
 use process::{Process, Running};

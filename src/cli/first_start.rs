@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use nym_mixnode_config::{Environment, Layers, NodeHome, NodeId, Source, Values, settings as s};
-use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_net::BindAddr;
 use rustix::process::{getgid, getuid};
 
@@ -53,7 +53,7 @@ pub(super) async fn make_if_missing(
     })?;
     print_to(out, summary(home, &keys, kept))?;
     let files = KeyFiles::new(home.dir(), &config.keys);
-    if let Some(warning) = volume::warning(files.private_identity.parent().unwrap_or(home.dir())) {
+    if let Some(warning) = volume::warning(files.dir()) {
         tracing::warn!("{warning}");
     }
     Ok(())

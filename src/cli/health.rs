@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nym_mixnode_config::{NodeId, http_url};
 use nym_mixnode_directory::{Client, ClientLimits};
-use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyFile, KeyFiles, store};
 use nym_mixnode_telemetry::health::{self, AskError};
 use url::Url;
 
@@ -125,7 +125,7 @@ fn configured(args: &Args) -> Result<Configured, Failure> {
     };
     let home = node.home()?;
     let config = load_config(&home, &node.id, &node.values())?;
-    let identity = store::load_identity_public(&KeyFiles::new(home.dir(), &config.keys))?;
+    let identity = store::load_public(&KeyFiles::new(home.dir(), &config.keys), KeyFile::PublicIdentity)?;
     Ok(Configured { listen: config.http.listen, identity: Some(identity), running: home.is_running() })
 }
 

@@ -11,8 +11,7 @@ use nym_mixnode_config::address::Host;
 use nym_mixnode_config::home::CONFIG_FILE;
 use nym_mixnode_config::{Config, CreateFileError, Environment, Layers, NodeHome, Source, Values, settings as s};
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryConfig, DirectoryError, is_retired};
-use nym_mixnode_keys::store::{self, KeyFiles};
-use nym_mixnode_keys::{KeyError, NodeKeys};
+use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, NodeKeys, store};
 use nym_mixnode_net::BindAddr;
 use thiserror::Error;
 
@@ -229,7 +228,7 @@ pub(super) fn default_directory() -> Values {
 /// Keeps existing keys: without a configuration file they were restored for this node.
 fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     let exists = match KeyState::of(home, values) {
-        KeyState::All { files } if home.config_file().exists() => files.private_identity,
+        KeyState::All { files } if home.config_file().exists() => files.paths[KeyFile::PrivateIdentity].to_owned(),
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
         // Report it before any request to the network.

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use nym_mixnode_base::file::open_or_wait;
 use nym_mixnode_base::staging::{self, CreateError};
 use nym_mixnode_config::{NodeHome, Values};
-use nym_mixnode_keys::store::{self, KeyFiles};
-use nym_mixnode_keys::{KeyError, archive, install};
+use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, archive, install, store};
 
 use super::failure::read_exit;
 use super::flags::NodeFlags;
@@ -39,7 +38,7 @@ enum KeysCommand {
     },
     /// Write all keys to a new file, encrypted with a passphrase
     ///
-    /// The file is a tar archive of the four PEM files in the age format: `age --decrypt FILE | tar x` also unpacks it.
+    /// The file is a tar archive of the PEM files in the age format: `age --decrypt FILE | tar x` also unpacks it.
     Backup {
         /// The file to write, which must not exist
         file: PathBuf,
@@ -72,18 +71,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 fn show(node: &NodeFlags) -> Result<(), Failure> {
     let files = key_files(&node.home()?, node)?;
-    let (identity, sphinx) = (store::load_identity_public(&files)?, store::load_sphinx_public(&files)?);
-    print_to(
-        io::stdout(),
-        format_args!(
-            "Identity key: {identity}\n  public:  {}\n  private: {}\n\
-             Sphinx key: {sphinx}\n  public:  {}\n  private: {}",
-            files.public_identity.display(),
-            files.private_identity.display(),
-            files.public_sphinx.display(),
-            files.private_sphinx.display(),
-        ),
-    )
+    let pair = |name, public, private| {
+        let key = store::load_public(&files, public)?;
+        let [public, private] = [public, private].map(|file| files.paths[file].display());
+        Ok::<_, Failure>(format!("{name} key: {key}\n  public:  {public}\n  private: {private}"))
+    };
+    let identity = pair("Identity", KeyFile::PublicIdentity, KeyFile::PrivateIdentity)?;
+    let sphinx = pair("Sphinx", KeyFile::PublicSphinx, KeyFile::PrivateSphinx)?;
+    print_to(io::stdout(), format_args!("{identity}\n{sphinx}"))
 }
 
 fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
@@ -123,7 +118,7 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     let sealed = read(file)?;
     let pairs = archive::open(&sealed, file, passphrase.read_known(file)?)?;
     install::install(&files, &pairs).map_err(refusal)?;
-    let paths = files.paths().map(|path| format!("\n  {}", path.display())).concat();
+    let paths = files.paths.iter().map(|path| format!("\n  {}", path.display())).collect::<Vec<_>>().concat();
     let identity = pairs.identity.public_base58();
     print_to(
         io::stdout(),

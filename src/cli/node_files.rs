@@ -1,11 +1,10 @@
 //! Checks which files of a node exist before the others are created.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nym_mixnode_base::staging;
 use nym_mixnode_config::{NodeHome, NodeId, Values};
-use nym_mixnode_keys::store::KeyFiles;
-use nym_mixnode_keys::{KeysConfig, install};
+use nym_mixnode_keys::{KeyFile, KeyFiles, KeyPaths, install};
 
 use super::flags::naming;
 use super::{Exit, Failure};
@@ -32,7 +31,7 @@ pub(super) enum KeyState {
 impl KeyState {
     /// Whether all keys exist in the node's own directory.
     pub(super) fn is_at_home(&self, home: &NodeHome) -> bool {
-        matches!(self, Self::All { files } if files.private_identity.starts_with(home.dir()))
+        matches!(self, Self::All { files } if files.dir().starts_with(home.dir()))
     }
 
     /// Checks the key files at the paths in `values`.
@@ -40,17 +39,16 @@ impl KeyState {
         // Errors in the settings are reported when all of them are parsed.
         let config = nym_mixnode_config::keys(values).unwrap_or_default();
         let files = KeyFiles::new(home.dir(), &config);
-        let paths = [&files.private_identity, &files.public_identity, &files.private_sphinx, &files.public_sphinx];
-        let present = paths.iter().find(|path| path.symlink_metadata().is_ok());
-        let missing = paths.iter().find(|path| path.symlink_metadata().is_err());
+        let present = files.paths.iter().find(|path| path.symlink_metadata().is_ok()).map(Path::to_owned);
+        let missing = files.paths.iter().find(|path| path.symlink_metadata().is_err()).map(Path::to_owned);
         match (present, missing) {
-            (Some(present), Some(missing)) => Self::Half { present: (*present).clone(), missing: (*missing).clone() },
+            (Some(present), Some(missing)) => Self::Half { present, missing },
             (None, Some(missing)) => {
-                let dir = files.private_identity.parent().unwrap_or(home.dir());
-                if files.paths() == KeyFiles::new(dir, &KeysConfig::in_dir(dir)).paths() {
+                let dir = files.dir();
+                if files.paths == KeyPaths::in_dir(dir) {
                     Self::None { dir: dir.to_owned() }
                 } else {
-                    Self::Elsewhere { missing: (*missing).clone() }
+                    Self::Elsewhere { missing }
                 }
             }
             (_, None) => Self::All { files },
@@ -65,10 +63,10 @@ impl KeyState {
                 present.display(),
                 missing.display()
             ),
-            Self::All { files } if files.private_identity.starts_with(home.dir()) => format!(
+            Self::All { files } if self.is_at_home(home) => format!(
                 "{} exists, but {} does not: restore that file, create a new one for these keys with `nym-mixnode init \
                  {}`, or give its settings in the environment",
-                files.private_identity.display(),
+                files.paths[KeyFile::PrivateIdentity].display(),
                 home.config_file().display(),
                 naming(home, id)
             ),

@@ -3,7 +3,7 @@
 use std::io;
 
 use nym_mixnode_directory::{Client, Directory, DirectoryError, Signer, Unregistered};
-use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyFiles, store};
 
 use super::Failure;
 use super::flags::NodeFlags;

@@ -14,9 +14,8 @@ use nym_mixnode_config as config;
 use nym_mixnode_config::migrate::{self, Migration};
 use nym_mixnode_config::{Config, NodeHome, NodeId, Source, Values, settings as s};
 use nym_mixnode_document::{Older, Release};
-use nym_mixnode_keys::PrivateAccess;
 use nym_mixnode_keys::install::{self, Identity};
-use nym_mixnode_keys::store::{self, KeyError, KeyFiles};
+use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, PrivateAccess, store};
 
 use super::flags::{NodeFlags, naming};
 use super::output::print_to;
@@ -150,7 +149,7 @@ fn translate(older: &Older, home: &NodeHome, toml: &Path, args: &Args) -> Migrat
 /// Checks that the keys load and match, whatever the modes of their files.
 fn check_keys(files: &KeyFiles, release: Release) -> Result<(), Failure> {
     let files = KeyFiles { access: PrivateAccess::Anybody, ..files.clone() };
-    let with_identity = release != Release::V0_8_1 || files.public_identity.exists();
+    let with_identity = release != Release::V0_8_1 || files.paths[KeyFile::PublicIdentity].exists();
     let checked =
         if with_identity { store::load_pairs(&files).map(drop) } else { store::load_sphinx(&files).map(drop) };
     checked.map_err(|error| {
@@ -162,7 +161,7 @@ fn check_keys(files: &KeyFiles, release: Release) -> Result<(), Failure> {
 
 /// Restricts the modes of private keys, which older releases leave readable for all users.
 fn close_private(files: &KeyFiles) -> Result<(), Failure> {
-    for path in [&files.private_identity, &files.private_sphinx] {
+    for path in KeyFile::PRIVATE.map(|file| &files.paths[file]) {
         let Ok(metadata) = fs::metadata(path) else { continue };
         let mode = metadata.permissions().mode() & 0o7777;
         let open_to_others = mode & 0o077 != 0;
@@ -170,7 +169,7 @@ fn close_private(files: &KeyFiles) -> Result<(), Failure> {
             continue;
         }
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|source| {
-            let path = path.clone();
+            let path = path.to_owned();
             Failure::from(CreateError::Io { path, source }).with_advice("set its mode to 600")
         })?;
         print_line(format_args!("{} was readable by others: mode {mode:04o} is now 0600", path.display()))?;
@@ -182,11 +181,11 @@ fn complete_identity(files: &KeyFiles) -> Result<(), Failure> {
     match install::complete_identity(files)? {
         Identity::Found => Ok(()),
         Identity::Completed { public } => {
-            let file = files.public_identity.display();
+            let file = files.paths[KeyFile::PublicIdentity].display();
             print_line(format_args!("Completed the identity of an interrupted upgrade, {file}: {public}"))
         }
         Identity::Created { public } => {
-            let file = files.private_identity.display();
+            let file = files.paths[KeyFile::PrivateIdentity].display();
             print_line(format_args!(
                 "Saved a new identity keypair, which 0.8.1 did not have, to {file}\nIdentity key: {public}"
             ))

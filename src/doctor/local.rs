@@ -3,7 +3,7 @@
 use nym_mixnode_base::open_files as limits;
 use nym_mixnode_base::open_files::{LimitsConfig, Remedy};
 use nym_mixnode_config::Config;
-use nym_mixnode_keys::store::{self, KeyFiles};
+use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_link::listener::{self, BindError};
 use nym_mixnode_net::BindAddr;
 use nym_mixnode_telemetry::health::FileLimits;

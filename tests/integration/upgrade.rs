@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nym_mixnode_config::{Config, Values};
+use nym_mixnode_keys::KeyFile;
 
 use crate::cli::Home;
 
@@ -130,8 +131,8 @@ fn the_values_of_0_9_1_with_keys_elsewhere() {
     upgrade(&home, "0.9.1").ok();
     let config = config(&home);
     let elsewhere = home.0.path().join("elsewhere");
-    assert_eq!(config.keys.private_sphinx, elsewhere.join("sphinx.key"));
-    assert_eq!(config.keys.private_identity, Path::new("data/private_identity.pem"));
+    assert_eq!(&config.keys.paths[KeyFile::PrivateSphinx], elsewhere.join("sphinx.key"));
+    assert_eq!(&config.keys.paths[KeyFile::PrivateIdentity], Path::new("data/private_identity.pem"));
     assert_eq!(mode(&elsewhere.join("sphinx.key")), 0o600);
     assert_eq!((config.node.layer, config.node.location.as_str()), (12, "unknown"));
     assert_eq!(config.node.incentives_address, "");

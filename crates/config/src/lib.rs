@@ -39,7 +39,7 @@ use nym_mixnode_address::{Announced, DetectionConfig};
 use nym_mixnode_base::open_files::LimitsConfig;
 use nym_mixnode_base::staging;
 use nym_mixnode_directory::DirectoryConfig;
-use nym_mixnode_keys::KeysConfig;
+use nym_mixnode_keys::{KeyPaths, KeysConfig};
 use nym_mixnode_mix::ReplayWindow;
 use nym_mixnode_net::{BindAddr, Listening};
 use nym_mixnode_sphinx::PacketSizes;
@@ -316,14 +316,13 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
 /// # Errors
 /// If a path is not allowed.
 pub fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
-    let files = KeysConfig::in_dir(&values.parse(&s::KEYS_DIR)?);
-    Ok(KeysConfig {
-        private_identity: values.parse_if_set(&s::KEYS_PRIVATE_IDENTITY)?.unwrap_or(files.private_identity),
-        public_identity: values.parse_if_set(&s::KEYS_PUBLIC_IDENTITY)?.unwrap_or(files.public_identity),
-        private_sphinx: values.parse_if_set(&s::KEYS_PRIVATE_SPHINX)?.unwrap_or(files.private_sphinx),
-        public_sphinx: values.parse_if_set(&s::KEYS_PUBLIC_SPHINX)?.unwrap_or(files.public_sphinx),
-        allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)?,
-    })
+    let mut paths = KeyPaths::in_dir(&values.parse(&s::KEYS_DIR)?);
+    for (file, setting) in s::KEY_FILES {
+        if let Some(path) = values.parse_if_set(setting)? {
+            paths.set(file, path);
+        }
+    }
+    Ok(KeysConfig { paths, allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)? })
 }
 
 fn mix(values: &Values) -> Result<MixConfig, ConfigError> {

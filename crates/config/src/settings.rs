@@ -21,6 +21,7 @@ use nym_mixnode_telemetry::OtlpProtocol;
 
 use super::ForwardPolicy;
 use nym_mixnode_address::{AnnounceSource, CloudChoice};
+use nym_mixnode_keys::KeyFile;
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 
@@ -290,6 +291,14 @@ settings! {
         "Refuse to start if the hard limit on open files is lower than limits.nofile.";
 }
 
+/// The settings of the key files' paths.
+pub static KEY_FILES: [(KeyFile, &Setting<PathBuf>); KeyFile::ALL.len()] = [
+    (KeyFile::PrivateIdentity, &KEYS_PRIVATE_IDENTITY),
+    (KeyFile::PublicIdentity, &KEYS_PUBLIC_IDENTITY),
+    (KeyFile::PrivateSphinx, &KEYS_PRIVATE_SPHINX),
+    (KeyFile::PublicSphinx, &KEYS_PUBLIC_SPHINX),
+];
+
 /// The setting with this key.
 pub fn find(key: &str) -> Option<&'static About> {
     ALL.iter().copied().find(|about| about.key == key)
@@ -359,13 +368,28 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nym_mixnode_keys::KeyPaths;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn names_follow_from_the_key() {
         assert_eq!(DIRECTORY_METRICS_URL.about.variable(), "NYM_MIXNODE_DIRECTORY_METRICS_URL");
         assert_eq!(DIRECTORY_METRICS_URL.about.flag(), "--directory-metrics-url");
         assert_eq!((NODE_ID.about.variable(), NODE_ID.about.flag()), ("NYM_MIXNODE_ID", "--id"));
+    }
+
+    #[test]
+    fn each_key_file_has_a_setting_of_its_own_which_names_its_default() {
+        for file in KeyFile::ALL {
+            let own: Vec<_> = KEY_FILES.iter().filter(|(of, _)| *of == file).collect();
+            let [(_, setting)] = own[..] else { panic!("{file:?}: {own:?}") };
+            let (_, name) = setting.about.section_and_name();
+            let usual = KeyPaths::in_dir(Path::new(""));
+            assert_eq!(&usual[file], Path::new(name).with_extension("pem"), "{file:?}");
+            let Follows(default) = setting.about.when_unset else { panic!("{file:?}") };
+            assert_eq!(default, format!("{name}.pem in keys.dir"));
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::{getegid, geteuid, getgroups};
 use tracing::{info, warn};
 
-use super::KeyError;
-use super::store::read_error;
+use super::KeyFile;
+use super::error::{KeyError, read_error};
 
 /// Users that may be able to read a private key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,11 @@ fn closed(path: &Path, mode: u32, metadata: &Metadata, is_own_group: bool) {
 }
 
 /// Rejects directories in which other users could replace private key files.
-pub(super) fn check_dirs_of(files: [&Path; 2], access: PrivateAccess, key_use: KeyUse) -> Result<(), KeyError> {
+pub(super) fn check_dirs_of(
+    files: [&Path; KeyFile::PRIVATE.len()],
+    access: PrivateAccess,
+    key_use: KeyUse,
+) -> Result<(), KeyError> {
     if access == PrivateAccess::Anybody {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! A backup of the keys: a tar archive of the four files, encrypted with a passphrase in the age format.
+//! A backup of the keys: a tar archive of the key files, encrypted with a passphrase in the age format.
 //!
 //! `age --decrypt backup.age | tar x` unpacks it without this program.
 
@@ -11,7 +11,8 @@ use age::{DecryptError, Decryptor, Encryptor};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::store::{self, KeyError, KeyPairs, KeyText};
+use super::store::{self, KeyPairs, KeySource};
+use super::{KEY_LEN, KeyError, KeyFile, KeyPaths, SecretKey};
 
 /// The first file of the archive and its contents: the type of the archive, and the version of its layout.
 const FORMAT: (&str, &str) = ("FORMAT", "nym-mixnode-keys 1\n");
@@ -106,8 +107,8 @@ fn pack(pairs: &KeyPairs) -> io::Result<Zeroizing<Vec<u8>>> {
         archive.append_data(&mut header, name, bytes)
     };
     append(FORMAT.0, FORMAT.1.as_bytes())?;
-    for file in KeyText::of_pairs(pairs) {
-        append(file.name, file.as_bytes())?;
+    for text in pairs.texts() {
+        append(text.file.format().name, text.as_bytes())?;
     }
     archive.finish()?;
     drop(archive);
@@ -124,14 +125,37 @@ fn unpack(contents: &[u8], path: &Path) -> Result<KeyPairs, ArchiveError> {
     if *take(FORMAT.0)? != FORMAT.1.as_bytes() {
         return Err(not_keys("it is of a version that this program does not support".to_owned()));
     }
-    let mut text = |name| take(name).map(|text| (path.join(name), text));
-    let texts = [
-        text("private_identity.pem")?,
-        text("private_sphinx.pem")?,
-        text("public_identity.pem")?,
-        text("public_sphinx.pem")?,
-    ];
-    Ok(store::parse_pairs(&texts)?)
+    let mut texts = Vec::with_capacity(KeyFile::ALL.len());
+    for file in KeyFile::ALL {
+        texts.push((file, take(file.format().name)?));
+    }
+    Ok(store::pairs_of(&Unpacked { paths: KeyPaths::in_dir(path), texts })?)
+}
+
+/// The key files of a backup; paths begin with the path of the backup.
+struct Unpacked {
+    paths: KeyPaths,
+    texts: Vec<(KeyFile, Zeroizing<Vec<u8>>)>,
+}
+
+impl Unpacked {
+    fn text(&self, file: KeyFile) -> &[u8] {
+        self.texts.iter().find(|(found, _)| *found == file).map_or(&[], |(_, text)| text)
+    }
+}
+
+impl KeySource for Unpacked {
+    fn secret(&self, file: KeyFile) -> Result<SecretKey, KeyError> {
+        store::secret_key(self.text(file), &self.paths[file], file)
+    }
+
+    fn public(&self, file: KeyFile) -> Result<[u8; KEY_LEN], KeyError> {
+        store::public_key(self.text(file), &self.paths[file], file)
+    }
+
+    fn paths(&self) -> &KeyPaths {
+        &self.paths
+    }
 }
 
 type TarFiles = Vec<(PathBuf, Zeroizing<Vec<u8>>)>;
@@ -149,68 +173,4 @@ fn read_tar(contents: &[u8]) -> io::Result<TarFiles> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn passphrase(text: &str) -> SecretString {
-        SecretString::from(text.to_owned())
-    }
-
-    /// Encrypts any contents as the age program does, with a low work factor.
-    fn encrypted(contents: &[u8]) -> Vec<u8> {
-        let mut recipient = age::scrypt::Recipient::new(passphrase("correct horse"));
-        recipient.set_work_factor(2);
-        age::encrypt(&recipient, contents).unwrap()
-    }
-
-    fn open_error(sealed: &[u8], with: &str) -> String {
-        open(sealed, Path::new("keys.age"), passphrase(with)).err().expect("it must not open").to_string()
-    }
-
-    #[test]
-    fn sealed_keys_open_again() {
-        let pairs = KeyPairs::generate().unwrap();
-        let sealed = seal(&pairs, passphrase("correct horse")).unwrap();
-        let opened = open(&sealed, Path::new("keys.age"), passphrase("correct horse")).unwrap();
-        assert_eq!(opened.identity.seed(), pairs.identity.seed());
-        assert_eq!(opened.sphinx.private(), pairs.sphinx.private());
-        let contents = age::decrypt(&age::scrypt::Identity::new(passphrase("correct horse")), &sealed).unwrap();
-        assert!(contents.len() < CONTENTS_LEN_MAX && contents.windows(18).any(|part| part == b"nym-mixnode-keys 1"));
-    }
-
-    #[test]
-    fn a_wrong_passphrase_a_damaged_and_a_foreign_file_have_different_errors() {
-        let pairs = KeyPairs::generate().unwrap();
-        let sealed = encrypted(&pack(&pairs).unwrap());
-        assert!(open(&sealed, Path::new("keys.age"), passphrase("correct horse")).is_ok());
-        assert!(open_error(&sealed, "wrong").contains("the passphrase is not the one"));
-        let mut damaged = sealed.clone();
-        *damaged.last_mut().unwrap() ^= 1;
-        assert!(open_error(&damaged, "correct horse").contains("is damaged"));
-        assert!(open_error(&sealed[..sealed.len() - 100], "correct horse").contains("is damaged"));
-        assert!(open_error(b"-----BEGIN CERTIFICATE-----", "correct horse").contains("is not a file that age"));
-        assert!(open_error(b"", "correct horse").contains("keys.age"));
-        assert!(open_error(&encrypted(b"my diary"), "correct horse").contains("holds no backup"));
-    }
-
-    #[test]
-    fn truncated_or_changed_headers_do_not_panic() {
-        let sealed = encrypted(b"short");
-        for end in 0..sealed.len() {
-            assert!(open(&sealed[..end], Path::new("keys.age"), passphrase("correct horse")).is_err());
-        }
-    }
-
-    #[test]
-    fn an_archive_of_a_later_version_or_without_a_file_is_rejected() {
-        let pairs = KeyPairs::generate().unwrap();
-        let contents = pack(&pairs).unwrap();
-        let at = contents.windows(18).position(|part| part == b"nym-mixnode-keys 1").unwrap();
-        let mut later = contents.clone();
-        later[at + 17] = b'2';
-        let error = unpack(&later, Path::new("keys.age")).err().unwrap().to_string();
-        assert!(error.contains("of a version that"), "{error}");
-        let error = unpack(&contents[..2048], Path::new("keys.age")).err().unwrap().to_string();
-        assert!(error.contains("is not in it"), "{error}");
-    }
-}
+mod tests;

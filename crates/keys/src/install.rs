@@ -3,16 +3,16 @@
 //! The new files of one directory appear atomically. If the configuration has key files in several directories, these
 //! are filled one after another; after an interruption, repeating the installation completes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use nym_mixnode_base::file;
 use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
 use zeroize::Zeroizing;
 
-use super::IdentityKeyPair;
 use super::access::check_new_dir;
-use super::store::{self, KeyError, KeyFiles, KeyPairs, KeyText};
+use super::store::{self, KeyFiles, KeyPairs, KeyText};
+use super::{IdentityKeyPair, KeyError, KeyFile};
 
 /// Maximum length of a key file. Key files have 120 bytes.
 const KEY_FILE_LEN_MAX: u64 = 4096;
@@ -24,25 +24,26 @@ const KEY_FILE_LEN_MAX: u64 = 4096;
 /// # Errors
 /// When a file with another key exists, or a file cannot be created. No file is created in that case.
 pub fn install(files: &KeyFiles, pairs: &KeyPairs) -> Result<(), KeyError> {
-    let paths = files.paths();
-    let texts = KeyText::of_pairs(pairs);
-    for (path, text) in paths.iter().zip(&texts) {
+    let texts = pairs.texts();
+    for text in &texts {
+        let path = &files.paths[text.file];
         if exists(path) && !holds(path, text) {
-            return Err(CreateError::Exists((*path).to_owned()).into());
+            return Err(CreateError::Exists(path.to_owned()).into());
         }
     }
-    paths.iter().filter_map(|path| path.parent()).try_for_each(check_new_dir)?;
-    let missing = paths.into_iter().zip(&texts).filter(|(path, _)| !exists(path));
-    Ok(create_all(missing)?)
+    files.paths.dirs().into_iter().try_for_each(check_new_dir)?;
+    Ok(create_missing(files, &texts)?)
 }
 
 /// Returns an error for a node that has all its keys.
 ///
 /// # Errors
-/// When all four files exist.
+/// When all files exist.
 pub fn refuse_complete(files: &KeyFiles) -> Result<(), KeyError> {
-    let complete = files.paths().into_iter().all(exists);
-    if complete { Err(CreateError::Exists(files.private_identity.clone()).into()) } else { Ok(()) }
+    if !files.paths.iter().all(exists) {
+        return Ok(());
+    }
+    Err(CreateError::Exists(files.paths[KeyFile::PrivateIdentity].to_owned()).into())
 }
 
 /// Creates the missing files of a node's identity, atomically.
@@ -50,16 +51,15 @@ pub fn refuse_complete(files: &KeyFiles) -> Result<(), KeyError> {
 /// # Errors
 /// When only the public half exists, a file has other contents than expected, or a file cannot be created.
 pub fn complete_identity(files: &KeyFiles) -> Result<Identity, KeyError> {
-    let (pair, found) = match (exists(&files.private_identity), exists(&files.public_identity)) {
+    let [private, public] = [KeyFile::PrivateIdentity, KeyFile::PublicIdentity];
+    let (pair, found) = match (exists(&files.paths[private]), exists(&files.paths[public])) {
         (true, true) => return Ok(Identity::Found),
-        (false, true) => return Err(KeyError::Missing(files.private_identity.clone())),
+        (false, true) => return Err(KeyError::Missing(files.paths[private].to_owned())),
         (true, false) => (store::load_identity(files)?, true),
         (false, false) => (IdentityKeyPair::generate()?, false),
     };
+    create_missing(files, &[KeyText::new(private, pair.seed()), KeyText::new(public, pair.public())])?;
     let public = pair.public_base58();
-    let texts = KeyText::of_identity(&pair);
-    let paths = [files.private_identity.as_path(), files.public_identity.as_path()];
-    create_all(paths.into_iter().zip(&texts).filter(|(path, _)| !exists(path)))?;
     Ok(if found { Identity::Completed { public } } else { Identity::Created { public } })
 }
 
@@ -80,18 +80,21 @@ pub enum Identity {
 /// When that process still runs, or on an I/O error.
 pub fn finish(files: &KeyFiles) -> Result<bool, CreateError> {
     let mut finished = false;
-    for dir in files.paths().into_iter().filter_map(Path::parent).collect::<BTreeSet<_>>() {
+    for dir in files.paths.dirs() {
         finished |= staging::finish(dir)?;
     }
     Ok(finished)
 }
 
-/// Creates all files, or none.
-fn create_all<'a>(files: impl Iterator<Item = (&'a Path, &'a KeyText)>) -> Result<(), CreateError> {
+/// Creates those of the files that do not exist, or none.
+fn create_missing(files: &KeyFiles, texts: &[KeyText]) -> Result<(), CreateError> {
     let mut by_dir = BTreeMap::<&Path, Vec<_>>::new();
-    for (path, text) in files {
+    for text in texts {
+        let path = &files.paths[text.file];
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        by_dir.entry(dir).or_default().push((name, text));
+        if !exists(path) {
+            by_dir.entry(dir).or_default().push((name, text));
+        }
     }
     if by_dir.len() > 1 {
         // One directory may be inside another, which then cannot be new.

@@ -2,20 +2,24 @@
 
 mod access;
 pub mod archive;
+mod error;
 mod identity;
 pub mod install;
+mod key_file;
 pub mod secrecy;
 mod sphinx;
 pub mod store;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use access::{KeyUse, PrivateAccess};
+pub use error::KeyError;
 pub use identity::IdentityKeyPair;
+pub use key_file::{KeyFile, KeyPaths};
 pub use nym_mixnode_base::secret::SecretKey;
 pub use sphinx::SphinxKeyPair;
-pub use store::{KeyError, KeyFiles, KeyPairs};
+pub use store::{KeyFiles, KeyPairs};
 
 /// Both key pairs of a node.
 pub struct NodeKeys {
@@ -48,10 +52,7 @@ fn fill_random(bytes: &mut [u8; KEY_LEN]) -> Result<(), KeyGenerationError> {
 /// The key files; relative paths are relative to the node's directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeysConfig {
-    pub private_identity: PathBuf,
-    pub public_identity: PathBuf,
-    pub private_sphinx: PathBuf,
-    pub public_sphinx: PathBuf,
+    pub paths: KeyPaths,
     /// Accept private keys that their group can read; other users never may.
     pub allow_group_read: bool,
 }
@@ -66,12 +67,6 @@ impl Default for KeysConfig {
 impl KeysConfig {
     /// The files in `dir` with their usual names.
     pub fn in_dir(dir: &Path) -> Self {
-        Self {
-            private_identity: dir.join("private_identity.pem"),
-            public_identity: dir.join("public_identity.pem"),
-            private_sphinx: dir.join("private_sphinx.pem"),
-            public_sphinx: dir.join("public_sphinx.pem"),
-            allow_group_read: false,
-        }
+        Self { paths: KeyPaths::in_dir(dir), allow_group_read: false }
     }
 }

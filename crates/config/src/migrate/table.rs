@@ -28,10 +28,6 @@ pub(super) fn fate(key: &str) -> Fate {
         "mixnode.incentives_address" => Fate::Text(&s::NODE_INCENTIVES_ADDRESS.about),
         "mixnode.listening_address" => Fate::Text(&s::LISTEN_ADDRESSES.about),
         "mixnode.announce_address" => Fate::Text(&s::ANNOUNCE_ADDRESSES.about),
-        "mixnode.private_identity_key_file" => Fate::KeyFile(&s::KEYS_PRIVATE_IDENTITY.about),
-        "mixnode.public_identity_key_file" => Fate::KeyFile(&s::KEYS_PUBLIC_IDENTITY.about),
-        "mixnode.private_sphinx_key_file" => Fate::KeyFile(&s::KEYS_PRIVATE_SPHINX.about),
-        "mixnode.public_sphinx_key_file" => Fate::KeyFile(&s::KEYS_PUBLIC_SPHINX.about),
         "mixnode.validator_rest_url" | "mixnode.presence_directory_server" => Fate::Text(&s::DIRECTORY_URL.about),
         "mixnode.metrics_server_url" | "mixnode.metrics_directory_server" => {
             Fate::Text(&s::DIRECTORY_METRICS_URL.about)
@@ -44,6 +40,12 @@ pub(super) fn fate(key: &str) -> Fate {
         "debug.cache_entry_ttl" => Fate::Dropped("packet keys are never cached"),
         "debug.metrics_running_stats_logging_delay" => Fate::Dropped("this setting no longer exists"),
         "debug.presence_sending_delay" | "debug.metrics_sending_delay" => Fate::Dropped(REPORTS),
-        _ => Fate::Dropped("not a setting of any release"),
+        _ => key_file(key).map_or(Fate::Dropped("not a setting of any release"), Fate::KeyFile),
     }
+}
+
+/// The setting of a key file's path, which was called `mixnode.…_key_file`.
+fn key_file(key: &str) -> Option<&'static About> {
+    let name = key.strip_prefix("mixnode.")?.strip_suffix("_key_file")?;
+    s::KEY_FILES.iter().map(|(_, setting)| &setting.about).find(|about| about.section_and_name().1 == name)
 }
