@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::now_ns;
-use super::store::{DueClaim, Store};
+use super::service::{DueClaim, Service};
 
 const TICK: Duration = Duration::from_millis(250);
 
@@ -26,19 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sends test packets to claimed addresses and receives them back.
 #[derive(Debug)]
 pub(super) struct AddressCheck {
-    store: Store,
     prober: Prober<DueClaim>,
 }
 
 impl AddressCheck {
     /// Listens for returning packets at the given return addresses or, without any, on the registry's listen addresses.
     /// Skips addresses that cannot be bound: calls and admission still prove addresses.
-    pub(super) fn bind(store: Store, listen: &[SocketAddr], given: &[SocketAddr], port: u16) -> Option<Self> {
+    pub(super) fn bind(listen: &[SocketAddr], given: &[SocketAddr], port: u16) -> Option<Self> {
         let endpoints =
             if given.is_empty() { endpoints(listen, port) } else { given.iter().map(|at| forwarded(*at)).collect() };
         let usable: Vec<Endpoint> = endpoints.into_iter().filter(|endpoint| is_usable(*endpoint)).collect();
         match Prober::bind(&usable, Duration::ZERO) {
-            Ok(prober) if !usable.is_empty() => Some(Self { store, prober }),
+            Ok(prober) if !usable.is_empty() => Some(Self { prober }),
             Ok(_) => None,
             Err(error) => {
                 warn!(%error, "test packets are disabled: the receiver cannot listen");
@@ -52,20 +51,20 @@ impl AddressCheck {
         self.prober.addresses()
     }
 
-    pub(super) async fn run(mut self) -> Infallible {
+    pub(super) async fn run(mut self, service: &Service) -> Infallible {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.send_due().await,
-                returned = self.prober.returned() => self.note_return(returned.label).await,
+                _ = ticks.tick() => self.send_due(service).await,
+                returned = self.prober.returned() => self.note_return(service, returned.label).await,
             }
         }
     }
 
-    async fn send_due(&mut self) {
+    async fn send_due(&mut self, service: &Service) {
         self.prober.give_up_late(PATIENCE);
-        let due = match self.store.due_claims(PACKETS_PER_TICK, now_ns()).await {
+        let due = match service.due_claims(PACKETS_PER_TICK, now_ns()).await {
             Ok(due) => due,
             Err(error) => return error!(%error, "cannot read the claims that are due for a test packet"),
         };
@@ -84,8 +83,8 @@ impl AddressCheck {
         }
     }
 
-    async fn note_return(&mut self, claim: DueClaim) {
-        match self.store.prove_by_packet(&claim, now_ns()).await {
+    async fn note_return(&mut self, service: &Service, claim: DueClaim) {
+        match service.prove_by_packet(&claim, now_ns()).await {
             Ok(true) => info!(identity = claim.identity, "a test packet proved an announced address"),
             Ok(false) => debug!("a test packet returned for a claim that no longer exists"),
             Err(error) => error!(%error, "cannot store the proof of an address"),

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 use url::{Host, Url};
 
-use super::store::{SilentGateway, Store};
+use super::service::Service;
+use super::store::SilentGateway;
 
 /// Number of gateways per round, all dialled at the same time.
 const GATEWAYS_PER_ROUND: i64 = 16;
@@ -26,8 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ADDRESSES_MAX: usize = 4;
 
 /// Renews the entries of unsigned gateways that answer on both ports. The others expire.
-pub(super) async fn renew_silent(store: &Store, reach: Reach, now: i64) -> sqlx::Result<()> {
-    let silent = store.silent_gateways(GATEWAYS_PER_ROUND, now).await?;
+pub(super) async fn renew_silent(service: &Service, reach: Reach, now: i64) -> sqlx::Result<()> {
+    let silent = service.silent_gateways(GATEWAYS_PER_ROUND, now).await?;
     if silent.is_empty() {
         return Ok(());
     }
@@ -42,7 +43,7 @@ pub(super) async fn renew_silent(store: &Store, reach: Reach, now: i64) -> sqlx:
             Err(error) => debug!(%error, "the dial task failed"),
         }
     }
-    store.renew_all(&there, now).await
+    service.renew_tested(&there, now).await
 }
 
 async fn dial(gateway: SilentGateway, reach: Reach) -> (String, bool) {

@@ -1,5 +1,6 @@
 //! REST API: paths, limits and access rules.
 
+mod costly;
 mod error;
 mod exposition;
 mod extract;
@@ -21,11 +22,8 @@ use nym_mixnode_api::Accepted;
 use tokio::time::timeout;
 
 use super::access::Access;
-use super::admission::Gate;
-use super::check::Rules;
-use super::costly::Costly;
-use super::listing::Listings;
-use super::store::Store;
+use super::service::Service;
+use costly::Costly;
 use error::ApiError;
 
 /// A registration has under 2 KiB.
@@ -42,10 +40,7 @@ const OK: Json<Accepted> = Json(Accepted { ok: true });
 /// State of the handlers.
 #[derive(Debug, Clone)]
 pub(super) struct App {
-    store: Store,
-    listings: Arc<Listings>,
-    rules: Rules,
-    gate: Arc<Gate>,
+    service: Service,
     costly: Arc<CostlyAnswers>,
 }
 
@@ -57,39 +52,20 @@ pub(super) struct CostlyAnswers {
 }
 
 impl App {
-    pub(super) fn new(store: Store, rules: Rules, gate: Gate) -> Self {
-        let listings = Arc::new(Listings::new(store.clone(), rules.layers));
-        Self { listings, store, rules, gate: Arc::new(gate), costly: Arc::default() }
+    pub(super) fn new(service: Service) -> Self {
+        Self { service, costly: Arc::default() }
     }
 }
 
-impl FromRef<App> for Arc<Gate> {
+impl FromRef<App> for Service {
     fn from_ref(app: &App) -> Self {
-        Arc::clone(&app.gate)
-    }
-}
-
-impl FromRef<App> for Store {
-    fn from_ref(app: &App) -> Self {
-        app.store.clone()
-    }
-}
-
-impl FromRef<App> for Arc<Listings> {
-    fn from_ref(app: &App) -> Self {
-        Arc::clone(&app.listings)
+        app.service.clone()
     }
 }
 
 impl FromRef<App> for Arc<CostlyAnswers> {
     fn from_ref(app: &App) -> Self {
         Arc::clone(&app.costly)
-    }
-}
-
-impl FromRef<App> for Rules {
-    fn from_ref(app: &App) -> Self {
-        app.rules
     }
 }
 

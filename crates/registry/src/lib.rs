@@ -1,4 +1,6 @@
-//! The directory server: the REST API of the 0.9.2 validator on an embedded `SQLite` store.
+//! The directory server: the REST API of the 0.9.2 validator.
+//!
+//! `http` has the API's paths, `service` the rules of the network, `store` what is read and written in the database.
 //!
 //! For private networks and for test networks on one machine. Unlike the old validator it compares hosts exactly, lets
 //! a node replace its own registration, and does not limit request rates.
@@ -12,11 +14,10 @@ mod address_check;
 mod admission;
 mod caps;
 mod check;
-mod costly;
 mod gateway_check;
 mod http;
-mod listing;
 mod proof;
+mod service;
 mod store;
 
 use std::fs;
@@ -40,6 +41,7 @@ use address_check::AddressCheck;
 use admission::Gate;
 use check::Rules;
 use http::App;
+use service::Service;
 use store::Store;
 
 pub use admission::AdmissionError;
@@ -236,10 +238,9 @@ impl RegistryError {
 #[derive(Debug)]
 pub struct Registry {
     server: Server,
-    store: Store,
-    rules: Rules,
+    service: Service,
+    reach: Reach,
     access: Access,
-    gate: Gate,
     /// `None` when no test packet can return.
     address_check: Option<AddressCheck>,
 }
@@ -257,14 +258,14 @@ impl Registry {
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         create_folder_of(&settings.store)?;
-        let store = Store::open(&settings.store).await?.with_caps(settings.caps);
+        let store = Store::open(&settings.store).await?;
         let server = server.with_names(HostNames::new(&settings.host_names));
         let (tests, port) = (&settings.test_addresses, settings.test_port);
-        let address_check = AddressCheck::bind(store.clone(), server.local_addrs(), tests, port);
-        if let Some(check) = &address_check {
-            store.set_test_addresses(check.addresses());
-        }
-        Ok(Self { server, store, rules: settings.rules(), access: settings.access()?, gate, address_check })
+        let address_check = AddressCheck::bind(server.local_addrs(), tests, port);
+        let test_addresses = address_check.as_ref().map(AddressCheck::addresses).unwrap_or_default();
+        let (rules, access) = (settings.rules(), settings.access()?);
+        let service = Service::new(store, rules, gate, settings.caps, test_addresses);
+        Ok(Self { server, service, reach: rules.reach, access, address_check })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that port 0 became.
@@ -274,19 +275,19 @@ impl Registry {
 
     /// Serves until `stop` completes, then finishes running requests within a few seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let router = http::router(App::new(self.store.clone(), self.rules, self.gate), self.access);
+        let router = http::router(App::new(self.service.clone()), self.access);
         let check_addresses = async {
             match self.address_check {
-                Some(check) => check.run().await,
+                Some(check) => check.run(&self.service).await,
                 None => pending().await,
             }
         };
         tokio::select! {
             () = self.server.serve(router, stop) => {}
-            () = purge_regularly(&self.store, self.rules.reach) => {}
+            () = purge_regularly(&self.service, self.reach) => {}
             never = check_addresses => match never {},
         }
-        self.store.close().await;
+        self.service.close().await;
     }
 }
 
@@ -299,15 +300,15 @@ pub async fn serve(settings: &RegistrySettings, stop: impl Future<Output = ()>) 
     Ok(())
 }
 
-async fn purge_regularly(store: &Store, reach: Reach) {
+async fn purge_regularly(service: &Service, reach: Reach) {
     let mut ticks = interval(PURGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = gateway_check::renew_silent(store, reach, now_ns()).await {
+        if let Err(error) = gateway_check::renew_silent(service, reach, now_ns()).await {
             error!(%error, "cannot renew gateways; trying again in a minute");
         }
-        if let Err(error) = store.purge(now_ns()).await {
+        if let Err(error) = service.purge(now_ns()).await {
             error!(%error, "cannot delete expired entries; trying again in a minute");
         }
     }

@@ -7,8 +7,12 @@ use nym_mixnode_keys::IdentityKeyPair;
 use socket2::SockRef;
 
 use super::*;
+use crate::admission::Gate;
+use crate::caps::Caps;
+use crate::check::Rules;
 use crate::proof::{Admission, Call};
-use crate::store::{NewNode, Registered, Role};
+use crate::service::NewNode;
+use crate::store::{Role, Store};
 
 const HOUR: i64 = 3_600 * 1_000_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -46,7 +50,7 @@ impl Port {
 }
 
 struct World {
-    store: Store,
+    service: Service,
     _folder: tempfile::TempDir,
 }
 
@@ -54,32 +58,33 @@ impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
-        Self { store, _folder: folder }
+        let rules = Rules { reach: Reach::Private, layers: 3 };
+        let service = Service::new(store, rules, Gate::default(), Caps::default(), &[]);
+        Self { service, _folder: folder }
     }
 
     async fn register(&self, mut gateway: GatewayRegistration, keys: Option<&IdentityKeyPair>, now: i64) {
         if let Some(keys) = keys {
             gateway.identity_key = keys.public_base58();
-            gateway = signing::sign(&gateway, keys, self.store.key().public(), 1, None).unwrap();
+            gateway = signing::sign(&gateway, keys, self.service.store().key().public(), 1, None).unwrap();
         }
         let from = Some("127.0.0.1".parse().unwrap());
         let node = NewNode {
             role: Role::Gateway,
-            identity: &gateway.identity_key,
             sphinx_key: &gateway.sphinx_key,
             registration: &gateway,
             hosts: vec![gateway.mix_host.parse().unwrap()],
             call: Call { signed: keys.map(|_| 1), admission: Admission::Open, from, now },
             expires_in: None,
         };
-        assert_eq!(self.store.register(&node).await.unwrap(), Registered::Done { pending: Vec::new() });
+        assert!(self.service.register(&node).await.unwrap().is_empty());
     }
 
     /// Runs one round of the registry's sweep; returns the remaining gateways.
     async fn sweep(&self, reach: Reach, now: i64) -> Vec<String> {
-        renew_silent(&self.store, reach, now).await.unwrap();
-        self.store.purge(now).await.unwrap();
-        let topology = self.store.topology(0, now).await.unwrap();
+        renew_silent(&self.service, reach, now).await.unwrap();
+        self.service.purge(now).await.unwrap();
+        let topology = self.service.topology(0, now).await.unwrap();
         topology.gateways.into_iter().map(|gateway| gateway.registration.identity_key).collect()
     }
 }

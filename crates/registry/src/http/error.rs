@@ -1,12 +1,14 @@
 //! Error responses, all with a JSON body.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use nym_mixnode_api::Refusal;
+use nym_mixnode_api::Refusal as ErrorBody;
 use tracing::error;
 
-use crate::check::Invalid;
+use crate::proof::Refusal;
+use crate::service::Rejection;
 
 /// Error response: status and message.
 #[derive(Debug)]
@@ -23,20 +25,33 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(Refusal { error: self.message })).into_response()
+        (self.status, Json(ErrorBody { error: self.message })).into_response()
     }
 }
 
-impl From<Invalid> for ApiError {
-    fn from(invalid: Invalid) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, invalid.to_string())
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        let status = match &rejection {
+            Rejection::Invalid(_) | Rejection::OutOfRange(_) => StatusCode::BAD_REQUEST,
+            Rejection::BadSignature => StatusCode::UNAUTHORIZED,
+            Rejection::Refused(Refusal::NewerStart { .. } | Refusal::WasUnregistered { .. }) => StatusCode::CONFLICT,
+            Rejection::Refused(_) => StatusCode::FORBIDDEN,
+            Rejection::Full(_) => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::Unknown(_) => StatusCode::NOT_FOUND,
+            // The details may expose stored data: they are for the operator.
+            Rejection::Store(_) | Rejection::Key(_) => {
+                error!(error = %rejection, "cannot serve a request");
+                let message = "internal error; see the registry's log";
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, message);
+            }
+        };
+        Self::new(status, rejection.to_string())
     }
 }
 
-/// Logs the error for the operator. The caller gets a general message, because the details may expose stored data.
-impl From<sqlx::Error> for ApiError {
-    fn from(error: sqlx::Error) -> Self {
-        error!(%error, "the store failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the registry's log")
+/// Query parameters that cannot be parsed.
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }

@@ -12,22 +12,23 @@ use nym_mixnode_telemetry::exposition::{Format, Text};
 
 use super::{ApiError, CostlyAnswers};
 use crate::now_ns;
-use crate::store::{Measured, Store};
+use crate::service::Service;
+use crate::store::Measured;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 const FORMAT: Format = Format::Prometheus;
 
 pub(super) async fn metrics(
-    State(store): State<Store>,
+    State(service): State<Service>,
     State(costly): State<Arc<CostlyAnswers>>,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
     let make = async {
         let now = now_ns();
-        let topology = store.topology(0, now).await?;
-        let measured = store.measured(now).await?;
+        let topology = service.topology(0, now).await?;
+        let measured = service.measured_nodes(now).await?;
         Ok::<_, ApiError>(exposition(&topology, &measured).into_bytes())
     };
-    let text = costly.metrics.get(store.generation(), make).await?;
+    let text = costly.metrics.get(service.generation(), make).await?;
     Ok(([(CONTENT_TYPE, FORMAT.content_type())], text))
 }
 
@@ -47,12 +48,17 @@ fn exposition(topology: &Topology, measured: &[Measured]) -> String {
         text.sample("mix_registry_node_reputation", &labels, reputation);
     }
     let help = "Whether the latest measurement of a registered node succeeded";
-    measurements(&mut text, measured, "mix_registry_node_up", help, |of| u8::from(of.up));
+    measurements(&mut text, measured, "mix_registry_node_up", help, |of| of.up);
     let help = "When the latest measurement arrived";
     measurements(&mut text, measured, "mix_registry_node_measured_timestamp_seconds", help, |of| of.at / NANOSECONDS);
     let help = "Share of the last day's measurements that succeeded";
-    measurements(&mut text, measured, "mix_registry_node_uptime_ratio", help, |of| of.uptime);
+    measurements(&mut text, measured, "mix_registry_node_uptime_ratio", help, uptime);
     text.end()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a day has fewer measurements than a float has exact integers")]
+fn uptime(of: &Measured) -> f64 {
+    of.day_passed as f64 / of.day as f64
 }
 
 fn measurements<V: Display>(
@@ -89,8 +95,8 @@ mod tests {
         };
         let mix = RegisteredMix { registration, registration_time: 0, reputation: ACTIVE_REPUTATION };
         let topology = Topology { mix_nodes: vec![mix], ..Topology::default() };
-        let measured =
-            Measured { identity: "KEY".to_owned(), ip_version: 4, up: true, at: 7 * NANOSECONDS + 1, uptime: 0.75 };
+        let (identity, at) = ("KEY".to_owned(), 7 * NANOSECONDS + 1);
+        let measured = Measured { identity, ip_version: 4, up: 1, at, day_passed: 3, day: 4, ..Measured::default() };
         let expected = format!(
             "# HELP mix_registry_nodes Registered nodes.\n\
              # TYPE mix_registry_nodes gauge\n\

@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::admission::Gate;
+use crate::caps::Caps;
+use crate::check::Rules;
 use crate::now_ns;
+use crate::store::Store;
 
 mod admission;
 mod measurements;
@@ -29,7 +33,7 @@ const PROXY: &str = "10.0.0.1";
 
 struct Api {
     router: Router,
-    store: Store,
+    service: Service,
     token: MonitorToken,
     _folder: tempfile::TempDir,
 }
@@ -58,7 +62,8 @@ impl Api {
             legacy_loopback_monitor: false,
         };
         let rules = Rules { reach: Reach::Private, layers: 3 };
-        Self { router: router(App::new(store.clone(), rules, gate), access), store, token, _folder: folder }
+        let service = Service::new(store, rules, gate, Caps::default(), &[]);
+        Self { router: router(App::new(service.clone()), access), service, token, _folder: folder }
     }
 
     async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {
@@ -297,7 +302,7 @@ impl Signed {
         let mut unsigned = mix(1, host);
         unsigned["identityKey"] = json!(self.identity());
         let unsigned: MixRegistration = serde_json::from_value(unsigned).unwrap();
-        json!(signing::sign(&unsigned, &self.keys, api.store.key().public(), counter, token).unwrap())
+        json!(signing::sign(&unsigned, &self.keys, api.service.store().key().public(), counter, token).unwrap())
     }
 
     fn deletion(&self, api: &Api, counter: u64) -> Builder {
@@ -305,7 +310,7 @@ impl Signed {
     }
 
     fn deletion_path(&self, api: &Api, counter: u64, releases: bool) -> String {
-        let registry = api.store.key().public();
+        let registry = api.service.store().key().public();
         let message = if releases {
             signing::release_request(registry, &self.identity(), counter)
         } else {
@@ -347,7 +352,7 @@ async fn a_topology_is_sent_again_only_when_it_has_changed() {
 async fn a_failing_store_is_a_500_without_details() {
     let api = Api::new().await;
     assert_eq!(api.get("/healthz").await.0, 200);
-    api.store.close().await;
+    api.service.close().await;
     for path in ["/api/mixmining/topology", "/api/mixmining/fullreport"] {
         let (status, body) = api.get(path).await;
         assert_eq!(status, 500);

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Maximum number of concurrent report queries.
@@ -18,8 +17,10 @@ const REPORTS_MAX: usize = 2;
 /// Connection pool of one database, with a counter of its changes.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
-    pool: SqlitePool,
-    /// `SQLite` has one writer at a time. The others wait here, in order, without occupying a connection.
+    pool: AnyPool,
+    /// Statements that begin a transaction with the database's write lock.
+    begin: &'static [&'static str],
+    /// There is one writer at a time. The others wait here, in order, without occupying a connection.
     writers: Arc<Semaphore>,
     /// Report queries read many rows. Waiting ones must not occupy connections that quick queries need.
     reports: Arc<Semaphore>,
@@ -28,9 +29,10 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(pool: SqlitePool) -> Self {
+    pub(super) fn new(pool: AnyPool, begin: &'static [&'static str]) -> Self {
         Self {
             pool,
+            begin,
             writers: Arc::new(Semaphore::new(1)),
             reports: Arc::new(Semaphore::new(REPORTS_MAX)),
             generation: Arc::default(),
@@ -48,12 +50,14 @@ impl Connections {
     }
 
     /// Begins a transaction with the write lock: other writers cannot change what it reads.
-    pub(super) async fn write(&self) -> sqlx::Result<Write> {
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
         let writers = Arc::clone(&self.writers);
         let turn = writers.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut lease = Lease::of(&self.pool).await?;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *lease.connection).await?;
-        Ok(Write { lease, generation: Arc::clone(&self.generation), _turn: turn })
+        for statement in self.begin {
+            sqlx::query(*statement).execute(&mut *lease.connection).await?;
+        }
+        Ok(Transaction { lease, generation: Arc::clone(&self.generation), _turn: turn })
     }
 
     /// Changes when the lists may have changed.
@@ -69,12 +73,12 @@ impl Connections {
 /// Connection that is closed on drop unless its work has succeeded.
 #[derive(Debug)]
 struct Lease {
-    connection: PoolConnection<Sqlite>,
+    connection: PoolConnection<Any>,
     has_succeeded: bool,
 }
 
 impl Lease {
-    async fn of(pool: &SqlitePool) -> sqlx::Result<Self> {
+    async fn of(pool: &AnyPool) -> sqlx::Result<Self> {
         Ok(Self { connection: pool.acquire().await?, has_succeeded: false })
     }
 }
@@ -99,28 +103,28 @@ impl Read {
 }
 
 impl Deref for Read {
-    type Target = SqliteConnection;
+    type Target = AnyConnection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &AnyConnection {
         &self.0.connection
     }
 }
 
 impl DerefMut for Read {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
         &mut self.0.connection
     }
 }
 
 /// Write transaction. Dropping it rolls it back by closing its connection.
 #[derive(Debug)]
-pub(crate) struct Write {
+pub(crate) struct Transaction {
     lease: Lease,
     generation: Arc<AtomicU64>,
     _turn: OwnedSemaphorePermit,
 }
 
-impl Write {
+impl Transaction {
     /// Commits changes that may affect the lists.
     pub(crate) async fn commit(self) -> sqlx::Result<()> {
         let generation = Arc::clone(&self.generation);
@@ -146,16 +150,9 @@ impl Write {
     }
 }
 
-impl Deref for Write {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.lease.connection
-    }
-}
-
-impl DerefMut for Write {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+impl Transaction {
+    /// The connection, for statements of this transaction.
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
         &mut self.lease.connection
     }
 }

@@ -4,11 +4,7 @@ use std::net::SocketAddr;
 
 use nym_mixnode_api::GatewayRegistration;
 
-use super::{Store, claims, from_json};
-use crate::caps::{self, GATEWAY_LIFETIME};
-
-/// Interval between two attempts to reach a gateway.
-const DIAL_EVERY: i64 = 3_600 * 1_000_000_000;
+use super::{Transaction, from_json};
 
 /// Gateway whose entry expires soon.
 #[derive(Debug)]
@@ -19,46 +15,40 @@ pub(crate) struct SilentGateway {
     pub(crate) clients_host: String,
 }
 
-impl Store {
-    /// Unsigned gateways not renewed for most of their lifetime. Returns each at most once per hour, least recently
-    /// returned first.
-    pub(crate) async fn silent_gateways(&self, count: i64, now: i64) -> sqlx::Result<Vec<SilentGateway>> {
-        let silent = sqlx::query_as(
+impl Transaction {
+    /// Unsigned gateways with a proven address, renewed and dialled at these times or earlier, and marks them as dialled
+    /// now. Least recently dialled first.
+    pub(crate) async fn silent_gateways(
+        &mut self,
+        count: i64,
+        renewed_before: i64,
+        dialled_before: i64,
+        now: i64,
+    ) -> sqlx::Result<Vec<SilentGateway>> {
+        // The entry of an identity that must sign is signed.
+        let rows: Vec<(String, String)> = sqlx::query_as(
             "SELECT identity, registration FROM node
-             WHERE role = 'gateway' AND renewed_at <= ? AND dialled_at <= ?
-                 AND json_extract(registration, '$.proof') IS NULL
+             WHERE role = 'gateway' AND renewed_at <= $1 AND dialled_at <= $2
+                 AND NOT EXISTS (SELECT 1 FROM signer WHERE signer.identity = node.identity AND release IS NULL)
                  AND EXISTS (SELECT 1 FROM claim WHERE claim.identity = node.identity AND proved_at IS NOT NULL)
-             ORDER BY dialled_at, renewed_at LIMIT ?",
+             ORDER BY dialled_at, renewed_at, identity LIMIT $3",
         )
-        .bind(now.saturating_sub(caps::nanoseconds(GATEWAY_LIFETIME - caps::DIALLED_BEFORE)))
-        .bind(now.saturating_sub(DIAL_EVERY))
-        .bind(count);
-        let rows: Vec<(String, String)> = self.fetch_all(silent).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
+        .bind(renewed_before)
+        .bind(dialled_before)
+        .bind(count)
+        .fetch_all(self.connection())
+        .await?;
         let mut gateways = Vec::with_capacity(rows.len());
-        let mut transaction = self.begin_write().await?;
         for (identity, registration) in rows {
-            sqlx::query("UPDATE node SET dialled_at = ? WHERE identity = ?")
+            sqlx::query("UPDATE node SET dialled_at = $1 WHERE identity = $2")
                 .bind(now)
                 .bind(&identity)
-                .execute(&mut *transaction)
+                .execute(self.connection())
                 .await?;
-            let mix_hosts = claims::proven(&mut transaction, &identity).await?;
+            let mix_hosts = self.proven(&identity).await?;
             let GatewayRegistration { clients_host, .. } = from_json(&registration)?;
             gateways.push(SilentGateway { identity, mix_hosts, clients_host });
         }
-        transaction.commit_unlisted().await?;
         Ok(gateways)
-    }
-
-    /// Renews these nodes.
-    pub(crate) async fn renew_all(&self, identities: &[String], now: i64) -> sqlx::Result<()> {
-        let mut transaction = self.begin_write().await?;
-        for identity in identities {
-            claims::renew_tested(&mut transaction, identity, now).await?;
-        }
-        transaction.commit_unlisted().await
     }
 }

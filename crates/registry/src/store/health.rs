@@ -11,7 +11,7 @@ use super::Store;
 const USED_FOR: Duration = Duration::from_secs(1);
 
 /// More than one database page: a full disk may still take a few bytes.
-const WRITTEN_BYTES: i64 = 8 << 10;
+const WRITTEN_BYTES: usize = 8 << 10;
 
 /// Latest result.
 #[derive(Debug, Default)]
@@ -32,14 +32,14 @@ impl Store {
     }
 
     async fn write_health(&self, now: i64) -> sqlx::Result<()> {
-        let mut transaction = self.begin_write().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
-            "INSERT INTO health (id, written_at, filler) VALUES (1, ?1, zeroblob(?2))
+            "INSERT INTO health (id, written_at, filler) VALUES (1, $1, $2)
              ON CONFLICT (id) DO UPDATE SET written_at = excluded.written_at, filler = excluded.filler",
         )
         .bind(now)
-        .bind(WRITTEN_BYTES)
-        .execute(&mut *transaction)
+        .bind(vec![0_u8; WRITTEN_BYTES])
+        .execute(transaction.connection())
         .await?;
         transaction.commit_unlisted().await
     }

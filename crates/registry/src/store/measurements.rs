@@ -1,168 +1,189 @@
-//! Measurements of network monitors, and the reputation derived from them.
+//! Measurements of network monitors, and reputation.
 
-use nym_mixnode_api::{IpVersion, MixStatus, MixStatusReport, PersistedMixStatus};
-use sqlx::FromRow;
-use sqlx::sqlite::SqliteRow;
+use std::collections::HashMap;
 
-use super::{Store, claims};
+use nym_mixnode_api::{IpVersion, MixStatus, PersistedMixStatus};
+use sqlx::{AssertSqlSafe, FromRow};
 
-const REPUTATION_UP: i64 = 3;
-const REPUTATION_DOWN: i64 = -2;
+use super::{Store, Transaction};
 
-/// Far above any earned reputation, far below an overflow.
-pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
+/// Maximum number of rows per statement.
+const ROWS_MAX: usize = 500;
 
-/// Maximum number of measurements in a history, newest first.
-const HISTORY_MAX: i64 = 1000;
-
-const MINUTE: i64 = 60 * 1_000_000_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-
-/// Reports cover one day; the history needs another.
-const KEPT: i64 = 2 * DAY;
-
-/// Parameters: `?1` five minutes ago, `?2` an hour ago, `?3` a day ago; `?4` belongs to the condition.
-///
-/// `up` outside an aggregate is that of the row with the greatest id: `SQLite` guarantees this beside a single `max()`.
-macro_rules! uptimes {
+/// Query for [`Measured`]; `$1` to `$3` are the beginnings of the windows.
+macro_rules! measured {
     ($condition:literal) => {
         concat!(
-            "SELECT identity, ip_version, up AS most_recent, MAX(id) AS latest,
-                 COALESCE(100 * SUM(up) FILTER (WHERE at > ?1) / COUNT(*) FILTER (WHERE at > ?1), 0) AS minutes,
-                 COALESCE(100 * SUM(up) FILTER (WHERE at > ?2) / COUNT(*) FILTER (WHERE at > ?2), 0) AS hour,
-                 COALESCE(100 * SUM(up) FILTER (WHERE at > ?3) / COUNT(*) FILTER (WHERE at > ?3), 0) AS day
-             FROM status WHERE ",
+            "SELECT status.identity, status.ip_version, up, at, minutes_passed, minutes, hour_passed, hour, day_passed,
+                    day
+             FROM status JOIN (
+                 SELECT MAX(id) AS latest,
+                     COUNT(CASE WHEN up = 1 AND at > $1 THEN 1 END) AS minutes_passed,
+                     COUNT(CASE WHEN at > $1 THEN 1 END) AS minutes,
+                     COUNT(CASE WHEN up = 1 AND at > $2 THEN 1 END) AS hour_passed,
+                     COUNT(CASE WHEN at > $2 THEN 1 END) AS hour,
+                     COUNT(CASE WHEN up = 1 AND at > $3 THEN 1 END) AS day_passed,
+                     COUNT(CASE WHEN at > $3 THEN 1 END) AS day
+                 FROM status WHERE ",
             $condition,
-            " GROUP BY identity, ip_version ORDER BY identity, ip_version"
+            " GROUP BY identity, ip_version) AS windows ON status.id = windows.latest
+             ORDER BY status.identity, status.ip_version"
         )
     };
 }
 
-/// Uptime of one node over one IP version, in whole per cent.
-#[derive(Debug, FromRow)]
-struct Uptime {
-    identity: String,
-    ip_version: i64,
-    most_recent: bool,
-    minutes: u8,
-    hour: u8,
-    day: u8,
+/// Beginnings of the windows for [`Measured`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    pub(crate) minutes: i64,
+    pub(crate) hour: i64,
+    pub(crate) day: i64,
 }
 
-/// Summary of the last day's measurements of one node over one IP version.
-#[derive(Debug, PartialEq, FromRow)]
+/// Measurements of one node over one IP version: the latest one, and numbers of passed ones and of all in each window.
+#[derive(Debug, Default, PartialEq, Eq, FromRow)]
 pub(crate) struct Measured {
     pub(crate) identity: String,
     /// 4 or 6.
     pub(crate) ip_version: i64,
-    /// Whether the latest one succeeded.
-    pub(crate) up: bool,
+    /// 1 if the latest one succeeded, otherwise 0.
+    pub(crate) up: i64,
     /// Arrival time of the latest one.
     pub(crate) at: i64,
-    /// Share of successful ones, from 0 to 1.
-    pub(crate) uptime: f64,
+    pub(crate) minutes_passed: i64,
+    pub(crate) minutes: i64,
+    pub(crate) hour_passed: i64,
+    pub(crate) hour: i64,
+    pub(crate) day_passed: i64,
+    pub(crate) day: i64,
 }
 
 impl Store {
-    /// Stores the measurements, updates the reputation of registered nodes, and renews those that passed, in one
-    /// transaction.
-    pub(crate) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> sqlx::Result<()> {
-        let mut transaction = self.begin_write().await?;
-        for status in statuses {
-            sqlx::query("INSERT INTO status (identity, ip_version, up, at) VALUES (?, ?, ?, ?)")
-                .bind(&status.pub_key)
-                .bind(number(status.ip_version))
-                .bind(status.up)
-                .bind(now)
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query(
-                "UPDATE reputation SET score = MIN(MAX(score + ?, 0), ?)
-                 WHERE identity = ? AND EXISTS (SELECT 1 FROM node WHERE node.identity = reputation.identity)",
-            )
-            .bind(if status.up { REPUTATION_UP } else { REPUTATION_DOWN })
-            .bind(REPUTATION_MAX)
-            .bind(&status.pub_key)
-            .execute(&mut *transaction)
-            .await?;
-            if status.up {
-                claims::renew_tested(&mut transaction, &status.pub_key, now).await?;
-            }
-        }
-        transaction.commit().await
-    }
-
-    /// Sets the reputation of a node that is or was registered; returns whether it exists.
-    pub(crate) async fn set_reputation(&self, identity: &str, reputation: i64) -> sqlx::Result<bool> {
-        let mut transaction = self.begin_write().await?;
-        let result = sqlx::query("UPDATE reputation SET score = ? WHERE identity = ?")
-            .bind(reputation)
-            .bind(identity)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(result.rows_affected() > 0)
-    }
-
     /// The node's newest measurements, newest first.
-    pub(crate) async fn history(&self, identity: &str) -> sqlx::Result<Vec<PersistedMixStatus>> {
+    pub(crate) async fn statuses(&self, identity: &str, count: i64) -> sqlx::Result<Vec<PersistedMixStatus>> {
         let query = sqlx::query_as(
-            "SELECT identity, ip_version, up, at FROM status WHERE identity = ? ORDER BY id DESC LIMIT ?",
+            "SELECT identity, ip_version, up, at FROM status WHERE identity = $1 ORDER BY id DESC LIMIT $2",
         )
         .bind(identity)
-        .bind(HISTORY_MAX);
-        let rows = self.fetch_report(query).await?;
-        Ok(rows.into_iter().map(|StatusRow(status)| status).collect())
+        .bind(count);
+        let rows: Vec<(String, i64, i64, i64)> = self.fetch_report(query).await?;
+        let status = |(pub_key, ip_version, up, timestamp)| PersistedMixStatus {
+            status: MixStatus { pub_key, ip_version: version(ip_version), up: up != 0 },
+            timestamp,
+        };
+        Ok(rows.into_iter().map(status).collect())
     }
 
-    /// The node's uptime, if it was ever measured.
-    pub(crate) async fn report(&self, identity: &str, now: i64) -> sqlx::Result<Option<MixStatusReport>> {
-        let query = sqlx::query_as(uptimes!("identity = ?4"))
-            .bind(now - 5 * MINUTE)
-            .bind(now - 60 * MINUTE)
-            .bind(now - DAY)
-            .bind(identity);
-        Ok(reports(self.fetch_report(query).await?).pop())
+    /// Measurements of one node.
+    pub(crate) async fn measured_of(&self, identity: &str, windows: Windows) -> sqlx::Result<Vec<Measured>> {
+        let query = sqlx::query_as(measured!("identity = $4"));
+        self.fetch_report(query.bind(windows.minutes).bind(windows.hour).bind(windows.day).bind(identity)).await
     }
 
-    /// The uptime of every node that was measured in the last day.
-    pub(crate) async fn full_report(&self, now: i64) -> sqlx::Result<Vec<MixStatusReport>> {
-        let query = sqlx::query_as(uptimes!("at > ?3")).bind(now - 5 * MINUTE).bind(now - 60 * MINUTE).bind(now - DAY);
-        Ok(reports(self.fetch_report(query).await?))
+    /// Measurements of all nodes in the longest window.
+    pub(crate) async fn measured(&self, windows: Windows) -> sqlx::Result<Vec<Measured>> {
+        let query = sqlx::query_as(measured!("at > $3"));
+        self.fetch_report(query.bind(windows.minutes).bind(windows.hour).bind(windows.day)).await
     }
 
-    /// The measurements of the nodes that are registered now and were measured in the last day.
-    pub(crate) async fn measured(&self, now: i64) -> sqlx::Result<Vec<Measured>> {
-        // As above, `up` and `at` are those of the row with the greatest id.
-        let query = sqlx::query_as(
-            "SELECT identity, ip_version, up, at, MAX(id), AVG(up) AS uptime
-             FROM status JOIN node USING (identity) WHERE at > ?
-             GROUP BY identity, ip_version ORDER BY identity, ip_version",
-        )
-        .bind(now - DAY);
-        self.fetch_report(query).await
-    }
-
-    pub(super) async fn purge_statuses(&self, now: i64) -> sqlx::Result<()> {
-        let mut transaction = self.begin_write().await?;
-        sqlx::query("DELETE FROM status WHERE at <= ?").bind(now - KEPT).execute(&mut *transaction).await?;
-        transaction.commit_unlisted().await
+    /// Measurements of the nodes that are registered now.
+    pub(crate) async fn measured_nodes(&self, windows: Windows) -> sqlx::Result<Vec<Measured>> {
+        let query = sqlx::query_as(measured!("at > $3 AND identity IN (SELECT identity FROM node)"));
+        self.fetch_report(query.bind(windows.minutes).bind(windows.hour).bind(windows.day)).await
     }
 }
 
-/// A row of the table `status`.
-struct StatusRow(PersistedMixStatus);
-
-impl FromRow<'_, SqliteRow> for StatusRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        use sqlx::Row;
-        let status = MixStatus {
-            pub_key: row.try_get("identity")?,
-            ip_version: if row.try_get::<i64, _>("ip_version")? == 4 { IpVersion::V4 } else { IpVersion::V6 },
-            up: row.try_get("up")?,
-        };
-        Ok(Self(PersistedMixStatus { status, timestamp: row.try_get("at")? }))
+impl Transaction {
+    /// Stores measurements.
+    pub(crate) async fn add_statuses(&mut self, statuses: &[MixStatus], now: i64) -> sqlx::Result<()> {
+        for statuses in statuses.chunks(ROWS_MAX) {
+            let sql = format!("INSERT INTO status (identity, ip_version, up, at) VALUES {}", rows(statuses.len(), 4));
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for MixStatus { pub_key, ip_version, up } in statuses {
+                query = query.bind(pub_key).bind(number(*ip_version)).bind(i64::from(*up)).bind(now);
+            }
+            query.execute(self.connection()).await?;
+        }
+        Ok(())
     }
+
+    /// Reputation of those identities that have an entry.
+    pub(crate) async fn reputations(&mut self, identities: &[&str]) -> sqlx::Result<HashMap<String, i64>> {
+        let mut reputations = HashMap::with_capacity(identities.len());
+        for identities in identities.chunks(ROWS_MAX) {
+            let sql = format!(
+                "SELECT identity, score FROM reputation JOIN node USING (identity) WHERE identity IN {}",
+                rows(1, identities.len())
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(sql));
+            for identity in identities {
+                query = query.bind(*identity);
+            }
+            let found: Vec<(String, i64)> = query.fetch_all(self.connection()).await?;
+            reputations.extend(found);
+        }
+        Ok(reputations)
+    }
+
+    /// Sets the reputation of identities.
+    pub(crate) async fn put_reputations(&mut self, reputations: &[(String, i64)]) -> sqlx::Result<()> {
+        for reputations in reputations.chunks(ROWS_MAX) {
+            let sql = format!(
+                "INSERT INTO reputation (identity, score) VALUES {}
+                 ON CONFLICT (identity) DO UPDATE SET score = excluded.score",
+                rows(reputations.len(), 2)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (identity, score) in reputations {
+                query = query.bind(identity).bind(*score);
+            }
+            query.execute(self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the reputation of a node that is or was registered; returns whether it exists.
+    pub(crate) async fn set_reputation(&mut self, identity: &str, reputation: i64) -> sqlx::Result<bool> {
+        let result = sqlx::query("UPDATE reputation SET score = $1 WHERE identity = $2")
+            .bind(reputation)
+            .bind(identity)
+            .execute(self.connection())
+            .await?;
+        Ok(result.rows_affected() > 0)
+    }
+
+    /// Renews those entries that were last renewed at `before` or earlier.
+    pub(crate) async fn renew_all(&mut self, identities: &[&str], before: i64, now: i64) -> sqlx::Result<()> {
+        for identities in identities.chunks(ROWS_MAX) {
+            let sql = format!(
+                "UPDATE node SET renewed_at = $1 WHERE renewed_at <= $2 AND identity IN {}",
+                row(3, identities.len())
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now).bind(before);
+            for identity in identities {
+                query = query.bind(*identity);
+            }
+            query.execute(self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes measurements that arrived at `before` or earlier.
+    pub(crate) async fn delete_statuses(&mut self, before: i64) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM status WHERE at <= $1").bind(before).execute(self.connection()).await.map(|_| ())
+    }
+}
+
+/// Parameters of so many rows, from `$1`.
+pub(super) fn rows(count: usize, columns: usize) -> String {
+    let rows: Vec<String> = (0..count).map(|index| row(1 + index * columns, columns)).collect();
+    rows.join(", ")
+}
+
+/// Parameters of one row.
+fn row(first: usize, columns: usize) -> String {
+    let parameters: Vec<String> = (first..first + columns).map(|number| format!("${number}")).collect();
+    format!("({})", parameters.join(", "))
 }
 
 fn number(ip_version: IpVersion) -> i64 {
@@ -172,29 +193,6 @@ fn number(ip_version: IpVersion) -> i64 {
     }
 }
 
-/// One report for each node, from uptimes in the order of identities.
-fn reports(uptimes: Vec<Uptime>) -> Vec<MixStatusReport> {
-    let mut reports: Vec<MixStatusReport> = Vec::new();
-    for uptime in uptimes {
-        let mut report = match reports.pop() {
-            Some(last) if last.pub_key == uptime.identity => last,
-            other => {
-                reports.extend(other);
-                MixStatusReport { pub_key: uptime.identity, ..MixStatusReport::default() }
-            }
-        };
-        if uptime.ip_version == number(IpVersion::V4) {
-            report.most_recent_ipv4 = uptime.most_recent;
-            report.last_5_minutes_ipv4 = uptime.minutes;
-            report.last_hour_ipv4 = uptime.hour;
-            report.last_day_ipv4 = uptime.day;
-        } else {
-            report.most_recent_ipv6 = uptime.most_recent;
-            report.last_5_minutes_ipv6 = uptime.minutes;
-            report.last_hour_ipv6 = uptime.hour;
-            report.last_day_ipv6 = uptime.day;
-        }
-        reports.push(report);
-    }
-    reports
+fn version(number: i64) -> IpVersion {
+    if number == 4 { IpVersion::V4 } else { IpVersion::V6 }
 }

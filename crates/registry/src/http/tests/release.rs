@@ -68,7 +68,7 @@ async fn the_topology_lists_releases_of_listed_nodes_signed_by_the_registry() {
     let releases: Vec<Release> = serde_json::from_value(listed["releases"].clone()).unwrap();
     let [Release { identity_key, counter, signature }] = releases.as_slice() else { panic!("{releases:?}") };
     assert_eq!((identity_key, *counter > 5), (&node.identity(), true));
-    let message = signing::release(api.store.key().public(), identity_key, *counter);
+    let message = signing::release(api.service.store().key().public(), identity_key, *counter);
     assert!(signing::is_signed_by(listed["registryKey"].as_str().unwrap(), &message, signature));
 
     assert_eq!(api.register(NODE, &node.mix(&api, MIX, *counter, None)).await.0, 409, "the start that still runs");

@@ -4,7 +4,8 @@ use nym_mixnode_api::MixRegistration;
 
 use super::*;
 use crate::proof::{Admission, Call};
-use crate::store::{NewNode, Role};
+use crate::service::NewNode;
+use crate::store::Role;
 
 const MINUTE: i64 = 60 * 1_000_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -17,14 +18,13 @@ async fn registered(api: &Api, byte: u8, ago: i64) {
         Call { signed: None, admission: Admission::Open, from: Some(NODE.parse().unwrap()), now: now_ns() - ago };
     let node = NewNode {
         role: Role::Mix,
-        identity: &mix.identity_key,
         sphinx_key: &mix.sphinx_key,
         registration: &mix,
         hosts: vec![host.parse().unwrap()],
         call,
         expires_in: None,
     };
-    api.store.register(&node).await.unwrap();
+    api.service.register(&node).await.unwrap();
 }
 
 fn measured(byte: u8, ip_version: &str, up: bool) -> Value {
@@ -42,7 +42,7 @@ async fn a_passed_test_keeps_an_entry_and_a_failed_one_does_not() {
     assert_eq!(api.measure("/api/mixmining", &measured(2, "4", false)).await.0, 201);
     assert_eq!(api.measure("/api/mixmining/batch", &batch).await.0, 201);
     assert_eq!(api.post(STRANGER, "/api/mixmining", &measured(4, "4", true)).await.0, 403);
-    api.store.purge(now_ns() + 2 * HOUR).await.unwrap();
+    api.service.purge(now_ns() + 2 * HOUR).await.unwrap();
     assert_eq!(api.identities().await, [key(1), key(3)]);
 }
 

@@ -96,8 +96,8 @@ async fn old_signatures_of_a_forgotten_identity_are_void_after_its_next_start() 
     api.register(NODE, &overheard).await;
     let counter = overheard["proof"]["counter"].as_u64().unwrap();
     api.send(NODE, node.deletion(&api, counter + 1), Body::empty()).await;
-    api.store.purge(now_ns() + 30 * 24 * 3600 * 1_000_000_000).await.unwrap();
-    assert_eq!(api.store.counter(&node.identity()).await.unwrap(), 0, "it is forgotten");
+    api.service.purge(now_ns() + 30 * 24 * 3600 * 1_000_000_000).await.unwrap();
+    assert_eq!(api.service.store().counter(&node.identity()).await.unwrap(), 0, "it is forgotten");
 
     assert_eq!(api.register(NODE, &node.mix(&api, "192.0.2.1:1790", start().await, None)).await.0, 200);
     assert_eq!(api.register(NODE, &overheard).await.0, 409);

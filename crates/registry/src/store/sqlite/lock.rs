@@ -13,13 +13,13 @@ use crate::RegistryError;
 
 /// The lock, held until it is dropped or the process ends for any reason.
 #[derive(Debug)]
-pub(super) struct StoreLock {
+pub(crate) struct StoreLock {
     file: File,
 }
 
 impl StoreLock {
     /// Takes the lock of the store at `path`.
-    pub(super) fn take(path: &Path) -> Result<Self, RegistryError> {
+    pub(in crate::store) fn take(path: &Path) -> Result<Self, RegistryError> {
         let lock = lock_path(path);
         let fail = |source: std::io::Error| RegistryError::LockStore { path: lock.clone(), source };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(fail)?;
@@ -31,7 +31,7 @@ impl StoreLock {
     }
 
     /// Releases the lock.
-    pub(super) fn release(&self) {
+    pub(in crate::store) fn release(&self) {
         // Fails only if the file system does not support locks.
         flock(&self.file, FlockOperation::Unlock).ok();
     }

@@ -9,22 +9,21 @@ const HOST: &str = "192.0.2.1:1789";
 impl Home {
     /// Registers, and unregisters with the next counter.
     async fn come_and_go(&self, keys: &IdentityKeyPair, now: i64) {
-        assert_eq!(self.sign(keys, &[HOST], NODE, 1, now).await, done());
+        assert_eq!(self.sign(keys, &[HOST], NODE, 1, now).await, Outcome::Done);
         self.go(keys, now).await;
     }
 
     async fn go(&self, keys: &IdentityKeyPair, now: i64) {
         let call = Call { signed: Some(2), admission: Admission::Open, from: Some(ip(NODE)), now };
-        let unregistered = self.store.unregister(&keys.public_base58(), &call, false, Removal::Unregister).await;
-        assert_eq!(unregistered.unwrap(), Unregistered::Done);
+        assert_eq!(self.remove(&keys.public_base58(), &call, false).await, Outcome::Done);
     }
 
     /// Whether the identity has to sign.
     async fn must_sign(&self, keys: &IdentityKeyPair, now: i64) -> bool {
         let identity = keys.public_base58();
         match self.call(&identity, &[HOST], NODE, now).await {
-            Registered::Refused(Refusal::NotSigned) => true,
-            Registered::Done { .. } => {
+            Outcome::Refused(Refusal::NotSigned) => true,
+            Outcome::Done => {
                 self.unregister(&identity, Some(NODE), now).await;
                 false
             }
@@ -33,11 +32,7 @@ impl Home {
     }
 
     async fn rows(&self, table: &str) -> i64 {
-        let mut connection = self.store.read().await.unwrap();
-        let count = format!("SELECT COUNT(*) FROM {table}");
-        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut *connection).await.unwrap();
-        connection.done();
-        rows
+        self.service.store().rows(table).await
     }
 }
 
@@ -47,7 +42,7 @@ async fn an_identity_that_is_gone_is_forgotten_after_a_week_and_one_with_reputat
     let [gone, reputed] = [(); 2].map(|()| IdentityKeyPair::generate().unwrap());
     home.come_and_go(&gone, NOW).await;
     home.sign(&reputed, &[HOST], NODE, 1, NOW).await;
-    home.store.set_reputation(&reputed.public_base58(), 100).await.unwrap();
+    home.service.set_reputation(&reputed.public_base58(), 100).await.unwrap();
     home.go(&reputed, NOW).await;
     for (at, expected) in [
         (NOW + 7 * DAY - SECOND, [true, true]),
@@ -55,11 +50,11 @@ async fn an_identity_that_is_gone_is_forgotten_after_a_week_and_one_with_reputat
         (NOW + 365 * DAY - SECOND, [false, true]),
         (NOW + 365 * DAY, [false, false]),
     ] {
-        home.store.purge(at).await.unwrap();
+        home.service.purge(at).await.unwrap();
         assert_eq!([home.must_sign(&gone, at).await, home.must_sign(&reputed, at).await], expected, "{at}");
     }
     home.call(&reputed.public_base58(), &[HOST], NODE, NOW + 365 * DAY).await;
-    let topology = home.store.topology(0, NOW + 365 * DAY).await.unwrap();
+    let topology = home.service.topology(0, NOW + 365 * DAY).await.unwrap();
     assert_eq!(topology.mix_nodes[0].reputation, 0, "it is forgotten with the signature");
 }
 
@@ -67,11 +62,11 @@ async fn an_identity_that_is_gone_is_forgotten_after_a_week_and_one_with_reputat
 async fn a_listed_identity_is_never_forgotten() {
     let home = Home::new().await;
     let keys = IdentityKeyPair::generate().unwrap();
-    assert_eq!(home.sign(&keys, &[HOST], NODE, 1, NOW).await, done());
+    assert_eq!(home.sign(&keys, &[HOST], NODE, 1, NOW).await, Outcome::Done);
     for day in (0..400).step_by(40) {
         home.measure(&keys.public_base58(), IpVersion::V4, true, NOW + day * DAY).await;
-        home.store.set_reputation(&keys.public_base58(), 0).await.unwrap();
-        home.store.purge(NOW + day * DAY + HOUR).await.unwrap();
+        home.service.set_reputation(&keys.public_base58(), 0).await.unwrap();
+        home.service.purge(NOW + day * DAY + HOUR).await.unwrap();
     }
     assert!(home.must_sign(&keys, NOW + 400 * DAY).await);
 }
@@ -83,7 +78,7 @@ async fn a_flood_of_short_lived_identities_leaves_a_bounded_store() {
     home.come_and_go(&first, NOW).await;
     let reputed = IdentityKeyPair::generate().unwrap();
     home.sign(&reputed, &[HOST], NODE, 1, NOW).await;
-    home.store.set_reputation(&reputed.public_base58(), 1).await.unwrap();
+    home.service.set_reputation(&reputed.public_base58(), 1).await.unwrap();
     home.go(&reputed, NOW).await;
     for number in 1..=100 {
         home.come_and_go(&IdentityKeyPair::generate().unwrap(), NOW + number).await;
@@ -91,7 +86,7 @@ async fn a_flood_of_short_lived_identities_leaves_a_bounded_store() {
         home.unregister(&format!("unsigned{number}"), Some(NODE), NOW + number).await;
     }
     assert_eq!((home.rows("signer").await, home.rows("reputation").await), (102, 202));
-    home.store.purge(NOW + MINUTE).await.unwrap();
+    home.service.purge(NOW + MINUTE).await.unwrap();
     assert_eq!((home.rows("signer").await, home.rows("reputation").await), (31, 1));
     assert!(!home.must_sign(&first, NOW + MINUTE).await, "the oldest ones are forgotten first");
     assert!(home.must_sign(&reputed, NOW + MINUTE).await);

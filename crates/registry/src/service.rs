@@ -1,0 +1,116 @@
+//! What the registry does for its callers, by the rules of the network, without HTTP and SQL.
+//!
+//! The time is a parameter, in nanoseconds since the epoch.
+
+mod addresses;
+mod gateways;
+mod listing;
+mod measurements;
+mod registration;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nym_mixnode_keys::KeyGenerationError;
+use thiserror::Error;
+
+use super::admission::Gate;
+use super::caps::{Caps, Full};
+use super::check::{Invalid, Rules};
+use super::proof::Refusal;
+use super::store::Store;
+use listing::Listings;
+
+pub(super) use addresses::DueClaim;
+pub(super) use listing::{Listed, empty_topology};
+#[cfg(test)]
+pub(super) use registration::NewNode;
+pub(super) use registration::Removal;
+
+/// Measurements older than this are deleted: reports cover one day, and the history needs another.
+const STATUSES_KEPT: i64 = 2 * 24 * 3600 * 1_000_000_000;
+
+/// Why the registry does not do what a caller asks for.
+#[derive(Debug, Error)]
+pub(super) enum Rejection {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(
+        "the signature is not the identity's over this call and this registry's key; ask for the counter again, and \
+         sign for the key that comes with it"
+    )]
+    BadSignature,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Full(Full),
+    #[error("{0}")]
+    Unknown(&'static str),
+    #[error("{0}")]
+    OutOfRange(String),
+    #[error("the store failed: {0}")]
+    Store(#[from] sqlx::Error),
+    #[error("cannot sign a response: {0}")]
+    Key(#[from] KeyGenerationError),
+}
+
+/// The registry's service. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    rules: Rules,
+    gate: Gate,
+    caps: Caps,
+    /// Return addresses of test packets, which every topology lists.
+    test_addresses: Vec<String>,
+    listings: Listings,
+}
+
+impl Service {
+    /// A service for entries that match the rules, from callers that the gate admits.
+    pub(super) fn new(store: Store, rules: Rules, gate: Gate, caps: Caps, test_addresses: &[SocketAddr]) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            rules,
+            gate,
+            caps,
+            test_addresses: test_addresses.iter().map(ToString::to_string).collect(),
+            listings: Listings::default(),
+        }))
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Deletes data that no reply can contain any more.
+    pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
+        let mut nodes = self.store().begin().await?;
+        nodes.delete_expired(now).await?;
+        match nodes.delete_unrenewed(now).await? {
+            // Readers skip expired rows already, so this frees space without changing the lists.
+            0 => nodes.commit_unlisted().await?,
+            _ => nodes.commit().await?,
+        }
+        let mut others = self.store().begin().await?;
+        others.forget_identities(self.0.caps.gone_signers(), now).await?;
+        others.delete_statuses(now.saturating_sub(STATUSES_KEPT)).await?;
+        others.commit_unlisted().await
+    }
+
+    /// Writes to the store, at most once per second; returns the error.
+    pub(super) async fn check_writes(&self, now: i64) -> Result<(), String> {
+        self.store().check_writes(now).await
+    }
+
+    /// Flushes all writes and closes the store.
+    pub(super) async fn close(&self) {
+        self.store().close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Topology: which entries it lists, with which addresses. Serialised once per change and shared by all responses.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nym_mixnode_api::signing::Entry;
+use nym_mixnode_api::{
+    ACTIVE_REPUTATION, Announced, GatewayRegistration, MixRegistration, RegisteredGateway, RegisteredMix, Release,
+    Topology, Validators,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::{Rejection, Service};
+use crate::store::{ListedNode, Role, from_json};
+
+/// Share of time for building lists while nodes constantly change: at most a tenth of one core.
+const PAUSE_FACTOR: u32 = 10;
+
+/// Maximum delay of a response because of this limit.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Cached lists of nodes.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    all: Listing,
+    active: Listing,
+}
+
+/// One list: JSON, and an entity tag that changes with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) json: Bytes,
+    pub(crate) tag: String,
+}
+
+type Listing = Mutex<Option<Latest>>;
+
+#[derive(Debug)]
+struct Latest {
+    listed: Listed,
+    generation: u64,
+    /// When the list changes without a write, because an entry expires.
+    valid_until: Option<i64>,
+    made_at: Instant,
+    took: Duration,
+}
+
+impl Service {
+    /// JSON of all nodes.
+    pub(crate) async fn all(&self, now: i64) -> Result<Listed, Rejection> {
+        self.latest(&self.0.listings.all, 0, now).await
+    }
+
+    /// JSON of the active set.
+    pub(crate) async fn active(&self, now: i64) -> Result<Listed, Rejection> {
+        self.latest(&self.0.listings.active, ACTIVE_REPUTATION, now).await
+    }
+
+    /// Changes when the lists may have changed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.store().generation()
+    }
+
+    /// Nodes with at least this reputation and a proven address, oldest registration first.
+    pub(crate) async fn topology(&self, reputation_min: i64, now: i64) -> Result<Topology, Rejection> {
+        let mut topology = empty_topology();
+        topology.layers = Some(self.0.rules.layers);
+        topology.registry_key = Some(self.store().key().public_base58());
+        topology.test_addresses.clone_from(&self.0.test_addresses);
+        for node in self.store().listed(reputation_min, now).await? {
+            list(node, &mut topology)?;
+        }
+        Ok(topology)
+    }
+
+    /// Returns the current list; concurrent callers share one query.
+    async fn latest(&self, listing: &Listing, reputation_min: i64, now: i64) -> Result<Listed, Rejection> {
+        let mut latest = listing.lock().await;
+        if let Some(latest) = &*latest {
+            let is_valid = latest.valid_until.is_none_or(|until| now < until);
+            if is_valid && latest.generation == self.generation() {
+                return Ok(latest.listed.clone());
+            }
+            let pause = (latest.took * PAUSE_FACTOR).min(PAUSE_MAX);
+            sleep(pause.saturating_sub(latest.made_at.elapsed())).await;
+        }
+        let made = self.make(reputation_min, now).await?;
+        let listed = made.listed.clone();
+        *latest = Some(made);
+        Ok(listed)
+    }
+
+    async fn make(&self, reputation_min: i64, now: i64) -> Result<Latest, Rejection> {
+        let started = Instant::now();
+        // Read before the query: a change during the query must cause another one.
+        let generation = self.generation();
+        let topology = self.topology(reputation_min, now).await?;
+        let valid_until = self.store().next_expiry(now).await?;
+        let json = serde_json::to_vec(&topology).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let listed = Listed { tag: tag_of(&json), json: json.into() };
+        Ok(Latest { listed, generation, valid_until, made_at: Instant::now(), took: started.elapsed() })
+    }
+}
+
+/// A topology without nodes.
+pub(crate) fn empty_topology() -> Topology {
+    Topology { validators: serde_json::json!(Validators::default()), ..Topology::default() }
+}
+
+fn tag_of(json: &[u8]) -> String {
+    let digest = Sha256::digest(json);
+    format!("\"{}\"", bs58::encode(&digest[..16]).into_string())
+}
+
+fn list(node: ListedNode, topology: &mut Topology) -> sqlx::Result<()> {
+    let (registration_time, reputation) = (node.registered_at, node.reputation);
+    let identity = match node.role {
+        Role::Mix => {
+            let mut registration: MixRegistration = from_json(&node.registration)?;
+            let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
+            keep_proven(&node, &mut registration, announced);
+            let identity = registration.identity_key.clone();
+            topology.mix_nodes.push(RegisteredMix { registration, registration_time, reputation });
+            identity
+        }
+        Role::Gateway => {
+            let mut registration: GatewayRegistration = from_json(&node.registration)?;
+            let announced = (registration.mix_host.clone(), registration.mix_hosts.clone());
+            keep_proven(&node, &mut registration, announced);
+            let identity = registration.identity_key.clone();
+            topology.gateways.push(RegisteredGateway { registration, registration_time, reputation });
+            identity
+        }
+    };
+    let release = |(counter, signature)| Release { identity_key: identity, counter, signature };
+    topology.releases.extend(node.release.map(release));
+    Ok(())
+}
+
+/// Keeps only the proven addresses. The signed addresses are added to the proof.
+fn keep_proven<E: Entry>(node: &ListedNode, entry: &mut E, (mix_host, mix_hosts): (String, Vec<String>)) {
+    if !node.is_partly_pending {
+        return;
+    }
+    let is_proven = |host: &&String| host.parse().is_ok_and(|host| node.proven.contains(&canonical(host)));
+    let mut hosts: Vec<String> = Vec::new();
+    for host in std::iter::once(&mix_host).chain(&mix_hosts).filter(is_proven) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    let first = hosts.first().cloned().unwrap_or_default();
+    entry.set_addresses(Announced { mix_host: first, mix_hosts: if hosts.len() > 1 { hosts } else { Vec::new() } });
+    let proof = entry.proof().cloned();
+    entry.set_proof(proof.map(|proof| proof.with_announced(Announced { mix_host, mix_hosts })));
+}
+
+fn canonical(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+}

@@ -1,0 +1,141 @@
+//! Measurements of network monitors, the reputation derived from them, and the nodes' own packet counts.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use nym_mixnode_api::{MixStatus, MixStatusReport, PersistedMixMetric, PersistedMixStatus};
+
+use super::addresses::RENEW_EVERY;
+use super::{Rejection, Service};
+use crate::store::{Measured, Windows};
+
+const REPUTATION_UP: i64 = 3;
+const REPUTATION_DOWN: i64 = -2;
+
+/// Far above any earned reputation, far below an overflow.
+pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
+
+/// Maximum number of measurements in a history, newest first.
+const HISTORY_MAX: i64 = 1000;
+
+const MINUTE: i64 = 60 * 1_000_000_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+/// Shortest time between two metrics reports of a node, in seconds.
+const REPORT_INTERVAL_MIN_S: u64 = 5;
+
+/// Above 250 nodes, nodes report less often, so that this many reports arrive per second.
+const REPORTS_PER_SECOND: u64 = 50;
+
+impl Service {
+    /// Stores the measurements, updates the reputation of registered nodes, and renews those that passed, in one
+    /// transaction.
+    pub(crate) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> Result<(), Rejection> {
+        let mut transaction = self.store().begin().await?;
+        transaction.add_statuses(statuses, now).await?;
+        let measured: HashSet<&str> = statuses.iter().map(|status| status.pub_key.as_str()).collect();
+        let mut reputations = transaction.reputations(&Vec::from_iter(measured)).await?;
+        for status in statuses {
+            if let Some(score) = reputations.get_mut(&status.pub_key) {
+                *score = reputation_after(*score, status.up);
+            }
+        }
+        transaction.put_reputations(&Vec::from_iter(reputations)).await?;
+        let passed = statuses.iter().filter(|status| status.up).map(|status| status.pub_key.as_str());
+        transaction.renew_all(&Vec::from_iter(passed), now.saturating_sub(RENEW_EVERY), now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Sets the reputation of a node that is or was registered.
+    pub(crate) async fn set_reputation(&self, identity: &str, reputation: i64) -> Result<(), Rejection> {
+        if !(0..=REPUTATION_MAX).contains(&reputation) {
+            let message = format!("reputation {reputation} is not between 0 and {REPUTATION_MAX}");
+            return Err(Rejection::OutOfRange(message));
+        }
+        let mut transaction = self.store().begin().await?;
+        let is_known = transaction.set_reputation(identity, reputation).await?;
+        transaction.commit().await?;
+        let unknown = "no node with this identity is registered or has reputation";
+        if is_known { Ok(()) } else { Err(Rejection::Unknown(unknown)) }
+    }
+
+    /// The node's newest measurements, newest first.
+    pub(crate) async fn statuses(&self, identity: &str) -> Result<Vec<PersistedMixStatus>, Rejection> {
+        Ok(self.store().statuses(identity, HISTORY_MAX).await?)
+    }
+
+    /// The node's uptime.
+    pub(crate) async fn report(&self, identity: &str, now: i64) -> Result<MixStatusReport, Rejection> {
+        let measured = self.store().measured_of(identity, windows(now)).await?;
+        reports(&measured).pop().ok_or(Rejection::Unknown("this node has not been measured yet"))
+    }
+
+    /// The uptime of every node that was measured in the last day.
+    pub(crate) async fn full_report(&self, now: i64) -> Result<Vec<MixStatusReport>, Rejection> {
+        Ok(reports(&self.store().measured(windows(now)).await?))
+    }
+
+    /// The measurements of the nodes that are registered now and were measured in the last day.
+    pub(crate) async fn measured_nodes(&self, now: i64) -> Result<Vec<Measured>, Rejection> {
+        Ok(self.store().measured_nodes(windows(now)).await?)
+    }
+
+    /// Stores a node's own packet count; returns after how many seconds to report again.
+    pub(crate) async fn add_metric(
+        &self,
+        identity: &str,
+        received: u64,
+        from: Option<IpAddr>,
+        now: i64,
+    ) -> Result<u64, Rejection> {
+        let mut transaction = self.store().begin().await?;
+        if transaction.entry(identity).await?.is_none() {
+            transaction.rollback().await?;
+            return Err(Rejection::Unknown("pubKey is not registered; register the node first"));
+        }
+        transaction.put_metric(identity, received, now).await?;
+        self.renew(&mut transaction, identity, from, now).await?;
+        transaction.commit_unlisted().await?;
+        Ok(REPORT_INTERVAL_MIN_S.max(self.store().node_count().await? / REPORTS_PER_SECOND))
+    }
+
+    /// The latest packet counts of the registered nodes.
+    pub(crate) async fn metrics(&self) -> Result<Vec<PersistedMixMetric>, Rejection> {
+        Ok(self.store().metrics().await?)
+    }
+}
+
+fn reputation_after(score: i64, passed: bool) -> i64 {
+    let change = if passed { REPUTATION_UP } else { REPUTATION_DOWN };
+    score.saturating_add(change).clamp(0, REPUTATION_MAX)
+}
+
+fn windows(now: i64) -> Windows {
+    Windows { minutes: now - 5 * MINUTE, hour: now - 60 * MINUTE, day: now - DAY }
+}
+
+/// One report for each node, from measurements in the order of identities.
+fn reports(measured: &[Measured]) -> Vec<MixStatusReport> {
+    let of_node = |measured: &[Measured]| {
+        let mut report = MixStatusReport::default();
+        for of in measured {
+            report.pub_key.clone_from(&of.identity);
+            let minutes = per_cent(of.minutes_passed, of.minutes);
+            let (hour, day) = (per_cent(of.hour_passed, of.hour), per_cent(of.day_passed, of.day));
+            if of.ip_version == 4 {
+                report.most_recent_ipv4 = of.up != 0;
+                (report.last_5_minutes_ipv4, report.last_hour_ipv4, report.last_day_ipv4) = (minutes, hour, day);
+            } else {
+                report.most_recent_ipv6 = of.up != 0;
+                (report.last_5_minutes_ipv6, report.last_hour_ipv6, report.last_day_ipv6) = (minutes, hour, day);
+            }
+        }
+        report
+    };
+    measured.chunk_by(|one, other| one.identity == other.identity).map(of_node).collect()
+}
+
+/// Whole per cent; 0 without measurements.
+fn per_cent(passed: i64, all: i64) -> u8 {
+    u8::try_from((100 * passed).checked_div(all).unwrap_or_default()).unwrap_or_default()
+}

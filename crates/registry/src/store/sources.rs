@@ -1,0 +1,73 @@
+//! Where entries were registered from, to count them.
+
+use nym_mixnode_api::ACTIVE_REPUTATION;
+
+use super::Transaction;
+use crate::caps::{Counts, Source};
+
+/// Query over unproved entries; `$1` is the reputation of the active set.
+macro_rules! unproved {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            $select,
+            " FROM source JOIN node USING (identity) LEFT JOIN reputation USING (identity)
+              WHERE COALESCE(score, 0) < $1 AND packet_proved_at IS NULL AND ",
+            $rest
+        )
+    };
+}
+
+impl Transaction {
+    /// Records the source of the entry of `identity`.
+    pub(crate) async fn put_source(&mut self, identity: &str, source: &Source) -> sqlx::Result<()> {
+        let (subscriber, network) = columns(source);
+        sqlx::query(
+            "INSERT INTO source (identity, subscriber, network) VALUES ($1, $2, $3)
+             ON CONFLICT (identity) DO UPDATE SET subscriber = excluded.subscriber, network = excluded.network",
+        )
+        .bind(identity)
+        .bind(subscriber)
+        .bind(network)
+        .execute(self.connection())
+        .await
+        .map(|_| ())
+    }
+
+    /// Counts the entries of a source and in total.
+    pub(crate) async fn counts(&mut self, source: &Source) -> sqlx::Result<Counts> {
+        let (subscriber, network) = columns(source);
+        let of_subscriber = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "subscriber = $2"));
+        let of_network = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "network = $2"));
+        let unproved = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "TRUE")).bind(ACTIVE_REPUTATION);
+        let total = sqlx::query_scalar("SELECT COUNT(*) FROM node");
+        let of_subscriber = of_subscriber.bind(ACTIVE_REPUTATION).bind(subscriber);
+        let of_network = of_network.bind(ACTIVE_REPUTATION).bind(network);
+        Ok(Counts {
+            of_subscriber: i64::cast_unsigned(of_subscriber.fetch_one(self.connection()).await?),
+            of_network: i64::cast_unsigned(of_network.fetch_one(self.connection()).await?),
+            unproved: i64::cast_unsigned(unproved.fetch_one(self.connection()).await?),
+            total: i64::cast_unsigned(total.fetch_one(self.connection()).await?),
+        })
+    }
+
+    /// Removes the entry with the oldest renewal from the network with the most unproved entries.
+    pub(crate) async fn evict(&mut self) -> sqlx::Result<()> {
+        let largest = unproved!("SELECT network", "TRUE GROUP BY network ORDER BY COUNT(*) DESC, network LIMIT 1");
+        let largest: Option<String> =
+            sqlx::query_scalar(largest).bind(ACTIVE_REPUTATION).fetch_optional(self.connection()).await?;
+        let oldest = unproved!(
+            "DELETE FROM node WHERE identity = (SELECT identity",
+            "network = $2 ORDER BY renewed_at, identity LIMIT 1)"
+        );
+        sqlx::query(oldest).bind(ACTIVE_REPUTATION).bind(largest).execute(self.connection()).await.map(|_| ())
+    }
+}
+
+/// Private networks and unknown callers form one group each.
+fn columns(source: &Source) -> (&str, &str) {
+    match source {
+        Source::Internet { subscriber, network } => (subscriber, network),
+        Source::Private => ("private", "private"),
+        Source::Unknown => ("unknown", "unknown"),
+    }
+}
