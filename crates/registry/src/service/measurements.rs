@@ -42,7 +42,7 @@ impl Service {
         }
         transaction.put_reputations(&Vec::from_iter(reputations)).await?;
         let passed = statuses.iter().filter(|status| status.up).map(|status| status.pub_key.as_str());
-        transaction.renew_all(&Vec::from_iter(passed), now.saturating_sub(RENEW_EVERY), now).await?;
+        transaction.renew_all(&passed.collect::<Vec<_>>(), now.saturating_sub(RENEW_EVERY), now).await?;
         Ok(transaction.commit().await?)
     }
 

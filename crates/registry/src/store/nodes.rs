@@ -78,7 +78,7 @@ impl Store {
         .bind(now)
         .bind(reputation_min);
         let rows: Vec<Row> = self.fetch_all(query).await?;
-        Ok(rows.chunk_by(|one, other| one.identity == other.identity).filter_map(|rows| ListedNode::of(rows)).collect())
+        Ok(rows.chunk_by(|one, other| one.identity == other.identity).filter_map(ListedNode::of).collect())
     }
 
     /// Earliest expiry among the entries that are listed now.

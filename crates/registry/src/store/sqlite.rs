@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AnyConnection, Connection};
 
 use super::Store;
 use super::connection::Connections;
@@ -44,6 +45,7 @@ pub(super) async fn open(path: &Path) -> Result<Store, RegistryError> {
 
 pub(super) async fn open_with(path: &Path, settings: &'static str, lock: StoreLock) -> Result<Store, RegistryError> {
     install_default_drivers();
+    try_settings(&url(path), settings).await.map_err(|source| open_error(path, source))?;
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .after_connect(move |connection, _| {
@@ -54,6 +56,13 @@ pub(super) async fn open_with(path: &Path, settings: &'static str, lock: StoreLo
         .map_err(|source| open_error(path, source))?;
     MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
     Store::new(Connections::new(pool, BEGIN), lock).await.map_err(|source| open_error(path, source))
+}
+
+/// The pool would retry settings that fail, until it times out with another error.
+async fn try_settings(url: &str, settings: &'static str) -> sqlx::Result<()> {
+    let mut connection = AnyConnection::connect(url).await?;
+    sqlx::raw_sql(settings).execute(&mut connection).await?;
+    connection.close().await
 }
 
 /// URL of the file, which is created when missing.
