@@ -25,14 +25,14 @@ use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, ForwardPolicy};
 use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
 use nym_mixnode_keys::NodeKeys;
-use nym_mixnode_link::forwarder;
-use nym_mixnode_link::listener::{self, BindError, ConnectionLimits, Deadlines};
+use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
-use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, Rule};
+use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, Rule, outgoing};
 use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
 use nym_mixnode_sphinx::{Engine, SelfCheckError, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
+use nym_mixnode_wire::Deadlines;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -349,7 +349,7 @@ fn worker_settings(config: &Config) -> Settings {
     let forward = &config.forward;
     Settings {
         deadlines: Deadlines { frame: config.connections.frame_deadline, idle: config.connections.idle_timeout },
-        forwarder: forwarder::Settings {
+        forwarder: outgoing::Settings {
             connect_timeout: forward.connect_timeout,
             backoff_initial: forward.backoff_initial,
             backoff_max: forward.backoff_max,

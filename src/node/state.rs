@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nym_mixnode_base::open_files::DescriptorWatch;
+use nym_mixnode_link::PoolGauge;
 use nym_mixnode_link::listener::{self, ConnectionLimits};
-use nym_mixnode_link::{PoolGauge, forwarder};
-use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, ReplayFilter};
+use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, ReplayFilter, outgoing};
 use nym_mixnode_net::Reach;
 use nym_mixnode_telemetry::process::Usage;
 use nym_mixnode_telemetry::window::{Counts, Effort, Levels, Sample};
@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub(super) buffers: Arc<BufferPool>,
     pub(super) connections: Arc<ConnectionLimits>,
     pub(super) listener: Arc<listener::Counters>,
-    pub(super) forwarder: Arc<forwarder::Counters>,
+    pub(super) forwarder: Arc<outgoing::Counters>,
     pub(super) drops: Arc<DropCounters>,
     pub(super) pools: Vec<PoolGauge>,
     pub(super) policy: Policy,

@@ -10,13 +10,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use nym_mixnode_link::forwarder::Forwarder;
-use nym_mixnode_link::listener::{self, Admitted, Deadlines, Intake};
+use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_mix as mix;
 use nym_mixnode_mix::{DropReason, Received, Scheduled};
 use nym_mixnode_sphinx::{Engine, Onward, Outcome, PacketSize, PacketSizes};
 use nym_mixnode_telemetry::process::cpu_of_thread;
-use nym_mixnode_wire::PacketBuf;
+use nym_mixnode_wire::{Deadlines, PacketBuf};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet, yield_now};
 
@@ -35,7 +35,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Settings of a worker.
 pub(super) struct Settings {
     pub(super) deadlines: Deadlines,
-    pub(super) forwarder: nym_mixnode_link::forwarder::Settings,
+    pub(super) forwarder: nym_mixnode_mix::outgoing::Settings,
     pub(super) rules: Rules,
 }
 
@@ -127,7 +127,7 @@ impl Worker {
 
     async fn serve(self) {
         let (counters, drops) = (Arc::clone(&self.shared.forwarder), Arc::clone(&self.shared.drops));
-        let mut forwarder = Forwarder::new(self.settings.forwarder.clone(), counters, drops, self.phase.clone());
+        let mut forwarder = Forwarder::local(self.settings.forwarder.clone(), counters, drops, self.phase.clone());
         self.mix(serve_connections, |scheduled| forwarder.send(scheduled)).await;
         forwarder.drain().await;
     }

@@ -1,123 +1,137 @@
 //! Sending packets to next hops: each next hop has its own bounded queue and connection.
 
-mod peer;
-mod queue;
+mod connection;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Scheduled};
+use nym_mixnode_mix::outgoing::{Counters, Rejected, Settings};
+use nym_mixnode_mix::{DropCounters, DropReason, Outgoing, Scheduled};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::shutdown::PhaseSignal;
-use queue::PeerQueue;
+use connection::Connection;
 
-/// Limits of the forwarder.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How long a connection attempt may take.
-    pub connect_timeout: Duration,
-    /// The first pause after a failed attempt; doubles up to `backoff_max`, each with jitter.
-    pub backoff_initial: Duration,
-    /// The longest pause between attempts.
-    pub backoff_max: Duration,
-    /// How long after its due time a packet waits for its next hop.
-    pub stale_after: Duration,
-    /// Packets queued for one next hop.
-    pub queue_packets_max: usize,
-    /// Byte budget of all packets in the node, of which each queue has a share.
-    pub budget_bytes: usize,
-    /// Maximum number of next hops with a queue, per worker.
-    pub next_hops_max: usize,
-    /// Idle time after which a connection is closed.
-    pub idle_timeout: Duration,
+/// How a forwarder and the tasks of its connections share state: on one thread without a lock, or on several.
+pub trait Shared {
+    fn new(outgoing: Outgoing) -> Self;
+    fn with<R>(&self, f: impl FnOnce(&mut Outgoing) -> R) -> R;
 }
 
-/// Counters of the forwarders of all workers.
-#[derive(Debug, Default)]
-pub struct Counters {
-    forwarded: AtomicU64,
-    queued: AtomicUsize,
-    queued_bytes: AtomicUsize,
-    lag: [AtomicU64; LAG_BOUNDS_MS.len() + 1],
-    connections: AtomicUsize,
-    connect_failures: AtomicU64,
-}
-
-impl Counters {
-    /// Packets that the kernel has accepted completely.
-    #[must_use]
-    pub fn forwarded(&self) -> u64 {
-        self.forwarded.load(Ordering::Relaxed)
+impl Shared for RefCell<Outgoing> {
+    fn new(outgoing: Outgoing) -> Self {
+        Self::new(outgoing)
     }
 
-    /// Packets in the queues of next hops.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
-    }
-
-    /// Sent packets by lateness: one count per bound of [`LAG_BOUNDS_MS`], and one for all later packets.
-    #[must_use]
-    pub fn lag(&self) -> [u64; LAG_BOUNDS_MS.len() + 1] {
-        std::array::from_fn(|bucket| self.lag[bucket].load(Ordering::Relaxed))
-    }
-
-    /// Counts a packet that the kernel accepted completely at `now`.
-    pub fn sent(&self, scheduled: &Scheduled, now: Instant) {
-        let late = now.saturating_duration_since(scheduled.due);
-        let bucket = LAG_BOUNDS_MS.iter().position(|bound| late <= Duration::from_millis(*bound));
-        self.lag[bucket.unwrap_or(LAG_BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
-        self.forwarded.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Open outgoing connections.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Connection attempts that failed, and connections that broke.
-    #[must_use]
-    pub fn connect_failures(&self) -> u64 {
-        self.connect_failures.load(Ordering::Relaxed)
+    fn with<R>(&self, f: impl FnOnce(&mut Outgoing) -> R) -> R {
+        f(&mut self.borrow_mut())
     }
 }
 
-/// Sends the packets of the next hops that one worker owns. Runs on that worker's thread.
+impl Shared for Mutex<Outgoing> {
+    fn new(outgoing: Outgoing) -> Self {
+        Self::new(outgoing)
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Outgoing) -> R) -> R {
+        f(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// State of a next hop, and the wake-up of its connection's task.
 #[derive(Debug)]
-pub struct Forwarder {
-    peers: HashMap<SocketAddr, Rc<PeerQueue>>,
+struct NextHop<C> {
+    state: C,
+    changed: Notify,
+}
+
+impl<C: Shared> NextHop<C> {
+    fn push(&self, scheduled: Scheduled) -> Result<(), Rejected> {
+        self.state.with(|outgoing| outgoing.push(scheduled))?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.state.with(Outgoing::close);
+        self.changed.notify_one();
+    }
+}
+
+/// Sends packets to their next hops, with one task and at most one connection for each. Dropping it ends the tasks.
+///
+/// [`Forwarder::local`] belongs to one worker and its thread; [`Forwarder::threaded`] runs on any runtime.
+#[derive(Debug)]
+pub struct Forwarder<C = RefCell<Outgoing>> {
+    next_hops: HashMap<SocketAddr, Arc<NextHop<C>>>,
     tasks: JoinSet<()>,
-    settings: Rc<Settings>,
+    spawn: fn(&mut JoinSet<()>, Connection<C>, PhaseSignal),
+    settings: Arc<Settings>,
     counters: Arc<Counters>,
     drops: Arc<DropCounters>,
     phase: PhaseSignal,
 }
 
-impl Forwarder {
-    /// Creates a forwarder without next hops. Its tasks run on the current `LocalSet`.
+impl Forwarder<RefCell<Outgoing>> {
+    /// Creates a forwarder whose tasks run on the current `LocalSet`.
     #[must_use]
-    pub fn new(settings: Settings, counters: Arc<Counters>, drops: Arc<DropCounters>, phase: PhaseSignal) -> Self {
-        Self { peers: HashMap::new(), tasks: JoinSet::new(), settings: Rc::new(settings), counters, drops, phase }
+    pub fn local(settings: Settings, counters: Arc<Counters>, drops: Arc<DropCounters>, phase: PhaseSignal) -> Self {
+        let spawn = |tasks: &mut JoinSet<()>, connection: Connection<_>, phase| {
+            tasks.spawn_local(connection.run(phase));
+        };
+        Self::new(settings, counters, drops, phase, spawn)
+    }
+}
+
+impl Forwarder<Mutex<Outgoing>> {
+    /// Creates a forwarder whose tasks run on any thread of the current runtime.
+    #[must_use]
+    pub fn threaded(settings: Settings, phase: PhaseSignal) -> Self {
+        let spawn = |tasks: &mut JoinSet<()>, connection: Connection<_>, phase| {
+            tasks.spawn(connection.run(phase));
+        };
+        Self::new(settings, Arc::default(), Arc::default(), phase, spawn)
+    }
+}
+
+impl<C: Shared> Forwarder<C> {
+    fn new(
+        settings: Settings,
+        counters: Arc<Counters>,
+        drops: Arc<DropCounters>,
+        phase: PhaseSignal,
+        spawn: fn(&mut JoinSet<()>, Connection<C>, PhaseSignal),
+    ) -> Self {
+        let settings = Arc::new(settings);
+        Self { next_hops: HashMap::new(), tasks: JoinSet::new(), spawn, settings, counters, drops, phase }
     }
 
     /// Queues a packet that is due. Never blocks: drops the packet if its queue is full or no further queue is allowed.
     pub fn send(&mut self, scheduled: Scheduled) {
-        let next_hop = scheduled.next_hop;
-        if let Err(reason) = self.queue(next_hop).and_then(|queue| queue.push(scheduled)) {
+        if let Err(reason) = self.queue(scheduled) {
             self.drops.count(reason);
         }
     }
 
+    /// Whether the queue of this next hop accepts another packet.
+    #[must_use]
+    pub fn has_room(&self, next_hop: SocketAddr) -> bool {
+        self.next_hops.get(&next_hop).is_none_or(|next_hop| next_hop.state.with(|outgoing| !outgoing.is_full()))
+    }
+
+    /// Error of the last attempt to send to this next hop, if it failed.
+    #[must_use]
+    pub fn trouble(&self, next_hop: SocketAddr) -> Option<String> {
+        self.next_hops.get(&next_hop)?.state.with(|outgoing| outgoing.trouble().map(ToString::to_string))
+    }
+
     /// Waits until every queue is empty, or until the node aborts; then closes all connections.
     pub async fn drain(mut self) {
-        for queue in self.peers.values() {
-            queue.close();
+        for next_hop in self.next_hops.values() {
+            next_hop.close();
         }
         while let Some(result) = self.tasks.join_next().await {
             if let Err(error) = result
@@ -128,31 +142,30 @@ impl Forwarder {
         }
     }
 
-    fn queue(&mut self, next_hop: SocketAddr) -> Result<&Rc<PeerQueue>, DropReason> {
-        let is_open = self.peers.get(&next_hop).is_some_and(|queue| !queue.is_closed());
-        if !is_open {
-            self.open(next_hop)?;
+    fn queue(&mut self, mut scheduled: Scheduled) -> Result<(), DropReason> {
+        let address = scheduled.next_hop;
+        if let Some(next_hop) = self.next_hops.get(&address) {
+            match next_hop.push(scheduled) {
+                Ok(()) => return Ok(()),
+                Err(Rejected::Full) => return Err(DropReason::NextHopQueueFull),
+                Err(Rejected::Closed(returned)) => scheduled = returned,
+            }
         }
-        self.peers.get(&next_hop).ok_or(DropReason::TooManyNextHops)
+        self.open(address)?.push(scheduled).map_err(|_| DropReason::NextHopQueueFull)
     }
 
-    fn open(&mut self, next_hop: SocketAddr) -> Result<(), DropReason> {
-        // Reap the tasks of idle peers, which have ended.
+    fn open(&mut self, address: SocketAddr) -> Result<Arc<NextHop<C>>, DropReason> {
+        // Reap the tasks of idle next hops, which have ended.
         while self.tasks.try_join_next().is_some() {}
-        self.peers.retain(|_, queue| !queue.is_closed());
-        if self.peers.len() >= self.settings.next_hops_max {
+        self.next_hops.retain(|_, next_hop| !next_hop.state.with(|outgoing| outgoing.is_closed()));
+        if self.next_hops.len() >= self.settings.next_hops_max {
             return Err(DropReason::TooManyNextHops);
         }
-        let queue = Rc::new(PeerQueue::new(&self.settings, Arc::clone(&self.counters)));
-        self.peers.insert(next_hop, Rc::clone(&queue));
-        let peer = peer::Peer::new(
-            next_hop,
-            queue,
-            Rc::clone(&self.settings),
-            Arc::clone(&self.counters),
-            Arc::clone(&self.drops),
-        );
-        self.tasks.spawn_local(peer.run(self.phase.clone()));
-        Ok(())
+        let outgoing = Outgoing::new(Arc::clone(&self.settings), Arc::clone(&self.counters), Arc::clone(&self.drops));
+        let next_hop = Arc::new(NextHop { state: C::new(outgoing), changed: Notify::new() });
+        self.next_hops.insert(address, Arc::clone(&next_hop));
+        let connection = Connection { address, next_hop: Arc::clone(&next_hop) };
+        (self.spawn)(&mut self.tasks, connection, self.phase.clone());
+        Ok(next_hop)
     }
 }

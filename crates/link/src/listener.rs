@@ -7,7 +7,6 @@ mod limits;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use nym_mixnode_net::{BindAddr, is_globally_routable, socket};
 use nym_mixnode_wire::FrameError;
@@ -16,19 +15,6 @@ use thiserror::Error;
 pub use accept::{Admitted, accept};
 pub use connection::{Intake, serve};
 pub use limits::{ConnectionLimits, Permit};
-
-/// Wait for connections and bytes in transit while the node drains. The sender's kernel may keep data back until our
-/// acknowledgement, which can be delayed by 40 ms.
-const LAST_CALL: Duration = Duration::from_millis(100);
-
-/// Deadlines for peers.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// Maximum time from the first to the last byte of a frame.
-    pub frame: Duration,
-    /// Idle time after which a connection is closed.
-    pub idle: Duration,
-}
 
 /// Counters of the listener.
 #[derive(Debug, Default)]

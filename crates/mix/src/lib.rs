@@ -1,9 +1,11 @@
-//! Decisions of a mix about a packet: replay detection, next-hop policy, delay, and drop reason.
+//! Decisions of a mix about a packet: replay detection, next-hop policy, delay, drop reason, and the state of the
+//! connection that sends it.
 //!
 //! No I/O and no clock: callers pass the time.
 
 mod delay_queue;
 mod drop_reason;
+pub mod outgoing;
 mod packet;
 mod policy;
 mod replay;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 pub use delay_queue::DelayQueue;
 pub use drop_reason::{DropCounters, DropReason};
+pub use outgoing::Outgoing;
 pub use packet::{Received, Scheduled};
 pub use policy::{NextHops, Policy, Rule};
 pub use replay::{Aging, OutOfMemory, ReplayFilter, ReplayWindow};

@@ -227,7 +227,16 @@ impl FrameDecoder {
     /// Whether a frame is incomplete.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
-        !matches!(self.state, State::Between)
+        self.unfinished_len() > 0
+    }
+
+    /// Bytes of the incomplete frame so far, header included.
+    pub(super) fn unfinished_len(&self) -> usize {
+        match &self.state {
+            State::Between => 0,
+            State::InHeader { len, .. } => *len,
+            State::InPacket { header, buffer } => buffer.len() - header.offset(),
+        }
     }
 
     /// Passes on the complete frames at the start of `input`, and begins a frame with the rest.

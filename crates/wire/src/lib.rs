@@ -1,6 +1,7 @@
-//! Frames of Sphinx packets on TCP streams, and the pooled buffers that packets stay in.
+//! Frames of Sphinx packets on TCP streams, the state of connections that receive them, and the pooled buffers that
+//! packets stay in.
 //!
-//! Every decoder is total: it returns a value or a typed error for any bytes. No I/O.
+//! Every decoder is total: it returns a value or a typed error for any bytes. No I/O and no clock.
 //!
 //! ```
 //! use nym_mixnode_sphinx::PacketSize;
@@ -26,7 +27,9 @@
 mod buffer;
 mod frame;
 mod framing;
+mod incoming;
 
 pub use buffer::{BufferPool, PacketBuf, ReadPermit, SizeUnknown};
 pub use frame::{FrameDecoder, FrameError, FrameHeader, FrameSink, MAX_FRAME_LEN, PacketMode};
 pub use framing::Framing;
+pub use incoming::{CloseReason, Deadlines, Incoming, LAST_CALL, NextRead};

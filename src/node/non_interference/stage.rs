@@ -27,7 +27,6 @@ use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::log::Captured;
 use nym_mixnode_telemetry::otel::{self, Capture};
 use nym_mixnode_telemetry::window::{Sample, WINDOW};
-use nym_mixnode_wire::FrameDecoder;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
@@ -241,7 +240,7 @@ impl Stage {
 
 /// Feeds the packets of some connections, each at its arrival time.
 async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
-    let mut decoders: Vec<_> = connections.iter().map(|_| FrameDecoder::default()).collect();
+    let mut states: Vec<_> = connections.iter().map(|_| intake.connection()).collect();
     let numbered = connections.into_iter().enumerate();
     let mut packets: Vec<_> =
         numbered.flat_map(|(number, packets)| packets.into_iter().map(move |packet| (packet, number))).collect();
@@ -249,7 +248,7 @@ async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
     for ((at_ms, frame), number) in packets {
         sleep_until(start + Duration::from_millis(at_ms)).await;
         let mut received = Vec::new();
-        intake.decode(&mut decoders[number], &frame, &mut received).unwrap();
+        intake.receive(&mut states[number], &frame, &mut received).unwrap();
         assert!(intake.hand_over(received).await);
     }
 }

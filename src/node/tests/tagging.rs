@@ -13,7 +13,7 @@ use nym_mixnode_keys::SphinxKeyPair;
 use nym_mixnode_link::listener::Intake;
 use nym_mixnode_mix::{ReplayWindow, Scheduled};
 use nym_mixnode_sphinx::{HEADER_LEN, PacketSize, PacketSizes, encode_next_hop};
-use nym_mixnode_wire::{FrameDecoder, FrameHeader, Framing, MAX_FRAME_LEN, PacketMode};
+use nym_mixnode_wire::{FrameHeader, Framing, MAX_FRAME_LEN, PacketMode};
 use sphinx_packet::SphinxPacketBuilder;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node as Hop, NodeAddressBytes};
@@ -67,7 +67,7 @@ impl Bench {
                 for stream in streams {
                     let mut received = Vec::new();
                     // A framing error closes the connection. The packets before it are passed on.
-                    intake.decode(&mut FrameDecoder::default(), &stream, &mut received).ok();
+                    intake.receive(&mut intake.connection(), &stream, &mut received).ok();
                     assert!(intake.hand_over(received).await);
                     while shared.buffers.packets_in_flight() > 0 {
                         sleep(Duration::from_millis(1)).await;

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use nym_mixnode_base::backoff::Backoff;
 use nym_mixnode_base::open_files::{self, Remedy};
+use nym_mixnode_wire::LAST_CALL;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout, timeout_at};
 
+use super::Counters;
 use super::limits::{ConnectionLimits, Permit};
-use super::{Counters, LAST_CALL};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 

@@ -1,42 +1,42 @@
-//! Incoming connections: decode bytes into packets with arrival times. An idle connection has no buffer.
+//! Drives incoming connections on sockets: bytes become packets with arrival times. An idle connection has no buffer.
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nym_mixnode_mix::Received;
-use nym_mixnode_wire::{BufferPool, FrameDecoder, FrameError, FrameHeader, FrameSink, ReadPermit};
+use nym_mixnode_wire::{BufferPool, CloseReason, Deadlines, FrameHeader, FrameSink, Incoming, NextRead, ReadPermit};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
-use super::{Counters, Deadlines, LAST_CALL, Permit};
+use super::{Counters, Permit};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 
 /// Maximum bytes per read.
 const READ_BYTES: usize = 64 * 1024;
-/// Empty packet lists that a worker keeps for reuse. This many connections can wait to hand packets over before a list
+/// Empty packet lists that a thread keeps for reuse. This many connections can wait to hand packets over before a list
 /// has to be allocated.
 const SPARE_LISTS_MAX: usize = 64;
-/// Time for a peer to finish its current frame after the drain has begun.
-const LAST_FRAME_GRACE: Duration = Duration::from_millis(500);
 
-/// State shared by the connections of one worker.
+thread_local! {
+    /// Read buffer of all connections of a thread.
+    static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+    /// Empty lists for the packets of the next reads.
+    static SPARE_LISTS: RefCell<Vec<Vec<Received>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where the packets of connections go.
 #[derive(Debug, Clone)]
 pub struct Intake {
     pool: Arc<BufferPool>,
     packets: mpsc::Sender<Received>,
     deadlines: Deadlines,
     counters: Arc<Counters>,
-    /// Read buffer of all connections of the worker.
-    scratch: Rc<RefCell<Box<[u8]>>>,
-    /// Empty lists for the packets of the next reads.
-    spare: Rc<RefCell<Vec<Vec<Received>>>>,
 }
 
 /// Turns the frames of one read into packets with an arrival time.
@@ -61,7 +61,7 @@ impl FrameSink for Stamp<'_> {
 }
 
 impl Intake {
-    /// Creates the intake of a worker that receives its packets from `packets`.
+    /// Creates an intake that passes packets on to the receiver of `packets`.
     #[must_use]
     pub fn new(
         pool: Arc<BufferPool>,
@@ -69,43 +69,57 @@ impl Intake {
         deadlines: Deadlines,
         counters: Arc<Counters>,
     ) -> Self {
-        let scratch = Rc::new(RefCell::new(vec![0; READ_BYTES].into_boxed_slice()));
-        Self { pool, packets, deadlines, counters, scratch, spare: Rc::default() }
+        Self { pool, packets, deadlines, counters }
+    }
+
+    /// The state of a new connection.
+    #[must_use]
+    pub fn connection(&self) -> Incoming {
+        Incoming::new(self.deadlines)
     }
 
     /// Decodes the next bytes of a connection into packets, sets their arrival time, and counts them.
-    pub fn decode(
+    ///
+    /// # Errors
+    /// When the connection must be closed. The packets before a malformed frame are valid.
+    pub fn receive(
         &self,
-        decoder: &mut FrameDecoder,
+        connection: &mut Incoming,
         bytes: &[u8],
         packets: &mut Vec<Received>,
-    ) -> Result<(), FrameError> {
-        let result = decoder.feed_into(bytes, &mut Stamp { pool: &self.pool, at: clock::now(), packets });
+    ) -> Result<(), CloseReason> {
+        let at = clock::now();
+        let result = connection.received(bytes, at, &mut Stamp { pool: &self.pool, at, packets });
         self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
         result
     }
 
-    /// Passes packets on to the unwrap engine; `false` when the channel is closed.
+    /// Passes packets on; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
         for packet in packets.drain(..) {
             if self.packets.send(packet).await.is_err() {
                 return false;
             }
         }
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE_LISTS_MAX {
-            spare.push(packets);
-        }
+        SPARE_LISTS.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_LISTS_MAX {
+                spare.push(packets);
+            }
+        });
         true
     }
 
-    /// Returns an empty list, reused if possible.
-    fn empty_list(&self) -> Vec<Received> {
-        self.spare.borrow_mut().pop().unwrap_or_default()
-    }
-
-    pub fn count_bad_frame(&self, error: FrameError) {
-        self.counters.bad_frames[error.kind()].fetch_add(1, Ordering::Relaxed);
+    fn count(&self, end: &End) {
+        match end {
+            End::Protocol(CloseReason::BadFrame(error)) => {
+                self.counters.bad_frames[error.kind()].fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("closed a connection: {error}");
+            }
+            End::Protocol(CloseReason::TimedOut) => {
+                self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+            end => tracing::trace!("a connection ended: {end}"),
+        }
     }
 }
 
@@ -114,12 +128,8 @@ impl Intake {
 enum End {
     #[error("closed by the peer")]
     Closed,
-    #[error("the node is stopping")]
-    Stopping,
-    #[error("deadline exceeded")]
-    TimedOut,
     #[error(transparent)]
-    BadFrame(#[from] FrameError),
+    Protocol(#[from] CloseReason),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -127,22 +137,10 @@ enum End {
 /// Reads frames from one connection until it ends or the node drains.
 pub async fn serve(stream: std::net::TcpStream, permit: Permit, intake: Intake, phase: PhaseSignal) {
     let end = match TcpStream::from_std(stream) {
-        Ok(stream) => {
-            let decoder = FrameDecoder::default();
-            Connection { stream, intake: &intake, phase, decoder, frame_began: None }.run().await
-        }
+        Ok(stream) => Connection { stream, intake: &intake, phase, state: intake.connection() }.run().await,
         Err(error) => End::Io(error),
     };
-    match end {
-        End::BadFrame(error) => {
-            intake.count_bad_frame(error);
-            tracing::debug!("closed a connection: {error}");
-        }
-        End::TimedOut => {
-            intake.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-        }
-        end => tracing::trace!("a connection ended: {end}"),
-    }
+    intake.count(&end);
     drop(permit);
 }
 
@@ -150,111 +148,63 @@ struct Connection<'a> {
     stream: TcpStream,
     intake: &'a Intake,
     phase: PhaseSignal,
-    decoder: FrameDecoder,
-    /// When the first byte of the unfinished frame came.
-    frame_began: Option<Instant>,
+    state: Incoming,
 }
 
-impl<'a> Connection<'a> {
+impl Connection<'_> {
     async fn run(mut self) -> End {
         loop {
-            match self.read_once().await {
-                Ok(()) => {}
-                Err(End::Stopping) => return self.read_out().await,
-                Err(end) => return end,
+            if let Err(end) = self.step().await {
+                return end;
             }
         }
     }
 
-    async fn read_once(&mut self) -> Result<(), End> {
-        self.wait_for_bytes().await?;
-        let permit = self.wait_for_permit().await?;
-        self.take_available(permit).await?;
-        Ok(())
-    }
-
-    /// Waits until the socket is readable. Like [`Self::wait_for_permit`], it can be cancelled without losing a packet.
-    async fn wait_for_bytes(&mut self) -> Result<(), End> {
-        let deadline = match self.frame_began {
-            Some(began) => began + self.intake.deadlines.frame,
-            None => clock::now() + self.intake.deadlines.idle,
+    /// Reads once and passes complete packets on, or begins the drain.
+    async fn step(&mut self) -> Result<(), End> {
+        let next = self.state.next(clock::now())?;
+        let permit = tokio::select! {
+            biased;
+            () = self.phase.reached(Phase::Draining), if !self.state.is_draining() => {
+                self.state.drain(clock::now());
+                return Ok(());
+            }
+            permit = until_readable(&self.stream, &self.intake.pool, next) => permit?,
         };
-        tokio::select! {
-            biased;
-            () = self.phase.reached(Phase::Draining) => Err(End::Stopping),
-            readable = timeout_at(deadline.into(), self.stream.readable()) => Ok(readable.map_err(|_| End::TimedOut)??),
-        }
-    }
-
-    /// Waits for a read permit, so that TCP back-pressure slows the sender down while the budget is used up.
-    ///
-    /// Called once the socket is readable: a connection without bytes must not keep a permit.
-    async fn wait_for_permit(&mut self) -> Result<ReadPermit<'a>, End> {
-        tokio::select! {
-            biased;
-            () = self.phase.reached(Phase::Draining) => Err(End::Stopping),
-            permit = self.intake.pool.read_permit() => Ok(permit),
-        }
-    }
-
-    /// Reads the bytes that have arrived and the rest of an incomplete frame, as far as the budget allows, so that no
-    /// packet that the peer has already sent is lost.
-    async fn read_out(mut self) -> End {
-        let until = clock::now() + LAST_FRAME_GRACE;
-        loop {
-            let permit = timeout_at(until.into(), self.intake.pool.read_permit()).await;
-            let Ok(permit) = permit else { return End::Stopping };
-            match self.take_available(permit).await {
-                Ok(true) if clock::now() < until => {}
-                Ok(true) => return End::Stopping,
-                Ok(false) => {
-                    let deadline = if self.decoder.is_mid_frame() { until } else { clock::now() + LAST_CALL };
-                    if timeout_at(deadline.min(until).into(), self.stream.readable()).await.is_err() {
-                        return End::Stopping;
-                    }
-                }
-                Err(end) => return end,
-            }
-        }
-    }
-
-    /// Reads once, non-blocking, and passes complete packets on; `false` when there was nothing to read.
-    async fn take_available(&mut self, permit: ReadPermit<'_>) -> Result<bool, End> {
-        let mut packets = self.intake.empty_list();
+        let mut packets = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
         let read = self.read(&mut packets);
         drop(permit);
         // Packets before a malformed frame are valid.
         if !self.intake.hand_over(packets).await {
-            return Err(End::Stopping);
+            return Err(CloseReason::Stopping.into());
         }
         read
     }
 
-    fn read(&mut self, packets: &mut Vec<Received>) -> Result<bool, End> {
-        let mut scratch = self.intake.scratch.borrow_mut();
-        match self.stream.try_read(&mut scratch) {
+    /// Reads what has arrived, if anything has.
+    fn read(&mut self, packets: &mut Vec<Received>) -> Result<(), End> {
+        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
             Ok(0) => Err(End::Closed),
-            Ok(count) => Ok(self.decode(&scratch[..count], packets).map(|()| true)?),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(count) => Ok(self.intake.receive(&mut self.state, &buffer[..count], packets)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
-        }
+        })
     }
+}
 
-    fn decode(&mut self, bytes: &[u8], packets: &mut Vec<Received>) -> Result<(), FrameError> {
-        let result = self.intake.decode(&mut self.decoder, bytes, packets);
-        self.frame_began = match (self.decoder.is_mid_frame(), self.frame_began) {
-            (false, _) => None,
-            (true, Some(began)) if packets.is_empty() => Some(began),
-            (true, _) => Some(clock::now()),
-        };
-        result
-    }
+/// Waits for bytes, then for a read permit, so that TCP back-pressure slows the sender down while the budget is spent.
+/// Can be cancelled without losing a packet.
+async fn until_readable<'a>(stream: &TcpStream, pool: &'a BufferPool, next: NextRead) -> Result<ReadPermit<'a>, End> {
+    timeout_at(next.bytes_until.into(), stream.readable()).await.map_err(|_| next.otherwise)??;
+    let Some(until) = next.permit_until else { return Ok(pool.read_permit().await) };
+    Ok(timeout_at(until.into(), pool.read_permit()).await.map_err(|_| next.otherwise)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream as Client};
+    use std::time::Duration;
 
     use tokio::task::{JoinSet, LocalSet};
     use tokio::time::{sleep, timeout};
