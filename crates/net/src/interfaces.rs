@@ -12,7 +12,7 @@ const UNSTABLE: u32 = 0x01 | 0x08 | 0x20 | TENTATIVE;
 
 /// Whether duplicate address detection still runs for a local address, which cannot be bound yet.
 #[must_use]
-pub fn is_tentative(ip: IpAddr) -> bool {
+pub(super) fn is_tentative(ip: IpAddr) -> bool {
     has_flag(ip, TENTATIVE)
 }
 

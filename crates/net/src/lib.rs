@@ -8,6 +8,6 @@ mod routable;
 pub mod socket;
 
 pub use bind::{BindAddr, Listening};
-pub use interfaces::{interface_addresses, is_tentative, is_unstable};
+pub use interfaces::{interface_addresses, is_unstable};
 pub use reach::{Reach, Unreachable};
 pub use routable::{NotPublic, is_globally_routable};

@@ -9,46 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Source: the IANA special-purpose address registries for IPv4 and IPv6.
 #[must_use]
 pub fn is_globally_routable(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => is_globally_routable_v4(ip),
-        IpAddr::V6(ip) => is_globally_routable_v6(ip),
-    }
-}
-
-fn is_globally_routable_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let special = matches!(
-        (a, b, c),
-        (0 | 10 | 127, _, _)           // this network, private, loopback
-            | (100, 64..=127, _)       // shared address space
-            | (169, 254, _)            // link-local, and the clouds' metadata
-            | (172, 16..=31, _)        // private
-            | (192, 168, _)            // private
-            | (192, 0, 0 | 2)          // protocol assignments, documentation
-            | (192, 88, 99)            // 6to4 relays
-            | (198, 18 | 19, _)        // benchmarking
-            | (198, 51, 100)           // documentation
-            | (203, 0, 113)            // documentation
-            | (224.., _, _) // multicast, reserved, broadcast
-    );
-    !special
-}
-
-fn is_globally_routable_v6(ip: Ipv6Addr) -> bool {
-    let segments = ip.segments();
-    match segments {
-        // NAT64 and 6to4 carry an IPv4 address that decides.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_globally_routable_v4(join(high, low)),
-        // Teredo, ORCHID, benchmarking and other protocol assignments; documentation (twice).
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Global unicast is 2000::/3; everything else is special or unassigned.
-        [first, ..] => first & 0xe000 == 0x2000,
-    }
-}
-
-fn join(high: u16, low: u16) -> Ipv4Addr {
-    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-    Ipv4Addr::new(a, b, c, d)
+    NotPublic::of(ip).is_none()
 }
 
 /// Kinds of addresses that are not globally routable.
@@ -80,33 +41,47 @@ impl NotPublic {
     /// The kind of `ip`; `None` when it is globally routable.
     #[must_use]
     pub fn of(ip: IpAddr) -> Option<Self> {
-        (!is_globally_routable(ip)).then(|| match ip.to_canonical() {
-            ip if ip.is_unspecified() => Self::Unspecified,
-            ip if ip.is_loopback() => Self::Loopback,
-            ip if ip.is_multicast() => Self::Multicast,
+        match ip.to_canonical() {
             IpAddr::V4(ip) => Self::of_v4(ip),
             IpAddr::V6(ip) => Self::of_v6(ip),
+        }
+    }
+
+    fn of_v4(ip: Ipv4Addr) -> Option<Self> {
+        Some(match ip.octets() {
+            [0, 0, 0, 0] => Self::Unspecified,
+            [127, ..] => Self::Loopback,
+            // Also the clouds' metadata.
+            [169, 254, ..] => Self::LinkLocal,
+            [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Self::Private,
+            [100, 64..=127, ..] => Self::Shared,
+            [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Self::Documentation,
+            [198, 18 | 19, ..] => Self::Benchmarking,
+            [224..=239, ..] => Self::Multicast,
+            // This network, protocol assignments, 6to4 relays; reserved and broadcast.
+            [0, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [240..=255, ..] => Self::Reserved,
+            _ => return None,
         })
     }
 
-    fn of_v4(ip: Ipv4Addr) -> Self {
-        match ip.octets() {
-            _ if ip.is_private() => Self::Private,
-            _ if ip.is_link_local() => Self::LinkLocal,
-            _ if ip.is_documentation() => Self::Documentation,
-            [100, 64..=127, ..] => Self::Shared,
-            [198, 18 | 19, ..] => Self::Benchmarking,
-            _ => Self::Reserved,
-        }
-    }
-
-    fn of_v6(ip: Ipv6Addr) -> Self {
-        match ip.segments() {
-            _ if ip.is_unicast_link_local() => Self::LinkLocal,
-            _ if ip.is_unique_local() => Self::UniqueLocal,
+    fn of_v6(ip: Ipv6Addr) -> Option<Self> {
+        Some(match ip.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 0] => Self::Unspecified,
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0xfe80..=0xfebf, ..] => Self::LinkLocal,
+            [0xfc00..=0xfdff, ..] => Self::UniqueLocal,
+            [0xff00..=0xffff, ..] => Self::Multicast,
             [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Documentation,
+            // NAT64 and 6to4 carry an IPv4 address that decides.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                return Self::of_v4(join(high, low)).map(|_| Self::Reserved);
+            }
+            // Teredo, ORCHID, benchmarking and other protocol assignments.
+            [0x2001, 0..=0x1ff, ..] => Self::Reserved,
+            // Global unicast is 2000::/3; everything else is special or unassigned.
+            [0x2000..=0x3fff, ..] => return None,
             _ => Self::Reserved,
-        }
+        })
     }
 
     /// Whether no machine is reachable at such an address in any network.
@@ -114,6 +89,11 @@ impl NotPublic {
     pub fn is_nowhere(self) -> bool {
         matches!(self, Self::Unspecified | Self::Multicast)
     }
+}
+
+fn join(high: u16, low: u16) -> Ipv4Addr {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Ipv4Addr::new(a, b, c, d)
 }
 
 impl fmt::Display for NotPublic {

@@ -47,7 +47,7 @@ pub fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     // After a restart, connections of the previous process may still be in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    if crate::is_tentative(address.ip()) {
+    if crate::interfaces::is_tentative(address.ip()) {
         socket.set_freebind_v6(true)?;
     }
     socket.bind(&address.into())?;
