@@ -58,8 +58,6 @@ async fn remove(client: &Client, signer: &Signer, releases: bool) -> Result<Unre
     let proof = if releases { signer.sign_release()? } else { signer.sign_unregistration()? };
     match proof {
         Some(proof) if releases => client.release_signed(identity, &proof).await.map(|()| Unregistered::Removed),
-        Some(proof) => client.unregister_signed(identity, &proof).await,
-        // A directory without signatures rejects nothing.
-        None => client.unregister(identity).await,
+        proof => client.unregister(identity, proof.as_ref()).await,
     }
 }

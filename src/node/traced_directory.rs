@@ -83,24 +83,16 @@ impl<D: Directory> Directory for TracedDirectory<D> {
         self.call(&COUNTER, self.directory.counter(identity, nonce)).await
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
-        self.call(&REGISTER, self.directory.register_mix(mix)).await
-    }
-
-    async fn register_mix_over(
+    async fn register_mix(
         &self,
         mix: &MixRegistration,
-        version: IpVersion,
+        over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
-        self.call(&REGISTER, self.directory.register_mix_over(mix, version)).await
+        self.call(&REGISTER, self.directory.register_mix(mix, over)).await
     }
 
-    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
-        self.call(&UNREGISTER, self.directory.unregister(identity)).await
-    }
-
-    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
-        self.call(&UNREGISTER, self.directory.unregister_signed(identity, proof)).await
+    async fn unregister(&self, identity: &str, proof: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
+        self.call(&UNREGISTER, self.directory.unregister(identity, proof)).await
     }
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {
@@ -156,7 +148,7 @@ mod tests {
         let directory = TracedDirectory::new(Client::new(&url, &url).unwrap(), telemetry.clone());
         let metric = MixMetric { pub_key: String::new(), received: 0, sent: std::collections::BTreeMap::new() };
         directory.post_metrics(&metric).await.unwrap();
-        assert_eq!(directory.unregister("key").await.unwrap(), Unregistered::NotListed);
+        assert_eq!(directory.unregister("key", None).await.unwrap(), Unregistered::NotListed);
         directory.topology().await.unwrap_err();
         directory.topology().await.unwrap_err();
         answered.await.unwrap();

@@ -113,7 +113,7 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     let client = registry.client();
     let mut registration = mix(1, "127.0.2.1:1789");
     registration.mix_hosts = vec!["127.0.2.1:1789".into(), "[::1]:1789".into()];
-    client.register_mix(&registration).await.unwrap();
+    client.register_mix(&registration, None).await.unwrap();
     let gateway = GatewayRegistration {
         mix_host: "127.0.2.2:1789".into(),
         mix_hosts: Vec::new(),
@@ -126,7 +126,7 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
         expires_in: Some(3600),
         proof: None,
     };
-    client.register_gateway(&gateway).await.unwrap();
+    client.register_gateway(&gateway, None).await.unwrap();
 
     let topology = client.topology().await.unwrap();
     assert_eq!(topology.mix(&key(1)).unwrap().registration, registration);
@@ -139,8 +139,8 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     let metric = MixMetric { pub_key: key(1), received: 64, sent: [].into() };
     assert_eq!(client.post_metrics(&metric).await.unwrap(), Duration::from_secs(5));
 
-    assert_eq!(client.unregister(&key(1)).await.unwrap(), Unregistered::Removed);
-    assert_eq!(client.unregister(&key(1)).await.unwrap(), Unregistered::NotListed);
+    assert_eq!(client.unregister(&key(1), None).await.unwrap(), Unregistered::Removed);
+    assert_eq!(client.unregister(&key(1), None).await.unwrap(), Unregistered::NotListed);
     assert!(client.topology().await.unwrap().mix_nodes.is_empty());
     registry.stop().await;
 }
@@ -150,13 +150,13 @@ async fn a_refusal_carries_the_registrys_words() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     let client = registry.client();
-    client.register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap();
+    client.register_mix(&mix(1, "127.0.2.1:1789"), None).await.unwrap();
 
-    let held = client.register_mix(&mix(2, "127.0.2.1:1789")).await.unwrap();
+    let held = client.register_mix(&mix(2, "127.0.2.1:1789"), None).await.unwrap();
     assert_eq!(held.pending[0].address, "127.0.2.1:1789");
     assert!(held.pending[0].reason.contains("another node"), "{held:?}");
 
-    let bad = client.register_mix(&MixRegistration { layer: 0, ..mix(3, "127.0.2.3:1789") }).await.unwrap_err();
+    let bad = client.register_mix(&MixRegistration { layer: 0, ..mix(3, "127.0.2.3:1789") }, None).await.unwrap_err();
     assert!(matches!(&bad, DirectoryError::Refused { status: 400, message, .. } if message.contains("layer")), "{bad}");
     registry.stop().await;
 }
@@ -166,7 +166,7 @@ async fn registrations_outlive_the_registry() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("registry.sqlite");
     let first = RunningRegistry::start(&store).await;
-    first.client().register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap();
+    first.client().register_mix(&mix(1, "127.0.2.1:1789"), None).await.unwrap();
     first.stop().await;
     let second = RunningRegistry::start(&store).await;
     assert!(second.client().topology().await.unwrap().mix(&key(1)).is_some());
@@ -190,7 +190,7 @@ async fn a_registry_stops_while_half_a_request_hangs() {
 async fn a_heartbeat_registers_refreshes_and_unregisters() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
-    registry.client().register_mix(&mix(9, "127.0.2.9:1789")).await.unwrap();
+    registry.client().register_mix(&mix(9, "127.0.2.9:1789"), None).await.unwrap();
     let file = home.path().join("topology.json");
     let settings = HeartbeatSettings { last_good: Some(file), ..HeartbeatSettings::default() };
     let heartbeat = heartbeat(registry.client(), mix(1, "127.0.2.1:1789"), settings);
@@ -246,11 +246,11 @@ async fn a_node_at_the_address_of_another_waits_until_it_is_free() {
     let home = tempfile::tempdir().unwrap();
     let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
     let host = "127.0.2.1:1789";
-    registry.client().register_mix(&mix(1, host)).await.unwrap();
+    registry.client().register_mix(&mix(1, host), None).await.unwrap();
     let other = heartbeat(registry.client(), mix(2, host), HeartbeatSettings::default());
     run_until(&other, |state, _| state.last_error().is_some_and(|error| error.contains(host))).await;
     assert!(!other.state().registered());
-    registry.client().unregister(&key(1)).await.unwrap();
+    registry.client().unregister(&key(1), None).await.unwrap();
     run_until(&other, |state, _| state.registered()).await;
     registry.stop().await;
 }
@@ -351,7 +351,7 @@ async fn the_old_validators_rate_limit_and_failures_are_distinguished() {
 #[tokio::test]
 async fn a_refusal_to_connect_names_the_place() {
     let address: SocketAddr = NOBODY.parse().unwrap();
-    let error = client_of(address).register_mix(&mix(1, "127.0.2.1:1789")).await.unwrap_err();
+    let error = client_of(address).register_mix(&mix(1, "127.0.2.1:1789"), None).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert_eq!(error.exit_code(), 69);

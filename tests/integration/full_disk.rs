@@ -83,7 +83,7 @@ async fn reads_go_on_while_the_disk_is_full_and_writes_come_back_with_space() {
     registry.limit_files(Some(SPACE_BYTES));
     let (mut taken, mut failed) = (0, 0);
     for number in 0..REGISTRATIONS {
-        match client.register_mix(&mix(number)).await {
+        match client.register_mix(&mix(number), None).await {
             Ok(_) => (taken, failed) = (taken + 1, 0),
             Err(_) => failed += 1,
         }
@@ -95,13 +95,13 @@ async fn reads_go_on_while_the_disk_is_full_and_writes_come_back_with_space() {
     eventually("the registry says that it cannot write", async || client.check_health().await.err()).await;
     // Each failed write must leave its connection usable, or the pool runs empty.
     for _ in 0..20 {
-        client.register_mix(&mix(REGISTRATIONS)).await.unwrap_err();
+        client.register_mix(&mix(REGISTRATIONS), None).await.unwrap_err();
         assert_eq!(client.topology().await.unwrap().mix_nodes.len(), taken);
     }
     let error = client.check_health().await.unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");
     registry.limit_files(None);
-    client.register_mix(&mix(REGISTRATIONS)).await.unwrap();
+    client.register_mix(&mix(REGISTRATIONS), None).await.unwrap();
     assert_eq!(client.topology().await.unwrap().mix_nodes.len(), taken + 1);
     eventually("the registry is well", async || client.check_health().await.ok()).await;
 }

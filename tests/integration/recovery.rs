@@ -175,7 +175,7 @@ async fn a_node_serves_from_its_last_topology_while_the_directory_is_down() {
     let directory = registry.address;
     let files = NodeFiles::init(&registry.url()).await;
     let mut sink = Sink::start().await;
-    registry.client().register_gateway(&sink.as_gateway()).await.unwrap();
+    registry.client().register_gateway(&sink.as_gateway(), None).await.unwrap();
     let mut node = files.run(&[]);
     // The third is where the registry's test packets return to.
     node.reports("knows itself and the sink", |status| status.registered && status.next_hops_allowed == 3).await;

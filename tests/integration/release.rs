@@ -27,12 +27,12 @@ async fn its_owner_or_the_operator_releases_an_identity_and_the_node_that_still_
         node.registered().await;
         let signed = registry.topology().await.mix(&identity).unwrap().registration.clone();
         let unsigned = MixRegistration { proof: None, ..signed };
-        let refused = registry.client().register_mix(&unsigned).await.unwrap_err();
+        let refused = registry.client().register_mix(&unsigned, None).await.unwrap_err();
         assert!(matches!(refused, DirectoryError::Refused { status: 403, .. }), "{refused}");
 
         let (code, said) = ran(release).await;
         assert!(code == Some(0) && said.contains("is released"), "{code:?} {said}");
-        registry.client().register_mix(&unsigned).await.unwrap();
+        registry.client().register_mix(&unsigned, None).await.unwrap();
         node.reports("no longer registered", |status| !status.registered).await;
         assert!(node.stop().await.success());
         let topology = registry.topology().await;

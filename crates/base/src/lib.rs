@@ -3,6 +3,8 @@
 pub mod backoff;
 pub mod cause;
 pub mod file;
+#[cfg(feature = "http-client")]
+pub mod http_client;
 pub mod open_files;
 pub mod redact;
 pub mod secret;

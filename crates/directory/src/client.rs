@@ -1,12 +1,9 @@
 //! HTTP client of the directory.
 
-mod release;
-
 use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nym_mixnode_api::{
@@ -14,14 +11,15 @@ use nym_mixnode_api::{
     PendingAddress, Proof, Refusal, RegistrationReply, Topology,
 };
 use nym_mixnode_base::cause::innermost;
-use reqwest::{Method, Response, StatusCode, redirect};
+use nym_mixnode_base::http_client;
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Directory, DirectoryError};
-use crate::read_join_token;
+use crate::{MonitorToken, read_join_token};
 
 tokio::task_local! {
     /// Status of the last response to a request made within [`with_status`].
@@ -39,9 +37,7 @@ pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16
     LAST_STATUS.scope(Cell::new(None), requests).await
 }
 
-const REGISTER_MIX: &str = "register the node";
-const REGISTER_GATEWAY: &str = "register the gateway";
-const UNREGISTER: &str = "unregister the node";
+const RELEASE: &str = "release the identity";
 
 /// Maximum number of characters of a directory's message in our errors.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -88,8 +84,6 @@ pub struct Client {
     metrics: Url,
     location: String,
     limits: ClientLimits,
-    /// Clients that connect over one IP version only, created on first use.
-    by_version: Arc<[OnceLock<reqwest::Client>; 2]>,
     join_token: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -115,7 +109,7 @@ impl Client {
         let http = build(directory, metrics, limits, None)?;
         let location = printable(directory);
         let (directory, metrics) = (directory.clone(), metrics.clone());
-        Ok(Self { http, directory, metrics, location, limits, by_version: Arc::default(), join_token: None })
+        Ok(Self { http, directory, metrics, location, limits, join_token: None })
     }
 
     /// Uses the join token in this file to register with a closed directory; `None` uses no token.
@@ -131,42 +125,43 @@ impl Client {
         self.join_token.clone()
     }
 
-    /// Client that connects over this IP version only.
-    fn over(&self, version: IpVersion) -> Result<&reqwest::Client, DirectoryError> {
-        let (place, local): (_, IpAddr) = match version {
-            IpVersion::V4 => (&self.by_version[0], Ipv4Addr::UNSPECIFIED.into()),
-            IpVersion::V6 => (&self.by_version[1], Ipv6Addr::UNSPECIFIED.into()),
+    /// The same client, which connects over this IP version only.
+    fn over(&self, version: IpVersion) -> Result<Self, DirectoryError> {
+        let local = match version {
+            IpVersion::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            IpVersion::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        if let Some(http) = place.get() {
-            return Ok(http);
-        }
         let http = build(&self.directory, &self.metrics, self.limits, Some(local))?;
-        Ok(place.get_or_init(|| http))
+        Ok(Self { http, ..self.clone() })
     }
 
-    /// Registers a gateway, or replaces its registration.
+    /// Registers a gateway, or replaces its registration. Over an IP version, the source address proves the announced
+    /// one.
     ///
     /// # Errors
     /// For all failures of a request; see [`DirectoryError`].
-    pub async fn register_gateway(&self, gateway: &GatewayRegistration) -> Result<RegistrationReply, DirectoryError> {
-        self.mixmining(REGISTER_GATEWAY, Method::POST, &["register", "gateway"]).json(gateway).registered().await
-    }
-
-    /// As [`Client::register_gateway`], over this IP version.
-    ///
-    /// # Errors
-    /// For all failures of a request; see [`DirectoryError`].
-    pub async fn register_gateway_over(
+    pub async fn register_gateway(
         &self,
         gateway: &GatewayRegistration,
-        version: IpVersion,
+        over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
-        let path = ["api", "mixmining", "register", "gateway"];
-        let http = self.over(version)?;
-        self.request_by(http, REGISTER_GATEWAY, Method::POST, &self.directory, &path, &[])
-            .json(gateway)
-            .registered()
-            .await
+        self.registration("register the gateway", "gateway", gateway, over)?.registered().await
+    }
+
+    /// Removes the registration of this identity and releases it from signing, with its own signature.
+    ///
+    /// # Errors
+    /// For all failures of a request; a directory without releases refuses the signature.
+    pub async fn release_signed(&self, identity: &str, proof: &Proof) -> Result<(), DirectoryError> {
+        self.removal(RELEASE, identity, true, Some(proof)).accepted().await
+    }
+
+    /// As [`Client::release_signed`], with the directory's token.
+    ///
+    /// # Errors
+    /// For all failures of a request; 404 for an identity that has no entry and never signed.
+    pub async fn release(&self, identity: &str, token: &MonitorToken) -> Result<(), DirectoryError> {
+        self.removal(RELEASE, identity, true, None).with_token(token.reveal()).accepted().await
     }
 
     /// Reports which nodes are up, with the registry's token. A 0.9.2 validator has no token, and accepts reports from
@@ -175,7 +170,7 @@ impl Client {
     /// # Errors
     /// For all failures of a request; the directory refuses reports without its token.
     pub async fn report_status(&self, status: &BatchMixStatus, token: Option<&str>) -> Result<(), DirectoryError> {
-        let request = self.mixmining("report measurements", Method::POST, &["batch"]).json(status);
+        let request = self.request("report measurements", Method::POST, self.mixmining(&["batch"])).json(status);
         match token {
             Some(token) => request.with_token(token).accepted().await,
             None => request.accepted().await,
@@ -187,37 +182,45 @@ impl Client {
     /// # Errors
     /// For all failures of a request; a directory that cannot write to its store responds with 503.
     pub async fn check_health(&self) -> Result<(), DirectoryError> {
-        match self.request("check the health", Method::GET, &self.directory, &["healthz"]).accepted().await {
+        match self.request("check the health", Method::GET, join(&self.directory, &["healthz"])).accepted().await {
             // A 0.9.2 validator does not have this path.
             Err(DirectoryError::Refused { status: 404, .. }) => self.topology().await.map(|_| ()),
             result => result,
         }
     }
 
-    fn mixmining(&self, action: &'static str, method: Method, path: &[&str]) -> Request {
-        self.request(action, method, &self.directory, &[&["api", "mixmining"], path].concat())
+    fn mixmining(&self, path: &[&str]) -> Url {
+        join(&self.directory, &[&["api", "mixmining"], path].concat())
     }
 
-    fn request(&self, action: &'static str, method: Method, base: &Url, path: &[&str]) -> Request {
-        self.request_by(&self.http, action, method, base, path, &[])
-    }
-
-    fn request_by(
+    fn registration(
         &self,
-        http: &reqwest::Client,
         action: &'static str,
-        method: Method,
-        base: &Url,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> Request {
-        let mut url = join(base, path);
-        let shown = printable(&url);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+        role: &str,
+        entry: &impl Serialize,
+        over: Option<IpVersion>,
+    ) -> Result<Request, DirectoryError> {
+        let over = over.map(|version| self.over(version)).transpose()?;
+        let client = over.as_ref().unwrap_or(self);
+        Ok(client.request(action, Method::POST, self.mixmining(&["register", role])).json(entry))
+    }
+
+    fn removal(&self, action: &'static str, identity: &str, is_release: bool, proof: Option<&Proof>) -> Request {
+        let mut url = self.mixmining(&["register", identity]);
+        if is_release {
+            url.query_pairs_mut().append_pair("release", "true");
         }
-        let builder = http.request(method, url);
-        Request { action, url: shown, builder, body_bytes_max: self.limits.body_bytes_max }
+        if let Some(Proof { counter, signature, .. }) = proof {
+            url.query_pairs_mut().append_pair("counter", &counter.to_string()).append_pair("signature", signature);
+        }
+        self.request(action, Method::DELETE, url)
+    }
+
+    fn request(&self, action: &'static str, method: Method, url: Url) -> Request {
+        let mut shown = url.clone();
+        shown.set_query(None);
+        let builder = self.http.request(method, url);
+        Request { action, url: printable(&shown), builder, body_bytes_max: self.limits.body_bytes_max }
     }
 }
 
@@ -235,52 +238,39 @@ impl Directory for Client {
 
     /// A directory without signatures does not have this path.
     async fn counter(&self, identity: &str, nonce: &str) -> Result<Option<CounterReply>, DirectoryError> {
-        let path = ["api", "mixmining", "counter", identity];
-        let action = "ask for the last counter";
-        match self
-            .request_by(&self.http, action, Method::GET, &self.directory, &path, &[("nonce", nonce)])
-            .reply()
-            .await
-        {
+        let mut url = self.mixmining(&["counter", identity]);
+        url.query_pairs_mut().append_pair("nonce", nonce);
+        match self.request("ask for the last counter", Method::GET, url).reply().await {
             Ok(reply) => Ok(Some(reply)),
             Err(DirectoryError::Refused { status: 404 | 405, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
-        self.mixmining(REGISTER_MIX, Method::POST, &["register", "mix"]).json(mix).registered().await
-    }
-
-    async fn register_mix_over(
+    async fn register_mix(
         &self,
         mix: &MixRegistration,
-        version: IpVersion,
+        over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
-        let path = ["api", "mixmining", "register", "mix"];
-        let http = self.over(version)?;
-        self.request_by(http, REGISTER_MIX, Method::POST, &self.directory, &path, &[]).json(mix).registered().await
+        self.registration("register the node", "mix", mix, over)?.registered().await
     }
 
-    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
-        self.mixmining(UNREGISTER, Method::DELETE, &["register", identity]).unregistered().await
-    }
-
-    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
-        let path = ["api", "mixmining", "register", identity];
-        let counter = proof.counter.to_string();
-        let query = [("counter", counter.as_str()), ("signature", &proof.signature)];
-        self.request_by(&self.http, UNREGISTER, Method::DELETE, &self.directory, &path, &query).unregistered().await
+    /// Treats 404 as success: the registration is already gone.
+    async fn unregister(&self, identity: &str, proof: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
+        match self.removal("unregister the node", identity, false, proof).accepted().await {
+            Ok(()) => Ok(Unregistered::Removed),
+            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
+            Err(error) => Err(error),
+        }
     }
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {
-        self.mixmining("fetch the topology", Method::GET, &["topology"]).reply().await
+        self.request("fetch the topology", Method::GET, self.mixmining(&["topology"])).reply().await
     }
 
     async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
-        let path = ["api", "metrics", "mixes"];
-        let request = self.request("report metrics", Method::POST, &self.metrics, &path);
-        let next: NextReport = request.json(metric).reply().await?;
+        let url = join(&self.metrics, &["api", "metrics", "mixes"]);
+        let next: NextReport = self.request("report metrics", Method::POST, url).json(metric).reply().await?;
         Ok(Duration::from_secs(next.next_report_in))
     }
 }
@@ -292,19 +282,14 @@ fn build(
     limits: ClientLimits,
     local: Option<IpAddr>,
 ) -> Result<reqwest::Client, DirectoryError> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .no_proxy()
+    let is_plain = directory.scheme() == "http" && metrics.scheme() == "http";
+    let builder = if is_plain { http_client::plain_builder() } else { http_client::builder() };
+    let builder = builder
         .local_address(local)
         .connect_timeout(limits.connect_timeout)
         .timeout(limits.total_timeout)
         // Calls are far apart: a kept connection would usually be closed by the next call.
         .pool_max_idle_per_host(0);
-    if directory.scheme() == "http" && metrics.scheme() == "http" {
-        // Plain HTTP needs no root certificates, so that an image without them works.
-        builder = builder.tls_certs_only([]);
-    }
     builder.build().map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })
 }
 
@@ -327,15 +312,7 @@ impl Request {
 
     /// Reply to a registration, truncated: the directory is untrusted.
     async fn registered(self) -> Result<RegistrationReply, DirectoryError> {
-        let (action, url) = (self.action, self.url.clone());
-        let RegistrationReply { ok, pending } = self.reply().await?;
-        if !ok {
-            return Err(DirectoryError::MalformedReply {
-                action,
-                url,
-                reason: "it responded with {\"ok\":false}".into(),
-            });
-        }
+        let RegistrationReply { ok, pending } = self.confirmed(|reply: &RegistrationReply| reply.ok).await?;
         let clean = |pending: PendingAddress| PendingAddress {
             address: one_line(&pending.address),
             reason: one_line(&pending.reason),
@@ -343,20 +320,16 @@ impl Request {
         Ok(RegistrationReply { ok, pending: pending.into_iter().take(PENDING_MAX).map(clean).collect() })
     }
 
-    /// Treats 404 as success: the registration is already gone.
-    async fn unregistered(self) -> Result<Unregistered, DirectoryError> {
-        match self.accepted().await {
-            Ok(()) => Ok(Unregistered::Removed),
-            Err(DirectoryError::Refused { status: 404, .. }) => Ok(Unregistered::NotListed),
-            Err(error) => Err(error),
-        }
+    async fn accepted(self) -> Result<(), DirectoryError> {
+        self.confirmed(|reply: &Accepted| reply.ok).await.map(drop)
     }
 
-    async fn accepted(self) -> Result<(), DirectoryError> {
+    /// A reply whose `ok` is true.
+    async fn confirmed<T: DeserializeOwned>(self, is_ok: fn(&T) -> bool) -> Result<T, DirectoryError> {
         let (action, url) = (self.action, self.url.clone());
-        let Accepted { ok } = self.reply().await?;
-        if ok {
-            return Ok(());
+        let reply = self.reply().await?;
+        if is_ok(&reply) {
+            return Ok(reply);
         }
         Err(DirectoryError::MalformedReply { action, url, reason: "it responded with {\"ok\":false}".into() })
     }
@@ -369,11 +342,11 @@ impl Request {
         };
         let malformed = |reason| DirectoryError::MalformedReply { action, url: url.clone(), reason };
 
-        let response = builder.send().await.map_err(unreachable)?;
+        let mut response = builder.send().await.map_err(unreachable)?;
         let status = response.status();
         // Only callers inside [`with_status`] need the status.
         LAST_STATUS.try_with(|last| last.set(Some(status.as_u16()))).ok();
-        let Some(body) = bounded_body(response, body_bytes_max).await.map_err(unreachable)? else {
+        let Some(body) = http_client::read_body(&mut response, body_bytes_max).await.map_err(unreachable)? else {
             return Err(malformed(format!("the response is longer than {body_bytes_max} bytes")));
         };
         if status.is_success() {
@@ -400,18 +373,6 @@ fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -
         url,
         reason: format!("it responded with {code}, and redirects are not followed"),
     }
-}
-
-/// The body, or nothing when it is longer than `bytes_max`.
-async fn bounded_body(mut response: Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > bytes_max {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
 }
 
 /// Message of a directory, reduced to one printable line: the directory is untrusted.

@@ -33,8 +33,6 @@ pub struct HeartbeatSettings {
     pub retry_initial: Duration,
     /// Maximum delay between two attempts while the directory is down.
     pub retry_max: Duration,
-    /// Reported counts are rounded up to a multiple of this, so that they do not reveal single packets.
-    pub metrics_rounding: u64,
     /// File for the last good topology; `None` disables it.
     pub last_good: Option<PathBuf>,
     /// Listen addresses of the node, to recognise its own addresses.
@@ -51,7 +49,6 @@ impl Default for HeartbeatSettings {
             retry_initial: Duration::from_secs(1),
             // So that the node is registered within a minute after the directory returns.
             retry_max: Duration::from_secs(45),
-            metrics_rounding: 64,
             last_good: None,
             listen: Vec::new(),
             force: false,
@@ -116,7 +113,7 @@ impl<D: Directory> Heartbeat<D> {
     pub fn load_last_good(&self) -> Option<Topology> {
         let topology = self.last_good.as_ref().and_then(LastGood::load)?;
         if self.state.topology().is_none() {
-            self.state.set_topology(&topology, None);
+            self.state.set_topology(None);
         }
         Some(topology)
     }
@@ -152,10 +149,8 @@ impl<D: Directory> Heartbeat<D> {
         self.state.set_registered(false);
         let registration = self.registration();
         let unregistered = async {
-            match self.signer.as_ref().map(Signer::sign_unregistration).transpose()?.flatten() {
-                Some(proof) => self.directory.unregister_signed(&registration.identity_key, &proof).await,
-                None => self.directory.unregister(&registration.identity_key).await,
-            }
+            let proof = self.signer.as_ref().map(Signer::sign_unregistration).transpose()?.flatten();
+            self.directory.unregister(&registration.identity_key, proof.as_ref()).await
         };
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
         match &outcome {

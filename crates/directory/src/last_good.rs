@@ -14,7 +14,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// File with the last good topology of one directory.
 #[derive(Debug, Clone)]
-pub struct LastGood {
+pub(super) struct LastGood {
     path: PathBuf,
     directory: String,
 }
@@ -28,7 +28,7 @@ struct Content<T> {
 
 impl LastGood {
     /// The file at `path`, for the topologies of the directory at this URL.
-    pub fn new(path: impl Into<PathBuf>, directory: impl Into<String>) -> Self {
+    pub(super) fn new(path: impl Into<PathBuf>, directory: impl Into<String>) -> Self {
         Self { path: path.into(), directory: directory.into() }
     }
 
@@ -36,7 +36,7 @@ impl LastGood {
     ///
     /// # Errors
     /// When the disk is full or read-only, or the folder is missing.
-    pub fn save(&self, topology: &Topology) -> io::Result<()> {
+    pub(super) fn save(&self, topology: &Topology) -> io::Result<()> {
         let content = serde_json::to_vec(&Content { directory: self.directory.clone(), topology })?;
         let temporary = self.path.with_extension("json.tmp");
         let written = write_synced(&temporary, &content).and_then(|()| fs::rename(&temporary, &self.path));
@@ -49,7 +49,7 @@ impl LastGood {
     }
 
     /// Loads the topology; `None`, with a log message, if the file is missing or unusable.
-    pub fn load(&self) -> Option<Topology> {
+    pub(super) fn load(&self) -> Option<Topology> {
         let content = match self.read() {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,

@@ -63,7 +63,6 @@ use url::Url;
 pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use join_token::{JoinTokenError, read_join_token};
-pub use last_good::LastGood;
 pub use monitor_token::{MonitorToken, MonitorTokenError};
 pub use retired::is_retired;
 pub use signer::Signer;
@@ -80,24 +79,17 @@ pub trait Directory: Send + Sync {
         identity: &str,
         nonce: &str,
     ) -> impl Future<Output = Result<Option<CounterReply>, DirectoryError>> + Send;
-    /// Registers a mix, or replaces its registration.
+    /// Registers a mix, or replaces its registration. Over an IP version, the source address proves the announced one.
     fn register_mix(
         &self,
         mix: &MixRegistration,
+        over: Option<IpVersion>,
     ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
-    /// As [`Directory::register_mix`], over this IP version: the source address proves the announced one.
-    fn register_mix_over(
-        &self,
-        mix: &MixRegistration,
-        version: IpVersion,
-    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
-    /// Removes the registration of this identity, if there is one.
-    fn unregister(&self, identity: &str) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
-    /// As [`Directory::unregister`], signed by the identity.
-    fn unregister_signed(
+    /// Removes the registration of this identity, if there is one; a proof is its signature.
+    fn unregister(
         &self,
         identity: &str,
-        proof: &Proof,
+        proof: Option<&Proof>,
     ) -> impl Future<Output = Result<Unregistered, DirectoryError>> + Send;
     /// All mixes and gateways.
     fn topology(&self) -> impl Future<Output = Result<Topology, DirectoryError>> + Send;
@@ -238,7 +230,7 @@ impl DirectoryError {
 
     /// Whether registration stays impossible until the node's configuration changes. All other causes can go away: an
     /// untrusted claim, the list of admitted identities, the directory itself.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::JoinToken(_) => true,
             Self::Refused { status, .. } => *status == 400,
@@ -247,7 +239,7 @@ impl DirectoryError {
     }
 
     /// Whether the directory reports that another node has our host.
-    pub fn is_conflict(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: 409, .. })
     }
 

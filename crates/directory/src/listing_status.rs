@@ -16,6 +16,11 @@ pub(super) enum ListingStatus {
         address: String,
         counter: u64,
     },
+    /// Without signatures, with none of its addresses.
+    Elsewhere {
+        /// Listed address.
+        address: String,
+    },
     /// With a field that differs from the announced one.
     Differs {
         /// Name of the field.
@@ -59,7 +64,7 @@ pub(super) fn unsigned(topology: &Topology, ours: &MixRegistration) -> ListingSt
     let is_ours = |address: &SocketAddr| announced.contains(address);
     let address = listed.mix_host.clone();
     if !listed.announced_addresses().iter().any(is_ours) {
-        ListingStatus::Differs { field: "mixHost", address }
+        ListingStatus::Elsewhere { address }
     } else if listed.sphinx_key != ours.sphinx_key {
         ListingStatus::Differs { field: "sphinxKey", address }
     } else if listed.layer != ours.layer {
@@ -188,8 +193,10 @@ mod tests {
         let ours = ours(&keys);
         let old = MixRegistration { mix_hosts: Vec::new(), location: "other".into(), ..ours.clone() };
         assert_eq!(unsigned(&listing(old.clone()), &ours), ListingStatus::AsAnnounced, "it keeps one address");
+        let moved = MixRegistration { mix_host: "192.0.2.9:1".into(), ..old.clone() };
+        let elsewhere = ListingStatus::Elsewhere { address: "192.0.2.9:1".into() };
+        assert_eq!(unsigned(&listing(moved), &ours), elsewhere);
         for (field, listed) in [
-            ("mixHost", MixRegistration { mix_host: "192.0.2.9:1".into(), ..old.clone() }),
             ("sphinxKey", MixRegistration { sphinx_key: "t".into(), ..old.clone() }),
             ("layer", MixRegistration { layer: 2, ..old.clone() }),
         ] {

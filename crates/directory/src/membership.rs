@@ -98,7 +98,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
             None => false,
         };
         self.mode = if signs { Mode::Signed } else { Mode::Unsigned };
-        let Some(signer) = signer.as_ref().filter(|_| signs) else {
+        let Some(signer) = self.signer() else {
             return self.join_unsigned().await;
         };
         // Before the topology, which may be large. The topology is fetched even if the registration fails: the node
@@ -142,27 +142,20 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
 
     async fn refresh(&mut self) -> Result<(), DirectoryError> {
         let topology = self.fetch().await?;
-        match (&self.heartbeat.signer, self.mode) {
-            (_, Mode::Superseded) => Ok(()),
-            (Some(signer), Mode::Signed) => self.refresh_signed(signer, &topology).await,
-            _ => self.refresh_unsigned(&topology).await,
+        if self.mode == Mode::Superseded {
+            return Ok(());
         }
-    }
-
-    async fn refresh_signed(&mut self, signer: &Signer, topology: &Topology) -> Result<(), DirectoryError> {
         if self.is_outdated() {
             info!("sending the changed registration");
-            return self.register_signed(signer).await;
+            return self.register(&topology).await;
         }
         let state = &self.heartbeat.state;
-        let ours = self.heartbeat.registration();
-        let registry = signer.registry().unwrap_or_default();
-        match listing_status::signed(topology, &ours, &registry, signer.used()) {
+        match self.listing_status(&topology) {
             ListingStatus::AsAnnounced => {
                 self.is_pending = false;
                 state.set_registered(true);
                 state.set_problem(None);
-                if self.keep_alive_is_due() { self.register_signed(signer).await } else { Ok(()) }
+                if self.keep_alive_is_due() { self.keep_alive().await } else { Ok(()) }
             }
             ListingStatus::Newer { address, counter } => {
                 error!(other = %address, counter, "a newer start of this identity is registered; this node keeps \
@@ -172,20 +165,50 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
                 ));
                 Ok(())
             }
+            ListingStatus::Elsewhere { address } => self.contest_address(&address, &topology).await,
             ListingStatus::Differs { field, address } => {
                 let problem = format!("the directory lists this node at {address} with a different {field}");
                 warn!("{problem}; registering again");
                 state.set_registered(false);
                 state.set_problem(Some(problem));
-                self.register_signed(signer).await
+                self.register(&topology).await
             }
             ListingStatus::Absent => {
                 state.set_registered(false);
                 if !self.is_pending {
                     info!("the directory no longer lists this node; registering again");
                 }
-                self.register_signed(signer).await
+                self.register(&topology).await
             }
+        }
+    }
+
+    /// The signer, unless this start registers without signatures.
+    fn signer(&self) -> Option<&'a Signer> {
+        self.heartbeat.signer.as_ref().filter(|_| self.mode == Mode::Signed)
+    }
+
+    fn listing_status(&self, topology: &Topology) -> ListingStatus {
+        let ours = self.heartbeat.registration();
+        match self.signer() {
+            Some(signer) => {
+                listing_status::signed(topology, &ours, &signer.registry().unwrap_or_default(), signer.used())
+            }
+            None => listing_status::unsigned(topology, &ours),
+        }
+    }
+
+    async fn register(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
+        match self.signer() {
+            Some(signer) => self.register_signed(signer).await,
+            None => self.register_unsigned(topology).await,
+        }
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), DirectoryError> {
+        match self.signer() {
+            Some(signer) => self.register_signed(signer).await,
+            None => self.keep_alive_unsigned().await,
         }
     }
 
@@ -227,13 +250,8 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         registration: &MixRegistration,
         over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
-        let directory = &self.heartbeat.directory;
         let with_signature = signer.sign(registration)?;
-        let registration = with_signature.as_ref().unwrap_or(registration);
-        match over {
-            None => directory.register_mix(registration).await,
-            Some(version) => directory.register_mix_over(registration, version).await,
-        }
+        self.heartbeat.directory.register_mix(with_signature.as_ref().unwrap_or(registration), over).await
     }
 
     /// Updates the state after an accepted registration.
@@ -285,7 +303,7 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         }
         if lists_nodes {
             (self.on_topology)(&topology);
-            state.set_topology(&topology, Some(Instant::now()));
+            state.set_topology(Some(Instant::now()));
             self.save(&topology).await;
         }
         Ok(topology)

@@ -16,6 +16,9 @@ use super::state::Failed;
 const INTERVAL_MIN: Duration = Duration::from_secs(5);
 const INTERVAL_MAX: Duration = Duration::from_hours(1);
 
+/// Reported counts are rounded up to a multiple of this, so that they do not reveal single packets.
+const ROUNDING: u64 = 64;
+
 /// Interval of 0.9.2 nodes.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -35,7 +38,7 @@ pub(super) async fn report_metrics<D: Directory>(
         let total = received_total();
         let metric = MixMetric {
             pub_key: heartbeat.registration().identity_key.clone(),
-            received: round_up(total.saturating_sub(reported), heartbeat.settings.metrics_rounding),
+            received: round_up(total.saturating_sub(reported)),
             // Exact counts per next hop would reveal routes.
             sent: BTreeMap::new(),
         };
@@ -53,8 +56,8 @@ pub(super) async fn report_metrics<D: Directory>(
     }
 }
 
-fn round_up(count: u64, multiple: u64) -> u64 {
-    count.checked_next_multiple_of(multiple.max(1)).unwrap_or(u64::MAX)
+fn round_up(count: u64) -> u64 {
+    count.checked_next_multiple_of(ROUNDING).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -63,10 +66,8 @@ mod tests {
 
     #[test]
     fn counts_are_rounded_up_to_the_multiple() {
-        for (count, multiple, expected) in
-            [(0, 64, 0), (1, 64, 64), (64, 64, 64), (65, 64, 128), (7, 1, 7), (7, 0, 7), (u64::MAX, 64, u64::MAX)]
-        {
-            assert_eq!(round_up(count, multiple), expected, "{count} to {multiple}");
+        for (count, expected) in [(0, 0), (1, 64), (64, 64), (65, 128), (u64::MAX, u64::MAX)] {
+            assert_eq!(round_up(count), expected, "{count}");
         }
     }
 }

@@ -1,10 +1,8 @@
 //! State of the heartbeat, as seen by the rest of the node.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use nym_mixnode_api::Topology;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -28,10 +26,6 @@ pub struct FailureCounts {
 /// Topology that the node uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopologyFacts {
-    /// Number of mixnodes in it.
-    pub mixes: usize,
-    /// Number of gateways in it.
-    pub gateways: usize,
     /// When it was fetched; `None` if an earlier run saved it.
     pub fetched_at: Option<Instant>,
 }
@@ -39,14 +33,17 @@ pub struct TopologyFacts {
 #[derive(Debug, Default)]
 struct Inner {
     registered: watch::Sender<bool>,
+    facts: Mutex<Facts>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
     /// Set before the first registration is sent: from then on the directory may list this node.
-    maybe_listed: AtomicBool,
-    last_error: Mutex<Option<String>>,
-    registered_at: Mutex<Option<SystemTime>>,
-    topology: Mutex<Option<TopologyFacts>>,
-    register_failures: AtomicU64,
-    topology_failures: AtomicU64,
-    metrics_failures: AtomicU64,
+    maybe_listed: bool,
+    last_error: Option<String>,
+    registered_at: Option<SystemTime>,
+    topology: Option<TopologyFacts>,
+    failures: FailureCounts,
 }
 
 /// The request that failed.
@@ -72,39 +69,35 @@ impl HeartbeatState {
     /// Why the node is not registered or its topology is old; `None` without problems. Ignores metrics reports, which
     /// readiness does not depend on.
     pub fn last_error(&self) -> Option<String> {
-        lock(&self.0.last_error).clone()
+        self.facts().last_error.clone()
     }
 
     /// When the directory last accepted a registration of this node.
     pub fn registered_at(&self) -> Option<SystemTime> {
-        *lock(&self.0.registered_at)
+        self.facts().registered_at
     }
 
     /// Topology that the node uses, once it has one.
     pub fn topology(&self) -> Option<TopologyFacts> {
-        *lock(&self.0.topology)
+        self.facts().topology
     }
 
     /// Failed requests since the start.
     pub fn failures(&self) -> FailureCounts {
-        FailureCounts {
-            register: self.0.register_failures.load(Ordering::Relaxed),
-            topology: self.0.topology_failures.load(Ordering::Relaxed),
-            metrics: self.0.metrics_failures.load(Ordering::Relaxed),
-        }
+        self.facts().failures
     }
 
     pub(super) fn maybe_listed(&self) -> bool {
-        self.0.maybe_listed.load(Ordering::Relaxed)
+        self.facts().maybe_listed
     }
 
     pub(super) fn set_maybe_listed(&self) {
-        self.0.maybe_listed.store(true, Ordering::Relaxed);
+        self.facts().maybe_listed = true;
     }
 
     /// Called when the directory has no entry of this start.
     pub(super) fn set_not_listed(&self) {
-        self.0.maybe_listed.store(false, Ordering::Relaxed);
+        self.facts().maybe_listed = false;
     }
 
     pub(super) fn set_registered(&self, registered: bool) {
@@ -112,33 +105,32 @@ impl HeartbeatState {
     }
 
     pub(super) fn set_problem(&self, problem: Option<String>) {
-        *lock(&self.0.last_error) = problem;
+        self.facts().last_error = problem;
     }
 
     #[expect(clippy::disallowed_methods, reason = "a date for people; nothing is timed by it")]
     pub(super) fn set_registered_now(&self) {
-        *lock(&self.0.registered_at) = Some(SystemTime::now());
+        self.facts().registered_at = Some(SystemTime::now());
     }
 
-    pub(super) fn set_topology(&self, topology: &Topology, fetched_at: Option<Instant>) {
-        let (mixes, gateways) = (topology.mix_nodes.len(), topology.gateways.len());
-        *lock(&self.0.topology) = Some(TopologyFacts { mixes, gateways, fetched_at });
+    pub(super) fn set_topology(&self, fetched_at: Option<Instant>) {
+        self.facts().topology = Some(TopologyFacts { fetched_at });
     }
 
     pub(super) fn count_failure(&self, failed: Failed, error: &DirectoryError) {
-        let counter = match failed {
-            Failed::Register => &self.0.register_failures,
-            Failed::Topology => &self.0.topology_failures,
-            Failed::Metrics => &self.0.metrics_failures,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let mut facts = self.facts();
+        match failed {
+            Failed::Register => facts.failures.register += 1,
+            Failed::Topology => facts.failures.topology += 1,
+            Failed::Metrics => facts.failures.metrics += 1,
+        }
         if !matches!(failed, Failed::Metrics) {
-            self.set_problem(Some(error.to_string()));
+            facts.last_error = Some(error.to_string());
         }
     }
-}
 
-/// The values are valid even after a panic: each is replaced in one step.
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The facts are valid even after a panic: each is replaced in one step.
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -13,7 +13,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Exp};
 
 /// Length of the tag at the start of a test packet's message.
-pub const TAG_LEN: usize = 16;
+const TAG_LEN: usize = 16;
 
 /// Random tag of one test packet: others cannot guess it and so cannot fake a return.
 pub type Tag = [u8; TAG_LEN];
@@ -73,7 +73,7 @@ pub struct MixDelays {
 impl MixDelays {
     /// Delays with this mean, each at most [`MixDelays::longest`].
     #[must_use]
-    pub fn with_mean(mean: Duration) -> Self {
+    pub(crate) fn with_mean(mean: Duration) -> Self {
         let seconds = if mean.is_zero() { None } else { Exp::new(1.0 / mean.as_secs_f64()).ok() };
         Self { seconds, longest: Self::longest(mean) }
     }

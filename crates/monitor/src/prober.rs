@@ -119,7 +119,7 @@ impl<L> Prober<L> {
 
     /// Base58 of the public Sphinx key of the last hop.
     #[must_use]
-    pub fn sphinx_key_base58(&self) -> String {
+    pub(crate) fn sphinx_key_base58(&self) -> String {
         bs58::encode(self.keys.sphinx_public).into_string()
     }
 
@@ -210,7 +210,7 @@ impl<L> Prober<L> {
 
     /// Address of this family, if no peer has ever connected to it.
     #[must_use]
-    pub fn unreached_address(&self, family: IpFamily) -> Option<SocketAddr> {
+    pub(crate) fn unreached_address(&self, family: IpFamily) -> Option<SocketAddr> {
         let is_of_family = |address: &&SocketAddr| IpFamily::of(address.ip()) == family;
         let (listener, address) = self.addresses.iter().enumerate().find(|(_, address)| is_of_family(address))?;
         (!self.receiver.was_connected(listener)).then_some(*address)

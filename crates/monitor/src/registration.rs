@@ -87,22 +87,20 @@ impl Entry {
     /// Registers over each IP version that may prove an address.
     async fn register(&self) -> Result<RegistrationReply, DirectoryError> {
         let signed = self.signer.sign(&self.gateway)?;
-        let mut reply = self.client.register_gateway(signed.as_ref().unwrap_or(&self.gateway)).await?;
+        let mut reply = self.client.register_gateway(signed.as_ref().unwrap_or(&self.gateway), None).await?;
         for version in [IpVersion::V4, IpVersion::V6] {
             if reply.is_pending_over(version) {
                 let signed = self.signer.sign(&self.gateway)?;
                 let gateway = signed.as_ref().unwrap_or(&self.gateway);
-                reply = self.client.register_gateway_over(gateway, version).await.unwrap_or(reply);
+                reply = self.client.register_gateway(gateway, Some(version)).await.unwrap_or(reply);
             }
         }
         Ok(reply)
     }
 
     async fn unregister(&self) -> Result<Unregistered, DirectoryError> {
-        match self.signer.sign_unregistration()? {
-            Some(proof) => self.client.unregister_signed(self.signer.identity(), &proof).await,
-            None => self.client.unregister(self.signer.identity()).await,
-        }
+        let proof = self.signer.sign_unregistration()?;
+        self.client.unregister(self.signer.identity(), proof.as_ref()).await
     }
 }
 

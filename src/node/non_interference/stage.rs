@@ -351,25 +351,17 @@ impl Directory for Notebook {
         Ok(None)
     }
 
-    async fn register_mix_over(
+    async fn register_mix(
         &self,
         mix: &MixRegistration,
-        _: IpVersion,
+        _: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
-        self.register_mix(mix).await
-    }
-
-    async fn unregister_signed(&self, identity: &str, _: &Proof) -> Result<Unregistered, DirectoryError> {
-        self.unregister(identity).await
-    }
-
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
         *self.listed.lock().unwrap() = Some(mix.clone());
         Ok(RegistrationReply::default())
     }
 
-    async fn unregister(&self, _: &str) -> Result<Unregistered, DirectoryError> {
+    async fn unregister(&self, _: &str, _: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
         Ok(Unregistered::NotListed)
     }
 

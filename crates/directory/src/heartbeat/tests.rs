@@ -109,7 +109,11 @@ impl Directory for Scripted {
         })
     }
 
-    async fn register_mix(&self, mix: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
+    async fn register_mix(
+        &self,
+        mix: &MixRegistration,
+        _: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
         self.with(|script| {
             script.answer()?;
             script.registrations.push(Instant::now());
@@ -134,24 +138,14 @@ impl Directory for Scripted {
         })
     }
 
-    async fn register_mix_over(
-        &self,
-        mix: &MixRegistration,
-        _: IpVersion,
-    ) -> Result<RegistrationReply, DirectoryError> {
-        self.register_mix(mix).await
-    }
-
-    async fn unregister_signed(&self, identity: &str, proof: &Proof) -> Result<Unregistered, DirectoryError> {
-        self.with(|script| {
-            let message = signing::unregistration(&script.registry_key(), identity, proof.counter);
-            let is_valid = signing::is_signed_by(identity, &message, &proof.signature);
-            script.check_signed(Some(proof.counter), is_valid)
-        })?;
-        self.unregister(identity).await
-    }
-
-    async fn unregister(&self, identity: &str) -> Result<Unregistered, DirectoryError> {
+    async fn unregister(&self, identity: &str, proof: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
+        if let Some(proof) = proof {
+            self.with(|script| {
+                let message = signing::unregistration(&script.registry_key(), identity, proof.counter);
+                let is_valid = signing::is_signed_by(identity, &message, &proof.signature);
+                script.check_signed(Some(proof.counter), is_valid)
+            })?;
+        }
         if self.with(|script| script.hangs) {
             std::future::pending::<()>().await;
         }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::super::heartbeat::Heartbeat;
 use super::super::identity::{self, Conflict};
-use super::super::listing_status::{self, ListingStatus};
+use super::super::listing_status::ListingStatus;
 use super::super::state::Failed;
 use super::super::{Directory, DirectoryError};
 use super::Membership;
@@ -43,7 +43,7 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
     /// refuses, the node may have moved its entry in the meantime.
     async fn displace(&mut self, address: SocketAddr, holder: String) -> Result<Topology, DirectoryError> {
         warn!(%holder, "removing the stale registration of another node at our address");
-        let removed = self.heartbeat.directory.unregister(&holder).await;
+        let removed = self.heartbeat.directory.unregister(&holder, None).await;
         let topology = self.fetch().await?;
         let is_there = topology.mix(&holder).is_some_and(|mix| mix.announced_addresses().contains(&address));
         match removed {
@@ -53,62 +53,27 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         }
     }
 
-    pub(super) async fn refresh_unsigned(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
+    /// Reports an entry with none of our addresses. Replaces it at the interval of keep-alives only, so that two nodes
+    /// with one identity do not replace each other constantly.
+    pub(super) async fn contest_address(&mut self, address: &str, topology: &Topology) -> Result<(), DirectoryError> {
         let state = &self.heartbeat.state;
-        if self.is_outdated() {
-            info!("sending the changed registration");
-            return self.register_unsigned(topology).await;
+        state.set_registered(false);
+        let problem = format!("the directory lists this identity at {address}; check that no second node uses it");
+        let is_due = self.keep_alive_is_due();
+        if is_due || state.last_error().as_ref() != Some(&problem) {
+            error!("{problem}");
         }
-        match self.unsigned_status(topology) {
-            ListingStatus::AsAnnounced => {
-                self.is_pending = false;
-                state.set_registered(true);
-                state.set_problem(None);
-                if self.keep_alive_is_due() {
-                    self.keep_alive_unsigned().await?;
-                }
-            }
-            ListingStatus::Differs { field: "mixHost", address } | ListingStatus::Newer { address, .. } => {
-                state.set_registered(false);
-                let problem =
-                    format!("the directory lists this identity at {address}; check that no second node uses it");
-                // At the interval of keep-alives, so that two nodes with one identity do not replace each other
-                // constantly.
-                if self.keep_alive_is_due() {
-                    error!("{problem}");
-                    state.set_problem(Some(problem));
-                    return self.register_unsigned(topology).await;
-                }
-                if state.last_error().as_ref() != Some(&problem) {
-                    error!("{problem}");
-                }
-                state.set_problem(Some(problem));
-            }
-            ListingStatus::Differs { field, address } => {
-                let problem = format!("the directory lists this node at {address} with a different {field}");
-                warn!("{problem}; registering again");
-                state.set_registered(false);
-                state.set_problem(Some(problem));
-                self.register_unsigned(topology).await?;
-            }
-            ListingStatus::Absent => {
-                state.set_registered(false);
-                if !self.is_pending {
-                    info!("the directory no longer lists this node; registering again");
-                }
-                self.register_unsigned(topology).await?;
-            }
-        }
-        Ok(())
+        state.set_problem(Some(problem));
+        if is_due { self.register_unsigned(topology).await } else { Ok(()) }
     }
 
-    async fn register_unsigned(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
+    pub(super) async fn register_unsigned(&mut self, topology: &Topology) -> Result<(), DirectoryError> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
         let registration = self.heartbeat.registration();
         state.set_maybe_listed();
-        let registered = match directory.register_mix(&registration).await {
+        let registered = match directory.register_mix(&registration, None).await {
             // A 0.9.2 validator also responds this way to the holder itself, for example after a kill.
-            Err(error) if error.is_conflict() && self.unsigned_status(topology) != ListingStatus::Absent => {
+            Err(error) if error.is_conflict() && self.listing_status(topology) != ListingStatus::Absent => {
                 self.replace(&registration).await
             }
             registered => registered,
@@ -121,13 +86,13 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
     async fn replace(&self, registration: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
         let directory = &self.heartbeat.directory;
         info!("replacing an earlier registration of this node");
-        directory.unregister(&registration.identity_key).await?;
-        directory.register_mix(registration).await
+        directory.unregister(&registration.identity_key, None).await?;
+        directory.register_mix(registration, None).await
     }
 
-    async fn keep_alive_unsigned(&mut self) -> Result<(), DirectoryError> {
+    pub(super) async fn keep_alive_unsigned(&mut self) -> Result<(), DirectoryError> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
-        match directory.register_mix(&self.heartbeat.registration()).await {
+        match directory.register_mix(&self.heartbeat.registration(), None).await {
             Ok(_) => {
                 self.registered_at = Instant::now();
                 state.set_registered_now();
@@ -139,9 +104,5 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
             }
         }
         Ok(())
-    }
-
-    fn unsigned_status(&self, topology: &Topology) -> ListingStatus {
-        listing_status::unsigned(topology, &self.heartbeat.registration())
     }
 }

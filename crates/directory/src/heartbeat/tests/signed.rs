@@ -98,7 +98,7 @@ async fn a_manually_unregistered_node_stays_unregistered_until_a_restart() {
         let signer = Signer::new(Arc::clone(&keys), None, None);
         assert!(signer.ask(&directory, true).await.unwrap());
         let proof = signer.sign_unregistration().unwrap().unwrap();
-        directory.unregister_signed(signer.identity(), &proof).await.unwrap();
+        directory.unregister(signer.identity(), Some(&proof)).await.unwrap();
     };
     tokio::join!(run_for(&heartbeat, 2000), by_hand);
     assert!(!heartbeat.state().registered());
