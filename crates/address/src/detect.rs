@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nym_mixnode_base::redact::redacted;
-use serde::Serialize;
+use strum::{EnumString, VariantNames};
 use thiserror::Error;
 use url::Url;
 
@@ -32,9 +32,9 @@ impl CloudChoice {
 }
 
 impl FromStr for CloudChoice {
-    type Err = ();
+    type Err = strum::ParseError;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" => Ok(Self::Auto),
             "none" => Ok(Self::None),
@@ -44,7 +44,8 @@ impl FromStr for CloudChoice {
 }
 
 /// Selects the source of detected announce addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum AnnounceSource {
     /// The cloud's metadata, then this machine's interfaces, then the echo service.
     Auto,
@@ -52,24 +53,6 @@ pub enum AnnounceSource {
     KubernetesNode,
     /// The load balancer of a Service.
     KubernetesService,
-}
-
-impl AnnounceSource {
-    /// The names in the configuration.
-    pub const NAMES: [&str; 3] = ["auto", "kubernetes-node", "kubernetes-service"];
-}
-
-impl FromStr for AnnounceSource {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "kubernetes-node" => Ok(Self::KubernetesNode),
-            "kubernetes-service" => Ok(Self::KubernetesService),
-            _ => Err(()),
-        }
-    }
 }
 
 /// Settings of the detection.
@@ -95,8 +78,8 @@ impl DetectionConfig {
     pub fn known_cloud(&self) -> Option<&'static str> {
         match self.cloud {
             CloudChoice::None => None,
-            CloudChoice::Is(cloud) => Some(cloud.name()),
-            CloudChoice::Auto => dmi::cloud(Path::new(dmi::DMI_DIR)).ok().map(|(cloud, _)| cloud.name()),
+            CloudChoice::Is(cloud) => Some(cloud.into()),
+            CloudChoice::Auto => dmi::cloud(Path::new(dmi::DMI_DIR)).ok().map(|(cloud, _)| cloud.into()),
         }
     }
 }
@@ -137,12 +120,12 @@ pub struct Detection {
 }
 
 /// No address was detected.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "no address was found that other nodes can reach; tried: {}; set it with --announce-host ADDRESS or \
      NYM_MIXNODE_ANNOUNCE_ADDRESSES, name the cloud with --cloud, or, in a network of private addresses, pass \
      --allow-private",
-    Tried(.0)
+    tried(.0)
 )]
 pub struct DetectError(
     /// The steps that were tried.
@@ -153,20 +136,14 @@ impl DetectError {
     /// The steps and their answers, in one line.
     #[must_use]
     pub fn tried(&self) -> String {
-        Tried(&self.0).to_string()
+        tried(&self.0)
     }
 }
 
-struct Tried<'a>(&'a [Step]);
-
-impl fmt::Display for Tried<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, Step { asked, answer, .. }) in self.0.iter().enumerate() {
-            let separator = if number == 0 { "" } else { "; " };
-            write!(f, "{separator}{asked}: {answer}")?;
-        }
-        Ok(())
-    }
+/// Steps and their answers, in one line.
+pub(super) fn tried<'s>(steps: impl IntoIterator<Item = &'s Step>) -> String {
+    let steps = steps.into_iter().map(|Step { asked, answer, .. }| format!("{asked}: {answer}"));
+    steps.collect::<Vec<_>>().join("; ")
 }
 
 impl Detector {
@@ -187,11 +164,8 @@ impl Detector {
         let mut steps = Vec::new();
         let (public, may_come) = match self.config.source {
             AnnounceSource::Auto => (self.on_a_machine(&mut steps).await, false),
-            AnnounceSource::KubernetesNode => self.in_kubernetes(&kubernetes::Of::Node, &mut steps).await,
-            AnnounceSource::KubernetesService => {
-                let service = kubernetes::Of::Service(self.config.service.clone());
-                self.in_kubernetes(&service, &mut steps).await
-            }
+            AnnounceSource::KubernetesNode => self.in_kubernetes(None, &mut steps).await,
+            AnnounceSource::KubernetesService => self.in_kubernetes(Some(&self.config.service), &mut steps).await,
         };
         let announce = [public.v4, public.v6].into_iter().flatten();
         let announce: Vec<_> = announce.filter_map(|found| self.announced(found, &mut steps)).collect();
@@ -232,8 +206,8 @@ impl Detector {
         cloud
     }
 
-    async fn in_kubernetes(&self, of: &kubernetes::Of, steps: &mut Vec<Step>) -> (Public, bool) {
-        kubernetes::look_up(kubernetes::Access::of_pod(), of, self.config.allow_private, steps).await
+    async fn in_kubernetes(&self, service: Option<&str>, steps: &mut Vec<Step>) -> (Public, bool) {
+        kubernetes::look_up(kubernetes::Access::of_pod(), service, self.config.allow_private, steps).await
     }
 
     fn announced(&self, found: Found, steps: &mut Vec<Step>) -> Option<Announced> {
@@ -260,7 +234,7 @@ impl Detection {
     /// The steps and their answers, in one line.
     #[must_use]
     pub fn tried(&self) -> String {
-        Tried(&self.steps).to_string()
+        tried(&self.steps)
     }
 
     /// Whether a source failed to answer.
@@ -337,8 +311,7 @@ pub(super) mod tests {
     #[test]
     fn every_name_of_a_choice_parses() {
         assert!(CloudChoice::NAMES.iter().all(|name| name.parse::<CloudChoice>().is_ok()));
-        assert!(AnnounceSource::NAMES.iter().all(|name| name.parse::<AnnounceSource>().is_ok()));
-        assert!(Cloud::ALL.iter().all(|cloud| CloudChoice::NAMES.contains(&cloud.name())));
+        assert!(Cloud::VARIANTS.iter().all(|name| CloudChoice::NAMES.contains(name)));
     }
 
     #[test]

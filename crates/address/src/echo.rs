@@ -31,9 +31,7 @@ pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, step
             http = http.tls_certs_only([]);
         }
         let Some(mut inquiry) = Inquiry::over(http, rules, allow_private, steps) else { continue };
-        if let Ok(Some(text)) = inquiry.get(&shown, url.as_str(), &[]).await {
-            public.add(inquiry.address(&shown, &text));
-        }
+        public.add(inquiry.get_address(&shown, url.as_str()).await);
     }
     public
 }

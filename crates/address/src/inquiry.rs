@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use nym_mixnode_base::backoff::Backoff;
 use nym_mixnode_base::cause::innermost;
+use nym_mixnode_base::http_client;
 use nym_mixnode_net::NotPublic;
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, ClientBuilder, Method, redirect};
+use reqwest::{ClientBuilder, Method};
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -103,21 +104,10 @@ pub(super) struct Inquiry<'a> {
 
 /// Builds an HTTP client without proxy and redirects, regardless of the environment.
 pub(super) fn http(timeout: Duration) -> ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(timeout)
+    http_client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(timeout)
 }
 
 impl<'a> Inquiry<'a> {
-    /// Creates an inquiry over plain HTTP, which needs no certificates.
-    pub(super) fn plain(rules: RequestRules, allow_private: bool, steps: &'a mut Vec<Step>) -> Option<Self> {
-        let none: [Certificate; 0] = [];
-        Self::over(http(rules.timeout).tls_certs_only(none), rules, allow_private, steps)
-    }
-
     /// Creates an inquiry with this client; `None`, and a step, if the client cannot be built.
     pub(super) fn over(
         http: ClientBuilder,
@@ -197,6 +187,12 @@ impl<'a> Inquiry<'a> {
         })
     }
 
+    /// Gets an address as a text.
+    pub(super) async fn get_address(&mut self, what: &str, url: &str) -> Option<Found> {
+        let text = self.get(what, url, &[]).await.ok()??;
+        self.address(what, &text)
+    }
+
     async fn attempt(&self, method: Method, url: &str, headers: &[(&'static str, &str)]) -> Result<Reply, Failure> {
         let mut request = self.http.request(method, url);
         for (name, value) in headers {
@@ -209,13 +205,9 @@ impl<'a> Inquiry<'a> {
             return Err(Failure { kind: Unanswered::Status(status.as_u16()), is_refused: false, words });
         }
         let headers = response.headers().clone();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Failure::senseless(format!("more than {} KiB, which is too long", BODY_BYTES_MAX >> 10)));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = http_client::read_body(&mut response, BODY_BYTES_MAX).await.map_err(|error| self.failure(&error))?;
+        let too_long = || Failure::senseless(format!("more than {} KiB, which is too long", BODY_BYTES_MAX >> 10));
+        let body = body.ok_or_else(too_long)?;
         let body = String::from_utf8(body).map_err(|_| Failure::senseless("not a text".to_owned()))?;
         Ok(Reply { headers, body })
     }

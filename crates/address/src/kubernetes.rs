@@ -20,15 +20,6 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Size limit of one of these files: token and certificates take a few kilobytes.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// The object to query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Of {
-    /// The Node's `ExternalIP` addresses.
-    Node,
-    /// The load balancer's ingress of the Service with this name.
-    Service(String),
-}
-
 /// Access of a pod to the API server.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
@@ -64,10 +55,10 @@ impl Access {
     }
 }
 
-/// Queries the API server. Also returns whether a missing address may still appear.
+/// Queries the API server for the ingress of a Service or, without one, for the addresses of the Node. Also returns whether a missing address may still appear.
 pub(super) async fn look_up(
     access: Result<Access, String>,
-    of: &Of,
+    service: Option<&str>,
     allow_private: bool,
     steps: &mut Vec<Step>,
 ) -> (Public, bool) {
@@ -82,14 +73,14 @@ pub(super) async fn look_up(
     let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) else {
         return (Public::default(), false);
     };
-    match of {
-        Of::Node => node(&access, &mut inquiry).await,
-        Of::Service(name) => service(&access, name, &mut inquiry).await,
+    match service {
+        None => of_node(&access, &mut inquiry).await,
+        Some(name) => of_service(&access, name, &mut inquiry).await,
     }
 }
 
 /// Some clouds assign a machine's public address only after it has started.
-async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
+async fn of_node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     let mut public = Public::default();
     if !is_name(&access.node) {
         inquiry.fail("Node", "NODE_NAME is not in the environment: set it from spec.nodeName with the downward API");
@@ -113,7 +104,7 @@ async fn node(access: &Access, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
 }
 
 /// A load balancer takes minutes to create, and its name may exist before its addresses.
-async fn service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
+async fn of_service(access: &Access, name: &str, inquiry: &mut Inquiry<'_>) -> (Public, bool) {
     const WHAT: &str = "Service ingress";
     let (mut public, mut may_come) = (Public::default(), false);
     let path = format!("/api/v1/namespaces/{}/services/{name}", access.namespace);
@@ -199,10 +190,10 @@ mod tests {
         }
     }
 
-    async fn look_up_at(of: Of, data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
+    async fn look_up_at(service: Option<&str>, data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
         let access = access(paths(Some(("Authorization", "Bearer secret")), data).url());
         let mut steps = Vec::new();
-        let (public, may_come) = look_up(Ok(access), &of, true, &mut steps).await;
+        let (public, may_come) = look_up(Ok(access), service, true, &mut steps).await;
         let is_awaited = may_come && public == Public::default();
         assert_eq!(is_awaited, steps.iter().any(|step| step.answer.starts_with("nothing yet")), "{steps:?}");
         (public, steps)
@@ -211,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_nodes_external_addresses_are_found() {
         let (public, steps) = look_up_at(
-            Of::Node,
+            None,
             &[(
                 "/api/v1/nodes/worker-1",
                 r#"{"kind":"Node","status":{"addresses":[{"type":"InternalIP","address":"10.0.0.4"},
@@ -227,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_services_ingress_is_found() {
         let (public, steps) = look_up_at(
-            Of::Service("mix-0".to_owned()),
+            Some("mix-0"),
             &[(
                 "/api/v1/namespaces/nym/services/mix-0",
                 r#"{"kind":"Service","status":{"loadBalancer":{"ingress":[{"ip":"36.68.243.18"}]}}}"#,
@@ -242,17 +233,16 @@ mod tests {
         const PATH: &str = "/api/v1/namespaces/nym/services/mix-0";
         const NAMED: &str = r#"{"status":{"loadBalancer":{"ingress":[{"hostname":"localhost"}]}}}"#;
         const NONE_YET: &str = r#"{"status":{"loadBalancer":{}}}"#;
-        let of = || Of::Service("mix-0".to_owned());
-        let (public, steps) = look_up_at(of(), &[(PATH, NAMED)]).await;
+        let (public, steps) = look_up_at(Some("mix-0"), &[(PATH, NAMED)]).await;
         assert_eq!(public.v4.expect("an IPv4 address").source, "kubernetes: Service ingress localhost", "{steps:?}");
-        let (public, steps) = look_up_at(of(), &[(PATH, NONE_YET)]).await;
+        let (public, steps) = look_up_at(Some("mix-0"), &[(PATH, NONE_YET)]).await;
         assert_eq!((public, steps.len()), (Public::default(), 1), "{steps:?}");
     }
 
     #[tokio::test]
     async fn a_node_without_external_addresses_may_get_some() {
         const INSIDE: &str = r#"{"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.4"}]}}"#;
-        let (public, steps) = look_up_at(Of::Node, &[("/api/v1/nodes/worker-1", INSIDE)]).await;
+        let (public, steps) = look_up_at(None, &[("/api/v1/nodes/worker-1", INSIDE)]).await;
         assert_eq!((public, steps.len()), (Public::default(), 1), "{steps:?}");
     }
 
@@ -261,24 +251,24 @@ mod tests {
         for (status, is_awaited) in [(503, true), (403, false), (400, false)] {
             let server = StandIn::start(move |_| (status, String::new()));
             let mut steps = Vec::new();
-            let (_, may_come) = look_up(Ok(access(server.url())), &Of::Node, true, &mut steps).await;
+            let (_, may_come) = look_up(Ok(access(server.url())), None, true, &mut steps).await;
             assert_eq!(may_come, is_awaited, "{status}: {steps:?}");
             assert!(steps.iter().any(|step| step.failed), "{status}: {steps:?}");
         }
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);
-        let (_, may_come) = look_up(Ok(access(url)), &Of::Node, true, &mut Vec::new()).await;
+        let (_, may_come) = look_up(Ok(access(url)), None, true, &mut Vec::new()).await;
         assert!(may_come);
     }
 
     #[tokio::test]
     async fn missing_data_is_a_step() {
-        let (public, steps) = look_up_at(Of::Service("mix-0".to_owned()), &[]).await;
+        let (public, steps) = look_up_at(Some("mix-0"), &[]).await;
         assert_eq!(public, Public::default());
         assert_eq!(steps[0].answer, "not found (404)");
         let mut steps = Vec::new();
-        look_up(Err("no token".to_owned()), &Of::Node, false, &mut steps).await;
+        look_up(Err("no token".to_owned()), None, false, &mut steps).await;
         assert!(steps[0].failed);
     }
 

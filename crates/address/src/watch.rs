@@ -11,7 +11,7 @@ use tokio::sync::watch::Sender;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::detect::{Detection, Detector};
+use super::detect::{Detection, Detector, tried};
 use super::{AnnounceAddr, Announced};
 
 /// Pauses between detections without a result: a load balancer takes minutes to create.
@@ -141,9 +141,7 @@ async fn hangup(hangups: Option<&mut Signal>) {
 fn changed(before: &[Announced], found: &Detection) -> Option<Vec<Announced>> {
     let failed = found.has_failures();
     if failed {
-        let failures = found.steps.iter().filter(|step| step.failed);
-        let failures: Vec<_> = failures.map(|step| format!("{}: {}", step.asked, step.answer)).collect();
-        warn!("Cannot detect all announce addresses: {}", failures.join("; "));
+        warn!("Cannot detect all announce addresses: {}", tried(found.steps.iter().filter(|step| step.failed)));
     }
     let of = |list: &[Announced], is_v4: bool| list.iter().find(|one| one.address.get().is_ipv4() == is_v4).cloned();
     let mut now = Vec::new();

@@ -8,6 +8,7 @@ use nym_mixnode_address::{AnnounceSource, CloudChoice};
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_telemetry::OtlpProtocol;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
+use strum::VariantNames;
 use url::Url;
 
 use super::address::Host;
@@ -69,11 +70,11 @@ kinds! {
     Option<SocketAddr>: Kind::Address;
     PacketSize: Kind::Choice(&PacketSize::NAMES);
     ForwardPolicy: Kind::Choice(&parse::POLICIES);
-    AnnounceSource: Kind::Choice(&AnnounceSource::NAMES);
+    AnnounceSource: Kind::Choice(AnnounceSource::VARIANTS);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);
-    LogFormat: Kind::Choice(&LogFormat::NAMES);
+    LogFormat: Kind::Choice(LogFormat::VARIANTS);
     LogFilter: Kind::LogFilter;
-    OtlpProtocol: Kind::Choice(&OtlpProtocol::NAMES);
+    OtlpProtocol: Kind::Choice(OtlpProtocol::VARIANTS);
 }
 
 impl Kind {

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nym_mixnode_base::text::hidden_in;
-use nym_mixnode_telemetry::OtlpProtocol;
 use url::Url;
 
 use super::ForwardPolicy;
@@ -54,10 +53,6 @@ pub(super) fn duration(text: &str, allowed: RangeInclusive<Duration>) -> Option<
 /// A whole number of seconds.
 pub(super) fn seconds(text: &str, allowed: RangeInclusive<Duration>) -> Option<Duration> {
     duration(text, allowed).filter(|duration| duration.subsec_nanos() == 0)
-}
-
-pub(super) fn otlp_protocol(text: &str) -> Option<OtlpProtocol> {
-    [OtlpProtocol::Http, OtlpProtocol::Grpc].into_iter().find(|protocol| protocol.name() == text)
 }
 
 pub(super) fn size(text: &str, allowed: RangeInclusive<usize>) -> Option<usize> {

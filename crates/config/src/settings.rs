@@ -14,8 +14,7 @@ use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
 use super::parse::{
-    address_or_off, count, duration, id, otlp_protocol, path, policy, registry_key, seconds, service, size, switch,
-    text, url,
+    address_or_off, count, duration, id, path, policy, registry_key, seconds, service, size, switch, text, url,
 };
 use nym_mixnode_telemetry::OtlpProtocol;
 
@@ -272,7 +271,7 @@ settings! {
         Follows("OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is exported"), url,
         "an http:// or https:// URL without query or fragment",
         "The OpenTelemetry collector for spans and metrics. The standard OTEL_ variables take precedence over it.";
-    TELEMETRY_OTLP_PROTOCOL: OtlpProtocol = "telemetry.otlp_protocol", Value("http/protobuf"), otlp_protocol,
+    TELEMETRY_OTLP_PROTOCOL: OtlpProtocol = "telemetry.otlp_protocol", Value("http/protobuf"), |t| t.parse().ok(),
         "http/protobuf or grpc",
         "The protocol of the collector: http/protobuf (usually port 4318) or grpc (4317).";
 

@@ -3,57 +3,37 @@
 //! A session token is fetched first. With a hop limit of 1, the default of many images, the reply to that request does
 //! not reach a container with its own network: it is lost without an error.
 
-use std::time::Duration;
-
 use reqwest::Method;
 
-use super::{LINK_LOCAL, Provider};
-use crate::inquiry::{Inquiry, Public, RequestRules, Step, Unanswered, shown};
+use super::LINK_LOCAL;
+use crate::inquiry::{Inquiry, Public, Unanswered, shown};
 
-const LINK_LOCAL_V6: &str = "http://[fd00:ec2::254]";
+/// URLs of the service. IPv4 is available on every instance, IPv6 only if enabled, so IPv4 comes first.
+pub(super) const BASES: [&str; 2] = [LINK_LOCAL, "http://[fd00:ec2::254]"];
 const TOKEN: &str = "X-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_TTL_S: &str = "21600";
 
-const MANNERS: RequestRules =
-    RequestRules { name: "aws metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
-
 /// Queries the service at the first URL that answers.
-pub(super) struct Aws {
-    pub(super) bases: Vec<String>,
-}
-
-impl Aws {
-    /// IPv4 is available on every instance, IPv6 only if enabled, so IPv4 comes first.
-    pub(super) fn usual() -> Vec<String> {
-        vec![LINK_LOCAL.to_owned(), LINK_LOCAL_V6.to_owned()]
-    }
-}
-
-impl Provider for Aws {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let Some(inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return Public::default() };
-        let mut session = Session { inquiry, base: "", token: String::new() };
-        for base in &self.bases {
-            session.base = base;
-            match session.fetch_token().await {
-                Ok(()) => return session.addresses().await.unwrap_or_else(|(public, _)| public),
-                // The service denied access; it would do the same at its other URL.
-                Err(Unanswered::Status(_)) => break,
-                Err(Unanswered::TimedOut | Unanswered::Failed) => {}
-            }
+pub(super) async fn look_up(bases: &[&str], inquiry: &mut Inquiry<'_>, public: &mut Public) {
+    for base in bases {
+        let mut session = Session { inquiry: &mut *inquiry, base, token: String::new() };
+        match session.fetch_token().await {
+            Ok(()) => return session.find(public).await.unwrap_or_default(),
+            // The service denied access; it would do the same at its other URL.
+            Err(Unanswered::Status(_)) => return,
+            Err(Unanswered::TimedOut | Unanswered::Failed) => {}
         }
-        Public::default()
     }
 }
 
-struct Session<'a> {
-    inquiry: Inquiry<'a>,
-    base: &'a str,
+struct Session<'s, 'i> {
+    inquiry: &'s mut Inquiry<'i>,
+    base: &'s str,
     token: String,
 }
 
-impl Session<'_> {
+impl Session<'_, '_> {
     async fn fetch_token(&mut self) -> Result<(), Unanswered> {
         let what = format!("token from {}", self.base);
         let url = format!("{}/latest/api/token", self.base);
@@ -74,15 +54,6 @@ impl Session<'_> {
                 }
                 Err(unanswered)
             }
-        }
-    }
-
-    /// Addresses found before a request fails are kept.
-    async fn addresses(&mut self) -> Result<Public, (Public, Unanswered)> {
-        let mut public = Public::default();
-        match self.find(&mut public).await {
-            Ok(()) => Ok(public),
-            Err(unanswered) => Err((public, unanswered)),
         }
     }
 
@@ -139,14 +110,16 @@ fn cause(unanswered: Unanswered) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::{StandIn, answers};
     use super::*;
+    use crate::inquiry::Step;
 
     const MAC: &str = "02:29:96:8f:6a:2d";
 
     async fn look_up(stand_in: &StandIn) -> (Public, Vec<Step>) {
         let mut steps = Vec::new();
-        let public = Aws { bases: vec![stand_in.url()] }.look_up(false, &mut steps).await;
+        let public = Cloud::Aws.look_up(Some(&stand_in.url()), false, &mut steps).await;
         (public, steps)
     }
 

@@ -1,40 +1,26 @@
 //! Microsoft Azure: the instance metadata service, and the load balancer metadata for public addresses of the Standard
 //! SKU, which the former omits.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use super::Provider;
-use crate::inquiry::{Inquiry, Public, RequestRules, Step};
+use crate::inquiry::{Inquiry, Public};
 
 const HEADER: (&str, &str) = ("Metadata", "true");
-const MANNERS: RequestRules =
-    RequestRules { name: "azure metadata", timeout: Duration::from_secs(2), retry_on: &[404, 410, 429, 500] };
 
-pub(super) struct Azure {
-    pub(super) base: String,
-}
-
-impl Provider for Azure {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let mut public = Public::default();
-        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
-        let url = format!("{}/metadata/instance/network?api-version=2021-02-01", self.base);
-        if let Ok(Some(network)) = inquiry.json("instance/network", &url, &[HEADER]).await {
-            public.add(inquiry.first_address("publicIpAddress", of_interfaces(&network, "ipv4", "publicIpAddress")));
-            // A public IPv6 address is assigned to the machine itself, despite the name of the key.
-            public.add(inquiry.first_address("ipv6", of_interfaces(&network, "ipv6", "privateIpAddress")));
+pub(super) async fn look_up(base: &str, inquiry: &mut Inquiry<'_>, public: &mut Public) {
+    let url = format!("{base}/metadata/instance/network?api-version=2021-02-01");
+    if let Ok(Some(network)) = inquiry.json("instance/network", &url, &[HEADER]).await {
+        public.add(inquiry.first_address("publicIpAddress", of_interfaces(&network, "ipv4", "publicIpAddress")));
+        // A public IPv6 address is assigned to the machine itself, despite the name of the key.
+        public.add(inquiry.first_address("ipv6", of_interfaces(&network, "ipv6", "privateIpAddress")));
+    }
+    if !public.is_complete() {
+        let url = format!("{base}/metadata/loadbalancer?api-version=2020-10-01");
+        if let Ok(Some(balancer)) = inquiry.json("loadbalancer", &url, &[HEADER]).await {
+            let (v4, v6): (Vec<_>, Vec<_>) = frontends(&balancer).partition(|ip| !ip.contains(':'));
+            public.add(inquiry.first_address("loadbalancer frontendIpAddress", v4));
+            public.add(inquiry.first_address("loadbalancer frontendIpAddress", v6));
         }
-        if !public.is_complete() {
-            let url = format!("{}/metadata/loadbalancer?api-version=2020-10-01", self.base);
-            if let Ok(Some(balancer)) = inquiry.json("loadbalancer", &url, &[HEADER]).await {
-                let (v4, v6): (Vec<_>, Vec<_>) = frontends(&balancer).partition(|ip| !ip.contains(':'));
-                public.add(inquiry.first_address("loadbalancer frontendIpAddress", v4));
-                public.add(inquiry.first_address("loadbalancer frontendIpAddress", v6));
-            }
-        }
-        public
     }
 }
 
@@ -52,8 +38,10 @@ fn frontends(balancer: &Value) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::paths;
     use super::*;
+    use crate::inquiry::Step;
 
     const NETWORK: &str = "/metadata/instance/network?api-version=2021-02-01";
     const BALANCER: &str = "/metadata/loadbalancer?api-version=2020-10-01";
@@ -61,7 +49,7 @@ mod tests {
     async fn look_up(data: &'static [(&'static str, &'static str)]) -> (Public, Vec<Step>) {
         let mut steps = Vec::new();
         let base = paths(Some(HEADER), data).url();
-        let public = Azure { base }.look_up(false, &mut steps).await;
+        let public = Cloud::Azure.look_up(Some(&base), false, &mut steps).await;
         (public, steps)
     }
 

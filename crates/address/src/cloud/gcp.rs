@@ -1,13 +1,11 @@
 //! Google Compute Engine: the metadata server, which marks its replies with a header.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
-use reqwest::{Certificate, Method};
+use reqwest::{ClientBuilder, Method};
 
-use super::Provider;
 use crate::inquiry;
-use crate::inquiry::{Inquiry, Public, RequestRules, Step, Unanswered};
+use crate::inquiry::{Inquiry, Public, Unanswered};
 
 pub(super) const BASE: &str = "http://metadata.google.internal";
 /// The documented address of that name; using it avoids depending on a name server.
@@ -16,66 +14,50 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const FLAVOR: &str = "Metadata-Flavor";
 const GOOGLE: &str = "Google";
 
-const MANNERS: RequestRules =
-    RequestRules { name: "gcp metadata", timeout: Duration::from_secs(2), retry_on: &[429, 503] };
-
-pub(super) struct Gcp {
-    pub(super) base: String,
+/// Resolves the service's name to its documented address.
+pub(super) fn with_address(http: ClientBuilder) -> ClientBuilder {
+    http.resolve(HOST, SocketAddr::from((ADDRESS, 80)))
 }
 
-impl Provider for Gcp {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let none: [Certificate; 0] = [];
-        let http = inquiry::http(MANNERS.timeout).resolve(HOST, SocketAddr::from((ADDRESS, 80))).tls_certs_only(none);
-        let mut public = Public::default();
-        if let Some(mut inquiry) = Inquiry::over(http, MANNERS, allow_private, steps) {
-            // Addresses found before a request fails are kept.
-            self.find(&mut inquiry, &mut public).await.ok();
+/// An error of a request ends the queries; addresses found before are kept.
+pub(super) async fn look_up(base: &str, inquiry: &mut Inquiry<'_>, public: &mut Public) -> Result<(), Unanswered> {
+    match get(base, inquiry, "ip").await? {
+        Some(text) => {
+            inquiry.note("ip", &format!("{}, for listening", inquiry::shown(text.trim())));
         }
-        public
+        None => inquiry.note(
+            "network-interfaces",
+            "not listed: not available to a pod with GKE workload identity; use hostNetwork, or set announce.source to \
+             kubernetes-node",
+        ),
     }
+    if let Some(text) = get(base, inquiry, "access-configs/0/external-ip").await? {
+        public.add(inquiry.address("external-ip", &text));
+    }
+    if let Some(text) = get(base, inquiry, "ipv6s").await? {
+        public.add(inquiry.first_address("ipv6s", text.lines()));
+    }
+    Ok(())
 }
 
-impl Gcp {
-    async fn find(&self, inquiry: &mut Inquiry<'_>, public: &mut Public) -> Result<(), Unanswered> {
-        match self.get(inquiry, "ip").await? {
-            Some(text) => {
-                inquiry.note("ip", &format!("{}, for listening", inquiry::shown(text.trim())));
-            }
-            None => inquiry.note(
-                "network-interfaces",
-                "not listed: not available to a pod with GKE workload identity; use hostNetwork, or set announce.source to \
-                 kubernetes-node",
-            ),
-        }
-        if let Some(text) = self.get(inquiry, "access-configs/0/external-ip").await? {
-            public.add(inquiry.address("external-ip", &text));
-        }
-        if let Some(text) = self.get(inquiry, "ipv6s").await? {
-            public.add(inquiry.first_address("ipv6s", text.lines()));
-        }
-        Ok(())
+async fn get(base: &str, inquiry: &mut Inquiry<'_>, path: &str) -> Result<Option<String>, Unanswered> {
+    let what = path.rsplit('/').next().unwrap_or(path);
+    let url = format!("{base}/computeMetadata/v1/instance/network-interfaces/0/{path}");
+    let Some(reply) = inquiry.ask(what, Method::GET, &url, &[(FLAVOR, GOOGLE)]).await? else { return Ok(None) };
+    if reply.headers.get(FLAVOR).is_none_or(|flavor| flavor != GOOGLE) {
+        inquiry
+            .fail(what, "the reply lacks \"Metadata-Flavor: Google\": another server than the metadata server answers");
+        return Err(Unanswered::Failed);
     }
-
-    async fn get(&self, inquiry: &mut Inquiry<'_>, path: &str) -> Result<Option<String>, Unanswered> {
-        let what = path.rsplit('/').next().unwrap_or(path);
-        let url = format!("{}/computeMetadata/v1/instance/network-interfaces/0/{path}", self.base);
-        let Some(reply) = inquiry.ask(what, Method::GET, &url, &[(FLAVOR, GOOGLE)]).await? else { return Ok(None) };
-        if reply.headers.get(FLAVOR).is_none_or(|flavor| flavor != GOOGLE) {
-            inquiry.fail(
-                what,
-                "the reply lacks \"Metadata-Flavor: Google\": another server than the metadata server answers",
-            );
-            return Err(Unanswered::Failed);
-        }
-        Ok(Some(reply.body))
-    }
+    Ok(Some(reply.body))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::StandIn;
     use super::*;
+    use crate::inquiry::Step;
 
     fn service(data: &'static [(&'static str, &'static str)], flavor: &'static str) -> StandIn {
         StandIn::start(move |request| {
@@ -94,7 +76,7 @@ mod tests {
 
     async fn look_up(stand_in: &StandIn) -> (Public, Vec<Step>) {
         let mut steps = Vec::new();
-        let public = Gcp { base: stand_in.url() }.look_up(false, &mut steps).await;
+        let public = Cloud::Gcp.look_up(Some(&stand_in.url()), false, &mut steps).await;
         (public, steps)
     }
 

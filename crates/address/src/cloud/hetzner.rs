@@ -1,18 +1,8 @@
 //! Hetzner Cloud: plain text for IPv4, and the network configuration of cloud-init for IPv6.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
-use super::Provider;
-use crate::inquiry::{Inquiry, Public, RequestRules, Step, shown};
-
-const MANNERS: RequestRules =
-    RequestRules { name: "hetzner metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
-
-pub(super) struct Hetzner {
-    pub(super) base: String,
-}
+use crate::inquiry::{Inquiry, Public, shown};
 
 /// The address part of cloud-init's network configuration, version 1.
 #[derive(Deserialize)]
@@ -31,34 +21,26 @@ struct Subnet {
     address: Option<String>,
 }
 
-impl Provider for Hetzner {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let mut public = Public::default();
-        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
-        let url = format!("{}/hetzner/v1/metadata/public-ipv4", self.base);
-        if let Ok(Some(text)) = inquiry.get("public-ipv4", &url, &[]).await {
-            public.add(inquiry.address("public-ipv4", &text));
-        }
-        let url = format!("{}/hetzner/v1/metadata/network-config", self.base);
-        if let Ok(Some(text)) = inquiry.get("network-config", &url, &[]).await {
-            match serde_saphyr::from_str::<NetworkConfig>(&text) {
-                Ok(network) => {
-                    let subnets = network.config.into_iter().flat_map(|device| device.subnets);
-                    let all: Vec<_> =
-                        subnets.filter_map(|subnet| subnet.address).filter(|ip| ip.contains(':')).collect();
-                    public.add(inquiry.first_address("network-config", all.iter().map(String::as_str)));
-                }
-                Err(_) => inquiry.fail("network-config", &format!("not a network configuration: {}", shown(&text))),
+pub(super) async fn look_up(base: &str, inquiry: &mut Inquiry<'_>, public: &mut Public) {
+    let url = format!("{base}/hetzner/v1/metadata/public-ipv4");
+    public.add(inquiry.get_address("public-ipv4", &url).await);
+    let url = format!("{base}/hetzner/v1/metadata/network-config");
+    if let Ok(Some(text)) = inquiry.get("network-config", &url, &[]).await {
+        match serde_saphyr::from_str::<NetworkConfig>(&text) {
+            Ok(network) => {
+                let subnets = network.config.into_iter().flat_map(|device| device.subnets);
+                let all: Vec<_> = subnets.filter_map(|subnet| subnet.address).filter(|ip| ip.contains(':')).collect();
+                public.add(inquiry.first_address("network-config", all.iter().map(String::as_str)));
             }
+            Err(_) => inquiry.fail("network-config", &format!("not a network configuration: {}", shown(&text))),
         }
-        public
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::paths;
-    use super::*;
 
     #[tokio::test]
     async fn ipv6_is_in_the_network_configuration() {
@@ -76,7 +58,7 @@ mod tests {
         )
         .url();
         let mut steps = Vec::new();
-        let public = Hetzner { base }.look_up(false, &mut steps).await;
+        let public = Cloud::Hetzner.look_up(Some(&base), false, &mut steps).await;
         assert!(steps.iter().all(|step| !step.failed), "{steps:?}");
         assert_eq!(public.v4.unwrap().source, "hetzner metadata: public-ipv4");
         let found = public.v6.unwrap();

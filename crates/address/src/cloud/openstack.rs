@@ -1,35 +1,18 @@
 //! `OpenStack`: the networks of an instance; floating IPv4 addresses only appear in the EC2-compatible part.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use super::Provider;
-use crate::inquiry::{Inquiry, Public, RequestRules, Step};
+use crate::inquiry::{Inquiry, Public};
 
-const MANNERS: RequestRules =
-    RequestRules { name: "openstack metadata", timeout: Duration::from_secs(10), retry_on: &[429, 500, 503] };
-
-pub(super) struct OpenStack {
-    pub(super) base: String,
-}
-
-impl Provider for OpenStack {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let mut public = Public::default();
-        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
-        let url = format!("{}/latest/meta-data/public-ipv4", self.base);
-        if let Ok(Some(text)) = inquiry.get("public-ipv4", &url, &[]).await {
-            public.add(inquiry.address("public-ipv4", &text));
+pub(super) async fn look_up(base: &str, inquiry: &mut Inquiry<'_>, public: &mut Public) {
+    let url = format!("{base}/latest/meta-data/public-ipv4");
+    public.add(inquiry.get_address("public-ipv4", &url).await);
+    let url = format!("{base}/openstack/latest/network_data.json");
+    if let Ok(Some(data)) = inquiry.json("network_data.json", &url, &[]).await {
+        for family in ["ipv4", "ipv6"] {
+            let what = format!("network_data.json {family}");
+            public.add(inquiry.first_address(&what, of_networks(&data, family)));
         }
-        let url = format!("{}/openstack/latest/network_data.json", self.base);
-        if let Ok(Some(data)) = inquiry.json("network_data.json", &url, &[]).await {
-            for family in ["ipv4", "ipv6"] {
-                let what = format!("network_data.json {family}");
-                public.add(inquiry.first_address(&what, of_networks(&data, family)));
-            }
-        }
-        public
     }
 }
 
@@ -42,6 +25,7 @@ fn of_networks<'j>(data: &'j Value, family: &'static str) -> impl Iterator<Item 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::paths;
     use super::*;
 
@@ -54,7 +38,7 @@ mod tests {
 
     async fn look_up(data: &'static [(&'static str, &'static str)]) -> Public {
         let mut steps = Vec::new();
-        let public = OpenStack { base: paths(None, data).url() }.look_up(false, &mut steps).await;
+        let public = Cloud::OpenStack.look_up(Some(&paths(None, data).url()), false, &mut steps).await;
         assert!(steps.iter().all(|step| !step.failed), "{steps:?}");
         public
     }

@@ -1,35 +1,22 @@
 //! Oracle Cloud: the virtual network cards of an instance. Their public IPv4 address is often omitted.
 
-use std::time::Duration;
-
-use super::Provider;
-use crate::inquiry::{Inquiry, Public, RequestRules, Step};
+use crate::inquiry::{Inquiry, Public};
 
 const HEADER: (&str, &str) = ("Authorization", "Bearer Oracle");
-const MANNERS: RequestRules =
-    RequestRules { name: "oracle metadata", timeout: Duration::from_secs(2), retry_on: &[429, 500, 503] };
 
-pub(super) struct Oracle {
-    pub(super) base: String,
-}
-
-impl Provider for Oracle {
-    async fn look_up(&self, allow_private: bool, steps: &mut Vec<Step>) -> Public {
-        let mut public = Public::default();
-        let Some(mut inquiry) = Inquiry::plain(MANNERS, allow_private, steps) else { return public };
-        let url = format!("{}/opc/v2/vnics/", self.base);
-        if let Ok(Some(cards)) = inquiry.json("vnics", &url, &[HEADER]).await {
-            let cards = || cards.as_array().into_iter().flatten();
-            public.add(inquiry.first_address("publicIp", cards().filter_map(|card| card["publicIp"].as_str())));
-            let v6 = cards().flat_map(|card| card["ipv6Addresses"].as_array().into_iter().flatten());
-            public.add(inquiry.first_address("ipv6Addresses", v6.filter_map(|address| address.as_str())));
-        }
-        public
+pub(super) async fn look_up(base: &str, inquiry: &mut Inquiry<'_>, public: &mut Public) {
+    let url = format!("{base}/opc/v2/vnics/");
+    if let Ok(Some(cards)) = inquiry.json("vnics", &url, &[HEADER]).await {
+        let cards = || cards.as_array().into_iter().flatten();
+        public.add(inquiry.first_address("publicIp", cards().filter_map(|card| card["publicIp"].as_str())));
+        let v6 = cards().flat_map(|card| card["ipv6Addresses"].as_array().into_iter().flatten());
+        public.add(inquiry.first_address("ipv6Addresses", v6.filter_map(|address| address.as_str())));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cloud;
     use super::super::stand_in::paths;
     use super::*;
 
@@ -46,7 +33,7 @@ mod tests {
         )
         .url();
         let mut steps = Vec::new();
-        let public = Oracle { base }.look_up(false, &mut steps).await;
+        let public = Cloud::Oracle.look_up(Some(&base), false, &mut steps).await;
         assert!(steps.iter().all(|step| !step.failed), "{steps:?}");
         assert_eq!(public.v4, None);
         assert_eq!(public.v6.unwrap().source, "oracle metadata: ipv6Addresses");
