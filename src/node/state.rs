@@ -159,15 +159,10 @@ impl Shared {
     /// CPU time and wake-ups of the workers.
     pub(super) fn effort(&self) -> Effort {
         let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
-        let usage = Usage::now();
         Effort {
             unwrap_cpu: Duration::from_nanos(self.unwrap_cpu_ns.load(Ordering::Relaxed)),
-            process_cpu: usage.cpu,
             tasks: runtimes.iter().map(|runtime| runtime.num_alive_tasks() as u64).sum(),
-            memory: usage.memory,
-            memory_virtual: usage.memory_virtual,
-            descriptors: usage.descriptors,
-            threads: usage.threads,
+            process: Usage::now(),
         }
     }
 

@@ -18,7 +18,7 @@ pub enum Format {
 impl Format {
     /// The format that a request's `Accept` header prefers; by default that of Prometheus.
     #[must_use]
-    pub fn of_accept(accept: &str) -> Self {
+    pub(crate) fn of_accept(accept: &str) -> Self {
         let mut best = (Self::Prometheus, 0.0);
         for range in accept.split(',') {
             let mut parts = range.split(';').map(str::trim);
@@ -138,7 +138,7 @@ fn histogram(text: &mut Text, name: &str, counts: &Lag) {
 
 /// The lag that a packet in a bucket counts as: the bucket's bound, or twice the last bound.
 #[must_use]
-pub fn bucket_lag(bucket: usize) -> f64 {
+pub(crate) fn bucket_lag(bucket: usize) -> f64 {
     const LATEST: f64 = 0.5;
     LAG_BOUNDS.get(bucket).copied().unwrap_or(LATEST)
 }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use nym_mixnode_base::cause::innermost;
+use nym_mixnode_base::http_client;
 use nym_mixnode_base::open_files::Remedy;
 use nym_mixnode_base::redact::redacted;
 use reqwest::header::ACCEPT;
-use reqwest::redirect;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -17,7 +17,7 @@ use url::Url;
 use super::http::Answer;
 
 /// Time limit for all requests together.
-pub const TIME_LIMIT: Duration = Duration::from_secs(3);
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 
 /// Limit of an answer in bytes; a status takes a few kilobytes.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -82,13 +82,13 @@ struct UsedStatus {
     limits: FileLimits,
 }
 
-/// Queries the node that serves HTTP at `base`, within [`TIME_LIMIT`].
+/// Queries the node that serves HTTP at `base`, within 3 s.
 ///
 /// # Errors
 /// If there is no answer in time, or the answer is not that of a mixnode.
 pub async fn ask(base: &Url) -> Result<Health, AskError> {
     let answers = async {
-        let client = client().map_err(|error| no_answer(base, &error))?;
+        let client = http_client::plain_builder().build().map_err(|error| no_answer(base, &error))?;
         let live = get(&client, base, "livez").await?;
         let ready = get(&client, base, "readyz").await?;
         let UsedStatus { identity_key, limits } = get(&client, base, "status").await?;
@@ -109,23 +109,15 @@ pub fn url_of(listen: SocketAddr) -> Option<Url> {
     if address.port() == 0 { None } else { format!("http://{address}/").parse().ok() }
 }
 
-fn client() -> reqwest::Result<reqwest::Client> {
-    // Connects directly, ignoring proxy variables. Certificates are not needed for plain HTTP.
-    reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]).build()
-}
-
 /// Accepts both 200 and 503: the body of a 503 gives the reason.
 async fn get<T: DeserializeOwned>(client: &reqwest::Client, base: &Url, path: &str) -> Result<T, AskError> {
     let url = base.join(path).map_err(|error| no_answer(base, &error))?;
     let request = client.get(url.clone()).header(ACCEPT, "application/json");
     let mut response = request.send().await.map_err(|error| no_answer(&url, &error))?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&url, &error))? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(AskError::NoNode { url, reason: "its answer is too long".to_owned() });
-        }
-        body.extend_from_slice(&chunk);
-    }
+    let body = http_client::read_body(&mut response, BODY_BYTES_MAX).await.map_err(|error| no_answer(&url, &error))?;
+    let Some(body) = body else {
+        return Err(AskError::NoNode { url, reason: "its answer is too long".to_owned() });
+    };
     let status = response.status().as_u16();
     match serde_json::from_slice(&body) {
         Ok(answer) if matches!(status, 200 | 503) => Ok(answer),

@@ -95,25 +95,25 @@ impl Values {
 }
 
 /// Upper bounds of the lag's buckets, in seconds.
-pub const LAG_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
+pub(crate) const LAG_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
 
 /// Stages at which packets are counted.
-pub const STAGES: &[&str] = &["received", "unwrapped", "delayed", "forwarded", "final"];
+const STAGES: &[&str] = &["received", "unwrapped", "delayed", "forwarded", "final"];
 /// Queues besides the pool.
-pub const QUEUES: &[&str] = &["unwrap", "forward"];
+const QUEUES: &[&str] = &["unwrap", "forward"];
 /// Directions of connections.
-pub const DIRECTIONS: &[&str] = &["in", "out"];
+const DIRECTIONS: &[&str] = &["in", "out"];
 /// Calls to the directory.
-pub const CALLS: &[&str] = &["register", "topology", "metrics"];
+const CALLS: &[&str] = &["register", "topology", "metrics"];
 /// Kinds of nodes in a topology.
-pub const NODES: &[&str] = &["mix", "gateway"];
+const NODES: &[&str] = &["mix", "gateway"];
 pub const SKIPPED: &[&str] = &["address", "unresolved"];
 /// Signals that are exported.
-pub const SIGNALS: &[&str] = &["traces", "metrics"];
+pub(crate) const SIGNALS: &[&str] = &["traces", "metrics"];
 /// Signals that can be lost.
-pub const LOSABLE: &[&str] = &["traces", "metrics", "logs"];
+const LOSABLE: &[&str] = &["traces", "metrics", "logs"];
 /// Reasons for a lost export.
-pub const LOSSES: &[&str] = &["failed", "timed_out", "queue_full"];
+pub(crate) const LOSSES: &[&str] = &["failed", "timed_out", "queue_full"];
 
 const WINDOW_64: &str = "of closed windows, each rounded up to 64";
 const WINDOW_8: &str = "of closed windows, each rounded up to 8";
@@ -232,11 +232,11 @@ metrics! {
 }
 
 /// Number of messages that a stage handled in the window, rounded up to 64.
-pub const MESSAGE_COUNT: &str = "messaging.batch.message_count";
+pub(crate) const MESSAGE_COUNT: &str = "messaging.batch.message_count";
 /// Number of consecutive failures of the same call before this one. Each call is a new request; none is repeated.
-pub const FAILURES_BEFORE: &str = "directory.failures_before";
+pub(crate) const FAILURES_BEFORE: &str = "directory.failures_before";
 /// The root of the pipeline's spans.
-pub const MIX_WINDOW: &str = "mix.window";
+pub(crate) const MIX_WINDOW: &str = "mix.window";
 
 /// All spans.
 pub static SPANS: &[Span] = &[

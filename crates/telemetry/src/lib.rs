@@ -20,6 +20,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nym_mixnode_base::redact::redacted;
+use strum::{Display, EnumString, VariantNames};
 use url::Url;
 
 /// Settings of packet counting and export.
@@ -33,25 +34,13 @@ pub struct TelemetryConfig {
     pub otlp_protocol: OtlpProtocol,
 }
 
-/// The OTLP protocols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The OTLP protocols; their texts are the names in the standard variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
 pub enum OtlpProtocol {
-    Grpc,
+    #[strum(serialize = "http/protobuf")]
     Http,
-}
-
-impl OtlpProtocol {
-    /// All accepted names.
-    pub const NAMES: [&str; 2] = ["http/protobuf", "grpc"];
-
-    /// The name in the standard variables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http/protobuf",
-            Self::Grpc => "grpc",
-        }
-    }
+    #[strum(serialize = "grpc")]
+    Grpc,
 }
 
 /// Default settings.

@@ -12,10 +12,10 @@ mod target;
 
 use std::env;
 use std::io::{self, IsTerminal};
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use strum::{EnumString, VariantNames};
 use thiserror::Error;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -38,7 +38,8 @@ const TARGET: &str = "nym_mixnode::log";
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Output format of the log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     /// The format of 0.9.2, for people.
     #[default]
@@ -171,23 +172,6 @@ struct LogLayer(Arc<Output>);
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         self.0.take(event.metadata(), &Record::of(event));
-    }
-}
-
-impl LogFormat {
-    /// The values accepted in the configuration.
-    pub const NAMES: [&'static str; 2] = ["text", "json"];
-}
-
-impl FromStr for LogFormat {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(()),
-        }
     }
 }
 

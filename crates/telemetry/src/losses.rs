@@ -15,7 +15,7 @@ pub enum Signal {
 
 /// Reasons for a lost export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
+pub(crate) enum Loss {
     /// The collector could not be reached, or rejected it.
     Failed,
     /// The collector did not answer in time.
@@ -43,7 +43,7 @@ impl Signal {
 
 impl Losses {
     /// Counts items that a collector accepted.
-    pub fn count_exported(&self, signal: Signal, count: u64) {
+    pub(crate) fn count_exported(&self, signal: Signal, count: u64) {
         self.exported[signal as usize].fetch_add(count, Ordering::Relaxed);
         if self.failing[signal as usize].swap(false, Ordering::Relaxed) {
             info!("The collector accepts {} again", signal.name());
@@ -51,7 +51,7 @@ impl Losses {
     }
 
     /// Counts lost items. Logs only the first of several consecutive failures.
-    pub fn count_lost(&self, signal: Signal, loss: Loss, count: u64, problem: &str) {
+    pub(crate) fn count_lost(&self, signal: Signal, loss: Loss, count: u64, problem: &str) {
         self.lost[signal as usize][loss as usize].fetch_add(count, Ordering::Relaxed);
         if !self.failing[signal as usize].swap(true, Ordering::Relaxed) {
             warn!("{} cannot be exported and are lost: {problem}; mixing continues", signal.name());

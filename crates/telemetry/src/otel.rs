@@ -42,7 +42,7 @@ pub use settings::{Settings, VariableError};
 pub use spans::Call;
 
 use meters::Meters;
-use outbox::{Outbox, Route};
+use outbox::Route;
 
 /// Longest time that the shutdown waits for the remaining exports.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -129,10 +129,10 @@ impl Telemetry {
         let mut provider = None;
         if let Some(mut route) = spans {
             route.exporter.set_resource(&resource);
-            let mut outbox = Outbox::new(settings.batches, Arc::clone(&losses));
-            tasks.spans = outbox.task(route);
+            let (processor, task) = outbox::queue(route, settings.batches, &losses);
+            tasks.spans = Some(task);
             let builder = SdkTracerProvider::builder().with_sampler(settings.sampler.clone());
-            provider = Some(builder.with_resource(resource.clone()).with_span_processor(outbox.processor()).build());
+            provider = Some(builder.with_resource(resource.clone()).with_span_processor(processor).build());
         }
         let mut windows = None;
         if let Some(route) = metrics {
@@ -203,23 +203,14 @@ type Routes = (Option<Route<otlp::SpanExporter>>, Option<Route<otlp::MetricExpor
 
 /// Exporters for the collectors.
 fn routes(settings: &Settings, runtime: &Background) -> Result<Routes, StartError> {
-    let failed = |signal: &settings::SignalSettings, problem| StartError::Exporter {
-        endpoint: signal.endpoint_for_people(),
-        problem,
-    };
     let _context = runtime.enter();
-    let spans = settings.traces.as_ref();
-    let spans = spans.map(|signal| Route::of_spans(signal).map_err(|problem| failed(signal, problem))).transpose()?;
-    let metrics = settings
-        .metrics
-        .as_ref()
-        .map(|signal| Route::of_metrics(signal, settings.temporality).map_err(|problem| failed(signal, problem)));
+    let spans = settings.traces.as_ref().map(transport::spans).transpose()?;
+    let metrics = settings.metrics.as_ref().map(|signal| transport::metrics(signal, settings.temporality));
     Ok((spans, metrics.transpose()?))
 }
 
 /// Runtime of the telemetry thread. Its drop does not wait for a pending name look-up, so it may be dropped where
 /// blocking is not allowed.
-/// so where blocking is not allowed.
 struct Background(Option<Runtime>);
 
 impl Background {
@@ -249,7 +240,7 @@ impl Drop for Background {
 }
 
 fn announce(signal: Signal, settings: &settings::SignalSettings) {
-    let (endpoint, protocol) = (settings.endpoint_for_people(), settings.protocol.name());
+    let (endpoint, protocol) = (settings.endpoint_for_people(), settings.protocol);
     info!("Exporting {} to {endpoint} by {protocol}", signal.name());
 }
 

@@ -68,11 +68,11 @@ pub fn of_windows(published: &Published) -> Vec<Reading> {
         Reading::whole(&i::CONNECTIONS, levels.connections_out).with("direction", "out"),
         Reading::new(&i::FORWARD_LAG, Value::Buckets(*lag)),
         Reading::time(&i::UNWRAP_CPU, effort.unwrap_cpu),
-        Reading::time(&i::PROCESS_CPU, effort.process_cpu),
-        Reading::whole(&i::PROCESS_MEMORY, effort.memory),
-        Reading::whole(&i::PROCESS_VIRTUAL, effort.memory_virtual),
-        Reading::whole(&i::PROCESS_OPEN_FDS, effort.descriptors),
-        Reading::whole(&i::PROCESS_THREADS, effort.threads),
+        Reading::time(&i::PROCESS_CPU, effort.process.cpu),
+        Reading::whole(&i::PROCESS_MEMORY, effort.process.memory),
+        Reading::whole(&i::PROCESS_VIRTUAL, effort.process.memory_virtual),
+        Reading::whole(&i::PROCESS_OPEN_FDS, effort.process.descriptors),
+        Reading::whole(&i::PROCESS_THREADS, effort.process.threads),
         Reading::whole(&i::TOKIO_TASKS, effort.tasks),
     ]);
     all

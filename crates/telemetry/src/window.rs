@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::instruments::LAG_BOUNDS;
+use super::process::Usage;
 
 /// Default window length. Windows end at multiples of it by the wall clock.
 pub const WINDOW: Duration = Duration::from_mins(1);
@@ -92,18 +93,9 @@ pub struct Levels {
 pub struct Effort {
     /// CPU time of unwrapping.
     pub unwrap_cpu: Duration,
-    /// CPU time of the process.
-    pub process_cpu: Duration,
     /// Tasks of the Tokio runtimes.
     pub tasks: u64,
-    /// Resident memory, in bytes.
-    pub memory: u64,
-    /// Virtual memory, in bytes.
-    pub memory_virtual: u64,
-    /// Open file descriptors.
-    pub descriptors: u64,
-    /// Threads.
-    pub threads: u64,
+    pub process: Usage,
 }
 
 /// Exact values of all counts and measurements at one time.
@@ -188,51 +180,37 @@ struct Last {
 }
 
 impl Counts {
-    /// Combines each number with its counterpart in `other`. A reason missing from one side counts as 0.
-    fn join(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+    /// Combines each number with its counterpart in `other`; `join` also gets the step that the number is rounded up
+    /// to. A reason missing from one side counts as 0.
+    fn join(&self, other: &Self, join: impl Fn(u64, u64, u64) -> u64) -> Self {
         let dropped = |counts: &Self, reason| counts.dropped.get(reason).copied().unwrap_or_default();
         let reasons = self.dropped.keys().chain(other.dropped.keys());
         Self {
-            received: join(self.received, other.received),
-            unwrapped: join(self.unwrapped, other.unwrapped),
-            delayed: join(self.delayed, other.delayed),
-            forwarded: join(self.forwarded, other.forwarded),
-            final_hop: join(self.final_hop, other.final_hop),
+            received: join(self.received, other.received, PACKETS),
+            unwrapped: join(self.unwrapped, other.unwrapped, PACKETS),
+            delayed: join(self.delayed, other.delayed, PACKETS),
+            forwarded: join(self.forwarded, other.forwarded, PACKETS),
+            final_hop: join(self.final_hop, other.final_hop, PACKETS),
             dropped: reasons
-                .map(|reason| (reason.clone(), join(dropped(self, reason), dropped(other, reason))))
+                .map(|reason| (reason.clone(), join(dropped(self, reason), dropped(other, reason), DROPS)))
+                .filter(|(_, count)| *count > 0)
                 .collect(),
-            bad_frames: join(self.bad_frames, other.bad_frames),
-            refusals: join(self.refusals, other.refusals),
-            timeouts: join(self.timeouts, other.timeouts),
-            failures: join(self.failures, other.failures),
-            replay_early_ends: join(self.replay_early_ends, other.replay_early_ends),
+            bad_frames: join(self.bad_frames, other.bad_frames, DROPS),
+            refusals: join(self.refusals, other.refusals, DROPS),
+            timeouts: join(self.timeouts, other.timeouts, DROPS),
+            failures: join(self.failures, other.failures, DROPS),
+            // Exact: each value covers a fixed, large number of packets.
+            replay_early_ends: join(self.replay_early_ends, other.replay_early_ends, 1),
         }
     }
 
-    fn since(&self, earlier: &Self) -> Self {
-        self.join(earlier, u64::saturating_sub)
+    /// The counts since `earlier`, rounded up.
+    fn rounded_since(&self, earlier: &Self) -> Self {
+        self.join(earlier, |now, earlier, step| round_up(now.saturating_sub(earlier), step))
     }
 
     fn add(&mut self, window: &Self) {
-        *self = self.join(window, u64::saturating_add);
-    }
-
-    fn rounded_up(self) -> Self {
-        let dropped = self.dropped.into_iter().map(|(reason, count)| (reason, round_up(count, DROPS)));
-        Self {
-            received: round_up(self.received, PACKETS),
-            unwrapped: round_up(self.unwrapped, PACKETS),
-            delayed: round_up(self.delayed, PACKETS),
-            forwarded: round_up(self.forwarded, PACKETS),
-            final_hop: round_up(self.final_hop, PACKETS),
-            dropped: dropped.filter(|(_, count)| *count > 0).collect(),
-            bad_frames: round_up(self.bad_frames, DROPS),
-            refusals: round_up(self.refusals, DROPS),
-            timeouts: round_up(self.timeouts, DROPS),
-            failures: round_up(self.failures, DROPS),
-            // Exact: each value covers a fixed, large number of packets.
-            replay_early_ends: self.replay_early_ends,
-        }
+        *self = self.join(window, |total, window, _| total.saturating_add(window));
     }
 }
 
@@ -251,15 +229,17 @@ impl Levels {
 impl Effort {
     /// Rounds up. For the CPU time of the process it adds the rounded time since `earlier` to what `exported` has.
     fn rounded_up(self, earlier: &Self, published: &Self, process_cpu_step: Duration) -> Self {
-        let process_cpu = self.process_cpu.saturating_sub(earlier.process_cpu);
+        let process_cpu = self.process.cpu.saturating_sub(earlier.process.cpu);
         Self {
             unwrap_cpu: round_up_time(self.unwrap_cpu),
-            process_cpu: published.process_cpu + next_multiple(process_cpu, process_cpu_step),
             tasks: round_up(self.tasks, FEW),
-            memory: round_up(self.memory, MEMORY),
-            memory_virtual: round_up(self.memory_virtual, MEMORY),
-            descriptors: round_up(self.descriptors, FEW),
-            threads: round_up(self.threads, FEW),
+            process: Usage {
+                cpu: published.process.cpu + next_multiple(process_cpu, process_cpu_step),
+                memory: round_up(self.process.memory, MEMORY),
+                memory_virtual: round_up(self.process.memory_virtual, MEMORY),
+                descriptors: round_up(self.process.descriptors, FEW),
+                threads: round_up(self.process.threads, FEW),
+            },
         }
     }
 }
@@ -362,7 +342,7 @@ impl Windows {
     }
 
     fn publish(&self, state: &mut State, ended_at: Duration, length: Duration, sample: Sample) -> Published {
-        let window = sample.counts.since(&state.exact).rounded_up();
+        let window = sample.counts.rounded_since(&state.exact);
         state.published.packets.total.add(&window);
         state.publish_lag(&sample.lag);
         let unwrap_cpu = round_up_time(sample.effort.unwrap_cpu.saturating_sub(state.effort.unwrap_cpu));

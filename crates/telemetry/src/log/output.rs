@@ -134,30 +134,22 @@ impl Output {
         self.changed.notify_all();
         loop {
             let now = Instant::now();
-            if let Some(rest) = state.held_until.map(|until| until.saturating_duration_since(now)) {
-                if rest.is_zero() {
-                    state.held_until = None;
-                } else {
-                    state = self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
-                    continue;
+            state.held_until = state.held_until.filter(|until| *until > now);
+            let mut wake_at = state.held_until;
+            if wake_at.is_none() {
+                for record in state.repeats.over(now) {
+                    state.add(self.form.line(&record));
                 }
-            }
-            let counts = state.repeats.over(now);
-            for record in &counts {
-                state.add(self.form.line(record));
-            }
-            if !state.lines.is_empty() {
-                state.bytes = 0;
-                state.writing = true;
-                return std::mem::take(&mut state.lines);
-            }
-            state = match state.repeats.next() {
-                Some(next) => {
-                    let wait = self.changed.wait_timeout(state, next.saturating_duration_since(now));
-                    wait.unwrap_or_else(PoisonError::into_inner).0
+                if !state.lines.is_empty() {
+                    state.bytes = 0;
+                    state.writing = true;
+                    return std::mem::take(&mut state.lines);
                 }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+                wake_at = state.repeats.next();
+            }
+            // An hour stands for no limit: the loop waits again.
+            let limit = wake_at.map_or(Duration::from_hours(1), |at| at.saturating_duration_since(now));
+            state = self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -1,12 +1,10 @@
 //! The telemetry thread: batches spans, reads metrics at the ends of windows, and sends both with a timeout.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use opentelemetry_otlp as otlp;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use tokio::sync::{mpsc, watch};
@@ -14,8 +12,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Stop;
 use super::meters::Meters;
-use super::settings::{Batches, Settings, SignalSettings};
-use super::transport::{self, LastError, Problem};
+use super::settings::{Batches, Settings};
+use super::transport::LastError;
 use crate::losses::{Loss, Losses, Signal};
 use crate::readings::Reading;
 
@@ -28,28 +26,7 @@ pub(super) struct Route<E> {
     pub(super) last_error: LastError,
 }
 
-impl Route<otlp::SpanExporter> {
-    pub(super) fn of_spans(settings: &SignalSettings) -> Result<Self, Problem> {
-        Self::new(settings, |last_error| transport::spans(settings, last_error))
-    }
-}
-
-impl Route<otlp::MetricExporter> {
-    pub(super) fn of_metrics(settings: &SignalSettings, temporality: Temporality) -> Result<Self, Problem> {
-        Self::new(settings, |last_error| transport::metrics(settings, temporality, last_error))
-    }
-}
-
 impl<E> Route<E> {
-    fn new(
-        settings: &SignalSettings,
-        exporter: impl FnOnce(&LastError) -> Result<E, Problem>,
-    ) -> Result<Self, Problem> {
-        let last_error = LastError::default();
-        let exporter = exporter(&last_error)?;
-        Ok(Self { exporter, timeout: settings.timeout, endpoint: settings.endpoint_for_people(), last_error })
-    }
-
     /// Waits for an export, with a timeout, and counts the result.
     async fn send(
         &self,
@@ -74,30 +51,11 @@ impl<E> Route<E> {
     }
 }
 
-/// The queue of spans.
-pub(super) struct Outbox {
-    batches: Batches,
-    losses: Arc<Losses>,
-    sender: mpsc::Sender<SpanData>,
-    receiver: Option<mpsc::Receiver<SpanData>>,
-}
-
-impl Outbox {
-    pub(super) fn new(batches: Batches, losses: Arc<Losses>) -> Self {
-        let (sender, receiver) = mpsc::channel(batches.queue_max);
-        Self { batches, losses, sender, receiver: Some(receiver) }
-    }
-
-    /// The sender, for ended spans.
-    pub(super) fn processor(&self) -> Processor {
-        Processor { queue: self.sender.clone(), losses: Arc::clone(&self.losses) }
-    }
-
-    /// The receiver, for the exporter.
-    pub(super) fn task<E>(&mut self, route: Route<E>) -> Option<SpanTask<E>> {
-        let queue = self.receiver.take()?;
-        Some(SpanTask { queue, route, batches: self.batches, losses: Arc::clone(&self.losses) })
-    }
+/// Creates a queue of spans: the processor that fills it, and the task that empties it.
+pub(super) fn queue<E>(route: Route<E>, batches: Batches, losses: &Arc<Losses>) -> (Processor, SpanTask<E>) {
+    let (sender, queue) = mpsc::channel(batches.queue_max);
+    let processor = Processor { queue: sender, losses: Arc::clone(losses) };
+    (processor, SpanTask { queue, route, batches, losses: Arc::clone(losses) })
 }
 
 /// Queues ended spans without blocking.
@@ -135,7 +93,7 @@ pub(super) struct SpanTask<E> {
 
 impl<E: SpanExporter> SpanTask<E> {
     /// Runs until a stop is requested and the queue is empty.
-    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+    async fn run(mut self, mut stopping: watch::Receiver<LastReadings>) {
         loop {
             let mut batch = Vec::new();
             let is_last = tokio::select! {
@@ -152,7 +110,7 @@ impl<E: SpanExporter> SpanTask<E> {
     }
 
     /// Waits for more spans, for the configured delay.
-    async fn fill(&mut self, batch: &mut Vec<SpanData>, stopping: &mut watch::Receiver<bool>) {
+    async fn fill(&mut self, batch: &mut Vec<SpanData>, stopping: &mut watch::Receiver<LastReadings>) {
         let until = Instant::now() + self.batches.delay;
         while batch.len() < self.batches.batch_max {
             let missing = self.batches.batch_max - batch.len();
@@ -204,7 +162,7 @@ impl<E: PushMetricExporter> MetricTask<E> {
     }
 
     /// Runs until a stop is requested, then sends the last readings. Exports are a whole number of windows apart.
-    async fn run(mut self, mut stopping: watch::Receiver<bool>, last: Arc<Mutex<Vec<Reading>>>) {
+    async fn run(mut self, mut stopping: watch::Receiver<LastReadings>) {
         // Ends of windows are a few milliseconds early or late.
         let interval = self.interval.mul_f64(0.95);
         let mut sent: Option<Instant> = None;
@@ -220,7 +178,7 @@ impl<E: PushMetricExporter> MetricTask<E> {
                 self.send(readings).await;
             }
         }
-        let readings = std::mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
+        let readings = stopping.borrow().clone().unwrap_or_default();
         if !readings.is_empty() {
             self.send(readings).await;
         }
@@ -237,6 +195,9 @@ impl<E: PushMetricExporter> MetricTask<E> {
     }
 }
 
+/// The final values of the metrics, once a stop is requested.
+type LastReadings = Option<Vec<Reading>>;
+
 /// Everything that runs on the thread.
 pub(super) struct Tasks<S, M> {
     pub(super) spans: Option<SpanTask<S>>,
@@ -251,8 +212,7 @@ impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
 
     /// Runs until a stop is requested and everything is sent, or all handles are dropped.
     pub(super) async fn run(mut self) {
-        let (stop, stopping) = watch::channel(false);
-        let last = Arc::<Mutex<Vec<Reading>>>::default();
+        let (stop, stopping) = watch::channel(LastReadings::None);
         let spans = async {
             if let Some(task) = self.spans {
                 task.run(stopping.clone()).await;
@@ -260,16 +220,13 @@ impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
         };
         let metrics = async {
             if let Some(task) = self.metrics {
-                task.run(stopping.clone(), Arc::clone(&last)).await;
+                task.run(stopping.clone()).await;
             }
         };
         let stopped = async {
             let request = self.stops.recv().await;
-            let done = request.map(|Stop { readings, done }| {
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = readings;
-                done
-            });
-            stop.send_replace(true);
+            let (readings, done) = request.map(|Stop { readings, done }| (readings, done)).unzip();
+            stop.send_replace(Some(readings.unwrap_or_default()));
             done
         };
         let ((), (), done) = tokio::join!(spans, metrics, stopped);
@@ -281,8 +238,8 @@ impl<S: SpanExporter, M: PushMetricExporter> Tasks<S, M> {
 }
 
 /// Completes when a stop is requested.
-async fn stop_requested(stopping: &mut watch::Receiver<bool>) {
-    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+async fn stop_requested(stopping: &mut watch::Receiver<LastReadings>) {
+    if stopping.wait_for(Option::is_some).await.is_err() {
         pending::<()>().await;
     }
 }

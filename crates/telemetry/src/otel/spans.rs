@@ -158,37 +158,30 @@ impl Call {
 
     /// Ends the request with its status and, if it failed, the type of the error.
     pub fn end(mut self, status: Option<u16>, error: Option<&'static str>) {
-        let Some(mut span) = self.0.take() else { return };
-        if let Some(status) = status {
-            span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
-        }
-        fail(&mut span, error);
-        span.end();
+        let status = status.map(|status| KeyValue::new("http.response.status_code", i64::from(status)));
+        self.finish(status, error);
     }
 
     pub(super) fn detected(&mut self, detection: &Detection) {
-        let Some(mut span) = self.0.take() else { return };
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        span.set_attribute(KeyValue::new("address.count", count(detection.announce.len())));
-        span.set_attribute(KeyValue::new("address.steps", count(detection.steps.len())));
+        let count = |key, count: usize| KeyValue::new(key, i64::try_from(count).unwrap_or(i64::MAX));
+        let counts = [count("address.count", detection.announce.len()), count("address.steps", detection.steps.len())];
         let nothing = detection.announce.is_empty().then_some("nothing_found");
-        fail(&mut span, nothing.or(detection.has_failures().then_some("no_answer")));
+        self.finish(counts, nothing.or(detection.has_failures().then_some("no_answer")));
+    }
+
+    fn finish(&mut self, attributes: impl IntoIterator<Item = KeyValue>, error: Option<&'static str>) {
+        let Some(mut span) = self.0.take() else { return };
+        span.set_attributes(attributes);
+        if let Some(error) = error {
+            span.set_attribute(KeyValue::new("error.type", error));
+            span.set_status(Status::error(error));
+        }
         span.end();
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(mut span) = self.0.take() {
-            fail(&mut span, Some("cancelled"));
-            span.end();
-        }
-    }
-}
-
-fn fail(span: &mut opentelemetry_sdk::trace::Span, error: Option<&'static str>) {
-    if let Some(error) = error {
-        span.set_attribute(KeyValue::new("error.type", error));
-        span.set_status(Status::error(error));
+        self.finish([], Some("cancelled"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nym_mixnode_base::cause::innermost;
+use nym_mixnode_base::http_client;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, ResponseBodyTooLarge};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
@@ -14,13 +15,14 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::metrics::Temporality;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
 
+use super::StartError;
+use super::outbox::Route;
 use super::settings::{SignalSettings, Tls};
 use crate::OtlpProtocol;
 
 /// What is wrong with an exporter's settings, in one line.
-pub(super) type Problem = String;
+type Problem = String;
 
 /// The last transport error, which the exporter does not report itself.
 pub(super) type LastError = Arc<Mutex<Option<String>>>;
@@ -30,26 +32,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// Creates the exporter of spans. Needs the runtime on which it will run.
-pub(super) fn spans(settings: &SignalSettings, last_error: &LastError) -> Result<SpanExporter, Problem> {
-    let built = match settings.protocol {
-        OtlpProtocol::Grpc => grpc(SpanExporter::builder().with_tonic(), settings).build(),
-        OtlpProtocol::Http => http(SpanExporter::builder().with_http(), settings, last_error)?.build(),
-    };
-    built.map_err(|error| error.to_string())
+pub(super) fn spans(settings: &SignalSettings) -> Result<Route<SpanExporter>, StartError> {
+    route(settings, |last_error| {
+        let built = match settings.protocol {
+            OtlpProtocol::Grpc => grpc(SpanExporter::builder().with_tonic(), settings).build(),
+            OtlpProtocol::Http => http(SpanExporter::builder().with_http(), settings, last_error)?.build(),
+        };
+        built.map_err(|error| error.to_string())
+    })
 }
 
 /// Creates the exporter of metrics. Needs the runtime on which it will run.
 pub(super) fn metrics(
     settings: &SignalSettings,
     temporality: Temporality,
-    last_error: &LastError,
-) -> Result<MetricExporter, Problem> {
+) -> Result<Route<MetricExporter>, StartError> {
     let builder = MetricExporter::builder().with_temporality(temporality);
-    let built = match settings.protocol {
-        OtlpProtocol::Grpc => grpc(builder.with_tonic(), settings).build(),
-        OtlpProtocol::Http => http(builder.with_http(), settings, last_error)?.build(),
-    };
-    built.map_err(|error| error.to_string())
+    route(settings, |last_error| {
+        let built = match settings.protocol {
+            OtlpProtocol::Grpc => grpc(builder.with_tonic(), settings).build(),
+            OtlpProtocol::Http => http(builder.with_http(), settings, last_error)?.build(),
+        };
+        built.map_err(|error| error.to_string())
+    })
+}
+
+fn route<E>(
+    settings: &SignalSettings,
+    exporter: impl FnOnce(&LastError) -> Result<E, Problem>,
+) -> Result<Route<E>, StartError> {
+    let (last_error, endpoint) = (LastError::default(), settings.endpoint_for_people());
+    match exporter(&last_error) {
+        Ok(exporter) => Ok(Route { exporter, timeout: settings.timeout, endpoint, last_error }),
+        Err(problem) => Err(StartError::Exporter { endpoint, problem }),
+    }
 }
 
 fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, settings: &SignalSettings) -> B {
@@ -75,7 +91,7 @@ fn http<B: WithExportConfig + WithHttpConfig>(
     settings: &SignalSettings,
     last_error: &LastError,
 ) -> Result<B, Problem> {
-    let client = http_client(settings).map_err(|error| innermost(&error))?;
+    let client = client(settings).map_err(|error| innermost(&error))?;
     let client = Client { http: client, last_error: Arc::clone(last_error) };
     let builder = builder.with_endpoint(settings.endpoint.as_str()).with_timeout(settings.timeout);
     let builder = builder.with_http_client(client).with_headers(encoded(&settings.headers));
@@ -100,13 +116,8 @@ struct Client {
 impl Client {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut response = self.http.execute(request.try_into()?).await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Box::new(ResponseBodyTooLarge::new()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body =
+            http_client::read_body(&mut response, BODY_BYTES_MAX).await?.ok_or_else(ResponseBodyTooLarge::new)?;
         let headers = std::mem::take(response.headers_mut());
         let mut answer = Response::builder().status(response.status()).body(body.into())?;
         *answer.headers_mut() = headers;
@@ -132,13 +143,8 @@ impl HttpClient for Client {
     }
 }
 
-fn http_client(settings: &SignalSettings) -> reqwest::Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("nym-mixnode/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(settings.timeout);
+fn client(settings: &SignalSettings) -> reqwest::Result<reqwest::Client> {
+    let mut builder = http_client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(settings.timeout);
     let Tls { authority, client } = &settings.tls;
     if let Some(pem) = authority {
         builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);

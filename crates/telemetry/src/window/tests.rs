@@ -182,13 +182,14 @@ async fn the_last_window_is_published_after_the_clock_went_back() {
 async fn cpu_time_of_the_process_is_rounded_up_by_the_window_and_the_more_the_more_workers_it_has() {
     for (workers, step) in [(1, 3), (2, 6), (7, 21)] {
         let windows = Windows::new(WINDOW, workers);
-        let effort = |ms| Effort { process_cpu: Duration::from_millis(ms), ..Effort::default() };
+        let effort =
+            |ms| Effort { process: Usage { cpu: Duration::from_millis(ms), ..Usage::default() }, ..Effort::default() };
         windows.begin(effort(20));
-        let mut published = vec![windows.published().effort.process_cpu.as_secs()];
+        let mut published = vec![windows.published().effort.process.cpu.as_secs()];
         for (minute, ms) in (1..).zip([30, 40, 40, step * 1000 + 40, step * 2000 + 41]) {
             advance(WINDOW).await;
             let published_then = windows.end(WINDOW * minute, Sample { effort: effort(ms), ..Sample::default() });
-            published.push(published_then.unwrap().effort.process_cpu.as_secs());
+            published.push(published_then.unwrap().effort.process.cpu.as_secs());
         }
         assert_eq!(published, [1, 2, 3, 3, 4, 6].map(|steps| steps * step), "{workers}");
     }
@@ -212,10 +213,17 @@ async fn the_lag_of_few_packets_is_not_published() {
 async fn resource_usage_is_rounded_up() {
     let windows = Windows::default();
     advance(WINDOW).await;
-    let effort = Effort { unwrap_cpu: Duration::from_micros(1), memory: 1, descriptors: 5, ..Effort::default() };
+    let effort = Effort {
+        unwrap_cpu: Duration::from_micros(1),
+        process: Usage { memory: 1, descriptors: 5, ..Usage::default() },
+        ..Effort::default()
+    };
     let published = windows.end(WINDOW, Sample { effort, ..Sample::default() }).unwrap();
-    let expected =
-        Effort { unwrap_cpu: Duration::from_millis(10), memory: 1 << 20, descriptors: 8, ..Effort::default() };
+    let expected = Effort {
+        unwrap_cpu: Duration::from_millis(10),
+        process: Usage { memory: 1 << 20, descriptors: 8, ..Usage::default() },
+        ..Effort::default()
+    };
     assert_eq!(published.effort, expected);
     assert_eq!(published.packets.window.unwrap().unwrap_cpu_ms, 10);
     advance(WINDOW).await;
