@@ -1,13 +1,14 @@
 //! `nym-mixnode localnet`: runs a whole mix network on this machine and sends packets through it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use console::Term;
 
-use crate::localnet::{self, LocalnetError, MEAN_DELAY_MAX, Options, Summary, View};
+use super::output::{write_json, write_stdout};
+use crate::localnet::{self, LocalnetError, MEAN_DELAY_MAX, Options, View};
 
 /// Line width when the output is not a terminal.
 const WIDTH_WITHOUT_TERMINAL: u16 = 80;
@@ -98,29 +99,19 @@ pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
         localnet::run(&args.options(), &mut view).await?
         // Dropping the view restores the terminal, also after an error.
     };
-    match print(&summary, args.json) {
-        // A closed pipe is not an error; the exit code still reports the result.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    write_stdout(|out| {
+        if args.json {
+            return write_json(out, &summary);
+        }
+        let width = Term::stdout().size_checked().map_or(WIDTH_WITHOUT_TERMINAL, |(_, columns)| columns).into();
+        writeln!(out, "{}\n{}", summary.table(width), summary.words(width))
+    })?;
     let complaints = summary.complaints().join("; ");
     match (complaints.is_empty(), summary.nodes_are_well()) {
         (true, _) => Ok(()),
         (false, true) => Err(LocalnetError::Lost(complaints)),
         (false, false) => Err(LocalnetError::Unwell(complaints)),
     }
-}
-
-fn print(summary: &Summary, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, summary)?;
-        writeln!(out)?;
-    } else {
-        let width = Term::stdout().size_checked().map_or(WIDTH_WITHOUT_TERMINAL, |(_, columns)| columns).into();
-        writeln!(out, "{}\n{}", summary.table(width), summary.words(width))?;
-    }
-    out.flush()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::output::write_stdout;
 use super::{Exit, Failure};
 
 /// Print the completion script for a shell
@@ -55,13 +56,8 @@ fn parse_shell(word: &str) -> Result<Shell, String> {
     }
 }
 
-/// Writes to standard output. A closed pipe is not an error.
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
-        _ => Ok(()),
-    }
+    write_stdout(|out| out.write_all(bytes)).map_err(|error| unwritten(&error))
 }
 
 fn unwritten(error: &io::Error) -> Failure {

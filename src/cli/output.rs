@@ -1,7 +1,7 @@
 //! Output of the commands: text for the operator, JSON lines for a supervising program.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::{fmt, thread};
 
 use nym_mixnode_base::redact::redacted;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 use url::Url;
 
 use super::{Exit, Failure};
@@ -21,11 +22,26 @@ const WAITING_MAX: usize = 64;
 /// Writes a line to `stream` and flushes it. A closed pipe is not an error.
 pub(super) fn print_to(mut stream: impl Write, text: impl fmt::Display) -> Result<(), Failure> {
     let line = format!("{text}\n");
-    match stream.write_all(line.as_bytes()).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
-        }
-        _ => Ok(()),
+    unless_closed(stream.write_all(line.as_bytes()).and_then(|()| stream.flush()))
+        .map_err(|error| Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
+}
+
+/// Writes to standard output and flushes it. A closed pipe is not an error: the exit code still reports the result.
+pub(super) fn write_stdout(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    unless_closed(write(&mut out).and_then(|()| out.flush()))
+}
+
+/// Writes a document in several lines.
+pub(super) fn write_json(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document)?;
+    writeln!(out)
+}
+
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -162,7 +178,7 @@ impl EventLines {
 
 impl EventSender {
     /// Sends one event as a line of JSON.
-    pub(super) fn send(&self, event: &impl serde::Serialize) {
+    pub(super) fn send(&self, event: &impl Serialize) {
         if let Ok(mut line) = serde_json::to_vec(event) {
             line.push(b'\n');
             self.0.try_send(line).ok();

@@ -278,11 +278,7 @@ async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
 }
 
 fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
-    match outcome.print(json) {
-        // A closed pipe is not an error; the exit code still reports the result.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    outcome.print(json)?;
     let tested = outcome.nodes.len();
     let mut problems = Vec::new();
     if outcome.not_mixing > 0 {

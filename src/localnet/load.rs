@@ -4,10 +4,10 @@
 //! any rate; otherwise their number grows until nodes or the kernel drop some. So the rate falls when overdue packets
 //! would take long to clear, and then rises again step by step.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use strum::{Display, VariantArray};
 
 /// How often the rate is adjusted.
 pub(super) const ADJUST_EVERY: Duration = Duration::from_millis(200);
@@ -40,29 +40,17 @@ const BUSY: f64 = 0.85;
 const SHORTFALL_MIN: f64 = 0.02;
 
 /// Reason for a rate below the requested one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display, VariantArray)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// The generator's thread cannot create and receive more packets.
+    #[strum(to_string = "the packet generator is at its limit on this machine")]
     Generator,
     /// The nodes cannot forward more packets in time.
+    #[strum(to_string = "the nodes are at their limit on this machine")]
     Nodes,
-    /// The rate is still rising.
+    #[strum(to_string = "the rate is still rising")]
     Start,
-}
-
-impl Limit {
-    const ALL: [Self; 3] = [Self::Generator, Self::Nodes, Self::Start];
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Generator => "the packet generator is at its limit on this machine",
-            Self::Nodes => "the nodes are at their limit on this machine",
-            Self::Start => "the rate is still rising",
-        })
-    }
 }
 
 /// The load over the whole run.
@@ -124,7 +112,7 @@ pub(super) struct LoadControl {
     /// Sending is paused because too many packets are overdue.
     is_paused: bool,
     limit: Option<Limit>,
-    /// Packets not sent, for each of [`Limit::ALL`].
+    /// Packets not sent, for each [`Limit`].
     shortfall: [f64; 3],
     sent: u64,
     elapsed: Duration,
@@ -225,8 +213,10 @@ impl LoadControl {
         let due = self.asked * seconds;
         let not_sent = (due - as_f64(self.sent)).max(0.0);
         let is_limited = not_sent > due * SHORTFALL_MIN && not_sent >= 2.0;
-        let worst =
-            Limit::ALL.into_iter().max_by(|a, b| self.shortfall[*a as usize].total_cmp(&self.shortfall[*b as usize]));
+        let worst = Limit::VARIANTS
+            .iter()
+            .copied()
+            .max_by(|a, b| self.shortfall[*a as usize].total_cmp(&self.shortfall[*b as usize]));
         let offered_per_s = if seconds > 0.0 { as_f64(self.sent) / seconds } else { 0.0 };
         Load {
             asked_per_s: whole(self.asked),

@@ -7,6 +7,7 @@ use nym_mixnode_monitor::check::{NodeReport, Verdict};
 use serde::Serialize;
 use url::Url;
 
+use super::super::output::{write_json, write_stdout};
 use super::table::{Table, legend};
 use super::words;
 
@@ -68,16 +69,16 @@ impl Outcome {
 
     /// Writes the result to the standard output.
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        if json {
-            return print_json(self);
-        }
+        write_stdout(|out| if json { write_json(out, self) } else { self.write_text(out) })
+    }
+
+    fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         let (_, width) = Term::stdout().size_checked().unwrap_or((0, WIDTH_WITHOUT_TERMINAL));
-        let mut out = io::stdout().lock();
         writeln!(out, "{}\n{}\n", Table::new(&self.nodes, width), words::wrapped(legend(width), width))?;
         for sentence in words::sentences(self) {
             writeln!(out, "{}", words::wrapped(&sentence, width))?;
         }
-        out.flush()
+        Ok(())
     }
 }
 
@@ -90,14 +91,8 @@ impl Layer {
 
 /// Prints an error as JSON.
 pub(super) fn print_failure(directory: &Url, error: &dyn std::error::Error) -> io::Result<()> {
-    print_json(&NoOutcome { directory, ok: false, error: error.to_string() })
-}
-
-fn print_json(document: &impl Serialize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, document)?;
-    writeln!(out)?;
-    out.flush()
+    let document = NoOutcome { directory, ok: false, error: error.to_string() };
+    write_stdout(|out| write_json(out, &document))
 }
 
 #[cfg(test)]
