@@ -4,6 +4,7 @@ mod costly;
 mod error;
 mod exposition;
 mod extract;
+mod history;
 mod measurements;
 mod nodes;
 mod registration;
@@ -86,6 +87,8 @@ pub(super) fn router(app: App, access: Access) -> Router {
         .route("/api/mixmining/topology", get(nodes::topology))
         .route("/api/mixmining/topology/active", get(nodes::active_topology))
         .route("/api/mixmining/topology/removed", get(nodes::removed_topology))
+        .route("/api/history/node/{identity}", get(history::node))
+        .route("/api/history/network", get(history::network))
         .route("/api/metrics/mixes", post(measurements::add_metric).get(measurements::metrics))
         .route("/healthz", get(nodes::healthz))
         .route("/metrics", get(exposition::metrics))

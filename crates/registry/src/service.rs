@@ -4,6 +4,7 @@
 
 mod addresses;
 mod gateways;
+mod history;
 mod listing;
 mod measurements;
 mod registration;
@@ -19,9 +20,11 @@ use super::caps::{Caps, Full};
 use super::check::{Invalid, Rules};
 use super::proof::Refusal;
 use super::store::Store;
+use history::Shortened;
 use listing::Listings;
 
 pub(super) use addresses::DueClaim;
+pub(super) use history::{LayerPoint, NodePoint};
 pub(super) use listing::{Listed, empty_topology};
 #[cfg(test)]
 pub(super) use registration::NewNode;
@@ -67,6 +70,7 @@ struct Inner {
     /// Return addresses of test packets, which every topology lists.
     test_addresses: Vec<String>,
     listings: Listings,
+    shortened: Shortened,
 }
 
 impl Service {
@@ -79,6 +83,7 @@ impl Service {
             caps,
             test_addresses: test_addresses.iter().map(ToString::to_string).collect(),
             listings: Listings::default(),
+            shortened: Shortened::default(),
         }))
     }
 
@@ -98,6 +103,7 @@ impl Service {
         let mut others = self.store().begin().await?;
         others.forget_identities(self.0.caps.gone_signers(), now).await?;
         others.delete_statuses(now.saturating_sub(STATUSES_KEPT)).await?;
+        self.keep_history(&mut others, now).await?;
         others.commit_unlisted().await
     }
 

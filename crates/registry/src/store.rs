@@ -7,6 +7,7 @@ mod claims;
 mod connection;
 mod gateways;
 mod health;
+mod history;
 mod measurements;
 mod metrics;
 mod nodes;
@@ -30,7 +31,8 @@ use sqlite::StoreLock;
 pub(super) use claims::Claim;
 pub(super) use connection::Transaction;
 pub(super) use gateways::SilentGateway;
-pub(super) use measurements::{Measured, Windows};
+pub(super) use history::{LayerHour, Tests};
+pub(super) use measurements::{Measured, Standing, Windows, number};
 pub(super) use nodes::{ListedNode, NodeRow, Role};
 
 /// Registry store. Clones share it.

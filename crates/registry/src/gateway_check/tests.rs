@@ -71,6 +71,7 @@ impl World {
         let from = Some("127.0.0.1".parse().unwrap());
         let node = NewNode {
             role: Role::Gateway,
+            layer: 0,
             sphinx_key: &gateway.sphinx_key,
             registration: &gateway,
             hosts: vec![gateway.mix_host.parse().unwrap()],

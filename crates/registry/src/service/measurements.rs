@@ -1,19 +1,23 @@
 //! Measurements of network monitors, the reputation derived from them, and the nodes' own packet counts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use nym_mixnode_api::{MixStatus, MixStatusReport, PersistedMixMetric, PersistedMixStatus};
 
 use super::addresses::RENEW_EVERY;
+use super::history::HOUR;
 use super::{Rejection, Service};
-use crate::store::{Measured, Windows};
+use crate::store::{LayerHour, Measured, Standing, Tests, Windows, number};
 
 const REPUTATION_UP: i64 = 3;
 const REPUTATION_DOWN: i64 = -2;
 
 /// Far above any earned reputation, far below an overflow.
 pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
+
+/// Maximum number of packets of one report in the totals of a layer: far more than a node forwards in an interval.
+const PACKETS_MAX: u64 = 1_000_000_000;
 
 /// Maximum number of measurements in a history, newest first.
 const HISTORY_MAX: i64 = 1000;
@@ -34,13 +38,13 @@ impl Service {
         let mut transaction = self.store().begin().await?;
         transaction.add_statuses(statuses, now).await?;
         let measured: HashSet<&str> = statuses.iter().map(|status| status.pub_key.as_str()).collect();
-        let mut reputations = transaction.reputations(&Vec::from_iter(measured)).await?;
-        for status in statuses {
-            if let Some(score) = reputations.get_mut(&status.pub_key) {
-                *score = reputation_after(*score, status.up);
-            }
+        let standings = transaction.standings(&Vec::from_iter(measured)).await?;
+        let round = Round::of(statuses, standings, now / HOUR);
+        transaction.put_reputations(&round.reputations).await?;
+        transaction.count_tests(&round.tests).await?;
+        for layer in &round.layers {
+            transaction.count_in_layer(layer).await?;
         }
-        transaction.put_reputations(&Vec::from_iter(reputations)).await?;
         let passed = statuses.iter().filter(|status| status.up).map(|status| status.pub_key.as_str());
         transaction.renew_all(&passed.collect::<Vec<_>>(), now.saturating_sub(RENEW_EVERY), now).await?;
         Ok(transaction.commit().await?)
@@ -89,11 +93,14 @@ impl Service {
         now: i64,
     ) -> Result<u64, Rejection> {
         let mut transaction = self.store().begin().await?;
-        if transaction.entry(identity).await?.is_none() {
+        let Some(layer) = transaction.layer(identity).await? else {
             transaction.rollback().await?;
             return Err(Rejection::Unknown("pubKey is not registered; register the node first"));
-        }
+        };
         transaction.put_metric(identity, received, now).await?;
+        let received = i64::try_from(received.min(PACKETS_MAX)).unwrap_or_default();
+        let counts = LayerHour { hour: now / HOUR, layer, received, ..LayerHour::default() };
+        transaction.count_in_layer(&counts).await?;
         self.renew(&mut transaction, identity, from, now).await?;
         transaction.commit_unlisted().await?;
         Ok(REPORT_INTERVAL_MIN_S.max(self.store().node_count().await? / REPORTS_PER_SECOND))
@@ -102,6 +109,40 @@ impl Service {
     /// The latest packet counts of the registered nodes.
     pub(crate) async fn metrics(&self) -> Result<Vec<PersistedMixMetric>, Rejection> {
         Ok(self.store().metrics().await?)
+    }
+}
+
+/// What a batch of measurements of registered nodes changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Round {
+    reputations: Vec<(String, i64)>,
+    tests: Vec<Tests>,
+    layers: Vec<LayerHour>,
+}
+
+impl Round {
+    fn of(statuses: &[MixStatus], mut standings: HashMap<String, Standing>, hour: i64) -> Self {
+        let mut tests: BTreeMap<(&str, i64), Tests> = BTreeMap::new();
+        let mut layers: BTreeMap<i64, LayerHour> = BTreeMap::new();
+        for MixStatus { pub_key, ip_version, up } in statuses {
+            let Some(standing) = standings.get_mut(pub_key) else { continue };
+            standing.reputation = reputation_after(standing.reputation, *up);
+            let (version, up) = (number(*ip_version), i64::from(*up));
+            let of_node = tests.entry((pub_key, version)).or_default();
+            (of_node.up, of_node.total) = (of_node.up + up, of_node.total + 1);
+            let of_layer = layers.entry(standing.layer).or_default();
+            (of_layer.up, of_layer.total) = (of_layer.up + up, of_layer.total + 1);
+        }
+        let reputation = |identity: &str| standings.get(identity).map_or(0, |standing| standing.reputation);
+        let tests = tests.into_iter().map(|((identity, ip_version), counts)| {
+            let reputation = reputation(identity);
+            Tests { identity: identity.to_owned(), ip_version, hour, reputation, ..counts }
+        });
+        Self {
+            tests: tests.collect(),
+            layers: layers.into_iter().map(|(layer, counts)| LayerHour { hour, layer, ..counts }).collect(),
+            reputations: standings.into_iter().map(|(identity, standing)| (identity, standing.reputation)).collect(),
+        }
     }
 }
 

@@ -23,6 +23,8 @@ const NOT_REGISTERED: Rejection = Rejection::Unknown("no node with this identity
 #[derive(Debug)]
 pub(crate) struct NewNode<'a, R> {
     pub(crate) role: Role,
+    /// Layer of a mix; 0 for a gateway.
+    pub(crate) layer: u64,
     pub(crate) sphinx_key: &'a str,
     /// Registration as listed.
     pub(crate) registration: &'a R,
@@ -55,8 +57,8 @@ impl Service {
     ) -> Result<Vec<PendingAddress>, Rejection> {
         let hosts = check::mix(&mix, &self.0.rules)?;
         let call = self.take_proof(&mut mix, from, now)?;
-        let (role, sphinx_key) = (Role::Mix, mix.sphinx_key.as_str());
-        self.register(&NewNode { role, sphinx_key, registration: &mix, hosts, call, expires_in: None }).await
+        let (role, layer, sphinx_key) = (Role::Mix, mix.layer, mix.sphinx_key.as_str());
+        self.register(&NewNode { role, layer, sphinx_key, registration: &mix, hosts, call, expires_in: None }).await
     }
 
     /// Registers a gateway; returns its addresses that are not listed yet.
@@ -69,8 +71,8 @@ impl Service {
         let hosts = check::gateway(&gateway, &self.0.rules)?;
         let call = self.take_proof(&mut gateway, from, now)?;
         let expires_in = gateway.expires_in.map(Duration::from_secs);
-        let (role, sphinx_key) = (Role::Gateway, gateway.sphinx_key.as_str());
-        self.register(&NewNode { role, sphinx_key, registration: &gateway, hosts, call, expires_in }).await
+        let (role, layer, sphinx_key) = (Role::Gateway, 0, gateway.sphinx_key.as_str());
+        self.register(&NewNode { role, layer, sphinx_key, registration: &gateway, hosts, call, expires_in }).await
     }
 
     /// Checks the signature and the admission of an entry, and removes from it what is not listed.
@@ -131,7 +133,8 @@ impl Service {
             }
         }
         let expires_at = node.expires_in.map(|after| call.now.saturating_add(caps::nanoseconds(after)));
-        let row = NodeRow { identity, role: node.role, registration: to_json(node.registration)?, expires_at };
+        let registration = to_json(node.registration)?;
+        let row = NodeRow { identity, role: node.role, layer: node.layer, registration, expires_at };
         transaction.put_node(&row, call).await?;
         transaction.put_source(identity, &source).await?;
         Ok(self.claim(transaction, identity, node.sphinx_key, &node.hosts, call).await?)

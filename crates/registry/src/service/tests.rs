@@ -15,6 +15,7 @@ use super::*;
 use crate::proof::{Admission, Call};
 use crate::store::Role;
 
+mod history;
 mod identities;
 
 const SECOND: i64 = 1_000_000_000;
@@ -87,6 +88,7 @@ impl Home {
         };
         let node = NewNode {
             role: Role::Gateway,
+            layer: 0,
             sphinx_key: "s",
             registration: &registration,
             hosts: vec![host.parse().unwrap()],
@@ -169,6 +171,7 @@ async fn register(service: &Service, identity: &str, hosts: &[&str], now: i64) -
 async fn register_by(service: &Service, registration: &MixRegistration, hosts: &[&str], call: Call) -> Outcome {
     let node = NewNode {
         role: Role::Mix,
+        layer: registration.layer,
         sphinx_key: &registration.sphinx_key,
         registration,
         hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),

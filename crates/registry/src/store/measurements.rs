@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use super::{Store, Transaction};
 
 /// Maximum number of rows per statement.
-const ROWS_MAX: usize = 500;
+pub(super) const ROWS_MAX: usize = 500;
 
 /// Query for [`Measured`]; `$1` to `$3` are the beginnings of the windows.
 macro_rules! measured {
@@ -56,6 +56,13 @@ pub(crate) struct Measured {
     pub(crate) hour: i64,
     pub(crate) day_passed: i64,
     pub(crate) day: i64,
+}
+
+/// Reputation and layer of a node; the layer of gateways is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) reputation: i64,
+    pub(crate) layer: i64,
 }
 
 impl Store {
@@ -107,22 +114,23 @@ impl Transaction {
         Ok(())
     }
 
-    /// Reputation of those identities that have an entry.
-    pub(crate) async fn reputations(&mut self, identities: &[&str]) -> sqlx::Result<HashMap<String, i64>> {
-        let mut reputations = HashMap::with_capacity(identities.len());
+    /// Reputation and layer of those identities that have an entry.
+    pub(crate) async fn standings(&mut self, identities: &[&str]) -> sqlx::Result<HashMap<String, Standing>> {
+        let mut standings = HashMap::with_capacity(identities.len());
         for identities in identities.chunks(ROWS_MAX) {
             let sql = format!(
-                "SELECT identity, score FROM reputation JOIN node USING (identity) WHERE identity IN {}",
+                "SELECT identity, score, layer FROM reputation JOIN node USING (identity) WHERE identity IN {}",
                 rows(1, identities.len())
             );
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
             for identity in identities {
                 query = query.bind(*identity);
             }
-            let found: Vec<(String, i64)> = query.fetch_all(self.connection()).await?;
-            reputations.extend(found);
+            let found: Vec<(String, i64, i64)> = query.fetch_all(self.connection()).await?;
+            let standing = |(identity, reputation, layer)| (identity, Standing { reputation, layer });
+            standings.extend(found.into_iter().map(standing));
         }
-        Ok(reputations)
+        Ok(standings)
     }
 
     /// Sets the reputation of identities.
@@ -186,7 +194,7 @@ fn row(first: usize, columns: usize) -> String {
     format!("({})", parameters.join(", "))
 }
 
-fn number(ip_version: IpVersion) -> i64 {
+pub(crate) fn number(ip_version: IpVersion) -> i64 {
     match ip_version {
         IpVersion::V4 => 4,
         IpVersion::V6 => 6,

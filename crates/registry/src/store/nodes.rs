@@ -29,6 +29,8 @@ impl Role {
 pub(crate) struct NodeRow<'a> {
     pub(crate) identity: &'a str,
     pub(crate) role: Role,
+    /// Layer of a mix; 0 for a gateway.
+    pub(crate) layer: u64,
     /// Registration as listed, in JSON.
     pub(crate) registration: String,
     pub(crate) expires_at: Option<i64>,
@@ -131,12 +133,22 @@ impl Transaction {
         }))
     }
 
+    /// Layer of an entry; 0 for a gateway.
+    pub(crate) async fn layer(&mut self, identity: &str) -> sqlx::Result<Option<i64>> {
+        sqlx::query_scalar("SELECT layer FROM node WHERE identity = $1")
+            .bind(identity)
+            .fetch_optional(self.connection())
+            .await
+    }
+
     /// Stores an entry in place of the identity's earlier one; keeps its reputation.
     pub(crate) async fn put_node(&mut self, node: &NodeRow<'_>, call: &Call) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO node (identity, role, registration, registered_from, registered_at, expires_at, renewed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $5)
+            "INSERT INTO node (identity, role, registration, registered_from, registered_at, expires_at, renewed_at,
+                 layer)
+             VALUES ($1, $2, $3, $4, $5, $6, $5, $7)
              ON CONFLICT (identity) DO UPDATE SET role = excluded.role, registration = excluded.registration,
+                 layer = excluded.layer,
                  registered_from = excluded.registered_from, registered_at = excluded.registered_at,
                  expires_at = excluded.expires_at, renewed_at = excluded.renewed_at",
         )
@@ -146,6 +158,7 @@ impl Transaction {
         .bind(call.from.map(|ip| ip.to_string()))
         .bind(call.now)
         .bind(node.expires_at)
+        .bind(i64::try_from(node.layer).unwrap_or(i64::MAX))
         .execute(self.connection())
         .await?;
         sqlx::query("INSERT INTO reputation (identity, score) VALUES ($1, 0) ON CONFLICT DO NOTHING")

@@ -25,7 +25,7 @@ impl Store {
 
 pub(super) async fn put(transaction: &mut Transaction, identity: &str) {
     let call = Call { signed: None, admission: Admission::Open, from: None, now: NOW };
-    let node = NodeRow { identity, role: Role::Mix, registration: "{}".into(), expires_at: None };
+    let node = NodeRow { identity, role: Role::Mix, layer: 1, registration: "{}".into(), expires_at: None };
     transaction.put_node(&node, &call).await.unwrap();
 }
 

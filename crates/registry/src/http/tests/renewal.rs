@@ -18,6 +18,7 @@ async fn registered(api: &Api, byte: u8, ago: i64) {
         Call { signed: None, admission: Admission::Open, from: Some(NODE.parse().unwrap()), now: now_ns() - ago };
     let node = NewNode {
         role: Role::Mix,
+        layer: mix.layer,
         sphinx_key: &mix.sphinx_key,
         registration: &mix,
         hosts: vec![host.parse().unwrap()],
