@@ -23,11 +23,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_base::optional::if_some;
 use nym_mixnode_directory::{Client, Directory};
 use nym_mixnode_monitor::own_address::has_loopback;
 use nym_mixnode_monitor::{Endpoint, IpFamily, Prober, Registration};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use self::home::Home;
 use self::network::{Casualty, Network};
@@ -197,12 +198,7 @@ struct Experiment<'a> {
 impl Experiment<'_> {
     /// Sends packets until the time is over, the user stops it, or a process dies.
     async fn send(&mut self, duration: Option<Duration>, stopping: &mut watch::Receiver<bool>) {
-        let over = async {
-            match duration {
-                Some(duration) => tokio::time::sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
+        let over = if_some(duration.map(sleep));
         tokio::pin!(over);
         let (mut watch, mut show) = (every(WATCH_EVERY), every(SHOW_EVERY));
         self.traffic.start_sending(Instant::now());

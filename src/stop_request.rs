@@ -3,6 +3,7 @@
 use std::io;
 use std::thread;
 
+use nym_mixnode_base::optional::if_some;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
@@ -64,10 +65,7 @@ impl Hangup {
 
     /// Completes at the next signal. Cancel-safe.
     pub async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
+        if_some(self.0.as_mut().map(unix::Signal::recv)).await;
     }
 }
 

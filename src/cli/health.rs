@@ -97,36 +97,30 @@ struct Asked {
 }
 
 fn asked(args: &Args) -> Result<Asked, Failure> {
-    let Configured { listen, identity, running } = match (&args.url, args.listen) {
-        (Some(url), _) => return Ok(Asked { url: with_last_slash(url), identity: None, running: None }),
-        (None, Some(listen)) => Configured { listen: Some(listen), identity: None, running: None },
-        (None, None) => configured(args)?,
-    };
-    let Some(listen) = listen else {
-        return Err(Failure::new(Exit::CONFIG, "cannot ask the node: http.listen is off"));
-    };
-    let url = health::url_of(listen).ok_or_else(|| {
-        let message = format_args!("http.listen {listen} means any free port: pass the port in use with --url");
-        Failure::new(Exit::CONFIG, message)
-    })?;
-    Ok(Asked { url, running, identity })
-}
-
-/// Finds the HTTP server of the selected node.
-struct Configured {
-    listen: Option<SocketAddr>,
-    identity: Option<String>,
-    running: Option<bool>,
-}
-
-fn configured(args: &Args) -> Result<Configured, Failure> {
+    if let Some(url) = &args.url {
+        return Ok(Asked { url: with_last_slash(url), running: None, identity: None });
+    }
+    if args.listen.is_some() {
+        return Ok(Asked { url: url_of(args.listen)?, running: None, identity: None });
+    }
     let Some(node) = NodeFlags::if_given(args.id.clone(), args.home.clone())? else {
-        return Ok(Configured { listen: http_of_environment()?.listen, identity: None, running: None });
+        return Ok(Asked { url: url_of(http_of_environment()?.listen)?, running: None, identity: None });
     };
     let home = node.home()?;
     let config = load_config(&home, &node.id, &node.values())?;
     let identity = store::load_public(&KeyFiles::new(home.dir(), &config.keys), KeyFile::PublicIdentity)?;
-    Ok(Configured { listen: config.http.listen, identity: Some(identity), running: home.is_running() })
+    Ok(Asked { url: url_of(config.http.listen)?, running: home.is_running(), identity: Some(identity) })
+}
+
+/// The URL of a server with this `http.listen`.
+fn url_of(listen: Option<SocketAddr>) -> Result<Url, Failure> {
+    let Some(listen) = listen else {
+        return Err(Failure::new(Exit::CONFIG, "cannot ask the node: http.listen is off"));
+    };
+    health::url_of(listen).ok_or_else(|| {
+        let message = format_args!("http.listen {listen} means any free port: pass the port in use with --url");
+        Failure::new(Exit::CONFIG, message)
+    })
 }
 
 /// Appends a slash to the URL if it has none, so that paths are joined below it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nym_mixnode_address::{AnnounceWatch, Detection};
 use nym_mixnode_api::PROTOCOL_VERSION;
+use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::environment::Environment;
@@ -255,7 +256,7 @@ impl Stops {
         let supervised = self.supervisor_gone.is_some();
         tokio::select! {
             signal = self.signals.next() => tracing::info!("Stopping on {signal:?}"),
-            () = ended(self.supervisor_gone) => tracing::info!("Stopping: the supervisor is gone"),
+            _ = if_some(self.supervisor_gone) => tracing::info!("Stopping: the supervisor is gone"),
         }
         // The node may already have ended by itself.
         stop.send(()).ok();
@@ -271,13 +272,6 @@ impl Stops {
 
 fn no_signals(error: &io::Error) -> Failure {
     Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}"))
-}
-
-async fn ended(supervisor_gone: Option<oneshot::Receiver<()>>) {
-    match supervisor_gone {
-        Some(gone) => drop(gone.await),
-        None => pending().await,
-    }
 }
 
 /// Exit code after a second signal.

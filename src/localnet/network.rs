@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use nym_mixnode_api::Topology;
+use nym_mixnode_api::{Topology, signing};
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::packets::MixDelays;
 use nym_mixnode_registry::RegistryEvent;
@@ -337,7 +337,7 @@ fn unready_words(node: &Node, next_hops: usize) -> String {
 fn listed_key(topology: &Topology, addresses: &[SocketAddr]) -> Option<[u8; 32]> {
     let is_at = |host: &String| host.parse().is_ok_and(|address: SocketAddr| addresses.contains(&address));
     let node = topology.mix_nodes.iter().map(|mix| &mix.registration).find(|mix| is_at(&mix.mix_host))?;
-    bs58::decode(&node.sphinx_key).into_vec().ok()?.try_into().ok()
+    signing::decode(&node.sphinx_key)
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use nym_mixnode_api::{PROTOCOL_VERSION, Topology};
+use nym_mixnode_base::optional::if_some;
 use nym_mixnode_mix::NextHops;
 use nym_mixnode_net::Reach;
 use nym_mixnode_telemetry::http::SkippedNode;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use tracing::warn;
 
 use super::host_names::{Address, HostNames};
@@ -84,7 +85,7 @@ impl ListedNodes {
             };
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = until(again_at) => {}
+                () = if_some(again_at.map(sleep_until)) => {}
             }
         }
     }
@@ -198,13 +199,6 @@ fn hosts_of<'a>(first: &'a str, others: &'a [String]) -> impl Iterator<Item = &'
 /// Shortens a text from the directory to one line.
 fn shown(host: &str) -> String {
     format!("{:?}", host.chars().take(SHOWN_CHARS_MAX).collect::<String>())
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_base::optional::if_some;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch::Sender;
 use tokio::time::sleep;
@@ -97,7 +98,7 @@ pub async fn watch(
         .ok();
     let Some(AnnounceWatch { detector, .. }) = watch else {
         loop {
-            hangup(hangups.as_mut()).await;
+            if_some(hangups.as_mut().map(Signal::recv)).await;
             info!("SIGHUP: the announce addresses are configured, so they are not detected again");
         }
     };
@@ -107,7 +108,7 @@ pub async fn watch(
         let pause = if before.is_empty() { backoff.wait().min(detector.recheck()) } else { detector.recheck() };
         tokio::select! {
             () = sleep(pause) => {}
-            () = hangup(hangups.as_mut()) => info!("SIGHUP: detecting the announce addresses again"),
+            _ = if_some(hangups.as_mut().map(Signal::recv)) => info!("SIGHUP: detecting the announce addresses again"),
         }
         let found = detect(&detector).await;
         if before.is_empty() && found.announce.is_empty() {
@@ -125,13 +126,6 @@ pub async fn watch(
         }
         on_change(&now.iter().map(|announced| announced.address).collect::<Vec<_>>());
         announcing.set(now);
-    }
-}
-
-async fn hangup(hangups: Option<&mut Signal>) {
-    match hangups {
-        Some(hangups) => drop(hangups.recv().await),
-        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod file;
 #[cfg(feature = "http-client")]
 pub mod http_client;
 pub mod open_files;
+pub mod optional;
 pub mod redact;
 pub mod secret;
 pub mod staging;

@@ -25,18 +25,14 @@ pub fn descriptors_needed(next_hops: usize) -> u64 {
 
 /// The limit on open files cannot be raised to the value that the configuration requires.
 #[derive(Debug, Error)]
-pub enum LimitError {
-    /// The hard limit is lower, and `limits.nofile_strict` is set.
-    #[error(
-        "the limit on open files cannot be raised to {target}, the hard limit is {hard}: {remedy}, or take \
-         limits.nofile_strict away"
-    )]
-    TooLow {
-        target: u64,
-        hard: u64,
-        /// How to raise the limit in this environment.
-        remedy: Remedy,
-    },
+#[error(
+    "the limit on open files cannot be raised to {target}, the hard limit is {hard}: {remedy}, or take \
+     limits.nofile_strict away"
+)]
+pub struct LimitError {
+    target: u64,
+    hard: u64,
+    remedy: Remedy,
 }
 
 /// Raises the limit on open files to the lower of the configured target and the hard limit; never lowers it.
@@ -47,7 +43,7 @@ pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
     let before = getrlimit(Resource::Nofile);
     let (soft, hard) = (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX));
     if config.nofile_strict && hard < config.nofile {
-        return Err(LimitError::TooLow { target: config.nofile, hard, remedy: Remedy::here() });
+        return Err(LimitError { target: config.nofile, hard, remedy: Remedy::here() });
     }
     let wanted = config.nofile.min(hard);
     if wanted > soft

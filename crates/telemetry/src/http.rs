@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -224,20 +224,17 @@ impl HttpServer {
 
 /// The routes, independent of a socket.
 pub fn router(subject: Arc<dyn StatusSource>) -> Router {
-    let refuse = |status: StatusCode, words: &'static str| async move { uncached((status, words)) };
-    let method = move || async move {
-        let allow = [(ALLOW, HeaderValue::from_static("GET,HEAD"))];
-        uncached((StatusCode::METHOD_NOT_ALLOWED, allow, "only GET\n"))
-    };
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
-        .fallback(move || {
-            refuse(StatusCode::NOT_FOUND, "not found; available: /livez, /readyz, /status and /metrics\n")
+        .fallback(|| async {
+            uncached((StatusCode::NOT_FOUND, "not found; available: /livez, /readyz, /status and /metrics\n"))
         })
-        .method_not_allowed_fallback(method)
+        .method_not_allowed_fallback(|| async {
+            uncached((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET,HEAD")], "only GET\n"))
+        })
         .with_state(subject)
 }
 
@@ -256,7 +253,7 @@ async fn status(State(subject): State<Arc<dyn StatusSource>>) -> Response {
 async fn metrics(State(subject): State<Arc<dyn StatusSource>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::of_accept(accept);
-    let content_type = [(CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
+    let content_type = [(CONTENT_TYPE, format.content_type())];
     uncached((content_type, exposition::text(&subject.readings(), format)))
 }
 
@@ -274,7 +271,7 @@ fn answer(verdict: Result<(), Problem>, word: &str, headers: &HeaderMap) -> Resp
 }
 
 fn uncached(response: impl IntoResponse) -> Response {
-    ([(CACHE_CONTROL, HeaderValue::from_static("no-store"))], response).into_response()
+    ([(CACHE_CONTROL, "no-store")], response).into_response()
 }
 
 impl From<Result<(), Problem>> for Answer {

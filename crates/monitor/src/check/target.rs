@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use nym_mixnode_api::MixRegistration;
+use nym_mixnode_api::{MixRegistration, signing};
 use nym_mixnode_net::Reach;
 use nym_mixnode_sphinx::Hop;
 use serde::Serialize;
@@ -44,7 +44,7 @@ impl Target {
                 Err(error) => defect = Some(format!("listed with host '{host}': {error}")),
             }
         }
-        let key = decode_key(&listed.sphinx_key);
+        let key = signing::decode(&listed.sphinx_key);
         if key.is_none() {
             defect = Some(format!("listed with Sphinx key '{}', which is not 32 bytes of base58", listed.sphinx_key));
         } else if !addresses.is_empty() {
@@ -88,10 +88,6 @@ impl Target {
     pub(super) fn hop(&self, family: IpFamily) -> Option<Hop> {
         family.first_in(&self.addresses).map(|address| Hop { address, sphinx_key: self.key })
     }
-}
-
-fn decode_key(base58: &str) -> Option<[u8; 32]> {
-    bs58::decode(base58).into_vec().ok()?.try_into().ok()
 }
 
 #[cfg(test)]
