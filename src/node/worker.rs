@@ -18,7 +18,7 @@ use nym_mixnode_sphinx::{Engine, Onward, Outcome, PacketSize, PacketSizes};
 use nym_mixnode_telemetry::process::cpu_of_thread;
 use nym_mixnode_wire::{Deadlines, PacketBuf};
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, LocalSet, yield_now};
+use tokio::task::{LocalSet, yield_now};
 
 use super::state::Shared;
 
@@ -128,7 +128,12 @@ impl Worker {
     async fn serve(self) {
         let (counters, drops) = (Arc::clone(&self.shared.forwarder), Arc::clone(&self.shared.drops));
         let mut forwarder = Forwarder::local(self.settings.forwarder.clone(), counters, drops, self.phase.clone());
-        self.mix(serve_connections, |scheduled| forwarder.send(scheduled)).await;
+        let arrive = |connections, intake: Intake, phase: PhaseSignal| {
+            listener::serve_all(connections, move |open, admitted| {
+                open.spawn_local(listener::serve(admitted, intake.clone(), phase.clone()));
+            })
+        };
+        self.mix(arrive, |scheduled| forwarder.send(scheduled)).await;
         forwarder.drain().await;
     }
 
@@ -154,33 +159,6 @@ impl Worker {
         let pool = nym_mixnode_link::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
         let unwrap = unwrap_all(received, engine, owners, settings.rules, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
-    }
-}
-
-async fn serve_connections(mut connections: mpsc::Receiver<Admitted>, intake: Intake, phase: PhaseSignal) {
-    let mut open = JoinSet::new();
-    loop {
-        tokio::select! {
-            admitted = connections.recv() => match admitted {
-                Some(Admitted { stream, permit }) => {
-                    open.spawn_local(listener::serve(stream, permit, intake.clone(), phase.clone()));
-                }
-                None => break,
-            },
-            Some(ended) = open.join_next() => propagate_panic(ended),
-        }
-    }
-    while let Some(ended) = open.join_next().await {
-        propagate_panic(ended);
-    }
-}
-
-/// Propagates the panic of a task, which stops the node: it must not run with missing parts.
-fn propagate_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
     }
 }
 

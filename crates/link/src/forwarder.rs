@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::shutdown::PhaseSignal;
+use crate::tasks::join_all;
 use connection::Connection;
 
 /// How a forwarder and the tasks of its connections share state: on one thread without a lock, or on several.
@@ -129,17 +130,11 @@ impl<C: Shared> Forwarder<C> {
     }
 
     /// Waits until every queue is empty, or until the node aborts; then closes all connections.
-    pub async fn drain(mut self) {
+    pub async fn drain(self) {
         for next_hop in self.next_hops.values() {
             next_hop.close();
         }
-        while let Some(result) = self.tasks.join_next().await {
-            if let Err(error) = result
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        join_all(self.tasks).await;
     }
 
     fn queue(&mut self, mut scheduled: Scheduled) -> Result<(), DropReason> {

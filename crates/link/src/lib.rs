@@ -8,5 +8,6 @@ pub mod forwarder;
 pub mod listener;
 mod pool;
 pub mod shutdown;
+mod tasks;
 
 pub use pool::{PoolGauge, drive};

@@ -13,12 +13,13 @@ use nym_mixnode_wire::FrameError;
 use thiserror::Error;
 
 pub use accept::{Admitted, accept};
-pub use connection::{Intake, serve};
+pub use connection::{Intake, serve, serve_all};
 pub use limits::{ConnectionLimits, Permit};
 
 /// Counters of the listener.
 #[derive(Debug, Default)]
 pub struct Counters {
+    accepted: AtomicU64,
     received: AtomicU64,
     bad_frames: [AtomicU64; FrameError::KINDS],
     timeouts: AtomicU64,
@@ -26,6 +27,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Connections accepted within the limits.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// Complete frames received.
     #[must_use]
     pub fn received(&self) -> u64 {

@@ -12,6 +12,9 @@ use nym_mixnode_wire::{FrameHeader, PacketMode};
 use rand::RngExt;
 use rand_distr::{Distribution, Exp};
 
+/// Frame header of all test packets.
+pub(super) const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+
 /// Length of the tag at the start of a test packet's message.
 const TAG_LEN: usize = 16;
 
@@ -45,9 +48,8 @@ impl TestPacket {
         let route: Vec<Hop> = mixes.iter().chain([&prober]).copied().collect();
         let header_delays: Vec<Duration> = per_hop.iter().copied().chain([Duration::ZERO]).collect();
         let packet = sphinx::build(PacketSize::Regular, &message(tag), &route, &header_delays)?;
-        let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
-        let mut frame = Vec::with_capacity(header.frame_len());
-        header.encode(&mut frame);
+        let mut frame = Vec::with_capacity(HEADER.frame_len());
+        HEADER.encode(&mut frame);
         frame.extend_from_slice(&packet);
         Ok(Self { tag, frame, first_hop: route[0].address, delay: per_hop.iter().sum() })
     }
@@ -126,7 +128,7 @@ mod tests {
         let mut frames = Vec::new();
         FrameDecoder::default().feed(&packet.frame, |header, frame| frames.push((header, frame.to_vec()))).unwrap();
         let [(header, frame)] = &frames[..] else { unreachable!("{} frames", frames.len()) };
-        assert_eq!(*header, FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix));
+        assert_eq!(*header, HEADER);
 
         let mut current = SphinxPacket::from_bytes(&frame[header.framing.header_len()..]).unwrap();
         let mut delay_sum = Duration::ZERO;

@@ -95,7 +95,7 @@ impl<L> Prober<L> {
             keys,
             delays: MixDelays::with_mean(mean_delay),
             receiver,
-            sender: Sender::default(),
+            sender: Sender::new(),
             in_transit: HashMap::new(),
         })
     }
@@ -137,7 +137,7 @@ impl<L> Prober<L> {
         let packet = TestPacket::build(mixes, last_hop, &self.delays)?;
         let flight = Flight { sent_at: Instant::now(), delay: packet.delay, label };
         self.in_transit.insert(packet.tag, flight);
-        self.sender.send(packet.first_hop, packet.frame);
+        self.sender.send(&packet);
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl<L> Prober<L> {
         let packet = TestPacket::build(&[mix], last_hop, &self.delays)?;
         let flight = Flight { sent_at: Instant::now(), delay: packet.delay, label };
         self.in_transit.insert(packet.tag, flight);
-        self.sender.send_once(packet.first_hop, packet.frame);
+        self.sender.send_once(&packet);
         Ok(())
     }
 

@@ -3,30 +3,32 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_link::listener::{self, ConnectionLimits, Intake};
+use nym_mixnode_link::shutdown::{PhaseControl, phases};
+use nym_mixnode_mix::Received;
 use nym_mixnode_net::socket;
 use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, UnwrapError, plaintext};
-use nym_mixnode_wire::FrameDecoder;
+use nym_mixnode_wire::{BufferPool, Deadlines};
 use thiserror::Error;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::packets::{Tag, tag_of};
 
-/// Connection limit over all listeners; further connections wait in the backlog.
+/// Connection limit over all listeners.
 const CONNECTIONS_MAX: usize = 1024;
-/// Idle timeout of a connection.
-const IDLE_LIMIT: Duration = Duration::from_mins(10);
-const READ_BUFFER_BYTES: usize = 32 * 1024;
-/// Queue length of returned packets; a full queue slows the senders down.
-const ARRIVALS_MAX: usize = 1024;
+const DEADLINES: Deadlines = Deadlines { frame: Duration::from_mins(1), idle: Duration::from_mins(10) };
+/// Byte budget of packets that are not unwrapped yet. While it is spent, connections are not read.
+const BUDGET_BYTES: usize = 16 << 20;
+/// Length of the queues of connections and packets; full queues slow the senders down.
+const QUEUE_MAX: usize = 1024;
+/// Packets unwrapped at once.
+const BATCH_MAX: usize = 32;
 
 /// Unwrapped packet for this prober.
 #[derive(Debug, Clone, Copy)]
@@ -56,30 +58,36 @@ fn advice(reason: &io::Error) -> &'static str {
 pub(super) struct Receiver {
     arrivals: mpsc::Receiver<Arrival>,
     bound: Vec<SocketAddr>,
-    /// Whether a peer has ever connected, for each listener.
-    connected: Vec<Arc<AtomicBool>>,
-    _listeners: JoinSet<()>,
+    /// Counters of each listener.
+    counters: Vec<Arc<listener::Counters>>,
+    _tasks: JoinSet<()>,
+    _running: PhaseControl,
 }
 
 impl Receiver {
     /// Listens on all addresses (port 0: any free one), IPv4 and IPv6 separately.
     pub(super) fn bind(addresses: &[SocketAddr], private: &Zeroizing<[u8; 32]>) -> Result<Self, BindError> {
-        let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut bound = Vec::with_capacity(addresses.len());
-        let mut connected = Vec::with_capacity(addresses.len());
-        let mut tasks = JoinSet::new();
+        let (running, phase) = phases();
+        let (admitted, connections) = mpsc::channel(QUEUE_MAX);
+        let (packets, received) = mpsc::channel(QUEUE_MAX);
+        let (sender, arrivals) = mpsc::channel(QUEUE_MAX);
+        let limits = ConnectionLimits::new(CONNECTIONS_MAX, CONNECTIONS_MAX);
+        let (mut bound, mut counters, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
         for &address in addresses {
             let fail = |reason| BindError { address, reason };
             // `[::]` must not include IPv4: the families are tested separately.
             let listener = socket::listen(address, true).and_then(TcpListener::from_std).map_err(fail)?;
             bound.push(listener.local_addr().map_err(fail)?);
-            let flag = Arc::new(AtomicBool::new(false));
-            connected.push(Arc::clone(&flag));
-            let connection = Connection { private: private.clone(), arrivals: sender.clone(), connected: flag };
-            tasks.spawn(accept_all(listener, Arc::clone(&permits), connection));
+            let counts = Arc::<listener::Counters>::default();
+            counters.push(Arc::clone(&counts));
+            tasks.spawn(listener::accept(listener, Arc::clone(&limits), vec![admitted.clone()], counts, phase.clone()));
         }
-        Ok(Self { arrivals, bound, connected, _listeners: tasks })
+        let intake = Intake::new(BufferPool::new(BUDGET_BYTES), packets, DEADLINES, Arc::default());
+        tasks.spawn(listener::serve_all(connections, move |open, admitted| {
+            open.spawn(listener::serve(admitted, intake.clone(), phase.clone()));
+        }));
+        tasks.spawn(unwrap_all(received, Engine::with_shared_key(private.clone()), sender));
+        Ok(Self { arrivals, bound, counters, _tasks: tasks, _running: running })
     }
 
     /// Bound addresses, in the order of the request.
@@ -89,7 +97,7 @@ impl Receiver {
 
     /// Whether a peer has ever connected to the listener with this index.
     pub(super) fn was_connected(&self, listener: usize) -> bool {
-        self.connected.get(listener).is_some_and(|connected| connected.load(Ordering::Relaxed))
+        self.counters.get(listener).is_some_and(|counters| counters.accepted() > 0)
     }
 
     /// Waits for the next packet for this prober. Cancel-safe.
@@ -102,68 +110,26 @@ impl Receiver {
     }
 }
 
-/// Accepts connections until it is aborted; its connections end with it.
-async fn accept_all(listener: TcpListener, permits: Arc<Semaphore>, connection: Connection) {
-    let mut connections = JoinSet::new();
-    let mut backoff = Backoff::for_accepting();
-    // The semaphore is never closed.
-    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                backoff.reset();
-                connection.connected.store(true, Ordering::Relaxed);
-                let connection = connection.clone();
-                connections.spawn(async move {
-                    connection.serve(stream).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection");
-                sleep(backoff.wait()).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-/// Resources of each incoming connection.
-#[derive(Clone)]
-struct Connection {
-    private: Zeroizing<[u8; 32]>,
-    arrivals: mpsc::Sender<Arrival>,
-    connected: Arc<AtomicBool>,
-}
-
-impl Connection {
-    /// Reads packets until the peer closes, is idle too long, or sends a malformed frame.
-    async fn serve(self, mut stream: TcpStream) {
-        let mut decoder = FrameDecoder::default();
-        let mut buffer = vec![0; READ_BUFFER_BYTES];
-        let mut tags = Vec::new();
-        while let Ok(Ok(len @ 1..)) = timeout(IDLE_LIMIT, stream.read(&mut buffer)).await {
-            let at = Instant::now();
-            let fed = decoder.feed(&buffer[..len], |header, frame| {
-                tags.extend(unwrap_tag(&frame[header.framing.header_len()..], &self.private));
-            });
-            for tag in tags.drain(..) {
-                if self.arrivals.send(Arrival { tag, at }).await.is_err() {
-                    return;
-                }
-            }
-            if fed.is_err() {
+/// Unwraps the last layer of all packets, and queues those that are for this prober.
+async fn unwrap_all(mut received: mpsc::Receiver<Received>, mut engine: Engine, arrivals: mpsc::Sender<Arrival>) {
+    let (mut batch, mut outcomes) = (Vec::with_capacity(BATCH_MAX), Vec::<Outcome<UnwrapError>>::new());
+    while received.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let (mut packets, times): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|Received { packet, at }| (packet, at)).unzip();
+        engine.unwrap_batch(&mut packets, &mut outcomes, |_| Ok(()));
+        for ((packet, at), outcome) in packets.iter().zip(times).zip(&outcomes) {
+            let Some(tag) = tag(packet.packet(), outcome) else { continue };
+            if arrivals.send(Arrival { tag, at: at.into() }).await.is_err() {
                 return;
             }
         }
     }
 }
 
-/// Unwraps the last layer; `None` for all but complete test packets that end here.
-fn unwrap_tag(packet: &[u8], private: &[u8; 32]) -> Option<Tag> {
-    let (mut batch, mut outcomes) = ([packet.to_vec()], Vec::<Outcome<UnwrapError>>::with_capacity(1));
-    Engine::new(*private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
-    match outcomes[..] {
-        [Outcome::Final { .. }] => tag_of(plaintext(&batch[0][HEADER_LEN..])?),
+/// The tag of an unwrapped packet; `None` for all but complete test packets that end here.
+fn tag(packet: &[u8], outcome: &Outcome<UnwrapError>) -> Option<Tag> {
+    match outcome {
+        Outcome::Final { .. } => tag_of(plaintext(&packet[HEADER_LEN..])?),
         _ => None,
     }
 }
@@ -174,7 +140,9 @@ mod tests {
     use crate::keys::ProberKeys;
     use crate::packets::{MixDelays, TestPacket};
     use nym_mixnode_sphinx::Hop;
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
 
     /// Packet whose only mix and final hop are both the prober, with the first layer removed.
     fn returning_frame(keys: &ProberKeys) -> (Tag, Vec<u8>) {

@@ -92,6 +92,7 @@ impl Acceptor {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         let worker = &self.workers[self.turn % self.workers.len()];
         self.turn += 1;
         // Fails only when a worker has failed, which stops the node.

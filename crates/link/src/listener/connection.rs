@@ -11,11 +11,13 @@ use nym_mixnode_wire::{BufferPool, CloseReason, Deadlines, FrameHeader, FrameSin
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use super::{Counters, Permit};
+use super::{Admitted, Counters};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
+use crate::tasks::{join_all, propagate_panic};
 
 /// Maximum bytes per read.
 const READ_BYTES: usize = 64 * 1024;
@@ -134,8 +136,23 @@ enum End {
     Io(#[from] io::Error),
 }
 
+/// Serves connections until their channel is closed and all have ended. `spawn` starts a task that [serves](serve) one.
+pub async fn serve_all(mut connections: mpsc::Receiver<Admitted>, spawn: impl Fn(&mut JoinSet<()>, Admitted)) {
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            admitted = connections.recv() => match admitted {
+                Some(admitted) => spawn(&mut open, admitted),
+                None => break,
+            },
+            Some(ended) = open.join_next() => propagate_panic(ended),
+        }
+    }
+    join_all(open).await;
+}
+
 /// Reads frames from one connection until it ends or the node drains.
-pub async fn serve(stream: std::net::TcpStream, permit: Permit, intake: Intake, phase: PhaseSignal) {
+pub async fn serve(Admitted { stream, permit }: Admitted, intake: Intake, phase: PhaseSignal) {
     let end = match TcpStream::from_std(stream) {
         Ok(stream) => Connection { stream, intake: &intake, phase, state: intake.connection() }.run().await,
         Err(error) => End::Io(error),
@@ -206,7 +223,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream as Client};
     use std::time::Duration;
 
-    use tokio::task::{JoinSet, LocalSet};
+    use tokio::task::LocalSet;
     use tokio::time::{sleep, timeout};
 
     use super::*;
@@ -246,7 +263,7 @@ mod tests {
                 let (stream, from) = listener.accept().unwrap();
                 stream.set_nonblocking(true).unwrap();
                 let permit = limits.admit(from.ip()).unwrap();
-                serving.spawn_local(serve(stream, permit, intake.clone(), phase.clone()));
+                serving.spawn_local(serve(Admitted { stream, permit }, intake.clone(), phase.clone()));
             }
             Self { pool, clients, inbox, _serving: serving, control }
         }
