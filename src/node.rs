@@ -1,6 +1,7 @@
 //! The node: connects the packet modules with bounded queues, and starts and stops them in order.
 
 mod host_names;
+mod key_ring;
 mod listed;
 #[cfg(test)]
 mod non_interference;
@@ -27,9 +28,9 @@ use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
-use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, Rule, outgoing};
+use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, Rule, outgoing};
 use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
-use nym_mixnode_sphinx::{Engine, SelfCheckError, self_check};
+use nym_mixnode_sphinx::{SelfCheckError, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
 use nym_mixnode_wire::Deadlines;
@@ -42,6 +43,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::systemd::ServiceManager;
+use key_ring::KeyRing;
 use operator::{Operator, View};
 use state::Shared;
 use traced_directory::TracedDirectory;
@@ -262,14 +264,13 @@ impl Node {
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(rule(config.forward.policy));
         let reach = Reach::new(config.announce.detection.allow_private, listen_ips(config));
-        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, replay_filter(config)?);
+        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, key_ring(config, keys)?);
         let announced = config.announce.addresses.iter().map(|announced| announced.address);
         shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
-        let engine = || Engine::with_shared_key(keys.sphinx.secret().clone());
         let (connections, workers) =
-            WorkerChannels::new(workers).into_workers(engine, || worker_settings(config), &shared, &phase);
+            WorkerChannels::new(workers).into_workers(|| worker_settings(config), &shared, &phase);
         let workers = workers.into_iter().map(|worker| move || worker.run()).collect();
         let worker_threads = WorkerThreads::start(workers).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
@@ -333,16 +334,16 @@ fn rule(policy: ForwardPolicy) -> Rule {
     }
 }
 
-fn replay_filter(config: &Config) -> Result<ReplayFilter, OutOfMemory> {
+fn key_ring(config: &Config, keys: &NodeKeys) -> Result<KeyRing, OutOfMemory> {
     let window = config.replay.window;
-    let filter = ReplayFilter::new(window)?;
+    let ring = KeyRing::new(keys.sphinx.secret().clone(), window, Instant::now().into_std())?;
     info!(
         memory_mib = window.memory_bytes() >> 20,
         window_s = window.length.as_secs(),
         expected_rate = window.expected_rate,
         "replay filter"
     );
-    Ok(filter)
+    Ok(ring)
 }
 
 fn worker_settings(config: &Config) -> Settings {
@@ -421,10 +422,10 @@ impl Shared {
     async fn tick(&self, mut each_second: impl FnMut()) -> Infallible {
         let mut second = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut aging = Aging::new(&self.replay, Instant::now().into_std());
+        let mut age = self.keys.aging();
         loop {
             second.tick().await;
-            aging.look(&self.replay, Instant::now().into_std());
+            age(Instant::now().into_std());
             each_second();
         }
     }

@@ -267,7 +267,7 @@ impl View {
     }
 
     fn replay(&self) -> ReplayStatus {
-        let window = self.shared.replay.window();
+        let window = self.shared.keys.replay_window();
         ReplayStatus {
             window_s: window.length.as_secs(),
             expected_rate: window.expected_rate,
@@ -279,7 +279,7 @@ impl View {
     /// Warns at the end of a window, because data that depends on packet counts is exported only then.
     fn warn_of_early_ends(&self, window: &Window) {
         if window.counts.replay_early_ends > 0 {
-            let expected = self.shared.replay.window();
+            let expected = self.shared.keys.replay_window();
             warn!(
                 early_ends = window.counts.replay_early_ends,
                 window_s = expected.length.as_secs(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nym_mixnode_base::open_files::DescriptorWatch;
 use nym_mixnode_link::PoolGauge;
 use nym_mixnode_link::listener::{self, ConnectionLimits};
-use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, ReplayFilter, outgoing};
+use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, outgoing};
 use nym_mixnode_net::Reach;
 use nym_mixnode_telemetry::process::Usage;
 use nym_mixnode_telemetry::window::{Counts, Effort, Levels, Sample};
@@ -16,6 +16,7 @@ use nym_mixnode_wire::BufferPool;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
+use super::key_ring::KeyRing;
 use super::listed::ListedNodes;
 use super::pulse::Pulses;
 
@@ -30,7 +31,7 @@ pub(super) struct Shared {
     pub(super) pools: Vec<PoolGauge>,
     pub(super) policy: Policy,
     pub(super) listed: ListedNodes,
-    pub(super) replay: Arc<ReplayFilter>,
+    pub(super) keys: KeyRing,
     pub(super) pulses: Pulses,
     pub(super) descriptors: DescriptorWatch,
     /// How often the announced addresses have changed since the start.
@@ -86,7 +87,7 @@ impl Shared {
         limits: Arc<ConnectionLimits>,
         policy: Policy,
         reach: Reach,
-        replay: ReplayFilter,
+        keys: KeyRing,
     ) -> Arc<Self> {
         Arc::new(Self {
             buffers: BufferPool::new(memory_bytes),
@@ -97,7 +98,7 @@ impl Shared {
             pools: (0..workers).map(|_| PoolGauge::default()).collect(),
             policy,
             listed: ListedNodes::new(reach),
-            replay: Arc::new(replay),
+            keys,
             pulses: Pulses::new(workers),
             descriptors: DescriptorWatch::default(),
             announce_changes: AtomicU64::new(0),
@@ -142,7 +143,7 @@ impl Shared {
                 refusals: self.listener.refused(),
                 timeouts: self.listener.timeouts(),
                 failures: self.forwarder.connect_failures(),
-                replay_early_ends: self.replay.early_ends(),
+                replay_early_ends: self.keys.replay_early_ends(),
             },
             levels: Levels {
                 pool,

@@ -14,12 +14,13 @@ use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_mix as mix;
 use nym_mixnode_mix::{DropReason, Received, Scheduled};
-use nym_mixnode_sphinx::{Engine, Onward, Outcome, PacketSize, PacketSizes};
+use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
 use nym_mixnode_telemetry::process::cpu_of_thread;
 use nym_mixnode_wire::{Deadlines, PacketBuf};
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, yield_now};
 
+use super::key_ring::KeyEngine;
 use super::state::Shared;
 
 /// Packets per batch: enough for parallel engines, and short enough (1.5 ms on the slowest engine) for packets in the
@@ -64,7 +65,6 @@ impl WorkerChannels {
     /// Creates the workers. They end after all connection senders are dropped.
     pub(super) fn into_workers(
         self,
-        engine: impl Fn() -> Engine,
         settings: impl Fn() -> Settings,
         shared: &Arc<Shared>,
         phase: &PhaseSignal,
@@ -75,7 +75,7 @@ impl WorkerChannels {
             connections,
             handover,
             owners: owners.clone(),
-            engine: engine(),
+            engine: shared.keys.engine(),
             settings: settings(),
             shared: Arc::clone(shared),
             phase: phase.clone(),
@@ -104,7 +104,7 @@ pub(super) struct Worker {
     connections: mpsc::Receiver<Admitted>,
     handover: mpsc::Receiver<Scheduled>,
     owners: Owners,
-    engine: Engine,
+    engine: KeyEngine,
     settings: Settings,
     shared: Arc<Shared>,
     phase: PhaseSignal,
@@ -164,7 +164,7 @@ impl Worker {
 
 async fn unwrap_all(
     mut received: mpsc::Receiver<Received>,
-    mut engine: Engine,
+    mut engine: KeyEngine,
     owners: Owners,
     rules: Rules,
     shared: &Shared,
@@ -189,7 +189,7 @@ async fn unwrap_all(
             }
         }
         let cpu_before = cpu_of_thread();
-        engine.unwrap_batch(&mut packets, &mut outcomes, |onward| rules.admit(onward, shared));
+        engine.unwrap_batch(&mut packets, &mut outcomes, |onward| rules.check(onward, shared));
         shared.count_unwrapped(count, cpu_of_thread().saturating_sub(cpu_before));
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
@@ -206,15 +206,12 @@ async fn unwrap_all(
 }
 
 impl Rules {
-    /// Decides whether to forward the packet, before its delay.
-    fn admit(self, onward: &Onward, shared: &Shared) -> Result<(), DropReason> {
-        let Onward { packet_len, next_hop, delay, replay_key } = onward;
+    /// Decides before the delay and the replay test whether to forward the packet.
+    fn check(self, onward: &Onward, shared: &Shared) -> Result<(), DropReason> {
+        let Onward { packet_len, next_hop, delay, .. } = onward;
         let size = PacketSize::from_packet_len(*packet_len).ok_or(DropReason::SizeRefused)?;
         shared.policy.check(*next_hop, size)?;
-        mix::check_delay(*delay, self.delay_max)?;
-        // Last, so that only forwarded packets take space in the filter. Forged, final and rejected packets cost
-        // their sender less, and must not displace the others.
-        if shared.replay.insert(replay_key) { Ok(()) } else { Err(DropReason::Replay) }
+        mix::check_delay(*delay, self.delay_max)
     }
 }
 

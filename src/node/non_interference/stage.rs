@@ -20,7 +20,7 @@ use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSetti
 use nym_mixnode_keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
 use nym_mixnode_link::listener::{ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::phases;
-use nym_mixnode_mix::{Policy, ReplayFilter, Scheduled};
+use nym_mixnode_mix::{Policy, Scheduled};
 use nym_mixnode_net::Reach;
 use nym_mixnode_sphinx::{Engine, UnwrapError};
 use nym_mixnode_telemetry::http;
@@ -37,7 +37,7 @@ use super::super::operator::View;
 use super::super::state::Shared;
 use super::super::traced_directory::TracedDirectory;
 use super::super::worker::WorkerChannels;
-use super::super::{registration, rule, worker_settings};
+use super::super::{key_ring, registration, rule, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
 
@@ -174,12 +174,10 @@ impl Stage {
         let config = &self.config;
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(rule(config.forward.policy));
-        let replay = ReplayFilter::new(config.replay.window).unwrap();
-        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, replay);
+        let keys = key_ring(config, &self.keys).unwrap();
+        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, keys);
         let (_control, phase) = phases();
-        let engine = || Engine::with_shared_key(self.keys.sphinx.secret().clone());
-        let (_, workers) =
-            WorkerChannels::new(WORKERS).into_workers(engine, || worker_settings(config), &shared, &phase);
+        let (_, workers) = WorkerChannels::new(WORKERS).into_workers(|| worker_settings(config), &shared, &phase);
         let notes = Rc::new(Notes { start: Instant::now(), leak, arrivals, seen: RefCell::default() });
         let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
         let posts = Arc::clone(&directory.posts);

@@ -10,9 +10,11 @@ type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// A node with these workers and without listeners.
 fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) {
-    let replay = ReplayFilter::new(ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 }).unwrap();
+    let pair = nym_mixnode_keys::SphinxKeyPair::generate().unwrap();
+    let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
+    let keys = KeyRing::new(pair.secret().clone(), window, Instant::now().into_std()).unwrap();
     let limits = ConnectionLimits::new(8, 8);
-    let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), replay);
+    let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), keys);
     let (control, phase) = phases();
     let worker_threads = WorkerThreads::start(works).unwrap();
     (Node { shared, worker_threads, acceptors: JoinSet::new(), control }, phase)

@@ -49,15 +49,15 @@ impl Bench {
         let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
         let limits = ConnectionLimits::new(1, 1);
         let policy = Policy::new(Rule::Topology);
-        let shared = Shared::new(1, 1 << 20, limits, policy, Reach::Machine, ReplayFilter::new(window).unwrap());
+        let keys = KeyRing::new(self.keys.secret().clone(), window, Instant::now().into_std()).unwrap();
+        let shared = Shared::new(1, 1 << 20, limits, policy, Reach::Machine, keys);
         shared.allow(&topology());
         let (_control, phase) = phases();
-        let engine = || Engine::new(*self.keys.private());
         let settings = || Settings {
             rules: Rules { sizes: self.sizes, ..worker_settings(&config()).rules },
             ..worker_settings(&config())
         };
-        let (_, workers) = WorkerChannels::new(1).into_workers(engine, settings, &shared, &phase);
+        let (_, workers) = WorkerChannels::new(1).into_workers(settings, &shared, &phase);
         let left = Rc::new(RefCell::new(Vec::new()));
         for worker in workers {
             let (out, left, shared) = (Rc::clone(&passed), Rc::clone(&left), Arc::clone(&shared));
@@ -74,7 +74,7 @@ impl Bench {
                     }
                     // The test sends one packet repeatedly, so the filter must forget it.
                     for _ in 0..3 {
-                        shared.replay.rotate(shared.replay.generation());
+                        shared.keys.rotate_replay_filter();
                     }
                     out.borrow_mut().push(left.take());
                 }
