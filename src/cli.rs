@@ -36,7 +36,6 @@ use nym_mixnode_keys::secrecy::forbid_memory_dumps;
 use nym_mixnode_telemetry::log;
 
 pub use failure::{Exit, Failure};
-pub use init::create_node;
 
 /// A mixnode for Nym mix networks
 ///

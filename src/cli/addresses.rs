@@ -88,14 +88,9 @@ fn nothing_to_announce(config: &Config, error: &DetectError) -> Failure {
 /// Each start detects them again, so they are not saved: a machine's public address may change.
 ///
 /// # Errors
-/// When a setting is invalid, or no address is configured and none is found.
-pub(super) async fn settle_announced(values: &Values, out: &mut impl Write) -> Result<(), Failure> {
-    let mut values = values.clone();
-    if values.of(&s::NODE_LAYER.about).is_empty() {
-        // The layer does not matter here; it is chosen later.
-        values.set(&s::NODE_LAYER.about, "1", &Source::Program);
-    }
-    if let Some(Found { detection, .. }) = find_missing(&Config::from_values(&values)?, &Telemetry::default()).await? {
+/// When no address is configured and none is found.
+pub(super) async fn settle_announced(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(Found { detection, .. }) = find_missing(config, &Telemetry::default()).await? {
         for line in announcing(&detection) {
             print_to(&mut *out, line)?;
         }

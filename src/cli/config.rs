@@ -6,12 +6,13 @@ use clap::Subcommand;
 use comfy_table::{Table, presets};
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::settings::{self, About, WhenUnset};
-use nym_mixnode_config::{Values, reference, schema};
+use nym_mixnode_config::{NodeHome, Values, reference, schema};
 use serde_json::{Map, Value, json};
 
+use super::Failure;
 use super::flags::{NodeFlags, SettingFlags};
+use super::load::Sources;
 use super::output::print_to;
-use super::{Failure, load};
 
 /// Check, show or document the configuration
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,8 @@ struct Show {
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Check(node) => {
-            let values = node.load_start()?;
+            // As `run` would.
+            let values = node.sources(&node.which.home()?).start()?.config.values;
             let (set, all) = (values.count(), settings::ALL.len());
             print_to(
                 io::stdout(),
@@ -64,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             )
         }
         Command::Show(show) => {
-            let values = show.node.load()?;
+            let values = show.node.sources(&show.node.which.home()?).config()?.values;
             if show.json { print_to(io::stdout(), as_json(&values)) } else { print_to(io::stdout(), as_table(&values)) }
         }
         // Both texts already end in a line break.
@@ -74,19 +76,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 impl Node {
-    fn flags(&self) -> Values {
+    fn sources<'a>(&'a self, home: &'a NodeHome) -> Sources<'a> {
         let mut flags = self.which.values();
         flags.replace_with(&self.settings.values(&self.host));
-        flags
-    }
-
-    fn load(&self) -> Result<Values, Failure> {
-        load::load(&self.which.home()?, &self.which.id, &self.flags()).map(|(values, _)| values)
-    }
-
-    /// As `run` would.
-    fn load_start(&self) -> Result<Values, Failure> {
-        load::load_start(&self.which.home()?, &self.which.id, &self.flags()).map(|start| start.values)
+        Sources::read(home, &self.which.id, &flags)
     }
 }
 

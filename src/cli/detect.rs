@@ -15,9 +15,10 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::addresses::AddressFlags;
+use super::load::Sources;
 use super::output::print_to;
 use super::table_flags::TableFlags;
-use super::{Exit, Failure, load};
+use super::{Exit, Failure};
 use crate::stop_request::StopSignals;
 
 /// First and longest pause between two attempts under `--wait`.
@@ -125,7 +126,7 @@ fn settings(args: &Args) -> Result<Values, Failure> {
     if let Some(id) = id {
         let root = args.home.clone().or_else(|| environment.path(environment::HOME));
         let home = NodeHome::new(root.as_deref(), &id)?;
-        return Ok(load::layers(&home, &id, &flags).0.check_places()?);
+        return Sources::read(&home, &id, &flags).checked();
     }
     let mut layers = Layers::default();
     layers.environment(&environment);

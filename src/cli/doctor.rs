@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::addresses::{Found, find_missing};
 use super::flags::NodeFlags;
-use super::load::{StartSettings, load_start};
+use super::load::{Sources, StartSettings};
 use super::output::print_to;
 use super::{Exit, Failure};
 use crate::doctor::{self, Finding, Level, Target};
@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         findings.push(finding);
     };
     let home = args.node.home()?;
-    match load_start(&home, &args.node.id, &args.node.values()) {
+    match Sources::read(&home, &args.node.id, &args.node.values()).start() {
         Ok(StartSettings { mut config, .. }) => {
             let lacking = find_announced(&mut config).await;
             let file = home.config_file();

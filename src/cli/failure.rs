@@ -9,7 +9,7 @@ use nym_mixnode_base::staging::CreateError;
 use nym_mixnode_base::text::is_hidden;
 use nym_mixnode_config::home::HomeError;
 use nym_mixnode_config::migrate::MigrateError;
-use nym_mixnode_config::{ConfigError, ConfigErrors, CreateFileError, InvalidValue, Source};
+use nym_mixnode_config::{ConfigError, ConfigErrors, InvalidValue, Source};
 use nym_mixnode_directory::DirectoryError;
 use nym_mixnode_keys::KeyError;
 use nym_mixnode_keys::archive::ArchiveError;
@@ -182,15 +182,6 @@ impl From<KeyError> for Failure {
         match error {
             KeyError::Create(error) => error.into(),
             error => Self::new(exit, error),
-        }
-    }
-}
-
-impl From<CreateFileError> for Failure {
-    fn from(error: CreateFileError) -> Self {
-        match error {
-            CreateFileError::Config(error) => error.into(),
-            CreateFileError::Create(error) => error.into(),
         }
     }
 }

@@ -7,30 +7,31 @@ use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_net::BindAddr;
 use rustix::process::{getgid, getuid};
 
-use super::addresses::settle_announced;
-use super::init::{choose_layer, create_node, default_directory, summary};
-use super::node_files::{self, KeyState};
+use super::init::{complete, create_node, default_directory, summary};
+use super::load::{Sources, read_telemetry};
+use super::node_files::{self, KeyState, keys_config};
 use super::output::print_to;
-use super::{Exit, Failure, load, volume};
+use super::{Exit, Failure, volume};
 
-/// Creates the node unless it has or needs no configuration file; prints what it creates to `out`.
-pub(super) async fn make_if_missing(
-    home: &NodeHome,
-    id: &NodeId,
+/// Creates the node unless it has or needs no configuration file; prints what it creates to `out`. Returns the
+/// settings of the node, which are `given` unless it creates or completes files.
+pub(super) async fn make_if_missing<'a>(
+    home: &'a NodeHome,
+    id: &'a NodeId,
     flags: &Values,
+    mut given: Sources<'a>,
     mut out: impl Write,
-) -> Result<(), Failure> {
-    let (mut given, mut has_file) = load::layers(home, id, flags);
-    if node_files::finish(home, given.so_far())? {
-        (given, has_file) = load::layers(home, id, flags);
+) -> Result<Sources<'a>, Failure> {
+    if node_files::finish(home, given.values())? {
+        given = Sources::read(home, id, flags);
         print_to(&mut out, format_args!("Completed an unfinished start: {}", home.dir().display()))?;
     }
-    if has_file || home.older_config_file().is_some() {
-        return Ok(());
+    if given.has_file || home.older_config_file().is_some() {
+        return Ok(given);
     }
-    let keys = KeyState::of(home, given.so_far());
+    let keys = KeyState::of(home, &keys_config(given.values()));
     if given.is_complete() && matches!(keys, KeyState::All { .. }) {
-        return Ok(());
+        return Ok(given);
     }
     if let Some(failure) = keys.without_file(home, id) {
         return Err(failure);
@@ -39,14 +40,9 @@ pub(super) async fn make_if_missing(
         // Check the keys before anything is created.
         store::load(files)?;
     }
-    let mut values = settings(id, flags)?;
-    if values.of(&s::NODE_LAYER.about).is_empty() {
-        let layer = choose_layer(&values, &mut out).await?;
-        values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
-    }
-    settle_announced(&values, &mut out).await?;
+    let config = complete(settings(id, flags)?, &mut out).await?;
     let kept = matches!(keys, KeyState::All { .. });
-    let (config, keys) = create_node(home, &values).map_err(|failure| match failure.exit {
+    let keys = create_node(home, &config).map_err(|failure| match failure.exit {
         Exit::CANNOT_CREATE => failure.with_advice(MOUNT),
         Exit::PERMISSION => failure.with_advice(format_args!("{MOUNT}; {}", give_volume())),
         _ => failure,
@@ -56,7 +52,7 @@ pub(super) async fn make_if_missing(
     if let Some(warning) = volume::warning(files.dir()) {
         tracing::warn!("{warning}");
     }
-    Ok(())
+    Ok(Sources::read(home, id, flags))
 }
 
 const MOUNT: &str = "mount a volume there that this user may write to, or name one with NYM_MIXNODE_HOME, for keys \
@@ -78,6 +74,6 @@ fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
     layers.values(&defaults);
     layers.environment(&Environment::of_process());
     layers.values(flags);
-    load::read_telemetry(&mut layers);
+    read_telemetry(&mut layers);
     Ok(layers.check_places()?)
 }

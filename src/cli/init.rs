@@ -9,9 +9,9 @@ use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
 use nym_mixnode_config as config;
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::home::CONFIG_FILE;
-use nym_mixnode_config::{Config, CreateFileError, Environment, Layers, NodeHome, Source, Values, settings as s};
+use nym_mixnode_config::{Config, Environment, Layers, NodeHome, Source, Values, settings as s};
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryConfig, DirectoryError, is_retired};
-use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, NodeKeys, store};
+use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, KeysConfig, NodeKeys, store};
 use nym_mixnode_net::BindAddr;
 use thiserror::Error;
 
@@ -68,24 +68,18 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
     upgrade::refuse_older(&home, &args.node.id)?;
     let id = &args.node.id;
-    let mut values = settings(&args)?;
+    let values = settings(&args)?;
     if node_files::finish(&home, &values)? && home.config_file().exists() {
         return finished(&home, &args.node);
     }
-    refuse_existing(&home, &values)?;
+    refuse_existing(&home, &node_files::keys_config(&values))?;
     print_to(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
-    // Before the request to the directory: without an address no node can be created.
-    settle_announced(&values, &mut io::stdout()).await?;
-    if values.of(&s::NODE_LAYER.about).is_empty() {
-        let layer = choose_layer(&values, &mut io::stdout()).await?;
-        values.set(&s::NODE_LAYER.about, layer.to_string(), &Source::Program);
-    }
-    let kept = matches!(KeyState::of(&home, &values), KeyState::All { .. });
-    let created = create_node(&home, &values).map_err(|failure| match failure.exit {
+    let config = complete(values, &mut io::stdout()).await?;
+    let kept = matches!(KeyState::of(&home, &config.keys), KeyState::All { .. });
+    let keys = create_node(&home, &config).map_err(|failure| match failure.exit {
         Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
         _ => failure,
     })?;
-    let (config, keys) = created;
     print_to(io::stdout(), summary(&home, &keys, kept))?;
     print_next_steps(&home, &args.node, &config)
 }
@@ -150,11 +144,10 @@ fn settings(args: &Args) -> Result<Values, Failure> {
 /// Creates a new node's configuration file, and its keys unless they exist: all or nothing.
 ///
 /// # Errors
-/// When a setting is invalid, when the node exists, or when its files cannot be created.
-pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys), Failure> {
-    refuse_existing(home, values)?;
-    let config = Config::from_values(values)?;
-    let keys = create(home, values).map_err(|error| {
+/// When the node exists, or when its files cannot be created.
+pub(super) fn create_node(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
+    refuse_existing(home, &config.keys)?;
+    create(home, config).map_err(|error| {
         let exists = matches!(&error, CreateNodeError::Create(CreateError::Exists(_)));
         let failure = Failure::from(error);
         match exists {
@@ -162,16 +155,15 @@ pub fn create_node(home: &NodeHome, values: &Values) -> Result<(Config, NodeKeys
             true => failure.with_advice("move it away, or choose another --id"),
             false => failure,
         }
-    })?;
-    Ok((config, keys))
+    })
 }
 
-fn create(home: &NodeHome, values: &Values) -> Result<NodeKeys, CreateNodeError> {
-    let keys = KeyState::of(home, values);
+fn create(home: &NodeHome, config: &Config) -> Result<NodeKeys, CreateNodeError> {
+    let keys = KeyState::of(home, &config.keys);
     // The directory may hold restored keys; the other files are added to it.
     let staged = if keys.is_at_home(home) { StagedDir::begin_in(home.dir()) } else { StagedDir::begin(home.dir()) }?;
     staging::create_private_dirs(&staged.path().join("config"))?;
-    config::create_file(&staged.path().join(CONFIG_FILE), values)?;
+    config::create_file(&staged.path().join(CONFIG_FILE), config)?;
     let (keys, made) = match keys {
         KeyState::All { files } => (store::load(&files)?, None),
         KeyState::Elsewhere { missing } | KeyState::Half { missing, .. } => {
@@ -204,14 +196,12 @@ const CONFIGURATION_WITHOUT_KEYS: &str =
 enum CreateNodeError {
     Create(#[from] CreateError),
     Keys(#[from] KeyError),
-    Config(#[from] CreateFileError),
 }
 
 impl From<CreateNodeError> for Failure {
     fn from(error: CreateNodeError) -> Self {
         match error {
             CreateNodeError::Keys(error) => error.into(),
-            CreateNodeError::Config(error) => error.into(),
             CreateNodeError::Create(error) => error.into(),
         }
     }
@@ -226,8 +216,8 @@ pub(super) fn default_directory() -> Values {
 }
 
 /// Keeps existing keys: without a configuration file they were restored for this node.
-fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
-    let exists = match KeyState::of(home, values) {
+fn refuse_existing(home: &NodeHome, keys: &KeysConfig) -> Result<(), Failure> {
+    let exists = match KeyState::of(home, keys) {
         KeyState::All { files } if home.config_file().exists() => files.paths[KeyFile::PrivateIdentity].to_owned(),
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
@@ -247,24 +237,42 @@ fn refuse_existing(home: &NodeHome, values: &Values) -> Result<(), Failure> {
     ))
 }
 
+/// Checks the settings of a new node before it is created, and chooses its layer unless that is set. Prints the
+/// detected addresses and the layer to `out`.
+///
+/// # Errors
+/// When a setting is invalid, or the node has no address to announce.
+pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result<Config, Failure> {
+    let about = &s::NODE_LAYER.about;
+    let has_layer = !values.of(about).is_empty();
+    if !has_layer {
+        // Until it is chosen: all settings are checked before any request to the network.
+        values.set(about, "1", &Source::Program);
+    }
+    let config = Config::from_values(&values)?;
+    // Before the request to the directory: without an address no node can be created.
+    settle_announced(&config, out).await?;
+    if has_layer {
+        return Ok(config);
+    }
+    let layer = choose_layer(&config.directory, out).await?;
+    values.set(about, layer.to_string(), &Source::Program);
+    Ok(Config::from_values(&values)?)
+}
+
 /// Chooses the layer with the fewest nodes, or a random one if the directory does not answer, and prints it to `out`.
 /// A random choice spreads nodes that start before their directory over the layers.
 ///
 /// The retired network's directory is not asked: the node gets [`LAYER_WITHOUT_DIRECTORY`], always the same one,
 /// because there are no other nodes to spread over, and the operator sets directory and layer together later.
-pub(super) async fn choose_layer(values: &Values, out: &mut impl Write) -> Result<u64, Failure> {
-    // Check the other settings before the request to the network; the layer does not matter for that.
-    let mut checked = values.clone();
-    checked.set(&s::NODE_LAYER.about, "1", &Source::Program);
-    let directory = Config::from_values(&checked)?.directory;
-
+async fn choose_layer(directory: &DirectoryConfig, out: &mut impl Write) -> Result<u64, Failure> {
     if is_retired(&directory.url) {
         let layer = LAYER_WITHOUT_DIRECTORY;
         print_to(out, format_args!("Layer {layer}: no directory to ask for the layer with the fewest nodes"))?;
         return Ok(layer);
     }
     print_to(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
-    match topology(&directory).await {
+    match topology(directory).await {
         Ok(topology) => {
             let layer = emptiest_layer(&topology);
             print_to(out, format_args!("Layer {layer}: the one with the fewest nodes"))?;

@@ -12,8 +12,9 @@ use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, archive, install, store};
 
 use super::failure::read_exit;
 use super::flags::NodeFlags;
+use super::load::{Sources, load_config};
 use super::output::print_to;
-use super::{Exit, Failure, load, upgrade};
+use super::{Exit, Failure, upgrade};
 use passphrase::PassphraseFlags;
 
 /// Longest backup that is read into memory; a real one takes 7 KiB.
@@ -109,8 +110,8 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     } else {
         upgrade::refuse_older(&home, &node.id)?;
         // `init` looks for them here.
-        let (layers, _) = load::layers(&home, &node.id, &Values::default());
-        KeyFiles::new(home.dir(), &nym_mixnode_config::keys(&layers.check_places()?)?)
+        let values = Sources::read(&home, &node.id, &Values::default()).checked()?;
+        KeyFiles::new(home.dir(), &nym_mixnode_config::keys(&values)?)
     };
     if !install::finish(&files)? {
         install::refuse_complete(&files).map_err(refusal)?;
@@ -151,7 +152,7 @@ fn refusal(error: KeyError) -> Failure {
 }
 
 fn key_files(home: &NodeHome, node: &NodeFlags) -> Result<KeyFiles, Failure> {
-    let config = load::load_config(home, &node.id, &Values::default())?;
+    let config = load_config(home, &node.id, &Values::default())?;
     Ok(KeyFiles::new(home.dir(), &config.keys))
 }
 

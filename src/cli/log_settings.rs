@@ -6,7 +6,8 @@ use nym_mixnode_config::{LogConfig, NodeHome, NodeId, Values};
 use nym_mixnode_telemetry::log::{self, LogFilter};
 use tokio::signal::unix::Signal;
 
-use super::{Exit, Failure, load};
+use super::load::Sources;
+use super::{Exit, Failure};
 
 /// Sources of a node's log settings.
 pub(super) struct LogSettings {
@@ -17,20 +18,16 @@ pub(super) struct LogSettings {
 
 impl LogSettings {
     /// Reads the settings again and applies them; returns the filter.
-    pub(super) fn apply(&self) -> Result<LogFilter, Failure> {
-        let (layers, _) = load::layers(&self.home, &self.id, &self.overrides);
-        let config = LogConfig::from_values(&layers.check_places()?)?;
-        let rust_log = log::filter_of_environment().map_err(|error| Failure::new(Exit::CONFIG, error))?;
-        let filter = config.filter(rust_log);
-        log::set(config.format, &filter);
-        Ok(filter)
+    fn reload(&self) -> Result<LogFilter, Failure> {
+        let values = Sources::read(&self.home, &self.id, &self.overrides).checked()?;
+        apply(&LogConfig::from_values(&values)?)
     }
 
     /// Applies them again at each SIGHUP. On an error it logs a warning and keeps the old settings.
     pub(super) async fn follow(&self, mut hangups: Signal) -> Infallible {
         loop {
             hangups.recv().await;
-            match self.apply() {
+            match self.reload() {
                 Ok(filter) => tracing::info!("SIGHUP: the log's filter is {filter}"),
                 Err(failure) => {
                     for line in failure.lines() {
@@ -40,4 +37,12 @@ impl LogSettings {
             }
         }
     }
+}
+
+/// Applies log settings; returns the filter.
+pub(super) fn apply(config: &LogConfig) -> Result<LogFilter, Failure> {
+    let rust_log = log::filter_of_environment().map_err(|error| Failure::new(Exit::CONFIG, error))?;
+    let filter = config.filter(rust_log);
+    log::set(config.format, &filter);
+    Ok(filter)
 }

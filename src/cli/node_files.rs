@@ -4,15 +4,20 @@ use std::path::{Path, PathBuf};
 
 use nym_mixnode_base::staging;
 use nym_mixnode_config::{NodeHome, NodeId, Values};
-use nym_mixnode_keys::{KeyFile, KeyFiles, KeyPaths, install};
+use nym_mixnode_keys::{KeyFile, KeyFiles, KeyPaths, KeysConfig, install};
 
 use super::flags::naming;
 use super::{Exit, Failure};
 
 /// Moves files of an interrupted command into place; returns whether there were any.
 pub(super) fn finish(home: &NodeHome, values: &Values) -> Result<bool, Failure> {
-    let config = nym_mixnode_config::keys(values).unwrap_or_default();
-    Ok(staging::finish(home.dir())? | install::finish(&KeyFiles::new(home.dir(), &config))?)
+    Ok(staging::finish(home.dir())? | install::finish(&KeyFiles::new(home.dir(), &keys_config(values)))?)
+}
+
+/// The paths of the key files, from settings that may be incomplete or invalid.
+pub(super) fn keys_config(values: &Values) -> KeysConfig {
+    // Errors in the settings are reported when all of them are parsed.
+    nym_mixnode_config::keys(values).unwrap_or_default()
 }
 
 /// Which of a node's key files exist.
@@ -34,11 +39,9 @@ impl KeyState {
         matches!(self, Self::All { files } if files.dir().starts_with(home.dir()))
     }
 
-    /// Checks the key files at the paths in `values`.
-    pub(super) fn of(home: &NodeHome, values: &Values) -> Self {
-        // Errors in the settings are reported when all of them are parsed.
-        let config = nym_mixnode_config::keys(values).unwrap_or_default();
-        let files = KeyFiles::new(home.dir(), &config);
+    /// Checks which of these key files exist.
+    pub(super) fn of(home: &NodeHome, config: &KeysConfig) -> Self {
+        let files = KeyFiles::new(home.dir(), config);
         let present = files.paths.iter().find(|path| path.symlink_metadata().is_ok()).map(Path::to_owned);
         let missing = files.paths.iter().find(|path| path.symlink_metadata().is_err()).map(Path::to_owned);
         match (present, missing) {

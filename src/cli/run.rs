@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nym_mixnode_address::{AnnounceWatch, Detection};
@@ -11,7 +10,7 @@ use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::environment::Environment;
-use nym_mixnode_config::{Config, NodeHome, Source, Values, settings as s};
+use nym_mixnode_config::{Config, LogConfig, NodeHome, Source, Values, settings as s};
 use nym_mixnode_keys::{KeyError, KeyFiles, NodeKeys, install, store};
 use nym_mixnode_telemetry::log::{self, LogFormat};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
@@ -20,8 +19,8 @@ use tokio::sync::oneshot;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
 use super::flags::{NodeFlags, SettingFlags};
-use super::load::{StartSettings, load_config, load_start};
-use super::log_settings::LogSettings;
+use super::load::{Sources, StartSettings};
+use super::log_settings::{self, LogSettings};
 use super::output::{BestEffortOutput, EventLines, print_to, without_last_slash};
 use super::{Exit, Failure, first_start};
 use crate::node::{self, RunOptions, SupervisorEvent};
@@ -81,17 +80,23 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
     let home = args.node.home()?;
-    let log = LogSettings { home: home.clone(), id: args.node.id.clone(), overrides: overrides(&args) };
-    // Their errors are reported below, together with all others.
-    log.apply().ok();
+    let id = &args.node.id;
+    let log = LogSettings { home: home.clone(), id: id.clone(), overrides: overrides(&args) };
+    let mut sources = Sources::read(&home, id, &log.overrides);
+    if let Ok(log) = LogConfig::from_values(sources.values()) {
+        // Its errors are reported below, together with all others.
+        log_settings::apply(&log).ok();
+    }
     if args.init_if_missing || Environment::of_process().init_if_missing().unwrap_or(false) {
-        first_start::make_if_missing(&home, &args.node.id, &overrides(&args), best_effort(args.supervised)).await?;
+        let out = best_effort(args.supervised);
+        sources = first_start::make_if_missing(&home, id, &log.overrides, sources, out).await?;
     }
     if staging::finish(home.dir())? {
         tracing::info!("Completed an interrupted init: {}", home.dir().display());
+        sources = Sources::read(&home, id, &log.overrides);
     }
-    let StartSettings { mut config, telemetry, .. } = configure(&home, &args)?;
-    log.apply()?;
+    let StartSettings { mut config, telemetry } = configure(sources, &args)?;
+    log_settings::apply(&config.log)?;
     let keys = load_keys(&home, &config)?;
     if !keys.sphinx.secret().is_locked() {
         tracing::warn!("The private key may be swapped to disk: cannot lock memory (raise ulimit -l, LimitMEMLOCK=)");
@@ -149,15 +154,11 @@ fn best_effort(supervised: bool) -> BestEffortOutput {
     if supervised { BestEffortOutput::stderr() } else { BestEffortOutput::stdout() }
 }
 
-fn configure(home: &NodeHome, args: &Args) -> Result<StartSettings, Failure> {
-    let mut overrides = overrides(args);
+fn configure(mut sources: Sources, args: &Args) -> Result<StartSettings, Failure> {
     if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
-        let configured = load_config(home, &args.node.id, &overrides)?.listen.addresses;
-        let ips = configured.into_iter().map(|listening| listening.address.get().ip());
-        let moved = ips.map(|ip| SocketAddr::new(ip, port).to_string());
-        overrides.set_list(&s::LISTEN_ADDRESSES.about, moved, &Source::Flag("--port"));
+        sources.listen_on(port);
     }
-    let mut start = load_start(home, &args.node.id, &overrides)?;
+    let mut start = sources.start()?;
     start.config.directory.take_over = args.force;
     Ok(start)
 }

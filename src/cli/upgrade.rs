@@ -108,7 +108,7 @@ fn upgrade(home: &NodeHome, toml: &Path, args: &Args) -> Result<(), Failure> {
     if older.release == Release::V0_8_1 {
         complete_identity(&files)?;
     }
-    config::create_file(&home.config_file(), &migration.values)?;
+    config::create_file(&home.config_file(), &config)?;
     print_line(format_args!("Saved configuration file to {}", home.config_file().display()))?;
     keep_backup(toml, older.release)?;
     init::print_if_retired(home, &args.node, &config)?;

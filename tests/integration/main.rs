@@ -34,6 +34,7 @@ mod netns;
 mod new_node;
 mod next_hops;
 mod one_validation;
+mod opened_once;
 mod operator;
 mod own_addresses;
 mod packets;

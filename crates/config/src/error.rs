@@ -5,7 +5,6 @@ use std::{fmt, io};
 
 use nym_mixnode_base::file::remedy;
 use nym_mixnode_base::redact::{HIDDEN, redacted_text};
-use nym_mixnode_base::staging::CreateError;
 use thiserror::Error;
 
 use super::settings::{self, VARIABLE_PREFIX};
@@ -51,14 +50,6 @@ pub struct InvalidValue {
 /// All errors in a configuration, one per line; never empty.
 #[derive(Debug, Error)]
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
-
-/// The configuration file could not be created.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub enum CreateFileError {
-    Config(#[from] ConfigErrors),
-    Create(#[from] CreateError),
-}
 
 impl ConfigErrors {
     /// The single problems.

@@ -78,9 +78,9 @@ impl Layers {
     ///
     /// # Errors
     /// Lists all errors in all sources.
-    pub fn finish(mut self) -> Result<(Values, Config), ConfigErrors> {
+    pub fn finish(mut self) -> Result<Config, ConfigErrors> {
         match Config::from_values(&self.values) {
-            Ok(config) if self.problems.is_empty() => return Ok((self.values, config)),
+            Ok(config) if self.problems.is_empty() => return Ok(config),
             Ok(_) => {}
             Err(errors) => {
                 // After a syntax error in the file, missing settings cannot be determined.

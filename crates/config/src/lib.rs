@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use announce::{announced, listening};
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors, CreateFileError, InvalidValue};
+pub use error::{ConfigError, ConfigErrors, InvalidValue};
 pub use home::{NodeHome, NodeId};
 pub use kind::Bytes;
 pub use layers::Layers;
@@ -37,7 +37,7 @@ pub use values::{Source, Values};
 use announce::{announce, listen, listen_addresses};
 use nym_mixnode_address::{Announced, DetectionConfig};
 use nym_mixnode_base::open_files::LimitsConfig;
-use nym_mixnode_base::staging;
+use nym_mixnode_base::staging::{self, CreateError};
 use nym_mixnode_directory::DirectoryConfig;
 use nym_mixnode_keys::{KeyPaths, KeysConfig};
 use nym_mixnode_mix::ReplayWindow;
@@ -67,6 +67,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     pub shutdown: ShutdownConfig,
     pub limits: LimitsConfig,
+    /// The texts that the sections were parsed from, each with its source.
+    pub values: Values,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -188,7 +190,7 @@ impl Config {
             return Err(ConfigError::NotFound(path.to_owned()).into());
         }
         layers.values(overrides);
-        layers.finish().map(|(_, config)| config)
+        layers.finish()
     }
 
     /// Parses and checks the settings.
@@ -233,6 +235,7 @@ impl Config {
             telemetry: telemetry(values)?,
             shutdown: shutdown(values)?,
             limits: limits(values)?,
+            values: values.clone(),
         })
     }
 }
@@ -278,10 +281,9 @@ impl LogConfig {
 /// Values from `_FILE` variables are not written to it.
 ///
 /// # Errors
-/// If the settings are not allowed, or the file exists or cannot be created.
-pub fn create_file(path: &Path, values: &Values) -> Result<(), CreateFileError> {
-    Config::from_values(values)?;
-    Ok(staging::create_file(path, 0o644, file::render(values).as_bytes())?)
+/// If the file exists or cannot be created.
+pub fn create_file(path: &Path, config: &Config) -> Result<(), CreateError> {
+    staging::create_file(path, 0o644, file::render(&config.values).as_bytes())
 }
 
 fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
@@ -425,28 +427,6 @@ fn limits(values: &Values) -> Result<LimitsConfig, ConfigError> {
 
 fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
     InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
-}
-
-// Configurations built in code use the defaults of the table.
-macro_rules! defaults_from_table {
-    ($($section:ty: $read:ident;)*) => {$(
-        impl Default for $section {
-            fn default() -> Self {
-                // Constant texts, each parsed by a test.
-                $read(&Values::default()).expect("the defaults are allowed values")
-            }
-        }
-    )*};
-}
-
-defaults_from_table! {
-    MixConfig: mix;
-    ReplayConfig: replay;
-    ForwardConfig: forward;
-    ConnectionsConfig: connections;
-    HttpConfig: http;
-    LogConfig: log;
-    ShutdownConfig: shutdown;
 }
 
 #[cfg(test)]

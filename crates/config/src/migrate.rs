@@ -150,7 +150,7 @@ mod tests {
         assert!(config.announce.addresses.is_empty(), "detected, for others cannot reach that");
         assert_eq!(config.node.incentives_address, "");
         assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
-        assert_eq!(config.forward, super::super::ForwardConfig::default());
+        assert_eq!(config.forward, super::super::forward(&Values::default()).unwrap());
         let migration = translated(&format!("{MINIMAL}[debug]\npacket_forwarding_initial_backoff = 120000\n"));
         let config = Config::from_values(&migration.values).unwrap();
         assert_eq!(config.forward.backoff_max.as_secs(), 300);
