@@ -26,13 +26,16 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
 # that nobody needs a second toolchain.
 FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
 
+# The oldest supported toolchain: `rust-version` of the workspace.
+MINIMUM_RUST := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1.0/p' Cargo.toml)
+
 # Tools that come with no Rust toolchain; .ci/tool installs them beside the build, and prints where.
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
+.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
 	chart-docs terraform-variables terraform-docs bench picture localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
@@ -58,6 +61,11 @@ fmt: ## Check the formatting (`cargo fmt` corrects it)
 lint: ## Clippy, without a single warning
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test kit -- -D warnings
+
+minimum-rust: ## Check that the oldest supported Rust compiles everything (needs that toolchain of rustup)
+	@rustup which --toolchain $(MINIMUM_RUST) cargo >/dev/null 2>&1 || { echo "Rust $(MINIMUM_RUST) is not installed:" \
+		"run \`rustup toolchain install $(MINIMUM_RUST) --profile minimal\`" >&2; exit 1; }
+	CARGO_TARGET_DIR=target/minimum-rust rustup run $(MINIMUM_RUST) cargo check --locked --workspace --all-targets
 
 # Advisories need the network's database of them, which a build must not depend on: `make audit`.
 deny: ## Check the dependencies' licences, sources and duplicates
