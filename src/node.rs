@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use nym_mixnode_address::{AnnounceAddr, AnnounceWatch, Announcing, Detector, watch};
 use nym_mixnode_api::{MixRegistration, PROTOCOL_VERSION, Topology};
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, ForwardPolicy};
 use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
@@ -128,14 +129,14 @@ pub enum NodeError {
 impl NodeError {
     /// The process's exit code (sysexits).
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> Exit {
         match self {
-            Self::SelfCheck(_) | Self::WorkerFailed | Self::WorkerHangs => 70,
-            Self::Bind(BindError::Forbidden(_)) => 77,
-            Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => 77,
-            Self::Bind(_) | Self::Http(_) => 69,
+            Self::SelfCheck(_) | Self::WorkerFailed | Self::WorkerHangs => Exit::INTERNAL,
+            Self::Bind(BindError::Forbidden(_)) => Exit::PERMISSION,
+            Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Exit::PERMISSION,
+            Self::Bind(_) | Self::Http(_) => Exit::UNAVAILABLE,
             Self::Directory(error) => error.exit_code(),
-            Self::Worker(_) | Self::ReplayMemory(_) => 71,
+            Self::Worker(_) | Self::ReplayMemory(_) => Exit::NO_RESOURCES,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A command's failure: one line for each problem, and an exit code.
 
-use std::process::ExitCode;
 use std::{fmt, io};
 
 use nym_mixnode_address::DetectError;
+pub use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::open_files::LimitError;
 use nym_mixnode_base::staging::CreateError;
 use nym_mixnode_base::text::is_hidden;
@@ -18,37 +18,6 @@ use crate::cli::probe::ProbeError;
 use crate::cli::registry::RegistryCommandError;
 use crate::localnet::LocalnetError;
 use crate::node::NodeError;
-
-/// Exit code: from sysexits, 1 for an unhealthy node, or 128 plus a signal's number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit(pub u8);
-
-impl Exit {
-    /// The node is unhealthy.
-    pub const UNHEALTHY: Self = Self(1);
-    /// The command line is invalid.
-    pub const USAGE: Self = Self(64);
-    /// The contents of a file are invalid.
-    pub const DATA: Self = Self(65);
-    /// A required service is unavailable.
-    pub const UNAVAILABLE: Self = Self(69);
-    /// The system lacks a resource that the node needs.
-    pub const NO_RESOURCES: Self = Self(71);
-    /// A file cannot be created.
-    pub const CANNOT_CREATE: Self = Self(73);
-    /// Reading or writing failed.
-    pub const IO: Self = Self(74);
-    /// A temporary failure: a retry may succeed.
-    pub const TRY_AGAIN: Self = Self(75);
-    /// Permission denied.
-    pub const PERMISSION: Self = Self(77);
-    /// The configuration is missing or invalid.
-    pub const CONFIG: Self = Self(78);
-    /// A second SIGINT.
-    pub const INTERRUPTED: Self = Self(130);
-    /// A second SIGTERM.
-    pub const TERMINATED: Self = Self(143);
-}
 
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +78,6 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.0)
-    }
-}
-
 /// Error types that are one problem, each with its exit code.
 macro_rules! failure_from {
     ($($error:ty: $exit:expr;)*) => {$(
@@ -128,11 +91,11 @@ macro_rules! failure_from {
 }
 
 failure_from! {
-    NodeError: |error| Exit(error.exit_code());
-    DirectoryError: |error| Exit(error.exit_code());
-    RegistryCommandError: |error| Exit(error.exit_code());
-    ProbeError: |error| Exit(error.exit_code());
-    LocalnetError: |error| Exit(error.exit_code());
+    NodeError: |error| error.exit_code();
+    DirectoryError: |error| error.exit_code();
+    RegistryCommandError: |error| error.exit_code();
+    ProbeError: |error| error.exit_code();
+    LocalnetError: |error| error.exit_code();
     DetectError: |_| Exit::UNAVAILABLE;
     LimitError: |_| Exit::NO_RESOURCES;
     HomeError: |_| Exit::CONFIG;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use nym_mixnode_api::LAYERS_MAX;
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_config::http_url;
 use nym_mixnode_directory::{Client, Directory};
 use nym_mixnode_monitor::check::{self, Label, Plan, Target};
@@ -149,11 +150,11 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// Exit code, from sysexits.
+    /// Exit code of a command that fails with this error.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub const fn exit_code(&self) -> Exit {
         match self {
-            Self::OwnAddress(OwnAddressError::Twice { .. } | OwnAddressError::AnnounceUnknown(_)) => 64,
+            Self::OwnAddress(OwnAddressError::Twice { .. } | OwnAddressError::AnnounceUnknown(_)) => Exit::USAGE,
             Self::Directory { .. }
             | Self::NoNodes(_)
             | Self::NoSuchNode { .. }
@@ -161,9 +162,9 @@ impl ProbeError {
             | Self::Prober(_)
             | Self::Registration(_)
             | Self::Build(_)
-            | Self::NotMixing(_) => 69,
-            Self::Io(_) => 74,
-            Self::Interrupted | Self::Undecided { .. } => 75,
+            | Self::NotMixing(_) => Exit::UNAVAILABLE,
+            Self::Io(_) => Exit::IO,
+            Self::Interrupted | Self::Undecided { .. } => Exit::TRY_AGAIN,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, value_parser};
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::open_files::{LimitsConfig, raise_nofile};
 use nym_mixnode_directory::{DirectoryError, MonitorTokenError};
 use nym_mixnode_registry::{
@@ -123,14 +124,14 @@ pub enum RegistryCommandError {
 }
 
 impl RegistryCommandError {
-    /// Exit code, from sysexits.
-    pub fn exit_code(&self) -> u8 {
+    /// Exit code of a command that fails with this error.
+    pub fn exit_code(&self) -> Exit {
         match self {
             Self::Registry(error) => error.exit_code(),
             Self::Directory(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
-            Self::NoHome => 78,
-            Self::Io { .. } => 74,
+            Self::NoHome => Exit::CONFIG,
+            Self::Io { .. } => Exit::IO,
         }
     }
 }

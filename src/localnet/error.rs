@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_monitor::{ProberError, RegistrationError};
 use thiserror::Error;
 
@@ -72,11 +73,11 @@ impl LocalnetError {
         Self::Directory(error.to_string())
     }
 
-    /// Exit code, from sysexits.
+    /// Exit code of a command that fails with this error.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub const fn exit_code(&self) -> Exit {
         match self {
-            Self::PortRange { .. } => 64,
+            Self::PortRange { .. } => Exit::USAGE,
             Self::Port { .. }
             | Self::NoFreePort(_)
             | Self::NotReady(_)
@@ -84,10 +85,10 @@ impl LocalnetError {
             | Self::Prober(_)
             | Self::Registration(_)
             | Self::Unwell(_)
-            | Self::Lost(_) => 69,
-            Self::Home(_) => 73,
-            Self::Spawn { .. } | Self::Io(_) => 74,
-            Self::Interrupted | Self::Killed => 75,
+            | Self::Lost(_) => Exit::UNAVAILABLE,
+            Self::Home(_) => Exit::CANNOT_CREATE,
+            Self::Spawn { .. } | Self::Io(_) => Exit::IO,
+            Self::Interrupted | Self::Killed => Exit::TRY_AGAIN,
         }
     }
 }

@@ -96,13 +96,13 @@ mod tests {
         let error = reserve(1, Some(port), V4).unwrap_err();
         let words = error.to_string();
         assert!(words.contains(&port.to_string()) && words.contains("--base-port"), "{words}");
-        assert_eq!(error.exit_code(), 69);
+        assert_eq!(error.exit_code().code(), 69);
     }
 
     #[test]
     fn ports_beyond_the_last_are_a_usage_error() {
         let error = reserve(7, Some(65_530), V4).unwrap_err();
-        assert_eq!(error.exit_code(), 64);
+        assert_eq!(error.exit_code().code(), 64);
         assert!(error.to_string().contains("65530"));
     }
 }

@@ -354,5 +354,5 @@ async fn a_refusal_to_connect_names_the_place() {
     let error = client_of(address).register_mix(&mix(1, "127.0.2.1:1789"), None).await.unwrap_err();
     assert!(matches!(error, DirectoryError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
-    assert_eq!(error.exit_code(), 69);
+    assert_eq!(error.exit_code().code(), 69);
 }

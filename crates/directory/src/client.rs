@@ -453,7 +453,7 @@ mod tests {
         let error = Client::new(&url("ftp://d.example"), &url("http://d.example")).unwrap_err();
         assert!(matches!(error, DirectoryError::BadUrl { .. }));
         assert!(error.to_string().contains("ftp://d.example"), "{error}");
-        assert_eq!(error.exit_code(), 78);
+        assert_eq!(error.exit_code().code(), 78);
     }
 
     #[test]
@@ -483,7 +483,7 @@ mod tests {
             (503, true, 69),
         ] {
             let error = failure("test", "http://d/".into(), StatusCode::from_u16(status).unwrap(), b"{}");
-            assert_eq!((error.is_transient(), error.exit_code()), (transient, exit_code), "{status}: {error}");
+            assert_eq!((error.is_transient(), error.exit_code().code()), (transient, exit_code), "{status}: {error}");
             assert_eq!(error.is_conflict(), status == 409);
             assert!(!error.to_string().contains('\n'));
         }

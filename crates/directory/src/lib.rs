@@ -55,6 +55,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_keys::KeyGenerationError;
 use thiserror::Error;
@@ -243,19 +244,19 @@ impl DirectoryError {
         matches!(self, Self::Refused { status: 409, .. })
     }
 
-    /// Exit code for the command line, from sysexits.
-    pub fn exit_code(&self) -> u8 {
+    /// Exit code of a command that fails with this error.
+    pub fn exit_code(&self) -> Exit {
         match self {
-            Self::BadUrl { .. } | Self::Setup { .. } | Self::JoinToken(_) => 78,
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::JoinToken(_) => Exit::CONFIG,
             Self::Unreachable { .. }
             | Self::ServerFailed { .. }
             | Self::MalformedReply { .. }
             | Self::Distrusted { .. }
-            | Self::AddressTaken { .. } => 69,
-            Self::Signing(_) => 70,
-            Self::TooManyRequests { .. } => 75,
-            Self::Refused { status: 401 | 403, .. } => 77,
-            Self::Refused { .. } => 65,
+            | Self::AddressTaken { .. } => Exit::UNAVAILABLE,
+            Self::Signing(_) => Exit::INTERNAL,
+            Self::TooManyRequests { .. } => Exit::TRY_AGAIN,
+            Self::Refused { status: 401 | 403, .. } => Exit::PERMISSION,
+            Self::Refused { .. } => Exit::DATA,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::staging::create_file;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -53,12 +54,12 @@ pub enum MonitorTokenError {
 }
 
 impl MonitorTokenError {
-    /// Exit code for the command line, from sysexits.
-    pub fn exit_code(&self) -> u8 {
+    /// Exit code of a command that fails with this error.
+    pub fn exit_code(&self) -> Exit {
         match self {
-            Self::Readable { .. } => 77,
-            Self::File { .. } => 74,
-            Self::Malformed { .. } => 65,
+            Self::Readable { .. } => Exit::PERMISSION,
+            Self::File { .. } => Exit::IO,
+            Self::Malformed { .. } => Exit::DATA,
         }
     }
 }

@@ -28,6 +28,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nym_mixnode_base::exit::Exit;
 use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
 use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
 use nym_mixnode_net::{Reach, socket};
@@ -215,21 +216,21 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Exit code for the command line, from sysexits.
-    pub fn exit_code(&self) -> u8 {
+    /// Exit code of a command that fails with this error.
+    pub fn exit_code(&self) -> Exit {
         match self {
-            Self::NoListenAddress => 64,
+            Self::NoListenAddress => Exit::USAGE,
             Self::Listen { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => 77,
-                io::ErrorKind::AddrNotAvailable => 78,
-                _ => 69,
+                io::ErrorKind::PermissionDenied => Exit::PERMISSION,
+                io::ErrorKind::AddrNotAvailable => Exit::CONFIG,
+                _ => Exit::UNAVAILABLE,
             },
             Self::Token(error) => error.exit_code(),
-            Self::Folder { .. } => 73,
-            Self::OpenStore { .. } | Self::LockStore { .. } => 74,
-            Self::StoreInUse { .. } => 75,
-            Self::Admission(_) => 78,
-            Self::ForeignStore { .. } => 65,
+            Self::Folder { .. } => Exit::CANNOT_CREATE,
+            Self::OpenStore { .. } | Self::LockStore { .. } => Exit::IO,
+            Self::StoreInUse { .. } => Exit::TRY_AGAIN,
+            Self::Admission(_) => Exit::CONFIG,
+            Self::ForeignStore { .. } => Exit::DATA,
         }
     }
 }
@@ -360,7 +361,7 @@ mod tests {
         let error = Registry::bind(&settings(&[&address], &store)).await.unwrap_err();
         let message = error.to_string();
         assert!(message.contains(&address) && message.contains("--listen"), "{message}");
-        assert_eq!(error.exit_code(), 69);
+        assert_eq!(error.exit_code().code(), 69);
         assert!(!store.exists(), "the store is created only after the address is bound");
     }
 
@@ -380,7 +381,7 @@ mod tests {
         ];
         for (listen, store, exit_code) in cases {
             let error = Registry::bind(&settings(listen, store)).await.unwrap_err();
-            assert_eq!(error.exit_code(), exit_code, "{error}");
+            assert_eq!(error.exit_code().code(), exit_code, "{error}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }
     }

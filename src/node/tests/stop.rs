@@ -31,7 +31,7 @@ async fn a_worker_that_hangs_does_not_block_the_stop() {
     let result = node.drain(Duration::from_millis(1)).await;
     assert!(matches!(result, Err(NodeError::WorkerHangs)), "{result:?}");
     assert!(phase.has_reached(Phase::Aborting));
-    assert_eq!(NodeError::WorkerHangs.exit_code(), 70);
+    assert_eq!(NodeError::WorkerHangs.exit_code().code(), 70);
     drop(release);
 }
 

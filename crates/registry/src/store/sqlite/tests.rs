@@ -73,7 +73,7 @@ async fn a_store_of_a_newer_release_is_refused() {
     execute(&home.store, &[future]).await.unwrap();
     home.store.close().await;
     let error = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap_err();
-    assert_eq!(error.exit_code(), 65);
+    assert_eq!(error.exit_code().code(), 65);
     assert!(error.to_string().contains("9999"), "{error}");
 }
 
@@ -83,7 +83,7 @@ async fn a_file_that_is_no_database_is_refused() {
     let path = folder.path().join("with space, ? and %41.sqlite");
     fs::write(&path, "something else entirely".repeat(100)).unwrap();
     let error = Store::open(&path).await.unwrap_err();
-    assert_eq!(error.exit_code(), 65, "{error}");
+    assert_eq!(error.exit_code().code(), 65, "{error}");
     fs::remove_file(&path).unwrap();
     Store::open(&path).await.unwrap();
     assert!(path.exists(), "every character of a path is taken as it is");
@@ -95,7 +95,7 @@ async fn a_second_registry_on_the_same_store_is_refused_until_the_first_has_ende
     let path = home.folder.path().join("registry.sqlite");
     let error = Store::open(&path).await.unwrap_err();
     assert!(matches!(error, RegistryError::StoreInUse { .. }), "{error}");
-    assert_eq!(error.exit_code(), 75);
+    assert_eq!(error.exit_code().code(), 75);
     assert!(error.to_string().contains("registry.sqlite"), "{error}");
     home.store.close().await;
     Store::open(&path).await.unwrap();
