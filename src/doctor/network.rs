@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use nym_mixnode_api::Topology;
 use nym_mixnode_config::Config;
 use nym_mixnode_monitor::IpFamily;
-use nym_mixnode_net::{Reach, is_globally_routable};
+use nym_mixnode_net::{NotPublic, Reach};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::{Host, Url};
@@ -32,38 +32,61 @@ pub(super) struct Targets {
 /// Checks that the announce addresses are reachable.
 pub(super) async fn announce(config: &Config, running: Running, lacking: Option<&Finding>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let announced = announced(config);
-    for &address in &announced {
-        if !is_globally_routable(address.ip()) {
-            findings.push(Finding::warning(
-                "announce",
-                format!("{address} is not a public address: only nodes of the same private network can reach it"),
-                "announce the public address with --announce-host, unless the whole mix network is private",
-            ));
-        }
-        if running != Running::Yes {
-            continue;
-        }
-        findings.push(match connect(address).await {
-            Ok(()) => Finding::ok("announce", format!("{address} accepts connections")),
-            Err(reason) => Finding::warning(
-                "announce",
-                format!("no connection to {address} from here: {reason}"),
-                "open the port in firewall and router; some routers refuse only connections from their own network, \
-                 so test from another network",
-            ),
+    for address in announced(config) {
+        findings.push(match running {
+            Running::Yes => reached(config, address, connect(address).await),
+            Running::No | Running::Unknown => untried(config, address),
         });
     }
-    if announced.is_empty() {
-        let unknown = || Finding::failed("announce", "no announce address is configured or detected");
-        return vec![lacking.cloned().unwrap_or_else(unknown)];
-    }
     if findings.is_empty() {
-        let words: Vec<String> = announced.iter().map(ToString::to_string).collect();
-        let message = format!("{}; not tested, because the node does not run", words.join(" and "));
-        findings.push(Finding::ok("announce", message));
+        let unknown = || Finding::failed("announce", "no announce address is configured or detected");
+        findings.push(lacking.cloned().unwrap_or_else(unknown));
     }
     findings
+}
+
+fn untried(config: &Config, address: SocketAddr) -> Finding {
+    let message = format!("{}; not tested, because the node does not run", described(address));
+    not_listened_on(config, address).unwrap_or_else(|| Finding::ok("announce", message))
+}
+
+fn reached(config: &Config, address: SocketAddr, connected: Result<(), String>) -> Finding {
+    let Err(reason) = connected else {
+        return Finding::ok("announce", format!("{} accepts connections", described(address)));
+    };
+    not_listened_on(config, address).unwrap_or_else(|| {
+        Finding::warning(
+            "announce",
+            format!("no connection to {} from here: {reason}", described(address)),
+            "open the port in firewall and router; some routers refuse only connections from their own network, so \
+             test from another network",
+        )
+    })
+}
+
+/// The address, and that it is private: `announce.allow_private` has permitted it.
+fn described(address: SocketAddr) -> String {
+    match NotPublic::of(address.ip()) {
+        Some(kind) => format!("{address} ({kind}, for a private network)"),
+        None => address.to_string(),
+    }
+}
+
+/// Finding for an address whose family the node does not listen on: without translation nothing reaches the node.
+fn not_listened_on(config: &Config, address: SocketAddr) -> Option<Finding> {
+    let listened = config.announce.detection.listened;
+    let (family, everywhere) = if address.is_ipv4() { ("IPv4", "0.0.0.0") } else { ("IPv6", "[::]") };
+    (!listened.contain(address.ip())).then(|| {
+        Finding::warning(
+            "announce",
+            format!("{address} is announced, but the node listens on {listened}"),
+            format!(
+                "add {everywhere}:{} to listen.addresses (--host), or remove {address} from announce.addresses \
+                 (--announce-host), unless a load balancer translates {family} for the node",
+                address.port()
+            ),
+        )
+    })
 }
 
 fn announced(config: &Config) -> Vec<SocketAddr> {
@@ -173,7 +196,7 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
     }
     match (topology.mix(identity), running) {
         (Some(entry), running) if is_at_ours(&entry.announced_addresses()) => {
-            let listed = format!("listed at {}", entry.registration.mix_host);
+            let listed = format!("listed at {}", listed(&entry.announced_addresses()));
             match running {
                 Running::Yes => Finding::ok(check, listed),
                 Running::No => {
@@ -191,13 +214,19 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
             }
         }
         (Some(entry), _) => {
-            Finding::failed(check, format!("listed at {}, which is not announced", entry.registration.mix_host))
+            let listed = listed(&entry.announced_addresses());
+            Finding::failed(check, format!("listed at {listed}, which is not announced"))
                 .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
         (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
             .with_fix("its log and `nym-mixnode health` show the reason; it registers again at each refresh"),
         (None, _) => Finding::warning(check, "not listed", format!("{start}: it registers by itself")),
     }
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    words.join(" and ")
 }
 
 #[expect(clippy::disallowed_methods, reason = "compared with another machine's clock")]

@@ -281,6 +281,26 @@ fn every_address_names_its_source() {
     }
 }
 
+#[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
+fn only_families_that_are_listened_on_are_announced() {
+    let place = Place::new().with_v4();
+    place.world.ip("address add fd00::1/64 dev to-machine nodad");
+    place.machine.ip("address add fd00::2/64 dev eth0 nodad");
+    for (listen, expected) in
+        [("0.0.0.0:1790", &["10.126.5.7:1790"][..]), ("[::]:1790", &["10.126.5.7:1790", "[fd00::2]:1790"])]
+    {
+        let private = ["--cloud", "none", "--allow-private"];
+        let found = place.detect(&[&private[..], &["--listen-addresses", listen]].concat());
+        let addresses: Vec<_> = found.announced().into_iter().map(|(address, _)| address).collect();
+        assert_eq!(addresses, expected, "{}", found.document);
+        let home = tempfile::tempdir().unwrap();
+        let init = ["init", "--id", "mix", "--home", home.path().to_str().unwrap(), "--layer", "1", "--host", listen];
+        let said = String::from_utf8(place.run(&[&init[..], &private].concat()).stdout).unwrap();
+        assert_eq!(said.matches("socket address: ").count(), expected.len(), "{said}");
+    }
+}
+
 /// The form of a document: its keys, and the kinds of its values.
 fn form(value: &Value) -> Value {
     match value {

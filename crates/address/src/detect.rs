@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nym_mixnode_base::redact::redacted;
+use nym_mixnode_net::Families;
 use strum::{EnumString, VariantNames};
 use thiserror::Error;
 use url::Url;
@@ -68,6 +69,8 @@ pub struct DetectionConfig {
     pub echo_url: Option<Url>,
     /// Whether private addresses are accepted, for closed networks.
     pub allow_private: bool,
+    /// The families that the node listens on.
+    pub listened: Families,
     /// Interval between two detections.
     pub recheck: Duration,
 }
@@ -92,6 +95,7 @@ impl fmt::Debug for DetectionConfig {
             .field("service", &self.service)
             .field("echo_url", &self.echo_url.as_ref().map(redacted))
             .field("allow_private", &self.allow_private)
+            .field("listened", &self.listened)
             .field("recheck", &self.recheck)
             .finish()
     }
@@ -159,7 +163,7 @@ impl Detector {
         self.config.recheck
     }
 
-    /// Queries the sources in order until both families are found.
+    /// Queries the sources in order until each family that the node listens on has an address.
     pub async fn detect(&self) -> Detection {
         let mut steps = Vec::new();
         let (public, may_come) = match self.config.source {
@@ -168,7 +172,8 @@ impl Detector {
             AnnounceSource::KubernetesService => self.in_kubernetes(Some(&self.config.service), &mut steps).await,
         };
         let announce = [public.v4, public.v6].into_iter().flatten();
-        let announce: Vec<_> = announce.filter_map(|found| self.announced(found, &mut steps)).collect();
+        let announce: Vec<_> = announce.filter(|found| self.is_listened_on(found, &mut steps)).collect();
+        let announce: Vec<_> = announce.into_iter().filter_map(|found| self.announced(found, &mut steps)).collect();
         let is_awaited = may_come && announce.is_empty();
         Detection { announce, steps, is_awaited }
     }
@@ -179,13 +184,14 @@ impl Detector {
         if let Some(cloud) = self.cloud(steps) {
             public = cloud.look_up(self.metadata.as_deref(), allow_private, steps).await;
         }
-        if !public.is_complete() {
+        if self.missing(&public).any() {
             let local = interfaces::look_up(allow_private, steps);
             public.add(local.v4);
             public.add(local.v6);
         }
-        if let Some(url) = self.config.echo_url.as_ref().filter(|_| !public.is_complete()) {
-            let outgoing = echo::look_up(url, allow_private, &public, steps).await;
+        if let Some(url) = self.config.echo_url.as_ref() {
+            let missing = self.missing(&public);
+            let outgoing = echo::look_up(url, allow_private, missing, steps).await;
             public.add(outgoing.v4);
             public.add(outgoing.v6);
         }
@@ -208,6 +214,23 @@ impl Detector {
 
     async fn in_kubernetes(&self, service: Option<&str>, steps: &mut Vec<Step>) -> (Public, bool) {
         kubernetes::look_up(kubernetes::Access::of_pod(), service, self.config.allow_private, steps).await
+    }
+
+    /// The families that the node listens on and that have no address yet.
+    fn missing(&self, public: &Public) -> Families {
+        let Families { v4, v6 } = self.config.listened;
+        Families { v4: v4 && public.v4.is_none(), v6: v6 && public.v6.is_none() }
+    }
+
+    /// Whether connections to the address can reach the node. A load balancer may translate one family to the other.
+    fn is_listened_on(&self, found: &Found, steps: &mut Vec<Step>) -> bool {
+        let listened = self.config.listened;
+        let is_listened_on = listened.contain(found.ip) || self.config.source == AnnounceSource::KubernetesService;
+        if !is_listened_on {
+            let answer = format!("{} is not announced: the node listens on {listened}", found.ip);
+            steps.push(Step { asked: found.source.clone(), answer, failed: false });
+        }
+        is_listened_on
     }
 
     fn announced(&self, found: Found, steps: &mut Vec<Step>) -> Option<Announced> {
@@ -256,6 +279,7 @@ pub(super) mod tests {
             service: String::new(),
             echo_url: None,
             allow_private: false,
+            listened: Families::BOTH,
             recheck: Duration::from_secs(300),
         };
         let mut detector = Detector::new(config, 1789);
@@ -269,6 +293,41 @@ pub(super) mod tests {
         let detection = detector(CloudChoice::Is(Cloud::Vultr), Some(&service)).detect().await.found().unwrap();
         assert_eq!(detection.announce[0].address.to_string(), "36.68.243.18:1789");
         assert_eq!(detection.announce[0].source, "vultr metadata: ipv4");
+    }
+
+    #[tokio::test]
+    async fn a_family_that_the_node_does_not_listen_on_is_not_announced() {
+        for (listened, announced, left_out) in [
+            (Families { v4: true, v6: false }, "36.68.243.18:1789", "2600::7"),
+            (Families { v4: false, v6: true }, "[2600::7]:1789", "36.68.243.18"),
+        ] {
+            let service = answers(&[(200, "36.68.243.18"), (200, "2600::7")]);
+            let mut detector = detector(CloudChoice::Is(Cloud::DigitalOcean), Some(&service));
+            detector.config.listened = listened;
+            let detection = detector.detect().await;
+            let found: Vec<_> = detection.announce.iter().map(|one| one.address.to_string()).collect();
+            assert_eq!(found, [announced], "{:?}", detection.steps);
+            let why = format!("{left_out} is not announced: the node listens on {listened}");
+            assert!(detection.tried().contains(&why), "{}", detection.tried());
+            // A failed source would keep an address that was announced before.
+            assert!(!detection.has_failures(), "{:?}", detection.steps);
+        }
+    }
+
+    #[test]
+    fn a_load_balancer_may_translate_families() {
+        let found = |ip: &str| Found { ip: ip.parse().unwrap(), source: "ingress".to_owned() };
+        let mut detector = detector(CloudChoice::None, None);
+        detector.config.listened = Families { v4: true, v6: false };
+        for (source, is_announced) in [
+            (AnnounceSource::Auto, false),
+            (AnnounceSource::KubernetesNode, false),
+            (AnnounceSource::KubernetesService, true),
+        ] {
+            detector.config.source = source;
+            assert_eq!(detector.is_listened_on(&found("2600::7"), &mut Vec::new()), is_announced, "{source:?}");
+            assert!(detector.is_listened_on(&found("36.68.243.18"), &mut Vec::new()), "{source:?}");
+        }
     }
 
     #[tokio::test]

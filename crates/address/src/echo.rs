@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use nym_mixnode_base::redact::redacted;
+use nym_mixnode_net::Families;
 use url::Url;
 
 use super::inquiry::{self, Inquiry, Public, RequestRules, Step};
@@ -12,16 +13,16 @@ use super::inquiry::{self, Inquiry, Public, RequestRules, Step};
 const TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_ON: &[u16] = &[429, 500, 502, 503];
 
-/// Sends one request over each address family that `known` lacks.
-pub(super) async fn look_up(url: &Url, allow_private: bool, known: &Public, steps: &mut Vec<Step>) -> Public {
+/// Sends one request over each of these address families.
+pub(super) async fn look_up(url: &Url, allow_private: bool, over: Families, steps: &mut Vec<Step>) -> Public {
     let mut public = Public::default();
     let shown = redacted(url);
     let families: [(bool, &'static str, IpAddr); 2] = [
-        (known.v4.is_some(), "echo service over IPv4", Ipv4Addr::UNSPECIFIED.into()),
-        (known.v6.is_some(), "echo service over IPv6", Ipv6Addr::UNSPECIFIED.into()),
+        (over.v4, "echo service over IPv4", Ipv4Addr::UNSPECIFIED.into()),
+        (over.v6, "echo service over IPv6", Ipv6Addr::UNSPECIFIED.into()),
     ];
-    for (is_known, name, from) in families {
-        if is_known {
+    for (is_wanted, name, from) in families {
+        if !is_wanted {
             continue;
         }
         let rules = RequestRules { name, timeout: TIMEOUT, retry_on: RETRY_ON };

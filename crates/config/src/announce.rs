@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use nym_mixnode_address::{AnnounceAddr, AnnounceSource, Announced, DetectionConfig};
-use nym_mixnode_net::{BindAddr, Listening};
+use nym_mixnode_net::{BindAddr, Families, Listening};
 
 use super::{AnnounceConfig, ConfigError, ListenConfig, Source, Values, invalid, settings as s};
 
@@ -53,7 +53,7 @@ pub fn announced(values: &Values) -> Result<AnnounceConfig, ConfigError> {
 
 /// The announce addresses: the configured ones, else the reachable bind addresses; empty means detection.
 pub(super) fn announce(values: &Values, listen: &[(SocketAddr, Source)]) -> Result<AnnounceConfig, ConfigError> {
-    let detection = detection(values)?;
+    let detection = detection(values, Families::listened_on(listen.iter().map(|(address, _)| address.ip())))?;
     let key = s::ANNOUNCE_ADDRESSES.about.key;
     let own_port = values.parse_if_set(&s::ANNOUNCE_PORT)?;
     let port = own_port.or_else(|| listen.first().map(|(address, _)| address.port())).unwrap_or(s::DEFAULT_PORT);
@@ -88,7 +88,7 @@ fn has_family(addresses: &[Announced], address: SocketAddr) -> bool {
 }
 
 /// How addresses are detected.
-fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
+fn detection(values: &Values, listened: Families) -> Result<DetectionConfig, ConfigError> {
     let (source, place) = values.parse_with_source(&s::ANNOUNCE_SOURCE)?;
     let service = values.parse(&s::ANNOUNCE_SERVICE)?;
     if source == AnnounceSource::KubernetesService && service.is_empty() {
@@ -101,6 +101,7 @@ fn detection(values: &Values) -> Result<DetectionConfig, ConfigError> {
         service,
         echo_url: values.parse_if_set(&s::ANNOUNCE_ECHO_URL)?,
         allow_private: values.parse(&s::ANNOUNCE_ALLOW_PRIVATE)?,
+        listened,
         recheck: values.parse(&s::ANNOUNCE_RECHECK)?,
     })
 }

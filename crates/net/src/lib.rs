@@ -7,7 +7,7 @@ mod reach;
 mod routable;
 pub mod socket;
 
-pub use bind::{BindAddr, Listening};
+pub use bind::{BindAddr, Families, Listening};
 pub use interfaces::{interface_addresses, is_unstable};
 pub use reach::{Reach, Unreachable};
 pub use routable::{NotPublic, is_globally_routable};

@@ -7,10 +7,15 @@ use super::super::Level;
 use super::*;
 
 fn config(announce: &str) -> Config {
+    listening_and_announcing(announce, announce)
+}
+
+fn listening_and_announcing(listen: &str, announce: &str) -> Config {
     let mut values = Values::default();
     values.set(&s::NODE_ID.about, "mix", &Source::Program);
     values.set(&s::NODE_LAYER.about, "1", &Source::Program);
-    values.set(&s::LISTEN_ADDRESSES.about, announce, &Source::Program);
+    values.set(&s::LISTEN_ADDRESSES.about, listen, &Source::Program);
+    values.set(&s::ANNOUNCE_ADDRESSES.about, announce, &Source::Program);
     values.set(&s::ANNOUNCE_ALLOW_PRIVATE.about, "true", &Source::Program);
     Config::from_values(&values).unwrap()
 }
@@ -105,13 +110,49 @@ async fn a_way_out_is_found_or_each_refusal_named() {
 }
 
 #[tokio::test]
-async fn what_is_announced_is_looked_at_and_tried_while_the_node_runs() {
+async fn what_is_announced_is_tried_while_the_node_runs() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let private = config(&listener.local_addr().unwrap().to_string());
     let levels = |findings: Vec<Finding>| findings.iter().map(|finding| finding.level).collect::<Vec<_>>();
-    assert_eq!(levels(announce(&private, Running::Yes, None).await), [Level::Warning, Level::Ok]);
+    assert_eq!(levels(announce(&private, Running::Yes, None).await), [Level::Ok]);
     drop(listener);
-    assert_eq!(levels(announce(&private, Running::Yes, None).await), [Level::Warning, Level::Warning]);
-    assert_eq!(levels(announce(&private, Running::No, None).await), [Level::Warning]);
+    assert_eq!(levels(announce(&private, Running::Yes, None).await), [Level::Warning]);
+    // The configuration permits the private address: it is named, without a warning.
+    let untried = announce(&private, Running::No, None).await;
+    assert!(untried[0].message.contains("(a loopback address"), "{untried:?}");
+    assert_eq!(levels(untried), [Level::Ok]);
     assert_eq!(levels(announce(&config("1.1.1.1:1789"), Running::No, None).await), [Level::Ok]);
+}
+
+#[test]
+fn an_address_of_a_family_without_listener_is_not_blamed_on_the_firewall() {
+    for (listen, announced, words) in [
+        ("0.0.0.0:1790", "[fd00::2]:1790", ["listens on IPv4 only", "[::]:1790"]),
+        ("[fd00::2]:1790", "192.0.2.2:1790", ["listens on IPv6 only", "0.0.0.0:1790"]),
+    ] {
+        let config = listening_and_announcing(listen, announced);
+        let address = config.announce.addresses[0].address.get();
+        let refused = reached(&config, address, Err("refused".to_owned()));
+        for finding in [&refused, &untried(&config, address)] {
+            let said = format!("{}; {}", finding.message, finding.fix.clone().unwrap_or_default());
+            assert!(finding.level == Level::Warning && !said.contains("firewall"), "{said}");
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+        // A load balancer may translate.
+        assert_eq!(reached(&config, address, Ok(())).level, Level::Ok);
+    }
+    let both = listening_and_announcing("[::]:1790", "192.0.2.2:1790");
+    let refused = reached(&both, "192.0.2.2:1790".parse().unwrap(), Err("refused".to_owned()));
+    assert!(refused.fix.unwrap().contains("firewall"));
+}
+
+#[test]
+fn every_listed_address_is_printed() {
+    let config = config("192.0.2.1:1789");
+    let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
+    let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+    let mut topology = listing("me", "192.0.2.1:1789");
+    topology.mix_nodes[0].registration.mix_hosts = vec!["192.0.2.1:1789".to_owned(), "[fd00::2]:1789".to_owned()];
+    let found = registration(&target, "me", &topology, Running::Yes);
+    assert_eq!(found.message, "listed at 192.0.2.1:1789 and [fd00::2]:1789");
 }
