@@ -153,9 +153,14 @@ impl<D: Directory> Heartbeat<D> {
             self.directory.unregister(&registration.identity_key, proof.as_ref()).await
         };
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
+        // A conflict means a newer signed call: the entry of this start is gone.
+        let outcome = match outcome {
+            Ok(Err(error)) if error.is_conflict() && self.signer.is_some() => Ok(Ok(Unregistered::NotListed)),
+            outcome => outcome,
+        };
         match &outcome {
             Ok(Ok(Unregistered::Removed)) => info!("unregistered"),
-            Ok(Ok(Unregistered::NotListed)) => info!("the directory had already unregistered this node"),
+            Ok(Ok(Unregistered::NotListed)) => info!("the directory no longer lists this start of the node"),
             Ok(Err(error)) => warn!(%error, "could not unregister; the next start replaces the entry"),
             Err(_) => warn!("could not unregister within 5 s; the next start replaces the entry"),
         }

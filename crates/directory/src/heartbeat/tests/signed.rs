@@ -90,15 +90,30 @@ async fn any_difference_in_the_entry_is_repaired_at_the_next_refresh() {
     }
 }
 
+/// What `nym-mixnode unregister` does.
+async fn unregister_by_hand(directory: &Scripted, keys: &Arc<IdentityKeyPair>) {
+    let signer = Signer::new(Arc::clone(keys), None, None);
+    assert!(signer.ask(directory, true).await.unwrap());
+    let proof = signer.sign_unregistration().unwrap().unwrap();
+    directory.unregister(signer.identity(), Some(&proof)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_before_it_notices_a_manual_unregistration_is_unregistered() {
+    let (directory, keys, heartbeat) = signing_pair();
+    run_for(&heartbeat, 10).await;
+    unregister_by_hand(&directory, &keys).await;
+    assert!(heartbeat.state().registered(), "not noticed yet");
+    assert!(heartbeat.unregister().await, "there is no entry of this start");
+    assert_eq!(listed_host(&directory), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_manually_unregistered_node_stays_unregistered_until_a_restart() {
     let (directory, keys, heartbeat) = signing_pair();
     let by_hand = async {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        let signer = Signer::new(Arc::clone(&keys), None, None);
-        assert!(signer.ask(&directory, true).await.unwrap());
-        let proof = signer.sign_unregistration().unwrap().unwrap();
-        directory.unregister(signer.identity(), Some(&proof)).await.unwrap();
+        unregister_by_hand(&directory, &keys).await;
     };
     tokio::join!(run_for(&heartbeat, 2000), by_hand);
     assert!(!heartbeat.state().registered());
