@@ -13,6 +13,7 @@ use nym_mixnode_config::{ConfigError, NodeHome, NodeId, Source, Values, settings
 
 use super::Failure;
 use super::addresses::AddressFlags;
+use super::load::Sources;
 use super::table_flags::TableFlags;
 
 /// The selected node.
@@ -215,6 +216,39 @@ impl SettingFlags {
             }
         }
         values
+    }
+}
+
+/// Settings that override the configuration file for one run; `doctor` and `unregister` accept the same flags.
+#[derive(Debug, clap::Args)]
+pub(super) struct OverrideFlags {
+    /// IP address of this machine to accept packets on, and port if it differs from --port
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
+    host: Vec<Host>,
+    /// Number of worker threads; 0 means one for each core
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    // Must be last: it adds flags of settings that no other flag defines.
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+impl OverrideFlags {
+    /// The settings that these flags and `node` set.
+    pub(super) fn values(&self, node: &NodeFlags) -> Values {
+        let mut values = node.values();
+        values.replace_with(&self.settings.values(&self.host));
+        if let Some(workers) = &self.workers {
+            values.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
+        }
+        values
+    }
+
+    /// Applies `--port` without `--host`, which moves the configured bind addresses.
+    pub(super) fn move_port(&self, sources: &mut Sources) {
+        if let (Some(port), []) = (self.settings.port, self.host.as_slice()) {
+            sources.listen_on(port);
+        }
     }
 }
 

@@ -8,9 +8,8 @@ use nym_mixnode_address::{AnnounceWatch, Detection};
 use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
-use nym_mixnode_config::address::Host;
 use nym_mixnode_config::environment::Environment;
-use nym_mixnode_config::{Config, LogConfig, NodeHome, Source, Values, settings as s};
+use nym_mixnode_config::{Config, LogConfig, NodeHome, Values};
 use nym_mixnode_keys::{KeyError, KeyFiles, NodeKeys, install, store};
 use nym_mixnode_telemetry::log::{self, LogFormat};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
@@ -18,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::addresses::{Found, announcing, announcing_line, find_missing};
-use super::flags::{NodeFlags, SettingFlags};
+use super::flags::{NodeFlags, OverrideFlags};
 use super::load::{Sources, StartSettings};
 use super::log_settings::{self, LogSettings};
 use super::output::{BestEffortOutput, EventLines, print_to, without_last_slash};
@@ -46,14 +45,8 @@ const LOGO: &str = r"
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeFlags,
-    /// IP address of this machine to accept packets on, and port if it differs from --port
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Addresses")]
-    host: Vec<Host>,
     #[command(flatten)]
-    settings: SettingFlags,
-    /// Number of worker threads; 0 means one for each core
-    #[arg(long, value_name = "N")]
-    workers: Option<String>,
+    settings: OverrideFlags,
     /// Create the node first if it does not exist, as `init` does; also `NYM_MIXNODE_INIT_IF_MISSING=true`
     ///
     /// For containers: the first start creates keys and configuration in an empty volume, and later starts use them.
@@ -155,9 +148,7 @@ fn best_effort(supervised: bool) -> BestEffortOutput {
 }
 
 fn configure(mut sources: Sources, args: &Args) -> Result<StartSettings, Failure> {
-    if let (Some(port), []) = (args.settings.port, args.host.as_slice()) {
-        sources.listen_on(port);
-    }
+    args.settings.move_port(&mut sources);
     let mut start = sources.start()?;
     start.config.directory.take_over = args.force;
     Ok(start)
@@ -165,12 +156,7 @@ fn configure(mut sources: Sources, args: &Args) -> Result<StartSettings, Failure
 
 /// Settings from the flags.
 fn overrides(args: &Args) -> Values {
-    let mut overrides = args.node.values();
-    overrides.replace_with(&args.settings.values(&args.host));
-    if let Some(workers) = &args.workers {
-        overrides.set(&s::MIX_WORKERS.about, workers, &Source::Flag("--workers"));
-    }
-    overrides
+    args.settings.values(&args.node)
 }
 
 /// Starts the export of telemetry if it is configured.
@@ -286,6 +272,7 @@ fn exit_of(signal: StopSignal) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nym_mixnode_config::{Source, settings as s};
     use rustix::process::{Signal, getpid, kill_process};
 
     #[tokio::test]

@@ -6,8 +6,8 @@ use nym_mixnode_directory::{Client, Directory, DirectoryError, Signer, Unregiste
 use nym_mixnode_keys::{KeyFiles, store};
 
 use super::Failure;
-use super::flags::NodeFlags;
-use super::load::load_config;
+use super::flags::{NodeFlags, OverrideFlags};
+use super::load::Sources;
 use super::output::print_to;
 
 /// Remove a mixnode from the network's directory
@@ -23,11 +23,15 @@ pub(super) struct Args {
     /// it claims the identity again when it is restarted.
     #[arg(long)]
     release: bool,
+    #[command(flatten)]
+    settings: OverrideFlags,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let home = args.node.home()?;
-    let config = load_config(&home, &args.node.id, &args.node.values())?;
+    let mut sources = Sources::read(&home, &args.node.id, &args.settings.values(&args.node));
+    args.settings.move_port(&mut sources);
+    let config = sources.config()?;
     let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &args.node.id;
     let identity = &keys.identity_public;
@@ -39,7 +43,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             "is released: programs that do not sign can register it, until it signs again."
         }
         Ok(Unregistered::Removed) if signs => {
-            "is unregistered. If it still runs, it stays unregistered until it is restarted."
+            "is unregistered. If it still runs, it notices at its next refresh, and stays unregistered until it is restarted."
         }
         Ok(Unregistered::Removed) => {
             "is unregistered. This directory checks no signatures, so a running node registers again: stop it first."

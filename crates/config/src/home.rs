@@ -31,6 +31,7 @@ pub struct HomeError;
 /// The directory of one node, and the paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHome {
+    id: NodeId,
     dir: PathBuf,
     given_root: Option<PathBuf>,
 }
@@ -74,7 +75,13 @@ impl NodeHome {
             Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
             None => default_root()?,
         };
-        Ok(Self { dir: root.join("mixnodes").join(id.as_str()), given_root })
+        Ok(Self { id: id.clone(), dir: root.join("mixnodes").join(id.as_str()), given_root })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.id
     }
 
     /// The given root, unless it is `~/.nym`.
@@ -110,6 +117,11 @@ impl NodeHome {
 
 /// The path of the configuration file in the node's directory.
 pub const CONFIG_FILE: &str = "config/config.yaml";
+
+/// The node's directory, of the path of its configuration file.
+pub(super) fn dir_of(config_file: &Path) -> &Path {
+    config_file.ancestors().nth(Path::new(CONFIG_FILE).components().count()).unwrap_or(Path::new(""))
+}
 
 /// The volume of a container image.
 const VOLUME: &str = "/var/lib/nym-mixnode";

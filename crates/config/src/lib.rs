@@ -22,7 +22,7 @@ mod values;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use announce::{announced, listening};
@@ -32,7 +32,7 @@ pub use home::{NodeHome, NodeId};
 pub use kind::Bytes;
 pub use layers::Layers;
 pub use parse::http_url;
-pub use values::{Source, Values};
+pub use values::{Source, Value, Values};
 
 use announce::{announce, listen, listen_addresses};
 use nym_mixnode_address::{Announced, DetectionConfig};
@@ -283,7 +283,14 @@ impl LogConfig {
 /// # Errors
 /// If the file exists or cannot be created.
 pub fn create_file(path: &Path, config: &Config) -> Result<(), CreateError> {
-    staging::create_file(path, 0o644, file::render(&config.values).as_bytes())
+    let mut values = config.values.clone();
+    let about = &s::DIRECTORY_JOIN_TOKEN_FILE.about;
+    if let (Some(file), Some(Value { source, .. })) = (&config.directory.join_token_file, values.of(about).last()) {
+        // Absolute: later commands may run in other working directories.
+        let source = source.clone();
+        values.set(about, file.to_string_lossy(), &source);
+    }
+    staging::create_file(path, 0o644, file::render(&values).as_bytes())
 }
 
 fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
@@ -308,9 +315,17 @@ fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
     };
     let join_token_file = match values.of(&s::DIRECTORY_JOIN_TOKEN_FILE.about) {
         [] => None,
-        _ => Some(values.parse(&s::DIRECTORY_JOIN_TOKEN_FILE)?),
+        _ => Some(located(values.parse_with_source(&s::DIRECTORY_JOIN_TOKEN_FILE)?)),
     };
     Ok(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
+}
+
+/// A path of the file begins at the node's directory, any other one at the working directory.
+fn located((path, source): (PathBuf, Source)) -> PathBuf {
+    match source {
+        Source::File { path: file, .. } => home::dir_of(&file).join(path),
+        _ => std::path::absolute(&path).unwrap_or(path),
+    }
 }
 
 /// Parses only the section of the key files, independent of the others.

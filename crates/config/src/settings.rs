@@ -163,7 +163,8 @@ settings! {
          error.";
     DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is sent"), path,
         "a path without a slash at its end",
-        "A file with the token for registration at a closed directory (`registry --join-token-file`).";
+        "A file with the token for registration at a closed directory (`registry --join-token-file`). A relative path\n\
+         in this file begins at the node's directory, one of a flag or variable at the working directory.";
 
     KEYS_DIR: PathBuf = "keys.dir", Value("data"), path,
         "a path without a slash at its end",

@@ -74,6 +74,30 @@ fn a_written_file_parses_to_the_same_settings() {
 }
 
 #[test]
+fn a_relative_path_of_the_file_begins_at_the_nodes_directory_and_one_of_a_flag_at_the_working_directory() {
+    let about = &s::DIRECTORY_JOIN_TOKEN_FILE.about;
+    let here = std::path::absolute("join-token").unwrap();
+    let node = tempfile::tempdir().unwrap();
+    std::fs::create_dir(node.path().join("config")).unwrap();
+    let path = node.path().join(home::CONFIG_FILE);
+    let in_file = |text: &str| {
+        let text = format!("node:\n  id: mix\n  layer: 1\ndirectory:\n  join_token_file: {text}\n");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path, &Values::default()).unwrap().directory.join_token_file.unwrap()
+    };
+    assert_eq!(in_file("join-token"), node.path().join("join-token"));
+    assert_eq!(in_file("/run/join-token"), Path::new("/run/join-token"));
+    assert_eq!(with(about, &["join-token"]).unwrap().directory.join_token_file, Some(here.clone()));
+
+    // `init` keeps the file that the flag named.
+    std::fs::remove_file(&path).unwrap();
+    let mut values = minimal();
+    values.set(about, "join-token", &Source::Flag("--flag"));
+    create_file(&path, &values).unwrap();
+    assert_eq!(Config::load(&path, &Values::default()).unwrap().directory.join_token_file, Some(here));
+}
+
+#[test]
 fn every_setting_rejects_invalid_values_and_lists_the_valid_ones() {
     for about in settings::ALL {
         let error = with(about, &["\u{7}/"]).unwrap_err();

@@ -77,8 +77,9 @@ pub(super) enum Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
     #[error(
-        "this registry is closed: neither the list of admitted identities nor a join token admits this identity; set \
-         directory.join_token_file, or ask the registry's operator to add it to the list"
+        "this registry is closed: neither the list of admitted identities nor a join token admits this identity; give \
+         the file of the join token to the node (--directory-join-token-file) or the prober (--join-token-file), or ask \
+         the registry's operator to add the identity to the list"
     )]
     NotAdmitted,
     #[error(
