@@ -7,7 +7,7 @@ use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_net::BindAddr;
 use rustix::process::{getgid, getuid};
 
-use super::init::{complete, create_node, default_directory, summary};
+use super::init::{NewNode, complete, create_node, default_directory, summary};
 use super::load::{Sources, read_telemetry};
 use super::node_files::{self, KeyState, keys_config};
 use super::output::print_to;
@@ -40,7 +40,8 @@ pub(super) async fn make_if_missing<'a>(
         // Check the keys before anything is created.
         store::load(files)?;
     }
-    let config = complete(settings(id, flags)?, &mut out).await?;
+    // The node reports by itself whether its directory answers.
+    let NewNode { config, .. } = complete(settings(id, flags)?, &mut out).await?;
     let kept = matches!(keys, KeyState::All { .. });
     let keys = create_node(home, &config).map_err(|failure| match failure.exit {
         Exit::CANNOT_CREATE => failure.with_advice(MOUNT),

@@ -1,6 +1,7 @@
 //! `init`: creates a node's keys and configuration file, all or nothing.
 
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nym_mixnode_api::Topology;
@@ -16,7 +17,7 @@ use nym_mixnode_net::BindAddr;
 use thiserror::Error;
 
 use super::addresses::settle_announced;
-use super::flags::{NodeFlags, SettingFlags};
+use super::flags::{NodeFlags, SettingFlags, naming};
 use super::load::{load_config, read_telemetry};
 use super::node_files::{self, KeyState};
 use super::output::{print_to, without_last_slash};
@@ -74,14 +75,30 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     refuse_existing(&home, &node_files::keys_config(&values))?;
     print_to(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
-    let config = complete(values, &mut io::stdout()).await?;
+    let NewNode { config, unanswered } = complete(values, &mut io::stdout()).await?;
     let kept = matches!(KeyState::of(&home, &config.keys), KeyState::All { .. });
     let keys = create_node(&home, &config).map_err(|failure| match failure.exit {
         Exit::PERMISSION => failure.with_advice("name a directory that this user may write to with --home"),
         _ => failure,
     })?;
     print_to(io::stdout(), summary(&home, &keys, kept))?;
+    if let Some(problem) = unanswered {
+        print_to(io::stderr(), directory_warning(&home, &config, &problem))?;
+    }
     print_next_steps(&home, &args.node, &config)
+}
+
+/// Warning of a new node whose directory did not answer. It may still be starting, so this is no failure.
+fn directory_warning(home: &NodeHome, config: &Config, problem: &DirectoryError) -> String {
+    format!(
+        "\nWarning: {problem}\n\
+         If the URL {url} is wrong, correct directory.url in\n\
+         {file}\n\
+         The node is in layer {layer}, picked at random; node.layer is set in the same file.",
+        url = without_last_slash(&config.directory.url),
+        file = home.config_file().display(),
+        layer = config.node.layer,
+    )
 }
 
 /// Prints the next steps; a missing directory comes first.
@@ -98,18 +115,29 @@ pub(super) fn print_if_retired(home: &NodeHome, node: &NodeFlags, config: &Confi
     }
     let metrics = if metrics_url == url { "" } else { " (and remove directory.metrics_url)" };
     let private = if config.announce.detection.allow_private { " --allow-private" } else { "" };
+    let (listen, registry) = match loopback(config) {
+        // A registry accepts loopback addresses only if it listens on them alone.
+        Some(ip) => (SocketAddr::new(ip, 8081).to_string(), format!("http://{}", SocketAddr::new(ip, 8081))),
+        None => ("0.0.0.0:8081".to_owned(), "http://ADDRESS:8081".to_owned()),
+    };
     let text = format!(
         "The public Nym 0.9 network is gone, and with it the directory of this node,\n\
          {directory}. Start a directory of your own with\n\
-         `nym-mixnode registry --listen 0.0.0.0:8081{private}`, then set its URL as directory.url{metrics} in\n\
+         `nym-mixnode registry --listen {listen}{private}`, then set its URL as directory.url{metrics} in\n\
          {file}\n\
-         or for one run with `nym-mixnode run {node} --validator http://ADDRESS:8081`.\n\
+         or for one run with `nym-mixnode run {node} --validator {registry}`.\n\
          The node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.",
         directory = without_last_slash(url),
         file = home.config_file().display(),
         layer = config.node.layer,
     );
     print_to(io::stdout(), format_args!("\n{text}"))
+}
+
+/// The first announced address, if it is a loopback address.
+fn loopback(config: &Config) -> Option<IpAddr> {
+    let announced = config.announce.addresses.first().map(|announced| announced.address.get().ip());
+    announced.filter(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Completes an `init` that was interrupted after creating all files, before moving them into place.
@@ -218,7 +246,16 @@ pub(super) fn default_directory() -> Values {
 /// Keeps existing keys: without a configuration file they were restored for this node.
 fn refuse_existing(home: &NodeHome, keys: &KeysConfig) -> Result<(), Failure> {
     let exists = match KeyState::of(home, keys) {
-        KeyState::All { files } if home.config_file().exists() => files.paths[KeyFile::PrivateIdentity].to_owned(),
+        KeyState::All { files } if home.config_file().exists() => {
+            let (exists, config) = (files.paths[KeyFile::PrivateIdentity].display(), home.config_file());
+            let advice = format_args!(
+                "start the node with `nym-mixnode run {}`, change its settings in {}, or choose another --id",
+                naming(home, home.id()),
+                config.display()
+            );
+            let problem = format_args!("{exists} exists, and init never replaces keys: {advice}");
+            return Err(Failure::new(Exit::CANNOT_CREATE, problem));
+        }
         KeyState::Half { present, .. } => present,
         KeyState::Elsewhere { missing } => return Err(KeyError::Missing(missing).into()),
         // Report it before any request to the network.
@@ -230,11 +267,15 @@ fn refuse_existing(home: &NodeHome, keys: &KeysConfig) -> Result<(), Failure> {
     };
     Err(Failure::new(
         Exit::CANNOT_CREATE,
-        format_args!(
-            "{} exists, and init never replaces keys: start the node with `run`, or choose another --id",
-            exists.display()
-        ),
+        format_args!("{} exists, and init never replaces keys: move it away, or choose another --id", exists.display()),
     ))
+}
+
+/// The settings of a new node.
+pub(super) struct NewNode {
+    pub(super) config: Config,
+    /// Why the directory did not choose the layer; it is then a random one.
+    pub(super) unanswered: Option<DirectoryError>,
 }
 
 /// Checks the settings of a new node before it is created, and chooses its layer unless that is set. Prints the
@@ -242,7 +283,7 @@ fn refuse_existing(home: &NodeHome, keys: &KeysConfig) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When a setting is invalid, or the node has no address to announce.
-pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result<Config, Failure> {
+pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result<NewNode, Failure> {
     let about = &s::NODE_LAYER.about;
     let has_layer = !values.of(about).is_empty();
     if !has_layer {
@@ -253,11 +294,11 @@ pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result
     // Before the request to the directory: without an address no node can be created.
     settle_announced(&config, out).await?;
     if has_layer {
-        return Ok(config);
+        return Ok(NewNode { config, unanswered: None });
     }
-    let layer = choose_layer(&config.directory, out).await?;
+    let (layer, unanswered) = choose_layer(&config.directory, out).await?;
     values.set(about, layer.to_string(), &Source::Program);
-    Ok(Config::from_values(&values)?)
+    Ok(NewNode { config: Config::from_values(&values)?, unanswered })
 }
 
 /// Chooses the layer with the fewest nodes, or a random one if the directory does not answer, and prints it to `out`.
@@ -265,23 +306,26 @@ pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result
 ///
 /// The retired network's directory is not asked: the node gets [`LAYER_WITHOUT_DIRECTORY`], always the same one,
 /// because there are no other nodes to spread over, and the operator sets directory and layer together later.
-async fn choose_layer(directory: &DirectoryConfig, out: &mut impl Write) -> Result<u64, Failure> {
+async fn choose_layer(
+    directory: &DirectoryConfig,
+    out: &mut impl Write,
+) -> Result<(u64, Option<DirectoryError>), Failure> {
     if is_retired(&directory.url) {
         let layer = LAYER_WITHOUT_DIRECTORY;
         print_to(out, format_args!("Layer {layer}: no directory to ask for the layer with the fewest nodes"))?;
-        return Ok(layer);
+        return Ok((layer, None));
     }
     print_to(&mut *out, format_args!("Asking {} for the layer with the fewest nodes...", redacted(&directory.url)))?;
     match topology(directory).await {
         Ok(topology) => {
             let layer = emptiest_layer(&topology);
             print_to(out, format_args!("Layer {layer}: the one with the fewest nodes"))?;
-            Ok(layer)
+            Ok((layer, None))
         }
         Err(problem) => {
             let layer = rand::random_range(1..=Topology::default().layer_count());
             print_to(out, format_args!("Layer {layer}, picked at random (--layer chooses another): {problem}"))?;
-            Ok(layer)
+            Ok((layer, Some(problem)))
         }
     }
 }

@@ -185,7 +185,9 @@ fn init_refuses_to_destroy_keys_and_changes_nothing() {
     let home = Home::with_node();
     let before = home.snapshot();
     let again = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1"];
-    home.run(&again).fails(73, &["private_identity.pem exists", "never replaces keys", "another --id"]);
+    let config = home.config();
+    let advice = ["nym-mixnode run --id mix", config.to_str().unwrap(), "another --id"];
+    home.run(&again).fails(73, &[&["private_identity.pem exists", "never replaces keys"], &advice[..]].concat());
     assert_eq!(home.snapshot(), before);
 
     // A single key that is left is one too many to lose.
@@ -233,9 +235,17 @@ fn init_asks_the_directory_for_the_layer() {
 }
 
 #[test]
-fn init_without_a_directory_picks_a_layer_and_says_so() {
-    let said = Home::new().run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", &NOWHERE]).ok();
+fn init_without_a_directory_picks_a_layer_and_warns() {
+    let home = Home::new();
+    let said = home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", &NOWHERE]).ok();
     assert!(said.stdout.contains(", picked at random (--layer chooses another): cannot fetch"), "{}", said.stdout);
+    let config = home.config();
+    for words in ["Warning: cannot fetch", &*NOWHERE, "directory.url", config.to_str().unwrap(), "node.layer"] {
+        assert!(said.stderr.contains(words), "{words:?} is not in: {}", said.stderr);
+    }
+    // A given layer needs no directory.
+    let layer = ["init", "--id", "mix", "--host", "36.68.243.1", "--layer", "1", "--validator", &NOWHERE];
+    assert_eq!(Home::new().run(&layer).ok().stderr, "");
 }
 
 #[test]
@@ -329,7 +339,7 @@ fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
         ("run --id mix --topology-refresh 10", &["--topology-refresh", "\"10\"", "such as 30s"]),
         ("run --id mix --layer 0", &["--layer", "\"0\""]),
         ("run --id mix --announce-host ::", &["--announce-host", "\"[::]:"]),
-        ("unregister --id mix --host 36.68.243.1", &["'--host'"]),
+        ("unregister --id mix --hots 36.68.243.1", &["'--hots'"]),
     ];
     for (line, words) in bad {
         eprintln!("{line}");

@@ -43,10 +43,15 @@ fn init_by_the_manual_says_that_the_public_network_is_gone_and_what_to_do() {
     // A metrics server in the file would remain after a change of the directory.
     assert!(config.contains("  #metrics_url:\n"), "{config}");
 
-    // A directory for such a node must allow private addresses.
-    let private = ["init", "--id", "mix", "--host", "127.0.0.1", "--allow-private"];
-    let said = Home::new().run(&private).ok().stdout;
-    assert!(said.contains("nym-mixnode registry --listen 0.0.0.0:8081 --allow-private`"), "{said}");
+    // A directory for such a node must allow private addresses, and loopback addresses only beside its own.
+    for (host, registry, url) in [
+        ("192.0.2.2", "--listen 0.0.0.0:8081 --allow-private`", "--validator http://ADDRESS:8081`"),
+        ("127.0.0.1", "--listen 127.0.0.1:8081 --allow-private`", "--validator http://127.0.0.1:8081`"),
+        ("[::1]", "--listen [::1]:8081 --allow-private`", "--validator http://[::1]:8081`"),
+    ] {
+        let said = Home::new().run(&["init", "--id", "mix", "--host", host, "--allow-private"]).ok().stdout;
+        assert!(said.contains(&format!("nym-mixnode registry {registry}")) && said.contains(url), "{host}: {said}");
+    }
 
     let of_its_own = Home::new();
     let directory = ["--layer", "2", "--validator", &NOWHERE];

@@ -379,6 +379,9 @@ fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -
 fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice(body) {
         Ok(Refusal { error }) => error,
+        Err(_) if body.trim_ascii_start().starts_with(b"<") => {
+            "a web page; the URL may not be a directory's".to_owned()
+        }
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     one_line(&text)
@@ -463,6 +466,7 @@ mod tests {
             (b"You have reached maximum request limit.\n".to_vec(), "You have reached maximum request limit.".into()),
             (b"a\x1b[31mred\r\n\r\nb\x00".to_vec(), "a [31mred b".into()),
             (b"".to_vec(), "(no message)".into()),
+            (b"\n<!DOCTYPE HTML>\n<html>...</html>".to_vec(), "a web page; the URL may not be a directory's".into()),
             (vec![0xff, 0xfe], "\u{fffd}\u{fffd}".into()),
             ("é".repeat(5000).into_bytes(), "é".repeat(MESSAGE_CHARS_MAX)),
         ] {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nym_mixnode_api::{GatewayRegistration, MixRegistration};
 use nym_mixnode_base::text::hidden_in;
-use nym_mixnode_net::Reach;
+use nym_mixnode_net::{NotPublic, Reach, Unreachable};
 use serde::Serialize;
 use thiserror::Error;
 use url::{Host, Url};
@@ -99,6 +99,10 @@ fn allowed(field: &str, value: &str, address: SocketAddr, reach: Reach) -> Resul
         let advice = match reach {
             Reach::Internet => {
                 "announce a public address, or run the registry of a private network with --allow-private"
+            }
+            Reach::Private if reason == Unreachable::Kind(NotPublic::Loopback) => {
+                "announce an address at which the other nodes reach this one, or, for a network on one machine, let \
+                 the registry listen on loopback only, as with --listen 127.0.0.1:8081"
             }
             Reach::Private | Reach::Machine => "announce an address at which the other nodes reach this one",
         };
