@@ -19,6 +19,7 @@ mod output;
 pub mod probe;
 pub mod registry;
 mod run;
+mod status_line;
 mod table_flags;
 mod telemetry;
 mod unregister;

@@ -8,14 +8,18 @@ mod mixing;
 mod network;
 mod process;
 
+use std::cell::Cell;
 use std::time::Duration;
 
+use nym_mixnode_api::Topology;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, NodeHome};
-use nym_mixnode_directory::{Client, Directory, is_retired};
+use nym_mixnode_directory::{Client, Directory, DirectoryError, is_retired};
 use nym_mixnode_keys::KeyFiles;
 use serde::Serialize;
+use url::Url;
 
+use network::Targets;
 use process::{Process, Running};
 
 /// Timeout of a test connection.
@@ -82,21 +86,49 @@ impl Finding {
     }
 }
 
-/// Runs all checks, and passes each finding to `report` immediately.
+/// Runs all checks, and passes each finding to `report` immediately, in the order of the checks; `doing` has what it
+/// waits for.
 ///
 /// With `probe` it also sends packets through the node if it runs and is listed; the directory lists the prober
 /// meanwhile.
-pub async fn examine(target: &Target<'_>, probe: bool, mut report: impl FnMut(Finding)) {
-    let Target { home, config, lacking, .. } = target;
+pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str>, mut report: impl FnMut(Finding)) {
+    let Target { home, config, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     report(keys);
-    let Process { running, files, finding } = process::examine(target, identity.as_deref()).await;
-    report(finding);
+    doing.set("asking the node and its directory");
+    let (process, (client, topology)) =
+        tokio::join!(process::examine(target, identity.as_deref()), ask_directory(config));
+    let running = process.running;
+    report(process.finding.clone());
     local::bind(config, running).into_iter().for_each(&mut report);
-    for finding in network::announce(config, running, lacking.as_ref()).await {
-        report(finding);
-    }
-    let (client, topology) = match Client::new(&config.directory.url, &config.directory.metrics_url)
+
+    doing.set("connecting to the directory and to nodes");
+    let targets = network::targets(config, topology.as_ref().ok()).await;
+    let entry = identity.as_ref().zip(topology.as_ref().ok()).and_then(|(identity, topology)| topology.mix(identity));
+    let packets = client.zip(entry).filter(|_| probe && running == Running::Yes);
+    // At the same time as the other checks: a node learns of the prober only when it reads the list again.
+    let mixing = async {
+        match packets {
+            Some((client, entry)) => mixing::probe(client, &entry.registration, &targets).await,
+            None => Vec::new(),
+        }
+    };
+    let others = async {
+        network_checks(target, &process, &topology, &targets).await.into_iter().for_each(&mut report);
+        if let (Some(identity), Ok(topology)) = (&identity, &topology) {
+            let problem = process.problem.as_deref();
+            report(network::registration(target, identity, topology, (running, problem)));
+        }
+        doing.set(
+            "waiting for packets that were sent through the node, at most 40 s: it must read the list again first",
+        );
+    };
+    let (mixing, ()) = tokio::join!(mixing, others);
+    mixing.into_iter().for_each(report);
+}
+
+async fn ask_directory(config: &Config) -> (Option<Client>, Result<Topology, DirectoryError>) {
+    match Client::new(&config.directory.url, &config.directory.metrics_url)
         .and_then(|client| client.with_join_token(config.directory.join_token_file.as_deref()))
     {
         Ok(client) => {
@@ -104,36 +136,43 @@ pub async fn examine(target: &Target<'_>, probe: bool, mut report: impl FnMut(Fi
             (Some(client), topology)
         }
         Err(error) => (None, Err(error)),
-    };
-    let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
-    report(match files {
-        Some(files) => local::descriptors_of_node(&files, &config.limits, next_hops),
-        None => local::descriptors(&local::files_here(), &config.limits, next_hops),
-    });
-    let targets = network::targets(config, topology.as_ref().ok()).await;
-    for finding in network::egress(&targets).await {
-        report(finding);
     }
-    let topology = match topology {
-        Ok(topology) => topology,
-        Err(error) => {
-            let finding = Finding::failed("directory", error.to_string());
-            let is_retired = is_retired(&config.directory.url);
-            report(if is_retired { finding.with_fix(OWN_DIRECTORY) } else { finding });
-            return;
+}
+
+/// Checks connections, open files, the directory and the clock; the connections at the same time.
+async fn network_checks(
+    target: &Target<'_>,
+    process: &Process,
+    topology: &Result<Topology, DirectoryError>,
+    targets: &Targets,
+) -> Vec<Finding> {
+    let Target { config, lacking, .. } = target;
+    let url = &config.directory.url;
+    let clock = async {
+        match topology {
+            Ok(_) => Some(network::clock(url).await),
+            Err(_) => None,
         }
     };
-    report(Finding::ok(
-        "directory",
-        match topology.mix_nodes.len() {
-            1 => format!("{} lists 1 mixnode", redacted(&config.directory.url)),
-            count => format!("{} lists {count} mixnodes", redacted(&config.directory.url)),
-        },
-    ));
-    report(network::clock(&config.directory.url).await);
-    let Some(identity) = identity else { return };
-    report(network::registration(target, &identity, &topology, running));
-    if let (true, Running::Yes, Some(client), Some(entry)) = (probe, running, client, topology.mix(&identity)) {
-        mixing::probe(client, &entry.registration, &targets).await.into_iter().for_each(report);
+    let (mut findings, egress, clock) =
+        tokio::join!(network::announce(config, process.running, lacking.as_ref()), network::egress(targets), clock);
+    let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
+    findings.push(match &process.files {
+        Some(files) => local::descriptors_of_node(files, &config.limits, next_hops),
+        None => local::descriptors(&local::files_here(), &config.limits, next_hops),
+    });
+    findings.extend(egress);
+    findings.push(directory(url, topology));
+    findings.extend(network::next_hops(config, targets));
+    findings.extend(clock);
+    findings
+}
+
+fn directory(url: &Url, topology: &Result<Topology, DirectoryError>) -> Finding {
+    match topology.as_ref().map(|topology| topology.mix_nodes.len()) {
+        Ok(1) => Finding::ok("directory", format!("{} lists 1 mixnode", redacted(url))),
+        Ok(count) => Finding::ok("directory", format!("{} lists {count} mixnodes", redacted(url))),
+        Err(error) if is_retired(url) => Finding::failed("directory", error.to_string()).with_fix(OWN_DIRECTORY),
+        Err(error) => Finding::failed("directory", error.to_string()),
     }
 }

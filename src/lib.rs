@@ -10,3 +10,4 @@ mod names;
 pub mod node;
 pub mod stop_request;
 pub mod systemd;
+mod text;

@@ -15,7 +15,6 @@ mod network;
 mod pace;
 mod ports;
 mod summary;
-mod text;
 mod traffic;
 mod view;
 

@@ -1,23 +1,27 @@
 //! `doctor`: examines a node from the machine it runs on.
 
+use std::cell::Cell;
 use std::io;
 
-use console::{Color, Style};
-use nym_mixnode_config::Config;
+use console::{Color, Style, Term};
+use nym_mixnode_config::{Config, NodeHome};
 use nym_mixnode_telemetry::otel::Telemetry;
 use serde::Serialize;
 
 use super::addresses::{Found, find_missing};
-use super::flags::NodeFlags;
+use super::flags::{NodeFlags, OverrideFlags};
 use super::load::{Sources, StartSettings};
 use super::output::print_to;
+use super::status_line::StatusLine;
 use super::{Exit, Failure};
 use crate::doctor::{self, Finding, Level, Target};
+use crate::text::hanging;
 
 /// Check a mixnode for problems that keep it from mixing, and print how to fix them
 ///
 /// Checks the configuration, the keys, the addresses, the limits, the connectivity, the directory and the
-/// registration. If the node runs and is listed, packets are sent through it as well.
+/// registration. If the node runs and is listed, packets are sent through it as well. If the node was started with
+/// flags that override its file, give the same flags here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The exit code is 1 when a check failed, and 0 otherwise, also with warnings.")]
 pub(super) struct Args {
@@ -29,7 +33,15 @@ pub(super) struct Args {
     /// Send no packets through the node
     #[arg(long)]
     no_probe: bool,
+    #[command(flatten)]
+    settings: OverrideFlags,
 }
+
+/// Columns where the name of a check and its message begin.
+const CHECK_COLUMN: usize = 9;
+const MESSAGE_COLUMN: usize = 24;
+/// Width from which further lines begin below the message; in a narrower terminal below the name of the check.
+const WIDE: u16 = 80;
 
 /// Output of `--json`.
 #[derive(Debug, Serialize)]
@@ -41,28 +53,42 @@ struct Report {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut findings = Vec::new();
     let mut unwritten = None;
-    let mut report = |finding: Finding| {
+    let status = StatusLine::new(!args.json);
+    let width = Term::stdout().size_checked().map(|(_, columns)| columns);
+    let report = |finding: Finding| {
         if !args.json {
-            unwritten = unwritten.take().or(print_to(io::stdout(), line(&finding)).err());
+            status.clear();
+            unwritten = unwritten.take().or(print_to(io::stdout(), line(&finding, width)).err());
         }
         findings.push(finding);
     };
     let home = args.node.home()?;
-    match Sources::read(&home, &args.node.id, &args.node.values()).start() {
+    let doing = Cell::new("detecting the announce addresses");
+    tokio::select! {
+        () = examine(&args, &home, &doing, report) => {}
+        never = status.show_every_second(|| doing.get()) => match never {},
+    }
+    drop(status);
+    if let Some(failure) = unwritten {
+        return Err(failure);
+    }
+    finish(findings, args.json)
+}
+
+async fn examine(args: &Args, home: &NodeHome, doing: &Cell<&'static str>, mut report: impl FnMut(Finding)) {
+    let mut sources = Sources::read(home, &args.node.id, &args.settings.values(&args.node));
+    args.settings.move_port(&mut sources);
+    match sources.start() {
         Ok(StartSettings { mut config, .. }) => {
             let lacking = find_announced(&mut config).await;
             let file = home.config_file();
             let place = if file.exists() { file.display().to_string() } else { "the environment".to_owned() };
             report(Finding::ok("configuration", format!("{place} is valid")));
-            let target = Target { home: &home, config: &config, naming: args.node.to_string(), lacking };
-            doctor::examine(&target, !args.no_probe, &mut report).await;
+            let target = Target { home, config: &config, naming: args.node.to_string(), lacking };
+            doctor::examine(&target, !args.no_probe, doing, report).await;
         }
         Err(failure) => failure.lines().iter().for_each(|line| report(Finding::failed("configuration", line))),
     }
-    if let Some(failure) = unwritten {
-        return Err(failure);
-    }
-    finish(findings, args.json)
 }
 
 /// Completes the configuration as `run` does; a missing address becomes a finding.
@@ -94,8 +120,8 @@ fn finish(findings: Vec<Finding>, json: bool) -> Result<(), Failure> {
     Err(Failure::new(Exit::UNHEALTHY, format_args!("{failed} of {checks} checks failed")))
 }
 
-/// Formats one aligned line, coloured on a terminal.
-fn line(finding: &Finding) -> String {
+/// Formats one aligned line, or, on a terminal of this width, as many as needed; coloured on a terminal.
+fn line(finding: &Finding, width: Option<u16>) -> String {
     let (word, color) = match finding.level {
         Level::Ok => ("ok", Color::Green),
         Level::Warning => ("warning", Color::Yellow),
@@ -105,7 +131,12 @@ fn line(finding: &Finding) -> String {
     let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
     // Text from a directory is untrusted: keep one line, without control characters.
     let words = Failure::new(Exit::UNHEALTHY, format_args!("{}{fix}", finding.message));
-    format!("{word}  {:<13}  {words}", finding.check)
+    let first = format!("{word}  {:<13}  ", finding.check);
+    match width {
+        Some(width) if width >= WIDE => hanging(&first, &words.to_string(), width, MESSAGE_COLUMN),
+        Some(width) => hanging(&first, &words.to_string(), width, CHECK_COLUMN),
+        None => format!("{first}{words}"),
+    }
 }
 
 #[cfg(test)]
@@ -115,10 +146,25 @@ mod tests {
     #[test]
     fn lines_are_aligned_and_end_in_the_fix() {
         console::set_colors_enabled(false);
-        let plain = line;
-        assert_eq!(plain(&Finding::ok("keys", "whole")), "ok       keys           whole");
+        assert_eq!(line(&Finding::ok("keys", "whole"), None), "ok       keys           whole");
         let warning = Finding::warning("configuration", "a\nb", "do this");
-        assert_eq!(plain(&warning), "warning  configuration  a b; do this");
+        assert_eq!(line(&warning, None), "warning  configuration  a b; do this");
+        assert_eq!(line(&warning, Some(100)), "warning  configuration  a b; do this");
+    }
+
+    #[test]
+    fn lines_break_between_words_at_the_width_of_the_terminal() {
+        console::set_colors_enabled(false);
+        let finding = Finding::warning("announce", "one two three four five six seven eight", "nine ten eleven twelve");
+        for (width, indent) in [(40, CHECK_COLUMN), (60, CHECK_COLUMN), (80, MESSAGE_COLUMN)] {
+            let text = line(&finding, Some(width));
+            let lines: Vec<_> = text.lines().collect();
+            assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= width.into()), "{text}");
+            let indents = lines[1..].iter().map(|line| line.len() - line.trim_start().len());
+            assert!(indents.into_iter().all(|spaces| spaces == indent), "{text}");
+            let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(words, line(&finding, None).split_whitespace().collect::<Vec<_>>().join(" "));
+        }
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! `health`: asks a running node whether it is alive and ready, for a container's health check.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nym_mixnode_config::{NodeId, http_url};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_keys::{KeyFile, KeyFiles, store};
+use nym_mixnode_net::socket::next_free;
 use nym_mixnode_telemetry::health::{self, AskError};
-use url::Url;
+use url::{Host, Url};
 
 use super::flags::NodeFlags;
 use super::load::{http_of_environment, load_config};
@@ -21,8 +22,8 @@ use super::{Exit, Failure};
 /// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without --url and --listen the address is http.listen of the node's configuration: its file, \
-    overridden by\nthe environment (NYM_MIXNODE_HTTP_LISTEN). If no node is selected, only the environment \
-    is read, and the\ndefault address is used if the variable is not set.")]
+    overridden by the environment (NYM_MIXNODE_HTTP_LISTEN). If no node is selected, only the environment \
+    is read, and the default address is used if the variable is not set.")]
 pub(super) struct Args {
     /// Base URL of the node's HTTP server, without /livez
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["listen", "id"])]
@@ -56,7 +57,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Asked { url, identity, running } = asked(&args)?;
     let health = health::ask(&url).await.map_err(|error| {
         let advice = match (&error, running) {
-            (AskError::NoNode { .. }, _) => OWN_ADDRESS,
+            (AskError::NoNode { .. }, _) => return unhealthy(error).with_advice(own_address(&url)),
             (AskError::NoAnswer { .. }, Some(true)) => {
                 "the node runs: if that is not its http.listen, pass --listen or set http.listen in its configuration"
             }
@@ -68,7 +69,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(expected) = identity.filter(|expected| *expected != health.identity_key) {
         let other = health.identity_key;
         let message = format_args!("another node answers at {url}: {other} instead of {expected}");
-        return Err(unhealthy(message).with_advice(OWN_ADDRESS));
+        return Err(unhealthy(message).with_advice(own_address(&url)));
     }
     for answer in [health.live, health.ready] {
         if let Some(problem) = answer.problem {
@@ -84,8 +85,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     print_to(io::stdout(), "ready")
 }
 
-const OWN_ADDRESS: &str = "give each node of this machine a different HTTP address: set http.listen in this node's \
-    configuration, such as 127.0.0.1:8001, or start it with --http-listen and ask with --listen";
+/// Advice for nodes with the same HTTP address.
+fn own_address(taken: &Url) -> String {
+    let ip = match taken.host() {
+        Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+        _ => None,
+    };
+    let taken = ip.zip(taken.port_or_known_default()).map(SocketAddr::from);
+    let example = taken.map(|taken| format!(", such as {}", next_free(taken))).unwrap_or_default();
+    format!(
+        "give each node of this machine a different HTTP address: set http.listen in this node's configuration{example}, \
+         or start it with --http-listen and ask with --listen"
+    )
+}
 
 /// The HTTP server to ask.
 struct Asked {

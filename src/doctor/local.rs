@@ -98,7 +98,8 @@ fn judge(Judged { whose, may_have, files, config, next_hops }: Judged<'_>) -> Fi
     let needed = next_hops.map(limits::descriptors_needed);
     let network = needed.map(|needed| format!("; this network takes about {needed}")).unwrap_or_default();
     let message = format!("{whose} {soft} files (hard limit {hard}){network}");
-    if may_have.is_some_and(|limit| limit < config.nofile) {
+    let is_enough = needed.is_some_and(|needed| may_have.is_none_or(|limit| limit >= needed));
+    if may_have.is_some_and(|limit| limit < config.nofile) && (config.nofile_strict || !is_enough) {
         let fix = format!("the node needs {}: {}", config.nofile, files.remedy);
         let finding = Finding::warning("descriptors", message, fix);
         return if config.nofile_strict { Finding { level: Level::Failed, ..finding } } else { finding };
@@ -172,6 +173,11 @@ mod tests {
         let (level, words) = found(Some(65_534), false, None);
         assert!(level == Level::Warning && words.contains("--ulimit nofile=65535:65535"), "{words}");
         assert_eq!(found(Some(65_534), true, None).0, Level::Failed, "the node would not start");
+        // Enough for this network, unless the configuration requires more.
+        assert_eq!(
+            (found(Some(20_000), false, Some(100)).0, found(Some(20_000), true, Some(100)).0),
+            (Level::Ok, Level::Failed)
+        );
         let (level, words) = found(Some(524_288), false, Some(50_000));
         assert!(level == Level::Warning && words.contains("about 150128"), "{words}");
         assert!(words.contains("raise limits.nofile from 65535 to 150128"), "{words}");

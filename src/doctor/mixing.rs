@@ -22,8 +22,7 @@ const PLAN: Plan = Plan { packets: 10, timeout: Duration::from_secs(10), settle:
 pub(super) async fn probe(client: Client, entry: &MixRegistration, targets: &Targets) -> Vec<Finding> {
     let report = match send(client, entry, targets).await {
         Ok(report) => report,
-        Err(reason) => {
-            let fix = "pass the addresses of this machine to `nym-mixnode probe`, or use --no-probe";
+        Err(NotSent { reason, fix }) => {
             return vec![Finding::warning("mixing", format!("cannot be tested from here: {reason}"), fix)];
         }
     };
@@ -34,18 +33,38 @@ pub(super) async fn probe(client: Client, entry: &MixRegistration, targets: &Tar
     ]
 }
 
-async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Result<check::NodeReport, String> {
+/// Why no packets were sent.
+struct NotSent {
+    reason: String,
+    fix: &'static str,
+}
+
+impl NotSent {
+    fn by_address(error: &impl ToString) -> Self {
+        let fix = "pass the addresses of this machine to `nym-mixnode probe`, or use --no-probe";
+        Self { reason: error.to_string(), fix }
+    }
+
+    /// The directory's own message says what to do, but not that the flags of the node's start are needed here too.
+    fn by_directory(error: &impl ToString) -> Self {
+        let fix = "pass the flags that the node was started with, or use --no-probe";
+        Self { reason: error.to_string(), fix }
+    }
+}
+
+async fn send(client: Client, entry: &MixRegistration, targets: &Targets) -> Result<check::NodeReport, NotSent> {
     let target = Target::resolve(entry).await;
     let endpoints = own_address::choose(&OwnAddressRequest::default(), &targets.directory, &target.addresses)
-        .map_err(|error| error.to_string())?;
-    let mut prober = Prober::<Label>::bind(&endpoints, MEAN_DELAY).map_err(|error| error.to_string())?;
-    let registration = Registration::register(&Arc::new(client), &prober).await.map_err(|error| error.to_string())?;
+        .map_err(|error| NotSent::by_address(&error))?;
+    let mut prober = Prober::<Label>::bind(&endpoints, MEAN_DELAY).map_err(|error| NotSent::by_address(&error))?;
+    let registration =
+        Registration::register(&Arc::new(client), &prober).await.map_err(|error| NotSent::by_directory(&error))?;
     let reports = check::run(&mut prober, vec![target], &PLAN, |_| {}).await;
     if let Err(error) = registration.withdraw().await {
         tracing::warn!("{error}");
     }
-    let report = reports.map_err(|error| error.to_string())?.pop();
-    report.ok_or_else(|| "nothing was sent".to_owned())
+    let report = reports.map_err(|error| NotSent::by_address(&error))?.pop();
+    report.ok_or_else(|| NotSent::by_address(&"nothing was sent"))
 }
 
 fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announced: &[SocketAddr]) -> Finding {
@@ -111,7 +130,7 @@ mod tests {
             layer: 1,
             proof: None,
         };
-        let targets = Targets { directory: vec![closed], mixes: Vec::new() };
+        let targets = Targets { directory: vec![closed], ..Targets::default() };
         let found = probe(client, &entry, &targets).await;
         assert_eq!((found.len(), found[0].check, found[0].level), (1, "mixing", Level::Warning), "{found:?}");
         assert!(found[0].message.starts_with("cannot be tested from here: ") && found[0].fix.is_some(), "{found:?}");

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use nym_mixnode_api::Topology;
 use nym_mixnode_config::Config;
 use nym_mixnode_monitor::IpFamily;
-use nym_mixnode_net::{NotPublic, Reach};
+use nym_mixnode_net::{NotPublic, Reach, Unreachable};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::process::Running;
-use super::{CONNECT_TIMEOUT, Finding, Target};
+use super::{CONNECT_TIMEOUT, Finding, Level, Target};
 
 /// Number of addresses tried per family before the family counts as unreachable.
 const TRIED_MAX: usize = 4;
@@ -25,17 +26,21 @@ const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Targets {
     /// Addresses of the directory.
     pub(super) directory: Vec<SocketAddr>,
-    /// Addresses of the other listed mixnodes.
+    /// Addresses of the other listed mixnodes that the node may use.
     pub(super) mixes: Vec<SocketAddr>,
+    /// Those that it must not use, each with the reason.
+    pub(super) refused: Vec<(SocketAddr, Unreachable)>,
 }
 
 /// Checks that the announce addresses are reachable.
 pub(super) async fn announce(config: &Config, running: Running, lacking: Option<&Finding>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for address in announced(config) {
-        findings.push(match running {
-            Running::Yes => reached(config, address, connect(address).await),
-            Running::No | Running::Unknown => untried(config, address),
+    let connecting = announced(config).into_iter().map(|address| (address, running == Running::Yes));
+    let connecting = connecting.map(|(address, is_tried)| (address, is_tried.then(|| tokio::spawn(connect(address)))));
+    for (address, connected) in connecting.collect::<Vec<_>>() {
+        findings.push(match connected {
+            Some(connected) => reached(config, address, connected.await.unwrap_or_else(|error| Err(error.to_string()))),
+            None => untried(config, address),
         });
     }
     if findings.is_empty() {
@@ -100,9 +105,33 @@ pub(super) async fn targets(config: &Config, topology: Option<&Topology>) -> Tar
     let listen = config.listen.bind_addresses().into_iter().map(|address| address.get().ip());
     let reach = Reach::new(config.announce.detection.allow_private, listen);
     // The directory's entries are untrusted: connect only to addresses that a node may use.
-    let mixes = mixes.filter(|address| !ours.contains(address)).filter_map(|address| reach.check(address).ok());
-    let mixes = mixes.collect();
-    Targets { directory: resolve(&config.directory.url).await, mixes }
+    let (mut usable, mut refused) = (Vec::new(), Vec::new());
+    for address in mixes.filter(|address| !ours.contains(address)) {
+        match reach.check(address) {
+            Ok(address) => usable.push(address),
+            Err(reason) => refused.push((address, reason)),
+        }
+    }
+    Targets { directory: resolve(&config.directory.url).await, mixes: usable, refused }
+}
+
+/// Finding for listed addresses to which the node sends no packets, by the rules of its kind of network.
+pub(super) fn next_hops(config: &Config, targets: &Targets) -> Option<Finding> {
+    let (first, reason) = targets.refused.first()?;
+    let (refused, all) = (targets.refused.len(), targets.refused.len() + targets.mixes.len());
+    let message = format!("the node sends to {} of {all} listed addresses of others; {first} {reason}", all - refused);
+    let fix = match reason {
+        Unreachable::Kind(NotPublic::Loopback) => {
+            "in a network on one machine every node must listen on loopback only, as with --host 127.0.0.1, and allow \
+             private addresses"
+        }
+        Unreachable::Kind(_) if !config.announce.detection.allow_private => {
+            "set announce.allow_private (--allow-private) if the network is private"
+        }
+        _ => "that node must announce another address",
+    };
+    let finding = Finding::warning("next hops", message, fix);
+    Some(if targets.mixes.is_empty() { Finding { level: Level::Failed, ..finding } } else { finding })
 }
 
 async fn resolve(url: &Url) -> Vec<SocketAddr> {
@@ -119,23 +148,26 @@ async fn resolve(url: &Url) -> Vec<SocketAddr> {
 
 /// Checks outgoing connections over each family.
 pub(super) async fn egress(targets: &Targets) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (family, check) in [(IpFamily::V4, "egress IPv4"), (IpFamily::V6, "egress IPv6")] {
+    let tried = |family: IpFamily| -> Vec<SocketAddr> {
         let all = targets.directory.iter().chain(&targets.mixes);
-        let tried: Vec<SocketAddr> =
-            all.copied().filter(|to| IpFamily::of(to.ip()) == family).take(TRIED_MAX).collect();
-        findings.push(way_out(check, &tried).await);
-    }
-    findings
+        all.copied().filter(|to| IpFamily::of(to.ip()) == family).take(TRIED_MAX).collect()
+    };
+    let (v4, v6) = (tried(IpFamily::V4), tried(IpFamily::V6));
+    let (v4, v6) = tokio::join!(way_out("egress IPv4", &v4), way_out("egress IPv6", &v6));
+    vec![v4, v6]
 }
 
 async fn way_out(check: &'static str, tried: &[SocketAddr]) -> Finding {
     if tried.is_empty() {
         return Finding::ok(check, "nothing to test: neither the directory nor a node has such an address");
     }
-    let mut refusals = Vec::new();
+    let mut connecting = JoinSet::new();
     for &address in tried {
-        match connect(address).await {
+        connecting.spawn(async move { (address, connect(address).await) });
+    }
+    let mut refusals = Vec::new();
+    while let Some(Ok((address, connected))) = connecting.join_next().await {
+        match connected {
             Ok(()) => return Finding::ok(check, format!("connected to {address}")),
             Err(reason) => refusals.push(format!("{address}: {reason}")),
         }
@@ -183,7 +215,14 @@ fn compare_clocks(ours: SystemTime, theirs: SystemTime) -> Finding {
 }
 
 /// Checks the node's entry in the directory.
-pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topology, running: Running) -> Finding {
+///
+/// `problem` is why a running node is not ready, as it reports itself.
+pub(super) fn registration(
+    target: &Target<'_>,
+    identity: &str,
+    topology: &Topology,
+    (running, problem): (Running, Option<&str>),
+) -> Finding {
     let check = "registration";
     let ours = announced(target.config);
     let start = format!("start it with `nym-mixnode run {}`", target.naming);
@@ -218,8 +257,13 @@ pub(super) fn registration(target: &Target<'_>, identity: &str, topology: &Topol
             Finding::failed(check, format!("listed at {listed}, which is not announced"))
                 .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
-        (None, Running::Yes) => Finding::failed(check, "the node runs, but is not listed")
-            .with_fix("its log and `nym-mixnode health` show the reason; it registers again at each refresh"),
+        (None, Running::Yes) => match problem {
+            Some(problem) => Finding::failed(check, format!("the node runs, but is not listed: {problem}")),
+            // It reports the reason once it has read the list again.
+            None => Finding::failed(check, "the node runs, but is not listed").with_fix(
+                "restart it if it was unregistered; for any other reason read its log, or run doctor again in a minute",
+            ),
+        },
         (None, _) => Finding::warning(check, "not listed", format!("{start}: it registers by itself")),
     }
 }

@@ -1,5 +1,6 @@
 //! Checks the node's process and its HTTP server.
 
+use nym_mixnode_net::socket::next_free;
 use nym_mixnode_telemetry::health::{self, AskError, FileLimits, Health};
 use url::Url;
 
@@ -21,6 +22,8 @@ pub(super) struct Process {
     pub(super) running: Running,
     /// Its limits of open files, if it reports them.
     pub(super) files: Option<FileLimits>,
+    /// Why it is not alive or not ready, as it reports itself.
+    pub(super) problem: Option<String>,
     pub(super) finding: Finding,
 }
 
@@ -55,29 +58,28 @@ async fn ask(target: &Target<'_>, identity: Option<&str>) -> HttpAnswer {
 
 fn judge(target: &Target<'_>, locked: Option<bool>, answer: HttpAnswer) -> Process {
     if let HttpAnswer::Ours(health) = answer {
-        let finding = match [&health.live, &health.ready].into_iter().find_map(|answer| answer.problem.as_ref()) {
+        let problem = [health.live, health.ready].into_iter().find_map(|answer| answer.problem);
+        let problem = problem.map(|problem| problem.message);
+        let finding = match &problem {
             Some(problem) => Finding::warning(
                 CHECK,
-                format!("runs, but is not ready: {}", problem.message),
+                format!("runs, but is not ready: {problem}"),
                 "fix the other findings; its log has details",
             ),
             None => Finding::ok(CHECK, "runs, and is ready"),
         };
-        return Process { running: Running::Yes, files: Some(health.limits), finding };
+        return Process { running: Running::Yes, files: Some(health.limits), problem, finding };
     }
     let (running, finding) = match locked {
-        Some(true) => (Running::Yes, of_running(answer)),
+        Some(true) => (Running::Yes, of_running(target, answer)),
         Some(false) => (Running::No, of_stopped(target, &answer)),
         None => (Running::Unknown, of_unknown(&answer)),
     };
-    Process { running, files: None, finding }
+    Process { running, files: None, problem: None, finding }
 }
 
-const OWN_ADDRESS: &str = "give each node of this machine a different HTTP address, such as --http-listen \
-    127.0.0.1:8001 or http.listen in its configuration file, and restart it";
-
 /// The node runs, but does not answer at its address.
-fn of_running(answer: HttpAnswer) -> Finding {
+fn of_running(target: &Target<'_>, answer: HttpAnswer) -> Finding {
     match answer {
         HttpAnswer::NotAsked(why) => Finding::ok(CHECK, format!("runs; its health is unknown: {why}")),
         HttpAnswer::Nobody(error) => Finding::warning(
@@ -86,7 +88,11 @@ fn of_running(answer: HttpAnswer) -> Finding {
             "if it was started with another --http-listen, set http.listen in its configuration file; if it runs in a \
              container or another network namespace, run doctor there",
         ),
-        other => Finding::warning(CHECK, format!("runs, but {}", other.words()), OWN_ADDRESS),
+        other => {
+            let fix =
+                format!("give each node of this machine a different HTTP address, {}, and restart it", such_as(target));
+            Finding::warning(CHECK, format!("runs, but {}", other.words()), fix)
+        }
     }
 }
 
@@ -97,9 +103,14 @@ fn of_stopped(target: &Target<'_>, answer: &HttpAnswer) -> Finding {
     }
     // The default address is optional: the node starts without HTTP if it is in use.
     let level = if target.config.http.is_chosen { Level::Failed } else { Level::Warning };
-    let fix = "give this node another HTTP address, such as --http-listen 127.0.0.1:8001 or http.listen in its \
-               configuration file";
+    let fix = format!("give this node another HTTP address, {}", such_as(target));
     Finding { level, ..Finding::warning(CHECK, format!("does not run, and {}", answer.words()), fix) }
+}
+
+/// A way to set an HTTP address that is free now.
+fn such_as(target: &Target<'_>) -> String {
+    let example = target.config.http.listen.map(|taken| format!(" {}", next_free(taken))).unwrap_or_default();
+    format!("such as --http-listen{example} or http.listen in its configuration file")
 }
 
 fn of_unknown(answer: &HttpAnswer) -> Finding {

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::child::Death;
 use super::load::Load;
 use super::network::{Network, Node};
-use super::text::wrap;
 use super::traffic::Traffic;
 use crate::node::NodeStatus;
+use crate::text::wrapped;
 
 /// Width from which the table shows whole addresses.
 const WIDE: usize = 100;
@@ -195,7 +195,8 @@ impl Summary {
     #[must_use]
     pub fn words(&self, width: usize) -> String {
         let paragraphs = self.paragraphs();
-        paragraphs.iter().flat_map(|paragraph| wrap(paragraph, width)).collect::<Vec<_>>().join("\n")
+        let width = u16::try_from(width).unwrap_or(u16::MAX);
+        paragraphs.iter().map(|paragraph| wrapped(paragraph, width)).collect::<Vec<_>>().join("\n")
     }
 
     fn paragraphs(&self) -> Vec<String> {
@@ -211,7 +212,7 @@ impl Summary {
             vec![format!("{lost} of {} packets lost (IPv4: {ipv4_lost} of {}, {ipv6_words}).", total.sent, ipv4.sent)];
         words.extend(latency_over_delay_ms.map(|latency| {
             let (median, p99) = (latency.p50, latency.p99);
-            format!("Overhead beyond the requested delays: median {median:.1} ms, p99 {p99:.1} ms.")
+            format!("Lag over the whole route: median {median:.1} ms, p99 {p99:.1} ms.")
         }));
         words.extend(self.load.words());
         words.extend(self.drops().map(|drops| format!("Dropped: {drops}.")));

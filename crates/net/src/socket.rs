@@ -55,6 +55,16 @@ pub fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// The first address after `taken`, on the same IP address, on which a server can listen now. If there is none nearby, as
+/// in another network namespace, it is the next one.
+#[must_use]
+pub fn next_free(taken: SocketAddr) -> SocketAddr {
+    const TRIED_MAX: u16 = 100;
+    let after = |step| taken.port().checked_add(step).map(|port| SocketAddr::new(taken.ip(), port));
+    let free = (1..=TRIED_MAX).filter_map(after).find(|address| TcpListener::bind(address).is_ok());
+    free.or(after(1)).unwrap_or(taken)
+}
+
 /// Whether the kernel has no IPv6 at all: built without it, started with `ipv6.disable=1`, or forbidden by a sandbox.
 pub fn is_unknown_family(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
@@ -92,6 +102,17 @@ mod tests {
                 assert!(beside.unwrap().is_none(), "{denied:?}");
             });
         }
+    }
+
+    #[test]
+    fn a_free_address_is_suggested_after_one_that_is_taken() {
+        let taken = listen(address("127.0.0.6:0"), false).unwrap();
+        let taken = taken.local_addr().unwrap();
+        let free = next_free(taken);
+        assert_eq!(free.ip(), taken.ip());
+        assert!(free.port() > taken.port() || taken.port() == u16::MAX, "{free}");
+        // An address of no interface here.
+        assert_eq!(next_free(address("192.0.2.99:8000")), address("192.0.2.99:8001"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use url::Url;
 use super::super::output::{write_json, write_stdout};
 use super::table::{Table, legend};
 use super::words;
+use crate::text::wrapped;
 
 /// Width of a table written to a file or a pipe: enough for whole keys.
 const WIDTH_WITHOUT_TERMINAL: u16 = 160;
@@ -74,9 +75,11 @@ impl Outcome {
 
     fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         let (_, width) = Term::stdout().size_checked().unwrap_or((0, WIDTH_WITHOUT_TERMINAL));
-        writeln!(out, "{}\n{}\n", Table::new(&self.nodes, width), words::wrapped(legend(width), width))?;
+        writeln!(out, "{}
+{}
+", Table::new(&self.nodes, width), wrapped(legend(width), width))?;
         for sentence in words::sentences(self) {
-            writeln!(out, "{}", words::wrapped(&sentence, width))?;
+            writeln!(out, "{}", wrapped(&sentence, width))?;
         }
         Ok(())
     }

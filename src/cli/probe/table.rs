@@ -130,7 +130,7 @@ fn cell(node: &NodeReport, family: IpFamily, width: u16) -> String {
 /// Legend of the table.
 pub(super) const fn legend(width: u16) -> &'static str {
     if width >= FOR_LATENCIES {
-        "IPv4, IPv6: packets returned / sent, and the median of the time beyond the mix delays."
+        "IPv4, IPv6: packets returned / sent, and the median lag, the time beyond the mix delays."
     } else {
         "IPv4, IPv6: packets returned / sent."
     }

@@ -1,6 +1,5 @@
 //! The result of a probe in sentences: first the network, then each faulty node with the reason.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::check::{Doubt, FamilyReport, NodeReport, Verdict};
 
@@ -28,17 +27,6 @@ pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
     all.extend(IpFamily::ALL.into_iter().flat_map(|family| not_tested(nodes, family)));
     all.extend(IpFamily::ALL.into_iter().filter_map(|family| not_announced(nodes, family)));
     all
-}
-
-/// Wraps a sentence to this width; longer words are not broken.
-pub(super) fn wrapped(sentence: &str, width: u16) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    table.add_row([sentence]);
-    if let Some(column) = table.column_mut(0) {
-        column.set_padding((0, 0));
-    }
-    table.trim_fmt()
 }
 
 /// Summary of all nodes. It names a family only if packets entered the nodes over it.
@@ -282,12 +270,5 @@ mod tests {
         assert!(one.starts_with("Layer 2 has no node"), "{one}");
         assert_eq!(layers(&outcome(nodes().await, Some(1))), None);
         assert_eq!(layers(&outcome(nodes().await, None)), None);
-    }
-
-    #[test]
-    fn sentences_are_wrapped_between_words() {
-        let text = wrapped("Nothing came back from 2 nodes over IPv4, and no node has connected.", 30);
-        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 30), "{text}");
-        assert!(text.lines().all(|line| !line.starts_with(' ') && !line.ends_with(' ')), "{text}");
     }
 }

@@ -41,7 +41,7 @@ fn a_registration_is_ours_or_elsewhere_or_missing_or_another_nodes() {
     let config = config("192.0.2.1:1789");
     let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
     let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
-    let registration = |topology: &Topology, running| registration(&target, "me", topology, running);
+    let registration = |topology: &Topology, running| registration(&target, "me", topology, (running, None));
     let level = |topology: &Topology, running| registration(topology, running).level;
     assert_eq!(level(&listing("me", "192.0.2.1:1789"), Running::Yes), Level::Ok);
     assert_eq!(level(&listing("me", "192.0.2.2:1789"), Running::Yes), Level::Failed);
@@ -99,10 +99,10 @@ async fn a_way_out_is_found_or_each_refusal_named() {
     let refusing = tokio::net::TcpSocket::new_v4().unwrap();
     refusing.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let closed = refusing.local_addr().unwrap();
-    let findings = egress(&Targets { directory: vec![closed], mixes: vec![open] }).await;
+    let findings = egress(&Targets { directory: vec![closed], mixes: vec![open], ..Targets::default() }).await;
     assert_eq!((findings[0].check, findings[0].level), ("egress IPv4", Level::Ok));
     assert!(findings[1].message.starts_with("nothing to test"), "{findings:?}");
-    let findings = egress(&Targets { directory: vec![closed], mixes: Vec::new() }).await;
+    let findings = egress(&Targets { directory: vec![closed], ..Targets::default() }).await;
     assert!(
         findings[0].level == Level::Warning && findings[0].message.contains(&format!("{closed}: ")),
         "{findings:?}"
@@ -147,12 +147,44 @@ fn an_address_of_a_family_without_listener_is_not_blamed_on_the_firewall() {
 }
 
 #[test]
+fn a_running_node_that_is_not_listed_gives_its_own_reason() {
+    let config = config("192.0.2.1:1789");
+    let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
+    let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
+    let found = |problem| registration(&target, "me", &Topology::default(), (Running::Yes, problem));
+    let unregistered = found(Some("the node was unregistered; restart it to register again"));
+    assert_eq!((unregistered.level, &unregistered.fix), (Level::Failed, &None), "{unregistered:?}");
+    assert!(unregistered.message.ends_with("restart it to register again"), "{unregistered:?}");
+    let unknown = found(None);
+    assert!(unknown.fix.unwrap().contains("restart it if it was unregistered"));
+}
+
+#[tokio::test]
+async fn listed_addresses_that_the_node_does_not_use_are_counted_with_the_reason() {
+    let mut topology = listing("you", "127.0.0.1:1792");
+    topology.mix_nodes.extend(listing("they", "192.0.2.7:1789").mix_nodes);
+    let mut config = config("192.0.2.1:1789");
+    config.directory.url = "http://192.0.2.9:8081".parse().unwrap();
+    let found = next_hops(&config, &targets(&config, Some(&topology)).await).unwrap();
+    assert!(found.level == Level::Warning && found.fix.unwrap().contains("--host 127.0.0.1"), "{}", found.message);
+    for words in ["1 of 2", "127.0.0.1:1792 is a loopback address"] {
+        assert!(found.message.contains(words), "{}", found.message);
+    }
+    config.announce.detection.allow_private = false;
+    let found = next_hops(&config, &targets(&config, Some(&topology)).await).unwrap();
+    assert_eq!(found.level, Level::Failed, "no other node is left: {}", found.message);
+    config.announce.detection.allow_private = true;
+    topology.mix_nodes.remove(0);
+    assert_eq!(next_hops(&config, &targets(&config, Some(&topology)).await), None);
+}
+
+#[test]
 fn every_listed_address_is_printed() {
     let config = config("192.0.2.1:1789");
     let home = NodeHome::new(Some(std::path::Path::new("/nowhere")), &"mix".parse().unwrap()).unwrap();
     let target = Target { home: &home, config: &config, naming: "--id mix".to_owned(), lacking: None };
     let mut topology = listing("me", "192.0.2.1:1789");
     topology.mix_nodes[0].registration.mix_hosts = vec!["192.0.2.1:1789".to_owned(), "[fd00::2]:1789".to_owned()];
-    let found = registration(&target, "me", &topology, Running::Yes);
+    let found = registration(&target, "me", &topology, (Running::Yes, None));
     assert_eq!(found.message, "listed at 192.0.2.1:1789 and [fd00::2]:1789");
 }

@@ -97,10 +97,10 @@ impl Flow {
         }
     }
 
-    /// Overhead of returning packets beyond the requested delays.
+    /// Lag of returning packets: the time of their whole route beyond the requested delays.
     pub(super) fn latency_words(&self) -> Option<String> {
         let LatencyMs { p50, p99, .. } = self.latency?;
-        Some(format!("beyond the delays p50 {p50:.1} ms, p99 {p99:.1} ms"))
+        Some(format!("lag p50 {p50:.1} ms, p99 {p99:.1} ms"))
     }
 
     /// Formats everything in one line.
@@ -129,7 +129,7 @@ mod tests {
             asked_per_s: 5000,
             limited: None,
         };
-        let line = "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; beyond the delays p50 1.2 ms, p99 1.2 ms";
+        let line = "7 s: 3 sent, 1 returned, 1 lost, 1 on their way; lag p50 1.2 ms, p99 1.2 ms";
         assert_eq!(flow.words(Duration::from_secs(7)), line);
         flow.limited = Some((Limit::Nodes, 1832.4));
         let limited = "; requested 5000 packets/s, offering 1832: the nodes are at their limit on this machine";

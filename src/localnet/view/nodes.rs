@@ -16,7 +16,7 @@ const TWO_LINES_WIDTH: u16 = 15;
 const HEIGHT_MAX: u16 = 8;
 const HEIGHT_WITH_GAP: u16 = 5;
 /// Gap between two columns.
-const GAP: u16 = 1;
+const GAP: u16 = 2;
 /// Width of `1234/s` and of `>250ms`.
 const LABEL_WIDTH: u16 = 6;
 /// Widths from which a node that has one line shows its lag as a number, and its drops.
@@ -102,7 +102,10 @@ impl Painter {
     fn layer(&self, layer: &[NodeRow], column: Rect, node_height: u16, buffer: &mut Buffer) {
         let number = layer.first().map_or(0, |node| node.layer);
         let end = put(buffer, column, 0, &format!("layer {number}"), Palette::title());
-        put_right(buffer, column, end, "packets/s, lag", self.palette.quiet());
+        let fits = |words: &&str| usize::from(end) + words.len() < column.width.into();
+        if let Some(words) = ["packets/s, lag", "/s, lag"].into_iter().find(fits) {
+            put_right(buffer, column, end, words, self.palette.quiet());
+        }
         for (row, node) in (column.y + 1..).step_by(node_height.into()).zip(layer) {
             let area = Rect { y: row, height: node_height, ..column };
             if node_height == 1 { self.one_line(node, area, buffer) } else { self.lines(node, area, buffer) }

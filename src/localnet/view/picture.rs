@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use super::board::{Board, Flow};
 use super::nodes;
 use super::palette::Palette;
-use crate::localnet::text::wrap;
+use crate::text::lines as lines_of;
 
 /// Most lines of alerts; the latest come first.
 const ALERT_LINES_MAX: usize = 4;
@@ -130,7 +130,7 @@ fn rates(flow: &Flow, palette: Palette) -> Vec<Span<'static>> {
 
 fn alerts(notes: &[Note], width: u16, palette: Palette) -> Vec<Line<'static>> {
     let alerts = notes.iter().rev().filter(|note| note.is_alert);
-    let lines = alerts.flat_map(|note| wrap(&note.words, width.into()));
+    let lines = alerts.flat_map(|note| lines_of(&note.words, width.into()));
     lines.take(ALERT_LINES_MAX).map(|line| Line::styled(line, palette.bad())).collect()
 }
 
@@ -144,7 +144,7 @@ fn flowed(pieces: Vec<Span<'static>>, width: u16) -> Vec<Line<'static>> {
                 line.push_span(GAP);
                 line.push_span(piece);
             }
-            _ => lines.extend(wrap(&piece.content, width).into_iter().map(|part| Line::styled(part, piece.style))),
+            _ => lines.extend(lines_of(&piece.content, width).into_iter().map(|part| Line::styled(part, piece.style))),
         }
     }
     lines

@@ -97,6 +97,8 @@ fn six_nodes_are_all_there_at_every_size_with_their_rates_lags_and_lines() {
         assert_eq!(shown.scroll.last(), 0, "{size:?}: nothing to scroll to");
         let headings = shown.lines().into_iter().find(|line| line.contains("layer 1")).unwrap();
         assert!(headings.contains("layer 2") && headings.contains("layer 3"), "side by side: {headings}");
+        // The figures of each node have a label.
+        assert_eq!(headings.matches("/s, lag").count(), 3, "{size:?}: {headings}");
         // The last second of the first and of the last node.
         assert!(text.contains("104/s") && text.contains("109/s"), "{size:?}\n{text}");
         assert!(text.contains("≤1ms"), "{size:?}\n{text}");
