@@ -22,11 +22,11 @@ pub struct ServiceManager {
 /// Notifications to the service manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
-    /// The node has started, with a line for `systemctl status`.
+    /// The program has started, with a line for `systemctl status`.
     Ready(&'a str),
     /// A new line for `systemctl status`.
     Status(&'a str),
-    /// The node stops, with a line for `systemctl status`.
+    /// The program stops, with a line for `systemctl status`.
     Stopping(&'a str),
     /// The node still works.
     Watchdog,

@@ -1,6 +1,6 @@
 //! `nym-mixnode registry`: runs a directory server.
 
-mod release;
+mod operator;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::output::{BestEffortOutput, print_to};
 use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
+use crate::systemd::{Notice, ServiceManager};
 
 const STORE_FILE: &str = "registry.sqlite";
 
@@ -96,7 +97,18 @@ pub struct RegistryArgs {
 /// Commands for a running registry.
 #[derive(Debug, Clone, Subcommand)]
 enum RegistryCommand {
-    Release(release::ReleaseArgs),
+    /// Remove the entry of a node
+    ///
+    /// A node that signs stays out until it is started again, as after `nym-mixnode unregister`; one that does not sign,
+    /// as of release 0.9.2, may register again at once. To keep a node out, close the registry with --admit or
+    /// --join-token-file.
+    Remove(operator::OperatorArgs),
+    /// Remove the entry of an identity, and accept unsigned calls for it again
+    ///
+    /// An identity that has signed a call must sign all later ones, so release 0.9.2 cannot register it. After the
+    /// release it can, and other nodes can use its addresses. Stop its node first: a node that signs claims the identity
+    /// again when it is restarted. The identity's owner needs no token: `nym-mixnode unregister --release`.
+    Release(operator::OperatorArgs),
 }
 
 /// Error of the command.
@@ -142,7 +154,8 @@ impl RegistryCommandError {
 /// When an address or the store is unavailable, or a running registry rejects the command.
 pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     match args.command {
-        Some(RegistryCommand::Release(args)) => release::run(args).await,
+        Some(RegistryCommand::Remove(args)) => operator::remove(args).await,
+        Some(RegistryCommand::Release(args)) => operator::release(args).await,
         None => serve(args).await,
     }
 }
@@ -167,6 +180,9 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     }
     // A failed write must not fail the start.
     print_to(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
+    let manager = ServiceManager::from_environment();
+    let notify = |notice: Notice<'_>| manager.iter().for_each(|manager| manager.notify(notice));
+    notify(Notice::Ready(&announcement(registry.local_addrs(), false)));
 
     let (stop, stopped) = oneshot::channel();
     let signalled_twice = async {
@@ -179,6 +195,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
             signals.next().await;
         }
         info!("stopping");
+        notify(Notice::Stopping("completing open requests"));
         // Fails only if the registry has already ended.
         stop.send(()).ok();
         signals.next().await;

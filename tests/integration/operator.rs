@@ -5,10 +5,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use url::Url;
 
-use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program};
+use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program, signal};
 use super::support::{ACK, NOWHERE, PATIENCE, Sink, closed_port, hop, packet_via, send};
 
 struct Reply {
@@ -268,6 +269,21 @@ async fn systemd_hears_of_the_start_the_state_the_life_and_the_stop() {
         heard(&socket, "STOPPING=1\nSTATUS=draining").await;
         assert!(node.stop().await.success());
     }
+}
+
+#[tokio::test]
+async fn systemd_hears_when_a_registry_serves_and_when_it_stops() {
+    let home = tempfile::tempdir().unwrap();
+    let (_home, socket, name) = service_manager(false);
+    let address = own_address().to_string();
+    let data = home.path().join("registry.sqlite");
+    let mut command = program(&["registry", "--listen", &address, "--data", data.to_str().unwrap()]);
+    let mut registry = command.env("NOTIFY_SOCKET", &name).spawn().unwrap();
+    let ready = heard(&socket, "READY=1\n").await;
+    assert!(ready.contains(&format!("STATUS=Registry serving at http://{address}\n")), "{ready}");
+    signal(&registry, Signal::TERM);
+    heard(&socket, "STOPPING=1\n").await;
+    assert!(registry.wait().await.unwrap().success());
 }
 
 #[tokio::test]

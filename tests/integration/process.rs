@@ -58,7 +58,7 @@ pub(crate) async fn eventually<T>(what: &str, mut reached: impl AsyncFnMut() -> 
     timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     // The process id is not reused before the child is waited for.
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).unwrap();
     kill_process(pid, signal).unwrap();

@@ -47,6 +47,30 @@ async fn its_owner_or_the_operator_releases_an_identity_and_the_node_that_still_
 }
 
 #[tokio::test]
+async fn a_node_that_the_operator_removes_stays_out_until_it_is_started_again() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let (url, token) = (registry.url(), home.path().join("monitor.token"));
+    let files = NodeFiles::init(&url).await;
+    let identity = files.identity();
+    let mut node = files.run(&[]);
+    node.registered().await;
+    let remove = ["registry", "remove", &identity, "--directory", url.as_str(), "--monitor-token-file"];
+    let remove = [&remove[..], &[token.to_str().unwrap()]].concat();
+    let (code, said) = ran(&remove).await;
+    assert!(code == Some(0) && said.contains("is removed"), "{code:?} {said}");
+    node.reports("no longer registered", |status| !status.registered).await;
+    assert_eq!(registry.listed(&identity).await, None);
+    // A release would accept this.
+    assert_eq!(ran(&remove).await.0, Some(65), "it is not registered any more");
+    assert!(node.stop().await.success());
+
+    let mut node = files.run(&[]);
+    node.registered().await;
+    assert!(node.stop().await.success());
+}
+
+#[tokio::test]
 async fn what_cannot_be_released_is_named() {
     let home = tempfile::tempdir().unwrap();
     let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;

@@ -29,10 +29,9 @@ fn packages() -> &'static [PathBuf; 2] {
 fn machine() -> Machine {
     let machine = Machine::boot();
     machine.install(&packages()[0]);
-    machine.run(&format!(
-        "systemd-run --quiet --unit=registry --property=StateDirectory=registry \
-         nym-mixnode registry --listen {ADDRESS}:8081 --allow-private --data /var/lib/registry"
-    ));
+    let flags = format!("REGISTRY_FLAGS=\"--listen {ADDRESS}:8081 --allow-private\"\n");
+    machine.write("/etc/default/nym-mixnode-registry", flags);
+    machine.run("systemctl start nym-mixnode-registry");
     let settings = format!(
         "NYM_MIXNODE_DIRECTORY_URL=http://{ADDRESS}:8081\n\
          NYM_MIXNODE_DIRECTORY_TOPOLOGY_REFRESH=1s\n\
@@ -90,13 +89,17 @@ fn the_package_and_its_units_are_without_fault() {
     let machine = Machine::boot();
     machine.install(&packages()[0]);
     machine.run("lintian --allow-root --fail-on error,warning /root/package.deb");
-    for unit in ["nym-mixnode.service", "nym-mixnode@berlin.service"] {
+    for (unit, files) in [
+        ("nym-mixnode.service", NOFILE),
+        ("nym-mixnode@berlin.service", NOFILE),
+        ("nym-mixnode-registry.service", 4096),
+    ] {
         // It always exits with 0.
         assert_eq!(machine.run(&format!("systemd-analyze verify {unit} 2>&1")), "", "{unit}");
         let security = format!("systemd-analyze security --offline=true --threshold=20 {unit}");
         assert!(machine.run(&security).contains("exposure level"), "{unit}");
-        assert_eq!(machine.show(unit, "LimitNOFILE"), NOFILE.to_string());
-        assert_eq!(machine.show(unit, "UnitFileState"), "disabled", "a node waits for its operator");
+        assert_eq!(machine.show(unit, "LimitNOFILE"), files.to_string());
+        assert_eq!(machine.show(unit, "UnitFileState"), "disabled", "it waits for its operator");
     }
     let unit = machine.run("cat /lib/systemd/system/nym-mixnode*.service");
     for line in unit.lines().filter(|line| line.contains('#')) {
@@ -158,6 +161,39 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
         assert_eq!(machine.show(unit, "ExecMainStatus"), "0");
     }
     assert_eq!(machine.show("nym-mixnode@three", "ActiveState"), "active", "the others are not its business");
+}
+
+#[test]
+fn a_registry_serves_in_its_sandbox_and_keeps_its_key_until_its_operator_deletes_it() {
+    let machine = machine();
+    let unit = "nym-mixnode-registry";
+    assert_eq!(machine.show(unit, "StatusText"), format!("Registry serving at http://{ADDRESS}:8081"));
+    let status = machine.run(&format!("cat /proc/{}/status", machine.show(unit, "MainPID")));
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "without {line:?}: {status}");
+    }
+    let state = "/var/lib/nym-mixnode-registry";
+    let files = machine.run(&format!("stat -c '%U %a' {state} {state}/registry.sqlite {state}/monitor.token"));
+    assert_eq!(files, "nym-mixnode-registry 700\nnym-mixnode-registry 600\nnym-mixnode-registry 600");
+    machine.run("systemctl start nym-mixnode");
+    let health = format!("nym-mixnode health --directory http://{ADDRESS}:8081");
+    machine.until("it lists the node", || machine.try_run(&health).status.success());
+
+    let key = format!("nym-mixnode health --directory http://{ADDRESS}:8081 && sha256sum {state}/monitor.token");
+    let before = machine.run(&key);
+    machine.install(&packages()[1]);
+    machine.until("it serves again", || machine.try_run(&key).status.success());
+    assert_eq!(machine.run(&key), before, "an upgrade keeps the store");
+    // The node unregisters at the registry, which stops after it.
+    machine.run("dpkg --remove nym-mixnode");
+    in_order(&machine.log("nym-mixnode"), &["Stopping on SIGINT", "unregistered", "> stopped"]);
+    assert_eq!(
+        (machine.show(unit, "ActiveState"), machine.show(unit, "Result")),
+        ("inactive".into(), "success".into())
+    );
+    let said = machine.run("dpkg --purge nym-mixnode 2>&1");
+    assert!(said.contains(&format!("  {state}/registry.sqlite\n")), "{said}");
+    machine.run(&format!("test -s {state}/registry.sqlite && ! test -e /etc/default/nym-mixnode-registry"));
 }
 
 #[test]

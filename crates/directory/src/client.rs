@@ -164,6 +164,14 @@ impl Client {
         self.removal(RELEASE, identity, true, None).with_token(token.reveal()).accepted().await
     }
 
+    /// Removes the registration of this identity, with the directory's token.
+    ///
+    /// # Errors
+    /// For all failures of a request; 404 for an identity that is not registered.
+    pub async fn remove(&self, identity: &str, token: &MonitorToken) -> Result<(), DirectoryError> {
+        self.removal("remove the node", identity, false, None).with_token(token.reveal()).accepted().await
+    }
+
     /// Reports which nodes are up, with the registry's token. A 0.9.2 validator has no token, and accepts reports from
     /// its own machine.
     ///

@@ -184,7 +184,10 @@ impl Service {
             return Err(rejection);
         }
         transaction.remove_node(identity).await?;
-        transaction.remember(identity, call, true).await?;
+        let by_operator = known.signed.filter(|last| is_privileged && call.signed.is_none() && !last.released && !release);
+        // As after an unregistration of its own, a running start of the node stops registering.
+        let signed = by_operator.map(|last| next_counter(last.counter, call.now)).or(call.signed);
+        transaction.remember(identity, &Call { signed, ..*call }, true).await?;
         if release {
             self.release(&mut transaction, identity, call).await?;
         }
@@ -196,8 +199,7 @@ impl Service {
     /// counters: as after an unregistration, it stops registering.
     async fn release(&self, transaction: &mut Transaction, identity: &str, call: &Call) -> Result<(), Rejection> {
         let Some(last) = transaction.known(identity).await?.signed else { return Ok(()) };
-        let next = proof::counter_of_start(last.counter, call.now).saturating_add(1).min(i64::MAX.cast_unsigned());
-        let counter = call.signed.unwrap_or(next);
+        let counter = call.signed.unwrap_or_else(|| next_counter(last.counter, call.now));
         let key = self.store().key();
         let signature = key.sign(&signing::release(key.public(), identity, counter))?;
         let signature = bs58::encode(signature).into_string();
@@ -224,6 +226,11 @@ impl Service {
     pub(crate) async fn pending(&self) -> Result<Vec<PendingEntry>, Rejection> {
         Ok(self.store().pending().await?)
     }
+}
+
+/// A counter above those of all starts of an identity until now.
+fn next_counter(last: u64, now: i64) -> u64 {
+    proof::counter_of_start(last, now).saturating_add(1).min(i64::MAX.cast_unsigned())
 }
 
 fn is_counter(counter: u64) -> bool {

@@ -37,6 +37,32 @@ async fn the_operator_releases_an_identity_and_its_addresses() {
 }
 
 #[tokio::test]
+async fn a_removal_by_the_operator_lasts_until_the_next_start_of_a_node_that_signs() {
+    let api = Api::new().await;
+    let node = Signed::new();
+    let remove = |identity: &str| Request::delete(format!("/api/mixmining/register/{identity}"));
+    api.register(NODE, &node.mix(&api, MIX, 5, None)).await;
+    assert_eq!(api.send_with_token(remove(&node.identity()), Body::empty()).await.0, 200);
+    assert_eq!(api.register(NODE, &node.mix(&api, MIX, 6, None)).await.0, 409, "the start that still runs");
+    assert_eq!(api.register(NODE, &unsigned(&node, MIX)).await.0, 403, "it is not released");
+    let next = api.service.store().counter(&node.identity()).await.unwrap() + 1;
+    assert_eq!(api.register(NODE, &node.mix(&api, MIX, next, None)).await.0, 200, "the next start");
+
+    // It may stay released.
+    let released = Signed::new();
+    api.register(NODE, &released.mix(&api, "192.0.2.1:1791", 5, None)).await;
+    api.send_with_token(release(&released.identity()), Body::empty()).await;
+    api.register(NODE, &unsigned(&released, "192.0.2.1:1791")).await;
+    assert_eq!(api.send_with_token(remove(&released.identity()), Body::empty()).await.0, 200);
+    assert_eq!(api.register(NODE, &unsigned(&released, "192.0.2.1:1791")).await.0, 200);
+
+    let old = Signed::new();
+    api.register(NODE, &unsigned(&old, "192.0.2.1:1790")).await;
+    assert_eq!(api.send_with_token(remove(&old.identity()), Body::empty()).await.0, 200);
+    assert_eq!(api.register(NODE, &unsigned(&old, "192.0.2.1:1790")).await.0, 200, "it has never signed");
+}
+
+#[tokio::test]
 async fn a_signed_release_works_once_and_an_unregistration_is_not_a_release() {
     let api = Api::new().await;
     let node = Signed::new();

@@ -1,4 +1,4 @@
-//! `nym-mixnode registry release`: allows unsigned calls again for an identity that has signed.
+//! `nym-mixnode registry remove` and `registry release`: what the operator of a running registry does to an entry.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,13 +11,9 @@ use url::Url;
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
 use crate::cli::output::print_to;
 
-/// Remove the entry of an identity, and accept unsigned calls for it again
-///
-/// An identity that has signed a call must sign all later ones, so release 0.9.2 cannot register it. After the
-/// release it can, and other nodes can use its addresses. Stop its node first: a node that signs claims the identity
-/// again when it is restarted. The identity's owner needs no token: `nym-mixnode unregister --release`.
+// Without a comment for users: each command has its own.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ReleaseArgs {
+pub(super) struct OperatorArgs {
     /// Identity key in base58.
     #[arg(value_name = "IDENTITY", value_parser = identity)]
     identity: String,
@@ -29,15 +25,29 @@ pub(super) struct ReleaseArgs {
     monitor_token_file: Option<PathBuf>,
 }
 
-pub(super) async fn run(args: ReleaseArgs) -> Result<(), RegistryCommandError> {
-    let ReleaseArgs { identity, directory, monitor_token_file } = args;
-    let token_file = match monitor_token_file {
-        Some(file) => file,
-        None => store_path(None)?.with_file_name(TOKEN_FILE),
-    };
-    let token = MonitorToken::read(&token_file)?;
-    Client::new(&directory, &directory)?.release(&identity, &token).await?;
-    // The identity is released even if the output cannot be written.
+impl OperatorArgs {
+    fn connect(&self) -> Result<(Client, MonitorToken), RegistryCommandError> {
+        let token_file = match &self.monitor_token_file {
+            Some(file) => file.clone(),
+            None => store_path(None)?.with_file_name(TOKEN_FILE),
+        };
+        Ok((Client::new(&self.directory, &self.directory)?, MonitorToken::read(&token_file)?))
+    }
+}
+
+pub(super) async fn remove(args: OperatorArgs) -> Result<(), RegistryCommandError> {
+    let (client, token) = args.connect()?;
+    client.remove(&args.identity, &token).await?;
+    let identity = args.identity;
+    // Done, even if the output cannot be written.
+    print_to(io::stdout(), format_args!("{identity} is removed, until its node is started again")).ok();
+    Ok(())
+}
+
+pub(super) async fn release(args: OperatorArgs) -> Result<(), RegistryCommandError> {
+    let (client, token) = args.connect()?;
+    client.release(&args.identity, &token).await?;
+    let identity = args.identity;
     let line = format_args!("{identity} is released: the registry accepts unsigned calls for it until it signs again");
     print_to(io::stdout(), line).ok();
     Ok(())
