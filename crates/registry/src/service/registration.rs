@@ -184,7 +184,8 @@ impl Service {
             return Err(rejection);
         }
         transaction.remove_node(identity).await?;
-        let by_operator = known.signed.filter(|last| is_privileged && call.signed.is_none() && !last.released && !release);
+        let by_operator =
+            known.signed.filter(|last| is_privileged && call.signed.is_none() && !last.released && !release);
         // As after an unregistration of its own, a running start of the node stops registering.
         let signed = by_operator.map(|last| next_counter(last.counter, call.now)).or(call.signed);
         transaction.remember(identity, &Call { signed, ..*call }, true).await?;
