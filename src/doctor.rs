@@ -119,9 +119,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
             let problem = process.problem.as_deref();
             report(network::registration(target, identity, topology, (running, problem)));
         }
-        doing.set(
-            "waiting for packets that were sent through the node, at most 40 s: it must read the list again first",
-        );
+        doing.set("waiting for test packets, at most 40 s: first the node must read the list again");
     };
     let (mixing, ()) = tokio::join!(mixing, others);
     mixing.into_iter().for_each(report);

@@ -131,11 +131,12 @@ fn line(finding: &Finding, width: Option<u16>) -> String {
     let fix = finding.fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
     // Text from a directory is untrusted: keep one line, without control characters.
     let words = Failure::new(Exit::UNHEALTHY, format_args!("{}{fix}", finding.message));
-    let first = format!("{word}  {:<13}  ", finding.check);
+    let text = format!("{:<13}  {words}", finding.check);
+    let first = format!("{word}  ");
     match width {
-        Some(width) if width >= WIDE => hanging(&first, &words.to_string(), width, MESSAGE_COLUMN),
-        Some(width) => hanging(&first, &words.to_string(), width, CHECK_COLUMN),
-        None => format!("{first}{words}"),
+        Some(width) if width >= WIDE => hanging(&first, &text, width, MESSAGE_COLUMN),
+        Some(width) => hanging(&first, &text, width, CHECK_COLUMN),
+        None => format!("{first}{text}"),
     }
 }
 

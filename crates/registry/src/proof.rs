@@ -88,13 +88,13 @@ pub(super) enum Refusal {
     )]
     NotSigned,
     #[error(
-        "counter {used} is not above {last}, the last of this identity: a newer start of this node has registered; \
-         restart this one to take the place"
+        "a newer start of this node has registered; restart this one to take the place (counter {used} is not above \
+         {last}, the last of this identity)"
     )]
     NewerStart { used: u64, last: u64 },
     #[error(
-        "counter {used} is not above {last}, the last of this identity: the node was unregistered; restart it to \
-         register again"
+        "the node was unregistered; restart it to register again (counter {used} is not above {last}, the last of this \
+         identity)"
     )]
     WasUnregistered { used: u64, last: u64 },
     #[error(
