@@ -75,9 +75,14 @@ impl Outcome {
 
     fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         let (_, width) = Term::stdout().size_checked().unwrap_or((0, WIDTH_WITHOUT_TERMINAL));
-        writeln!(out, "{}
+        writeln!(
+            out,
+            "{}
 {}
-", Table::new(&self.nodes, width), wrapped(legend(width), width))?;
+",
+            Table::new(&self.nodes, width),
+            wrapped(legend(width), width)
+        )?;
         for sentence in words::sentences(self) {
             writeln!(out, "{}", wrapped(&sentence, width))?;
         }
