@@ -93,7 +93,7 @@ fn a_relative_path_of_the_file_begins_at_the_nodes_directory_and_one_of_a_flag_a
     std::fs::remove_file(&path).unwrap();
     let mut values = minimal();
     values.set(about, "join-token", &Source::Flag("--flag"));
-    create_file(&path, &values).unwrap();
+    create_file(&path, &Config::from_values(&values).unwrap()).unwrap();
     assert_eq!(Config::load(&path, &Values::default()).unwrap().directory.join_token_file, Some(here));
 }
 
