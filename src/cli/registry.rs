@@ -1,5 +1,7 @@
 //! `nym-mixnode registry`: runs a directory server.
 
+mod backup;
+mod database;
 mod operator;
 
 use std::io;
@@ -18,6 +20,8 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::output::{BestEffortOutput, print_to};
+use database::{DATABASE_VARIABLE, DatabaseArgument, DatabaseError};
+
 use crate::stop_request::{StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::{Notice, ServiceManager};
 
@@ -39,6 +43,12 @@ pub struct RegistryArgs {
     /// File of the store, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// URL of a PostgreSQL database for the store, such as `postgres://nym@db.example/nym`. Several registries may share it. A URL with a password is accepted only from the environment variable or from --database-file.
+    #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true)]
+    pub database: Option<DatabaseArgument>,
+    /// File with the URL of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
+    pub database_file: Option<PathBuf>,
     /// Accept nodes with addresses that the internet cannot reach, for a private network. Loopback addresses are valid
     /// only if --listen has loopback addresses alone.
     #[arg(long)]
@@ -97,6 +107,7 @@ pub struct RegistryArgs {
 /// Commands for a running registry.
 #[derive(Debug, Clone, Subcommand)]
 enum RegistryCommand {
+    Backup(backup::BackupArgs),
     /// Remove the entry of a node
     ///
     /// A node that signs stays out until it is started again, as after `nym-mixnode unregister`; one that does not sign,
@@ -123,6 +134,9 @@ pub enum RegistryCommandError {
     /// The registry's token cannot be read.
     #[error(transparent)]
     Token(#[from] MonitorTokenError),
+    /// The URL of the database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The home folder is unknown, so the store has no default path.
     #[error("cannot find the home folder for the store; pass --data")]
     NoHome,
@@ -142,6 +156,7 @@ impl RegistryCommandError {
             Self::Registry(error) => error.exit_code(),
             Self::Directory(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
+            Self::Database(error) => error.exit_code(),
             Self::NoHome => Exit::CONFIG,
             Self::Io { .. } => Exit::IO,
         }
@@ -154,6 +169,7 @@ impl RegistryCommandError {
 /// When an address or the store is unavailable, or a running registry rejects the command.
 pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     match args.command {
+        Some(RegistryCommand::Backup(args)) => backup::run(args).await,
         Some(RegistryCommand::Remove(args)) => operator::remove(args).await,
         Some(RegistryCommand::Release(args)) => operator::release(args).await,
         None => serve(args).await,
@@ -210,6 +226,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
 
 fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandError> {
     Ok(RegistrySettings {
+        database: database::url(args.database.as_ref(), args.database_file.as_deref())?,
         allow_private: args.allow_private,
         layers: args.layers,
         caps: Caps {

@@ -24,6 +24,7 @@ mod netns;
 #[path = "../integration/packets.rs"]
 mod packets;
 mod part;
+mod postgres;
 mod registry_attacks;
 mod release;
 mod scripts;

@@ -14,6 +14,8 @@ mod address_check;
 mod admission;
 mod caps;
 mod check;
+mod database;
+mod error;
 mod gateway_check;
 mod http;
 mod proof;
@@ -22,18 +24,15 @@ mod store;
 
 use std::fs;
 use std::future::pending;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nym_mixnode_base::exit::Exit;
 use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
 use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
-use nym_mixnode_net::{Reach, socket};
+use nym_mixnode_net::Reach;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
@@ -47,6 +46,8 @@ use store::Store;
 
 pub use admission::AdmissionError;
 pub use caps::Caps;
+pub use database::DatabaseUrl;
+pub use error::RegistryError;
 pub use ipnet::IpNet;
 
 /// How often expired gateways and old measurements are deleted.
@@ -75,6 +76,9 @@ pub struct RegistrySettings {
     pub listen: Vec<SocketAddr>,
     /// Path of the store; the file and its folder are created when missing.
     pub store: PathBuf,
+    /// Database that is used instead of the file, for several registries; the path still determines the default place of
+    /// the monitors' token.
+    pub database: Option<DatabaseUrl>,
     /// Whether nodes may announce addresses that are unreachable from the internet. Loopback addresses are allowed only
     /// when the registry listens only on loopback.
     pub allow_private: bool,
@@ -109,6 +113,7 @@ impl RegistrySettings {
         Self {
             listen,
             store,
+            database: None,
             allow_private: false,
             layers: LAYERS_DEFAULT,
             caps: Caps::default(),
@@ -127,6 +132,16 @@ impl RegistrySettings {
     fn rules(&self) -> Rules {
         let reach = Reach::new(self.allow_private, self.listen.iter().map(SocketAddr::ip));
         Rules { reach, layers: self.layers }
+    }
+
+    async fn open_store(&self) -> Result<Store, RegistryError> {
+        if self.database.is_none() || self.monitor_token_file.is_none() {
+            create_folder_of(&self.store)?;
+        }
+        match &self.database {
+            Some(url) => Store::connect(url).await,
+            None => Store::open(&self.store).await,
+        }
     }
 
     fn token_file(&self) -> PathBuf {
@@ -155,86 +170,6 @@ pub enum RegistryEvent {
     },
 }
 
-/// Error while starting a registry.
-#[derive(Debug, Error)]
-pub enum RegistryError {
-    /// No listen address is set.
-    #[error("the registry has no address to listen on; pass --listen, for example --listen 127.0.0.1:8081")]
-    NoListenAddress,
-    /// A listen address cannot be bound.
-    #[error("cannot listen on {address}: {source}; {}", listen_advice(.source))]
-    Listen {
-        /// Address as given.
-        address: SocketAddr,
-        /// Underlying I/O error.
-        source: io::Error,
-    },
-    /// The monitors' token cannot be read or created.
-    #[error(transparent)]
-    Token(#[from] MonitorTokenError),
-    /// The store's folder cannot be created.
-    #[error("cannot create the folder {path}: {source}; create it, or pass another path with --data")]
-    Folder {
-        /// Path of the folder.
-        path: PathBuf,
-        /// Underlying I/O error.
-        source: io::Error,
-    },
-    /// The store's file cannot be opened or created.
-    #[error("cannot open the store {path}: {source}; check its permissions, or pass another path with --data")]
-    OpenStore {
-        /// Path of the file.
-        path: PathBuf,
-        /// Underlying error.
-        source: sqlx::Error,
-    },
-    /// The store's lock cannot be taken.
-    #[error("cannot lock the store with {path}: {source}; check its permissions, or pass another path with --data")]
-    LockStore {
-        /// Path of the lock file.
-        path: PathBuf,
-        /// Underlying I/O error.
-        source: io::Error,
-    },
-    /// Another registry uses the same store.
-    #[error("cannot open the store {path}: another registry uses it; stop it, or pass another path with --data")]
-    StoreInUse {
-        /// Path of the store.
-        path: PathBuf,
-    },
-    /// The list of identities or the join token cannot be used.
-    #[error(transparent)]
-    Admission(#[from] AdmissionError),
-    /// The file is not a store, or a newer release has upgraded it.
-    #[error("{path} is not a store of this release: {reason}; move it away, or pass another path with --data")]
-    ForeignStore {
-        /// Path of the file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-impl RegistryError {
-    /// Exit code of a command that fails with this error.
-    pub fn exit_code(&self) -> Exit {
-        match self {
-            Self::NoListenAddress => Exit::USAGE,
-            Self::Listen { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => Exit::PERMISSION,
-                io::ErrorKind::AddrNotAvailable => Exit::CONFIG,
-                _ => Exit::UNAVAILABLE,
-            },
-            Self::Token(error) => error.exit_code(),
-            Self::Folder { .. } => Exit::CANNOT_CREATE,
-            Self::OpenStore { .. } | Self::LockStore { .. } => Exit::IO,
-            Self::StoreInUse { .. } => Exit::TRY_AGAIN,
-            Self::Admission(_) => Exit::CONFIG,
-            Self::ForeignStore { .. } => Exit::DATA,
-        }
-    }
-}
-
 /// A bound registry with an open store, ready to serve.
 #[derive(Debug)]
 pub struct Registry {
@@ -258,8 +193,7 @@ impl Registry {
         let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref(), settings.allow_private)?;
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
-        create_folder_of(&settings.store)?;
-        let store = Store::open(&settings.store).await?;
+        let store = settings.open_store().await?;
         let server = server.with_names(HostNames::new(&settings.host_names));
         let (tests, port) = (&settings.test_addresses, settings.test_port);
         let address_check = AddressCheck::bind(server.local_addrs(), tests, port);
@@ -287,6 +221,7 @@ impl Registry {
             () = self.server.serve(router, stop) => {}
             () = purge_regularly(&self.service, self.reach) => {}
             never = check_addresses => match never {},
+            never = self.service.follow_changes() => match never {},
         }
         self.service.close().await;
     }
@@ -299,6 +234,14 @@ impl Registry {
 pub async fn serve(settings: &RegistrySettings, stop: impl Future<Output = ()>) -> Result<(), RegistryError> {
     Registry::bind(settings).await?.serve(stop).await;
     Ok(())
+}
+
+/// Copies the store in a file to a new file, also while a registry uses it.
+///
+/// # Errors
+/// When the store cannot be read or the copy exists or cannot be written.
+pub async fn backup(store: &Path, copy: &Path) -> Result<(), RegistryError> {
+    store::back_up(store, copy).await
 }
 
 async fn purge_regularly(service: &Service, reach: Reach) {
@@ -323,16 +266,6 @@ fn create_folder_of(store: &Path) -> Result<(), RegistryError> {
             .create(folder)
             .map_err(|source| RegistryError::Folder { path: folder.to_owned(), source }),
         _ => Ok(()),
-    }
-}
-
-fn listen_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        _ if socket::is_unknown_family(error) => "this machine has no IPv6; pass an IPv4 address with --listen",
-        io::ErrorKind::AddrInUse => "stop the program that listens there, or pass another address with --listen",
-        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; pass a local address with --listen",
-        io::ErrorKind::PermissionDenied => "pass a port above 1023 with --listen, or run with CAP_NET_BIND_SERVICE",
-        _ => "pass another address with --listen",
     }
 }
 

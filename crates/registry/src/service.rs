@@ -9,6 +9,7 @@ mod listing;
 mod measurements;
 mod registration;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,6 +33,9 @@ pub(super) use registration::Removal;
 
 /// Measurements older than this are deleted: reports cover one day, and the history needs another.
 const STATUSES_KEPT: i64 = 2 * 24 * 3600 * 1_000_000_000;
+
+/// How long a registry that has ended is listed as a place where test packets return to.
+const TEST_ADDRESSES_KEPT: i64 = 5 * 60 * 1_000_000_000;
 
 /// Why the registry does not do what a caller asks for.
 #[derive(Debug, Error)]
@@ -91,8 +95,27 @@ impl Service {
         &self.0.store
     }
 
+    /// Records where test packets return to, for the other registries that share the database.
+    async fn announce(&self, now: i64) -> sqlx::Result<()> {
+        if !self.store().is_shared() {
+            return Ok(());
+        }
+        let mut transaction = self.store().begin().await?;
+        let mut is_changed = transaction.delete_test_addresses(now.saturating_sub(TEST_ADDRESSES_KEPT)).await? > 0;
+        for address in &self.0.test_addresses {
+            is_changed |= transaction.put_test_address(address, now).await?;
+        }
+        if is_changed { transaction.commit().await } else { transaction.commit_unlisted().await }
+    }
+
+    /// Notices the changes of other registries that share the database.
+    pub(super) async fn follow_changes(&self) -> Infallible {
+        self.store().follow_changes().await
+    }
+
     /// Deletes data that no reply can contain any more.
     pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
+        self.announce(now).await?;
         let mut nodes = self.store().begin().await?;
         nodes.delete_expired(now).await?;
         match nodes.delete_unrenewed(now).await? {

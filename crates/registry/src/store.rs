@@ -1,7 +1,8 @@
 //! Storage of the registry: what is read and written, in SQL that all supported databases run.
 //!
 //! The rules are in `service`, which composes the operations of a [`Transaction`]. Callers pass the time, in nanoseconds
-//! since the epoch. A module for each database opens it: `sqlite`.
+//! since the epoch. A module for each database opens it: `sqlite`,
+//! `postgres`.
 
 mod claims;
 mod connection;
@@ -11,6 +12,8 @@ mod history;
 mod measurements;
 mod metrics;
 mod nodes;
+mod postgres;
+mod replicas;
 mod signers;
 mod sources;
 mod sqlite;
@@ -24,6 +27,7 @@ use sqlx::query::QueryAs;
 use sqlx::{Any, FromRow};
 
 use super::RegistryError;
+use super::database::DatabaseUrl;
 use connection::{Connections, Read};
 use health::Health;
 use sqlite::StoreLock;
@@ -34,13 +38,15 @@ pub(super) use gateways::SilentGateway;
 pub(super) use history::{LayerHour, Tests};
 pub(super) use measurements::{Measured, Standing, Windows, number};
 pub(super) use nodes::{ListedNode, NodeRow, Role};
+pub(super) use sqlite::back_up;
 
 /// Registry store. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     connections: Connections,
     health: Arc<Health>,
-    lock: Arc<StoreLock>,
+    /// Lock of a file; `None` for a server.
+    lock: Option<Arc<StoreLock>>,
     /// The registry's own key, stored in the database.
     key: Arc<IdentityKeyPair>,
 }
@@ -51,9 +57,14 @@ impl Store {
         sqlite::open(path).await
     }
 
-    async fn new(connections: Connections, lock: StoreLock) -> sqlx::Result<Self> {
+    /// Connects to a PostgreSQL database, which several registries may use; creates or upgrades its tables as needed.
+    pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, RegistryError> {
+        postgres::open(url).await
+    }
+
+    async fn new(connections: Connections, lock: Option<StoreLock>) -> sqlx::Result<Self> {
         let key = Arc::new(signers::load_key(&connections).await?);
-        Ok(Self { connections, health: Arc::default(), lock: Arc::new(lock), key })
+        Ok(Self { connections, health: Arc::default(), lock: lock.map(Arc::new), key })
     }
 
     /// The registry's own key.
@@ -69,7 +80,9 @@ impl Store {
     /// Flushes all writes and closes the database.
     pub(super) async fn close(&self) {
         self.connections.close().await;
-        self.lock.release();
+        if let Some(lock) = &self.lock {
+            lock.release();
+        }
     }
 
     /// Begins a transaction with the write lock: other writers cannot change what it reads.
@@ -113,4 +126,4 @@ pub(super) fn to_json(value: &impl serde::Serialize) -> sqlx::Result<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

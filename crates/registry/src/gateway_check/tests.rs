@@ -12,7 +12,8 @@ use crate::caps::Caps;
 use crate::check::Rules;
 use crate::proof::{Admission, Call};
 use crate::service::NewNode;
-use crate::store::{Role, Store};
+use crate::store::Role;
+use crate::store::tests::Place;
 
 const HOUR: i64 = 3_600 * 1_000_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -51,16 +52,16 @@ impl Port {
 
 struct World {
     service: Service,
-    _folder: tempfile::TempDir,
+    _place: Place,
 }
 
 impl World {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+        let place = Place::new().await;
+        let store = place.open().await;
         let rules = Rules { reach: Reach::Private, layers: 3 };
         let service = Service::new(store, rules, Gate::default(), Caps::default(), &[]);
-        Self { service, _folder: folder }
+        Self { service, _place: place }
     }
 
     async fn register(&self, mut gateway: GatewayRegistration, keys: Option<&IdentityKeyPair>, now: i64) {

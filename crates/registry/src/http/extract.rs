@@ -120,9 +120,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(identity) = <Path<_> as FromRequestParts<S>>::from_request_parts(parts, state)
+        let Path(identity) = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state)
             .await
             .map_err(|rejection: PathRejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+        // PostgreSQL stores no texts with this character.
+        if identity.contains('\0') {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "the identity contains a NUL character"));
+        }
         Ok(Self(identity))
     }
 }

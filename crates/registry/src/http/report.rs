@@ -100,6 +100,7 @@ impl Reader {
             _ if !self.is_over => Err(bad("the report is incomplete JSON")),
             (None, _) => Err(bad("pubKey is missing; it is the node's identity key")),
             (_, None) => Err(bad("received is missing; it is a number of packets")),
+            (Some(pub_key), _) if pub_key.contains('\0') => Err(bad("pubKey contains a NUL character")),
             (Some(pub_key), Some(received)) => Ok(Report { pub_key, received }),
         }
     }

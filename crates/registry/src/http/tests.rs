@@ -17,7 +17,7 @@ use crate::admission::Gate;
 use crate::caps::Caps;
 use crate::check::Rules;
 use crate::now_ns;
-use crate::store::Store;
+use crate::store::tests::Place;
 
 mod admission;
 mod measurements;
@@ -35,7 +35,7 @@ struct Api {
     router: Router,
     service: Service,
     token: MonitorToken,
-    _folder: tempfile::TempDir,
+    _place: Place,
 }
 
 impl Api {
@@ -51,9 +51,9 @@ impl Api {
     }
 
     async fn with(gate: Gate) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
-        let token = MonitorToken::read_or_create(&folder.path().join("monitor.token")).unwrap();
+        let place = Place::new().await;
+        let store = place.open().await;
+        let token = MonitorToken::read_or_create(&place.folder.path().join("monitor.token")).unwrap();
         let access = Access {
             token: Some(token.clone()),
             monitors: vec![MONITOR.parse().unwrap()],
@@ -63,7 +63,7 @@ impl Api {
         };
         let rules = Rules { reach: Reach::Private, layers: 3 };
         let service = Service::new(store, rules, gate, Caps::default(), &[]);
-        Self { router: router(App::new(service.clone()), access), service, token, _folder: folder }
+        Self { router: router(App::new(service.clone()), access), service, token, _place: place }
     }
 
     async fn send(&self, from: &str, request: Builder, body: impl Into<Body>) -> (u16, Value) {

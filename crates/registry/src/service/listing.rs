@@ -12,8 +12,9 @@ use nym_mixnode_api::{
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+use tracing::error;
 
-use super::{Rejection, Service};
+use super::{Rejection, Service, TEST_ADDRESSES_KEPT};
 use crate::store::{ListedNode, Role, from_json};
 
 /// Share of time for building lists while nodes constantly change: at most a tenth of one core.
@@ -21,6 +22,9 @@ const PAUSE_FACTOR: u32 = 10;
 
 /// Maximum delay of a response because of this limit.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a list is served without another attempt when the store has failed.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Cached lists of nodes.
 #[derive(Debug, Default)]
@@ -46,6 +50,8 @@ struct Latest {
     valid_until: Option<i64>,
     made_at: Instant,
     took: Duration,
+    /// No attempt to replace the list before this time: the store has failed.
+    retry_at: Instant,
 }
 
 impl Service {
@@ -69,28 +75,44 @@ impl Service {
         let mut topology = empty_topology();
         topology.layers = Some(self.0.rules.layers);
         topology.registry_key = Some(self.store().key().public_base58());
-        topology.test_addresses.clone_from(&self.0.test_addresses);
+        topology.test_addresses = self.test_addresses(now).await?;
         for node in self.store().listed(reputation_min, now).await? {
             list(node, &mut topology)?;
         }
         Ok(topology)
     }
 
-    /// Returns the current list; concurrent callers share one query.
+    /// Return addresses of the test packets of this registry and of those that share its database.
+    async fn test_addresses(&self, now: i64) -> Result<Vec<String>, Rejection> {
+        let mut addresses = self.0.test_addresses.clone();
+        if self.store().is_shared() {
+            addresses.extend(self.store().test_addresses(now.saturating_sub(TEST_ADDRESSES_KEPT)).await?);
+            addresses.sort();
+            addresses.dedup();
+        }
+        Ok(addresses)
+    }
+
+    /// Returns the current list, or the latest one while the store fails; concurrent callers share one query.
     async fn latest(&self, listing: &Listing, reputation_min: i64, now: i64) -> Result<Listed, Rejection> {
         let mut latest = listing.lock().await;
         if let Some(latest) = &*latest {
             let is_valid = latest.valid_until.is_none_or(|until| now < until);
-            if is_valid && latest.generation == self.generation() {
+            if is_valid && latest.generation == self.generation() || latest.retry_at > Instant::now() {
                 return Ok(latest.listed.clone());
             }
             let pause = (latest.took * PAUSE_FACTOR).min(PAUSE_MAX);
             sleep(pause.saturating_sub(latest.made_at.elapsed())).await;
         }
-        let made = self.make(reputation_min, now).await?;
-        let listed = made.listed.clone();
-        *latest = Some(made);
-        Ok(listed)
+        match (self.make(reputation_min, now).await, &mut *latest) {
+            (Ok(made), latest) => Ok(latest.insert(made).listed.clone()),
+            (Err(error), Some(latest)) => {
+                error!(%error, "cannot read the nodes; serving the earlier list");
+                latest.retry_at = Instant::now() + RETRY_AFTER;
+                Ok(latest.listed.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     async fn make(&self, reputation_min: i64, now: i64) -> Result<Latest, Rejection> {
@@ -101,7 +123,8 @@ impl Service {
         let valid_until = self.store().next_expiry(now).await?;
         let json = serde_json::to_vec(&topology).map_err(|error| sqlx::Error::Encode(error.into()))?;
         let listed = Listed { tag: tag_of(&json), json: json.into() };
-        Ok(Latest { listed, generation, valid_until, made_at: Instant::now(), took: started.elapsed() })
+        let made_at = Instant::now();
+        Ok(Latest { listed, generation, valid_until, made_at, took: started.elapsed(), retry_at: made_at })
     }
 }
 

@@ -9,14 +9,17 @@ use nym_mixnode_api::{
 use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_net::Reach;
 
-use super::measurements::REPUTATION_MAX;
 use super::registration::NewNode;
 use super::*;
 use crate::proof::{Admission, Call};
 use crate::store::Role;
+use crate::store::tests::Place;
 
+mod caps;
 mod history;
 mod identities;
+mod measurements;
+mod replicas;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -48,7 +51,7 @@ impl Outcome {
 }
 
 struct Home {
-    folder: tempfile::TempDir,
+    place: Place,
     service: Service,
 }
 
@@ -64,9 +67,9 @@ impl Home {
     }
 
     async fn with(caps: Caps) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
-        Self { folder, service: service(store, caps) }
+        let place = Place::new().await;
+        let service = service(place.open().await, caps);
+        Self { place, service }
     }
 
     async fn register(&self, identity: &str, hosts: &[&str], now: i64) -> Outcome {
@@ -310,7 +313,7 @@ async fn a_signer_is_remembered_after_unregistering_and_restarts_of_the_registry
     assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 4, NOW).await, gone);
     let key = *home.service.store().key().public();
     home.service.close().await;
-    let reopened = Store::open(&home.folder.path().join("registry.sqlite")).await.unwrap();
+    let reopened = home.place.open().await;
     assert_eq!((*reopened.key().public(), reopened.counter(&identity).await.unwrap()), (key, 4));
 }
 
@@ -355,41 +358,6 @@ async fn only_the_node_and_its_registrar_may_unregister_it_unsigned() {
 }
 
 #[tokio::test]
-async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
-    let home = Home::new().await;
-    home.register("a", &["192.0.2.1:1789"], NOW).await;
-    home.measure("a", IpVersion::V4, true, NOW).await;
-    home.unregister("a", Some("198.51.100.7"), NOW).await;
-    home.measure("a", IpVersion::V4, false, NOW).await;
-    home.register("a", &["192.0.2.1:1789"], NOW).await;
-    assert_eq!(home.reputation("a").await, 3);
-}
-
-#[tokio::test]
-async fn reputation_moves_by_measurement_within_its_bounds() {
-    let home = Home::new().await;
-    home.register("a", &["192.0.2.1:1789"], NOW).await;
-    for (up, expected) in [(false, 0), (true, 3), (true, 6), (false, 4), (false, 2), (false, 0), (false, 0)] {
-        home.measure("a", IpVersion::V6, up, NOW).await;
-        assert_eq!(home.reputation("a").await, expected);
-    }
-    home.service.set_reputation("a", REPUTATION_MAX).await.unwrap();
-    home.measure("a", IpVersion::V4, true, NOW).await;
-    assert_eq!(home.reputation("a").await, REPUTATION_MAX);
-    assert!(matches!(home.service.set_reputation("unknown", 1).await, Err(Rejection::Unknown(_))));
-}
-
-#[tokio::test]
-async fn the_active_set_starts_at_a_reputation_of_100() {
-    let home = Home::new().await;
-    for (identity, host, reputation) in [("a", "192.0.2.1:1", 99), ("b", "192.0.2.2:1", 100)] {
-        home.register(identity, &[host], NOW).await;
-        home.service.set_reputation(identity, reputation).await.unwrap();
-    }
-    assert_eq!(identities(&home.service.topology(100, NOW).await.unwrap()), ["b"]);
-}
-
-#[tokio::test]
 async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
     let home = Home::new().await;
     home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
@@ -404,63 +372,6 @@ async fn a_gateway_vanishes_when_it_expires_unless_it_registers_again() {
     home.register_gateway("g", "192.0.2.1:1789", 60, NOW).await;
     assert_eq!(home.register("a", &["192.0.2.1:1789"], expired).await, Outcome::Done, "its host is free at once");
     assert_eq!(home.unregister("g", Some("198.51.100.7"), expired).await, Outcome::Unknown);
-}
-
-#[tokio::test]
-async fn uptime_is_in_whole_per_cent_by_window_and_ip_version() {
-    let home = Home::new().await;
-    assert!(matches!(home.service.report("a", NOW).await, Err(Rejection::Unknown(_))));
-    for (ip_version, up, age) in [
-        (IpVersion::V4, false, 25 * HOUR),
-        (IpVersion::V4, true, 23 * HOUR),
-        (IpVersion::V4, false, 30 * MINUTE),
-        (IpVersion::V4, true, 4 * MINUTE),
-        (IpVersion::V4, true, MINUTE),
-        (IpVersion::V6, true, 2 * HOUR),
-    ] {
-        home.measure("a", ip_version, up, NOW - age).await;
-    }
-    home.measure("b", IpVersion::V6, false, NOW - 25 * HOUR).await;
-    let report = home.service.report("a", NOW).await.unwrap();
-    assert!(report.most_recent_ipv4 && report.most_recent_ipv6);
-    assert_eq!((report.last_5_minutes_ipv4, report.last_hour_ipv4, report.last_day_ipv4), (100, 66, 75));
-    assert_eq!((report.last_5_minutes_ipv6, report.last_hour_ipv6, report.last_day_ipv6), (0, 0, 100));
-    assert_eq!(home.service.full_report(NOW).await.unwrap(), [report], "b was not measured in the last day");
-
-    home.measure("a", IpVersion::V4, false, NOW).await;
-    assert!(!home.service.report("a", NOW).await.unwrap().most_recent_ipv4);
-}
-
-#[tokio::test]
-async fn history_is_newest_first_and_old_measurements_are_purged() {
-    let home = Home::new().await;
-    home.measure("a", IpVersion::V4, true, NOW - 49 * HOUR).await;
-    home.measure("a", IpVersion::V6, false, NOW - HOUR).await;
-    let times = |history: Vec<nym_mixnode_api::PersistedMixStatus>| {
-        history.iter().map(|entry| entry.timestamp).collect::<Vec<_>>()
-    };
-    assert_eq!(times(home.service.statuses("a").await.unwrap()), [NOW - HOUR, NOW - 49 * HOUR]);
-    home.service.purge(NOW).await.unwrap();
-    let history = home.service.statuses("a").await.unwrap();
-    assert_eq!(history[0].status, MixStatus { pub_key: "a".into(), ip_version: IpVersion::V6, up: false });
-    assert_eq!(times(history), [NOW - HOUR]);
-}
-
-#[tokio::test]
-async fn the_latest_metric_of_each_registered_node_is_kept() {
-    let home = Home::new().await;
-    let unknown = home.service.add_metric("a", 1, None, NOW).await;
-    assert!(matches!(unknown, Err(Rejection::Unknown(_))), "unknown nodes report nothing");
-    home.register("a", &["192.0.2.1:1789"], NOW).await;
-    home.service.add_metric("a", 1, None, NOW).await.unwrap();
-    home.service.add_metric("a", u64::MAX, None, NOW + 1).await.unwrap();
-    let metrics = home.service.metrics().await.unwrap();
-    assert_eq!(metrics.len(), 1);
-    assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
-    home.register("a", &["192.0.2.1:1789"], NOW).await;
-    assert_eq!(home.service.metrics().await.unwrap().len(), 1, "a keep-alive keeps the metrics");
-    home.unregister("a", Some("198.51.100.7"), NOW).await;
-    assert!(home.service.metrics().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -479,74 +390,4 @@ async fn concurrent_registrations_of_one_host_have_one_winner() {
         winners += usize::from(attempt.await.unwrap() == Outcome::Done);
     }
     assert_eq!(winners, 1);
-}
-
-/// The store of a public network with these limits.
-async fn capped(per_subscriber: u64, per_network: u64, total: u64) -> Home {
-    Home::with(Caps { per_subscriber, per_network, total }).await
-}
-
-impl Home {
-    /// Registers from a public address; returns whether the limits allowed it.
-    async fn register_from(&self, from: &str, identity: &str, port: u16, now: i64) -> bool {
-        match self.call(identity, &[&format!("{from}:{port}")], from, now).await {
-            Outcome::Done => true,
-            Outcome::Full(_) => false,
-            other => panic!("{other:?}, although each has a port of its own"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn entries_per_address_and_per_network_are_limited() {
-    let home = capped(2, 3, 100).await;
-    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await);
-    assert!(home.register_from("36.68.1.1", "b", 2, NOW).await);
-    assert!(!home.register_from("36.68.1.1", "c", 3, NOW).await, "the limit per address is 2");
-    assert!(home.register_from("36.68.1.1", "a", 1, NOW).await, "listed nodes may register again");
-    assert!(home.register_from("36.68.1.2", "c", 3, NOW).await);
-    assert!(!home.register_from("36.68.1.3", "d", 4, NOW).await, "the limit per network is 3");
-    home.service.set_reputation("a", 100).await.unwrap();
-    assert!(home.register_from("36.68.1.3", "d", 4, NOW).await, "the active set does not count");
-    assert!(home.register_from("36.68.2.1", "e", 5, NOW).await);
-    home.unregister("e", Some("36.68.2.1"), NOW).await;
-    for port in 10..20 {
-        assert!(home.register_from("10.0.0.1", &format!("private{port}"), port, NOW).await);
-    }
-}
-
-#[tokio::test]
-async fn a_full_registry_removes_the_oldest_of_the_largest_network() {
-    let home = capped(10, 10, 4).await;
-    assert!(home.register_from("36.68.1.1", "active", 1, NOW).await);
-    home.service.set_reputation("active", 100).await.unwrap();
-    for (from, identity, at) in [("36.68.2.1", "first", 1), ("36.68.3.1", "flood1", 2), ("36.68.3.2", "flood2", 3)] {
-        assert!(home.register_from(from, identity, 1, NOW + at).await);
-    }
-    assert!(home.register_from("36.68.4.1", "new", 1, NOW + 4).await);
-    assert_eq!(home.identities(NOW + 5).await, ["active", "first", "flood2", "new"]);
-    for identity in ["first", "flood2", "new"] {
-        home.service.set_reputation(identity, 100).await.unwrap();
-    }
-    assert!(!home.register_from("36.68.5.1", "late", 1, NOW + 5).await, "no entry can be evicted");
-}
-
-#[tokio::test]
-async fn entries_that_nothing_renews_are_deleted_and_others_stay() {
-    let home = Home::new().await;
-    home.register("idle", &["192.0.2.1:1789"], NOW).await;
-    home.register("renewed", &["192.0.2.2:1789"], NOW).await;
-    home.register_gateway("gateway", "192.0.2.3:1789", 30 * 24 * 3600, NOW).await;
-    home.call("pending", &["192.0.2.4:1789"], "203.0.113.9", NOW).await;
-    let count = async || home.service.store().node_count().await.unwrap();
-    assert_eq!(count().await, 4);
-    home.service.purge(NOW + 2 * HOUR).await.unwrap();
-    assert_eq!(count().await, 3, "unproved entries are deleted first");
-    home.register("renewed", &["192.0.2.2:1789"], NOW + 20 * HOUR).await;
-    let generation = home.service.generation();
-    home.service.purge(NOW + 25 * HOUR).await.unwrap();
-    assert_eq!(home.identities(NOW + 25 * HOUR).await, ["renewed", "gateway"]);
-    assert!(home.service.generation() > generation, "the list is rebuilt");
-    home.service.purge(NOW + 8 * 24 * HOUR).await.unwrap();
-    assert_eq!(count().await, 0);
 }

@@ -18,21 +18,29 @@ const REPORTS_MAX: usize = 2;
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     pool: AnyPool,
-    /// Statements that begin a transaction with the database's write lock.
-    begin: &'static [&'static str],
+    database: Database,
     /// There is one writer at a time. The others wait here, in order, without occupying a connection.
     writers: Arc<Semaphore>,
     /// Report queries read many rows. Waiting ones must not occupy connections that quick queries need.
     reports: Arc<Semaphore>,
-    /// Grows with each commit that may change the lists.
+    /// Changes with each commit that may change the lists.
     generation: Arc<AtomicU64>,
 }
 
+/// What differs between the databases; all other statements are the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Database {
+    /// Begins a transaction with the database's write lock.
+    pub(super) begin: &'static str,
+    /// Whether other processes change the database. Their commits change its table `change`.
+    pub(super) is_shared: bool,
+}
+
 impl Connections {
-    pub(super) fn new(pool: AnyPool, begin: &'static [&'static str]) -> Self {
+    pub(super) fn new(pool: AnyPool, database: Database) -> Self {
         Self {
             pool,
-            begin,
+            database,
             writers: Arc::new(Semaphore::new(1)),
             reports: Arc::new(Semaphore::new(REPORTS_MAX)),
             generation: Arc::default(),
@@ -54,10 +62,23 @@ impl Connections {
         let writers = Arc::clone(&self.writers);
         let turn = writers.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut lease = Lease::of(&self.pool).await?;
-        for statement in self.begin {
-            sqlx::query(*statement).execute(&mut *lease.connection).await?;
-        }
-        Ok(Transaction { lease, generation: Arc::clone(&self.generation), _turn: turn })
+        sqlx::raw_sql(self.database.begin).execute(&mut *lease.connection).await?;
+        let (generation, is_shared) = (Arc::clone(&self.generation), self.database.is_shared);
+        Ok(Transaction { lease, generation, is_shared, _turn: turn })
+    }
+
+    /// Whether other processes change the database.
+    pub(super) fn is_shared(&self) -> bool {
+        self.database.is_shared
+    }
+
+    /// Takes over the generation that other processes have changed.
+    pub(super) async fn refresh_generation(&self) -> sqlx::Result<()> {
+        let mut connection = self.read().await?;
+        let generation: i64 = sqlx::query_scalar("SELECT generation FROM change").fetch_one(&mut *connection).await?;
+        connection.done();
+        self.generation.store(generation.cast_unsigned(), Ordering::Release);
+        Ok(())
     }
 
     /// Changes when the lists may have changed.
@@ -121,15 +142,25 @@ impl DerefMut for Read {
 pub(crate) struct Transaction {
     lease: Lease,
     generation: Arc<AtomicU64>,
+    is_shared: bool,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Transaction {
     /// Commits changes that may affect the lists.
-    pub(crate) async fn commit(self) -> sqlx::Result<()> {
-        let generation = Arc::clone(&self.generation);
-        self.commit_unlisted().await?;
-        generation.fetch_add(1, Ordering::AcqRel);
+    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
+        let counter = Arc::clone(&self.generation);
+        if self.is_shared {
+            let generation: i64 =
+                sqlx::query_scalar("UPDATE change SET generation = generation + 1 RETURNING generation")
+                    .fetch_one(self.connection())
+                    .await?;
+            self.commit_unlisted().await?;
+            counter.store(generation.cast_unsigned(), Ordering::Release);
+        } else {
+            self.commit_unlisted().await?;
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(())
     }
 

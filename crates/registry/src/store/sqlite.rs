@@ -1,4 +1,4 @@
-//! `SQLite`: one file, written in transactions, consistent after a crash.
+//! SQLite: one file, written in transactions, consistent after a crash.
 
 mod lock;
 
@@ -14,7 +14,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, Connection};
 
 use super::Store;
-use super::connection::Connections;
+use super::connection::{Connections, Database};
 use crate::RegistryError;
 
 pub(crate) use lock::StoreLock;
@@ -29,10 +29,10 @@ const CONNECTIONS_MAX: u32 = 4;
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; \
                         PRAGMA synchronous = FULL;";
 
-/// Takes the write lock at once, so that no other writer can change what the transaction reads.
-const BEGIN: &[&str] = &["BEGIN IMMEDIATE"];
+/// A transaction takes the write lock at once, so that no other writer can change what it reads.
+const DATABASE: Database = Database { begin: "BEGIN IMMEDIATE", is_shared: false };
 
-/// Result codes of `SQLite` for a file that is damaged or not a database.
+/// Result codes of SQLite for a file that is damaged or not a database.
 const CORRUPT: &str = "11";
 const NOT_A_DATABASE: &str = "26";
 
@@ -45,17 +45,45 @@ pub(super) async fn open(path: &Path) -> Result<Store, RegistryError> {
 
 pub(super) async fn open_with(path: &Path, settings: &'static str, lock: StoreLock) -> Result<Store, RegistryError> {
     install_default_drivers();
-    try_settings(&url(path), settings).await.map_err(|source| open_error(path, source))?;
+    try_settings(&url(path, "rwc"), settings).await.map_err(|source| open_error(path, source))?;
     let pool = AnyPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .after_connect(move |connection, _| {
             Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) })
         })
-        .connect(&url(path))
+        .connect(&url(path, "rwc"))
         .await
         .map_err(|source| open_error(path, source))?;
     MIGRATIONS.run(&pool).await.map_err(|error| migration_error(path, error))?;
-    Store::new(Connections::new(pool, BEGIN), lock).await.map_err(|source| open_error(path, source))
+    Store::new(Connections::new(pool, DATABASE), Some(lock)).await.map_err(|source| open_error(path, source))
+}
+
+/// Copies the store to a new file. Another process may use the store meanwhile.
+pub(crate) async fn back_up(store: &Path, copy: &Path) -> Result<(), RegistryError> {
+    let fails = |reason: String| RegistryError::Backup { store: store.to_owned(), copy: copy.to_owned(), reason };
+    // The copy contains the registry's private key. SQLite fills an empty file.
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
+    created.map_err(|error| fails(error.to_string()))?;
+    let copied = copy_to(store, copy).await.map_err(|error| fails(error.to_string()));
+    if copied.is_err() {
+        // An incomplete copy must not look like a backup.
+        fs::remove_file(copy).map_err(|error| fails(format!("cannot remove the incomplete copy: {error}")))?;
+    }
+    copied
+}
+
+async fn copy_to(store: &Path, copy: &Path) -> sqlx::Result<()> {
+    let copy_path =
+        copy.to_str().ok_or_else(|| sqlx::Error::Protocol("the path of the copy is not UTF-8".to_owned()))?;
+    install_default_drivers();
+    let mut connection = AnyConnection::connect(&url(store, "rw")).await?;
+    sqlx::raw_sql("PRAGMA busy_timeout = 5000").execute(&mut connection).await?;
+    // Fails in databases of other programs.
+    sqlx::query("SELECT id FROM registry_key").fetch_one(&mut connection).await?;
+    sqlx::query("VACUUM INTO $1").bind(copy_path).execute(&mut connection).await?;
+    connection.close().await?;
+    let synced = fs::File::open(copy).and_then(|file| file.sync_all());
+    synced.map_err(sqlx::Error::Io)
 }
 
 /// The pool would retry settings that fail, until it times out with another error.
@@ -65,8 +93,8 @@ async fn try_settings(url: &str, settings: &'static str) -> sqlx::Result<()> {
     connection.close().await
 }
 
-/// URL of the file, which is created when missing.
-fn url(path: &Path) -> String {
+/// URL of the file; mode `rwc` creates it when missing.
+fn url(path: &Path, mode: &str) -> String {
     let mut url = String::from("sqlite:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -75,11 +103,11 @@ fn url(path: &Path) -> String {
             other => write!(url, "%{other:02X}").unwrap_or_default(),
         }
     }
-    url + "?mode=rwc"
+    url + "?mode=" + mode
 }
 
 /// Creates the file with access for its owner only, or takes the access of others away: it contains the registry's
-/// private key. `SQLite` gives its other files the same mode.
+/// private key. SQLite gives its other files the same mode.
 fn keep_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let metadata = file.metadata()?;

@@ -1,15 +1,62 @@
 //! Tests of transactions on a real database.
+//!
+//! The kit runs these and the tests of the service a second time, on PostgreSQL.
+
+use std::env;
+
+use sqlx::{AssertSqlSafe, Connection};
+use tempfile::TempDir;
+use url::Url;
 
 use super::*;
 use crate::proof::{Admission, Call};
 
+/// Environment variable with the URL of a server for the tests, on which they create schemas.
+const SERVER: &str = "NYM_TEST_POSTGRES";
+
 pub(super) const NOW: i64 = 1_600_000_000 * 1_000_000_000;
+
+/// Where a test has its store: a file, or a new schema of the server.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    url: Option<DatabaseUrl>,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match env::var(SERVER) {
+            Ok(server) => Some(new_schema(&server, folder.path()).await),
+            Err(_) => None,
+        };
+        Self { folder, url }
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        match &self.url {
+            Some(url) => Store::connect(url).await.unwrap(),
+            None => Store::open(&self.folder.path().join("registry.sqlite")).await.unwrap(),
+        }
+    }
+}
+
+/// Creates a schema with the name of the folder, which no other test has; returns its URL.
+async fn new_schema(server: &str, folder: &Path) -> DatabaseUrl {
+    sqlx::any::install_default_drivers();
+    let digits = folder.file_name().unwrap().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}"));
+    let name = format!("test_{}", digits.collect::<String>());
+    let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
+    let mut url: Url = server.parse().unwrap();
+    url.query_pairs_mut().append_pair("options[search_path]", &name);
+    url.as_str().parse().unwrap()
+}
 
 impl Store {
     /// Number of rows of a table.
     pub(crate) async fn rows(&self, table: &str) -> i64 {
         let mut connection = self.read().await.unwrap();
-        let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let count = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         let rows = sqlx::query_scalar(count).fetch_one(&mut *connection).await.unwrap();
         connection.done();
         rows
@@ -31,8 +78,8 @@ pub(super) async fn put(transaction: &mut Transaction, identity: &str) {
 
 #[tokio::test]
 async fn a_cancelled_transaction_is_rolled_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+    let place = Place::new().await;
+    let store = place.open().await;
     for round in 0..20 {
         let mut transaction = store.begin().await.unwrap();
         put(&mut transaction, "given up").await;
@@ -47,8 +94,8 @@ async fn a_cancelled_transaction_is_rolled_back() {
 
 #[tokio::test]
 async fn the_generation_changes_only_with_commits_that_change_the_lists() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("registry.sqlite")).await.unwrap();
+    let place = Place::new().await;
+    let store = place.open().await;
     let before = store.generation();
     store.begin().await.unwrap().commit_unlisted().await.unwrap();
     store.begin().await.unwrap().rollback().await.unwrap();

@@ -1,5 +1,6 @@
 //! Tests of what the store keeps of removed identities.
 
+use super::caps::capped;
 use super::*;
 
 const DAY: i64 = 24 * HOUR;

@@ -50,7 +50,7 @@ async fn what_an_earlier_release_listed_counts_as_proven() {
     install_default_drivers();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.sqlite");
-    let pool = AnyPoolOptions::new().connect(&url(&path)).await.unwrap();
+    let pool = AnyPoolOptions::new().connect(&url(&path, "rwc")).await.unwrap();
     let mut earlier = sqlx::migrate!("./migrations/sqlite");
     earlier.migrations = earlier.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>().into();
     earlier.run(&pool).await.unwrap();
@@ -99,6 +99,39 @@ async fn a_second_registry_on_the_same_store_is_refused_until_the_first_has_ende
     assert!(error.to_string().contains("registry.sqlite"), "{error}");
     home.store.close().await;
     Store::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_of_a_store_in_use_is_a_whole_store_for_its_owner_only() {
+    let home = Home::new().await;
+    home.store.put("a").await;
+    let (path, copy) = (home.folder.path().join("registry.sqlite"), home.folder.path().join("copy 'of' it"));
+    let writer = async {
+        for index in 0..50 {
+            home.store.put(&format!("node{index}")).await;
+        }
+    };
+    let (backed_up, ()) = tokio::join!(back_up(&path, &copy), writer);
+    backed_up.unwrap();
+    assert_eq!(fs::metadata(&copy).unwrap().mode() & 0o777, 0o600);
+    let error = back_up(&path, &copy).await.unwrap_err();
+    assert_eq!((error.exit_code().code(), error.to_string().contains("exists")), (73, true), "{error}");
+    let restored = Store::open(&copy).await.unwrap();
+    assert_eq!(restored.key().public(), home.store.key().public());
+    assert!((1..=51).contains(&restored.rows("node").await));
+}
+
+#[tokio::test]
+async fn no_copy_is_left_of_what_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("other.sqlite"), folder.path().join("copy"));
+    for content in [None, Some("nonsense".repeat(1000)), Some(String::new())] {
+        if let Some(content) = content {
+            fs::write(&path, content).unwrap();
+        }
+        back_up(&path, &copy).await.unwrap_err();
+        assert!(!copy.exists());
+    }
 }
 
 #[tokio::test]

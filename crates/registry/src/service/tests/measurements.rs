@@ -1,0 +1,96 @@
+//! Tests of measurements, reputation and packet counts.
+
+use super::super::measurements::REPUTATION_MAX;
+use super::*;
+
+#[tokio::test]
+async fn reputation_survives_unregistering_but_does_not_move_meanwhile() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.reputation("a").await, 3);
+}
+
+#[tokio::test]
+async fn reputation_moves_by_measurement_within_its_bounds() {
+    let home = Home::new().await;
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    for (up, expected) in [(false, 0), (true, 3), (true, 6), (false, 4), (false, 2), (false, 0), (false, 0)] {
+        home.measure("a", IpVersion::V6, up, NOW).await;
+        assert_eq!(home.reputation("a").await, expected);
+    }
+    home.service.set_reputation("a", REPUTATION_MAX).await.unwrap();
+    home.measure("a", IpVersion::V4, true, NOW).await;
+    assert_eq!(home.reputation("a").await, REPUTATION_MAX);
+    assert!(matches!(home.service.set_reputation("unknown", 1).await, Err(Rejection::Unknown(_))));
+}
+
+#[tokio::test]
+async fn the_active_set_starts_at_a_reputation_of_100() {
+    let home = Home::new().await;
+    for (identity, host, reputation) in [("a", "192.0.2.1:1", 99), ("b", "192.0.2.2:1", 100)] {
+        home.register(identity, &[host], NOW).await;
+        home.service.set_reputation(identity, reputation).await.unwrap();
+    }
+    assert_eq!(identities(&home.service.topology(100, NOW).await.unwrap()), ["b"]);
+}
+
+#[tokio::test]
+async fn uptime_is_in_whole_per_cent_by_window_and_ip_version() {
+    let home = Home::new().await;
+    assert!(matches!(home.service.report("a", NOW).await, Err(Rejection::Unknown(_))));
+    for (ip_version, up, age) in [
+        (IpVersion::V4, false, 25 * HOUR),
+        (IpVersion::V4, true, 23 * HOUR),
+        (IpVersion::V4, false, 30 * MINUTE),
+        (IpVersion::V4, true, 4 * MINUTE),
+        (IpVersion::V4, true, MINUTE),
+        (IpVersion::V6, true, 2 * HOUR),
+    ] {
+        home.measure("a", ip_version, up, NOW - age).await;
+    }
+    home.measure("b", IpVersion::V6, false, NOW - 25 * HOUR).await;
+    let report = home.service.report("a", NOW).await.unwrap();
+    assert!(report.most_recent_ipv4 && report.most_recent_ipv6);
+    assert_eq!((report.last_5_minutes_ipv4, report.last_hour_ipv4, report.last_day_ipv4), (100, 66, 75));
+    assert_eq!((report.last_5_minutes_ipv6, report.last_hour_ipv6, report.last_day_ipv6), (0, 0, 100));
+    assert_eq!(home.service.full_report(NOW).await.unwrap(), [report], "b was not measured in the last day");
+
+    home.measure("a", IpVersion::V4, false, NOW).await;
+    assert!(!home.service.report("a", NOW).await.unwrap().most_recent_ipv4);
+}
+
+#[tokio::test]
+async fn history_is_newest_first_and_old_measurements_are_purged() {
+    let home = Home::new().await;
+    home.measure("a", IpVersion::V4, true, NOW - 49 * HOUR).await;
+    home.measure("a", IpVersion::V6, false, NOW - HOUR).await;
+    let times = |history: Vec<nym_mixnode_api::PersistedMixStatus>| {
+        history.iter().map(|entry| entry.timestamp).collect::<Vec<_>>()
+    };
+    assert_eq!(times(home.service.statuses("a").await.unwrap()), [NOW - HOUR, NOW - 49 * HOUR]);
+    home.service.purge(NOW).await.unwrap();
+    let history = home.service.statuses("a").await.unwrap();
+    assert_eq!(history[0].status, MixStatus { pub_key: "a".into(), ip_version: IpVersion::V6, up: false });
+    assert_eq!(times(history), [NOW - HOUR]);
+}
+
+#[tokio::test]
+async fn the_latest_metric_of_each_registered_node_is_kept() {
+    let home = Home::new().await;
+    let unknown = home.service.add_metric("a", 1, None, NOW).await;
+    assert!(matches!(unknown, Err(Rejection::Unknown(_))), "unknown nodes report nothing");
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    home.service.add_metric("a", 1, None, NOW).await.unwrap();
+    home.service.add_metric("a", u64::MAX, None, NOW + 1).await.unwrap();
+    let metrics = home.service.metrics().await.unwrap();
+    assert_eq!(metrics.len(), 1);
+    assert_eq!((metrics[0].timestamp, metrics[0].metric.received), (NOW + 1, i64::MAX as u64));
+    home.register("a", &["192.0.2.1:1789"], NOW).await;
+    assert_eq!(home.service.metrics().await.unwrap().len(), 1, "a keep-alive keeps the metrics");
+    home.unregister("a", Some("198.51.100.7"), NOW).await;
+    assert!(home.service.metrics().await.unwrap().is_empty());
+}
