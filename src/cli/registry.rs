@@ -43,7 +43,8 @@ pub struct RegistryArgs {
     /// File of the store, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
-    /// URL of a PostgreSQL database for the store, such as `postgres://nym@db.example/nym`. Several registries may share it. A URL with a password is accepted only from the environment variable or from --database-file.
+    /// URL of a PostgreSQL database for the store, such as `postgres://nym@db.example/nym`. Several registries may share
+    /// it. A URL with a password is accepted only from the environment variable or from --database-file.
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true)]
     pub database: Option<DatabaseArgument>,
     /// File with the URL of the database.
