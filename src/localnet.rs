@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_directory::{Client, Directory};
 use nym_mixnode_monitor::own_address::has_loopback;
@@ -52,24 +53,49 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 const REPORTS_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// Size of the network, and the traffic through it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Mix layers, 1 to 4: a Sphinx header holds five hops, and the prober is one.
-    pub layers: usize,
+    /// Mix layers that each packet passes.
+    // A Sphinx header holds five hops, and the prober is one.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub layers: u8,
     /// Nodes in each layer.
-    pub nodes_per_layer: usize,
-    /// Packets per second over the whole network.
+    #[arg(long = "nodes", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub nodes_per_layer: u8,
+    /// Packets per second over the whole network; reduced to what this machine can take.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// Mean delay requested of each mix.
+    /// Mean delay requested of each node, up to 2m; the nodes' limit is raised to match.
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = mean_delay)]
     pub mean_delay: Duration,
-    /// How long to send packets; `None` means until Ctrl-C.
+    /// How long to send packets [default: until Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
-    /// Port of the registry; the nodes use the following ones. `None` means free ports.
-    pub base_port: Option<u16>,
-    /// Keep configuration, keys and logs.
+    /// Keep the configuration, keys and logs of all nodes, and print their directory.
+    #[arg(long)]
     pub keep: bool,
-    /// Continue when a process dies, and send packets around it.
+    /// When a node or the registry dies, continue without it and send packets around it; the exit code at the end
+    /// reports it [default: end at once].
+    #[arg(long)]
     pub keep_going: bool,
+    /// Port of the registry; the nodes use the following ports [default: free ports].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub base_port: Option<u16>,
+}
+
+/// Parses a mean delay; a node's limit must allow the longest delays of its exponential distribution.
+fn mean_delay(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(delay) if delay <= MEAN_DELAY_MAX => Ok(delay),
+        Ok(_) => {
+            let longest = humantime::format_duration(MEAN_DELAY_MAX);
+            Err(format!(
+                "the range is 0s to {longest}: no node allows a delay beyond 1h, and single delays are up to 30 times \
+                 the mean"
+            ))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Runs the network until its time is over or a first Ctrl-C, `q`, SIGTERM or SIGHUP, then waits for every packet

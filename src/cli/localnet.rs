@@ -2,13 +2,12 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use console::Term;
 
 use super::output::{write_json, write_stdout};
-use crate::localnet::{self, LocalnetError, MEAN_DELAY_MAX, Options, View};
+use crate::localnet::{self, LocalnetError, Options, View};
 
 /// Line width when the output is not a terminal.
 const WIDTH_WITHOUT_TERMINAL: u16 = 80;
@@ -23,67 +22,14 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 80;
 /// It offers no more packets than this machine can take, and reports what it offered if that is less than --rate.
 #[derive(Debug, Clone, Args)]
 pub struct LocalnetArgs {
-    /// Mix layers that each packet passes.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
-    pub layers: u8,
-    /// Nodes in each layer.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub nodes: u8,
-    /// Packets per second over the whole network; reduced to what this machine can take.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub rate: u32,
-    /// Mean delay requested of each node, up to 2m; the nodes' limit is raised to match.
-    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = mean_delay)]
-    pub mean_delay: Duration,
-    /// How long to send packets [default: until Ctrl-C].
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub duration: Option<Duration>,
+    #[command(flatten)]
+    pub options: Options,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Keep the configuration, keys and logs of all nodes, and print their directory.
-    #[arg(long)]
-    pub keep: bool,
-    /// When a node or the registry dies, continue without it and send packets around it; the exit code at the end
-    /// reports it [default: end at once].
-    #[arg(long)]
-    pub keep_going: bool,
-    /// Port of the registry; the nodes use the following ports [default: free ports].
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub base_port: Option<u16>,
     /// Internal: wait for the end of a network, then remove its files.
     #[arg(long, hide = true, value_name = "DIR")]
     pub remove_at_end: Option<PathBuf>,
-}
-
-impl LocalnetArgs {
-    fn options(&self) -> Options {
-        Options {
-            layers: self.layers.into(),
-            nodes_per_layer: self.nodes.into(),
-            rate: self.rate,
-            mean_delay: self.mean_delay,
-            duration: self.duration,
-            base_port: self.base_port,
-            keep: self.keep,
-            keep_going: self.keep_going,
-        }
-    }
-}
-
-/// Parses a mean delay; a node's limit must allow the longest delays of its exponential distribution.
-fn mean_delay(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(delay) if delay <= MEAN_DELAY_MAX => Ok(delay),
-        Ok(_) => {
-            let longest = humantime::format_duration(MEAN_DELAY_MAX);
-            Err(format!(
-                "the range is 0s to {longest}: no node allows a delay beyond 1h, and single delays are up to 30 times \
-                 the mean"
-            ))
-        }
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// Runs the command.
@@ -96,7 +42,7 @@ pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
     }
     let summary = {
         let mut view = View::new(args.json);
-        localnet::run(&args.options(), &mut view).await?
+        localnet::run(&args.options, &mut view).await?
         // Dropping the view restores the terminal, also after an error.
     };
     write_stdout(|out| {
@@ -117,7 +63,9 @@ pub async fn run(args: LocalnetArgs) -> Result<(), LocalnetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::localnet::MEAN_DELAY_MAX;
     use clap::Parser;
+    use std::time::Duration;
 
     #[derive(Parser)]
     struct Cli {
@@ -131,7 +79,7 @@ mod tests {
 
     #[test]
     fn defaults_and_every_flag() {
-        let options = parse("").unwrap().options();
+        let options = parse("").unwrap().options;
         assert_eq!((options.layers, options.nodes_per_layer, options.rate), (3, 2, 100));
         assert_eq!((options.mean_delay, options.duration), (Duration::from_millis(50), None));
         let args = parse(
@@ -139,8 +87,8 @@ mod tests {
              --base-port 4000",
         );
         let args = args.unwrap();
-        assert!(args.json && args.keep && args.options().keep_going);
-        let options = args.options();
+        assert!(args.json && args.options.keep && args.options.keep_going);
+        let options = args.options;
         assert_eq!((options.base_port, options.duration), (Some(4000), Some(Duration::from_secs(20))));
     }
 
@@ -161,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_mean_delay_beyond_what_nodes_allow_is_refused_with_the_range() {
-        assert_eq!(parse("--mean-delay 20s").unwrap().options().mean_delay, Duration::from_secs(20));
-        assert_eq!(parse("--mean-delay 2m").unwrap().options().mean_delay, MEAN_DELAY_MAX);
+        assert_eq!(parse("--mean-delay 20s").unwrap().options.mean_delay, Duration::from_secs(20));
+        assert_eq!(parse("--mean-delay 2m").unwrap().options.mean_delay, MEAN_DELAY_MAX);
         let words = parse("--mean-delay 3m").unwrap_err().to_string();
         assert!(words.contains("0s to 2m"), "{words}");
     }

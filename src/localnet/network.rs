@@ -105,7 +105,8 @@ impl Network {
         home: &Path,
         view: &mut View,
     ) -> Result<Self, LocalnetError> {
-        let count = options.layers * options.nodes_per_layer;
+        let nodes_per_layer = usize::from(options.nodes_per_layer);
+        let count = usize::from(options.layers) * nodes_per_layer;
         let mut ports = ports::reserve(count + 1, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
@@ -120,8 +121,8 @@ impl Network {
             readers,
         };
         for (number, port) in ports.enumerate() {
-            let layer = number / options.nodes_per_layer + 1;
-            let id = format!("mix{layer}-{}", number % options.nodes_per_layer + 1);
+            let layer = number / nodes_per_layer + 1;
+            let id = format!("mix{layer}-{}", number % nodes_per_layer + 1);
             view.progress(&format!("starting {id}"));
             network.start_node(id, layer, port, families, home).await?;
         }
@@ -260,7 +261,7 @@ fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
 
 async fn start_registry(
     port: u16,
-    layers: usize,
+    layers: u8,
     home: &Path,
     readers: &mut JoinSet<()>,
 ) -> Result<(Child, Url), LocalnetError> {
