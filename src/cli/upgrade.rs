@@ -15,7 +15,7 @@ use nym_mixnode_config::migrate::{self, Migration};
 use nym_mixnode_config::{Config, NodeHome, NodeId, Source, Values, settings as s};
 use nym_mixnode_document::{Older, Release};
 use nym_mixnode_keys::install::{self, Identity};
-use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, PrivateAccess, store};
+use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, store};
 
 use super::flags::{NodeFlags, naming};
 use super::output::print_to;
@@ -148,7 +148,7 @@ fn translate(older: &Older, home: &NodeHome, toml: &Path, args: &Args) -> Migrat
 
 /// Checks that the keys load and match, whatever the modes of their files.
 fn check_keys(files: &KeyFiles, release: Release) -> Result<(), Failure> {
-    let files = KeyFiles { access: PrivateAccess::Anybody, ..files.clone() };
+    let files = files.clone().with_any_access();
     let with_identity = release != Release::V0_8_1 || files.paths[KeyFile::PublicIdentity].exists();
     let checked =
         if with_identity { store::load_pairs(&files).map(drop) } else { store::load_sphinx(&files).map(drop) };

@@ -22,7 +22,7 @@ pub const ID: &str = "NYM_MIXNODE_ID";
 /// The directory of all nodes' files, as `--home`.
 pub const HOME: &str = "NYM_MIXNODE_HOME";
 /// Whether `run` creates a missing node, as `--init-if-missing`.
-pub const INIT_IF_MISSING: &str = "NYM_MIXNODE_INIT_IF_MISSING";
+pub(super) const INIT_IF_MISSING: &str = "NYM_MIXNODE_INIT_IF_MISSING";
 /// The file with the passphrase of `keys backup` and `keys restore`.
 pub const KEYS_PASSPHRASE_FILE: &str = "NYM_MIXNODE_KEYS_PASSPHRASE_FILE";
 

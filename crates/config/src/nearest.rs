@@ -4,12 +4,12 @@
 const LIKENESS_MIN: f64 = 0.5;
 
 /// The closest of `names` to `meant`, if one is similar enough.
-pub fn to<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn to<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     by_name(meant, names.map(|name| (name, name)))
 }
 
 /// The item whose name is the closest to `meant`, if one is similar enough.
-pub fn by_name<'a, T>(meant: &str, things: impl Iterator<Item = (&'a str, T)>) -> Option<T> {
+pub(super) fn by_name<'a, T>(meant: &str, things: impl Iterator<Item = (&'a str, T)>) -> Option<T> {
     let alike = things.map(|(name, thing)| (likeness(meant, name), thing)).filter(|(like, _)| *like >= LIKENESS_MIN);
     alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, thing)| thing)
 }

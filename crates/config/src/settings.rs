@@ -68,10 +68,10 @@ pub const DEFAULT_PORT: u16 = 1789;
 /// The directory server of the 0.9 testnet.
 pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081";
 /// The metrics server of the 0.9 testnet.
-pub const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
+pub(super) const DEFAULT_METRICS: &str = "http://testnet-metrics.nymtech.net:8080";
 
 /// Prefix of all environment variables of this program.
-pub const VARIABLE_PREFIX: &str = "NYM_MIXNODE_";
+pub(super) const VARIABLE_PREFIX: &str = "NYM_MIXNODE_";
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SEC: fn(u64) -> Duration = Duration::from_secs;
@@ -310,7 +310,7 @@ pub fn nearest(key: &str) -> Option<&'static str> {
 }
 
 /// The settings of one section.
-pub fn in_section(section: &str) -> impl Iterator<Item = &'static About> {
+pub(super) fn in_section(section: &str) -> impl Iterator<Item = &'static About> {
     ALL.iter().copied().filter(move |about| about.section_and_name().0 == section)
 }
 
@@ -349,7 +349,7 @@ impl About {
     }
 
     /// The two parts of the key.
-    pub fn section_and_name(&self) -> (&'static str, &'static str) {
+    pub(super) fn section_and_name(&self) -> (&'static str, &'static str) {
         self.key.split_once('.').unwrap_or((self.key, ""))
     }
 }

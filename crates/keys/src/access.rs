@@ -16,18 +16,18 @@ use super::error::{KeyError, read_error};
 
 /// Users that may be able to read a private key file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrivateAccess {
+pub(super) enum PrivateAccess {
     /// Only its owner.
     Owner,
     /// Its group as well: the only way for a pod's user to read a Kubernetes secret.
     Group,
-    /// Any user, for `upgrade`, which then corrects the modes.
+    /// Any user.
     Anybody,
 }
 
 /// Purpose of loading the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyUse {
+pub(super) enum KeyUse {
     /// Running a node.
     Run,
     /// Inspection or copying: no mode is changed, and root may do it for the keys of any user.

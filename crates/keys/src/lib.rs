@@ -13,7 +13,6 @@ pub mod store;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use access::{KeyUse, PrivateAccess};
 pub use error::KeyError;
 pub use identity::IdentityKeyPair;
 pub use key_file::{KeyFile, KeyPaths};

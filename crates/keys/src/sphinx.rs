@@ -31,7 +31,7 @@ impl SphinxKeyPair {
 
     /// Derives the key pair from a private scalar without copying it.
     #[must_use]
-    pub fn from_secret(private: SecretKey) -> Self {
+    pub(super) fn from_secret(private: SecretKey) -> Self {
         let public = nym_mixnode_sphinx::public_key(&private);
         Self { private, public }
     }

@@ -27,8 +27,8 @@ const TEXT_LEN_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFiles {
     pub paths: KeyPaths,
-    pub access: PrivateAccess,
-    pub key_use: KeyUse,
+    access: PrivateAccess,
+    key_use: KeyUse,
 }
 
 /// Both key pairs with their private halves.
@@ -54,6 +54,12 @@ impl KeyFiles {
         self.paths[KeyFile::PrivateIdentity].parent().unwrap_or(Path::new(""))
     }
 
+    /// The same files, whatever their modes and owners: for `upgrade`, which then corrects the modes.
+    #[must_use]
+    pub fn with_any_access(self) -> Self {
+        Self { access: PrivateAccess::Anybody, ..self }
+    }
+
     /// The same files, for inspection only.
     #[must_use]
     pub fn for_inspection(self) -> Self {
@@ -72,7 +78,7 @@ impl KeyPairs {
 
     /// The parts that a running node needs.
     #[must_use]
-    pub fn into_node_keys(self) -> NodeKeys {
+    pub(super) fn into_node_keys(self) -> NodeKeys {
         NodeKeys {
             identity_public: self.identity.public_base58(),
             identity: Arc::new(self.identity),
@@ -116,16 +122,6 @@ impl KeyText {
     pub(super) fn create(&self, path: &Path) -> Result<(), CreateError> {
         staging::create_file(path, self.file.format().mode, self.as_bytes())
     }
-}
-
-/// Generates both key pairs and stores them in a directory, atomically.
-///
-/// # Errors
-/// When one of the files exists, or cannot be created.
-pub fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
-    let (staged, keys) = stage(dir)?;
-    staged.commit()?;
-    Ok(keys)
 }
 
 /// Generates both key pairs and stages them for `dir`. They are there after the commit.

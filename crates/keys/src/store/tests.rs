@@ -5,6 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use pem::Pem;
 
+/// Generates keys in a directory.
+fn create(dir: &Path) -> Result<NodeKeys, KeyError> {
+    let (staged, keys) = stage(dir)?;
+    staged.commit()?;
+    Ok(keys)
+}
+
 /// Creates a node's directory with keys.
 fn node_with_keys() -> (tempfile::TempDir, KeyFiles, NodeKeys) {
     let dir = tempfile::tempdir().unwrap();
