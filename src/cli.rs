@@ -14,6 +14,7 @@ mod load;
 pub mod localnet;
 mod log_settings;
 mod manual;
+pub mod monitor;
 mod node_files;
 mod output;
 pub mod probe;
@@ -68,6 +69,7 @@ enum Command {
     Doctor(doctor::Args),
     Registry(registry::RegistryArgs),
     Probe(probe::ProbeArgs),
+    Monitor(monitor::MonitorArgs),
     Localnet(localnet::LocalnetArgs),
     Config(config::Args),
     Telemetry(telemetry::Args),
@@ -106,6 +108,7 @@ impl Command {
             Self::Doctor(args) => block_on(doctor::run(args)),
             Self::Registry(args) => block_on(async { Ok(registry::run(args).await?) }),
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
+            Self::Monitor(args) => block_on(async { Ok(monitor::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
             Self::Config(args) => config::run(args),
             Self::Telemetry(args) => telemetry::run(&args),

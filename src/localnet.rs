@@ -6,6 +6,7 @@
 //! The prober offers no more than this machine can take ([`load`]). The experiment ends when a process
 //! dies, unless `keep_going` is set.
 
+mod active_set;
 mod child;
 mod error;
 mod history;
@@ -18,7 +19,7 @@ mod summary;
 mod traffic;
 mod view;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,9 +72,11 @@ pub struct Options {
     /// How long to send packets [default: until Ctrl-C].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
-    /// Keep the configuration, keys and logs of all nodes, and print their directory.
-    #[arg(long)]
-    pub keep: bool,
+    /// Keep the registry's file and the configuration, keys and logs of all nodes: in this directory, which must be empty
+    /// or missing, or else in a new one, which is printed.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "the flag may be given without a directory")]
+    pub keep: Option<Option<PathBuf>>,
     /// When a node or the registry dies, continue without it and send packets around it; the exit code at the end
     /// reports it [default: end at once].
     #[arg(long)]
@@ -96,6 +99,27 @@ fn mean_delay(text: &str) -> Result<Duration, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+impl Options {
+    fn keep(&self) -> Keep {
+        match &self.keep {
+            None => Keep::Nothing,
+            Some(None) => Keep::Somewhere,
+            Some(Some(dir)) => Keep::In(dir.clone()),
+        }
+    }
+}
+
+/// Whether the files of the network are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Keep {
+    /// They are removed when the network ends.
+    Nothing,
+    /// They are kept in a new directory.
+    Somewhere,
+    /// They are kept in this directory, which must be empty or missing.
+    In(PathBuf),
 }
 
 /// Runs the network until its time is over or a first Ctrl-C, `q`, SIGTERM or SIGHUP, then waits for every packet
@@ -168,9 +192,11 @@ async fn live(
     view: &mut View,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<Summary, LocalnetError> {
-    let home = Home::new(options.keep)?;
-    if options.keep {
-        view.note(&format!("configuration, keys and logs are kept in {}", home.path().display()));
+    let keep = options.keep();
+    let home = Home::new(&keep)?;
+    if keep != Keep::Nothing {
+        let kept = "configuration, keys, logs and the registry's file";
+        view.note(&format!("{kept} are kept in {}", home.path().display()));
     }
     let families = families(view);
     let (network, traffic, _registration) = tokio::select! {
@@ -204,6 +230,7 @@ async fn start(
     let client = Arc::new(client);
     let registration = Registration::register(&client, &prober).await?;
     network.wait_until_ready(families.len(), view).await?;
+    active_set::wait(&mut network, &client, view).await?;
     let topology = client.topology().await.map_err(|e| LocalnetError::directory(&e))?;
     let plan = Plan { rate: options.rate, mean_delay: options.mean_delay };
     let traffic = Traffic::new(prober, network.layers(&topology)?, families.to_vec(), plan);

@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Ask this directory server instead of a node: whether it answers and can store registrations
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
+    /// Also report the directory as unhealthy if a layer of its network has no active node, so that clients cannot use it
+    #[arg(long, requires = "directory")]
+    deep: bool,
     /// Also report the node as unhealthy if its limit of open files is below this
     #[arg(long, value_name = "N")]
     nofile_min: Option<u64>,
@@ -51,7 +54,9 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
-        Client::with_limits(directory, directory, limits)?.check_health().await.map_err(unhealthy)?;
+        let client = Client::with_limits(directory, directory, limits)?;
+        let checked = if args.deep { client.check_network().await } else { client.check_health().await };
+        checked.map_err(unhealthy)?;
         return print_to(io::stdout(), "ready");
     }
     let Asked { url, identity, running } = asked(&args)?;

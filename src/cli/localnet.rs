@@ -87,7 +87,9 @@ mod tests {
              --base-port 4000",
         );
         let args = args.unwrap();
-        assert!(args.json && args.options.keep && args.options.keep_going);
+        assert!(args.json && args.options.keep == Some(None) && args.options.keep_going);
+        assert_eq!(parse("").unwrap().options.keep, None);
+        assert_eq!(parse("--keep dir --json").unwrap().options.keep, Some(Some("dir".into())));
         let options = args.options;
         assert_eq!((options.base_port, options.duration), (Some(4000), Some(Duration::from_secs(20))));
     }

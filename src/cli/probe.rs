@@ -23,6 +23,7 @@ use nym_mixnode_monitor::{Prober, ProberError, Registration, RegistrationError};
 use nym_mixnode_net::Reach;
 use nym_mixnode_sphinx::BuildError;
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 use url::{Host, Url};
 
 use self::output::Outcome;
@@ -31,6 +32,9 @@ use crate::stop_request::StopSignals;
 
 /// Mean delay requested of the node under test: long enough to measure, short enough not to slow the test.
 const MEAN_DELAY: Duration = Duration::from_millis(50);
+
+/// Interval between two looks at the active set.
+const ACTIVE_POLL: Duration = Duration::from_secs(1);
 
 /// Test that nodes mix: send Sphinx packets through each of them and back, over IPv4 and IPv6.
 ///
@@ -65,6 +69,11 @@ pub struct ProbeArgs {
     /// which nothing returned is undecided.
     #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
+    /// Longest wait for an active node in each layer: clients use no others, and nodes earn their place by passing the
+    /// tests of a monitor.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(conflicts_with_all = ["every", "node"])]
+    pub wait_active: Duration,
     /// Print the result as JSON.
     #[arg(long, conflicts_with = "every")]
     pub json: bool,
@@ -209,14 +218,44 @@ async fn probe(args: &ProbeArgs) -> Result<(), ProbeError> {
     };
     let registration = Registration::register(&client, &prober).await?;
     let plan = args.plan();
+    let test = async {
+        let reports = check::run(&mut prober, nodes, &plan, ProgressLine::new(args).draw()).await?;
+        Ok(Outcome::new(&args.directory, reports, network_layers(args, &client, layers).await?))
+    };
     let outcome = tokio::select! {
-        reports = check::run(&mut prober, nodes, &plan, ProgressLine::new(args).draw()) => Ok(reports?),
+        outcome = test => outcome,
         _ = signals.next() => Err(ProbeError::Interrupted),
     };
     if let Err(error) = registration.withdraw().await {
         tracing::warn!("{error}");
     }
-    finish(&Outcome::new(&args.directory, outcome?, layers), args.json)
+    finish(&outcome?, args.json)
+}
+
+/// Layers of the network, and where it has active nodes.
+#[derive(Debug, Clone)]
+struct NetworkLayers {
+    count: u64,
+    /// Layer of each active node.
+    active: Vec<u64>,
+}
+
+/// Reads the active set, until each layer has an active node or the time for that is over.
+async fn network_layers(
+    args: &ProbeArgs,
+    client: &Client,
+    layers: Option<u64>,
+) -> Result<Option<NetworkLayers>, ProbeError> {
+    let Some(count) = layers else { return Ok(None) };
+    let deadline = Instant::now() + args.wait_active;
+    loop {
+        let topology = client.active_topology().await.map_err(|error| no_directory(args, &error))?;
+        let active: Vec<u64> = topology.mix_nodes.iter().map(|mix| mix.registration.layer).collect();
+        if (1..=count).all(|layer| active.contains(&layer)) || Instant::now() >= deadline {
+            return Ok(Some(NetworkLayers { count, active }));
+        }
+        sleep(ACTIVE_POLL).await;
+    }
 }
 
 fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
@@ -266,7 +305,7 @@ fn is_wanted(wanted: Option<&str>, identity: &str, sphinx_key: &str) -> bool {
 }
 
 /// Addresses of the directory's host; empty if its name does not resolve.
-async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
+pub(super) async fn directory_addresses(url: &Url) -> Vec<SocketAddr> {
     let port = url.port_or_known_default().unwrap_or(80);
     match url.host() {
         Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
@@ -287,6 +326,7 @@ fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
         problems.push(format!("{} of {} {fails}", outcome.not_mixing, words::count(tested)));
     }
     problems.extend(words::empty_layers(outcome));
+    problems.extend(words::inactive_layers(outcome));
     match outcome.undecided {
         _ if !problems.is_empty() => Err(ProbeError::NotMixing(problems.join("; "))),
         0 => Ok(()),
@@ -338,6 +378,7 @@ mod tests {
             "--every soon",
             "--every 1m --json",
             "--report",
+            "--every 1m --wait-active 1s",
             "--every 1m --monitor-token-file t",
         ];
         for line in ["", "--directory d"]

@@ -7,18 +7,21 @@ mod operator;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, value_parser};
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::open_files::{LimitsConfig, raise_nofile};
 use nym_mixnode_directory::{DirectoryError, MonitorTokenError};
+use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_registry::{
-    Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, TOKEN_FILE,
+    Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, ReputationRules, TOKEN_FILE,
 };
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::monitor;
 use super::output::{BestEffortOutput, print_to};
 use database::{DATABASE_VARIABLE, DatabaseArgument, DatabaseError};
 
@@ -67,7 +70,11 @@ pub struct RegistryArgs {
     #[arg(long, value_name = "N", default_value_t = Caps::TOTAL_MAX)]
     #[arg(value_parser = value_parser!(u64).range(1..=Caps::TOTAL_MAX))]
     pub entries_max: u64,
-    /// File with the token that monitors (`probe --report`) and operators send; created when missing [default:
+    #[command(flatten)]
+    monitoring: MonitorFlags,
+    #[command(flatten)]
+    reputation: ReputationFlags,
+    /// File with the token that monitors (`monitor`, `probe --report`) and operators send; created when missing [default:
     /// monitor.token beside the store].
     #[arg(long, value_name = "FILE")]
     pub monitor_token_file: Option<PathBuf>,
@@ -104,6 +111,47 @@ pub struct RegistryArgs {
     #[arg(long, hide = true)]
     pub supervised: bool,
 }
+
+/// The registry's own monitor.
+#[derive(Debug, Clone, Copy, Args)]
+struct MonitorFlags {
+    /// Test all nodes in rounds with the registry's own monitor, so that they reach the active set, the only nodes that
+    /// clients use.
+    #[arg(long)]
+    with_monitor: bool,
+    /// Interval between the rounds of the registry's own monitor.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = monitor::round, requires = "with_monitor")]
+    monitor_every: Duration,
+}
+
+impl MonitorFlags {
+    /// Rounds of the monitor, if there is one. A supervisor sends packets over all layers itself, and could not stop those
+    /// of the monitor before the nodes.
+    fn rounds(self, is_supervised: bool) -> Option<RoundSettings> {
+        let rounds = RoundSettings { routes: !is_supervised, ..RoundSettings::every(self.monitor_every) };
+        self.with_monitor.then_some(rounds)
+    }
+}
+
+/// Effect of measurements on a node. The defaults are those of the 0.9.2 network.
+#[derive(Debug, Clone, Copy, Args)]
+struct ReputationFlags {
+    /// Reputation that a node gains for each passed test of one IP version.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(i64).range(0..=POINTS_MAX))]
+    reputation_passed: i64,
+    /// Reputation that a node loses for each failed test; it never falls below 0.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(i64).range(0..=POINTS_MAX))]
+    reputation_failed: i64,
+    /// Reputation from which a node is in the active set.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(i64).range(0..=POINTS_MAX))]
+    reputation_active: i64,
+    /// Uptime of the last day, in per cent, below which a node is not in the active set.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = value_parser!(i64).range(0..=100))]
+    uptime_min: i64,
+}
+
+/// Maximum of the flags for reputation.
+const POINTS_MAX: i64 = 1_000_000;
 
 /// Commands for a running registry.
 #[derive(Debug, Clone, Subcommand)]
@@ -235,6 +283,13 @@ fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandErro
             per_network: args.entries_per_network,
             total: args.entries_max,
         },
+        reputation: ReputationRules {
+            passed: args.reputation.reputation_passed,
+            failed: args.reputation.reputation_failed,
+            active: args.reputation.reputation_active,
+            uptime_min: args.reputation.uptime_min,
+        },
+        monitor: args.monitoring.rounds(args.supervised),
         monitor_token_file: args.monitor_token_file.clone(),
         monitors: args.monitor.clone(),
         legacy_loopback_monitor: args.legacy_loopback_monitor,
@@ -311,6 +366,17 @@ mod tests {
         assert!(parse(&format!("registry release {}", "1".repeat(32))).unwrap().command.is_some());
         assert!(parse(&format!("registry --layers 3 release {}", "1".repeat(32))).is_err(), "it starts no registry");
         assert!(parse("registry release 11").is_err());
+        let rounds = |line: &str| settings(&parse(line).unwrap()).unwrap().monitor.map(|rounds| rounds.every);
+        assert_eq!(rounds("registry"), None);
+        assert_eq!(rounds("registry --with-monitor"), Some(Duration::from_mins(1)));
+        assert_eq!(rounds("registry --with-monitor --monitor-every 1s"), Some(Duration::from_secs(1)));
+        let default = settings(&parse("registry").unwrap()).unwrap().reputation;
+        assert_eq!(default, ReputationRules::default());
+        let own = settings(&parse("registry --reputation-active 12 --uptime-min 0").unwrap()).unwrap().reputation;
+        assert_eq!((own.active, own.uptime_min), (12, 0));
+        for bad in ["--monitor-every 1s", "--with-monitor --monitor-every 10ms", "--uptime-min 101"] {
+            assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
+        }
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");
     }

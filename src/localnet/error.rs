@@ -1,6 +1,7 @@
 //! Errors of a network on this machine.
 
 use std::io;
+use std::path::PathBuf;
 
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_monitor::{ProberError, RegistrationError};
@@ -31,6 +32,14 @@ pub enum LocalnetError {
     /// The directory of the network cannot be created.
     #[error("cannot make a temporary directory for the network (set TMPDIR to another place): {0}")]
     Home(#[source] io::Error),
+    /// The directory given for the files cannot be used.
+    #[error("cannot keep the network's files in {}: {source}; pass a new or an empty directory with --keep", .dir.display())]
+    Keep {
+        /// As given.
+        dir: PathBuf,
+        /// Error of the system.
+        source: io::Error,
+    },
     /// A process could not be started.
     #[error("cannot start {name}: {reason}")]
     Spawn {
@@ -86,7 +95,7 @@ impl LocalnetError {
             | Self::Registration(_)
             | Self::Unwell(_)
             | Self::Lost(_) => Exit::UNAVAILABLE,
-            Self::Home(_) => Exit::CANNOT_CREATE,
+            Self::Home(_) | Self::Keep { .. } => Exit::CANNOT_CREATE,
             Self::Spawn { .. } | Self::Io(_) => Exit::IO,
             Self::Interrupted | Self::Killed => Exit::TRY_AGAIN,
         }

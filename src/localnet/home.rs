@@ -7,8 +7,8 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -18,8 +18,8 @@ use tokio::process::ChildStdin;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::child;
 use super::error::LocalnetError;
+use super::{Keep, child};
 use crate::stop_request::end_of_standard_input;
 
 /// Name prefix of a directory that is kept.
@@ -35,7 +35,9 @@ const REMOVAL_EVERY: Duration = Duration::from_millis(50);
 /// Directory of a running network. Dropping this removes it, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Home {
-    dir: TempDir,
+    path: PathBuf,
+    /// Removes the directory when it is dropped, unless it is kept.
+    _dir: Option<TempDir>,
     /// Lock that marks the network as alive until this process ends.
     _lock: Option<File>,
     /// Closing it makes the remover process remove the directory if it still exists.
@@ -44,21 +46,40 @@ pub(super) struct Home {
 
 impl Home {
     /// Removes the directories of dead networks, then creates a new one.
-    pub(super) fn new(keep: bool) -> Result<Self, LocalnetError> {
+    pub(super) fn new(keep: &Keep) -> Result<Self, LocalnetError> {
         let parent = std::path::absolute(std::env::temp_dir()).map_err(LocalnetError::Home)?;
-        if keep {
-            let dir = tempfile::Builder::new().prefix(KEPT).disable_cleanup(true).tempdir_in(parent);
-            return Ok(Self { dir: dir.map_err(LocalnetError::Home)?, _lock: None, _remover: None });
+        match keep {
+            Keep::Nothing => {}
+            Keep::Somewhere => {
+                let dir = tempfile::Builder::new().prefix(KEPT).disable_cleanup(true).tempdir_in(parent);
+                return Ok(Self::kept(dir.map_err(LocalnetError::Home)?.keep()));
+            }
+            Keep::In(dir) => return create_empty(dir).map(Self::kept),
         }
         remove_dead(&parent);
         let (dir, lock) = make_locked(&parent).map_err(LocalnetError::Home)?;
         let arguments: [OsString; 3] = ["localnet".into(), "--remove-at-end".into(), dir.path().into()];
         let remover = child::spawn_survivor("the process that removes the network's files", &arguments)?;
-        Ok(Self { dir, _lock: Some(lock), _remover: Some(remover) })
+        Ok(Self { path: dir.path().to_owned(), _dir: Some(dir), _lock: Some(lock), _remover: Some(remover) })
+    }
+
+    fn kept(path: PathBuf) -> Self {
+        Self { path, _dir: None, _lock: None, _remover: None }
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
+    }
+}
+
+/// Creates the directory, for its owner only; an empty one may exist.
+fn create_empty(dir: &Path) -> Result<PathBuf, LocalnetError> {
+    let fail = |source: io::Error| LocalnetError::Keep { dir: dir.to_owned(), source };
+    let path = std::path::absolute(dir).map_err(fail)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(fail)?;
+    match fs::read_dir(&path).map_err(fail)?.next() {
+        None => Ok(path),
+        Some(_) => Err(fail(io::Error::from(io::ErrorKind::DirectoryNotEmpty))),
     }
 }
 
@@ -141,7 +162,6 @@ fn remove(dir: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn names(parent: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -176,6 +196,19 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         remove(&parent.path().join("gone")).unwrap();
         assert!(lock(&parent.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn files_are_kept_only_in_an_empty_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("of/mine");
+        let home = Home::new(&Keep::In(dir.clone())).unwrap();
+        assert_eq!(home.path(), dir);
+        fs::write(dir.join("registry.sqlite"), "").unwrap();
+        drop(home);
+        assert!(dir.join("registry.sqlite").exists());
+        let refused = Home::new(&Keep::In(dir.clone())).unwrap_err();
+        assert!(matches!(&refused, LocalnetError::Keep { dir: named, .. } if *named == dir), "{refused}");
     }
 
     #[tokio::test]

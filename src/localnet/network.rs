@@ -1,7 +1,7 @@
 //! The processes of the network: a registry and its nodes, from start to stop.
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,13 +29,14 @@ const READY_POLL: Duration = Duration::from_millis(100);
 /// Deadline of a stop, longer than a node's drain deadline.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const TOPOLOGY_REFRESH: &str = "1s";
+/// Rounds of the registry's monitor.
+const MONITOR_EVERY: &str = "1s";
+/// Reputation of the active set: four passed tests, or two rounds over both IP versions.
+const ACTIVE_REPUTATION: &str = "12";
 /// Linger time of the nodes: short, because the prober has stopped sending by then.
 const LINGER: &str = "0s";
 /// Default maximum delay of a node; longer mean delays need more.
 const DELAY_MAX: Duration = Duration::from_secs(10);
-
-/// Return address of the registry's test packets: it listens on one address.
-const REGISTRY_TEST_ADDRESSES: usize = 1;
 
 /// The registry and the nodes. Dropping it kills them.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Network {
         let mut ports = ports::reserve(count + 1, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
-        let (registry, directory) = start_registry(registry_port, options.layers, home, &mut readers).await?;
+        let (registry, directory) = start_registry(registry_port, options.layers, families, home, &mut readers).await?;
         view.note(&format!("directory at {directory}"));
         view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
         let mut network = Self {
@@ -139,9 +140,9 @@ impl Network {
         &self.nodes
     }
 
-    /// Waits until every node is listed and forwards to all nodes and to the prober.
+    /// Waits until every node is listed and forwards to all nodes, to the prober and to the registry's monitor.
     pub(super) async fn wait_until_ready(&mut self, families: usize, view: &mut View) -> Result<(), LocalnetError> {
-        let next_hops = families * (self.nodes.len() + 1) + REGISTRY_TEST_ADDRESSES;
+        let next_hops = families * (self.nodes.len() + 2);
         let deadline = Instant::now() + READY_LIMIT;
         loop {
             if let Some(casualty) = self.casualties().into_iter().next() {
@@ -155,6 +156,12 @@ impl Network {
             view.progress(&format!("waiting for the nodes to learn the topology ({ready} of {})", self.nodes.len()));
             sleep(READY_POLL).await;
         }
+    }
+
+    /// Name of the node with one of these addresses.
+    pub(super) fn name_at(&self, addresses: &[SocketAddr]) -> Option<&str> {
+        let has = |node: &&Node| node.addresses.iter().any(|address| addresses.contains(address));
+        self.nodes.iter().find(has).map(|node| node.id.as_str())
     }
 
     /// Mixes layer by layer, with the keys from the registry.
@@ -262,20 +269,27 @@ fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
 async fn start_registry(
     port: u16,
     layers: u8,
+    families: &[IpFamily],
     home: &Path,
     readers: &mut JoinSet<()>,
 ) -> Result<(Child, Url), LocalnetError> {
     let home = home.join("registry");
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
+    let listen: Vec<_> =
+        families.iter().map(|family| SocketAddr::from((family.loopback(), port)).to_string()).collect();
     let arguments: Vec<OsString> = vec![
         "registry".into(),
         "--listen".into(),
-        listen.into(),
+        listen.join(",").into(),
         "--data".into(),
         home.join("registry.sqlite").into(),
         "--allow-private".into(),
         "--layers".into(),
         layers.to_string().into(),
+        "--with-monitor".into(),
+        "--monitor-every".into(),
+        MONITOR_EVERY.into(),
+        "--reputation-active".into(),
+        ACTIVE_REPUTATION.into(),
         "--supervised".into(),
     ];
     let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;

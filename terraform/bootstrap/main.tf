@@ -36,7 +36,7 @@ locals {
     var.environment,
   )
   environment = var.role == "mixnode" ? local.node_environment : var.environment
-  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite ${local.test_packets}"
+  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite --with-monitor ${local.test_packets}"
 
   # Where clouds translate public IPv4 addresses, the registry cannot detect its own.
   test_addresses = [for host in var.test_hosts : strcontains(host, ":") ? "[${host}]:${var.test_port}" : "${host}:${var.test_port}"]

@@ -30,6 +30,7 @@ mod manual;
 mod matching;
 mod memory;
 mod metadata;
+mod monitor;
 mod netns;
 mod new_node;
 mod next_hops;

@@ -32,7 +32,7 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
     network.note("packets per second").await;
 
-    let answer = probe(&directory, &["--packets", "5", "--layers", "2", "--json"]).await;
+    let answer = probe(&directory, &["--packets", "5", "--layers", "2", "--wait-active", "2m", "--json"]).await;
     assert_eq!(answer.code, Some(0), "{} {}", answer.out, answer.err);
     let verdict: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!((&verdict["ok"], &verdict["mixing"]), (&true.into(), &2.into()));
@@ -51,15 +51,18 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
     let verdict: Value = serde_json::from_str(&answer.out).unwrap();
     assert_eq!((&verdict["ok"], &verdict["mixing"], &verdict["not_mixing"]), (&false.into(), &2.into(), &0.into()));
-    assert_eq!(verdict["layers"][2], serde_json::json!({"layer": 3, "nodes": 0, "mixing": 0}));
+    assert_eq!(verdict["layers"][2], serde_json::json!({"layer": 3, "nodes": 0, "mixing": 0, "active": 0}));
 
     let identity = verdict["nodes"][1]["identity"].as_str().unwrap();
     let one = probe(&directory, &["--node", identity, "--packets", "3"]).await;
     assert_eq!(one.code, Some(0), "{} {}", one.out, one.err);
     assert!(one.out.contains("The node mixes over IPv4"), "{}", one.out);
 
-    let health = nym_mixnode(&["health", "--directory", directory.as_str()]).output().await.unwrap();
-    assert_eq!((health.status.code(), &health.stdout[..]), (Some(0), &b"ready\n"[..]));
+    for deep in [&[][..], &["--deep"]] {
+        let health = [&["health", "--directory", directory.as_str()], deep].concat();
+        let health = nym_mixnode(&health).output().await.unwrap();
+        assert_eq!((health.status.code(), &health.stdout[..]), (Some(0), &b"ready\n"[..]), "{deep:?}");
+    }
 
     let nobody = probe(&directory, &["--node", "nobody"]).await;
     assert_eq!(nobody.code, Some(69));
@@ -97,7 +100,7 @@ async fn a_node_is_blamed_for_silence_only_when_it_must_know_the_prober_and_for_
     let mut node = program(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let identity = files.identity();
     eventually("the node is listed", async || registry.listed(&identity).await).await;
-    let impatient = ["--layers", "1", "--settle", "2s", "--timeout", "1s"];
+    let impatient = ["--node", &identity, "--settle", "2s", "--timeout", "1s"];
     // Its second look at the list comes a second after the first; a prober that is listed then is known.
     let early = eventually("a probe that the node does not know", async || {
         let answer = probe(&registry.url(), &impatient).await;

@@ -76,9 +76,14 @@ impl RegistryProcess {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, store: &Path) -> Self {
+        Self::start_with(address, store, &[]).await
+    }
+
+    /// With these flags as well.
+    pub(crate) async fn start_with(address: SocketAddr, store: &Path, flags: &[&str]) -> Self {
         let listen = address.to_string();
-        let mut command =
-            program(&["registry", "--listen", &listen, "--data", store.to_str().unwrap(), "--allow-private"]);
+        let registry = ["registry", "--listen", &listen, "--data", store.to_str().unwrap(), "--allow-private"];
+        let mut command = program(&[&registry[..], flags].concat());
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();

@@ -21,7 +21,7 @@ const SPHINX_KEY: &str = "7kRUSmLM3rGd5qbKQZuL5VGUau1gwgh7gK4dxD3RmW5p";
 struct Original {
     address: SocketAddr,
     _serving: JoinSet<()>,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 /// Answer without its date.
@@ -44,7 +44,7 @@ impl Original {
         let address = registry.local_addrs()[0];
         let mut serving = JoinSet::new();
         serving.spawn(registry.serve(std::future::pending()));
-        Self { address, _serving: serving, _home: home }
+        Self { address, _serving: serving, home }
     }
 
     /// With the headers that the HTTP library of the original programs adds.
@@ -69,7 +69,12 @@ impl Original {
     }
 
     async fn expect(&self, method_and_path: &str, body: &str, status: &str, expected: &str) {
-        let answer = self.send(method_and_path, body).await;
+        let mut answer = self.send(method_and_path, body).await;
+        // Web pages may read what anybody may read.
+        let shared = "\naccess-control-allow-origin: *";
+        let is_read = method_and_path.starts_with("GET ");
+        assert_eq!(answer.head.contains(shared), is_read, "{}", answer.head);
+        answer.head = answer.head.replace(shared, "");
         let length = expected.len();
         let head =
             format!("HTTP/1.1 {status}\ncontent-type: application/json\ncontent-length: {length}\nconnection: close");
@@ -98,6 +103,11 @@ fn mix_registration(host: &str) -> String {
     format!(
         r#"{{"mixHost":"{host}","identityKey":"{MIX}","sphinxKey":"{SPHINX_KEY}","version":"0.9.2","location":"unknown","incentivesAddress":"","layer":1}}"#
     )
+}
+
+/// Identity of a mix of this layer.
+fn identity(layer: u8) -> String {
+    bs58::encode([layer; 32]).into_string()
 }
 
 fn gateway_registration() -> String {
@@ -159,6 +169,54 @@ async fn a_monitor_reads_the_topology_and_posts_one_batch_of_any_size() {
     // Two entries for each of 10 000 nodes.
     let big = format!(r#"{{"status":[{}]}}"#, vec![up(6); 20_000].join(","));
     registry.expect("POST /api/mixmining/batch", &big, "201 Created", r#"{"ok":true}"#).await;
+}
+
+#[tokio::test]
+async fn a_client_reads_the_active_set_and_finds_its_gateway_and_each_layer() {
+    let registry = Original::registry().await;
+    for layer in 1..=3 {
+        let mix = mix_registration(&format!("127.0.0.1:{}", 2000 + u16::from(layer)))
+            .replace("\"layer\":1", &format!("\"layer\":{layer}"));
+        let mix = mix.replace(MIX, &identity(layer));
+        registry.expect("POST /api/mixmining/register/mix", &mix, "200 OK", r#"{"ok":true}"#).await;
+    }
+    registry.expect("POST /api/mixmining/register/gateway", &gateway_registration(), "200 OK", r#"{"ok":true}"#).await;
+    let empty = registry.topology("/api/mixmining/topology/active").await;
+    assert!(empty.contains(r#""mixNodes":[],"gateways":[]"#), "{empty}");
+    for _ in 0..17 {
+        let up: Vec<String> = (1..=3)
+            .flat_map(|layer| [4, 6].map(|version| (identity(layer), version)))
+            .map(|(key, version)| format!(r#"{{"pubKey":"{key}","ipVersion":"{version}","up":true}}"#))
+            .collect();
+        let batch = format!(r#"{{"status":[{}]}}"#, up.join(","));
+        registry.expect("POST /api/mixmining/batch", &batch, "201 Created", r#"{"ok":true}"#).await;
+    }
+    // Only an operator brings gateways in: the original monitor never tests them.
+    let token = std::fs::read_to_string(registry.home.path().join("monitor.token")).unwrap();
+    let set = reqwest::Client::new()
+        .patch(format!("http://{}/api/mixmining/reputation/{GATEWAY}?reputation=100", registry.address))
+        .bearer_auth(token.trim());
+    assert_eq!(set.send().await.unwrap().status(), 200);
+    let active: serde_json::Value =
+        serde_json::from_str(&registry.topology("/api/mixmining/topology/active").await).unwrap();
+    let mut layers: Vec<_> = active["mixNodes"].as_array().unwrap().iter().map(|mix| mix["layer"].as_u64()).collect();
+    layers.sort();
+    assert_eq!(layers, [Some(1), Some(2), Some(3)]);
+    assert_eq!(active["gateways"][0]["identityKey"], GATEWAY);
+    assert_eq!(active["gateways"][0]["clientsHost"], "ws://127.0.0.1:9000");
+}
+
+#[tokio::test]
+async fn a_layer_beyond_the_network_is_refused_with_the_range() {
+    let registry = Original::registry().await;
+    for layer in ["4", "257", "18446744073709551615"] {
+        let mix = mix_registration("127.0.0.1:1789").replace("\"layer\":1", &format!("\"layer\":{layer}"));
+        let answer = registry.send("POST /api/mixmining/register/mix", &mix).await;
+        assert!(answer.head.starts_with("HTTP/1.1 400 "), "{}", answer.head);
+        assert!(answer.body.contains("1 to 3"), "{}", answer.body);
+    }
+    let topology = registry.topology("/api/mixmining/topology").await;
+    assert!(topology.contains(r#""mixNodes":[]"#), "{topology}");
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ for n in 1 2 3; do
   fails 0 'it should now be able to receive mix traffic!' cat mix$n.log
 done
 fails 0 'packets came back' ./nym-mixnode doctor --id mix1
-fails 0 'All 3 nodes mix over IPv4.' ./nym-mixnode probe --directory $directory
+fails 0 'All 3 nodes mix over IPv4.' ./nym-mixnode probe --wait-active 2m --directory $directory
 
 stop "$third"
 fails 69 'Layer 3 has no node' ./nym-mixnode probe --directory $directory
@@ -52,14 +52,14 @@ fails 0 'Kept the existing' ./nym-mixnode init --id mix3 --layer 3 --host 127.0.
   --allow-private --validator $directory
 ./nym-mixnode run --id mix3 >moved.log 2>&1 & moved=$!
 until_ready mix3
-fails 0 'All 3 nodes mix over IPv4.' ./nym-mixnode probe --directory $directory
+fails 0 'All 3 nodes mix over IPv4.' ./nym-mixnode probe --wait-active 2m --directory $directory
 
 # A second node on that machine; the directory chooses a layer.
 fails 0 'the one with the fewest nodes' ./nym-mixnode init --id second --host 127.0.0.1:1805 \
   --http-listen 127.0.0.1:8005 --allow-private --validator $directory
 ./nym-mixnode run --id second >second.log 2>&1 & second=$!
 until_ready second
-fails 0 'All 4 nodes mix over IPv4.' ./nym-mixnode probe --directory $directory
+fails 0 'All 4 nodes mix over IPv4.' ./nym-mixnode probe --wait-active 2m --directory $directory
 
 for node in "$moved" "$second" "${jobs[1]}" "${jobs[2]}"; do stop "$node"; done
 fails 69 'lists no mixnode' ./nym-mixnode probe --directory $directory

@@ -73,7 +73,6 @@ impl Stack {
             ("REGISTRY_PORT", self.registry_port.to_string()),
             ("PROMETHEUS_PORT", self.prometheus_port.to_string()),
             ("HEALTH_INTERVAL", "2s".to_owned()),
-            ("PROBE_EVERY", "5s".to_owned()),
             ("COLLECTOR_TRACES_TO", "[file]".to_owned()),
             ("COLLECTOR_DATA", self.telemetry.path().display().to_string()),
         ]);
@@ -244,6 +243,7 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
     let (collector, prometheus) = (collector(), prometheus());
     let mut up = stack.compose();
     up.envs([("COLLECTOR_IMAGE", &collector), ("PROMETHEUS_IMAGE", &prometheus)]);
+    let began = Instant::now();
     let output = output(up.args(["up", "--build", "--detach", "--wait"]));
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(stack.containers().len(), NODES.len() + 4);
@@ -251,19 +251,32 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
     let all: BTreeSet<String> = NODES.iter().map(|service| stack.identity(service)).collect();
     assert_eq!(stack.mixing(&[]), all, "{:#}", stack.probe(&[]));
     every_container_is_harmless(&stack);
-    // The reports of the prober in the network.
+    // The reports of the monitor in the network.
     let up = |node: &Value| node["mostRecentIPV4"] == true && node["mostRecentIPV6"] == true;
-    eventually("the prober finds six nodes up", || {
+    eventually("the monitor finds six nodes up", || {
         let reports = get(stack.directory().join("api/mixmining/fullreport").ok()?.as_str())?;
         let nodes = reports["report"].as_array()?;
         (nodes.len() == NODES.len() && nodes.iter().all(up)).then_some(())
     });
+    all_nodes_become_active(&stack, began);
     prometheus_sees_all(&stack);
     eventually("the collector has a trace of the pipeline", || {
         let written = fs::read_to_string(stack.telemetry.path().join("telemetry.jsonl")).ok()?;
         ["mix.window", "mix.unwrap", "mix1-1", "mix3-2"].iter().all(|word| written.contains(word)).then_some(())
     });
     measurements_go_on_after_a_crash_of_the_registry(&stack);
+}
+
+/// Clients read the active set, and nothing else.
+fn all_nodes_become_active(stack: &Stack, began: Instant) {
+    eventually("all six nodes are in the active set", || {
+        let active = get(stack.directory().join("api/mixmining/topology/active").ok()?.as_str())?;
+        (active["mixNodes"].as_array()?.len() == NODES.len()).then_some(())
+    });
+    eprintln!("docker compose up to six active nodes: {:.0} s", began.elapsed().as_secs_f64());
+    let deep = format!("{}healthz?deep", stack.directory());
+    assert_eq!(get(&deep), Some(serde_json::json!({"ok": true})));
+    assert_eq!(stack.probe(&[])["ok"], true);
 }
 
 fn measurements_go_on_after_a_crash_of_the_registry(stack: &Stack) {
@@ -274,7 +287,7 @@ fn measurements_go_on_after_a_crash_of_the_registry(stack: &Stack) {
         restarted.then(|| stack.measured()).filter(|times| times.len() == 2 * NODES.len())
     });
     let last = before.into_iter().fold(0.0, f64::max);
-    eventually("the prober's measurements arrive again", || {
+    eventually("the monitor's measurements arrive again", || {
         let now = stack.measured();
         (now.len() == 2 * NODES.len() && now.iter().all(|time| *time > last)).then_some(())
     });

@@ -29,7 +29,8 @@ fn packages() -> &'static [PathBuf; 2] {
 fn machine() -> Machine {
     let machine = Machine::boot();
     machine.install(&packages()[0]);
-    let flags = format!("REGISTRY_FLAGS=\"--listen {ADDRESS}:8081 --allow-private\"\n");
+    let flags =
+        format!("REGISTRY_FLAGS=\"--listen {ADDRESS}:8081 --allow-private --with-monitor --monitor-every 1s\"\n");
     machine.write("/etc/default/nym-mixnode-registry", flags);
     machine.run("systemctl start nym-mixnode-registry");
     let settings = format!(
@@ -145,7 +146,10 @@ fn nodes_mix_in_their_sandbox_and_stop_in_order() {
     let backup = "keys backup /root/mixnode.age --id mixnode --home /var/lib/nym-mixnode --passphrase-file /root/words";
     machine.run(&format!("echo a passphrase of six plain words >/root/words && nym-mixnode {backup}"));
     machine.run("test -s /root/mixnode.age");
-    machine.run(&format!("nym-mixnode probe --directory http://{ADDRESS}:8081 --host {ADDRESS} --packets 10"));
+    machine.run(&format!(
+        "nym-mixnode probe --directory http://{ADDRESS}:8081 --host {ADDRESS} --packets 10 \
+        --wait-active 2m"
+    ));
 
     machine.run("systemctl reload nym-mixnode");
     machine.until("it looks again", || machine.log("nym-mixnode").iter().any(|line| line.contains("SIGHUP")));

@@ -18,7 +18,10 @@ pub use measurement::{
 };
 pub use registration::{Announced, GatewayRegistration, MixRegistration, Proof};
 pub use reply::{Accepted, CounterReply, PendingAddress, PendingEntry, PendingList, Refusal, RegistrationReply};
-pub use topology::{ACTIVE_REPUTATION, LAYERS_MAX, RegisteredGateway, RegisteredMix, Release, Topology, Validators};
+pub use topology::{
+    ACTIVE_REPUTATION, LAYERS_MAX, RegisteredGateway, RegisteredMix, Release, Topology, Validators,
+    layers_without_active,
+};
 
 /// Protocol version that all nodes of this network register with, independent of their program version.
 pub const PROTOCOL_VERSION: &str = "0.9.2";

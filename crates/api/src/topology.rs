@@ -12,6 +12,17 @@ pub const ACTIVE_REPUTATION: i64 = 100;
 /// Maximum number of test return addresses that a node forwards to.
 const TEST_ADDRESSES_MAX: usize = 8;
 
+/// Such as `layers 1 and 2 have no active node`; `None` if no layer is empty.
+pub fn layers_without_active(empty: &[u64]) -> Option<String> {
+    let (last, others) = empty.split_last()?;
+    let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+    Some(if others.is_empty() {
+        format!("layer {last} has no active node")
+    } else {
+        format!("layers {} and {last} have no active node", others.join(", "))
+    })
+}
+
 /// Layers of the Nym network, and the default for directories that do not give their number.
 const LAYERS: u64 = 3;
 
@@ -31,6 +42,9 @@ pub struct Topology {
     /// Ours: number of layers of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<u64>,
+    /// Ours: minimum reputation of the active set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_reputation: Option<i64>,
     /// Validators of the chain, kept unchanged; nodes do not use them.
     #[serde(default)]
     pub validators: serde_json::Value,
@@ -49,6 +63,12 @@ impl Topology {
     /// Number of layers of the network. Ignores the layers that nodes claim: any stranger could add one.
     pub fn layer_count(&self) -> u64 {
         self.layers.filter(|layers| (1..=LAYERS_MAX).contains(layers)).unwrap_or(LAYERS)
+    }
+
+    /// Layers without a mix, through which no packet can pass.
+    pub fn empty_layers(&self) -> Vec<u64> {
+        let has_mix = |layer: &u64| self.mix_nodes.iter().any(|mix| mix.registration.layer == *layer);
+        (1..=self.layer_count()).filter(|layer| !has_mix(layer)).collect()
     }
 
     /// All addresses that nodes may send packets to: of mixes, gateways and the registry's tests.

@@ -185,12 +185,34 @@ impl Client {
         }
     }
 
+    /// Mixes and gateways of the active set, the only ones that clients use.
+    ///
+    /// # Errors
+    /// For all failures of a request.
+    pub async fn active_topology(&self) -> Result<Topology, DirectoryError> {
+        self.request("fetch the active set", Method::GET, self.mixmining(&["topology", "active"])).reply().await
+    }
+
     /// Checks that the directory lists nodes and, as far as it reports this, can store registrations.
     ///
     /// # Errors
     /// For all failures of a request; a directory that cannot write to its store responds with 503.
     pub async fn check_health(&self) -> Result<(), DirectoryError> {
-        match self.request("check the health", Method::GET, join(&self.directory, &["healthz"])).accepted().await {
+        self.healthz(None).await
+    }
+
+    /// As [`Client::check_health`], and that each layer of its network has an active node.
+    ///
+    /// # Errors
+    /// As [`Client::check_health`]; a directory with an empty layer responds with 503.
+    pub async fn check_network(&self) -> Result<(), DirectoryError> {
+        self.healthz(Some("deep")).await
+    }
+
+    async fn healthz(&self, query: Option<&str>) -> Result<(), DirectoryError> {
+        let mut url = join(&self.directory, &["healthz"]);
+        url.set_query(query);
+        match self.request("check the health", Method::GET, url).accepted().await {
             // A 0.9.2 validator does not have this path.
             Err(DirectoryError::Refused { status: 404, .. }) => self.topology().await.map(|_| ()),
             result => result,

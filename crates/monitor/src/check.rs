@@ -20,6 +20,9 @@ use super::family::IpFamily;
 use super::prober::Prober;
 use super::report::{Counts, LatencyMs};
 
+#[cfg(test)]
+pub(crate) use self::target::tests::target_of;
+
 pub use self::lane::Label;
 pub use self::target::Target;
 pub use self::verdict::Verdict;

@@ -141,12 +141,12 @@ impl<L> Prober<L> {
         Ok(())
     }
 
-    /// Sends one packet through one mix to `last_hop`, over a connection that is closed afterwards.
+    /// As [`Prober::send`], over a connection that is closed afterwards.
     ///
     /// # Errors
-    /// When no packet can be built for this mix.
-    pub fn send_once(&mut self, mix: Hop, last_hop: Hop, label: L) -> Result<(), BuildError> {
-        let packet = TestPacket::build(&[mix], last_hop, &self.delays)?;
+    /// When no packet can be built for this route.
+    pub fn send_once(&mut self, mixes: &[Hop], last_hop: Hop, label: L) -> Result<(), BuildError> {
+        let packet = TestPacket::build(mixes, last_hop, &self.delays)?;
         let flight = Flight { sent_at: Instant::now(), delay: packet.delay, label };
         self.in_transit.insert(packet.tag, flight);
         self.sender.send_once(&packet);

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use super::packets::{Tag, tag_of};
 
-/// Connection limit over all listeners.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connection limit over all listeners. Each of 10 000 nodes may keep one over IPv4 and one over IPv6.
+const CONNECTIONS_MAX: usize = 20_480;
 const DEADLINES: Deadlines = Deadlines { frame: Duration::from_mins(1), idle: Duration::from_mins(10) };
 /// Byte budget of packets that are not unwrapped yet. While it is spent, connections are not read.
 const BUDGET_BYTES: usize = 16 << 20;

@@ -14,6 +14,8 @@ use super::prober::Prober;
 /// Lifetime of the entry of a prober that was killed.
 const EXPIRES_AFTER: Duration = Duration::from_secs(90);
 const RENEW_EVERY: Duration = Duration::from_secs(30);
+/// After a failed renewal: a directory that was away lists the prober again soon.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Error while registering or unregistering a prober.
@@ -105,11 +107,16 @@ impl Entry {
 }
 
 async fn renew(entry: Arc<Entry>) {
+    let mut pause = RENEW_EVERY;
     loop {
-        sleep(RENEW_EVERY).await;
-        if let Err(error) = entry.register().await {
-            tracing::debug!(%error, "cannot renew the prober's registration");
-        }
+        sleep(pause).await;
+        pause = match entry.register().await {
+            Ok(_) => RENEW_EVERY,
+            Err(error) => {
+                tracing::debug!(%error, "cannot renew the prober's registration");
+                RETRY_EVERY
+            }
+        };
     }
 }
 

@@ -1,21 +1,30 @@
 //! Proves addresses with test packets: each goes to one claimed address, under the claimed Sphinx key. Only a node that
 //! has this key and is reachable there can return it.
 //!
-//! The registry limits the packets per second, and sends packets for the same claim at growing intervals.
+//! The registry limits the packets per second, and sends packets for the same claim at growing intervals. Its own monitor,
+//! if it runs one, uses the same prober.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nym_mixnode_monitor::{Endpoint, IpFamily, Prober};
+use nym_mixnode_monitor::rounds::{Label, RoundSettings};
+use nym_mixnode_monitor::{Endpoint, IpFamily, Monitor, Prober, RoundLog};
 use nym_mixnode_sphinx::Hop;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::now_ns;
+use super::own_monitor::OwnNetwork;
 use super::service::{DueClaim, Service};
 
-const TICK: Duration = Duration::from_millis(250);
+const CLAIMS_EVERY: Duration = Duration::from_millis(250);
+
+/// Interval at which the monitor sends packets.
+const MONITOR_EVERY: Duration = Duration::from_millis(50);
+
+/// Mean delay of the packets at each node: as little as keeps them like others.
+const MEAN_DELAY: Duration = Duration::from_millis(20);
 
 /// Maximum number of test packets per tick.
 const PACKETS_PER_TICK: i64 = 8;
@@ -26,7 +35,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sends test packets to claimed addresses and receives them back.
 #[derive(Debug)]
 pub(super) struct AddressCheck {
-    prober: Prober<DueClaim>,
+    prober: Prober<Test>,
+    monitor: Option<Monitor<OwnNetwork>>,
+    round_log: RoundLog,
+}
+
+/// What a packet tests.
+#[derive(Debug)]
+enum Test {
+    Claim(DueClaim),
+    Node(Label),
+}
+
+impl From<Label> for Test {
+    fn from(label: Label) -> Self {
+        Self::Node(label)
+    }
 }
 
 impl AddressCheck {
@@ -36,9 +60,12 @@ impl AddressCheck {
         let endpoints =
             if given.is_empty() { endpoints(listen, port) } else { given.iter().map(|at| forwarded(*at)).collect() };
         let usable: Vec<Endpoint> = endpoints.into_iter().filter(|endpoint| is_usable(*endpoint)).collect();
-        match Prober::bind(&usable, Duration::ZERO) {
-            Ok(prober) if !usable.is_empty() => Some(Self { prober }),
-            Ok(_) => None,
+        match Prober::bind(&usable, MEAN_DELAY) {
+            Ok(prober) if !usable.is_empty() => Some(Self { prober, monitor: None, round_log: RoundLog::default() }),
+            Ok(_) => {
+                warn!("test packets are disabled: they have no address to return to; pass --test-address");
+                None
+            }
             Err(error) => {
                 warn!(%error, "test packets are disabled: the receiver cannot listen");
                 None
@@ -51,19 +78,40 @@ impl AddressCheck {
         self.prober.addresses()
     }
 
+    /// Runs a monitor with the same prober.
+    pub(super) fn run_monitor(&mut self, network: OwnNetwork, rounds: RoundSettings) {
+        self.monitor = Some(Monitor::new(network, rounds, &self.prober));
+    }
+
     pub(super) async fn run(mut self, service: &Service) -> Infallible {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let [mut claims, mut monitor] = [CLAIMS_EVERY, MONITOR_EVERY].map(interval);
+        claims.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        monitor.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.send_due(service).await,
+                // Packets that have returned are never given up.
+                biased;
                 returned = self.prober.returned() => self.note_return(service, returned.label).await,
+                _ = claims.tick() => self.send_due(service).await,
+                _ = monitor.tick(), if self.monitor.is_some() => self.advance_monitor(),
             }
         }
     }
 
+    fn advance_monitor(&mut self) {
+        let (Some(monitor), now) = (&mut self.monitor, Instant::now()) else { return };
+        for test in self.prober.give_up(monitor.timeout(), |test| matches!(test, Test::Node(_))) {
+            if let Test::Node(label) = test {
+                monitor.on_loss(&mut self.prober, label, now);
+            }
+        }
+        if let Some(summary) = monitor.tick(&mut self.prober, now) {
+            self.round_log.note(&summary, now);
+        }
+    }
+
     async fn send_due(&mut self, service: &Service) {
-        self.prober.give_up_late(PATIENCE);
+        self.prober.give_up(PATIENCE, |test| matches!(test, Test::Claim(_)));
         let due = match service.due_claims(PACKETS_PER_TICK, now_ns()).await {
             Ok(due) => due,
             Err(error) => return error!(%error, "cannot read the claims that are due for a test packet"),
@@ -78,12 +126,17 @@ impl AddressCheck {
         let return_hop = self.prober.last_hop(family).or_else(|| self.prober.last_hop(IpFamily::V4));
         let Some(last_hop) = return_hop.or_else(|| self.prober.last_hop(IpFamily::V6)) else { return };
         let hop = Hop { address: claim.address, sphinx_key: claim.sphinx_key };
-        if let Err(error) = self.prober.send_once(hop, last_hop, claim) {
+        if let Err(error) = self.prober.send_once(&[hop], last_hop, Test::Claim(claim)) {
             debug!(%error, "cannot build a test packet for a claimed Sphinx key");
         }
     }
 
-    async fn note_return(&mut self, service: &Service, claim: DueClaim) {
+    async fn note_return(&mut self, service: &Service, test: Test) {
+        let claim = match (test, &mut self.monitor) {
+            (Test::Claim(claim), _) => claim,
+            (Test::Node(label), Some(monitor)) => return monitor.on_return(label, Instant::now()),
+            (Test::Node(_), None) => return,
+        };
         match service.prove_by_packet(&claim, now_ns()).await {
             Ok(true) => info!(identity = claim.identity, "a test packet proved an announced address"),
             Ok(false) => debug!("a test packet returned for a claim that no longer exists"),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
-use axum::http::StatusCode;
+use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
@@ -97,9 +98,21 @@ pub(super) fn router(app: App, access: Access) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(shared_with_pages))
         .layer(from_fn(in_time))
         .layer(Extension(Arc::new(access)))
         .with_state(app)
+}
+
+/// Lets web pages of all sites read the public API. Browsers ask before they send other methods or a token, and get no
+/// permission.
+async fn shared_with_pages(request: Request, next: Next) -> Response {
+    let is_public = request.method() == Method::GET && request.uri().path().starts_with("/api/");
+    let mut response = next.run(request).await;
+    if is_public {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    response
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

@@ -18,7 +18,9 @@ mod database;
 mod error;
 mod gateway_check;
 mod http;
+mod own_monitor;
 mod proof;
+mod reputation;
 mod service;
 mod store;
 
@@ -31,6 +33,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
 use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
+use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_net::Reach;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
@@ -41,6 +44,7 @@ use address_check::AddressCheck;
 use admission::Gate;
 use check::Rules;
 use http::App;
+use own_monitor::OwnNetwork;
 use service::Service;
 use store::Store;
 
@@ -49,6 +53,7 @@ pub use caps::Caps;
 pub use database::DatabaseUrl;
 pub use error::RegistryError;
 pub use ipnet::IpNet;
+pub use reputation::ReputationRules;
 
 /// How often expired gateways and old measurements are deleted.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
@@ -86,6 +91,10 @@ pub struct RegistrySettings {
     pub layers: u64,
     /// Limits on entries.
     pub caps: Caps,
+    /// Effect of measurements.
+    pub reputation: ReputationRules,
+    /// Rounds of the registry's own monitor; `None` runs none.
+    pub monitor: Option<RoundSettings>,
     /// File with the monitors' token, created when missing; `None` is `monitor.token` beside the store.
     pub monitor_token_file: Option<PathBuf>,
     /// Addresses that may report measurements without the token.
@@ -117,6 +126,8 @@ impl RegistrySettings {
             allow_private: false,
             layers: LAYERS_DEFAULT,
             caps: Caps::default(),
+            reputation: ReputationRules::default(),
+            monitor: None,
             monitor_token_file: None,
             monitors: Vec::new(),
             legacy_loopback_monitor: false,
@@ -196,10 +207,13 @@ impl Registry {
         let store = settings.open_store().await?;
         let server = server.with_names(HostNames::new(&settings.host_names));
         let (tests, port) = (&settings.test_addresses, settings.test_port);
-        let address_check = AddressCheck::bind(server.local_addrs(), tests, port);
+        let mut address_check = AddressCheck::bind(server.local_addrs(), tests, port);
         let test_addresses = address_check.as_ref().map(AddressCheck::addresses).unwrap_or_default();
         let (rules, access) = (settings.rules(), settings.access()?);
-        let service = Service::new(store, rules, gate, settings.caps, test_addresses);
+        let service = Service::new(store, rules, gate, settings.caps, settings.reputation, test_addresses);
+        if let (Some(check), Some(rounds)) = (&mut address_check, settings.monitor) {
+            check.run_monitor(OwnNetwork::new(service.clone(), rules.reach), rounds);
+        }
         Ok(Self { server, service, reach: rules.reach, access, address_check })
     }
 

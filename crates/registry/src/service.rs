@@ -20,13 +20,14 @@ use super::admission::Gate;
 use super::caps::{Caps, Full};
 use super::check::{Invalid, Rules};
 use super::proof::Refusal;
+use super::reputation::ReputationRules;
 use super::store::Store;
 use history::Shortened;
 use listing::Listings;
 
 pub(super) use addresses::DueClaim;
 pub(super) use history::{LayerPoint, NodePoint};
-pub(super) use listing::{Listed, empty_topology};
+pub(super) use listing::{Listed, Selection};
 #[cfg(test)]
 pub(super) use registration::NewNode;
 pub(super) use registration::Removal;
@@ -71,6 +72,7 @@ struct Inner {
     rules: Rules,
     gate: Gate,
     caps: Caps,
+    reputation: ReputationRules,
     /// Return addresses of test packets, which every topology lists.
     test_addresses: Vec<String>,
     listings: Listings,
@@ -79,12 +81,20 @@ struct Inner {
 
 impl Service {
     /// A service for entries that match the rules, from callers that the gate admits.
-    pub(super) fn new(store: Store, rules: Rules, gate: Gate, caps: Caps, test_addresses: &[SocketAddr]) -> Self {
+    pub(super) fn new(
+        store: Store,
+        rules: Rules,
+        gate: Gate,
+        caps: Caps,
+        reputation: ReputationRules,
+        test_addresses: &[SocketAddr],
+    ) -> Self {
         Self(Arc::new(Inner {
             store,
             rules,
             gate,
             caps,
+            reputation,
             test_addresses: test_addresses.iter().map(ToString::to_string).collect(),
             listings: Listings::default(),
             shortened: Shortened::default(),

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::super::output::{write_json, write_stdout};
 use super::table::{Table, legend};
-use super::words;
+use super::{NetworkLayers, words};
 use crate::text::wrapped;
 
 /// Width of a table written to a file or a pipe: enough for whole keys.
@@ -19,7 +19,7 @@ const WIDTH_WITHOUT_TERMINAL: u16 = 160;
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     directory: Url,
-    /// Whether all nodes mix, and every layer has one.
+    /// Whether all nodes mix, and every layer has an active one.
     pub(super) ok: bool,
     pub(super) mixing: usize,
     pub(super) not_mixing: usize,
@@ -36,6 +36,8 @@ pub(super) struct Layer {
     pub(super) number: u64,
     pub(super) nodes: usize,
     pub(super) mixing: usize,
+    /// Nodes in the active set.
+    pub(super) active: usize,
 }
 
 /// Output of `--json` without a result.
@@ -47,14 +49,17 @@ struct NoOutcome<'a> {
 }
 
 impl Outcome {
-    /// Result for `nodes`: all nodes of a network with this many layers, or a selection (`None`).
-    pub(super) fn new(directory: &Url, nodes: Vec<NodeReport>, layers: Option<u64>) -> Self {
+    /// Result for `nodes`: all nodes of a network with these layers, or a selection (`None`).
+    pub(super) fn new(directory: &Url, nodes: Vec<NodeReport>, network: Option<NetworkLayers>) -> Self {
         let count = |is: fn(Verdict) -> bool| nodes.iter().filter(|node| is(node.verdict)).count();
         let (mixing, not_mixing) = (count(|verdict| verdict == Verdict::Mixes), count(Verdict::is_fault));
-        let layers: Vec<Layer> = (1..=layers.unwrap_or(0)).map(|layer| Layer::of(layer, &nodes)).collect();
+        let of = |network: NetworkLayers| -> Vec<Layer> {
+            (1..=network.count).map(|layer| Layer::of(layer, &nodes, &network.active)).collect()
+        };
+        let layers = network.map(of).unwrap_or_default();
         Self {
             directory: directory.clone(),
-            ok: mixing == nodes.len() && layers.iter().all(|layer| layer.nodes > 0),
+            ok: mixing == nodes.len() && layers.iter().all(|layer| layer.nodes > 0 && layer.active > 0),
             mixing,
             not_mixing,
             undecided: nodes.len() - mixing - not_mixing,
@@ -66,6 +71,12 @@ impl Outcome {
     /// Layers without any node, through which no packet can pass.
     pub(super) fn empty_layers(&self) -> Vec<u64> {
         self.layers.iter().filter(|layer| layer.nodes == 0).map(|layer| layer.number).collect()
+    }
+
+    /// Layers with nodes and without an active one, through which clients send nothing.
+    pub(super) fn inactive_layers(&self) -> Vec<u64> {
+        let layers = self.layers.iter().filter(|layer| layer.nodes > 0 && layer.active == 0);
+        layers.map(|layer| layer.number).collect()
     }
 
     /// Writes the result to the standard output.
@@ -91,9 +102,14 @@ impl Outcome {
 }
 
 impl Layer {
-    fn of(number: u64, nodes: &[NodeReport]) -> Self {
+    fn of(number: u64, nodes: &[NodeReport], active: &[u64]) -> Self {
         let of_layer = || nodes.iter().filter(|node| node.target.layer == number);
-        Self { number, nodes: of_layer().count(), mixing: of_layer().filter(|node| node.mixing).count() }
+        Self {
+            number,
+            nodes: of_layer().count(),
+            mixing: of_layer().filter(|node| node.mixing).count(),
+            active: active.iter().filter(|layer| **layer == number).count(),
+        }
     }
 }
 
@@ -152,8 +168,13 @@ pub(super) mod tests {
 
     pub(in super::super) const BOTH: [&str; 2] = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
 
+    /// Result of a network with this many layers, all of them with an active node.
     pub(in super::super) fn outcome(nodes: Vec<NodeReport>, layers: Option<u64>) -> Outcome {
-        Outcome::new(&Url::parse("http://127.0.0.1:1").unwrap(), nodes, layers)
+        with_active(nodes, layers.map(|count| NetworkLayers { count, active: (1..=count).collect() }))
+    }
+
+    pub(in super::super) fn with_active(nodes: Vec<NodeReport>, network: Option<NetworkLayers>) -> Outcome {
+        Outcome::new(&Url::parse("http://127.0.0.1:1").unwrap(), nodes, network)
     }
 
     #[tokio::test]
@@ -164,9 +185,23 @@ pub(super) mod tests {
         let whole = outcome(nodes().await, Some(3));
         assert_eq!((whole.ok, whole.mixing, whole.empty_layers()), (false, 2, vec![2]));
         let json = serde_json::to_value(&whole).unwrap();
-        assert_eq!(json["layers"][1], serde_json::json!({"layer": 2, "nodes": 0, "mixing": 0}));
+        assert_eq!(json["layers"][1], serde_json::json!({"layer": 2, "nodes": 0, "mixing": 0, "active": 1}));
         // A selection of nodes has no layers.
         assert!(outcome(nodes().await, None).ok);
+    }
+
+    #[tokio::test]
+    async fn a_layer_without_an_active_node_is_not_ok_although_every_node_mixes() {
+        let nodes = || async {
+            vec![node(1, &BOTH, tested(20), tested(20)).await, node(2, &BOTH, tested(20), tested(20)).await]
+        };
+        let active = |layers: &[u64]| Some(NetworkLayers { count: 2, active: layers.to_vec() });
+        let whole = with_active(nodes().await, active(&[1]));
+        assert_eq!(
+            (whole.ok, whole.mixing, whole.empty_layers(), whole.inactive_layers()),
+            (false, 2, vec![], vec![2])
+        );
+        assert!(with_active(nodes().await, active(&[1, 2, 2])).ok);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::output::Outcome;
-use super::{ProbeArgs, ProbeError, Targets, open_prober, targets, words};
+use super::{ProbeArgs, ProbeError, Targets, network_layers, open_prober, targets, words};
 use crate::stop_request::StopSignals;
 
 /// A prober that stays listed between rounds, so that nodes learn of it only once.
@@ -66,7 +66,7 @@ async fn round(args: &ProbeArgs, client: &Arc<Client>, listed: &mut Option<Liste
     if args.report {
         report(args, client, &reports).await;
     }
-    Ok(Outcome::new(&args.directory, reports, layers))
+    Ok(Outcome::new(&args.directory, reports, network_layers(args, client, layers).await?))
 }
 
 /// Reports measurements. A failed report is not repeated: the next round sends another.

@@ -14,6 +14,7 @@ pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
     let nodes = &outcome.nodes;
     let mut all = vec![summary(outcome)];
     all.extend(layers(outcome));
+    all.extend(inactive(outcome));
     let faults: Vec<_> = nodes.iter().filter(|node| node.verdict.is_fault()).collect();
     all.extend(faults.iter().take(FAULTS_MAX).map(|node| fault(node)));
     if faults.len() > FAULTS_MAX {
@@ -62,15 +63,30 @@ fn layers(outcome: &Outcome) -> Option<String> {
     })
 }
 
+/// Sentence about layers without active nodes, with advice.
+fn inactive(outcome: &Outcome) -> Option<String> {
+    let hint = "nodes join the active set by passing the tests of a monitor: run the registry with --with-monitor, or \
+                `nym-mixnode monitor`";
+    inactive_layers(outcome).map(|layers| format!("{layers}, so clients cannot use this network: {hint}."))
+}
+
 /// Such as `Layers 1 and 2 have no node`; `None` when all have.
 pub(super) fn empty_layers(outcome: &Outcome) -> Option<String> {
-    let empty = outcome.empty_layers();
-    let (last, others) = empty.split_last()?;
+    without(&outcome.empty_layers(), "no node")
+}
+
+/// Such as `Layers 1 and 2 have no active node`; `None` when all have, or have no node.
+pub(super) fn inactive_layers(outcome: &Outcome) -> Option<String> {
+    without(&outcome.inactive_layers(), "no active node")
+}
+
+fn without(layers: &[u64], missing: &str) -> Option<String> {
+    let (last, others) = layers.split_last()?;
     let others: Vec<_> = others.iter().map(ToString::to_string).collect();
     Some(if others.is_empty() {
-        format!("Layer {last} has no node")
+        format!("Layer {last} has {missing}")
     } else {
-        format!("Layers {} and {last} have no node", others.join(", "))
+        format!("Layers {} and {last} have {missing}", others.join(", "))
     })
 }
 
@@ -182,7 +198,8 @@ pub(super) const fn verb(count: usize, one: &'static str, several: &'static str)
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::tests::{BOTH, node, not_reached, outcome, tested, undecided, untested};
+    use super::super::NetworkLayers;
+    use super::super::output::tests::{BOTH, node, not_reached, outcome, tested, undecided, untested, with_active};
     use super::*;
 
     const ONLY_V4: &[&str] = &["192.0.2.1:1789"];
@@ -270,5 +287,14 @@ mod tests {
         assert!(one.starts_with("Layer 2 has no node"), "{one}");
         assert_eq!(layers(&outcome(nodes().await, Some(1))), None);
         assert_eq!(layers(&outcome(nodes().await, None)), None);
+    }
+
+    #[tokio::test]
+    async fn layers_without_active_nodes_are_named_with_what_to_do() {
+        let nodes = vec![node(1, &BOTH, tested(20), tested(20)).await];
+        let outcome = with_active(nodes, Some(NetworkLayers { count: 2, active: Vec::new() }));
+        let said = sentences(&outcome);
+        assert!(said[1].starts_with("Layer 2 has no node"), "{said:?}");
+        assert!(said[2].starts_with("Layer 1 has no active node") && said[2].contains("--with-monitor"), "{said:?}");
     }
 }

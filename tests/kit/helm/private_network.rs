@@ -49,7 +49,10 @@ pub(super) fn listed() -> BTreeMap<String, Value> {
 pub(super) fn probe(identity: Option<&str>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
     command.args(["probe", "--directory", &directory(), "--packets", "5", "--host"]).args(OUTSIDE);
-    command.args(identity.iter().flat_map(|identity| ["--node", identity]));
+    match identity {
+        Some(identity) => command.args(["--node", identity]),
+        None => command.args(["--wait-active", "5m"]),
+    };
     let output = command.output().expect("the program");
     succeeded("probe", &[identity.unwrap_or("all")], &output);
 }
@@ -66,6 +69,19 @@ fn six_nodes_in_three_layers_mix() {
     assert_eq!(layers.into_iter().collect::<Vec<_>>(), [(Some(1), 2), (Some(2), 2), (Some(3), 2)]);
     network.test();
     probe(None);
+    every_node_becomes_active();
+}
+
+/// With the shipped defaults, and without a call by hand.
+fn every_node_becomes_active() {
+    let began = Instant::now();
+    eventually("all six nodes are in the active set", || {
+        let active: Value =
+            serde_json::from_str(&http::get(&format!("{}/api/mixmining/topology/active", directory()))?).ok()?;
+        (active["mixNodes"].as_array()?.len() == 6).then_some(())
+    });
+    eprintln!("all six nodes are active {:.0} s after the probe", began.elapsed().as_secs_f64());
+    assert_eq!(http::get(&format!("{}/healthz?deep", directory())).as_deref(), Some("{\"ok\":true}"));
 }
 
 #[test]

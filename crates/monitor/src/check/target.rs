@@ -85,7 +85,7 @@ impl Target {
     }
 
     /// The node at its address of this family.
-    pub(super) fn hop(&self, family: IpFamily) -> Option<Hop> {
+    pub(crate) fn hop(&self, family: IpFamily) -> Option<Hop> {
         family.first_in(&self.addresses).map(|address| Hop { address, sphinx_key: self.key })
     }
 }
@@ -106,6 +106,12 @@ pub(super) mod tests {
             layer: 2,
             proof: None,
         }
+    }
+
+    /// Node with this identity, of this layer.
+    pub(crate) async fn target_of(identity: &str, layer: u64, hosts: &[&str]) -> Target {
+        let listed = listed(hosts, &bs58::encode([9; 32]).into_string());
+        Target::resolve(&MixRegistration { identity_key: identity.to_owned(), layer, ..listed }).await
     }
 
     #[tokio::test]

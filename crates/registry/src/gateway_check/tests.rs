@@ -11,7 +11,8 @@ use crate::admission::Gate;
 use crate::caps::Caps;
 use crate::check::Rules;
 use crate::proof::{Admission, Call};
-use crate::service::NewNode;
+use crate::reputation::ReputationRules;
+use crate::service::{NewNode, Selection};
 use crate::store::Role;
 use crate::store::tests::Place;
 
@@ -60,7 +61,7 @@ impl World {
         let place = Place::new().await;
         let store = place.open().await;
         let rules = Rules { reach: Reach::Private, layers: 3 };
-        let service = Service::new(store, rules, Gate::default(), Caps::default(), &[]);
+        let service = Service::new(store, rules, Gate::default(), Caps::default(), ReputationRules::default(), &[]);
         Self { service, _place: place }
     }
 
@@ -86,7 +87,7 @@ impl World {
     async fn sweep(&self, reach: Reach, now: i64) -> Vec<String> {
         renew_silent(&self.service, reach, now).await.unwrap();
         self.service.purge(now).await.unwrap();
-        let topology = self.service.topology(0, now).await.unwrap();
+        let topology = self.service.topology(Selection::All, now).await.unwrap();
         topology.gateways.into_iter().map(|gateway| gateway.registration.identity_key).collect()
     }
 }

@@ -7,12 +7,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use nym_mixnode_api::{ACTIVE_REPUTATION, RegisteredMix, Topology};
+use nym_mixnode_api::{RegisteredMix, Topology};
 use nym_mixnode_telemetry::exposition::{Format, Text};
 
 use super::{ApiError, CostlyAnswers};
 use crate::now_ns;
-use crate::service::Service;
+use crate::service::{Selection, Service};
 use crate::store::Measured;
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -24,23 +24,23 @@ pub(super) async fn metrics(
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
     let make = async {
         let now = now_ns();
-        let topology = service.topology(0, now).await?;
+        let topology = service.topology(Selection::All, now).await?;
+        let active = service.topology(Selection::Active, now).await?.mix_nodes.len();
         let measured = service.measured_nodes(now).await?;
-        Ok::<_, ApiError>(exposition(&topology, &measured).into_bytes())
+        Ok::<_, ApiError>(exposition(&topology, active, &measured).into_bytes())
     };
     let text = costly.metrics.get(service.generation(), make).await?;
     Ok(([(CONTENT_TYPE, FORMAT.content_type())], text))
 }
 
-fn exposition(topology: &Topology, measured: &[Measured]) -> String {
+fn exposition(topology: &Topology, active: usize, measured: &[Measured]) -> String {
     const NO_LABELS: [(&str, &str); 0] = [];
     let mut text = Text::new(FORMAT);
     text.metric("mix_registry_nodes", "gauge", "Registered nodes");
     text.sample("mix_registry_nodes", &[("role", "mixnode")], topology.mix_nodes.len());
     text.sample("mix_registry_nodes", &[("role", "gateway")], topology.gateways.len());
-    let help = "Registered mixnodes with enough reputation for the active set";
+    let help = "Registered mixnodes in the active set";
     text.metric("mix_registry_active_mixnodes", "gauge", help);
-    let active = topology.mix_nodes.iter().filter(|mix| mix.reputation >= ACTIVE_REPUTATION).count();
     text.sample("mix_registry_active_mixnodes", &NO_LABELS, active);
     text.metric("mix_registry_node_reputation", "gauge", "Reputation of a registered mixnode");
     for RegisteredMix { registration, reputation, .. } in &topology.mix_nodes {
@@ -93,31 +93,29 @@ mod tests {
             layer: 2,
             proof: None,
         };
-        let mix = RegisteredMix { registration, registration_time: 0, reputation: ACTIVE_REPUTATION };
+        let mix = RegisteredMix { registration, registration_time: 0, reputation: 100 };
         let topology = Topology { mix_nodes: vec![mix], ..Topology::default() };
         let (identity, at) = ("KEY".to_owned(), 7 * NANOSECONDS + 1);
         let measured = Measured { identity, ip_version: 4, up: 1, at, day_passed: 3, day: 4, ..Measured::default() };
-        let expected = format!(
-            "# HELP mix_registry_nodes Registered nodes.\n\
+        let expected = "# HELP mix_registry_nodes Registered nodes.\n\
              # TYPE mix_registry_nodes gauge\n\
-             mix_registry_nodes{{role=\"mixnode\"}} 1\n\
-             mix_registry_nodes{{role=\"gateway\"}} 0\n\
-             # HELP mix_registry_active_mixnodes Registered mixnodes with enough reputation for the active set.\n\
+             mix_registry_nodes{role=\"mixnode\"} 1\n\
+             mix_registry_nodes{role=\"gateway\"} 0\n\
+             # HELP mix_registry_active_mixnodes Registered mixnodes in the active set.\n\
              # TYPE mix_registry_active_mixnodes gauge\n\
              mix_registry_active_mixnodes 1\n\
              # HELP mix_registry_node_reputation Reputation of a registered mixnode.\n\
              # TYPE mix_registry_node_reputation gauge\n\
-             mix_registry_node_reputation{{identity=\"KEY\",layer=\"2\"}} {ACTIVE_REPUTATION}\n\
+             mix_registry_node_reputation{identity=\"KEY\",layer=\"2\"} 100\n\
              # HELP mix_registry_node_up Whether the latest measurement of a registered node succeeded.\n\
              # TYPE mix_registry_node_up gauge\n\
-             mix_registry_node_up{{identity=\"KEY\",ip_version=\"4\"}} 1\n\
+             mix_registry_node_up{identity=\"KEY\",ip_version=\"4\"} 1\n\
              # HELP mix_registry_node_measured_timestamp_seconds When the latest measurement arrived.\n\
              # TYPE mix_registry_node_measured_timestamp_seconds gauge\n\
-             mix_registry_node_measured_timestamp_seconds{{identity=\"KEY\",ip_version=\"4\"}} 7\n\
+             mix_registry_node_measured_timestamp_seconds{identity=\"KEY\",ip_version=\"4\"} 7\n\
              # HELP mix_registry_node_uptime_ratio Share of the last day's measurements that succeeded.\n\
              # TYPE mix_registry_node_uptime_ratio gauge\n\
-             mix_registry_node_uptime_ratio{{identity=\"KEY\",ip_version=\"4\"}} 0.75\n"
-        );
-        assert_eq!(exposition(&topology, &[measured]), expected);
+             mix_registry_node_uptime_ratio{identity=\"KEY\",ip_version=\"4\"} 0.75\n";
+        assert_eq!(exposition(&topology, 1, &[measured]), expected);
     }
 }

@@ -14,7 +14,7 @@ use nym_mixnode_api::{
 };
 use serde::Deserialize;
 
-use super::extract::{Body, Caller, Identity, Monitor, Privileged};
+use super::extract::{Body, Caller, Identity, Monitor, Privileged, check_origin};
 use super::report::{self, Report};
 use super::{ApiError, CostlyAnswers, OK};
 use crate::now_ns;
@@ -88,6 +88,7 @@ pub(super) async fn add_metric(
     Caller(from): Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<NextReport>), ApiError> {
+    check_origin(request.headers())?;
     let Report { pub_key, received } = report::read(request.into_body()).await?;
     let next_report_in = service.add_metric(&pub_key, received, from, now_ns()).await?;
     Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))

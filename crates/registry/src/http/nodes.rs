@@ -1,16 +1,16 @@
 //! Topology and health of the registry.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use nym_mixnode_api::{Accepted, Topology};
+use nym_mixnode_api::{Accepted, layers_without_active};
 use tracing::error;
 
 use super::{ApiError, OK};
 use crate::now_ns;
-use crate::service::{Listed, Service, empty_topology};
+use crate::service::{Listed, Service};
 
 pub(super) async fn topology(State(service): State<Service>, headers: HeaderMap) -> Result<Response, ApiError> {
     Ok(answer(service.all(now_ns()).await?, &headers))
@@ -37,19 +37,26 @@ fn names(tags: &HeaderValue, tag: &str) -> bool {
     tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
-/// Always empty: this registry removes no nodes for low uptime.
-pub(super) async fn removed_topology() -> Json<Topology> {
-    Json(empty_topology())
+pub(super) async fn removed_topology(State(service): State<Service>, headers: HeaderMap) -> Result<Response, ApiError> {
+    Ok(answer(service.removed(now_ns()).await?, &headers))
 }
 
-/// Healthy only while writes succeed, although reads work without.
-pub(super) async fn healthz(State(service): State<Service>) -> Result<Json<Accepted>, ApiError> {
-    match service.check_writes(now_ns()).await {
-        Ok(()) => Ok(OK),
-        Err(error) => {
-            error!(error, "cannot write to the store; check the space on its disk");
-            let message = "the registry cannot write to its store; see its log";
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message))
-        }
+/// Healthy only while writes succeed, although reads work without. With `?deep`, also the network must be usable: each
+/// layer has an active node.
+pub(super) async fn healthz(
+    State(service): State<Service>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Accepted>, ApiError> {
+    if let Err(error) = service.check_writes(now_ns()).await {
+        error!(error, "cannot write to the store; check the space on its disk");
+        let message = "the registry cannot write to its store; see its log";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
     }
+    let is_deep = query.as_deref().is_some_and(|query| query.split('&').any(is_deep));
+    let without = if is_deep { layers_without_active(&service.active(now_ns()).await?.empty_layers) } else { None };
+    without.map_or(Ok(OK), |message| Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)))
+}
+
+fn is_deep(parameter: &str) -> bool {
+    matches!(parameter, "deep" | "deep=" | "deep=1" | "deep=true")
 }

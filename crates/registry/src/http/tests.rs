@@ -17,6 +17,7 @@ use crate::admission::Gate;
 use crate::caps::Caps;
 use crate::check::Rules;
 use crate::now_ns;
+use crate::reputation::ReputationRules;
 use crate::store::tests::Place;
 
 mod admission;
@@ -62,7 +63,7 @@ impl Api {
             legacy_loopback_monitor: false,
         };
         let rules = Rules { reach: Reach::Private, layers: 3 };
-        let service = Service::new(store, rules, gate, Caps::default(), &[]);
+        let service = Service::new(store, rules, gate, Caps::default(), ReputationRules::default(), &[]);
         Self { router: router(App::new(service.clone()), access), service, token, _place: place }
     }
 
@@ -183,7 +184,9 @@ async fn every_wrong_request_gets_a_json_error() {
         (json_post(), "[]".to_owned(), 400),
         (json_post(), "\"\u{0}".to_owned(), 400),
         (json_post(), huge, 413),
-        (Request::post("/api/mixmining/register/mix"), "{}".to_owned(), 415),
+        (Request::post("/api/mixmining/register/mix"), "{}".to_owned(), 400),
+        (Request::post("/api/mixmining/register/mix").header("origin", "http://evil.example"), "{}".to_owned(), 415),
+        (Request::post("/api/metrics/mixes").header("origin", "http://evil.example"), "{}".to_owned(), 415),
         (Request::get("/api/mixmining/register/mix"), String::new(), 405),
         (Request::get("/"), String::new(), 404),
         (Request::get("/api/mixmining/topology/else"), String::new(), 404),
@@ -192,6 +195,68 @@ async fn every_wrong_request_gets_a_json_error() {
         let label = format!("{request:?}");
         let (status, _) = api.send(HOME, request, body).await;
         assert_eq!(status, expected, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_json_whatever_its_content_type_says_unless_a_web_page_sends_it() {
+    let api = Api::new().await;
+    for (byte, header) in [(1, None), (2, Some("text/plain")), (3, Some("application/x-www-form-urlencoded"))] {
+        let post = Request::post("/api/mixmining/register/mix");
+        let post = match header {
+            Some(content_type) => post.header("content-type", content_type),
+            None => post,
+        };
+        let body = mix(byte, &format!("192.0.2.1:{byte}")).to_string();
+        assert_eq!(api.send(NODE, post, body).await, (200, json!({"ok": true})), "{header:?}");
+    }
+    let of_page = Request::post("/api/mixmining/register/mix").header("origin", "http://evil.example");
+    let body = mix(4, "192.0.2.1:4").to_string();
+    assert_eq!(api.send(NODE, of_page.header("content-type", "text/plain"), body).await.0, 415);
+    assert_eq!(api.identities().await, [key(1), key(2), key(3)]);
+}
+
+#[tokio::test]
+async fn web_pages_may_read_the_public_api_and_nothing_else() {
+    let api = Api::new().await;
+    for (request, expected) in [
+        (Request::get("/api/mixmining/topology"), Some("*")),
+        (Request::get("/api/mixmining/topology/active"), Some("*")),
+        (Request::get("/api/mixmining/node/unknown/report"), Some("*")),
+        (Request::get("/api/metrics/mixes"), Some("*")),
+        (Request::get("/healthz"), None),
+        (Request::get("/metrics"), None),
+        (Request::post("/api/mixmining/register/mix"), None),
+        (Request::delete("/api/mixmining/register/unknown"), None),
+        // Before a request with another method or a token, browsers ask.
+        (Request::builder().method("OPTIONS").uri("/api/mixmining/topology"), None),
+    ] {
+        let peer = Peer(STRANGER.parse().unwrap());
+        let request = request.header("origin", "https://wallet.example").extension(peer).body(Body::empty()).unwrap();
+        let label = format!("{} {}", request.method(), request.uri());
+        let response = api.router.clone().oneshot(request).await.unwrap();
+        let allowed = response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, expected, "{label}");
+        assert!(!response.headers().contains_key("access-control-allow-headers"), "{label}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_well_only_while_each_layer_has_an_active_node() {
+    let api = Api::new().await;
+    assert_eq!(api.get("/healthz").await, (200, json!({"ok": true})));
+    for layer in [1, 2, 3] {
+        let mut registration = mix(layer, &format!("192.0.2.1:{layer}"));
+        registration["layer"] = json!(layer);
+        api.register(NODE, &registration).await;
+    }
+    for (layer, left) in [(1, Some("layers 2 and 3 have")), (3, Some("layer 2 has")), (2, None)] {
+        api.service.set_reputation(&key(layer), 100).await.unwrap();
+        let (status, body) = api.get("/healthz?deep").await;
+        match left {
+            Some(empty) => assert_eq!((status, body), (503, json!({"error": format!("{empty} no active node")}))),
+            None => assert_eq!((status, body), (200, json!({"ok": true}))),
+        }
     }
 }
 

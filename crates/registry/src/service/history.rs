@@ -9,7 +9,7 @@ use crate::store::{LayerHour, Tests, Transaction};
 
 pub(super) const HOUR: i64 = 3_600 * 1_000_000_000;
 
-const DAY_HOURS: i64 = 24;
+pub(super) const DAY_HOURS: i64 = 24;
 
 /// Hours are kept as such for this long, and as days for the second time.
 const HOURLY_DAYS: i64 = 8;

@@ -1,19 +1,20 @@
 //! Topology: which entries it lists, with which addresses. Serialised once per change and shared by all responses.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use nym_mixnode_api::signing::Entry;
 use nym_mixnode_api::{
-    ACTIVE_REPUTATION, Announced, GatewayRegistration, MixRegistration, RegisteredGateway, RegisteredMix, Release,
-    Topology, Validators,
+    Announced, GatewayRegistration, MixRegistration, RegisteredGateway, RegisteredMix, Release, Topology, Validators,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::error;
 
+use super::history::{DAY_HOURS, HOUR};
 use super::{Rejection, Service, TEST_ADDRESSES_KEPT};
 use crate::store::{ListedNode, Role, from_json};
 
@@ -31,6 +32,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Listings {
     all: Listing,
     active: Listing,
+    removed: Listing,
+}
+
+/// Selection of entries with a proven address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selection {
+    All,
+    /// With the reputation and the uptime of the active set. Entries that expire, as those of probers, are never in it.
+    Active,
+    /// With the reputation of the active set and too little uptime.
+    Removed,
 }
 
 /// One list: JSON, and an entity tag that changes with it.
@@ -38,6 +50,8 @@ pub(super) struct Listings {
 pub(crate) struct Listed {
     pub(crate) json: Bytes,
     pub(crate) tag: String,
+    /// Layers of the network without a mix in this list.
+    pub(crate) empty_layers: Arc<[u64]>,
 }
 
 type Listing = Mutex<Option<Latest>>;
@@ -46,8 +60,8 @@ type Listing = Mutex<Option<Latest>>;
 struct Latest {
     listed: Listed,
     generation: u64,
-    /// When the list changes without a write, because an entry expires.
-    valid_until: Option<i64>,
+    /// When the list changes without a write, because an entry expires or an hour of measurements is a day old.
+    valid_until: i64,
     made_at: Instant,
     took: Duration,
     /// No attempt to replace the list before this time: the store has failed.
@@ -57,12 +71,17 @@ struct Latest {
 impl Service {
     /// JSON of all nodes.
     pub(crate) async fn all(&self, now: i64) -> Result<Listed, Rejection> {
-        self.latest(&self.0.listings.all, 0, now).await
+        self.latest(&self.0.listings.all, Selection::All, now).await
     }
 
     /// JSON of the active set.
     pub(crate) async fn active(&self, now: i64) -> Result<Listed, Rejection> {
-        self.latest(&self.0.listings.active, ACTIVE_REPUTATION, now).await
+        self.latest(&self.0.listings.active, Selection::Active, now).await
+    }
+
+    /// JSON of the nodes that the active set lacks because of their uptime.
+    pub(crate) async fn removed(&self, now: i64) -> Result<Listed, Rejection> {
+        self.latest(&self.0.listings.removed, Selection::Removed, now).await
     }
 
     /// Changes when the lists may have changed.
@@ -70,13 +89,14 @@ impl Service {
         self.store().generation()
     }
 
-    /// Nodes with at least this reputation and a proven address, oldest registration first.
-    pub(crate) async fn topology(&self, reputation_min: i64, now: i64) -> Result<Topology, Rejection> {
+    /// Selected nodes, oldest registration first.
+    pub(crate) async fn topology(&self, selection: Selection, now: i64) -> Result<Topology, Rejection> {
         let mut topology = empty_topology();
         topology.layers = Some(self.0.rules.layers);
+        topology.active_reputation = Some(self.0.reputation.active);
         topology.registry_key = Some(self.store().key().public_base58());
         topology.test_addresses = self.test_addresses(now).await?;
-        for node in self.store().listed(reputation_min, now).await? {
+        for node in self.selected(selection, now).await? {
             list(node, &mut topology)?;
         }
         Ok(topology)
@@ -93,18 +113,30 @@ impl Service {
         Ok(addresses)
     }
 
+    async fn selected(&self, selection: Selection, now: i64) -> sqlx::Result<Vec<ListedNode>> {
+        if selection == Selection::All {
+            return self.store().listed(0, now).await;
+        }
+        let rules = &self.0.reputation;
+        let uptimes = self.store().uptimes(now / HOUR - DAY_HOURS + 1).await?;
+        let is_up = |node: &ListedNode| uptimes.get(&node.identity).is_none_or(|uptime| rules.is_up(*uptime));
+        let mut nodes = self.store().listed(rules.active, now).await?;
+        nodes.retain(|node| node.expires_at.is_none() && is_up(node) == (selection == Selection::Active));
+        Ok(nodes)
+    }
+
     /// Returns the current list, or the latest one while the store fails; concurrent callers share one query.
-    async fn latest(&self, listing: &Listing, reputation_min: i64, now: i64) -> Result<Listed, Rejection> {
+    async fn latest(&self, listing: &Listing, selection: Selection, now: i64) -> Result<Listed, Rejection> {
         let mut latest = listing.lock().await;
         if let Some(latest) = &*latest {
-            let is_valid = latest.valid_until.is_none_or(|until| now < until);
+            let is_valid = now < latest.valid_until;
             if is_valid && latest.generation == self.generation() || latest.retry_at > Instant::now() {
                 return Ok(latest.listed.clone());
             }
             let pause = (latest.took * PAUSE_FACTOR).min(PAUSE_MAX);
             sleep(pause.saturating_sub(latest.made_at.elapsed())).await;
         }
-        match (self.make(reputation_min, now).await, &mut *latest) {
+        match (self.make(selection, now).await, &mut *latest) {
             (Ok(made), latest) => Ok(latest.insert(made).listed.clone()),
             (Err(error), Some(latest)) => {
                 error!(%error, "cannot read the nodes; serving the earlier list");
@@ -115,21 +147,23 @@ impl Service {
         }
     }
 
-    async fn make(&self, reputation_min: i64, now: i64) -> Result<Latest, Rejection> {
+    async fn make(&self, selection: Selection, now: i64) -> Result<Latest, Rejection> {
         let started = Instant::now();
         // Read before the query: a change during the query must cause another one.
         let generation = self.generation();
-        let topology = self.topology(reputation_min, now).await?;
-        let valid_until = self.store().next_expiry(now).await?;
+        let topology = self.topology(selection, now).await?;
+        let next_hour = (now / HOUR + 1).saturating_mul(HOUR);
+        let valid_until = self.store().next_expiry(now).await?.map_or(next_hour, |expiry| expiry.min(next_hour));
         let json = serde_json::to_vec(&topology).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        let listed = Listed { tag: tag_of(&json), json: json.into() };
+        let empty_layers = topology.empty_layers().into();
+        let listed = Listed { tag: tag_of(&json), json: json.into(), empty_layers };
         let made_at = Instant::now();
         Ok(Latest { listed, generation, valid_until, made_at, took: started.elapsed(), retry_at: made_at })
     }
 }
 
 /// A topology without nodes.
-pub(crate) fn empty_topology() -> Topology {
+fn empty_topology() -> Topology {
     Topology { validators: serde_json::json!(Validators::default()), ..Topology::default() }
 }
 

@@ -8,10 +8,8 @@ use nym_mixnode_api::{MixStatus, MixStatusReport, PersistedMixMetric, PersistedM
 use super::addresses::RENEW_EVERY;
 use super::history::HOUR;
 use super::{Rejection, Service};
+use crate::reputation::ReputationRules;
 use crate::store::{LayerHour, Measured, Standing, Tests, Windows, number};
-
-const REPUTATION_UP: i64 = 3;
-const REPUTATION_DOWN: i64 = -2;
 
 /// Far above any earned reputation, far below an overflow.
 pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
@@ -39,7 +37,7 @@ impl Service {
         transaction.add_statuses(statuses, now).await?;
         let measured: HashSet<&str> = statuses.iter().map(|status| status.pub_key.as_str()).collect();
         let standings = transaction.standings(&Vec::from_iter(measured)).await?;
-        let round = Round::of(statuses, standings, now / HOUR);
+        let round = Round::of(statuses, standings, &self.0.reputation, now / HOUR);
         transaction.put_reputations(&round.reputations).await?;
         transaction.count_tests(&round.tests).await?;
         for layer in &round.layers {
@@ -121,12 +119,17 @@ struct Round {
 }
 
 impl Round {
-    fn of(statuses: &[MixStatus], mut standings: HashMap<String, Standing>, hour: i64) -> Self {
+    fn of(
+        statuses: &[MixStatus],
+        mut standings: HashMap<String, Standing>,
+        rules: &ReputationRules,
+        hour: i64,
+    ) -> Self {
         let mut tests: BTreeMap<(&str, i64), Tests> = BTreeMap::new();
         let mut layers: BTreeMap<i64, LayerHour> = BTreeMap::new();
         for MixStatus { pub_key, ip_version, up } in statuses {
             let Some(standing) = standings.get_mut(pub_key) else { continue };
-            standing.reputation = reputation_after(standing.reputation, *up);
+            standing.reputation = reputation_after(standing.reputation, *up, rules);
             let (version, up) = (number(*ip_version), i64::from(*up));
             let of_node = tests.entry((pub_key, version)).or_default();
             (of_node.up, of_node.total) = (of_node.up + up, of_node.total + 1);
@@ -146,8 +149,8 @@ impl Round {
     }
 }
 
-fn reputation_after(score: i64, passed: bool) -> i64 {
-    let change = if passed { REPUTATION_UP } else { REPUTATION_DOWN };
+fn reputation_after(score: i64, passed: bool, rules: &ReputationRules) -> i64 {
+    let change = if passed { rules.passed } else { -rules.failed };
     score.saturating_add(change).clamp(0, REPUTATION_MAX)
 }
 

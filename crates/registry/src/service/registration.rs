@@ -126,9 +126,9 @@ impl Service {
         proof::registration(&known, call, &node.hosts)?;
         let source = Source::of(call.from);
         if known.entry.is_none() {
-            match self.0.caps.decide(&source, &transaction.counts(&source).await?) {
+            match self.0.caps.decide(&source, &transaction.counts(&source, self.0.reputation.active).await?) {
                 Decision::Admit => {}
-                Decision::Evict => transaction.evict().await?,
+                Decision::Evict => transaction.evict(self.0.reputation.active).await?,
                 Decision::Refuse(full) => return Err(Rejection::Full(full)),
             }
         }

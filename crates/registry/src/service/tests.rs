@@ -56,9 +56,9 @@ struct Home {
 }
 
 /// A service of a private network on this store.
-fn service(store: Store, caps: Caps) -> Service {
+fn service(store: Store, caps: Caps, reputation: ReputationRules) -> Service {
     let rules = Rules { reach: Reach::Private, layers: 3 };
-    Service::new(store, rules, Gate::default(), caps, &[])
+    Service::new(store, rules, Gate::default(), caps, reputation, &[])
 }
 
 impl Home {
@@ -67,8 +67,12 @@ impl Home {
     }
 
     async fn with(caps: Caps) -> Self {
+        Self::with_rules(caps, ReputationRules::default()).await
+    }
+
+    async fn with_rules(caps: Caps, reputation: ReputationRules) -> Self {
         let place = Place::new().await;
-        let service = service(place.open().await, caps);
+        let service = service(place.open().await, caps, reputation);
         Self { place, service }
     }
 
@@ -125,11 +129,11 @@ impl Home {
     }
 
     async fn identities(&self, now: i64) -> Vec<String> {
-        identities(&self.service.topology(0, now).await.unwrap())
+        identities(&self.service.topology(Selection::All, now).await.unwrap())
     }
 
     async fn reputation(&self, identity: &str) -> i64 {
-        self.service.topology(0, NOW).await.unwrap().mix(identity).unwrap().reputation
+        self.service.topology(Selection::All, NOW).await.unwrap().mix(identity).unwrap().reputation
     }
 
     async fn measure(&self, identity: &str, ip_version: IpVersion, up: bool, at: i64) {
@@ -197,7 +201,7 @@ fn ip(text: &str) -> IpAddr {
 async fn a_registered_mix_is_listed_as_it_registered() {
     let home = Home::new().await;
     assert_eq!(home.register("a", &["192.0.2.1:1789"], NOW).await, Outcome::Done);
-    let topology = home.service.topology(0, NOW).await.unwrap();
+    let topology = home.service.topology(Selection::All, NOW).await.unwrap();
     let mix = topology.mix("a").unwrap();
     assert_eq!((mix.registration_time, mix.reputation, mix.registration.layer), (NOW, 0, 3));
     assert_eq!(topology.validators, serde_json::json!({"block_height": 0, "validators": []}));
@@ -280,7 +284,7 @@ async fn an_entry_is_listed_with_its_proven_addresses_and_the_signature_over_all
     let keys = IdentityKeyPair::generate().unwrap();
     let hosts = ["192.0.2.1:1789", "[2001:db8::1]:1789"];
     assert_eq!(pending(home.sign(&keys, &hosts, "2001:db8::1", 1, NOW).await), ["192.0.2.1:1789"]);
-    let topology = home.service.topology(0, NOW).await.unwrap();
+    let topology = home.service.topology(Selection::All, NOW).await.unwrap();
     let listed = &topology.mix_nodes[0].registration;
     assert_eq!((&listed.mix_host[..], listed.mix_hosts.len()), ("[2001:db8::1]:1789", 0));
     let all = Announced { mix_host: hosts[0].into(), mix_hosts: hosts.map(String::from).to_vec() };
@@ -288,7 +292,7 @@ async fn an_entry_is_listed_with_its_proven_addresses_and_the_signature_over_all
     assert_eq!(signing::signed_counter(listed, home.service.store().key().public()), Some(1));
 
     assert_eq!(home.sign(&keys, &hosts, "192.0.2.1", 2, NOW + MINUTE).await, Outcome::Done);
-    let topology = home.service.topology(0, NOW).await.unwrap();
+    let topology = home.service.topology(Selection::All, NOW).await.unwrap();
     assert_eq!(topology.mix_nodes[0].registration.mix_hosts, hosts);
     assert_eq!(topology.mix_nodes[0].registration.proof.as_ref().unwrap().announced, None);
 }
@@ -328,7 +332,7 @@ async fn a_node_replaces_its_registration_frees_its_old_hosts_and_keeps_its_repu
     assert_eq!(home.reputation("a").await, 50);
 
     home.register_gateway("a", "192.0.2.2:1789", 60, NOW).await;
-    let topology = home.service.topology(0, NOW).await.unwrap();
+    let topology = home.service.topology(Selection::All, NOW).await.unwrap();
     assert_eq!((topology.mix_nodes.len(), topology.gateways.len()), (1, 1), "a mix may become a gateway");
 }
 

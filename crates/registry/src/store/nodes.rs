@@ -39,10 +39,13 @@ pub(crate) struct NodeRow<'a> {
 /// Listed entry.
 #[derive(Debug)]
 pub(crate) struct ListedNode {
+    pub(crate) identity: String,
     pub(crate) role: Role,
     /// Registration as listed, in JSON.
     pub(crate) registration: String,
     pub(crate) registered_at: i64,
+    /// When the entry ends by itself, as those of probers.
+    pub(crate) expires_at: Option<i64>,
     pub(crate) reputation: i64,
     /// Proven addresses, in canonical form.
     pub(crate) proven: Vec<String>,
@@ -59,6 +62,7 @@ struct Row {
     role: String,
     registration: String,
     registered_at: i64,
+    expires_at: Option<i64>,
     reputation: i64,
     address: String,
     proved_at: Option<i64>,
@@ -70,8 +74,8 @@ impl Store {
     /// Nodes with at least this reputation and a proven address, oldest registration first.
     pub(crate) async fn listed(&self, reputation_min: i64, now: i64) -> sqlx::Result<Vec<ListedNode>> {
         let query = sqlx::query_as(
-            "SELECT identity, role, registration, registered_at, COALESCE(score, 0) AS reputation, address, proved_at,
-                    release, counter
+            "SELECT identity, role, registration, registered_at, expires_at, COALESCE(score, 0) AS reputation, address,
+                    proved_at, release, counter
              FROM node JOIN claim USING (identity) LEFT JOIN reputation USING (identity)
                  LEFT JOIN signer USING (identity)
              WHERE (expires_at IS NULL OR expires_at > $1) AND COALESCE(score, 0) >= $2
@@ -108,6 +112,8 @@ impl ListedNode {
         let proven: Vec<String> = proven.collect();
         let first = rows.first().filter(|_| !proven.is_empty())?;
         Some(Self {
+            identity: first.identity.clone(),
+            expires_at: first.expires_at,
             role: if first.role == Role::Mix.name() { Role::Mix } else { Role::Gateway },
             registration: first.registration.clone(),
             registered_at: first.registered_at,

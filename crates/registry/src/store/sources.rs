@@ -1,7 +1,5 @@
 //! Where entries were registered from, to count them.
 
-use nym_mixnode_api::ACTIVE_REPUTATION;
-
 use super::Transaction;
 use crate::caps::{Counts, Source};
 
@@ -33,15 +31,15 @@ impl Transaction {
         .map(|_| ())
     }
 
-    /// Counts the entries of a source and in total.
-    pub(crate) async fn counts(&mut self, source: &Source) -> sqlx::Result<Counts> {
+    /// Counts the entries of a source and in total; `active` is the reputation of the active set.
+    pub(crate) async fn counts(&mut self, source: &Source, active: i64) -> sqlx::Result<Counts> {
         let (subscriber, network) = columns(source);
         let of_subscriber = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "subscriber = $2"));
         let of_network = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "network = $2"));
-        let unproved = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "TRUE")).bind(ACTIVE_REPUTATION);
+        let unproved = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "TRUE")).bind(active);
         let total = sqlx::query_scalar("SELECT COUNT(*) FROM node");
-        let of_subscriber = of_subscriber.bind(ACTIVE_REPUTATION).bind(subscriber);
-        let of_network = of_network.bind(ACTIVE_REPUTATION).bind(network);
+        let of_subscriber = of_subscriber.bind(active).bind(subscriber);
+        let of_network = of_network.bind(active).bind(network);
         Ok(Counts {
             of_subscriber: i64::cast_unsigned(of_subscriber.fetch_one(self.connection()).await?),
             of_network: i64::cast_unsigned(of_network.fetch_one(self.connection()).await?),
@@ -51,15 +49,15 @@ impl Transaction {
     }
 
     /// Removes the entry with the oldest renewal from the network with the most unproved entries.
-    pub(crate) async fn evict(&mut self) -> sqlx::Result<()> {
+    pub(crate) async fn evict(&mut self, active: i64) -> sqlx::Result<()> {
         let largest = unproved!("SELECT network", "TRUE GROUP BY network ORDER BY COUNT(*) DESC, network LIMIT 1");
         let largest: Option<String> =
-            sqlx::query_scalar(largest).bind(ACTIVE_REPUTATION).fetch_optional(self.connection()).await?;
+            sqlx::query_scalar(largest).bind(active).fetch_optional(self.connection()).await?;
         let oldest = unproved!(
             "DELETE FROM node WHERE identity = (SELECT identity",
             "network = $2 ORDER BY renewed_at, identity LIMIT 1)"
         );
-        sqlx::query(oldest).bind(ACTIVE_REPUTATION).bind(largest).execute(self.connection()).await.map(|_| ())
+        sqlx::query(oldest).bind(active).bind(largest).execute(self.connection()).await.map(|_| ())
     }
 }
 

@@ -55,7 +55,7 @@ async fn an_identity_that_is_gone_is_forgotten_after_a_week_and_one_with_reputat
         assert_eq!([home.must_sign(&gone, at).await, home.must_sign(&reputed, at).await], expected, "{at}");
     }
     home.call(&reputed.public_base58(), &[HOST], NODE, NOW + 365 * DAY).await;
-    let topology = home.service.topology(0, NOW + 365 * DAY).await.unwrap();
+    let topology = home.service.topology(Selection::All, NOW + 365 * DAY).await.unwrap();
     assert_eq!(topology.mix_nodes[0].reputation, 0, "it is forgotten with the signature");
 }
 

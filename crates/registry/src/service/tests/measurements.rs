@@ -35,7 +35,7 @@ async fn the_active_set_starts_at_a_reputation_of_100() {
         home.register(identity, &[host], NOW).await;
         home.service.set_reputation(identity, reputation).await.unwrap();
     }
-    assert_eq!(identities(&home.service.topology(100, NOW).await.unwrap()), ["b"]);
+    assert_eq!(identities(&home.service.topology(Selection::Active, NOW).await.unwrap()), ["b"]);
 }
 
 #[tokio::test]
@@ -93,4 +93,55 @@ async fn the_latest_metric_of_each_registered_node_is_kept() {
     assert_eq!(home.service.metrics().await.unwrap().len(), 1, "a keep-alive keeps the metrics");
     home.unregister("a", Some("198.51.100.7"), NOW).await;
     assert!(home.service.metrics().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_rules_for_reputation_are_those_of_the_operator() {
+    let rules = ReputationRules { passed: 5, failed: 1, active: 9, uptime_min: 0 };
+    let home = Home::with_rules(Caps::default(), rules).await;
+    home.register("a", &["192.0.2.1:1"], NOW).await;
+    for (up, expected, active) in [(true, 5, 0), (false, 4, 0), (true, 9, 1)] {
+        home.measure("a", IpVersion::V4, up, NOW).await;
+        let topology = home.service.topology(Selection::Active, NOW).await.unwrap();
+        assert_eq!((home.reputation("a").await, topology.mix_nodes.len()), (expected, active));
+        assert_eq!(topology.active_reputation, Some(9));
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_were_down_most_of_the_last_day_are_removed_from_the_active_set_until_they_recover() {
+    let home = Home::new().await;
+    for (identity, host) in [("a", "192.0.2.1:1"), ("six", "192.0.2.2:1"), ("new", "192.0.2.3:1")] {
+        home.register(identity, &[host], NOW).await;
+        home.service.set_reputation(identity, 1000).await.unwrap();
+    }
+    let listed = async |selection, at| identities(&home.service.topology(selection, at).await.unwrap());
+    for (up, at) in [(true, NOW), (false, NOW + HOUR)] {
+        home.measure("a", IpVersion::V4, up, at).await;
+        // Only IPv4 counts, for nodes that are measured over it.
+        home.measure("a", IpVersion::V6, true, at).await;
+        home.measure("six", IpVersion::V6, up, at).await;
+    }
+    assert_eq!(listed(Selection::Active, NOW + HOUR).await, ["a", "new", "six"], "half of the day is enough");
+    home.measure("a", IpVersion::V4, false, NOW + 2 * HOUR).await;
+    home.measure("six", IpVersion::V6, false, NOW + 2 * HOUR).await;
+    assert_eq!(listed(Selection::Active, NOW + 2 * HOUR).await, ["new"]);
+    assert_eq!(listed(Selection::Removed, NOW + 2 * HOUR).await, ["a", "six"]);
+    assert_eq!(listed(Selection::All, NOW + 2 * HOUR).await.len(), 3, "nodes still forward to them");
+    home.measure("a", IpVersion::V4, true, NOW + 3 * HOUR).await;
+    assert_eq!(listed(Selection::Active, NOW + 3 * HOUR).await, ["a", "new"]);
+    home.service.purge(NOW + 10 * HOUR).await.unwrap();
+    assert_eq!(listed(Selection::Active, NOW + 10 * HOUR).await, ["a", "new"]);
+    assert_eq!(listed(Selection::Active, NOW + 27 * HOUR).await.len(), 3, "earlier measurements do not count");
+}
+
+#[tokio::test]
+async fn an_entry_that_expires_is_never_in_the_active_set() {
+    let home = Home::new().await;
+    home.register_gateway("prober", "192.0.2.1:1789", 90, NOW).await;
+    home.register("a", &["192.0.2.2:1789"], NOW).await;
+    for identity in ["prober", "a"] {
+        home.service.set_reputation(identity, 100).await.unwrap();
+    }
+    assert_eq!(identities(&home.service.topology(Selection::Active, NOW).await.unwrap()), ["a"]);
 }

@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn replicas(place: &Place) -> [Service; 2] {
     let rules = Rules { reach: Reach::Private, layers: 3 };
     let [one, other]: [SocketAddr; 2] = ["192.0.2.101:1".parse().unwrap(), "192.0.2.102:1".parse().unwrap()];
-    let new = |store, address| Service::new(store, rules, Gate::default(), Caps::default(), &[address]);
+    let new = |store, address| {
+        Service::new(store, rules, Gate::default(), Caps::default(), ReputationRules::default(), &[address])
+    };
     [new(place.open().await, one), new(place.open().await, other)]
 }
 
@@ -29,7 +31,10 @@ async fn replicas_have_one_key_and_notice_the_changes_of_each_other() {
         service.purge(NOW).await.unwrap();
     }
     for service in [&one, &other] {
-        assert_eq!(service.topology(0, NOW).await.unwrap().test_addresses, ["192.0.2.101:1", "192.0.2.102:1"]);
+        assert_eq!(
+            service.topology(Selection::All, NOW).await.unwrap().test_addresses,
+            ["192.0.2.101:1", "192.0.2.102:1"]
+        );
     }
     let before = other.all(NOW).await.unwrap();
     let follower = other.clone();
@@ -66,7 +71,7 @@ async fn concurrent_calls_to_two_replicas_lose_and_double_nothing() {
         assert!(matches!(outcome.unwrap(), Outcome::Done | Outcome::Pending(_)));
     }
     for service in &replicas {
-        let listed = identities(&service.topology(0, NOW).await.unwrap());
+        let listed = identities(&service.topology(Selection::All, NOW).await.unwrap());
         assert_eq!(listed.len(), NODES / 2, "one of both has each address");
         assert_eq!(listed.iter().collect::<HashSet<_>>().len(), NODES / 2);
         assert_eq!(service.store().node_count().await.unwrap(), NODES as u64);
@@ -90,5 +95,5 @@ async fn measurements_at_two_replicas_all_count() {
     while let Some(done) = calls.join_next().await {
         done.unwrap();
     }
-    assert_eq!(replicas[1].topology(0, NOW).await.unwrap().mix("a").unwrap().reputation, 180);
+    assert_eq!(replicas[1].topology(Selection::All, NOW).await.unwrap().mix("a").unwrap().reputation, 180);
 }

@@ -1,0 +1,147 @@
+//! The command `monitor` and the registry's own monitor, with real nodes: they bring nodes to the active set, and take
+//! reputation from nodes that do not mix.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nym_mixnode_api::Topology;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use crate::process::{NodeFiles, RegistryProcess, eventually, own_address, program};
+use crate::support::PATIENCE;
+
+/// Flags of a registry of one layer. Two rounds over one IP version bring a node to the active set.
+const SMALL: [&str; 4] = ["--layers", "1", "--reputation-active", "6"];
+
+struct World {
+    folder: tempfile::TempDir,
+    registry: RegistryProcess,
+}
+
+impl World {
+    async fn new(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("registry.sqlite");
+        let registry = RegistryProcess::start_with(own_address(), &store, &[&SMALL[..], flags].concat()).await;
+        Self { folder, registry }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("registry.sqlite")
+    }
+
+    fn monitor(&self) -> Child {
+        let (url, token) = (self.registry.url(), self.folder.path().join("monitor.token"));
+        let arguments = ["monitor", "--directory", url.as_str(), "--monitor-token-file", token.to_str().unwrap()];
+        let rounds = ["--every", "1s", "--settle", "5s"];
+        program(&[&arguments[..], &rounds].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    async fn active(&self) -> Topology {
+        self.registry.client().active_topology().await.unwrap()
+    }
+
+    async fn wait_active(&self, identities: &[String]) {
+        let all = async || {
+            let active = self.active().await;
+            identities.iter().all(|identity| active.mix(identity).is_some()).then_some(())
+        };
+        eventually("all nodes are active", all).await;
+    }
+
+    async fn reputation(&self, identity: &str) -> Option<i64> {
+        self.registry.topology().await.mix(identity).map(|mix| mix.reputation)
+    }
+}
+
+fn run(node: &NodeFiles) -> Child {
+    let run = ["run", "--home", node.root(), "--id", "mix", "--http-listen", "off", "--topology-refresh", "1s"];
+    program(&[&run[..], &["--shutdown-linger", "0s"]].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn terminate(mut process: Child) -> Option<i32> {
+    let pid = Pid::from_raw(process.id().unwrap().cast_signed()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    timeout(PATIENCE, process.wait()).await.unwrap().unwrap().code()
+}
+
+#[tokio::test]
+async fn a_monitor_brings_nodes_to_the_active_set_and_is_never_in_it() {
+    let world = World::new(&[]).await;
+    let deep = ["health", "--directory", world.registry.url().as_str(), "--deep"].map(str::to_owned);
+    let deep: Vec<&str> = deep.iter().map(String::as_str).collect();
+    let empty = program(&deep).output().await.unwrap();
+    let words = String::from_utf8_lossy(&empty.stderr).into_owned();
+    assert!(empty.status.code() == Some(1) && words.contains("layer 1 has no active node"), "{words}");
+
+    let nodes = [NodeFiles::init(&world.registry.url()).await, NodeFiles::init(&world.registry.url()).await];
+    let running = nodes.each_ref().map(run);
+    let monitor = world.monitor();
+    let identities = nodes.each_ref().map(NodeFiles::identity);
+    world.wait_active(&identities).await;
+    assert_eq!(program(&deep).output().await.unwrap().status.code(), Some(0));
+    assert_eq!(world.registry.topology().await.gateways.len(), 1, "the monitor");
+    assert!(world.active().await.gateways.is_empty());
+
+    assert_eq!(terminate(monitor).await, Some(0));
+    assert!(world.registry.topology().await.gateways.is_empty(), "it has unregistered");
+    drop(running);
+}
+
+#[tokio::test]
+async fn a_killed_node_loses_reputation_and_the_other_one_does_not() {
+    let world = World::new(&["--with-monitor", "--monitor-every", "1s"]).await;
+    let nodes = [NodeFiles::init(&world.registry.url()).await, NodeFiles::init(&world.registry.url()).await];
+    let [mut killed, other] = nodes.each_ref().map(run);
+    let [dead, alive] = nodes.each_ref().map(NodeFiles::identity);
+    world.wait_active(&[dead.clone(), alive.clone()]).await;
+    assert!(world.registry.topology().await.gateways.is_empty(), "the registry's own monitor is not listed");
+
+    killed.kill().await.unwrap();
+    let before = world.reputation(&dead).await.unwrap();
+    let fallen = async || world.reputation(&dead).await.filter(|now| *now < before);
+    eventually("the killed node loses reputation", fallen).await;
+    let risen = world.reputation(&alive).await.unwrap();
+    eventually("the other node still gains some", async || world.reputation(&alive).await.filter(|now| *now > risen))
+        .await;
+
+    // A node that has unregistered is not measured, and keeps its reputation.
+    let kept = world.reputation(&alive).await.unwrap();
+    assert_eq!(terminate(other).await, Some(0));
+    assert_eq!(world.reputation(&alive).await, None);
+    let again = run(&nodes[1]);
+    let back = eventually("it is listed again", async || world.reputation(&alive).await).await;
+    assert!(back >= kept, "{back} after {kept}");
+    drop(again);
+}
+
+#[tokio::test]
+async fn a_monitor_goes_on_while_the_registry_is_away() {
+    let world = World::new(&[]).await;
+    let node = NodeFiles::init(&world.registry.url()).await;
+    let running = run(&node);
+    let monitor = world.monitor();
+    world.wait_active(&[node.identity()]).await;
+
+    let (address, store) = (world.registry.address, world.store());
+    let World { folder, registry } = world;
+    registry.kill().await;
+    let registry = start_again(address, &store).await;
+    let world = World { folder, registry };
+    let before = world.reputation(&node.identity()).await.unwrap();
+    let risen = async || world.reputation(&node.identity()).await.filter(|now| *now > before);
+    eventually("the monitor reports again", risen).await;
+    assert_eq!(terminate(monitor).await, Some(0));
+    drop(running);
+}
+
+async fn start_again(address: std::net::SocketAddr, store: &Path) -> RegistryProcess {
+    RegistryProcess::start_with(address, store, &SMALL).await
+}
