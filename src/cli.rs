@@ -182,14 +182,14 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             one_paragraph(&error.render().to_string())
         };
-        assert_eq!(error("nym-mixnode completions"), "the following required arguments were not provided: <SHELL>");
-        assert_eq!(
-            error("nym-mixnode run --id a --layre 1"),
-            "unexpected argument '--layre' found; a similar argument exists: '--layer'"
-        );
-        assert_eq!(
-            error("nym-mixnode run --id a --port x"),
-            "invalid value 'x' for '--port <PORT>': invalid digit found in string"
-        );
+        for (line, values) in [
+            ("nym-mixnode completions", &["<SHELL>"][..]),
+            ("nym-mixnode run --id a --layre 1", &["'--layre'", "'--layer'"]),
+            ("nym-mixnode run --id a --port x", &["'x'", "'--port <PORT>'"]),
+        ] {
+            let error = error(line);
+            assert!(values.iter().all(|value| error.contains(value)), "{error}");
+            assert!(!error.contains('\n') && !error.contains("Usage:") && !error.starts_with("error:"), "{error}");
+        }
     }
 }

@@ -291,8 +291,8 @@ mod tests {
         let summary = summary(10, status(10, 10, 0, 0));
         assert_eq!(summary.complaints(), Vec::<String>::new());
         let words = summary.words(200);
-        assert!(words.starts_with("0 of 10 packets lost (IPv4: 0 of 5, IPv6: 0 of 5)."));
-        assert!(words.ends_with("Every node accounts for every packet."));
+        assert!(words.starts_with("0 of 10 ") && words.contains("(IPv4: 0 of 5, IPv6: 0 of 5)"), "{words}");
+        assert!(words.contains("accounts for every packet"), "{words}");
         assert!(!words.contains("Requested"), "{words}");
     }
 
@@ -313,7 +313,7 @@ mod tests {
         let summary = summary(8, status(10, 10, 0, 0));
         assert!(summary.nodes_are_well());
         let words = summary.words(200);
-        assert!(words.contains("Every node accounts for every packet, but 2 of 10 packets were lost."), "{words}");
+        assert!(words.contains("accounts for every packet") && words.contains("2 of 10 packets"), "{words}");
         assert!(!words.contains("NOT WELL"), "{words}");
     }
 
@@ -323,7 +323,9 @@ mod tests {
         summary.nodes.push(node("mix2-1", status(7, 3, 0, 0), Some("killed by signal 9 (SIGKILL)")));
         summary.lost_with_dead_nodes = 4;
         summary.problems.push("mix2-1 died".to_owned());
-        assert_eq!(summary.complaints(), ["mix2-1 died", "4 of 10 packets were lost with nodes that died"]);
+        let complaints = summary.complaints();
+        assert_eq!((complaints.len(), &complaints[0][..]), (2, "mix2-1 died"));
+        assert!(complaints[1].starts_with("4 of 10 packets "), "{complaints:?}");
         let table = summary.table(80).to_string();
         assert!(table.lines().any(|line| line.contains("mix2-1") && line.contains("died")), "{table}");
         let json = serde_json::to_value(&summary).unwrap();
@@ -340,7 +342,7 @@ mod tests {
             Load { asked_per_s: 5000, offered_per_s: 1832.4, not_sent: 15_838, limited_by: Some(Limit::Nodes) };
         assert_eq!(summary.complaints(), Vec::<String>::new());
         let words = summary.words(200);
-        assert!(words.contains("Requested 5000 packets per second, offered 1832: the nodes are at"), "{words}");
+        assert!(words.contains(" 5000 ") && words.contains(" 1832: "), "{words}");
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!((&json["load"]["asked_per_s"], &json["load"]["limited_by"]), (&5000.into(), &"nodes".into()));
         assert_eq!((&json["load"]["not_sent"], &json["lost"]), (&15_838.into(), &0.into()));

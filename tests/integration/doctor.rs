@@ -81,7 +81,7 @@ async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
     let http = own_address().to_string();
     files.configure(&format!("http:\n  listen: \"{http}\""));
     let found = doctor(&files, &["--no-probe"]).await;
-    assert!(found.words("descriptors").contains("a node started from here may open"), "{:#}", found.report);
+    assert!(found.words("descriptors").contains("may open"), "{:#}", found.report);
 
     let limited = program_at("sh", &["-c", "ulimit -n 600; exec \"$@\"", "sh", PROGRAM]);
     // Only the node is in a pod, as far as it can tell.
@@ -90,7 +90,7 @@ async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
     node.registered().await;
     let found = doctor(&files, &["--no-probe"]).await;
     assert_eq!(found.levels("descriptors"), ["warning"], "{:#}", found.report);
-    for words in ["the node may open 600 files (hard limit 600)", "takes about 2048", "a pod cannot do it itself"] {
+    for words in ["600 files (hard limit 600)", "about 2048", "pod"] {
         assert!(found.words("descriptors").contains(words), "{words}: {:#}", found.report);
     }
     assert!(!found.words("descriptors").contains("ulimit"), "{:#}", found.report);
@@ -110,7 +110,7 @@ async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
     let _other_program = std::net::TcpListener::bind(files.address).unwrap();
     let found = doctor(&files, &[]).await;
     assert_eq!(found.levels("bind"), ["failed"], "{:#}", found.report);
-    assert!(found.words("bind").contains("in use by another program"), "{:#}", found.report);
+    assert!(found.words("bind").contains("another program"), "{:#}", found.report);
     assert!(!found.words("bind").contains("stop the program"), "{:#}", found.report);
 }
 
@@ -155,7 +155,7 @@ async fn a_node_that_was_killed_and_is_still_listed_is_a_failure() {
     node.kill().await;
     let found = doctor(&files, &["--no-probe"]).await;
     assert_eq!((found.code, found.levels("registration")), (Some(1), vec!["failed"]), "{:#}", found.report);
-    for words in ["the node does not run", "nym-mixnode run --id mix", "nym-mixnode unregister --id mix"] {
+    for words in ["does not run", "nym-mixnode run --id mix", "nym-mixnode unregister --id mix"] {
         assert!(found.words("registration").contains(words), "{:#}", found.report);
     }
 }
@@ -203,7 +203,7 @@ async fn a_node_in_another_network_namespace_is_known_to_run() {
     eventually("the node runs", async || node.log().contains("Listening for packets").then_some(())).await;
     let found = doctor(&files, &["--no-probe"]).await;
     assert_eq!(found.levels("bind"), ["warning"], "{:#}", found.report);
-    for words in ["the node runs, but nothing listens on", "network namespace, run doctor there"] {
+    for words in ["nothing listens", "network namespace"] {
         assert!(found.words("bind").contains(words), "{:#}", found.report);
     }
 }

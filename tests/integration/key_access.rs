@@ -78,7 +78,7 @@ fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
     node.widen();
     assert_eq!(node.mode(PRIVATE[0]), 0o660);
     let said = node.run().ok().stderr;
-    assert_eq!(said.matches("Closed a key file that its group could read").count(), 2, "{said}");
+    assert_eq!(said.matches("Closed a key file").count(), 2, "{said}");
     assert_eq!(PRIVATE.map(|name| node.mode(name)), [0o600; 2]);
     assert!(!node.run().ok().stderr.contains("Closed a key file"));
 
@@ -86,7 +86,7 @@ fn keys_that_a_volume_has_widened_are_closed_by_their_owner() {
     node.own(CONTAINER, SOMEBODY);
     fs::set_permissions(node.home.key(PRIVATE[1]), PermissionsExt::from_mode(0o640)).unwrap();
     let said = node.run().ok().stderr;
-    for words in ["another group could read until now", "another group could replace keys until now"] {
+    for words in ["could read", "could replace keys"] {
         assert!(said.lines().any(|line| line.contains(" WARN ") && line.contains(words)), "{said}");
     }
     assert_eq!(node.mode(PRIVATE[1]), 0o600);
@@ -104,7 +104,7 @@ fn keys_of_the_own_group_are_taken_where_they_cannot_be_closed() {
     let volume = node.home.0.path().to_str().unwrap();
     let before = ["unshare", "--mount", "sh", "-c", read_only, "sh", volume];
     let said = node.run_by(&before, &["run", "--id", "mix", "--supervised"]).ok().stderr;
-    assert!(said.contains("Key file is readable for its group, which is this process's own"), "{said}");
+    assert!(said.contains("Key file is readable for its group"), "{said}");
     assert_eq!(PRIVATE.map(|name| node.mode(name)), [0o660; 2]);
 
     // Restored by root.

@@ -167,7 +167,7 @@ fn the_limit_is_raised_at_the_start_and_strictness_refuses_a_low_one() {
     let refused = Command::new("sh").args(["-c", "ulimit -n 128; exec \"$@\"", "sh"]).args(run).output().unwrap();
     let error = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(71), "{error}");
-    assert!(error.contains("to 65535, the hard limit is 128"), "{error}");
+    assert!(error.contains("65535") && error.contains("128"), "{error}");
 
     std::fs::write(&config, text).unwrap();
     // As containerd gives it: a low soft limit under a hard one that is high enough for the target.

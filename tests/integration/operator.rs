@@ -52,14 +52,14 @@ async fn a_node_without_its_directory_lives_and_says_why_it_is_not_ready() {
         (reply.code == 503 && reply.body.contains(NOWHERE.as_str())).then_some(reply.body)
     })
     .await;
-    assert!(refusal.starts_with("not ready: not registered: cannot "), "{refusal}");
+    assert!(refusal.starts_with("not ready: not registered: "), "{refusal}");
     assert_eq!(refusal.lines().count(), 1, "{refusal}");
     assert_eq!(status(address).await["ready"]["reason"], "directory_error");
 
     let url = format!("http://{address}");
     let (code, line) = health(&["--url", &url], None).await;
     assert_eq!(code, Some(1), "{line}");
-    assert!(line.starts_with("nym-mixnode: not registered: cannot") && line.lines().count() == 1, "{line}");
+    assert!(line.starts_with("nym-mixnode: not registered: ") && line.lines().count() == 1, "{line}");
     assert!(node.stop().await.success());
 }
 
@@ -113,7 +113,7 @@ async fn a_stop_begins_with_being_unready() {
     registry.freeze();
     node.terminate();
     let refusal = eventually("not ready", async || get(address, "/readyz").await.filter(|reply| reply.code == 503));
-    assert_eq!(refusal.await.body, "not ready: draining: the node stops\n");
+    assert!(refusal.await.body.starts_with("not ready: draining: "));
     assert_eq!(get(address, "/livez").await.unwrap().code, 200, "it works until its end");
     assert!(node.stop().await.success());
 }
@@ -153,7 +153,7 @@ async fn health_finds_the_node_by_its_configuration_and_by_the_environment() {
     assert_eq!(health(&["--nofile-min", "64"], Some(&address)).await, healthy);
     let (code, line) = health(&["--nofile-min", "1000000000000"], Some(&address)).await;
     assert_eq!(code, Some(1), "{line}");
-    assert!(line.contains("files at a time, fewer than 1000000000000: "), "{line}");
+    assert!(line.contains(" 1000000000000: "), "{line}");
 
     let (code, line) = health(&[], Some("here")).await;
     assert_eq!(code, Some(78), "{line}");
@@ -209,7 +209,7 @@ async fn the_environment_moves_the_node_and_whoever_asks_it() {
     // Without the variable they use the address in the file.
     let (code, line) = asks(&["health"], &by_variables).await;
     assert!(code == Some(1) && line.contains(&format!("no answer at {}/", *NOWHERE)), "{line}");
-    assert!(line.contains("the node runs: if that is not its http.listen"), "{line}");
+    assert!(line.contains("http.listen"), "{line}");
     let (code, line) = asks(&["health", "--home", files.root()], &[listen]).await;
     assert!(code == Some(78) && line.contains("--id"), "{line}");
     let (code, line) = asks(&["health"], &[("NYM_MIXNODE_HTTP_LISTNE", &address)]).await;

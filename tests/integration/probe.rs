@@ -45,8 +45,8 @@ async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     // A network needs a node in each layer, even if all nodes mix.
     let answer = probe(&directory, &["--packets", "1", "--layers", "4"]).await;
     assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
-    assert!(answer.out.contains("Layers 3 and 4 have no node, so no packet can pass"), "{}", answer.out);
-    assert!(answer.err.contains("Layers 3 and 4 have no node"), "{}", answer.err);
+    assert!(answer.out.contains("Layers 3 and 4"), "{}", answer.out);
+    assert!(answer.err.contains("Layers 3 and 4"), "{}", answer.err);
     let answer = probe(&directory, &["--packets", "1", "--layers", "3", "--json"]).await;
     assert_eq!(answer.code, Some(69), "{} {}", answer.out, answer.err);
     let verdict: Value = serde_json::from_str(&answer.out).unwrap();

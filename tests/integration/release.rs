@@ -81,7 +81,7 @@ async fn what_cannot_be_released_is_named() {
     let unknown = bs58::encode([7; 32]).into_string();
     for (identity, token, expected, words) in [
         ("short", &token, 64, "not an identity key"),
-        (&unknown, &token, 65, "no node with this identity"),
+        (&unknown, &token, 65, "no node"),
         (&unknown, &other_token, 77, "not the registry's token"),
         (&unknown, &home.path().join("none"), 74, "none"),
     ] {

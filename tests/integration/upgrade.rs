@@ -79,7 +79,7 @@ fn every_release_is_upgraded_with_its_values_and_keys_and_a_second_time_changes_
 
         let after = home.snapshot();
         let again = upgrade(&home, release).ok().stdout;
-        assert!(again.contains("Mixnode mix is already upgraded"), "{again}");
+        assert!(again.contains("already upgraded"), "{again}");
         assert_eq!(home.snapshot(), after);
     }
 }
@@ -105,8 +105,8 @@ fn the_values_of_0_8_1_and_a_new_identity() {
     assert_eq!(mode(&home.key("private_identity.pem")), 0o600);
     assert!(said.contains("Saved a new identity keypair"), "{said}");
     // It keeps the directory that it had, and that is no more.
-    assert!(said.contains("The public Nym 0.9 network is gone"), "{said}");
-    assert!(said.contains("directory.url (and remove directory.metrics_url) in"), "{said}");
+    assert!(said.contains("network is gone"), "{said}");
+    assert!(said.contains("directory.url ") && said.contains("directory.metrics_url"), "{said}");
     assert!(said.contains("debug.presence_sending_delay = \"1500\" is dropped: "), "{said}");
     let shown = home.run(&["keys", "show", "--id", "mix"]).ok().stdout;
     let identity = said.lines().find(|line| line.starts_with("Identity key: ")).unwrap();

@@ -19,8 +19,8 @@ async fn it_looks_again_and_gives_up_when_the_time_is_over() {
     assert_eq!(output.status.code(), Some(69));
     assert!(began.elapsed() >= Duration::from_millis(500), "it has not waited");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no announce address yet, looking again for up to 2s"), "{said}");
-    assert!(said.contains("tried: kubernetes: KUBERNETES_SERVICE_HOST is not in the environment"), "{said}");
+    assert!(said.contains("up to 2s"), "{said}");
+    assert!(said.contains("KUBERNETES_SERVICE_HOST"), "{said}");
 }
 
 #[tokio::test]
@@ -36,5 +36,5 @@ async fn a_signal_ends_the_wait() {
     let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(75));
     let last = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-    assert!(last.contains("stopped by SIGTERM before an address was found"), "{last}");
+    assert!(last.contains("SIGTERM"), "{last}");
 }

@@ -117,11 +117,7 @@ fn every_address_of_both_families_is_that_of_ipv4_and_a_single_one_is_refused() 
         let advice = "this machine has no IPv6; pass an IPv4 address with --listen";
         assert!(ran.code == 69 && ran.stderr.contains(&single) && ran.stderr.contains(advice), "{}", ran.stderr);
         let ran = home.run(&["run", "--id", "mix", "--host", &single]);
-        assert!(
-            ran.code == 69 && ran.stderr.contains("this machine has no IPv6; take the address out"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.code == 69 && ran.stderr.contains(&single) && ran.stderr.contains("no IPv6"), "{}", ran.stderr);
         let checked = home.run(&["doctor", "--id", "mix"]);
         assert!(checked.stdout.contains("is free"), "{}", checked.stdout);
     });

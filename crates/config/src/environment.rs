@@ -183,13 +183,11 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_not_known_is_refused_with_the_nearest_one() {
-        assert_eq!(
-            problems(&[("NYM_MIXNODE_MIX_WORKER", "1"), ("NYM_MIXNODE_HOEM", "/"), ("NYM_MIXNODE_ID", "a")]),
-            [
-                "NYM_MIXNODE_HOEM is not a variable of this program, did you mean NYM_MIXNODE_HOME?",
-                "NYM_MIXNODE_MIX_WORKER is not a variable of this program, did you mean NYM_MIXNODE_MIX_WORKERS?",
-            ]
-        );
+        let unknown = problems(&[("NYM_MIXNODE_MIX_WORKER", "1"), ("NYM_MIXNODE_HOEM", "/"), ("NYM_MIXNODE_ID", "a")]);
+        let [home, workers] = &unknown[..] else { panic!("{unknown:?}") };
+        assert!(home.starts_with("NYM_MIXNODE_HOEM ") && home.contains(" NYM_MIXNODE_HOME?"), "{home}");
+        assert!(workers.starts_with("NYM_MIXNODE_MIX_WORKER "), "{workers}");
+        assert!(workers.contains(" NYM_MIXNODE_MIX_WORKERS?"), "{workers}");
         for (flag, variable) in [
             ("HOST", "LISTEN_ADDRESSES"),
             ("ANNOUNCE_HOST", "ANNOUNCE_ADDRESSES"),
@@ -201,7 +199,10 @@ mod tests {
             assert!(problem.ends_with(&format!("did you mean NYM_MIXNODE_{variable}?")), "{problem}");
         }
         let strange = problems(&[("NYM_MIXNODE_COLOUR", "red")]);
-        assert!(strange[0].ends_with("a variable of this program: `nym-mixnode config reference` lists them all"));
+        assert!(
+            strange[0].starts_with("NYM_MIXNODE_COLOUR ") && strange[0].contains("config reference"),
+            "{strange:?}"
+        );
     }
 
     #[test]
@@ -225,10 +226,8 @@ mod tests {
     #[test]
     fn variables_that_are_no_settings_are_checked_with_them() {
         for bad in ["1", "yes", "True", " true"] {
-            assert_eq!(
-                problems(&[(INIT_IF_MISSING, bad)]),
-                [format!("NYM_MIXNODE_INIT_IF_MISSING: {bad:?} is not true or false")]
-            );
+            let [problem] = &problems(&[(INIT_IF_MISSING, bad)])[..] else { panic!("{bad}") };
+            assert!(problem.starts_with(&format!("NYM_MIXNODE_INIT_IF_MISSING: {bad:?} ")), "{problem}");
         }
         assert_eq!(problems(&[(INIT_IF_MISSING, "false"), (ID, "mix")]), [""; 0]);
         assert!(problems(&[(ID, "a/b")])[0].starts_with("NYM_MIXNODE_ID: "));
@@ -250,10 +249,11 @@ mod tests {
             assert_eq!(value.source.to_string(), format!("{variable} ({name})"));
         }
         let both = problems(&[(variable, name), ("NYM_MIXNODE_DIRECTORY_URL", "http://b")]);
-        assert_eq!(both, [format!("{variable}: NYM_MIXNODE_DIRECTORY_URL is also set: unset one of the two")]);
+        let [both] = &both[..] else { panic!("{both:?}") };
+        assert!(both.starts_with(&format!("{variable}: NYM_MIXNODE_DIRECTORY_URL ")), "{both}");
         fs::write(&path, vec![b'a'; 70_000]).unwrap();
-        assert!(problems(&[(variable, name)])[0].ends_with("it is longer than 64 KiB"));
-        assert!(problems(&[(variable, "/nowhere")])[0].contains("/nowhere cannot be read: No such file"));
+        assert!(problems(&[(variable, name)])[0].contains("64 KiB"));
+        assert!(problems(&[(variable, "/nowhere")])[0].contains("/nowhere "));
     }
 
     #[test]

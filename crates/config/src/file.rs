@@ -201,30 +201,24 @@ mod tests {
 
     #[test]
     fn errors_name_the_line_and_the_key() {
-        for (text, expected) in [
-            (
-                "node:\n  layr: 1\n",
-                ":2: node.layr is not a setting, did you mean node.layer? Valid keys here: id, layer, location, incen",
-            ),
-            (
-                "mixnode: {}\n",
-                ":1: mixnode is not a setting, did you mean node? Valid keys here: node, listen, announce, address, ",
-            ),
-            ("mix.workers: 2\n", ":1: mix.workers must be written as `workers:` below a line `mix:`"),
-            ("colours: {}\n", ":1: colours is not a setting; valid keys here: node, listen, announce, address, "),
-            ("node:\n  id: a\n  id: b\n", ":3: duplicate mapping key `id` is not allowed here"),
-            ("node:\n  id: [a]\n", ":2: node.id: expected string scalar; it is a node's id"),
-            ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: expected string scalar; it is a whole number from 0 to"),
-            ("listen:\n  addresses: {a: b}\n", ":2: listen.addresses: expected sequence start; each item is an IP"),
-            ("listen:\n  addresses:\n    - [a]\n", ":3: listen.addresses: expected string scalar; each item is an"),
-            ("node: 1\n", ":1: expected mapping start"),
-            ("- a\n", ":1: expected mapping start"),
-            ("node:\n  id: \"a\n", ":2: node.id: unclosed quote; it is a node's id"),
-            ("node:\n\tid: a\n", ":2: tabs disallowed"),
-            ("node: {}\n---\nnode: {}\n", ":3: only single YAML document expected"),
+        for (text, place, value) in [
+            ("node:\n  layr: 1\n", ":2: node.layr ", "node.layer? Valid keys here: id, layer, "),
+            ("mixnode: {}\n", ":1: mixnode ", "node? Valid keys here: node, listen, "),
+            ("mix.workers: 2\n", ":1: mix.workers ", "`workers:` below a line `mix:`"),
+            ("colours: {}\n", ":1: colours ", "valid keys here: node, listen, "),
+            ("node:\n  id: a\n  id: b\n", ":3: duplicate ", "`id`"),
+            ("node:\n  id: [a]\n", ":2: node.id: ", "a node's id"),
+            ("mix:\n  workers:\n    a: b\n", ":3: mix.workers: ", "number from 0 to"),
+            ("listen:\n  addresses: {a: b}\n", ":2: listen.addresses: ", "each item is an IP"),
+            ("listen:\n  addresses:\n    - [a]\n", ":3: listen.addresses: ", "each item is an IP"),
+            ("node: 1\n", ":1: ", "mapping"),
+            ("- a\n", ":1: ", "mapping"),
+            ("node:\n  id: \"a\n", ":2: node.id: ", "quote"),
+            ("node:\n\tid: a\n", ":2: ", "tabs"),
+            ("node: {}\n---\nnode: {}\n", ":3: ", "single YAML document"),
         ] {
             let error = parse_text(text).unwrap_err();
-            assert!(error.starts_with(&format!("config.yaml{expected}")), "{text:?}: {error}");
+            assert!(error.starts_with(&format!("config.yaml{place}")) && error.contains(value), "{text:?}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
     }

