@@ -36,7 +36,7 @@ MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench picture localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+	chart-docs terraform-variables terraform-docs bench picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ bench: ## Benchmarks
 
 picture: ## Draw the image of localnet in README anew
 	LOCALNET_PICTURE="$(CURDIR)/docs/images/localnet.svg" $(CARGO) test --locked --test integration picture::
+
+explorer-pictures: ## Draw the pictures of the explorer in the documentation anew (as root, with Chromium)
+	$(CARGO) build --locked
+	tests/kit/explorer/in_own_network $(CURDIR)/target/debug/nym-mixnode pictures.mjs $(CURDIR)/docs/images
 
 localnet: ## Run a whole network on this machine; LOCALNET="--help" lists its flags
 	$(CARGO) run --locked --release -- localnet $(LOCALNET)

@@ -12,6 +12,7 @@ mod container;
 mod docker;
 mod docker_archive;
 mod engine;
+mod explorer;
 mod helm;
 mod http;
 mod image;

@@ -84,7 +84,7 @@ impl Access {
         None
     }
 
-    fn is_trusted_proxy(&self, ip: IpAddr) -> bool {
+    pub(super) fn is_trusted_proxy(&self, ip: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|proxies| proxies.contains(&ip))
     }
 }

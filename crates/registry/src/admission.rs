@@ -69,6 +69,11 @@ impl Gate {
         })
     }
 
+    /// Whether there is a list, and whether there is a token.
+    pub(super) fn closed_by(&self) -> (bool, bool) {
+        (self.list.is_some(), self.token.is_some())
+    }
+
     /// Whether the list contains this identity.
     pub(super) fn by_identity(&self, identity: &str) -> Admission {
         match &self.list {

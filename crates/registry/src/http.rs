@@ -1,6 +1,6 @@
 //! REST API: paths, limits and access rules.
 
-mod costly;
+pub(super) mod costly;
 mod error;
 mod exposition;
 mod extract;
@@ -13,6 +13,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRef, Request};
 use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, Method, StatusCode};
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 use super::access::Access;
 use super::service::Service;
+use super::web::{self, Snapshot};
 use costly::Costly;
 use error::ApiError;
 
@@ -44,18 +46,19 @@ const OK: Json<Accepted> = Json(Accepted { ok: true });
 pub(super) struct App {
     service: Service,
     costly: Arc<CostlyAnswers>,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Cached responses for unauthenticated callers.
 #[derive(Debug, Default)]
 pub(super) struct CostlyAnswers {
-    metrics: Costly,
-    full_report: Costly,
+    metrics: Costly<Bytes>,
+    full_report: Costly<Bytes>,
 }
 
 impl App {
     pub(super) fn new(service: Service) -> Self {
-        Self { service, costly: Arc::default() }
+        Self { service, costly: Arc::default(), snapshot: Arc::default() }
     }
 }
 
@@ -68,6 +71,12 @@ impl FromRef<App> for Service {
 impl FromRef<App> for Arc<CostlyAnswers> {
     fn from_ref(app: &App) -> Self {
         Arc::clone(&app.costly)
+    }
+}
+
+impl FromRef<App> for Arc<Snapshot> {
+    fn from_ref(app: &App) -> Self {
+        Arc::clone(&app.snapshot)
     }
 }
 
@@ -93,7 +102,8 @@ pub(super) fn router(app: App, access: Access) -> Router {
         .route("/api/metrics/mixes", post(measurements::add_metric).get(measurements::metrics))
         .route("/healthz", get(nodes::healthz))
         .route("/metrics", get(exposition::metrics))
-        .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
+        .merge(web::routes())
+        .fallback(no_such_path)
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
         })
@@ -113,6 +123,14 @@ async fn shared_with_pages(request: Request, next: Next) -> Response {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     response
+}
+
+/// A page for browsers, JSON for programs.
+async fn no_such_path(request: Request) -> Response {
+    if web::is_for_people(&request) {
+        return web::not_found();
+    }
+    ApiError::new(StatusCode::NOT_FOUND, "no such path").into_response()
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

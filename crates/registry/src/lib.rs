@@ -23,6 +23,7 @@ mod proof;
 mod reputation;
 mod service;
 mod store;
+mod web;
 
 use std::fs;
 use std::future::pending;

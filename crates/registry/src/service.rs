@@ -3,6 +3,7 @@
 //! The time is a parameter, in nanoseconds since the epoch.
 
 mod addresses;
+mod explorer;
 mod gateways;
 mod history;
 mod listing;

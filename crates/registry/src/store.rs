@@ -6,6 +6,7 @@
 
 mod claims;
 mod connection;
+mod explorer;
 mod gateways;
 mod health;
 mod history;
@@ -34,6 +35,7 @@ use sqlite::StoreLock;
 
 pub(super) use claims::Claim;
 pub(super) use connection::Transaction;
+pub(super) use explorer::{RecentTests, TestSlot};
 pub(super) use gateways::SilentGateway;
 pub(super) use history::{LayerHour, Tests};
 pub(super) use measurements::{Measured, Standing, Windows, number};

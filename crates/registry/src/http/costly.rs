@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -18,38 +17,40 @@ const KEPT_FACTOR: u32 = 10;
 /// Maximum time for which a response may be out of date.
 const OUTDATED_MAX: Duration = Duration::from_mins(1);
 
-/// Latest response.
-#[derive(Debug, Default)]
-pub(super) struct Costly(Mutex<Option<Latest>>);
+/// Latest response, or what responses are made from.
+#[derive(Debug)]
+pub(crate) struct Costly<T>(Mutex<Option<Latest<T>>>);
 
 #[derive(Debug)]
-struct Latest {
-    bytes: Bytes,
+struct Latest<T> {
+    response: T,
     generation: u64,
     made_at: Instant,
     took: Duration,
 }
 
-impl Costly {
-    /// Returns the response; calls `make` if no usable one is cached for this generation of the store.
-    pub(super) async fn get<E>(
-        &self,
-        generation: u64,
-        make: impl Future<Output = Result<Vec<u8>, E>>,
-    ) -> Result<Bytes, E> {
-        let mut latest = self.0.lock().await;
-        if let Some(latest) = latest.as_ref().filter(|latest| latest.is_usable(generation)) {
-            return Ok(latest.bytes.clone());
-        }
-        let started = Instant::now();
-        let bytes = Bytes::from(make.await?);
-        let made_at = Instant::now();
-        *latest = Some(Latest { bytes: bytes.clone(), generation, made_at, took: made_at - started });
-        Ok(bytes)
+impl<T> Default for Costly<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
-impl Latest {
+impl<T: Clone> Costly<T> {
+    /// Returns the response; calls `make` if no usable one is cached for this generation of the store.
+    pub(crate) async fn get<E>(&self, generation: u64, make: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let mut latest = self.0.lock().await;
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.is_usable(generation)) {
+            return Ok(latest.response.clone());
+        }
+        let started = Instant::now();
+        let response = make.await?;
+        let made_at = Instant::now();
+        *latest = Some(Latest { response: response.clone(), generation, made_at, took: made_at - started });
+        Ok(response)
+    }
+}
+
+impl<T> Latest<T> {
     fn is_usable(&self, generation: u64) -> bool {
         let age = self.made_at.elapsed();
         let is_current = self.generation == generation && age < KEPT;
@@ -63,10 +64,15 @@ mod tests {
     use std::convert::Infallible;
     use tokio::time::{advance, sleep};
 
-    async fn get(costly: &Costly, generation: u64, answer: &'static str, takes: Duration) -> Bytes {
+    async fn get(
+        costly: &Costly<&'static str>,
+        generation: u64,
+        answer: &'static str,
+        takes: Duration,
+    ) -> &'static str {
         let make = async {
             sleep(takes).await;
-            Ok::<_, Infallible>(answer.as_bytes().to_vec())
+            Ok::<_, Infallible>(answer)
         };
         costly.get(generation, make).await.unwrap()
     }
@@ -97,7 +103,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_not_kept() {
-        let costly = Costly::default();
+        let costly = Costly::<&str>::default();
         assert_eq!(costly.get(1, async { Err(7) }).await, Err(7));
         assert_eq!(get(&costly, 1, "answer", Duration::ZERO).await, "answer");
     }

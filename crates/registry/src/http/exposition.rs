@@ -27,7 +27,7 @@ pub(super) async fn metrics(
         let topology = service.topology(Selection::All, now).await?;
         let active = service.topology(Selection::Active, now).await?.mix_nodes.len();
         let measured = service.measured_nodes(now).await?;
-        Ok::<_, ApiError>(exposition(&topology, active, &measured).into_bytes())
+        Ok::<_, ApiError>(Bytes::from(exposition(&topology, active, &measured)))
     };
     let text = costly.metrics.get(service.generation(), make).await?;
     Ok(([(CONTENT_TYPE, FORMAT.content_type())], text))

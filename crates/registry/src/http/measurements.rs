@@ -66,7 +66,8 @@ pub(super) async fn full_report(
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
     let make = async {
         let report = BatchMixStatusReport { report: service.full_report(now_ns()).await? };
-        serde_json::to_vec(&report).map_err(|error| Rejection::Store(sqlx::Error::Encode(error.into())))
+        let json = serde_json::to_vec(&report).map_err(|error| Rejection::Store(sqlx::Error::Encode(error.into())))?;
+        Ok::<_, Rejection>(Bytes::from(json))
     };
     let json = costly.full_report.get(service.generation(), make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))

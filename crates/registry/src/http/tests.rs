@@ -188,7 +188,8 @@ async fn every_wrong_request_gets_a_json_error() {
         (Request::post("/api/mixmining/register/mix").header("origin", "http://evil.example"), "{}".to_owned(), 415),
         (Request::post("/api/metrics/mixes").header("origin", "http://evil.example"), "{}".to_owned(), 415),
         (Request::get("/api/mixmining/register/mix"), String::new(), 405),
-        (Request::get("/"), String::new(), 404),
+        (Request::get("/nowhere"), String::new(), 404),
+        (Request::post("/"), String::new(), 405),
         (Request::get("/api/mixmining/topology/else"), String::new(), 404),
         (Request::delete("/api/mixmining/register/%ff"), String::new(), 400),
     ] {

@@ -1,0 +1,122 @@
+//! Page about the network as a whole: layers, gateways, rules.
+
+use maud::{Markup, html};
+
+use super::Page;
+use super::layout::{Tab, document, foreign, health, location, node_link, state_mark, way_of_a_packet};
+use super::model::{Network, Node, Role};
+use super::query::{LayerFilter, NodesQuery};
+use super::state::{STATE_FILTERS, State};
+use super::text::number;
+
+/// Maximum number of gateways on this page; the list of nodes has all of them.
+const GATEWAYS_MAX: usize = 20;
+
+/// Page about the network as a whole.
+#[must_use]
+pub fn network_page(network: &Network, now: i64) -> Page {
+    let content = html! {
+        h1 { "Network" }
+        p.lead { "A packet enters through a gateway, passes one mixnode of each layer, and leaves through a gateway." }
+        (health(network))
+        (way_of_a_packet(network))
+        (layers(network, now))
+        (gateways(network, now))
+        (rules(network))
+    };
+    Page { status: 200, html: document(Tab::Network, "Network", &content) }
+}
+
+fn layers(network: &Network, now: i64) -> Markup {
+    html! {
+        section {
+            h2 { "Layers" }
+            div.scroll tabindex="0" role="region" aria-label="Layers" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Layer" }
+                            @for filter in STATE_FILTERS { th.number scope="col" { (filter.label) } }
+                            th.number scope="col" { "All" }
+                        }
+                    }
+                    tbody { @for layer in 1..=network.layers { (layer_row(network, layer, now)) } }
+                }
+            }
+        }
+    }
+}
+
+fn layer_row(network: &Network, layer: u64, now: i64) -> Markup {
+    let of_layer = network.nodes.iter().filter(|node| node.layer() == Some(layer));
+    let states: Vec<State> = of_layer.map(|node| State::of(node, now)).collect();
+    let query = |state| NodesQuery { layer: Some(LayerFilter::Mixes(layer)), state, ..NodesQuery::default() };
+    html! {
+        tr {
+            th scope="row" { "Layer " (layer) }
+            @for filter in STATE_FILTERS {
+                @let count = states.iter().filter(|state| (filter.has)(**state)).count();
+                td.number {
+                    @if count > 0 { a href=(query(Some(filter.name)).href()) { (number(count)) } }
+                    @else { span.quiet { "0" } }
+                }
+            }
+            td.number { a href=(query(None).href()) { (number(states.len())) } }
+        }
+    }
+}
+
+fn gateways(network: &Network, now: i64) -> Markup {
+    let all = || network.nodes.iter().filter(|node| node.layer().is_none());
+    let count = all().count();
+    let query = NodesQuery { layer: Some(LayerFilter::Gateways), ..NodesQuery::default() };
+    html! {
+        section {
+            h2 { "Gateways" }
+            @if count == 0 {
+                p { "No gateway is registered. Clients connect to the network through one." }
+            } @else {
+                div.scroll tabindex="0" role="region" aria-label="Gateways" {
+                    table {
+                        thead {
+                            tr { @for label in ["State", "Gateway", "Location", "For clients"] { th scope="col" { (label) } } }
+                        }
+                        tbody { @for node in all().take(GATEWAYS_MAX) { (gateway_row(node, now)) } }
+                    }
+                }
+                @if count > GATEWAYS_MAX { p { a href=(query.href()) { "All " (number(count)) " gateways" } } }
+            }
+        }
+    }
+}
+
+fn gateway_row(node: &Node, now: i64) -> Markup {
+    html! {
+        tr {
+            td { (state_mark(State::of(node, now))) }
+            td { (node_link(node)) }
+            td { (location(node)) }
+            td.mono { @if let Role::Gateway { clients_host } = &node.role { (foreign(clients_host, 60)) } }
+        }
+    }
+}
+
+fn rules(network: &Network) -> Markup {
+    let rules = network.rules;
+    html! {
+        section {
+            h2 { "How a node becomes active" }
+            p {
+                "A monitor sends test packets through each node, over IPv4 and over IPv6. Each packet that comes back raises the "
+                "reputation of the node by " (rules.passed) ", each one that does not changes it by "
+                (rules.failed.to_string().replace('-', "−")) ", never below 0. From " (rules.active_at)
+                " on the node is in the active set, from which clients choose their routes, if at least " (rules.uptime_min)
+                "\u{202f}% of the last day's packets came back. A node that unregisters keeps its reputation."
+            }
+            dl.facts {
+                dt { "Layers" } dd { (network.layers) }
+                dt { "Key of the registry" } dd { code.whole { (network.registry_key) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! View data of the pages, from the store.
+
+use std::collections::{HashMap, HashSet};
+
+use nym_mixnode_api::{PendingAddress, RegisteredGateway, RegisteredMix, Topology};
+use nym_mixnode_explorer::{
+    Admission, Detail, History, Join, Network, Node, Reachable, Role, Rules as ReputationRules, Share, Tests, Window,
+};
+use nym_mixnode_net::Reach;
+
+use crate::service::{Rejection, Selection, Service};
+use crate::store::{RecentTests, TestSlot};
+
+const SECOND: i64 = 1_000_000_000;
+const HOUR: i64 = 3600 * SECOND;
+
+/// Intervals of a history: half hours of a day.
+const SLOTS: usize = 48;
+const SLOT: i64 = HOUR / 2;
+const SLOTS_PER_HOUR: usize = 2;
+
+/// Nanoseconds as whole seconds.
+pub(super) fn seconds(nanoseconds: i64) -> i64 {
+    nanoseconds / SECOND
+}
+
+/// All listed nodes with their tests of the last hour.
+pub(super) async fn network(service: &Service, now: i64) -> Result<Network, Rejection> {
+    let topology = service.topology(Selection::All, now).await?;
+    let active = service.topology(Selection::Active, now).await?;
+    let active: HashSet<&str> = identities(&active).collect();
+    let recent = service.recent_tests(now - HOUR).await?;
+    let tests: HashMap<(&str, i64), Tests> =
+        recent.iter().map(|of| ((of.identity.as_str(), of.ip_version), tests(of))).collect();
+    let with_tests = |node: Node| {
+        let of = |ip_version| tests.get(&(node.identity.as_str(), ip_version)).copied();
+        let (v4, v6, is_active) = (of(4), of(6), active.contains(node.identity.as_str()));
+        Node { v4, v6, is_active, ..node }
+    };
+    let mixes = topology.mix_nodes.into_iter().map(mix);
+    // Entries of probers and monitors expire.
+    let lasting = topology.gateways.into_iter().filter(|gateway| gateway.registration.expires_in.is_none());
+    let gateways = lasting.map(gateway);
+    Ok(Network {
+        layers: service.rules().layers,
+        rules: reputation_rules(service),
+        nodes: mixes.chain(gateways).map(with_tests).collect(),
+        registry_key: service.registry_key(),
+    })
+}
+
+/// What the page of one node shows in addition.
+pub(super) async fn detail(
+    service: &Service,
+    identity: &str,
+    pending: Vec<PendingAddress>,
+    now: i64,
+) -> Result<Detail, Rejection> {
+    let from = now - i64::try_from(SLOTS).unwrap_or_default() * SLOT;
+    let slots = service.test_slots(identity, from, SLOT).await?;
+    let history = history(&slots, from);
+    let windows = [1, 24].map(|hours| {
+        let first = SLOTS.saturating_sub(hours * SLOTS_PER_HOUR);
+        let sum = |shares: &[Share]| shares.iter().skip(first).fold(Share::default(), add);
+        Window { hours: hours as u64, v4: sum(&history.v4), v6: sum(&history.v6) }
+    });
+    Ok(Detail { pending, windows: windows.to_vec(), history })
+}
+
+/// What the commands for joining depend on.
+pub(super) fn join(service: &Service, url: Option<String>) -> Join {
+    let reachable = match service.rules().reach {
+        Reach::Internet => Reachable::Internet,
+        Reach::Private => Reachable::Private,
+        Reach::Machine => Reachable::Machine,
+    };
+    let admission = match service.gate().closed_by() {
+        (false, false) => Admission::Open,
+        (false, true) => Admission::Token,
+        (true, false) => Admission::List,
+        (true, true) => Admission::TokenOrList,
+    };
+    Join {
+        url,
+        reachable,
+        admission,
+        layers: service.rules().layers,
+        rules: reputation_rules(service),
+        registry_key: service.registry_key(),
+    }
+}
+
+fn reputation_rules(service: &Service) -> ReputationRules {
+    let rules = service.reputation_rules();
+    ReputationRules {
+        active_at: rules.active,
+        passed: rules.passed,
+        failed: -rules.failed,
+        uptime_min: rules.uptime_min,
+    }
+}
+
+fn identities(topology: &Topology) -> impl Iterator<Item = &str> {
+    let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.as_str());
+    mixes.chain(topology.gateways.iter().map(|gateway| gateway.registration.identity_key.as_str()))
+}
+
+fn mix(mix: RegisteredMix) -> Node {
+    let RegisteredMix { registration, registration_time, reputation } = mix;
+    Node {
+        addresses: addresses(registration.mix_host, registration.mix_hosts),
+        identity: registration.identity_key,
+        sphinx_key: registration.sphinx_key,
+        role: Role::Mix { layer: registration.layer },
+        version: registration.version,
+        location: registration.location,
+        since: seconds(registration_time),
+        reputation,
+        is_active: false,
+        v4: None,
+        v6: None,
+    }
+}
+
+fn gateway(gateway: RegisteredGateway) -> Node {
+    let RegisteredGateway { registration, registration_time, reputation } = gateway;
+    Node {
+        addresses: addresses(registration.mix_host, registration.mix_hosts),
+        identity: registration.identity_key,
+        sphinx_key: registration.sphinx_key,
+        role: Role::Gateway { clients_host: registration.clients_host },
+        version: registration.version,
+        location: registration.location,
+        since: seconds(registration_time),
+        reputation,
+        is_active: false,
+        v4: None,
+        v6: None,
+    }
+}
+
+/// All addresses of an entry, in its order.
+fn addresses(first: String, all: Vec<String>) -> Vec<String> {
+    if all.is_empty() { vec![first] } else { all }
+}
+
+fn tests(of: &RecentTests) -> Tests {
+    #[expect(clippy::cast_precision_loss, reason = "a mean of times within an hour")]
+    let interval = (of.count > 1).then(|| (of.at - of.first_at) as f64 / SECOND as f64 / (of.count - 1) as f64);
+    Tests { up: of.up != 0, at: seconds(of.at), interval }
+}
+
+fn history(slots: &[TestSlot], from: i64) -> History {
+    let (mut v4, mut v6) = (vec![Share::default(); SLOTS], vec![Share::default(); SLOTS]);
+    for slot in slots {
+        let shares = if slot.ip_version == 4 { &mut v4 } else { &mut v6 };
+        // A clock that was set back leaves measurements of the future.
+        if let Some(share) = usize::try_from(slot.slot).ok().and_then(|at| shares.get_mut(at)) {
+            let count = |count| u64::try_from(count).unwrap_or_default();
+            *share = Share { passed: count(slot.passed), total: count(slot.total) };
+        }
+    }
+    History { from: seconds(from), interval: seconds(SLOT), v4, v6 }
+}
+
+fn add(sum: Share, of: &Share) -> Share {
+    Share { passed: sum.passed + of.passed, total: sum.total + of.total }
+}
