@@ -112,7 +112,7 @@ pub(crate) fn health(network: &Network) -> Markup {
                         @else { "Layers " (others.join(", ")) " and " (last) " have no active node." }
                     }
                     " Packets of clients need one in each layer, so clients cannot use this network yet. A node becomes active "
-                    "at a reputation of " (network.rules.active_at) ", with enough uptime."
+                    "at a reputation of " (network.rules.active_at) "."
                 }
             }
         }

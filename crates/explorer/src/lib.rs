@@ -19,7 +19,7 @@ mod text;
 
 pub use join::{Admission, Join, Reachable, join_page};
 pub use message::{failure_page, not_found_page};
-pub use model::{Detail, History, Network, Node, Role, Rules, Share, Tests, Window};
+pub use model::{Detail, History, LayerHistory, Network, Node, ReputationPoint, Role, Rules, Share, Tests, Window};
 pub use network::network_page;
 pub use node::{node_page, pending_page, unknown_node_page};
 pub use nodes::nodes_page;

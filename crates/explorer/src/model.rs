@@ -24,7 +24,7 @@ pub struct Rules {
     pub passed: i64,
     /// Change for each failed test and IP version; negative.
     pub failed: i64,
-    /// Minimum uptime of the last day for the active set, in per cent.
+    /// Minimum uptime of the last day for the active set, in per cent; 0 if it does not count.
     pub uptime_min: i64,
 }
 
@@ -87,7 +87,7 @@ pub struct Share {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Length in hours.
-    pub hours: u64,
+    pub hours: i64,
     pub v4: Share,
     pub v6: Share,
 }
@@ -112,7 +112,29 @@ pub struct Detail {
     pub pending: Vec<PendingAddress>,
     /// Uptime, from the shortest period to the longest.
     pub windows: Vec<Window>,
-    pub history: History,
+    /// Tests in the last day, in half hours.
+    pub day: History,
+    /// Tests in the last 30 days, in days; empty for a node that was not tested before the last day.
+    pub month: History,
+    /// Reputation at the end of each hour or day, oldest first.
+    pub reputation: Vec<ReputationPoint>,
+}
+
+/// Reputation at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReputationPoint {
+    pub at: i64,
+    pub reputation: i64,
+}
+
+/// What one layer did in the last complete hours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LayerHistory {
+    /// `None` for the gateways.
+    pub layer: Option<u64>,
+    /// Rounded number of packets that its nodes received in each hour, oldest first.
+    pub packets: Vec<u64>,
+    pub tests: Share,
 }
 
 impl Network {

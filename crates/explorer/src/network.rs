@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::Page;
+use super::chart;
 use super::layout::{Tab, document, foreign, health, location, node_link, state_mark, way_of_a_packet};
-use super::model::{Network, Node, Role};
+use super::model::{LayerHistory, Network, Node, Role};
 use super::query::{LayerFilter, NodesQuery};
 use super::state::{STATE_FILTERS, State};
 use super::text::number;
@@ -14,13 +15,14 @@ const GATEWAYS_MAX: usize = 20;
 
 /// Page about the network as a whole.
 #[must_use]
-pub fn network_page(network: &Network, now: i64) -> Page {
+pub fn network_page(network: &Network, history: &[LayerHistory], now: i64) -> Page {
     let content = html! {
         h1 { "Network" }
         p.lead { "A packet enters through a gateway, passes one mixnode of each layer, and leaves through a gateway." }
         (health(network))
         (way_of_a_packet(network))
         (layers(network, now))
+        (traffic(history))
         (gateways(network, now))
         (rules(network))
     };
@@ -62,6 +64,48 @@ fn layer_row(network: &Network, layer: u64, now: i64) -> Markup {
                 }
             }
             td.number { a href=(query(None).href()) { (number(states.len())) } }
+        }
+    }
+}
+
+/// Rounded totals of each layer. Figures of single nodes, or of less than an hour, could help to follow a packet.
+fn traffic(history: &[LayerHistory]) -> Markup {
+    let hours = history.iter().map(|layer| layer.packets.len()).max().unwrap_or_default();
+    let most = history.iter().flat_map(|layer| &layer.packets).copied().max().unwrap_or_default();
+    html! {
+        @if history.iter().any(|layer| layer.tests.total > 0 || layer.packets.iter().any(|packets| *packets > 0)) {
+            section {
+                h2 { "The last " (hours) " complete hours" }
+                div.scroll tabindex="0" role="region" aria-label="Traffic and tests" {
+                    table.traffic {
+                        thead {
+                            tr {
+                                th scope="col" { "Layer" }
+                                th.number scope="col" { "Packets" }
+                                th.number scope="col" { "Tests passed" }
+                                th scope="col" { "Packets per hour" }
+                            }
+                        }
+                        tbody { @for layer in history { (traffic_row(layer, most)) } }
+                    }
+                }
+                p.found { "Packets are those that the nodes report, rounded to two digits for each hour." }
+            }
+        }
+    }
+}
+
+fn traffic_row(history: &LayerHistory, most: u64) -> Markup {
+    let name = history.layer.map_or_else(|| "Gateways".to_owned(), |layer| format!("Layer {layer}"));
+    let packets: u64 = history.packets.iter().fold(0, |sum, packets| sum.saturating_add(*packets));
+    let highest = history.packets.iter().max().copied().unwrap_or_default();
+    let label = format!("{name}: at most {highest} packets per hour");
+    html! {
+        tr {
+            th scope="row" { (name) }
+            td.number { (number(usize::try_from(packets).unwrap_or(usize::MAX))) }
+            td.number { (chart::share(history.tests)) }
+            td { (chart::amount_bars(&history.packets, most, &label)) }
         }
     }
 }
@@ -110,8 +154,9 @@ fn rules(network: &Network) -> Markup {
                 "A monitor sends test packets through each node, over IPv4 and over IPv6. Each packet that comes back raises the "
                 "reputation of the node by " (rules.passed) ", each one that does not changes it by "
                 (rules.failed.to_string().replace('-', "−")) ", never below 0. From " (rules.active_at)
-                " on the node is in the active set, from which clients choose their routes, if at least " (rules.uptime_min)
-                "\u{202f}% of the last day's packets came back. A node that unregisters keeps its reputation."
+                " on the node is in the active set, from which clients choose their routes"
+                @if rules.uptime_min > 0 { ", if at least " (rules.uptime_min) "\u{202f}% of the last day's packets came back" }
+                ". A node that unregisters keeps its reputation."
             }
             dl.facts {
                 dt { "Layers" } dd { (network.layers) }

@@ -6,7 +6,7 @@ use nym_mixnode_api::{IpVersion, PendingAddress};
 use super::Page;
 use super::chart;
 use super::layout::{Tab, age, document, foreign, group, state_mark};
-use super::model::{Detail, History, IP_VERSIONS, Network, Node, Role, Share, ip_name};
+use super::model::{Detail, History, IP_VERSIONS, Network, Node, ReputationPoint, Role, Share, ip_name};
 use super::nodes::reputation;
 use super::state::State;
 use super::text;
@@ -25,7 +25,9 @@ pub fn node_page(network: &Network, node: &Node, detail: &Detail, now: i64) -> P
         (pending(&detail.pending))
         (facts(network, node, now))
         (tests(node, detail, now))
-        (history(&detail.history))
+        (reputation_over_time(&detail.reputation, network.rules.active_at, now))
+        (history(&detail.day))
+        (history(&detail.month))
     };
     Page { status: 200, html: document(Tab::Nodes, &title(&node.identity), &content) }
 }
@@ -203,9 +205,9 @@ fn latest(node: &Node, version: IpVersion, now: i64) -> Markup {
 }
 
 /// A number of hours in words.
-fn period(hours: u64) -> String {
+fn period(hours: i64) -> String {
     match hours {
-        1..=24 => format!("{hours}\u{a0}h"),
+        ..=24 => format!("{hours}\u{a0}h"),
         _ => format!("{}\u{a0}days", hours / 24),
     }
 }
@@ -216,18 +218,36 @@ fn history(history: &History) -> Markup {
     html! {
         @if versions().next().is_some() {
             section {
-                h2 { "The last " (history.hours()) " hours" }
+                h2 { "Tests in the last " (period(history.hours())) }
                 @for version in versions() {
                     figure {
                         figcaption { (ip_name(version)) }
                         (chart::test_bars(history.shares(version), &in_words(history.shares(version), version)))
-                        div.axis aria-hidden="true" { span { (history.hours()) " hours ago" } span { "now" } }
+                        div.axis aria-hidden="true" { span { (period(history.hours())) " ago" } span { "now" } }
                     }
                 }
                 p.legend aria-hidden="true" {
                     span.passed { "passed" } span.failed { "failed" } span.missing { "no test" }
                 }
                 (figures(history))
+            }
+        }
+    }
+}
+
+fn reputation_over_time(points: &[ReputationPoint], active_at: i64, now: i64) -> Markup {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
+    let (from, to) = (first.reputation, last.reputation);
+    let label = format!("Reputation, from {from} to {to}; the active set begins at {active_at}");
+    html! {
+        @if points.len() > 1 {
+            section {
+                h2 { "Reputation" }
+                figure {
+                    (chart::reputation_line(points, active_at, now, &label))
+                    div.axis aria-hidden="true" { span { (text::ago(now, first.at)) } span { "now: " (to) } }
+                }
+                p.legend aria-hidden="true" { span.value { "reputation" } span.limit { "active set, from " (active_at) " on" } }
             }
         }
     }

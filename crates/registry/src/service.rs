@@ -27,7 +27,7 @@ use history::Shortened;
 use listing::Listings;
 
 pub(super) use addresses::DueClaim;
-pub(super) use history::{LayerPoint, NodePoint};
+pub(super) use history::{HISTORY_HOURS_MAX, LayerPoint, NodePoint};
 pub(super) use listing::{Listed, Selection};
 #[cfg(test)]
 pub(super) use registration::NewNode;

@@ -1,5 +1,6 @@
 //! The explorer: pages for people, made from the store by the crate `explorer`.
 
+mod history;
 mod origin;
 mod view;
 
@@ -83,7 +84,11 @@ async fn node(
 }
 
 async fn network(State(source): State<Source>) -> Result<Response, Failure> {
-    Ok(respond(explorer::network_page(&*source.network().await?, view::seconds(now_ns()))))
+    let now = now_ns();
+    let points = source.service.network_history(history::LAYER_HOURS + 1, now).await?;
+    let network = source.network().await?;
+    let layers = history::layers(&points, network.layers, view::seconds(now));
+    Ok(respond(explorer::network_page(&network, &layers, view::seconds(now))))
 }
 
 async fn join(State(service): State<Service>, Origin(url): Origin) -> Response {

@@ -194,14 +194,40 @@ async fn nodes_are_listed_with_their_tests_and_found_by_key() {
 async fn the_page_of_a_node_shows_its_day_and_what_to_do() {
     let site = Site::new().await;
     site.register("mix", "192.0.2.1", &mix(1, 1, "Bern")).await;
-    for (up, seconds_ago) in [(true, 23 * 3600), (true, 7200), (false, 60), (false, 0)] {
+    for (up, seconds_ago) in [(true, 25 * 3600), (true, 23 * 3600), (true, 7200), (false, 60), (false, 0)] {
         site.test(1, IpVersion::V4, up, seconds_ago).await;
     }
-    site.test(1, IpVersion::V4, true, 25 * 3600).await;
     let page = site.get(&format!("/nodes/{}", key(1))).await;
     has(&page, &[">Down<", "What to do", "--announce-host", "ulimit -n", "IPv6", &key(1), "192.0.2.1:1789"]);
-    has(&page, &["IPv4: 50.0\u{202f}% of 4 test packets came back", "<td>0\u{202f}%</td>", "<td>50.0\u{202f}%</td>"]);
+    has(&page, &["IPv4: 50.0\u{202f}% of 4 test packets came back", "Passed in 24\u{a0}h", "Passed in 30\u{a0}days"]);
+    has(&page, &["Reputation, from 3 to 5; the active set begins at 100"]);
     assert!(!page.body.contains("IPv6: "), "it has no chart without tests");
+}
+
+#[tokio::test]
+async fn probers_are_not_listed() {
+    let site = Site::new().await;
+    let mut prober = gateway(4);
+    prober["expiresIn"] = json!(60);
+    site.register("gateway", "192.0.2.4", &prober).await;
+    has(&site.get("/").await, &["0 mixnodes and 0 gateways", "No node is registered yet"]);
+}
+
+#[tokio::test]
+async fn traffic_is_shown_per_layer_and_hour_only() {
+    let site = Site::new().await;
+    site.register("mix", "192.0.2.1", &mix(1, 1, "Bern")).await;
+    let hour = 3600 * 1_000_000_000;
+    for (received, hours_ago) in [(123_456, 1), (654_321, 0)] {
+        site.service.add_metric(&key(1), received, None, now_ns() - hours_ago * hour).await.unwrap();
+    }
+    let network = site.get("/network").await;
+    has(&network, &["The last 24 complete hours", "120\u{202f}000", "Layer 1: at most 120000 packets per hour"]);
+    for page in [network, site.get("/").await, site.get(&format!("/nodes/{}", key(1))).await] {
+        for exact in ["123456", "123\u{202f}456", "650000", "650\u{202f}000"] {
+            assert!(!page.body.contains(exact), "{exact}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use nym_mixnode_api::{PendingAddress, RegisteredGateway, RegisteredMix, Topology};
 use nym_mixnode_explorer::{
-    Admission, Detail, History, Join, Network, Node, Reachable, Role, Rules as ReputationRules, Share, Tests, Window,
+    Admission, Detail, History, Join, Network, Node, Reachable, Role, Rules as ReputationRules, Share, Tests,
 };
 use nym_mixnode_net::Reach;
 
-use crate::service::{Rejection, Selection, Service};
+use super::history;
+use crate::service::{HISTORY_HOURS_MAX, Rejection, Service};
 use crate::store::{RecentTests, TestSlot};
 
 const SECOND: i64 = 1_000_000_000;
@@ -17,7 +18,6 @@ const HOUR: i64 = 3600 * SECOND;
 /// Intervals of a history: half hours of a day.
 const SLOTS: usize = 48;
 const SLOT: i64 = HOUR / 2;
-const SLOTS_PER_HOUR: usize = 2;
 
 /// Nanoseconds as whole seconds.
 pub(super) fn seconds(nanoseconds: i64) -> i64 {
@@ -26,8 +26,7 @@ pub(super) fn seconds(nanoseconds: i64) -> i64 {
 
 /// All listed nodes with their tests of the last hour.
 pub(super) async fn network(service: &Service, now: i64) -> Result<Network, Rejection> {
-    let topology = service.topology(Selection::All, now).await?;
-    let active = service.topology(Selection::Active, now).await?;
+    let (topology, active) = service.all_and_active(now).await?;
     let active: HashSet<&str> = identities(&active).collect();
     let recent = service.recent_tests(now - HOUR).await?;
     let tests: HashMap<(&str, i64), Tests> =
@@ -58,13 +57,14 @@ pub(super) async fn detail(
 ) -> Result<Detail, Rejection> {
     let from = now - i64::try_from(SLOTS).unwrap_or_default() * SLOT;
     let slots = service.test_slots(identity, from, SLOT).await?;
-    let history = history(&slots, from);
-    let windows = [1, 24].map(|hours| {
-        let first = SLOTS.saturating_sub(hours * SLOTS_PER_HOUR);
-        let sum = |shares: &[Share]| shares.iter().skip(first).fold(Share::default(), add);
-        Window { hours: hours as u64, v4: sum(&history.v4), v6: sum(&history.v6) }
-    });
-    Ok(Detail { pending, windows: windows.to_vec(), history })
+    let points = service.node_history(identity, HISTORY_HOURS_MAX, now).await?;
+    Ok(Detail {
+        pending,
+        windows: history::windows(&points, seconds(now)),
+        day: day(&slots, from),
+        month: history::month(&points, seconds(now)),
+        reputation: history::reputation(&points),
+    })
 }
 
 /// What the commands for joining depend on.
@@ -150,7 +150,7 @@ fn tests(of: &RecentTests) -> Tests {
     Tests { up: of.up != 0, at: seconds(of.at), interval }
 }
 
-fn history(slots: &[TestSlot], from: i64) -> History {
+fn day(slots: &[TestSlot], from: i64) -> History {
     let (mut v4, mut v6) = (vec![Share::default(); SLOTS], vec![Share::default(); SLOTS]);
     for slot in slots {
         let shares = if slot.ip_version == 4 { &mut v4 } else { &mut v6 };
@@ -161,8 +161,4 @@ fn history(slots: &[TestSlot], from: i64) -> History {
         }
     }
     History { from: seconds(from), interval: seconds(SLOT), v4, v6 }
-}
-
-fn add(sum: Share, of: &Share) -> Share {
-    Share { passed: sum.passed + of.passed, total: sum.total + of.total }
 }
