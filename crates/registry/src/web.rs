@@ -85,7 +85,7 @@ async fn node(
 
 async fn network(State(source): State<Source>) -> Result<Response, Failure> {
     let now = now_ns();
-    let points = source.service.network_history(history::LAYER_HOURS + 1, now).await?;
+    let points = source.service.network_history(history::LAYER_HOURS, now).await?;
     let network = source.network().await?;
     let layers = history::layers(&points, network.layers, view::seconds(now));
     Ok(respond(explorer::network_page(&network, &layers, view::seconds(now))))

@@ -72,7 +72,9 @@ impl Service {
         Ok(tests.into_iter().map(point).collect())
     }
 
-    /// History of the network in the last hours, oldest first.
+    /// History of the network in the last complete hours, oldest first.
+    ///
+    /// The hour that has not ended is left out: who reads it often would see the report of each node.
     pub(crate) async fn network_history(&self, hours: i64, now: i64) -> Result<Vec<LayerPoint>, Rejection> {
         let point = |counts: LayerHour| LayerPoint {
             at: counts.hour * 3_600,
@@ -82,7 +84,9 @@ impl Service {
             passed: counts.up,
             total: counts.total,
         };
-        Ok(self.store().layer_hours(since(hours, now)?).await?.into_iter().map(point).collect())
+        let mut counts = self.store().layer_hours(since(hours, now)?).await?;
+        counts.retain(|counts| counts.hour < now / HOUR);
+        Ok(counts.into_iter().map(point).collect())
     }
 
     /// Counts the nodes of this hour, and once per hour shortens the history.

@@ -6,13 +6,14 @@ use std::borrow::Cow;
 pub(super) const OWN: &str = "nym_mixnode";
 
 /// The libraries of this workspace. The events of `nym_mixnode_registry` are logged as those of `nym_mixnode::registry`.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "address",
     "api",
     "base",
     "config",
     "directory",
     "document",
+    "explorer",
     "http",
     "keys",
     "link",

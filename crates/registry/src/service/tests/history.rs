@@ -86,5 +86,12 @@ async fn nodes_packets_and_tests_are_counted_per_layer_and_hour() {
         LayerPoint { at, layer: 3, nodes: 1, packets: 220_000, passed: 0, total: 0 },
         LayerPoint { at: at + 3600, layer: 3, nodes: 1, packets: 0, passed: 0, total: 0 },
     ];
-    assert_eq!(home.service.network_history(24, START + HOUR).await.unwrap(), expected);
+    let history = async |now| home.service.network_history(24, now).await.unwrap();
+    assert_eq!(history(START + 2 * HOUR).await, expected);
+    assert_eq!(
+        history(START + 2 * HOUR - 1).await,
+        expected[..2],
+        "the hour that has not ended would show each report"
+    );
+    assert_eq!(history(START + HOUR - 1).await, []);
 }
