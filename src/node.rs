@@ -24,17 +24,16 @@ use nym_mixnode_address::{AnnounceAddr, AnnounceWatch, Announcing, Detector, wat
 use nym_mixnode_api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
-use nym_mixnode_config::{Config, ForwardPolicy};
+use nym_mixnode_config::Config;
 use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
-use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, Rule, outgoing};
+use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, Rule};
 use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
 use nym_mixnode_sphinx::{SelfCheckError, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
-use nym_mixnode_wire::Deadlines;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -263,7 +262,7 @@ impl Node {
             workers => workers,
         };
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
-        let policy = Policy::new(rule(config.forward.policy));
+        let policy = Policy::new(config.forward.policy);
         let reach = Reach::new(config.announce.detection.allow_private, listen_ips(config));
         let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, key_ring(config, keys)?);
         let announced = config.announce.addresses.iter().map(|announced| announced.address);
@@ -327,14 +326,6 @@ fn listen_ips(config: &Config) -> impl Iterator<Item = IpAddr> {
     config.listen.bind_addresses().into_iter().map(|address| address.get().ip())
 }
 
-fn rule(policy: ForwardPolicy) -> Rule {
-    match policy {
-        ForwardPolicy::Topology => Rule::Topology,
-        ForwardPolicy::Public => Rule::Public,
-        ForwardPolicy::Any => Rule::Any,
-    }
-}
-
 fn key_ring(config: &Config, keys: &NodeKeys) -> Result<KeyRing, OutOfMemory> {
     let window = config.replay.window;
     let ring = KeyRing::new(keys.sphinx.secret().clone(), window, Instant::now().into_std())?;
@@ -348,19 +339,9 @@ fn key_ring(config: &Config, keys: &NodeKeys) -> Result<KeyRing, OutOfMemory> {
 }
 
 fn worker_settings(config: &Config) -> Settings {
-    let forward = &config.forward;
     Settings {
-        deadlines: Deadlines { frame: config.connections.frame_deadline, idle: config.connections.idle_timeout },
-        forwarder: outgoing::Settings {
-            connect_timeout: forward.connect_timeout,
-            backoff_initial: forward.backoff_initial,
-            backoff_max: forward.backoff_max,
-            stale_after: forward.stale_after,
-            queue_packets_max: forward.queue_packets_max,
-            budget_bytes: config.mix.memory_bytes,
-            next_hops_max: forward.next_hops_max,
-            idle_timeout: forward.idle_timeout,
-        },
+        deadlines: config.connections.deadlines,
+        forwarder: config.forward.limits.clone(),
         rules: Rules { sizes: config.mix.packet_sizes, delay_max: config.mix.delay_max },
     }
 }

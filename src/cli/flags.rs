@@ -10,6 +10,8 @@ use nym_mixnode_config::address::Host;
 use nym_mixnode_config::environment::{self, Environment};
 use nym_mixnode_config::settings::About;
 use nym_mixnode_config::{ConfigError, NodeHome, NodeId, Source, Values, settings as s};
+use nym_mixnode_mix::Rule;
+use strum::VariantNames;
 
 use super::Failure;
 use super::addresses::AddressFlags;
@@ -171,7 +173,7 @@ pub(super) struct SettingFlags {
     metrics_server: Option<String>,
     /// Allowed next hops: nodes of the directory, any public address, or (closed networks only) any address
     #[arg(long, value_name = "POLICY", help_heading = "Network")]
-    #[arg(value_parser = PossibleValuesParser::new(["topology", "public", "any"]))]
+    #[arg(value_parser = PossibleValuesParser::new(Rule::VARIANTS))]
     forward_policy: Option<String>,
     /// How often the list of nodes is fetched, such as 30s
     #[arg(long, value_name = "DURATION", help_heading = "Network", hide_short_help = true)]

@@ -100,8 +100,8 @@ fn the_values_of_0_8_1_and_a_new_identity() {
     assert_eq!(config.announce.addresses[0].address.to_string(), "36.68.243.18:1789");
     assert_eq!(config.directory.url.as_str(), "https://directory.nymtech.net/");
     assert_eq!(config.directory.metrics_url.as_str(), "https://metrics.nymtech.net/");
-    assert_eq!(config.forward.backoff_initial.as_secs(), 10);
-    assert_eq!(config.forward.backoff_max.as_secs(), 300);
+    assert_eq!(config.forward.limits.backoff_initial.as_secs(), 10);
+    assert_eq!(config.forward.limits.backoff_max.as_secs(), 300);
     assert_eq!(mode(&home.key("private_identity.pem")), 0o600);
     assert!(said.contains("Saved a new identity keypair"), "{said}");
     // It keeps the directory that it had, and that is no more.
@@ -122,7 +122,10 @@ fn the_values_of_0_9_0_over_ipv6() {
     assert_eq!(config.announce.addresses[0].address.to_string(), "[2600::1]:2789");
     assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
     // The other half as it was in 0.9.0, for today's would be less than the first.
-    assert_eq!((config.forward.backoff_initial.as_secs(), config.forward.backoff_max.as_secs()), (120, 300));
+    assert_eq!(
+        (config.forward.limits.backoff_initial.as_secs(), config.forward.limits.backoff_max.as_secs()),
+        (120, 300)
+    );
 }
 
 #[test]
@@ -146,9 +149,12 @@ fn the_values_of_0_9_2_and_what_is_dropped() {
     let said = upgrade(&home, "0.9.2").ok().stdout;
     let config = config(&home);
     assert_eq!((config.node.location.as_str(), config.node.incentives_address.as_str()), ("Zürich ☃", "VJLxyz"));
-    assert_eq!(config.forward.connect_timeout.as_millis(), 1500);
-    assert_eq!((config.forward.backoff_initial.as_secs(), config.forward.backoff_max.as_secs()), (2, 300));
-    assert_eq!(config.forward.queue_packets_max, 128);
+    assert_eq!(config.forward.limits.connect_timeout.as_millis(), 1500);
+    assert_eq!(
+        (config.forward.limits.backoff_initial.as_secs(), config.forward.limits.backoff_max.as_secs()),
+        (2, 300)
+    );
+    assert_eq!(config.forward.limits.queue_packets_max, 128);
     for key in ["mixnode.nym_root_directory", "mixnode.colour", "debug.cache_entry_ttl", "debug.metrics_running_stats"]
     {
         assert!(said.lines().any(|line| line.starts_with(key) && line.contains(" is dropped: ")), "{key}: {said}");

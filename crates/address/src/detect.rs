@@ -16,9 +16,10 @@ use super::inquiry::{Found, Public, Step};
 use super::{AnnounceAddr, Announced, Unannounceable, dmi, echo, interfaces, kubernetes};
 
 /// Selects the cloud whose metadata service is queried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CloudChoice {
     /// The cloud that the machine's firmware names.
+    #[default]
     Auto,
     /// No cloud, regardless of the firmware.
     None,
@@ -45,10 +46,11 @@ impl FromStr for CloudChoice {
 }
 
 /// Selects the source of detected announce addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AnnounceSource {
     /// The cloud's metadata, then this machine's interfaces, then the echo service.
+    #[default]
     Auto,
     /// The Node on which the pod runs.
     KubernetesNode,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nym_mixnode_address::{AnnounceSource, CloudChoice};
+use nym_mixnode_mix::Rule;
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_telemetry::OtlpProtocol;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
@@ -13,10 +14,9 @@ use url::Url;
 
 use super::address::Host;
 use super::home::NodeId;
-use super::{ForwardPolicy, parse};
 
 /// A number of bytes, written with a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
 /// Value types of settings.
@@ -69,7 +69,7 @@ kinds! {
     SocketAddr: Kind::Address;
     Option<SocketAddr>: Kind::Address;
     PacketSize: Kind::Choice(&PacketSize::NAMES);
-    ForwardPolicy: Kind::Choice(&parse::POLICIES);
+    Rule: Kind::Choice(Rule::VARIANTS);
     AnnounceSource: Kind::Choice(AnnounceSource::VARIANTS);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);
     LogFormat: Kind::Choice(LogFormat::VARIANTS);
@@ -135,7 +135,7 @@ impl Kind {
             Self::Integer => text.parse::<u64>().is_ok(),
             Self::Switch => matches!(text, "true" | "false"),
             Self::Duration => humantime::parse_duration(text).is_ok(),
-            Self::Size => parse::size(text, 0..=usize::MAX).is_some(),
+            Self::Size => super::parse::size(text, 0..=usize::MAX).is_some(),
             Self::Url => text.parse::<Url>().is_ok(),
             Self::Address => text.parse::<Host>().is_ok(),
             Self::LogFilter => text.parse::<LogFilter>().is_ok(),

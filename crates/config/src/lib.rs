@@ -13,6 +13,7 @@ mod layers;
 pub mod migrate;
 mod nearest;
 mod parse;
+mod reader;
 pub mod reference;
 mod running;
 pub mod schema;
@@ -20,7 +21,6 @@ mod service_link;
 pub mod settings;
 mod values;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,11 +39,13 @@ use nym_mixnode_base::open_files::LimitsConfig;
 use nym_mixnode_base::staging::{self, CreateError};
 use nym_mixnode_directory::DirectoryConfig;
 use nym_mixnode_keys::{KeyPaths, KeysConfig};
-use nym_mixnode_mix::ReplayWindow;
+use nym_mixnode_mix::{ReplayWindow, Rule, outgoing};
 use nym_mixnode_net::{BindAddr, Listening};
 use nym_mixnode_sphinx::PacketSizes;
 use nym_mixnode_telemetry::TelemetryConfig;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
+use nym_mixnode_wire::Deadlines;
+use reader::Reader;
 use settings as s;
 
 /// Memory limit of the configured replay filter: far more than any node needs.
@@ -112,31 +114,11 @@ pub struct ReplayConfig {
     pub window: ReplayWindow,
 }
 
-/// Permitted next hops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForwardPolicy {
-    /// Only exact `ip:port` pairs of the directory's topology.
-    Topology,
-    /// Any globally routable address.
-    Public,
-    /// Anywhere: for closed networks.
-    Any,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForwardConfig {
-    pub policy: ForwardPolicy,
-    pub connect_timeout: Duration,
-    pub backoff_initial: Duration,
-    pub backoff_max: Duration,
-    /// Packets for an unreachable next hop are dropped this long after their mix delay has passed.
-    pub stale_after: Duration,
-    /// Limit of packets queued for one next hop.
-    pub queue_packets_max: usize,
-    /// Limit of next hops with a queue.
-    pub next_hops_max: usize,
-    /// Timeout of outgoing connections without packets.
-    pub idle_timeout: Duration,
+    /// Permitted next hops.
+    pub policy: Rule,
+    pub limits: outgoing::Settings,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -145,10 +127,7 @@ pub struct ConnectionsConfig {
     pub total_max: usize,
     /// Limit of incoming connections from one IPv4 address or IPv6 /64.
     pub per_address_max: usize,
-    /// Deadline for the rest of a frame after its first byte.
-    pub frame_deadline: Duration,
-    /// Timeout of incoming connections without data.
-    pub idle_timeout: Duration,
+    pub deadlines: Deadlines,
 }
 
 /// The operator's HTTP endpoints.
@@ -197,44 +176,29 @@ impl Config {
     /// # Errors
     /// Lists every setting that is missing or not allowed.
     pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
-        let mut invalid: Vec<_> = values.refused().collect();
-        // Each section checks its rules between settings; the settings check their own values.
-        let broken =
-            [listen_addresses(values).err(), announced(values).err(), forward(values).err(), replay(values).err()];
-        for problem in broken.into_iter().flatten() {
-            if let ConfigError::Invalid(value) = problem
-                && !invalid.contains(&value)
-            {
-                invalid.push(value);
-            }
-        }
-        let unset = values.unset().map(ConfigError::unset);
-        let problems: Vec<_> = invalid.into_iter().map(ConfigError::from).chain(unset).collect();
-        match Self::sections(values) {
-            Ok(config) if problems.is_empty() => Ok(config),
-            Err(problem) if problems.is_empty() => Err(problem.into()),
-            _ => Err(ConfigErrors(problems)),
-        }
+        Reader::read(values, Self::sections)?.ok_or_else(|| ConfigError::unset(&s::DIRECTORY_URL.about).into())
     }
 
-    fn sections(values: &Values) -> Result<Self, ConfigError> {
-        let addresses = listen_addresses(values)?;
-        Ok(Self {
-            node: node(values)?,
-            announce: announce(values, &addresses)?,
+    /// All sections; `None` after an error.
+    fn sections(reader: &mut Reader) -> Option<Self> {
+        let (addresses, mix, directory) = (listen_addresses(reader), mix(reader), directory(reader));
+        Some(Self {
+            node: node(reader),
+            announce: announce(reader, &addresses),
             listen: listen(addresses),
-            directory: directory(values)?,
-            keys: keys(values)?,
-            mix: mix(values)?,
-            replay: replay(values)?,
-            forward: forward(values)?,
-            connections: connections(values)?,
-            http: http(values)?,
-            log: log(values)?,
-            telemetry: telemetry(values)?,
-            shutdown: shutdown(values)?,
-            limits: limits(values)?,
-            values: values.clone(),
+            keys: keys_section(reader),
+            replay: replay(reader),
+            forward: forward(reader, mix.memory_bytes),
+            mix,
+            connections: connections(reader),
+            http: http(reader),
+            log: log(reader),
+            telemetry: telemetry_section(reader),
+            shutdown: shutdown(reader),
+            limits: limits(reader),
+            values: reader.values.clone(),
+            // Last, because the errors of the other sections must be collected before.
+            directory: directory?,
         })
     }
 }
@@ -252,8 +216,8 @@ impl HttpConfig {
     ///
     /// # Errors
     /// If the address is not allowed.
-    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
-        http(values)
+    pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
+        Reader::read(values, http)
     }
 }
 
@@ -262,8 +226,8 @@ impl LogConfig {
     ///
     /// # Errors
     /// If a value is not allowed.
-    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
-        log(values)
+    pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
+        Reader::read(values, log)
     }
 
     /// The filter to apply, given whether `RUST_LOG` is set.
@@ -292,31 +256,25 @@ pub fn create_file(path: &Path, config: &Config) -> Result<(), CreateError> {
     staging::create_file(path, 0o644, file::render(&values).as_bytes())
 }
 
-fn node(values: &Values) -> Result<NodeConfig, ConfigError> {
-    Ok(NodeConfig {
-        id: values.parse(&s::NODE_ID)?.to_string(),
-        layer: values.parse(&s::NODE_LAYER)?,
-        location: values.parse(&s::NODE_LOCATION)?,
-        incentives_address: values.parse(&s::NODE_INCENTIVES_ADDRESS)?,
-    })
+fn node(reader: &mut Reader) -> NodeConfig {
+    NodeConfig {
+        id: reader.with_source(&s::NODE_ID).map(|(id, _)| id.to_string()).unwrap_or_default(),
+        layer: reader.get(&s::NODE_LAYER),
+        location: reader.get(&s::NODE_LOCATION),
+        incentives_address: reader.get(&s::NODE_INCENTIVES_ADDRESS),
+    }
 }
 
-fn directory(values: &Values) -> Result<DirectoryConfig, ConfigError> {
-    let url = values.parse(&s::DIRECTORY_URL)?;
-    let metrics_url = match values.of(&s::DIRECTORY_METRICS_URL.about) {
-        [] => url.clone(),
-        _ => values.parse(&s::DIRECTORY_METRICS_URL)?,
-    };
-    let topology_refresh = values.parse(&s::DIRECTORY_TOPOLOGY_REFRESH)?;
-    let key = match values.of(&s::DIRECTORY_KEY.about) {
-        [] => None,
-        _ => Some(values.parse(&s::DIRECTORY_KEY)?),
-    };
-    let join_token_file = match values.of(&s::DIRECTORY_JOIN_TOKEN_FILE.about) {
-        [] => None,
-        _ => Some(located(values.parse_with_source(&s::DIRECTORY_JOIN_TOKEN_FILE)?)),
-    };
-    Ok(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
+/// `None` without a valid URL.
+fn directory(reader: &mut Reader) -> Option<DirectoryConfig> {
+    let url = reader.with_source(&s::DIRECTORY_URL).map(|(url, _)| url);
+    let metrics_url = reader.if_set(&s::DIRECTORY_METRICS_URL);
+    let topology_refresh = reader.get(&s::DIRECTORY_TOPOLOGY_REFRESH);
+    let key = reader.if_set(&s::DIRECTORY_KEY);
+    let join_token_file = reader.list(&s::DIRECTORY_JOIN_TOKEN_FILE).pop().map(located);
+    let url = url?;
+    let metrics_url = metrics_url.unwrap_or_else(|| url.clone());
+    Some(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
 }
 
 /// A path of the file begins at the node's directory, any other one at the working directory.
@@ -331,36 +289,37 @@ fn located((path, source): (PathBuf, Source)) -> PathBuf {
 ///
 /// # Errors
 /// If a path is not allowed.
-pub fn keys(values: &Values) -> Result<KeysConfig, ConfigError> {
-    let mut paths = KeyPaths::in_dir(&values.parse(&s::KEYS_DIR)?);
+pub fn keys(values: &Values) -> Result<KeysConfig, ConfigErrors> {
+    Reader::read(values, keys_section)
+}
+
+fn keys_section(reader: &mut Reader) -> KeysConfig {
+    let mut paths = KeyPaths::in_dir(&reader.get(&s::KEYS_DIR));
     for (file, setting) in s::KEY_FILES {
-        if let Some(path) = values.parse_if_set(setting)? {
+        if let Some(path) = reader.if_set(setting) {
             paths.set(file, path);
         }
     }
-    Ok(KeysConfig { paths, allow_group_read: values.parse(&s::KEYS_ALLOW_GROUP_READ)? })
+    KeysConfig { paths, allow_group_read: reader.get(&s::KEYS_ALLOW_GROUP_READ) }
 }
 
-fn mix(values: &Values) -> Result<MixConfig, ConfigError> {
-    Ok(MixConfig {
-        workers: values.parse(&s::MIX_WORKERS)?,
-        delay_max: values.parse(&s::MIX_DELAY_MAX)?,
-        memory_bytes: values.parse(&s::MIX_MEMORY)?.0,
-        packet_sizes: packet_sizes(values)?,
-    })
-}
-
-fn packet_sizes(values: &Values) -> Result<PacketSizes, ConfigError> {
-    let sizes = values.parse_list(&s::MIX_PACKET_SIZES)?;
-    if sizes.is_empty() {
-        return Ok(PacketSizes::default());
+fn mix(reader: &mut Reader) -> MixConfig {
+    let sizes = reader.list(&s::MIX_PACKET_SIZES);
+    MixConfig {
+        workers: reader.get(&s::MIX_WORKERS),
+        delay_max: reader.get(&s::MIX_DELAY_MAX),
+        memory_bytes: reader.get(&s::MIX_MEMORY).0,
+        packet_sizes: if sizes.is_empty() {
+            PacketSizes::default()
+        } else {
+            sizes.into_iter().map(|(size, _)| size).collect()
+        },
     }
-    Ok(sizes.into_iter().map(|(size, _)| size).collect())
 }
 
-fn replay(values: &Values) -> Result<ReplayConfig, ConfigError> {
-    let length = values.parse(&s::REPLAY_WINDOW)?;
-    let (expected_rate, place) = values.parse_with_source(&s::REPLAY_EXPECTED_RATE)?;
+fn replay(reader: &mut Reader) -> ReplayConfig {
+    let length = reader.get(&s::REPLAY_WINDOW);
+    let (expected_rate, place) = reader.with_source(&s::REPLAY_EXPECTED_RATE).unwrap_or((0, Source::Program));
     let window = ReplayWindow { length, expected_rate };
     if window.memory_bytes() > REPLAY_MEMORY_MAX {
         let problem = format!(
@@ -369,78 +328,75 @@ fn replay(values: &Values) -> Result<ReplayConfig, ConfigError> {
             humantime::format_duration(length),
             REPLAY_MEMORY_MAX >> 30
         );
-        return Err(invalid(place, s::REPLAY_EXPECTED_RATE.about.key, expected_rate, &problem));
+        reader.reject(place, s::REPLAY_EXPECTED_RATE.about.key, expected_rate, &problem);
     }
-    Ok(ReplayConfig { window })
+    ReplayConfig { window }
 }
 
-fn forward(values: &Values) -> Result<ForwardConfig, ConfigError> {
-    let backoff_initial = values.parse(&s::FORWARD_BACKOFF_INITIAL)?;
-    let (backoff_max, place) = values.parse_with_source(&s::FORWARD_BACKOFF_MAX)?;
+fn forward(reader: &mut Reader, budget_bytes: usize) -> ForwardConfig {
+    let backoff_initial = reader.get(&s::FORWARD_BACKOFF_INITIAL);
+    let (backoff_max, place) = reader.with_source(&s::FORWARD_BACKOFF_MAX).unwrap_or((Duration::MAX, Source::Program));
     if backoff_max < backoff_initial {
         let value = humantime::format_duration(backoff_max);
-        return Err(invalid(place, s::FORWARD_BACKOFF_MAX.about.key, value, "is less than forward.backoff_initial"));
+        reader.reject(place, s::FORWARD_BACKOFF_MAX.about.key, value, "is less than forward.backoff_initial");
     }
-    Ok(ForwardConfig {
-        policy: values.parse(&s::FORWARD_POLICY)?,
-        connect_timeout: values.parse(&s::FORWARD_CONNECT_TIMEOUT)?,
+    let limits = outgoing::Settings {
+        connect_timeout: reader.get(&s::FORWARD_CONNECT_TIMEOUT),
         backoff_initial,
         backoff_max,
-        stale_after: values.parse(&s::FORWARD_STALE_AFTER)?,
-        queue_packets_max: values.parse(&s::FORWARD_QUEUE_PACKETS_MAX)?,
-        next_hops_max: values.parse(&s::FORWARD_NEXT_HOPS_MAX)?,
-        idle_timeout: values.parse(&s::FORWARD_IDLE_TIMEOUT)?,
-    })
+        stale_after: reader.get(&s::FORWARD_STALE_AFTER),
+        queue_packets_max: reader.get(&s::FORWARD_QUEUE_PACKETS_MAX),
+        budget_bytes,
+        next_hops_max: reader.get(&s::FORWARD_NEXT_HOPS_MAX),
+        idle_timeout: reader.get(&s::FORWARD_IDLE_TIMEOUT),
+    };
+    ForwardConfig { policy: reader.get(&s::FORWARD_POLICY), limits }
 }
 
-fn connections(values: &Values) -> Result<ConnectionsConfig, ConfigError> {
-    Ok(ConnectionsConfig {
-        total_max: values.parse(&s::CONNECTIONS_TOTAL_MAX)?,
-        per_address_max: values.parse(&s::CONNECTIONS_PER_ADDRESS_MAX)?,
-        frame_deadline: values.parse(&s::CONNECTIONS_FRAME_DEADLINE)?,
-        idle_timeout: values.parse(&s::CONNECTIONS_IDLE_TIMEOUT)?,
-    })
+fn connections(reader: &mut Reader) -> ConnectionsConfig {
+    ConnectionsConfig {
+        total_max: reader.get(&s::CONNECTIONS_TOTAL_MAX),
+        per_address_max: reader.get(&s::CONNECTIONS_PER_ADDRESS_MAX),
+        deadlines: Deadlines {
+            frame: reader.get(&s::CONNECTIONS_FRAME_DEADLINE),
+            idle: reader.get(&s::CONNECTIONS_IDLE_TIMEOUT),
+        },
+    }
 }
 
-fn http(values: &Values) -> Result<HttpConfig, ConfigError> {
-    let is_chosen = !values.of(&s::HTTP_LISTEN.about).is_empty();
-    Ok(HttpConfig { listen: values.parse(&s::HTTP_LISTEN)?, is_chosen })
+fn http(reader: &mut Reader) -> HttpConfig {
+    let is_chosen = !reader.values.of(&s::HTTP_LISTEN.about).is_empty();
+    HttpConfig { listen: reader.get(&s::HTTP_LISTEN), is_chosen }
 }
 
-fn log(values: &Values) -> Result<LogConfig, ConfigError> {
-    let is_of_file = values.of(&s::LOG_FILTER.about).iter().any(|value| matches!(value.source, Source::File { .. }));
-    let (format, filter) = (values.parse(&s::LOG_FORMAT)?, values.parse_if_set(&s::LOG_FILTER)?);
-    Ok(LogConfig { format, filter, is_of_file })
+fn log(reader: &mut Reader) -> LogConfig {
+    let is_of_file =
+        reader.values.of(&s::LOG_FILTER.about).iter().any(|value| matches!(value.source, Source::File { .. }));
+    LogConfig { format: reader.get(&s::LOG_FORMAT), filter: reader.if_set(&s::LOG_FILTER), is_of_file }
 }
 
 /// Parses only the telemetry section, independent of the others.
 ///
 /// # Errors
 /// If a value is not allowed.
-pub fn telemetry(values: &Values) -> Result<TelemetryConfig, ConfigError> {
-    Ok(TelemetryConfig {
-        window: values.parse(&s::TELEMETRY_WINDOW)?,
-        otlp_endpoint: values.parse_if_set(&s::TELEMETRY_OTLP_ENDPOINT)?,
-        otlp_protocol: values.parse(&s::TELEMETRY_OTLP_PROTOCOL)?,
-    })
+pub fn telemetry(values: &Values) -> Result<TelemetryConfig, ConfigErrors> {
+    Reader::read(values, telemetry_section)
 }
 
-fn shutdown(values: &Values) -> Result<ShutdownConfig, ConfigError> {
-    Ok(ShutdownConfig {
-        linger: values.parse(&s::SHUTDOWN_LINGER)?,
-        drain_deadline: values.parse(&s::SHUTDOWN_DRAIN_DEADLINE)?,
-    })
+fn telemetry_section(reader: &mut Reader) -> TelemetryConfig {
+    TelemetryConfig {
+        window: reader.get(&s::TELEMETRY_WINDOW),
+        otlp_endpoint: reader.if_set(&s::TELEMETRY_OTLP_ENDPOINT),
+        otlp_protocol: reader.get(&s::TELEMETRY_OTLP_PROTOCOL),
+    }
 }
 
-fn limits(values: &Values) -> Result<LimitsConfig, ConfigError> {
-    Ok(LimitsConfig {
-        nofile: values.parse(&s::LIMITS_NOFILE)?,
-        nofile_strict: values.parse(&s::LIMITS_NOFILE_STRICT)?,
-    })
+fn shutdown(reader: &mut Reader) -> ShutdownConfig {
+    ShutdownConfig { linger: reader.get(&s::SHUTDOWN_LINGER), drain_deadline: reader.get(&s::SHUTDOWN_DRAIN_DEADLINE) }
 }
 
-fn invalid(place: Source, key: &'static str, value: impl fmt::Display, problem: &str) -> ConfigError {
-    InvalidValue { place, key, value: value.to_string(), problem: problem.to_owned() }.into()
+fn limits(reader: &mut Reader) -> LimitsConfig {
+    LimitsConfig { nofile: reader.get(&s::LIMITS_NOFILE), nofile_strict: reader.get(&s::LIMITS_NOFILE_STRICT) }
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ fn old_node_dir(older: &Older) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use super::super::{Config, Reader};
     use super::*;
     use nym_mixnode_net::BindAddr;
     use std::fs;
@@ -150,10 +150,12 @@ mod tests {
         assert!(config.announce.addresses.is_empty(), "detected, for others cannot reach that");
         assert_eq!(config.node.incentives_address, "");
         assert_eq!(config.directory.metrics_url.as_str(), "http://testnet-metrics.nymtech.net:8080/");
-        assert_eq!(config.forward, super::super::forward(&Values::default()).unwrap());
+        let defaults = Values::default();
+        let forward = Reader::read(&defaults, |reader| super::super::forward(reader, config.mix.memory_bytes));
+        assert_eq!(config.forward, forward.unwrap());
         let migration = translated(&format!("{MINIMAL}[debug]\npacket_forwarding_initial_backoff = 120000\n"));
         let config = Config::from_values(&migration.values).unwrap();
-        assert_eq!(config.forward.backoff_max.as_secs(), 300);
+        assert_eq!(config.forward.limits.backoff_max.as_secs(), 300);
         let migration = translated(&format!("{MINIMAL}validator_rest_url = \"http://192.0.2.9:8081\"\n"));
         let config = Config::from_values(&migration.values).unwrap();
         assert_eq!(config.directory.metrics_url, config.directory.url, "the testnet is not told");

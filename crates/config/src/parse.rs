@@ -9,13 +9,9 @@ use std::time::Duration;
 use nym_mixnode_base::text::hidden_in;
 use url::Url;
 
-use super::ForwardPolicy;
 use super::home::NodeId;
 
 const TEXT_CHARS_MAX: usize = 128;
-
-/// The accepted names of [`ForwardPolicy`].
-pub(super) const POLICIES: [&str; 3] = ["topology", "public", "any"];
 
 /// Units of sizes; longer ones first, because each ends in the last one.
 const SIZE_UNITS: [(&str, usize); 5] =
@@ -69,15 +65,6 @@ pub(super) fn service(text: &str) -> Option<String> {
 
 pub(super) fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
-}
-
-pub(super) fn policy(text: &str) -> Option<ForwardPolicy> {
-    match text {
-        "topology" => Some(ForwardPolicy::Topology),
-        "public" => Some(ForwardPolicy::Public),
-        "any" => Some(ForwardPolicy::Any),
-        _ => None,
-    }
 }
 
 /// `Some(None)` is off. Port 0 takes any free one.

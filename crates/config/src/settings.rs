@@ -14,13 +14,13 @@ use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
 use super::parse::{
-    address_or_off, count, duration, id, path, policy, registry_key, seconds, service, size, switch, text, url,
+    address_or_off, count, duration, id, path, registry_key, seconds, service, size, switch, text, url,
 };
 use nym_mixnode_telemetry::OtlpProtocol;
 
-use super::ForwardPolicy;
 use nym_mixnode_address::{AnnounceSource, CloudChoice};
 use nym_mixnode_keys::KeyFile;
+use nym_mixnode_mix::Rule;
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 
@@ -208,7 +208,7 @@ settings! {
         "Forwarded packets per second for which replay.window is guaranteed. The reserved memory is proportional to\n\
          the product of both: 35 MiB for the defaults. At higher rates the window is shorter, and the node warns.";
 
-    FORWARD_POLICY: ForwardPolicy = "forward.policy", Value("topology"), policy,
+    FORWARD_POLICY: Rule = "forward.policy", Value("topology"), |t| t.parse().ok(),
         "topology, public or any",
         "Permitted next hops: the nodes of the directory (topology), every public address (public), or every address\n\
          (any: only for closed networks, because senders can then reach this machine's neighbours).";

@@ -42,9 +42,9 @@ fn unset_settings_have_the_documented_defaults() {
     assert_eq!(config.mix, mix);
     assert_eq!(config.replay.window, ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 });
     let defaults = Values::default();
-    assert_eq!(config.forward, forward(&defaults).unwrap());
-    assert_eq!(config.connections, connections(&defaults).unwrap());
-    assert_eq!(config.shutdown, shutdown(&defaults).unwrap());
+    assert_eq!(config.forward, Reader::read(&defaults, |reader| forward(reader, 256 << 20)).unwrap());
+    assert_eq!(config.connections, Reader::read(&defaults, connections).unwrap());
+    assert_eq!(config.shutdown, Reader::read(&defaults, shutdown).unwrap());
     assert_eq!(config.keys, KeysConfig::default());
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nym_mixnode_base::redact::{HIDDEN, has_credentials, redacted_text};
 
-use super::error::{ConfigError, InvalidValue};
+use super::error::InvalidValue;
 use super::settings as s;
 use super::settings::{About, Kind, Setting, WhenUnset};
 
@@ -69,72 +69,29 @@ impl Values {
         self.0.get(about.key).map_or(&[], Vec::as_slice)
     }
 
-    /// Parses a setting with one value.
-    pub(super) fn parse<T>(&self, setting: &'static Setting<T>) -> Result<T, ConfigError> {
-        self.parse_with_source(setting).map(|(value, _)| value)
-    }
-
-    pub(super) fn parse_with_source<T>(&self, setting: &'static Setting<T>) -> Result<(T, Source), ConfigError> {
-        match (self.of(&setting.about).last(), setting.about.when_unset) {
-            (Some(value), _) => value.parse(setting),
-            (None, WhenUnset::Value(text)) => Value { text: text.to_owned(), source: Source::Program }.parse(setting),
-            (None, WhenUnset::Follows(_) | WhenUnset::Required) => Err(ConfigError::unset(&setting.about)),
-        }
-    }
-
-    /// Parses a setting without a default; `None` if it is not set.
-    pub(super) fn parse_if_set<T>(&self, setting: &'static Setting<T>) -> Result<Option<T>, ConfigError> {
-        self.of(&setting.about)
-            .last()
-            .map(|value| value.parse(setting))
-            .transpose()
-            .map(|set| set.map(|(value, _)| value))
-    }
-
     /// The required settings that are not set.
     pub fn unset(&self) -> impl Iterator<Item = &'static About> {
         s::ALL.iter().copied().filter(|about| about.when_unset == WhenUnset::Required && self.of(about).is_empty())
-    }
-
-    /// Every text that its setting does not allow.
-    pub(super) fn refused(&self) -> impl Iterator<Item = InvalidValue> {
-        s::ALL.iter().flat_map(|about| self.of(about).iter().filter_map(|value| value.refusal(about)))
     }
 
     /// The number of settings that are set.
     pub fn count(&self) -> usize {
         self.0.values().filter(|values| !values.is_empty()).count()
     }
-
-    /// Parses a setting that is a list; every item keeps its source.
-    pub(super) fn parse_list<T>(&self, setting: &'static Setting<T>) -> Result<Vec<(T, Source)>, ConfigError> {
-        self.of(&setting.about).iter().map(|value| value.parse(setting)).collect()
-    }
 }
 
 impl Value {
-    fn parse<T>(&self, setting: &'static Setting<T>) -> Result<(T, Source), ConfigError> {
-        if let Some(refusal) = self.refusal(&setting.about) {
-            return Err(refusal.into());
-        }
-        match (setting.parse)(&self.text) {
-            Some(parsed) => Ok((parsed, self.source.clone())),
-            None => Err(self.refused(&setting.about, not_allowed(&setting.about, &self.text)).into()),
-        }
-    }
-
-    /// Why the setting does not allow the text; `None` if it does.
-    fn refusal(&self, about: &'static About) -> Option<InvalidValue> {
-        if !about.allows(&self.text) {
-            return Some(self.refused(about, not_allowed(about, &self.text)));
-        }
+    /// Parses the text and checks that a password is not exposed.
+    pub(super) fn parse<T>(&self, setting: &'static Setting<T>) -> Result<T, InvalidValue> {
+        let about = &setting.about;
+        let parsed = (setting.parse)(&self.text).ok_or_else(|| self.refused(about, not_allowed(about, &self.text)))?;
         let exposed = matches!(self.source, Source::File { .. } | Source::Flag(_) | Source::Variable(_));
         if exposed && about.kind == Kind::Url && has_credentials(&self.text) {
             let problem = "contains a password, which others can read there: put the URL into a separate file and that \
                            file's path into";
-            return Some(self.refused(about, format!("{problem} {}_FILE", about.variable())));
+            return Err(self.refused(about, format!("{problem} {}_FILE", about.variable())));
         }
-        None
+        Ok(parsed)
     }
 
     fn refused(&self, about: &About, problem: String) -> InvalidValue {

@@ -17,7 +17,7 @@ use queue::Queue;
 use crate::{DropCounters, DropReason, Scheduled};
 
 /// Limits of the outgoing connections.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,

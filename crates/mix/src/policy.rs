@@ -7,13 +7,16 @@ use arc_swap::ArcSwap;
 use nym_mixnode_net::is_globally_routable;
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_wire::Framing;
+use strum::{EnumString, VariantNames};
 
 use crate::DropReason;
 
 /// Where packets may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 pub enum Rule {
     /// Only the directory's addresses, port included. Nowhere until a topology is known.
+    #[default]
     Topology,
     /// Any globally routable address that is not this node's own.
     Public,

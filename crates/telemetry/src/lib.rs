@@ -35,8 +35,9 @@ pub struct TelemetryConfig {
 }
 
 /// The OTLP protocols; their texts are the names in the standard variables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
 pub enum OtlpProtocol {
+    #[default]
     #[strum(serialize = "http/protobuf")]
     Http,
     #[strum(serialize = "grpc")]

@@ -15,7 +15,7 @@ pub const LAST_CALL: Duration = Duration::from_millis(100);
 const LAST_FRAME_GRACE: Duration = Duration::from_millis(500);
 
 /// Deadlines for peers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// Maximum time from the first to the last byte of a frame.
     pub frame: Duration,

@@ -37,7 +37,7 @@ use super::super::operator::View;
 use super::super::state::Shared;
 use super::super::traced_directory::TracedDirectory;
 use super::super::worker::WorkerChannels;
-use super::super::{key_ring, registration, rule, worker_settings};
+use super::super::{key_ring, registration, worker_settings};
 use super::exported;
 use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
 
@@ -173,7 +173,7 @@ impl Stage {
     async fn run(&self, connections: Vec<Packets>, leak: Leak, arrivals: Arrivals) -> Seen {
         let config = &self.config;
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
-        let policy = Policy::new(rule(config.forward.policy));
+        let policy = Policy::new(config.forward.policy);
         let keys = key_ring(config, &self.keys).unwrap();
         let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, keys);
         let (_control, phase) = phases();
