@@ -25,9 +25,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 const CONNECTIONS_MAX: u32 = 4;
 
 /// Settings of each connection. With write-ahead log and full synchronisation, an acknowledged registration survives a
-/// power cut, and readers do not wait for writers.
+/// power cut, and readers do not wait for writers. Containers have no folder for temporary files.
 const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; \
-                        PRAGMA synchronous = FULL;";
+                        PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;";
 
 /// A transaction takes the write lock at once, so that no other writer can change what it reads.
 const DATABASE: Database = Database { begin: "BEGIN IMMEDIATE", is_shared: false };
@@ -77,7 +77,7 @@ async fn copy_to(store: &Path, copy: &Path) -> sqlx::Result<()> {
         copy.to_str().ok_or_else(|| sqlx::Error::Protocol("the path of the copy is not UTF-8".to_owned()))?;
     install_default_drivers();
     let mut connection = AnyConnection::connect(&url(store, "rw")).await?;
-    sqlx::raw_sql("PRAGMA busy_timeout = 5000").execute(&mut connection).await?;
+    sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY").execute(&mut connection).await?;
     // Fails in databases of other programs.
     sqlx::query("SELECT id FROM registry_key").fetch_one(&mut connection).await?;
     sqlx::query("VACUUM INTO $1").bind(copy_path).execute(&mut connection).await?;

@@ -178,3 +178,19 @@ async fn only_the_owner_can_read_the_store_and_its_other_files() {
     assert!(files.iter().any(|file| file.file_name() == "registry.sqlite-wal"), "{files:?}");
     drop(store);
 }
+
+// The kit tests the same in a container whose file system is read-only.
+#[tokio::test]
+async fn temporary_data_stays_in_memory() {
+    const MEMORY: i64 = 2;
+    let home = Home::new().await;
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        connections.push(home.store.read().await.unwrap());
+    }
+    for mut connection in connections {
+        let place: i64 = sqlx::query_scalar("PRAGMA temp_store").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(place, MEMORY);
+        connection.done();
+    }
+}
