@@ -51,7 +51,12 @@ pub fn raise_nofile(config: &LimitsConfig) -> Result<(), LimitError> {
     {
         warn!(%error, "cannot raise the limit on open files");
     }
-    info!("Limit on open files: {soft} → {} (hard limit {hard})", nofile());
+    let limit = nofile();
+    if limit == soft {
+        info!(limit, hard_limit = hard, "limit on open files");
+    } else {
+        info!(limit, before = soft, hard_limit = hard, "raised the limit on open files");
+    }
     if hard < config.nofile {
         warn!(
             "the hard limit on open files is {hard}, less than limits.nofile ({}): {}",

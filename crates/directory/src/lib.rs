@@ -129,7 +129,7 @@ pub enum DirectoryError {
     },
     /// The directory responded with 5xx, an error of its own. Retry.
     #[error(
-        "cannot {action} at {url}: the directory failed with {status}: {message}; if this continues, ask its operator"
+        "cannot {action} at {url}: the directory failed with {status}: {message}; if this continues, its log has the cause"
     )]
     ServerFailed {
         /// Action that failed.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nym_mixnode_api::{BatchMixStatus, layers_without_active};
+use nym_mixnode_api::BatchMixStatus;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
@@ -184,11 +184,15 @@ impl RoundLog {
             warn!(over, "nothing returned from any node: check this monitor's own address; failures are not reported");
         }
         let down: Vec<_> = summary.down.iter().map(|(identity, family)| format!("{identity} over {family}")).collect();
-        match layers_without_active(&summary.empty_layers) {
-            Some(_) if !summary.settling => warn!(down = down.join(", "), "{summary}"),
-            _ if down.is_empty() => info!("{summary}"),
-            _ => warn!(down = down.join(", "), "{summary}"),
+        let down = (!down.is_empty()).then(|| down.join(", "));
+        if down.is_some() || summary.is_overdue {
+            warn!(down, "{summary}");
+        } else {
+            info!("{summary}");
         }
         self.0 = Some((now, summary.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

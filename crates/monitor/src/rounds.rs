@@ -121,6 +121,8 @@ pub struct Rounds {
     listing: Arc<Listing>,
     started: Option<Instant>,
     listed_since: Option<Instant>,
+    /// When the network was first seen with nodes.
+    nodes_since: Option<Instant>,
     lanes: HashMap<LaneKey, Lane>,
     plan: Plan,
     verdicts: HashMap<LaneKey, bool>,
@@ -139,6 +141,7 @@ impl Rounds {
             listing: Arc::default(),
             started: None,
             listed_since: None,
+            nodes_since: None,
             lanes: HashMap::new(),
             plan: Plan::default(),
             verdicts: HashMap::new(),
@@ -165,6 +168,9 @@ impl Rounds {
         if let Some(listing) = listing {
             let reputations = listing.nodes.iter().map(|node| (node.target.identity.as_str(), node.reputation));
             self.trend.observe(reputations, now);
+            if !listing.nodes.is_empty() {
+                self.nodes_since.get_or_insert(now);
+            }
             self.listing = Arc::new(listing);
         }
         if self.listing.has_monitor {
@@ -266,6 +272,7 @@ impl Rounds {
         let decided = Counts { sent: routes.returned + routes.lost, ..routes };
         let mut summary = Summary::new(&self.listing, &verdicts, decided, withheld);
         summary.settling = self.is_settling(now);
+        summary.is_overdue = !summary.settling && summary.empty_layers.iter().any(|layer| self.is_overdue(*layer, now));
         summary.progress = self.trend.slowest(self.listing.active_reputation, now);
         Some((BatchMixStatus { status }, summary))
     }
@@ -278,6 +285,18 @@ impl Rounds {
         let several = |family: &IpFamily| self.lanes.keys().filter(|(_, of)| of == family).count() > 1;
         let all = self.families.iter().copied();
         all.filter(|family| is_silent(family) && down(family) && several(family)).collect()
+    }
+
+    /// Whether this layer should have an active node: the network has had nodes for a while, and no node of the layer
+    /// still gains reputation.
+    fn is_overdue(&self, layer: u64, now: Instant) -> bool {
+        let patience = self.settings.settle + 2 * self.settings.every;
+        let is_joining = |node: &ListedNode| {
+            node.target.layer == layer
+                && node.reputation < self.listing.active_reputation
+                && self.trend.is_moving(&node.target.identity, patience, now)
+        };
+        self.nodes_since.is_some_and(|since| now > since + patience) && !self.listing.nodes.iter().any(is_joining)
     }
 
     fn test(&mut self, identity: Arc<str>, family: IpFamily, is_retry: bool) -> Option<Test> {

@@ -47,6 +47,8 @@ struct Seen {
     since: Instant,
     first: i64,
     last: i64,
+    /// When it changed last, or was first seen.
+    changed: Instant,
 }
 
 impl ReputationTrend {
@@ -55,9 +57,15 @@ impl ReputationTrend {
         let mut before = std::mem::take(&mut self.0);
         for (name, reputation) in reputations {
             let seen = before.remove(name).filter(|seen| seen.last <= reputation);
-            let seen = seen.unwrap_or(Seen { since: now, first: reputation, last: reputation });
-            self.0.insert(name.to_owned(), Seen { last: reputation, ..seen });
+            let seen = seen.unwrap_or(Seen { since: now, first: reputation, last: reputation, changed: now });
+            let changed = if seen.last == reputation { seen.changed } else { now };
+            self.0.insert(name.to_owned(), Seen { last: reputation, changed, ..seen });
         }
+    }
+
+    /// Whether the reputation of this node changed, or was first seen, at most this long ago.
+    pub(super) fn is_moving(&self, name: &str, within: Duration, now: Instant) -> bool {
+        self.0.get(name).is_some_and(|seen| now <= seen.changed + within)
     }
 
     /// The node that will be the last one to join the active set.

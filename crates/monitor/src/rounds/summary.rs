@@ -19,7 +19,7 @@ pub struct FamilySummary {
 }
 
 /// Result of a round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Listed nodes.
     pub nodes: usize,
@@ -35,6 +35,8 @@ pub struct Summary {
     pub down: Vec<(String, IpFamily)>,
     /// Layers without an active node.
     pub empty_layers: Vec<u64>,
+    /// Whether a layer is empty although there was time to fill it, and none of its nodes gains reputation.
+    pub is_overdue: bool,
     /// IP versions whose failures are not reported, because nothing returned from any node.
     pub withheld: Vec<IpFamily>,
     /// Whether the nodes may not know the monitor yet.
@@ -68,8 +70,7 @@ impl Summary {
             down,
             empty_layers: (1..=listing.layers).filter(|layer| !has_active(layer)).collect(),
             withheld,
-            settling: false,
-            progress: None,
+            ..Self::default()
         }
     }
 
@@ -81,7 +82,7 @@ impl Summary {
 
     /// Whether anything but counts of packets differs.
     pub(crate) fn differs(&self, other: &Self) -> bool {
-        let shown = |of: &Self| (of.nodes, of.active, of.down.clone(), of.withheld.clone(), of.settling);
+        let shown = |of: &Self| (of.nodes, of.active, of.down.clone(), of.is_overdue, of.withheld.clone(), of.settling);
         shown(self) != shown(other)
     }
 }

@@ -213,6 +213,47 @@ async fn the_summary_names_empty_layers_and_the_last_node_on_its_way() {
     }
 }
 
+/// Whether a layer is overdue in rounds that list the nodes with these reputations. Nodes of 100 and more are active.
+async fn overdue(reputations: &[[i64; 3]]) -> Vec<bool> {
+    let mut rounds = Rounds::new(RoundSettings { settle: Duration::ZERO, ..SETTINGS }, IpFamily::ALL.to_vec());
+    let (mut start, mut overdue) = (Instant::now(), Vec::new());
+    for reputations in reputations {
+        let mut listing = network().await;
+        for (node, reputation) in listing.nodes.iter_mut().zip(*reputations) {
+            (node.reputation, node.is_active) = (reputation, reputation >= 100);
+        }
+        rounds.begin(Some(listing), start);
+        overdue.push(round(&mut rounds, start, &[]).1.is_overdue);
+        start += EVERY;
+    }
+    overdue
+}
+
+#[tokio::test]
+async fn an_empty_layer_is_overdue_once_its_nodes_gain_no_reputation() {
+    let joining = [[0; 3], [30; 3], [60; 3], [90; 3], [120; 3], [120; 3], [120; 3], [120; 3]];
+    assert_eq!(overdue(&joining).await, [false; 8], "all nodes join in time");
+    let stuck = [[0; 3], [30; 3], [60, 60, 30], [90, 90, 30], [120, 120, 30], [120, 120, 60]];
+    assert_eq!(overdue(&stuck).await, [false, false, false, true, true, false], "the third layer stops for a while");
+}
+
+#[tokio::test]
+async fn a_layer_without_nodes_is_overdue_once_the_network_has_had_nodes_for_a_while() {
+    let mut rounds = Rounds::new(RoundSettings { settle: Duration::ZERO, ..SETTINGS }, IpFamily::ALL.to_vec());
+    let start = Instant::now();
+    let mut overdue = |listing: Listing, minute: u32| {
+        let start = start + minute * EVERY;
+        rounds.begin(Some(listing), start);
+        round(&mut rounds, start, &[]).1.is_overdue
+    };
+    assert!(!overdue(listing(Vec::new()), 0) && !overdue(listing(Vec::new()), 60), "nobody has joined");
+    let mut two_layers = network().await;
+    two_layers.nodes.truncate(2);
+    two_layers.nodes.iter_mut().for_each(|node| node.is_active = true);
+    assert!(!overdue(two_layers.clone(), 61));
+    assert!(overdue(two_layers, 64));
+}
+
 #[test]
 fn times_are_given_in_a_unit_that_fits() {
     let progress =
