@@ -112,7 +112,7 @@ impl Network {
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
         let (registry, directory) = start_registry(registry_port, options.layers, families, home, &mut readers).await?;
-        view.note(&format!("directory at {directory}"));
+        view.set_explorer(&directory);
         view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
         let mut network = Self {
             nodes: Vec::with_capacity(count),

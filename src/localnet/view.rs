@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use url::Url;
 
 use self::board::Board;
 use self::live::Live;
@@ -52,6 +53,15 @@ impl View {
     /// Takes the receiver of stop keys; `None` without a live view.
     pub(super) const fn take_keys(&mut self) -> Option<mpsc::Receiver<StopKey>> {
         self.keys.take()
+    }
+
+    /// Shows the registry's URL, at which a browser finds the explorer.
+    pub(super) fn set_explorer(&mut self, registry: &Url) {
+        let url = registry.as_str().trim_end_matches('/');
+        match &self.live {
+            Some(live) => live.set_explorer(url),
+            None => write_line(&picture::explorer_words(url)),
+        }
     }
 
     /// Adds a permanent line.

@@ -51,6 +51,7 @@ fn the_view_starts_follows_every_resize_and_ends_with_q() {
     wait_for_nodes(&terminal);
     wait_for_picture(&terminal, (80, 24));
     assert!(contains(&terminal.screen(), "20 packets/s"));
+    assert!(contains(&terminal.screen(), "explorer  http://127.0.0.1:"));
     for (columns, rows) in [(100, 40), (60, 24), (80, 12), (60, 7)] {
         terminal.resize(columns, rows);
         wait_for_picture(&terminal, (columns.into(), rows.into()));

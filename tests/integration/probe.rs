@@ -28,7 +28,7 @@ async fn probe(directory: &Url, arguments: &[&str]) -> Answer {
 #[tokio::test]
 async fn every_node_of_a_healthy_network_mixes_over_both_families() {
     let mut network = Running::start(&["--layers", "2", "--nodes", "1", "--rate", "5", "--json"]);
-    let line = network.note("directory at ").await;
+    let line = network.note("explorer  ").await;
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
     network.note("packets per second").await;
 
@@ -131,7 +131,7 @@ async fn nonsense_is_a_usage_error() {
 #[tokio::test]
 async fn a_repeated_probe_reports_to_the_directory_which_nodes_are_up() {
     let mut network = Running::start(&["--layers", "1", "--nodes", "2", "--rate", "5", "--json"]);
-    let line = network.note("directory at ").await;
+    let line = network.note("explorer  ").await;
     let directory: Url = line.rsplit_once(' ').unwrap().1.parse().unwrap();
     let line = network.note("monitor token in ").await;
     let token = line.rsplit_once(' ').unwrap().1;

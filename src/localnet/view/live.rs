@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::board::Board;
 use super::keyboard::{Key, Keyboard};
 use super::palette::Palette;
-use super::picture::{self, Note, Scroll};
+use super::picture::{self, Heading, Note, Scroll};
 use super::screen::{self, Screen};
 
 /// Poll interval of the thread for a new board, a new size or the end.
@@ -46,7 +46,7 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct State {
     board: Board,
-    phase: String,
+    heading: Heading,
     notes: Vec<Note>,
     /// Not drawn yet.
     is_new: bool,
@@ -56,7 +56,7 @@ struct State {
 impl Live {
     /// Takes over the terminal. The receiver gets the stop keys.
     pub(super) fn start() -> io::Result<(Self, mpsc::Receiver<StopKey>)> {
-        let state = Arc::new(Mutex::new(State { phase: "starting".to_owned(), is_new: true, ..State::default() }));
+        let state = Arc::new(Mutex::new(State { heading: Heading::starting(), is_new: true, ..State::default() }));
         let (keys, stop_keys) = mpsc::channel(STOP_KEYS_MAX);
         let keyboard = Keyboard::open()?;
         let held_log = log::hold_for(LOG_HELD_MAX);
@@ -84,13 +84,17 @@ impl Live {
     }
 
     pub(super) fn set_phase(&self, words: &str) {
-        self.change(|state| words.clone_into(&mut state.phase));
+        self.change(|state| words.clone_into(&mut state.heading.phase));
+    }
+
+    pub(super) fn set_explorer(&self, url: &str) {
+        self.change(|state| url.clone_into(&mut state.heading.explorer));
     }
 
     pub(super) fn note(&self, words: &str, is_alert: bool) {
         self.change(|state| {
             if !is_alert {
-                words.clone_into(&mut state.phase);
+                words.clone_into(&mut state.heading.phase);
             }
             state.notes.push(Note { words: words.to_owned(), is_alert });
         });
@@ -153,13 +157,13 @@ impl Painter {
     }
 
     fn draw(&mut self, scroll: &mut Scroll) -> io::Result<()> {
-        let (board, phase, notes) = {
+        let (board, heading, notes) = {
             let mut state = lock(&self.state);
             state.is_new = false;
-            (state.board.clone(), state.phase.clone(), state.notes.clone())
+            (state.board.clone(), state.heading.clone(), state.notes.clone())
         };
         let palette = self.palette;
-        let drawn = self.screen.draw(|frame| picture::draw(frame, &board, &phase, &notes, scroll, palette))?;
+        let drawn = self.screen.draw(|frame| picture::draw(frame, &board, &heading, &notes, scroll, palette))?;
         self.size = drawn.area.as_size();
         Ok(())
     }

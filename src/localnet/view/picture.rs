@@ -18,6 +18,29 @@ const ALERT_LINES_MAX: usize = 4;
 /// Gap between two parts of a line.
 const GAP: &str = "  ";
 
+/// Height from which on the view has a line for the explorer.
+const EXPLORER_ROWS_MIN: u16 = 10;
+
+/// First lines of the view, before the figures.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heading {
+    /// What the network is doing.
+    pub(super) phase: String,
+    /// URL of the explorer; empty until the registry runs.
+    pub(super) explorer: String,
+}
+
+impl Heading {
+    pub(super) fn starting() -> Self {
+        Self { phase: "starting".to_owned(), explorer: String::new() }
+    }
+}
+
+/// Line that names the explorer.
+pub(super) fn explorer_words(url: &str) -> String {
+    format!("explorer{GAP}{url}")
+}
+
 /// Permanent line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
@@ -66,13 +89,13 @@ impl Scroll {
 pub(super) fn draw(
     frame: &mut Frame<'_>,
     board: &Board,
-    phase: &str,
+    heading: &Heading,
     notes: &[Note],
     scroll: &mut Scroll,
     palette: Palette,
 ) {
     let area = frame.area();
-    let mut head = head(board, phase, area.width, palette);
+    let mut head = head(board, heading, area, palette);
     head.extend(alerts(notes, area.width, palette));
     head.truncate(area.height.into());
     let head_height = u16::try_from(head.len()).unwrap_or(area.height);
@@ -96,13 +119,17 @@ fn split(area: Rect, height: u16) -> [Rect; 2] {
     [first, Rect { y: area.y + height, height: area.height - height, ..area }]
 }
 
-fn head(board: &Board, phase: &str, width: u16, palette: Palette) -> Vec<Line<'static>> {
+fn head(board: &Board, heading: &Heading, area: Rect, palette: Palette) -> Vec<Line<'static>> {
+    let width = area.width;
     let mut title = vec![Span::styled("nym-mixnode localnet", Palette::title())];
     if board.elapsed > Duration::ZERO {
         title.push(format!("{} s", board.elapsed.as_secs()).into());
     }
-    title.push(Span::styled(phase.to_owned(), palette.quiet()));
+    title.push(Span::styled(heading.phase.clone(), palette.quiet()));
     let mut lines = flowed(title, width);
+    if !heading.explorer.is_empty() && area.height >= EXPLORER_ROWS_MIN {
+        lines.extend(flowed(vec![explorer_words(&heading.explorer).into()], width));
+    }
     if board.flow.asked_per_s > 0 {
         lines.extend(flowed(counts(board, palette), width));
         lines.extend(flowed(rates(&board.flow, palette), width));

@@ -38,6 +38,10 @@ fn board(nodes_per_layer: usize) -> Board {
     }
 }
 
+fn heading() -> Heading {
+    Heading { phase: "mixing".to_owned(), explorer: "http://127.0.0.1:40961".to_owned() }
+}
+
 struct Shown {
     buffer: Buffer,
     scroll: Scroll,
@@ -49,7 +53,7 @@ fn show(board: &Board, notes: &[Note], (width, height): (u16, u16), scroll: Scro
 
 fn show_in(board: &Board, notes: &[Note], size: (u16, u16), mut scroll: Scroll, palette: Palette) -> Shown {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    terminal.draw(|frame| draw(frame, board, "mixing", notes, &mut scroll, palette)).unwrap();
+    terminal.draw(|frame| draw(frame, board, &heading(), notes, &mut scroll, palette)).unwrap();
     Shown { buffer: terminal.backend().buffer().clone(), scroll }
 }
 
@@ -109,6 +113,7 @@ fn six_nodes_are_all_there_at_every_size_with_their_rates_lags_and_lines() {
             assert!(text.contains(words), "{size:?}: {words}\n{text}");
         }
         assert!(text.contains("p50 3.7 ms, p99 5.7 ms") && text.contains("40 s"), "{size:?}\n{text}");
+        assert!(text.contains("explorer  http://127.0.0.1:40961"), "{size:?}\n{text}");
     }
 }
 
@@ -220,7 +225,7 @@ fn no_terminal_is_too_small_and_none_is_left_with_old_lines() {
     let mut scroll = Scroll::default();
     for (width, height) in [(80, 24), (60, 24), (60, 12), (100, 40), (80, 24)] {
         terminal.backend_mut().resize(width, height);
-        terminal.draw(|frame| draw(frame, &board, "mixing", &[], &mut scroll, palette)).unwrap();
+        terminal.draw(|frame| draw(frame, &board, &heading(), &[], &mut scroll, palette)).unwrap();
         let fresh = show(&board, &[], (width, height), scroll);
         assert_eq!(
             terminal.backend().buffer(),
