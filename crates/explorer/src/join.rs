@@ -62,8 +62,8 @@ pub fn join_page(join: &Join) -> Page {
         ol.steps {
             (program())
             (admission(join.admission))
-            (start(join))
             (addresses(join.reachable))
+            (start(join))
             (check())
             (wait(join))
         }
@@ -119,14 +119,14 @@ fn start(join: &Join) -> Markup {
         Admission::Token | Admission::TokenOrList => " --directory-join-token-file join-token",
     };
     let init = format!("./nym-mixnode init --id mynode --location YourCity --validator {url}{private}{token}");
-    let run = format!("./nym-mixnode run --id mynode{token}");
+    let run = "./nym-mixnode run --id mynode".to_owned();
     step(
         "Create and start the node",
         &html! {
             (commands(&[init, run]))
             p { code { "init" } " writes keys and a configuration to " code { "~/.nym/mixnodes/mynode/" } ", and chooses the layer "
                 "with the fewest nodes, unless " code { "--layer" } " gives one from 1 to " (join.layers) ". " code { "--location" }
-                " is shown to everybody." }
+                " is shown to everybody. " code { "run" } " runs until Ctrl-C: use another terminal for the next step." }
             @if join.reachable == Reachable::Machine {
                 p { "This registry listens on its own machine only, so the node must run there, with ports of its own." }
             }
@@ -138,15 +138,16 @@ fn addresses(reachable: Reachable) -> Markup {
     let row = |machine: &str, flags: &Markup| html! { tr { th scope="row" { (machine) } td { (flags) } } };
     html! {
         @if reachable != Reachable::Machine {
-            (step("Check its addresses", &html! {
-                p { "The node listens on all addresses of its machine and announces the public ones. If that does not fit, add "
-                    "flags to " code { "init" } ":" }
+            (step("Choose its addresses", &html! {
+                p { "The node listens on all addresses of its machine and announces those that others can reach. Most machines need "
+                    "no flags. Otherwise add flags to " code { "init" } " in the next step:" }
                 table {
                     thead { tr { th scope="col" { "The machine" } th scope="col" { "Flags" } } }
                     tbody {
-                        (row("has its public address on an interface, or in the metadata of its cloud", &html! { "none" }))
+                        (row("has the address that others reach on an interface, or in the metadata of its cloud", &html! { "none" }))
                         (row("is behind a router", &html! { code { "--host 10.126.5.7 --announce-host 36.68.243.18" } " (local, public)" }))
-                        (row("has IPv4 and IPv6", &html! { code { "--host" } " and " code { "--announce-host" } " twice" }))
+                        (row("has several addresses of which others can reach only one", &html! { code { "--host 10.126.5.7" } }))
+                        (row("has IPv4 and IPv6, and needs flags", &html! { "each flag twice, once for each IP version" }))
                     }
                 }
                 p { "Open TCP port 1789 in every firewall, for both IP versions. A busy node needs many open files: "
@@ -161,7 +162,8 @@ fn check() -> Markup {
         "Check it",
         &html! {
             (commands(&["./nym-mixnode health --id mynode".to_owned(), "./nym-mixnode doctor --id mynode".to_owned()]))
-            p { code { "health" } " says whether it is ready, " code { "doctor" } " what keeps it from mixing. Then look it up:" }
+            p { code { "health" } " reports whether it is ready, " code { "doctor" } " what keeps it from mixing; " code { "doctor" }
+                " takes up to 40\u{a0}s. Then look up the identity key that " code { "init" } " has printed:" }
             form.filter method="get" action="/" role="search" aria-label="Your node" {
                 div.grow { label for="q" { "Identity key" } input id="q" name="q" type="search" autocomplete="off" spellcheck="false"; }
                 div.buttons { button type="submit" { "Look up" } }
@@ -179,7 +181,8 @@ fn wait(join: &Join) -> Markup {
             p { "The network sends two test packets at a time through each node, one over IPv4 and one over IPv6. Each that comes back "
                 "raises its reputation by " (passed) ". At " (active_at) ", after " (rounds(2)) " rounds with both IP versions or "
                 (rounds(1)) " with one, it is in the active set and clients use it. Its page shows how far it is." }
-            p { "To be sure that the node always talks to this registry, pin its key:" }
+            p { "To make the node refuse every other registry at this address, restart it with the key of this one, or set "
+                code { "directory.key" } " in its " code { "config.yaml" } ":" }
             (commands(&[format!("./nym-mixnode run --id mynode --directory-key {}", join.registry_key)]))
         },
     )

@@ -89,7 +89,7 @@ fn traffic(history: &[LayerHistory]) -> Markup {
                         tbody { @for layer in history { (traffic_row(layer, most)) } }
                     }
                 }
-                p.found { "Packets are those that the nodes report, rounded to two digits for each hour." }
+                p.found { "Packets are those that the nodes report, rounded to two digits for each hour. The oldest hour is on the left." }
             }
         }
     }
@@ -103,7 +103,11 @@ fn traffic_row(history: &LayerHistory, most: u64) -> Markup {
     html! {
         tr {
             th scope="row" { (name) }
-            td.number { (number(usize::try_from(packets).unwrap_or(usize::MAX))) }
+            td.number {
+                // Gateways of 0.9.2 report none.
+                @if history.layer.is_none() && packets == 0 { span.quiet { "not reported" } }
+                @else { (number(usize::try_from(packets).unwrap_or(usize::MAX))) }
+            }
             td.number { (chart::share(history.tests)) }
             td { (chart::amount_bars(&history.packets, most, &label)) }
         }
@@ -151,11 +155,11 @@ fn rules(network: &Network) -> Markup {
         section {
             h2 { "How a node becomes active" }
             p {
-                "A monitor sends test packets through each node, over IPv4 and over IPv6. Each packet that comes back raises the "
-                "reputation of the node by " (rules.passed) ", each one that does not changes it by "
-                (rules.failed.to_string().replace('-', "−")) ", never below 0. From " (rules.active_at)
-                " on the node is in the active set, from which clients choose their routes"
-                @if rules.uptime_min > 0 { ", if at least " (rules.uptime_min) "\u{202f}% of the last day's packets came back" }
+                "A monitor sends test packets through each node, over IPv4 and over IPv6. Each packet that comes back adds "
+                (rules.passed) " to the reputation of the node, each lost packet takes " (rules.failed.unsigned_abs())
+                " away. The reputation never falls below 0. Nodes with a reputation of " (rules.active_at)
+                " or more are in the active set, from which clients choose their routes"
+                @if rules.uptime_min > 0 { ", if at least " (rules.uptime_min) "\u{202f}% of their test packets of the last day came back" }
                 ". A node that unregisters keeps its reputation."
             }
             dl.facts {

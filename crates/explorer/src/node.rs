@@ -25,7 +25,7 @@ pub fn node_page(network: &Network, node: &Node, detail: &Detail, now: i64) -> P
         (pending(&detail.pending))
         (facts(network, node, now))
         (tests(node, detail, now))
-        (reputation_over_time(&detail.reputation, network.rules.active_at, now))
+        (reputation_over_time(&detail.reputation, node.reputation, network.rules.active_at, now))
         (history(&detail.day))
         (history(&detail.month))
     };
@@ -235,16 +235,17 @@ fn history(history: &History) -> Markup {
     }
 }
 
-fn reputation_over_time(points: &[ReputationPoint], active_at: i64, now: i64) -> Markup {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
-    let (from, to) = (first.reputation, last.reputation);
+fn reputation_over_time(points: &[ReputationPoint], present: i64, active_at: i64, now: i64) -> Markup {
+    let Some(first) = points.first() else { return html! {} };
+    let (from, to) = (text::reputation(first.reputation), text::reputation(present));
     let label = format!("Reputation, from {from} to {to}; the active set begins at {active_at}");
+    let now_too = [points, &[ReputationPoint { at: now, reputation: present }]].concat();
     html! {
         @if points.len() > 1 {
             section {
                 h2 { "Reputation" }
                 figure {
-                    (chart::reputation_line(points, active_at, now, &label))
+                    (chart::reputation_line(&now_too, active_at, now, &label))
                     div.axis aria-hidden="true" { span { (text::ago(now, first.at)) } span { "now: " (to) } }
                 }
                 p.legend aria-hidden="true" { span.value { "reputation" } span.limit { "active set, from " (active_at) " on" } }

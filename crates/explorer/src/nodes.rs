@@ -40,8 +40,10 @@ pub fn nodes_page(network: &Network, query: &str, now: i64) -> Page {
         (summary(network))
         (health(network))
         (way_of_a_packet(network))
-        (form(network, &query))
-        (found(network, &query, &selection))
+        @if !network.nodes.is_empty() {
+            (form(network, &query))
+            (found(network, &query, &selection))
+        }
         @if !selection.nodes.is_empty() { (table(network, &query, &selection, now)) }
         (pages(&query, selection.pages))
     };
@@ -54,8 +56,12 @@ fn summary(network: &Network) -> Markup {
     let mixes = network.nodes.len() - gateways;
     html! {
         p.lead {
-            (plural(mixes, "mixnode", "mixnodes")) " and " (plural(gateways, "gateway", "gateways")) ", "
-            (number(active)) " of them in the active set. A packet passes one mixnode of each layer."
+            @if network.nodes.is_empty() {
+                "No node is registered yet. " a href="/join" { "How to join" }
+            } @else {
+                (plural(mixes, "mixnode", "mixnodes")) " and " (plural(gateways, "gateway", "gateways")) ", "
+                (number(active)) " of them in the active set. A packet passes one mixnode of each layer."
+            }
         }
     }
 }
@@ -135,9 +141,7 @@ fn directions(by: SortKey) -> (&'static str, &'static str) {
 fn found(network: &Network, query: &NodesQuery, selection: &Selection<'_>) -> Markup {
     html! {
         p.found role="status" {
-            @if network.nodes.is_empty() {
-                "No node is registered yet. " a href="/join" { "How to join" }
-            } @else if selection.total == 0 {
+            @if selection.total == 0 {
                 "No node matches. A node that has registered a moment ago may still have to prove its address; "
                 "its page shows what it waits for."
             } @else if query.is_filtered() {
@@ -233,7 +237,7 @@ pub(crate) fn reputation(network: &Network, node: &Node, now: i64) -> Markup {
     let (at, value) = (network.rules.active_at, node.reputation);
     html! {
         div.reputation {
-            span.figure { (value) }
+            span.figure { (text::reputation(value)) }
             @if node.is_active { " " span.quiet { "active set" } }
             @else { " " span.quiet { "of " (at) } }
         }

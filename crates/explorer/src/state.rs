@@ -113,7 +113,11 @@ impl State {
             }
             Self::Partly(version) => {
                 let name = ip_name(version);
-                format!("Its latest test packet over {name} did not come back. Over the other IP version it mixes.")
+                let other = ip_name(match version {
+                    IpVersion::V4 => IpVersion::V6,
+                    IpVersion::V6 => IpVersion::V4,
+                });
+                format!("Its latest test packet over {name} did not come back. Over {other} it mixes.")
             }
             Self::Down => format!("Its latest test packets did not come back. {set}"),
             Self::Untested => "No monitor has tested it in the last 15 minutes, so its state is unknown.".to_owned(),

@@ -31,6 +31,11 @@ pub(crate) fn short_key(key: &str) -> String {
     first.iter().chain(['…'].iter()).chain(last).collect()
 }
 
+/// A reputation, as [`number`].
+pub(crate) fn reputation(score: i64) -> String {
+    usize::try_from(score).map_or_else(|_| score.to_string(), number)
+}
+
 /// A whole number with spaces between groups of three digits.
 pub(crate) fn number(number: usize) -> String {
     let digits = number.to_string();
