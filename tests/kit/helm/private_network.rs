@@ -13,12 +13,14 @@ use crate::http;
 use crate::part::root;
 use crate::waiting::eventually;
 
+static INSTALL_BEGAN: OnceLock<Instant> = OnceLock::new();
+
 /// The private network of this run. The first caller installs it.
 pub(super) fn network() -> &'static Release {
     static NETWORK: OnceLock<Release> = OnceLock::new();
     NETWORK.get_or_init(|| {
         let values = root().join("helm/nym-mixnode/ci/private-network-values.yaml").display().to_string();
-        let began = Instant::now();
+        let began = *INSTALL_BEGAN.get_or_init(Instant::now);
         let release = Release::install("net", "restricted", &["-f", &values]);
         eprintln!("helm install to Ready, registry and six nodes: {:.1} s", began.elapsed().as_secs_f64());
         release
@@ -74,7 +76,6 @@ fn six_nodes_in_three_layers_mix() {
 
 /// With the shipped defaults, and without a call by hand. Nodes of other releases may be active, too.
 fn every_node_becomes_active(network: &Release) {
-    let began = Instant::now();
     let nodes: Vec<_> = (0..6).map(|number| network.identity(number)).collect();
     eventually("all six nodes are in the active set", || {
         let active: Value =
@@ -82,7 +83,8 @@ fn every_node_becomes_active(network: &Release) {
         let active = active["mixNodes"].as_array()?;
         nodes.iter().all(|node| active.iter().any(|mix| mix["identityKey"] == node.as_str())).then_some(())
     });
-    eprintln!("all six nodes are active {:.0} s after the probe", began.elapsed().as_secs_f64());
+    let began = INSTALL_BEGAN.get().expect("the network is installed");
+    eprintln!("helm install to six active nodes: {:.0} s at most", began.elapsed().as_secs_f64());
     assert_eq!(http::get(&format!("{}/healthz?deep", directory())).as_deref(), Some("{\"ok\":true}"));
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::release::said;
 use super::{chart, examples, template};
+use crate::cluster::helm_program;
 
 /// The required values.
 const GOOD: &str = "directory.url=http://directory,image.repository=localhost/nym-mixnode,image.tag=kit";
@@ -112,4 +113,21 @@ fn a_specific_label_overrides_a_common_one() {
     for (object, team) in [(&pods[0], "team: pods"), (&monitors[0], "team: monitors")] {
         assert!(object.contains(team) && object.matches("team: ").count() == 1, "{object}");
     }
+}
+
+#[test]
+fn the_notes_of_a_network_with_a_registry_say_how_to_open_the_explorer() {
+    let notes = |values: &str| {
+        let mut helm = Command::new(helm_program());
+        helm.args(["install", "mix", &chart(), "-n", "net", "--dry-run=client", "--set", GOOD, "--set", values]);
+        // Without a cluster.
+        let output = helm.env("KUBECONFIG", "/dev/null").output().expect("helm");
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output).split_once("NOTES:").expect("notes").1.to_owned()
+    };
+    let own = notes("directory.url=,registry.enabled=true,registry.port=8090,network.mode=clusterOnly");
+    for words in ["http://localhost:8090", "kubectl -n net port-forward service/mix-nym-mixnode-registry 8090"] {
+        assert!(own.contains(words), "no {words:?} in {own}");
+    }
+    assert!(!notes("network.mode=clusterOnly").contains("port-forward"));
 }
