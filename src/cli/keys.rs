@@ -94,7 +94,7 @@ fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result
         io::stdout(),
         format_args!(
             "Saved the keys of mixnode {} (identity key {}) to {}\n\
-             Without its passphrase nobody can restore them, neither can you.",
+             Without the passphrase the keys cannot be restored.",
             node.id,
             pairs.identity.public_base58(),
             file.display(),
