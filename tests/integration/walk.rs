@@ -68,10 +68,53 @@ fails 69 "$directory" ./nym-mixnode probe --directory $directory
 echo walked
 "#;
 
-/// README's commands under this heading.
-fn commands_of_readme(heading: &str) -> String {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let section = readme.split_once(heading).unwrap_or_else(|| panic!("README has no {heading:?}")).1;
+/// Function that reads the explorer.
+const GET: &str = r#"
+# get PATH: prints a page of the registry.
+get() {
+  exec 3<>/dev/tcp/$ADDRESS/8081
+  printf 'GET %s HTTP/1.0\r\nHost: %s:8081\r\n\r\n' "$1" "$ADDRESS" >&3
+  cat <&3
+}
+"#;
+
+/// Starts a registry with REGISTRY_FLAGS at ADDRESS, and runs the commands of its page `/join` in their order. A node that a
+/// command starts replaces the one before.
+const JOIN: &str = r#"
+directory=http://$ADDRESS:8081
+openssl rand -hex 32 >join-token; chmod 600 join-token
+./nym-mixnode registry --listen $ADDRESS:8081 --allow-private $REGISTRY_FLAGS >registry.log 2>&1 & registry=$!
+until ./nym-mixnode health --directory $directory 2>/dev/null; do sleep 0.2; done
+page=$(get /join) blocks=()
+while [[ $page =~ '<pre tabindex="0"><code>'([^<]*)'</code></pre>' ]]; do
+  page=${page#*"${BASH_REMATCH[0]}"} block=${BASH_REMATCH[1]}
+  block=${block//'&lt;'/'<'} block=${block//'&gt;'/'>'} block=${block//'&quot;'/'"'}
+  blocks+=("${block//'&amp;'/'&'}")
+done
+# The program is here already.
+[[ ${blocks[0]} == 'cargo build --release && '* ]] || { echo "no build first: ${blocks[0]}"; exit 1; }
+node=
+while read -r line; do
+  echo "\$ $line"
+  case $line in
+    *' run '*)
+      [ -z "$node" ] || stop "$node"
+      $line >mynode.log 2>&1 & node=$! ;;
+    *' health '*) until $line 2>/dev/null; do sleep 0.2; done ;;
+    *) $line ;;
+  esac
+done < <(printf '%s\n' "${blocks[@]:1}")
+until_ready mynode
+fails 0 'it should now be able to receive mix traffic!' cat mynode.log
+fails 0 'YourCity' get /
+stop "$node"; stop "$registry"
+echo walked
+"#;
+
+/// First commands of a page under this heading.
+fn commands(page: &str, heading: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let section = text.split_once(heading).unwrap_or_else(|| panic!("{page} has no {heading:?}")).1;
     let block = section.split_once("```shell\n").unwrap().1;
     block.split_once("```").unwrap().0.to_owned()
 }
@@ -79,7 +122,7 @@ fn commands_of_readme(heading: &str) -> String {
 #[test]
 #[ignore = "needs root, or namespaces of a user: `make kit`"]
 fn readme_leads_a_new_operator_from_a_directory_to_a_node_on_another_machine() {
-    let commands = commands_of_readme("### Try it on one machine\n");
+    let commands = commands("README.md", "### Try it on one machine\n");
     let (start, end) = commands.trim_end().rsplit_once('\n').unwrap();
     assert!(end.starts_with("kill "), "the walk goes on before the end of README's commands: {end}");
     walk(&format!("{CHECKS}\n{start}\n{WALK}"));
@@ -88,10 +131,73 @@ fn readme_leads_a_new_operator_from_a_directory_to_a_node_on_another_machine() {
 #[test]
 #[ignore = "needs root, or namespaces of a user: `make kit`"]
 fn readme_stops_the_nodes_before_the_registry() {
-    let commands = commands_of_readme("### Try it on one machine\n");
+    let commands = commands("README.md", "### Try it on one machine\n");
     let unregistered = "for n in 1 2 3; do grep ' unregistered' mix$n.log || exit 1; done";
     let none_failed = "! grep 'could not unregister' mix?.log || exit 1";
     walk(&format!("{commands}wait\n{unregistered}\n{none_failed}\necho walked\n"));
+}
+
+#[test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
+fn three_terminals_show_a_network_with_a_node_that_fails_and_another_that_joins() {
+    let page = |heading| commands("docs/own-network.md", &format!("### {heading}\n"));
+    let (registry, nodes) = (page("Terminal 1: the registry"), page("Terminal 2: three nodes"));
+    let (checks, kill, add) = (page("Terminal 3: the checks"), page("Kill a node"), page("Add a node"));
+    let restart = commands("docs/own-network.md", "Start the node again");
+    let stop = page("Stop the network");
+    let registry = registry.trim_end();
+    // Job numbers count the nodes of terminal 2, so the registry is not one of its jobs.
+    walk(&format!(
+        r#"{CHECKS}
+ADDRESS=127.0.0.1
+{GET}
+(exec {registry} >registry.log 2>&1) & registry=$!
+until ./nym-mixnode health --directory http://$ADDRESS:8081 2>/dev/null; do sleep 0.2; done
+fails 0 'No node is registered yet' get /
+cat >terminal.sh <<'END'
+{CHECKS}
+ADDRESS=127.0.0.1
+{GET}
+set -m
+{nodes}
+for n in 1 2 3; do until_ready mix$n; done
+(
+{checks})
+fails 0 '3 of them in the active set' get /
+{kill}
+until get / | grep 'state bad'; do sleep 0.2; done
+{restart}
+until_ready mix2
+until ! get / | grep 'state bad'; do sleep 0.2; done
+{add}
+until_ready mix4
+fails 0 '4 mixnodes' get /
+# A prompt does this: the killed job is no job any more.
+jobs
+{stop}
+END
+bash terminal.sh
+for n in 1 2 3 4; do fails 0 ' unregistered' cat mix$n.log; done
+fails 0 'No node is registered yet' get /
+stop $registry
+echo walked
+"#
+    ));
+}
+
+#[test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
+fn the_join_page_of_a_registry_for_one_machine_leads_to_a_node_on_it() {
+    walk(&format!("{CHECKS}\nADDRESS=127.0.0.1 REGISTRY_FLAGS=\n{GET}\n{JOIN}"));
+}
+
+#[test]
+#[ignore = "needs root, or namespaces of a user: `make kit`"]
+fn the_join_page_of_a_closed_registry_leads_to_a_node_on_another_machine() {
+    let network = "ip link add wan type veth peer name other\nip address add 10.1.0.5/24 dev wan\nip link set wan up\nip link \
+                   set other up";
+    let flags = "ADDRESS=10.1.0.5 REGISTRY_FLAGS='--join-token-file join-token'";
+    walk(&format!("{CHECKS}\n{network}\n{flags}\n{GET}\n{JOIN}"));
 }
 
 /// Runs a script in namespaces of its own, whose last words must be `walked`.
