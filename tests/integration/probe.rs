@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nym_mixnode_directory::{Client, Directory};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 use url::Url;
 
@@ -140,18 +141,24 @@ async fn a_repeated_probe_reports_to_the_directory_which_nodes_are_up() {
     let every = ["--packets", "2", "--every", "1s", "--report", "--monitor-token-file", token];
     let arguments = [&["probe", "--directory", directory.as_str()], &every[..]].concat();
     let mut prober = nym_mixnode(&arguments).stderr(Stdio::piped()).spawn().unwrap();
-    let reports = directory.join("api/mixmining/fullreport").unwrap();
-    let both_up = async {
+    // The network's own monitor reports too, so only the prober's log shows that it has. It logs a failed report before the result.
+    let mut log = BufReader::new(prober.stderr.take().unwrap()).lines();
+    let first_round = async {
+        let mut earlier = Vec::new();
         loop {
-            let answer: Value = reqwest::get(reports.clone()).await.unwrap().json().await.unwrap();
-            let up = |node: &Value| node["mostRecentIPV4"] == true;
-            if answer["report"].as_array().is_some_and(|nodes| nodes.len() == 2 && nodes.iter().all(up)) {
-                return;
+            let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("the prober ended: {earlier:#?}"));
+            if line.contains("All 2 nodes mix") {
+                return earlier;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            earlier.push(line);
         }
     };
-    timeout(PATIENCE, both_up).await.unwrap();
+    let earlier = timeout(PATIENCE, first_round).await.unwrap();
+    assert!(!earlier.iter().any(|line| line.contains("report")), "{earlier:#?}");
+    let reports = directory.join("api/mixmining/fullreport").unwrap();
+    let answer: Value = reqwest::get(reports).await.unwrap().json().await.unwrap();
+    let nodes = answer["report"].as_array().unwrap();
+    assert!(nodes.len() == 2 && nodes.iter().all(|node| node["mostRecentIPV4"] == true), "{answer:#}");
 
     let pid = rustix::process::Pid::from_raw(prober.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
