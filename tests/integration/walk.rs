@@ -78,7 +78,7 @@ get() {
 }
 "#;
 
-/// Starts a registry with REGISTRY_FLAGS at ADDRESS, and runs the commands of its page `/join` in their order. A node that a
+/// Starts a registry with `REGISTRY_FLAGS` at `ADDRESS`, and runs the commands of its page `/join` in their order. A node that a
 /// command starts replaces the one before.
 const JOIN: &str = r#"
 directory=http://$ADDRESS:8081
@@ -148,7 +148,7 @@ fn three_terminals_show_a_network_with_a_node_that_fails_and_another_that_joins(
     let registry = registry.trim_end();
     // Job numbers count the nodes of terminal 2, so the registry is not one of its jobs.
     walk(&format!(
-        r#"{CHECKS}
+        r"{CHECKS}
 ADDRESS=127.0.0.1
 {GET}
 (exec {registry} >registry.log 2>&1) & registry=$!
@@ -181,7 +181,7 @@ for n in 1 2 3 4; do fails 0 ' unregistered' cat mix$n.log; done
 fails 0 'No node is registered yet' get /
 stop $registry
 echo walked
-"#
+"
     ));
 }
 
