@@ -16,6 +16,7 @@ use nym_mixnode_directory::{DirectoryError, MonitorTokenError};
 use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_registry::{
     Caps, IpNet, LAYERS_DEFAULT, Registry, RegistryError, RegistryEvent, RegistrySettings, ReputationRules, TOKEN_FILE,
+    TlsFiles,
 };
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -43,6 +44,8 @@ pub struct RegistryArgs {
     /// Address to listen on; may be given several times or as a comma-separated list.
     #[arg(long, value_name = "IP:PORT", value_delimiter = ',', default_value = "127.0.0.1:8081")]
     pub listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// File of the store, or a folder for it [default: ~/.nym/registry/registry.sqlite].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -110,6 +113,25 @@ pub struct RegistryArgs {
     /// Run under a parent process: print one JSON line on standard output when ready; stop when standard input ends.
     #[arg(long, hide = true)]
     pub supervised: bool,
+}
+
+/// HTTPS instead of HTTP.
+#[derive(Debug, Clone, Args)]
+struct TlsFlags {
+    /// File with the certificate for HTTPS in PEM: the registry's own, then those of intermediate authorities. Without
+    /// it the registry serves HTTP. A change of the file takes effect within seconds.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// File with the private key of the certificate in PEM, unreadable for other users.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+impl TlsFlags {
+    fn files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        Some(TlsFiles { certificate, key })
+    }
 }
 
 /// The registry's own monitor.
@@ -221,7 +243,8 @@ pub async fn run(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         Some(RegistryCommand::Backup(args)) => backup::run(args).await,
         Some(RegistryCommand::Remove(args)) => operator::remove(args).await,
         Some(RegistryCommand::Release(args)) => operator::release(args).await,
-        None => serve(args).await,
+        // Boxed because the future is large.
+        None => Box::pin(serve(args)).await,
     }
 }
 
@@ -244,10 +267,10 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
         warn!("{error}");
     }
     // A failed write must not fail the start.
-    print_to(BestEffortOutput::stdout(), announcement(registry.local_addrs(), args.supervised)).ok();
+    print_to(BestEffortOutput::stdout(), announcement(registry.local_addrs(), &settings, args.supervised)).ok();
     let manager = ServiceManager::from_environment();
     let notify = |notice: Notice<'_>| manager.iter().for_each(|manager| manager.notify(notice));
-    notify(Notice::Ready(&announcement(registry.local_addrs(), false)));
+    notify(Notice::Ready(&announcement(registry.local_addrs(), &settings, false)));
 
     let (stop, stopped) = oneshot::channel();
     let signalled_twice = async {
@@ -275,6 +298,7 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
 
 fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandError> {
     Ok(RegistrySettings {
+        tls: args.tls.files(),
         database: database::url(args.database.as_ref(), args.database_file.as_deref())?,
         allow_private: args.allow_private,
         layers: args.layers,
@@ -310,13 +334,14 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// Line printed when the registry is ready.
-fn announcement(addresses: &[SocketAddr], supervised: bool) -> String {
+fn announcement(addresses: &[SocketAddr], settings: &RegistrySettings, supervised: bool) -> String {
     if supervised {
         let event = RegistryEvent::Ready { addresses: addresses.to_vec() };
         // Serializing addresses cannot fail.
         return serde_json::to_string(&event).unwrap_or_default();
     }
-    let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let urls: Vec<String> = addresses.iter().map(|address| format!("{scheme}://{address}")).collect();
     format!("Registry serving at {}", urls.join(" and "))
 }
 
@@ -374,6 +399,9 @@ mod tests {
         assert_eq!(default, ReputationRules::default());
         let own = settings(&parse("registry --reputation-active 12 --uptime-min 0").unwrap()).unwrap().reputation;
         assert_eq!((own.active, own.uptime_min), (12, 0));
+        for bad in ["--tls-key k", "--tls-certificate c"] {
+            assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
+        }
         for bad in ["--monitor-every 1s", "--with-monitor --monitor-every 10ms", "--uptime-min 101"] {
             assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
         }
@@ -398,9 +426,13 @@ mod tests {
     #[test]
     fn the_announcement_is_one_line() {
         let addresses = ["127.0.0.1:8081".parse().unwrap(), "[::1]:8081".parse().unwrap()];
-        let line = announcement(&addresses, false);
+        let plain = settings(&parse("registry").unwrap()).unwrap();
+        let tls = settings(&parse("registry --tls-certificate c --tls-key k").unwrap()).unwrap();
+        let line = announcement(&addresses, &plain, false);
         assert_eq!(line, "Registry serving at http://127.0.0.1:8081 and http://[::1]:8081");
-        let line = announcement(&addresses[..1], true);
+        let line = announcement(&addresses, &tls, false);
+        assert_eq!(line, "Registry serving at https://127.0.0.1:8081 and https://[::1]:8081");
+        let line = announcement(&addresses[..1], &plain, true);
         assert_eq!(line, "{\"event\":\"ready\",\"addresses\":[\"127.0.0.1:8081\"]}");
         let event: RegistryEvent = serde_json::from_str(&line).unwrap();
         assert_eq!(event, RegistryEvent::Ready { addresses: addresses[..1].to_vec() });

@@ -4,7 +4,8 @@ use super::*;
 use axum::body::Bytes;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const LIMITS: Limits = Limits {
@@ -30,7 +31,7 @@ impl Running {
         let big = Bytes::from(vec![b'x'; BIG]);
         let router = Router::new().route("/", get(|| async { "here" })).route("/big", get(|| async { big }));
         let mut serving = JoinSet::new();
-        serving.spawn(server.serve(router, std::future::pending()));
+        serving.spawn(server.serve(router, pending()));
         Self { address, _serving: serving }
     }
 

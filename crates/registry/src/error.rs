@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_directory::MonitorTokenError;
+use nym_mixnode_http::TlsError;
 use nym_mixnode_net::socket;
 use thiserror::Error;
 
@@ -25,6 +26,9 @@ pub enum RegistryError {
         /// Underlying I/O error.
         source: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The monitors' token cannot be read or created.
     #[error(transparent)]
     Token(#[from] MonitorTokenError),
@@ -110,6 +114,7 @@ impl RegistryError {
                 io::ErrorKind::AddrNotAvailable => Exit::CONFIG,
                 _ => Exit::UNAVAILABLE,
             },
+            Self::Tls(error) => error.exit_code(),
             Self::Token(error) => error.exit_code(),
             Self::Folder { .. } | Self::Backup { .. } => Exit::CANNOT_CREATE,
             Self::OpenStore { .. } | Self::LockStore { .. } => Exit::IO,

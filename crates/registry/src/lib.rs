@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
-use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
+use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server, Tls};
 use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_net::Reach;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,7 @@ pub use caps::Caps;
 pub use database::DatabaseUrl;
 pub use error::RegistryError;
 pub use ipnet::IpNet;
+pub use nym_mixnode_http::TlsFiles;
 pub use reputation::ReputationRules;
 
 /// How often expired gateways and old measurements are deleted.
@@ -80,6 +81,8 @@ pub const TOKEN_FILE: &str = "monitor.token";
 pub struct RegistrySettings {
     /// Addresses to listen on; port 0 takes any free one.
     pub listen: Vec<SocketAddr>,
+    /// Certificate and key for HTTPS; `None` serves HTTP.
+    pub tls: Option<TlsFiles>,
     /// Path of the store; the file and its folder are created when missing.
     pub store: PathBuf,
     /// Database that is used instead of the file, for several registries; the path still determines the default place of
@@ -122,6 +125,7 @@ impl RegistrySettings {
     pub fn new(listen: Vec<SocketAddr>, store: PathBuf) -> Self {
         Self {
             listen,
+            tls: None,
             store,
             database: None,
             allow_private: false,
@@ -197,16 +201,17 @@ impl Registry {
     /// Binds the addresses and opens the store.
     ///
     /// # Errors
-    /// When an address is taken or not this machine's, or the file is not a store.
+    /// When an address is taken or not this machine's, a file of TLS cannot be used, or the file is not a store.
     pub async fn bind(settings: &RegistrySettings) -> Result<Self, RegistryError> {
         if settings.listen.is_empty() {
             return Err(RegistryError::NoListenAddress);
         }
         let gate = Gate::open(settings.admit.as_deref(), settings.join_token_file.as_deref(), settings.allow_private)?;
+        let tls = settings.tls.clone().map(Tls::load).transpose()?;
         let server = Server::bind(&settings.listen, LIMITS)
             .map_err(|ListenError { address, source }| RegistryError::Listen { address, source })?;
         let store = settings.open_store().await?;
-        let server = server.with_names(HostNames::new(&settings.host_names));
+        let server = server.with_names(HostNames::new(&settings.host_names)).with_tls(tls);
         let (tests, port) = (&settings.test_addresses, settings.test_port);
         let mut address_check = AddressCheck::bind(server.local_addrs(), tests, port);
         let test_addresses = address_check.as_ref().map(AddressCheck::addresses).unwrap_or_default();

@@ -8,7 +8,7 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName};
-use nym_mixnode_http::Peer;
+use nym_mixnode_http::{Peer, Scheme};
 
 use crate::access::Access;
 
@@ -29,16 +29,17 @@ impl<S: Sync> FromRequestParts<S> for Origin {
         let peer = parts.extensions.get().map(|Peer(ip)| ip.to_canonical());
         let access = parts.extensions.get::<Arc<Access>>();
         let is_forwarded = peer.zip(access).is_some_and(|(peer, access)| access.is_trusted_proxy(peer));
-        Ok(Self(url(&parts.headers, is_forwarded)))
+        let scheme = parts.extensions.get().copied().unwrap_or(Scheme::Http);
+        Ok(Self(url(&parts.headers, scheme, is_forwarded)))
     }
 }
 
 /// The headers of a trusted proxy count more than those of the connection.
-fn url(headers: &HeaderMap, is_forwarded: bool) -> Option<String> {
+fn url(headers: &HeaderMap, scheme: Scheme, is_forwarded: bool) -> Option<String> {
     let forwarded = |name: HeaderName| if is_forwarded { single(headers, name) } else { None };
     let host = forwarded(FORWARDED_HOST).or_else(|| single(headers, HOST))?;
-    let scheme = match forwarded(FORWARDED_PROTO) {
-        Some("https") => "https",
+    let scheme = match (forwarded(FORWARDED_PROTO), scheme) {
+        (Some("https"), _) | (None, Scheme::Https) => "https",
         _ => "http",
     };
     is_plain(host).then(|| format!("{scheme}://{host}"))
@@ -61,11 +62,15 @@ mod tests {
     use super::*;
 
     fn of(headers: &[(&'static str, &str)], is_forwarded: bool) -> Option<String> {
+        over(Scheme::Http, headers, is_forwarded)
+    }
+
+    fn over(scheme: Scheme, headers: &[(&'static str, &str)], is_forwarded: bool) -> Option<String> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        url(&map, is_forwarded)
+        url(&map, scheme, is_forwarded)
     }
 
     #[test]
@@ -81,6 +86,13 @@ mod tests {
             (&[], false, None),
         ] {
             assert_eq!(of(headers, is_forwarded).as_deref(), expected, "{headers:?}");
+        }
+        for (headers, is_forwarded, expected) in [
+            (&[("host", "registry.example")][..], false, "https://registry.example"),
+            (&proxied, false, "https://10.0.0.9:8081"),
+            (&[("host", "registry.example"), ("x-forwarded-proto", "http")], true, "http://registry.example"),
+        ] {
+            assert_eq!(over(Scheme::Https, headers, is_forwarded).as_deref(), Some(expected), "{headers:?}");
         }
     }
 

@@ -1,0 +1,101 @@
+//! A certificate and its private key, as read from their files.
+
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nym_mixnode_base::file;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use zeroize::Zeroizing;
+
+use super::validity::Validity;
+use super::{TlsError, TlsFiles};
+
+pub(super) const CERTIFICATE: &str = "certificate";
+const KEY: &str = "key";
+
+/// A chain takes a few kilobytes.
+const CERTIFICATE_BYTES_MAX: u64 = 256 << 10;
+
+/// An RSA key of 8192 bits takes 7 KiB.
+const KEY_BYTES_MAX: usize = 32 << 10;
+
+/// A certificate with its key.
+pub(super) struct Pair {
+    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) validity: Validity,
+}
+
+impl Pair {
+    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let (chain, validity) = read_chain(&files.certificate)?;
+        let key = read_key(&files.key)?;
+        let provider = aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                TlsError::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() }
+            }
+            Error::InvalidCertificate(_) => {
+                unusable(CERTIFICATE, &files.certificate, format!("{error}; issue it as X.509 version 3"))
+            }
+            error => unusable(KEY, &files.key, format!("{error}; use an ECDSA, Ed25519 or RSA key")),
+        })?;
+        Ok(Self { certified: Arc::new(certified), validity })
+    }
+
+    /// Whether both have the same certificates, and thereby the same key.
+    pub(super) fn is_same(&self, chain: &[CertificateDer<'static>]) -> bool {
+        self.certified.cert == chain
+    }
+}
+
+fn read_chain(path: &Path) -> Result<(Vec<CertificateDer<'static>>, Validity), TlsError> {
+    let pem = file::read(path, CERTIFICATE_BYTES_MAX).map_err(|source| unreadable(CERTIFICATE, path, source))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|error| unusable(CERTIFICATE, path, format!("{error}; pass a certificate in PEM")))?;
+    let Some(own) = chain.first() else {
+        let reason = "it contains no certificate; pass the server's certificate in PEM (BEGIN CERTIFICATE)";
+        return Err(unusable(CERTIFICATE, path, reason.to_owned()));
+    };
+    let validity = Validity::of(own)
+        .map_err(|error| unusable(CERTIFICATE, path, format!("its first one is not X.509 ({error}); replace it")))?;
+    Ok((chain, validity))
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let fail = |source| unreadable(KEY, path, source);
+    let file = file::open(path).map_err(fail)?;
+    let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
+    // Group access is allowed: containers and services may receive secrets that way.
+    if mode & 0o007 != 0 {
+        return Err(TlsError::Readable { path: path.to_owned(), mode });
+    }
+    // Of full length at once: growing would leave copies of the key in memory.
+    let mut pem = Zeroizing::new(Vec::with_capacity(KEY_BYTES_MAX));
+    file.take(KEY_BYTES_MAX as u64).read_to_end(&mut pem).map_err(fail)?;
+    if pem.len() == KEY_BYTES_MAX {
+        return Err(fail(io::ErrorKind::FileTooLarge.into()));
+    }
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unusable(KEY, path, key_advice(&pem, &error.to_string())))
+}
+
+fn key_advice(pem: &[u8], error: &str) -> String {
+    let is_encrypted = pem.windows(b"ENCRYPTED".len()).any(|words| words == b"ENCRYPTED");
+    if is_encrypted {
+        return "it is encrypted; remove its passphrase with `openssl pkey`".to_owned();
+    }
+    format!("{error}; pass a private key in PEM (BEGIN PRIVATE KEY)")
+}
+
+fn unreadable(content: &'static str, path: &Path, source: io::Error) -> TlsError {
+    TlsError::Unreadable { content, path: path.to_owned(), source }
+}
+
+pub(super) fn unusable(content: &'static str, path: &Path, reason: String) -> TlsError {
+    TlsError::Unusable { content, path: path.to_owned(), reason }
+}
