@@ -17,6 +17,8 @@ use crate::{docker_archive, image};
 
 /// This process, as seen from the cluster: public addresses, for nodes that announce such send to no others.
 pub(crate) const OUTSIDE: [&str; 2] = ["36.68.241.1", "2600:1f18:99::1"];
+/// This process, as seen from the cluster: a private address.
+pub(crate) const HOST_V4: &str = "10.99.0.1";
 /// The node, as seen from this process.
 pub(crate) const NODE_V4: &str = "10.99.0.2";
 pub(crate) const NODE_V6: &str = "fd99::2";

@@ -3,12 +3,15 @@
 //! The cluster validates and stores a `NetworkPolicy`, but does not enforce it.
 
 mod addresses;
+mod database;
 mod documents;
 mod installed;
 mod private_network;
+mod proxied;
 mod refusals;
 mod release;
 mod rendered;
+mod scraped;
 mod stops;
 mod traffic;
 mod upgrades;

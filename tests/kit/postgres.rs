@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -30,23 +30,43 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", texts.join("\n"));
 }
 
+/// Password of the database's user over TCP.
+const PASSWORD: &str = "kit-secret";
+
 /// Database server with its data.
-struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     programs: PathBuf,
+    /// Its address besides the socket.
+    address: Option<SocketAddr>,
     process: Option<Child>,
 }
 
 impl Server {
     fn new() -> Self {
+        Self::listening(None)
+    }
+
+    /// A server that clients in private networks reach at this address with a password.
+    pub(crate) fn at(ip: IpAddr) -> Self {
+        let free = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).unwrap();
+        let server = Self::listening(Some(free));
+        server.query(&format!("ALTER USER nym PASSWORD '{PASSWORD}'")).unwrap();
+        server
+    }
+
+    fn listening(address: Option<SocketAddr>) -> Self {
         run(Command::new(root().join("tests/kit/packages")).args(["check", "postgres"]));
         let programs = fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path().join("bin"));
         let programs = programs.filter(|path| path.join("postgres").exists()).max().expect("a version of PostgreSQL");
         let folder = tempfile::tempdir().unwrap();
         chown(folder.path(), Some(USER), Some(USER)).unwrap();
-        let mut server = Self { folder, programs, process: None };
+        let mut server = Self { folder, programs, address, process: None };
         let data = server.data();
-        run(server.program("initdb").args(["--username=nym", "--auth=trust", "--no-sync", "-D"]).arg(data));
+        run(server.program("initdb").args(["--username=nym", "--auth=trust", "--no-sync", "-D"]).arg(&data));
+        let rules = data.join("pg_hba.conf");
+        let others = "host all all 10.0.0.0/8 scram-sha-256\n";
+        fs::write(&rules, fs::read_to_string(&rules).unwrap() + others).unwrap();
         server.start();
         server
     }
@@ -58,13 +78,17 @@ impl Server {
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
         command.uid(USER).gid(USER).current_dir(self.folder.path()).stdin(Stdio::null());
+        if let Some(address) = self.address {
+            command.env("PGPORT", address.port().to_string());
+        }
         command
     }
 
     fn start(&mut self) {
         let socket = format!("--unix_socket_directories={}", self.folder.path().display());
+        let listen = self.address.map(|address| address.ip().to_string()).unwrap_or_default();
         let mut command = self.program("postgres");
-        command.arg("-D").arg(self.data()).args(["--listen_addresses=", &socket]);
+        command.arg("-D").arg(self.data()).args([&socket, &format!("--listen_addresses={listen}")]);
         self.process = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         eventually("the server answers", || self.query("SELECT 1"));
     }
@@ -75,11 +99,17 @@ impl Server {
         self.process.take().unwrap().wait().unwrap();
     }
 
-    fn query(&self, statement: &str) -> Option<String> {
+    pub(crate) fn query(&self, statement: &str) -> Option<String> {
         let mut command = self.program("psql");
         command.arg("-h").arg(self.folder.path()).args(["-U", "nym", "-Atc", statement, "postgres"]);
         let output = command.output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+
+    /// The URL for clients elsewhere.
+    pub(crate) fn remote_url(&self) -> String {
+        let address = self.address.expect("a server with an address");
+        format!("postgres://nym:{PASSWORD}@{address}/postgres")
     }
 
     fn url(&self) -> String {

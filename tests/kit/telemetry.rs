@@ -5,7 +5,7 @@ mod certificates;
 mod checking;
 mod collecting;
 mod network;
-mod process;
+pub(crate) mod process;
 mod received;
 mod shipped;
 mod watching;

@@ -5,6 +5,8 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- define "nym-mixnode.check" -}}
 {{- include "nym-mixnode.checkImage" . }}
 {{- include "nym-mixnode.checkDirectory" . }}
+{{- include "nym-mixnode.checkRegistryStore" . }}
+{{- include "nym-mixnode.checkExplorer" . }}
 {{- include "nym-mixnode.checkPorts" . }}
 {{- include "nym-mixnode.checkMetrics" . }}
 {{- include "nym-mixnode.checkLabels" . }}
@@ -28,6 +30,44 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- end }}
 {{- end }}
 
+{{- define "nym-mixnode.checkRegistryStore" -}}
+{{- $registry := .Values.registry }}
+{{- $ns := .Release.Namespace }}
+{{- if $registry.enabled }}
+{{- $database := $registry.database.existingSecret }}
+{{- $token := $registry.token.existingSecret }}
+{{- if and (gt (int $registry.replicas) 1) (not $database) }}
+{{- fail (printf "registry.replicas is %v, but without a database the store is a file, which one registry alone can use: set registry.database.existingSecret to a Secret with the URL of a PostgreSQL database, or registry.replicas=1" $registry.replicas) }}
+{{- end }}
+{{- if and (gt (int $registry.replicas) 1) (not $token) }}
+{{- fail (printf "registry.token.existingSecret is missing: registry.replicas is %v, and all registries need the same token: create a Secret (kubectl -n %s create secret generic registry-token --from-literal=monitor.token=$(openssl rand -hex 32)) and set registry.token.existingSecret=registry-token" $registry.replicas $ns) }}
+{{- end }}
+{{- with $database }}
+{{- $key := $registry.database.key }}
+{{- include "nym-mixnode.checkSecret" (list $ "registry.database.existingSecret" . (list $key) (printf "with kubectl -n %s create secret generic %s --from-file=%s=FILE, where FILE contains the URL of the database; registry.database.key names another key" $ns . $key)) }}
+{{- end }}
+{{- with $token }}
+{{- include "nym-mixnode.checkSecret" (list $ "registry.token.existingSecret" . (list "monitor.token") (printf "with kubectl -n %s create secret generic %s --from-literal=monitor.token=$(openssl rand -hex 32)" $ns .)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "nym-mixnode.checkExplorer" -}}
+{{- $registry := .Values.registry }}
+{{- range $value := list "ingress" "httpRoute" }}
+{{- $proxy := get $registry $value }}
+{{- if and $proxy.enabled (not $registry.enabled) }}
+{{- fail (printf "registry.%s.enabled: this release has no registry: set registry.enabled=true, or registry.%s.enabled=false" $value $value) }}
+{{- end }}
+{{- if and $proxy.enabled (not $proxy.host) }}
+{{- fail (printf "registry.%s.host is missing: set it to the host name at which clients and browsers reach the registry" $value) }}
+{{- end }}
+{{- end }}
+{{- if and $registry.httpRoute.enabled (not $registry.httpRoute.parentRefs) }}
+{{- fail "registry.httpRoute.parentRefs is missing: name the Gateway of the route, such as [{name: public, namespace: gateways}]" }}
+{{- end }}
+{{- end }}
+
 {{- define "nym-mixnode.checkPorts" -}}
 {{- $network := .Values.network }}
 {{- $last := add $network.nodePort.first .Values.replicaCount -1 }}
@@ -45,8 +85,8 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled exclude each other: Prometheus would scrape each node twice; set one of them to false" }}
 {{- end }}
 {{- range $kind := list "serviceMonitor" "podMonitor" }}
-{{- if and (get $metrics $kind).enabled (eq $.Values.network.mode "hostNetwork") }}
-{{- fail (printf "metrics.%s.enabled: on the host's network the metrics are on the machine's loopback interface, where Prometheus cannot reach them; set it to false and collector.enabled=true to collect the metrics" $kind) }}
+{{- if and (get $metrics $kind).enabled (eq $.Values.network.mode "hostNetwork") (not $.Values.collector.enabled) }}
+{{- fail (printf "metrics.%s.enabled: on the host's network the metrics of the nodes are on the machine's loopback interface, where Prometheus cannot reach them; set collector.enabled=true, so that it reads them from the collector" $kind) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -77,15 +117,26 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- if gt (int .Values.replicaCount) 1 }}
 {{- fail (printf "keys.existingSecret contains one identity, but replicaCount is %v: several nodes with the same identity lose packets; set replicaCount=1 and install one release per Secret, or leave keys.existingSecret empty" .Values.replicaCount) }}
 {{- end }}
+{{- $files := list "private_identity.pem" "public_identity.pem" "private_sphinx.pem" "public_sphinx.pem" }}
+{{- $remedy := printf "in the data directory of a node with kubectl -n %s create secret generic %s --from-file=… for each of the four key files" $ns $name }}
+{{- include "nym-mixnode.checkSecret" (list . "keys.existingSecret" $name $files $remedy) }}
+{{- end }}
+{{- end }}
+
+{{/* Checks that a Secret of the operator exists and has these keys. */}}
+{{- define "nym-mixnode.checkSecret" -}}
+{{- $ns := (index . 0).Release.Namespace }}
+{{- $value := index . 1 }}
+{{- $name := index . 2 }}
+{{- $remedy := index . 4 }}
 {{- $secret := lookup "v1" "Secret" $ns $name }}
 {{- /* Every namespace has this ServiceAccount. Without it, there is no cluster or no such namespace. */}}
 {{- if and (not $secret) (lookup "v1" "ServiceAccount" $ns "default") }}
-{{- fail (printf "keys.existingSecret: the Secret %s does not exist in the namespace %s: create it in the data directory of a node with kubectl -n %s create secret generic %s --from-file=… for each of the four key files" $name $ns $ns $name) }}
+{{- fail (printf "%s: the Secret %s does not exist in the namespace %s: create it %s" $value $name $ns $remedy) }}
 {{- end }}
-{{- range $key := list "private_identity.pem" "public_identity.pem" "private_sphinx.pem" "public_sphinx.pem" }}
+{{- range $key := index . 3 }}
 {{- if and $secret (not (hasKey ($secret.data | default dict) $key)) }}
-{{- fail (printf "keys.existingSecret: the Secret %s has no key %s: create it again with kubectl create secret generic %s --from-file=… for each of the four key files in the data directory of a node" $name $key $name) }}
-{{- end }}
+{{- fail (printf "%s: the Secret %s has no key %s: create it again %s" $value $name $key $remedy) }}
 {{- end }}
 {{- end }}
 {{- end }}

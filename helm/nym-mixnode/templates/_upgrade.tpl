@@ -75,14 +75,23 @@ may contain this chart twice under two names; releases from before the annotatio
 {{- end }}
 
 {{- define "nym-mixnode.checkRegistry" -}}
-{{- $registry := lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-registry" (include "nym-mixnode.fullname" .)) }}
-{{- if and $registry .Values.registry.enabled }}
+{{- $name := printf "%s-registry" (include "nym-mixnode.fullname" .) }}
+{{- $onVolume := lookup "apps/v1" "StatefulSet" .Release.Namespace $name }}
+{{- $onDatabase := lookup "apps/v1" "Deployment" .Release.Namespace $name }}
 {{- $persistence := .Values.registry.persistence }}
-{{- $claims := dig "spec" "volumeClaimTemplates" list $registry }}
-{{- if ne (len $claims) (ternary 1 0 $persistence.enabled) }}
-{{- fail (printf "registry.persistence.enabled is %v, but the release was installed with %v. %s" $persistence.enabled (not $persistence.enabled) (include "nym-mixnode.orphan" (list . $registry))) }}
+{{- if .Values.registry.enabled }}
+{{- if ternary $onVolume $onDatabase (ne .Values.registry.database.existingSecret "") }}
+{{- $kind := ternary "statefulset" "deployment" (not (empty $onVolume)) }}
+{{- $stores := ternary (list "a file" "a database") (list "a database" "a file") (not (empty $onVolume)) }}
+{{- fail (printf "registry.database.existingSecret: the store of this release is %s, and would now be %s. It would be empty: nodes register again, their reputation starts at 0, and the registry has another key. Keep the value, or delete the registry (kubectl -n %s delete %s %s) and upgrade again" (first $stores) (last $stores) .Release.Namespace $kind $name) }}
 {{- end }}
-{{- include "nym-mixnode.checkClaims" (list . "registry.persistence" $persistence $registry) }}
+{{- if $onVolume }}
+{{- $claims := dig "spec" "volumeClaimTemplates" list $onVolume }}
+{{- if ne (len $claims) (ternary 1 0 $persistence.enabled) }}
+{{- fail (printf "registry.persistence.enabled is %v, but the release was installed with %v. %s" $persistence.enabled (not $persistence.enabled) (include "nym-mixnode.orphan" (list . $onVolume))) }}
+{{- end }}
+{{- include "nym-mixnode.checkClaims" (list . "registry.persistence" $persistence $onVolume) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -12,8 +12,8 @@ use crate::cluster::succeeded;
 use crate::part::part;
 use crate::waiting::eventually;
 
-/// Examples that other modules install: `addresses` simulates clouds, `private_network` runs the network.
-const ELSEWHERE: [&str; 4] = ["host-network", "load-balancer", "node-port", "private-network"];
+/// Examples that other modules install, or need to simulate more: a cloud, a database, a proxy.
+const ELSEWHERE: [&str; 6] = ["database", "explorer", "host-network", "load-balancer", "node-port", "private-network"];
 
 #[test]
 fn the_api_server_takes_every_example() {
@@ -90,10 +90,10 @@ fn the_secrets_identity_runs() {
     assert!(said(&shown).contains(&identity), "{identity} is not in {}", said(&shown));
 }
 
-/// Installs the CRDs of the Prometheus operator without the operator.
-fn add_operators_kinds() {
-    let kinds = part("prometheus-operator-crds").display().to_string();
-    the_cluster().kubectl(&["apply", "--server-side", "-f", &kinds]);
+/// Installs the CRDs of the Prometheus operator and of the Gateway API without their controllers.
+pub(super) fn add_operators_kinds() {
+    let kinds = ["prometheus-operator-crds", "gateway-api-crds"].map(|name| part(name).display().to_string());
+    the_cluster().kubectl(&["apply", "--server-side", "-f", &kinds[0], "-f", &kinds[1]]);
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn a_specific_label_overrides_a_common_one() {
 
 #[test]
 fn the_notes_of_a_network_with_a_registry_say_how_to_open_the_explorer() {
+    const REGISTRY: &str = "directory.url=,network.mode=clusterOnly,registry.enabled=true";
     let notes = |values: &str| {
         let mut helm = Command::new(helm_program());
         helm.args(["install", "mix", &chart(), "-n", "net", "--dry-run=client", "--set", GOOD, "--set", values]);
@@ -125,9 +126,23 @@ fn the_notes_of_a_network_with_a_registry_say_how_to_open_the_explorer() {
         assert!(output.status.success(), "{}", said(&output));
         said(&output).split_once("NOTES:").expect("notes").1.to_owned()
     };
-    let own = notes("directory.url=,registry.enabled=true,registry.port=8090,network.mode=clusterOnly");
+    let own = notes(&format!("{REGISTRY},registry.port=8090"));
     for words in ["http://localhost:8090", "kubectl -n net port-forward service/mix-nym-mixnode-registry 8090"] {
         assert!(own.contains(words), "no {words:?} in {own}");
     }
     assert!(!notes("network.mode=clusterOnly").contains("port-forward"));
+    let behind = notes(&format!("{REGISTRY},registry.ingress.enabled=true,registry.ingress.host=a.example"));
+    assert!(behind.contains("http://a.example") && !behind.contains("port-forward"), "{behind}");
+}
+
+/// Their own metrics are on the machine's loopback interface.
+#[test]
+fn on_the_hosts_network_the_metrics_of_nodes_come_from_the_collector() {
+    let values = "network.mode=hostNetwork,collector.enabled=true,metrics.podMonitor.enabled=true";
+    let monitors = of_kind(&objects(values), "PodMonitor");
+    let monitor = monitors.first().expect("a PodMonitor");
+    assert!(!monitor.contains("mixnode\"") && monitor.contains("values: [\"collector\"]"), "{monitor}");
+    assert!(monitor.contains("{port: metrics, path: /metrics, interval: 30s, honorLabels: true}"), "{monitor}");
+    let alone = of_kind(&objects("metrics.podMonitor.enabled=true,network.mode=clusterOnly"), "PodMonitor");
+    assert!(alone[0].contains("values: [\"mixnode\"]") && !alone[0].contains("collector"), "{}", alone[0]);
 }

@@ -12,14 +12,14 @@ use crate::http::get;
 use crate::waiting::{PATIENCE, eventually, eventually_or};
 
 /// A process that ends with its handle or with the process of the test.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts `program` with its output in `folder/name.log`.
-    pub(super) fn start(name: &str, program: &Path, folder: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start(name: &str, program: &Path, folder: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
         let log = folder.join(format!("{name}.log"));
         let output = File::create(&log).unwrap();
         let mut command = Command::new("setpriv");
@@ -38,25 +38,25 @@ impl Process {
     }
 
     /// Its output so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
 
     /// Kills it, like a crash.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 
     /// Sends SIGTERM and waits for its end.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         eventually("the process ends", || self.child.try_wait().unwrap());
     }
 
     /// Waits for a response from `url`.
-    pub(super) fn wait_for(&mut self, url: &str) {
+    pub(crate) fn wait_for(&mut self, url: &str) {
         let log = self.log.clone();
         let answers = || {
             let ended = self.child.try_wait().unwrap();
@@ -78,7 +78,7 @@ fn read(log: &Path) -> String {
 }
 
 /// A port that was free on the IPv4 and IPv6 loopback addresses.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let v4 = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = v4.local_addr().unwrap().port();
@@ -89,13 +89,13 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// A receiver of alerts: accepts every POST and keeps its body.
-pub(super) struct Receiver {
-    pub(super) url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let bodies = Arc::new(Mutex::new(Vec::new()));
@@ -110,7 +110,7 @@ impl Receiver {
         Self { url, bodies }
     }
 
-    pub(super) fn bodies(&self) -> Vec<String> {
+    pub(crate) fn bodies(&self) -> Vec<String> {
         self.bodies.lock().unwrap().clone()
     }
 }

@@ -1,0 +1,130 @@
+{{/* The name of the registry, without the port, as the nodes call it. */}}
+{{- define "nym-mixnode.registryHost" -}}
+{{- printf "%s-registry.%s.svc" (include "nym-mixnode.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{/* The names that requests with the token may have as their host. */}}
+{{- define "nym-mixnode.registryHosts" -}}
+{{- $hosts := prepend .Values.registry.hostNames (include "nym-mixnode.registryHost" .) }}
+{{- range list .Values.registry.ingress .Values.registry.httpRoute }}
+{{- if .enabled }}
+{{- $hosts = append $hosts .host }}
+{{- end }}
+{{- end }}
+{{- uniq $hosts | join "," }}
+{{- end }}
+
+{{/* Registries that share a database leave the tests to one monitor of the release: two would count each result twice. */}}
+{{- define "nym-mixnode.separateMonitor" -}}
+{{- if and .Values.registry.monitor.enabled (gt (int .Values.registry.replicas) 1) }}true{{ end }}
+{{- end }}
+
+{{/* The template of the registry's pods. */}}
+{{- define "nym-mixnode.registryPod" -}}
+{{- $registry := .Values.registry }}
+{{- $isShared := ne $registry.database.existingSecret "" -}}
+metadata:
+  labels:
+    {{- include "nym-mixnode.podLabels" . | nindent 4 }}
+    app.kubernetes.io/component: registry
+spec:
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- include "nym-mixnode.podSecurity" . | nindent 4 }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if $isShared }}
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "nym-mixnode.selector" . | nindent 10 }}
+          app.kubernetes.io/component: registry
+  {{- end }}
+  containers:
+    - name: registry
+      image: {{ include "nym-mixnode.image" . }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args:
+        {{- include "nym-mixnode.registryArguments" . | nindent 8 }}
+      ports:
+        - {name: http, containerPort: 8081, protocol: TCP}
+        # Test packets, which prove the addresses of nodes and measure them, return to this port of the pod's address.
+        - {name: test, containerPort: 8082, protocol: TCP}
+      startupProbe:
+        tcpSocket: {port: http}
+        periodSeconds: 1
+        failureThreshold: {{ .Values.probes.startupSeconds }}
+      livenessProbe:
+        tcpSocket: {port: http}
+        periodSeconds: {{ .Values.probes.periodSeconds }}
+        failureThreshold: {{ .Values.probes.failureThreshold }}
+      readinessProbe:
+        httpGet: {path: /api/mixmining/topology, port: http}
+        periodSeconds: {{ .Values.probes.periodSeconds }}
+        timeoutSeconds: 3
+      securityContext:
+        {{- include "nym-mixnode.containerSecurity" . | nindent 8 }}
+      resources:
+        {{- toYaml $registry.resources | nindent 8 }}
+      volumeMounts:
+        - {name: data, mountPath: /data}
+        {{- if $isShared }}
+        - {name: database, mountPath: /database, readOnly: true}
+        {{- end }}
+        {{- if $registry.token.existingSecret }}
+        - {name: token, mountPath: /token, readOnly: true}
+        {{- end }}
+  {{- if or $isShared (not $registry.persistence.enabled) $registry.token.existingSecret }}
+  volumes:
+    {{- if or $isShared (not $registry.persistence.enabled) }}
+    - name: data
+      emptyDir: {}
+    {{- end }}
+    {{- if $isShared }}
+    - name: database
+      secret: {secretName: {{ $registry.database.existingSecret }}, defaultMode: 0440}
+    {{- end }}
+    {{- if $registry.token.existingSecret }}
+    - name: token
+      secret: {secretName: {{ $registry.token.existingSecret }}, defaultMode: 0440}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- define "nym-mixnode.registryArguments" -}}
+{{- $registry := .Values.registry -}}
+- registry
+- --listen=[::]:8081
+- --data=/data/
+{{- if $registry.database.existingSecret }}
+- --database-file=/database/{{ $registry.database.key }}
+{{- end }}
+{{- if $registry.token.existingSecret }}
+- --monitor-token-file=/token/monitor.token
+{{- end }}
+- --allow-private
+- --layers={{ int .Values.node.layers }}
+- --test-port=8082
+- --host-name={{ include "nym-mixnode.registryHosts" . }}
+{{- with $registry.trustedProxies }}
+- --trusted-proxy={{ join "," . }}
+{{- end }}
+{{- if and $registry.monitor.enabled (not (include "nym-mixnode.separateMonitor" .)) }}
+- --with-monitor
+- --monitor-every={{ $registry.monitor.every }}
+{{- end }}
+{{- end }}
