@@ -4,6 +4,8 @@
 use std::env;
 use std::fmt::Write;
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use vt100::{Cell, Color, Screen};
 
@@ -105,6 +107,19 @@ fn seconds(screen: &[String]) -> Option<u32> {
     words.next()?.parse().ok()
 }
 
+/// Draws the screen between two frames: in the middle of one, it has rows of the frame before.
+fn whole_frame(terminal: &Pty) -> String {
+    let mut last = terminal.with_screen(draw);
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let next = terminal.with_screen(draw);
+        if next == last {
+            return next;
+        }
+        last = next;
+    }
+}
+
 #[test]
 fn the_image_of_readme_is_drawn_from_a_terminal() {
     let to = env::var_os("LOCALNET_PICTURE");
@@ -116,7 +131,7 @@ fn the_image_of_readme_is_drawn_from_a_terminal() {
             screen.iter().any(|line| line.contains("6 nodes mix")) && screen.iter().any(|line| line.contains('█'));
         mixes && seconds(screen).is_some_and(|seconds| seconds >= wanted)
     });
-    let svg = terminal.with_screen(draw);
+    let svg = whole_frame(&terminal);
     terminal.press("q");
     assert_eq!(terminal.wait_for_end().code(), Some(0), "{}", terminal.text());
     for layer in 1..=3 {

@@ -71,24 +71,24 @@ const PICTURES = [
     ['nodes', '/', 'light', { width: 1280, height: 980 }],
     ['nodes-dark', '/', 'dark', { width: 1280, height: 980 }],
     ['nodes-narrow', '/', 'light', { width: 360, height: 980 }],
-    ['node', NODE, 'light', { width: 1280, height: 2430 }],
-    ['network', '/network', 'dark', { width: 1280, height: 1250 }],
-    ['join', '/join', 'light', { width: 1280, height: 980 }],
+    ['node', NODE, 'light', { width: 1280, height: 740 }, 'whole'],
+    ['network', '/network', 'dark', { width: 1280, height: 740 }, 'whole'],
+    ['join', '/join', 'light', { width: 1280, height: 740 }, 'whole'],
 ];
 
 // With WHOLE_PAGES in the environment: every page as a whole, wide and narrow, light and dark, for a review.
 const WHOLE_PAGES = [['nodes', '/'], ['node', NODE], ['network', '/network'], ['join', '/join'], ['down', `/nodes/${identity('DMaritime')}`]]
     .flatMap(([name, path]) => [1280, 360].flatMap((width) =>
-        ['light', 'dark'].map((scheme) => [`${name}-${width}-${scheme}`, path, scheme, { width, height: 740 }])));
+        ['light', 'dark'].map((scheme) => [`${name}-${width}-${scheme}`, path, scheme, { width, height: 740 }, 'whole'])));
 
 const isReview = Boolean(process.env.WHOLE_PAGES);
 const registry = await Registry.start(process.env.PROGRAM, NODES, addHistory);
 const browser = await startBrowser();
 try {
-    for (const [name, path, colorScheme, viewport] of isReview ? WHOLE_PAGES : PICTURES) {
+    for (const [name, path, colorScheme, viewport, whole] of isReview ? WHOLE_PAGES : PICTURES) {
         const page = await browser.newPage({ viewport, colorScheme, deviceScaleFactor: isReview ? 1 : 0.75 });
         await page.goto(registry.url + path);
-        await page.screenshot({ path: join(folder, `explorer-${name}.png`), fullPage: isReview });
+        await page.screenshot({ path: join(folder, `explorer-${name}.png`), fullPage: whole !== undefined });
         await page.close();
     }
 } finally {
