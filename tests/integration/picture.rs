@@ -1,11 +1,10 @@
 //! The image of `localnet` in README: the command at work on a terminal, drawn as SVG. `make picture` writes it.
 #![cfg(target_os = "linux")]
 
+use std::cell::RefCell;
 use std::env;
 use std::fmt::Write;
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use vt100::{Cell, Color, Screen};
 
@@ -107,17 +106,15 @@ fn seconds(screen: &[String]) -> Option<u32> {
     words.next()?.parse().ok()
 }
 
-/// Draws the screen between two frames: in the middle of one, it has rows of the frame before.
-fn whole_frame(terminal: &Pty) -> String {
-    let mut last = terminal.with_screen(draw);
-    loop {
-        thread::sleep(Duration::from_millis(100));
-        let next = terminal.with_screen(draw);
-        if next == last {
-            return next;
-        }
-        last = next;
-    }
+/// Waits for a moment between two frames: in the middle of one, the screen has rows of the frame before.
+fn wait_for_whole_frame(terminal: &Pty) {
+    let seen = RefCell::new((Vec::<String>::new(), 0));
+    terminal.wait_for("still between two frames", |screen| {
+        let (last, times) = &mut *seen.borrow_mut();
+        *times = if last.as_slice() == screen { *times + 1 } else { 0 };
+        screen.clone_into(last);
+        *times >= 5
+    });
 }
 
 #[test]
@@ -131,7 +128,8 @@ fn the_image_of_readme_is_drawn_from_a_terminal() {
             screen.iter().any(|line| line.contains("6 nodes mix")) && screen.iter().any(|line| line.contains('█'));
         mixes && seconds(screen).is_some_and(|seconds| seconds >= wanted)
     });
-    let svg = whole_frame(&terminal);
+    wait_for_whole_frame(&terminal);
+    let svg = terminal.with_screen(draw);
     terminal.press("q");
     assert_eq!(terminal.wait_for_end().code(), Some(0), "{}", terminal.text());
     for layer in 1..=3 {
