@@ -11,3 +11,4 @@ pub mod node;
 pub mod stop_request;
 pub mod systemd;
 mod text;
+mod times;

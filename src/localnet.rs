@@ -36,6 +36,7 @@ use self::network::{Casualty, Network};
 use self::traffic::{Plan, Traffic};
 use self::view::StopKey;
 use crate::stop_request::{Hangup, StopSignals};
+use crate::times;
 
 pub use self::error::LocalnetError;
 pub use self::home::remove_at_end;
@@ -70,7 +71,7 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = mean_delay)]
     pub mean_delay: Duration,
     /// How long to send packets [default: until Ctrl-C].
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = times::any)]
     pub duration: Option<Duration>,
     /// Keep the registry's file and the configuration, keys and logs of all nodes: in this directory, which must be empty
     /// or missing, or else in a new one, which is printed.

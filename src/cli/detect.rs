@@ -20,6 +20,7 @@ use super::output::print_to;
 use super::table_flags::TableFlags;
 use super::{Exit, Failure};
 use crate::stop_request::StopSignals;
+use crate::times;
 
 /// First and longest pause between two attempts under `--wait`.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -42,7 +43,7 @@ pub(super) struct Args {
     /// Retry for this long while no announce address is found, such as 15m
     ///
     /// A cloud may take minutes to give a load balancer or a machine its address.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = times::any)]
     wait: Option<Duration>,
     /// Print every step that was tried, and its result
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use nym_mixnode_config::{
     Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values, settings as s,
 };
+use nym_mixnode_directory::{DirectoryError, read_join_token};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry, VariableError};
 
 use super::flags::naming;
@@ -93,7 +94,11 @@ impl<'a> Sources<'a> {
     /// Like [`Self::config`], with the standard `OTEL_…` variables. `RUST_LOG` was checked when the program started.
     pub(super) fn start(mut self) -> Result<StartSettings, Failure> {
         let telemetry = read_telemetry(&mut self.layers);
-        Ok(StartSettings { config: self.config()?, telemetry })
+        let config = self.config()?;
+        if let Some(file) = &config.directory.join_token_file {
+            read_join_token(file).map_err(DirectoryError::from)?;
+        }
+        Ok(StartSettings { config, telemetry })
     }
 }
 

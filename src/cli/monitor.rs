@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use nym_mixnode_api::Topology;
 use nym_mixnode_base::backoff::Backoff;
 use nym_mixnode_base::open_files::{LimitsConfig, raise_nofile};
 use nym_mixnode_config::http_url;
-use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_directory::{Client, Directory, MonitorToken, MonitorTokenError};
 use nym_mixnode_monitor::own_address::{self, OwnAddressRequest, parse_host};
 use nym_mixnode_monitor::rounds::{Label, RoundSettings, Summary};
 use nym_mixnode_monitor::{DirectoryNetwork, Monitor, Prober, Registration, RoundLog, run_monitor};
@@ -21,8 +21,9 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use url::Url;
 
-use super::probe::{ProbeError, directory_addresses};
+use super::probe::{self, ProbeError, directory_addresses};
 use crate::stop_request::StopSignals;
+use crate::times;
 
 /// Shortest interval between rounds.
 const ROUND_MIN: Duration = Duration::from_secs(1);
@@ -55,10 +56,10 @@ pub struct MonitorArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = round)]
     every: Duration,
     /// Time after which a packet counts as lost [default: 5s, or --every if that is shorter].
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = times::positive)]
     timeout: Option<Duration>,
     /// Time in which nodes learn of the monitor; until then, lost packets do not count.
-    #[arg(long, value_name = "TIME", default_value = "35s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "35s", value_parser = times::any)]
     settle: Duration,
     /// Local address, with or without port, that receives returning packets; one of each family [default: detected].
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
@@ -73,11 +74,7 @@ pub struct MonitorArgs {
 
 /// Parses an interval between rounds.
 pub(super) fn round(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(every) if every >= ROUND_MIN => Ok(every),
-        Ok(_) => Err(format!("the minimum is {}", humantime::format_duration(ROUND_MIN))),
-        Err(error) => Err(error.to_string()),
-    }
+    times::at_least(text, ROUND_MIN)
 }
 
 impl MonitorArgs {
@@ -93,9 +90,8 @@ impl MonitorArgs {
 /// When the addresses are invalid or cannot be bound.
 pub async fn run(args: MonitorArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
-    let client = Client::new(&args.directory, &args.directory)
-        .and_then(|client| client.with_join_token(args.join_token_file.as_deref()))
-        .map_err(|error| ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() })?;
+    check_token(&args.monitor_token_file)?;
+    let client = probe::client(&args.directory, args.join_token_file.as_deref())?;
     let client = Arc::new(client);
     if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
         warn!("{error}");
@@ -111,6 +107,15 @@ pub async fn run(args: MonitorArgs) -> Result<(), ProbeError> {
         warn!("{error}");
     }
     ended
+}
+
+/// Reports an unusable token before the first round. A registry that has not started yet may still create it.
+fn check_token(file: &Path) -> Result<(), MonitorTokenError> {
+    match MonitorToken::read(file) {
+        Err(error) if error.is_missing() => warn!("{error}; waiting for the registry to create it"),
+        result => drop(result?),
+    }
+    Ok(())
 }
 
 async fn watch(

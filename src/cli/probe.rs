@@ -8,7 +8,7 @@ mod words;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use clap::Args;
 use nym_mixnode_api::LAYERS_MAX;
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_config::http_url;
-use nym_mixnode_directory::{Client, Directory};
+use nym_mixnode_directory::{Client, Directory, DirectoryError, JoinTokenError, MonitorTokenError};
 use nym_mixnode_monitor::check::{self, Label, Plan, Target};
 use nym_mixnode_monitor::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
 use nym_mixnode_monitor::{Prober, ProberError, Registration, RegistrationError};
@@ -29,6 +29,7 @@ use url::{Host, Url};
 use self::output::Outcome;
 use self::progress::ProgressLine;
 use crate::stop_request::StopSignals;
+use crate::times;
 
 /// Mean delay requested of the node under test: long enough to measure, short enough not to slow the test.
 const MEAN_DELAY: Duration = Duration::from_millis(50);
@@ -63,15 +64,15 @@ pub struct ProbeArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub packets: u32,
     /// Time after which a packet counts as lost.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = times::positive)]
     pub timeout: Duration,
     /// Longest wait for a node to learn of the prober; 0s counts from the first packet on. Below 35s, a node from
     /// which nothing returned is undecided.
-    #[arg(long, value_name = "TIME", default_value = "40s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "40s", value_parser = times::any)]
     pub settle: Duration,
     /// Longest wait for an active node in each layer: clients use no others, and nodes earn their place by passing the
     /// tests of a monitor.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = times::any)]
     #[arg(conflicts_with_all = ["every", "node"])]
     pub wait_active: Duration,
     /// Print the result as JSON.
@@ -93,11 +94,7 @@ pub struct ProbeArgs {
 
 /// Parses the interval between rounds, which must not overlap.
 fn parse_pause(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(pause) if pause >= Duration::from_secs(1) => Ok(pause),
-        Ok(_) => Err("the minimum is 1s".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    times::at_least(text, Duration::from_secs(1))
 }
 
 /// Reason for a failed or negative probe.
@@ -111,6 +108,12 @@ pub enum ProbeError {
         /// Error of the client.
         reason: String,
     },
+    /// The join token cannot be used.
+    #[error("--join-token-file: {0}")]
+    JoinToken(#[from] JoinTokenError),
+    /// The monitors' token cannot be used.
+    #[error(transparent)]
+    MonitorToken(#[from] MonitorTokenError),
     /// The directory lists no mixnode.
     #[error(
         "the directory {0} lists no mixnode: start one, and wait until `nym-mixnode health --id …` on its machine \
@@ -161,7 +164,7 @@ pub enum ProbeError {
 impl ProbeError {
     /// Exit code of a command that fails with this error.
     #[must_use]
-    pub const fn exit_code(&self) -> Exit {
+    pub fn exit_code(&self) -> Exit {
         match self {
             Self::OwnAddress(OwnAddressError::Twice { .. } | OwnAddressError::AnnounceUnknown(_)) => Exit::USAGE,
             Self::Directory { .. }
@@ -173,6 +176,8 @@ impl ProbeError {
             | Self::Build(_)
             | Self::NotMixing(_) => Exit::UNAVAILABLE,
             Self::Io(_) => Exit::IO,
+            Self::JoinToken(_) => Exit::CONFIG,
+            Self::MonitorToken(error) => error.exit_code(),
             Self::Interrupted | Self::Undecided { .. } => Exit::TRY_AGAIN,
         }
     }
@@ -199,11 +204,18 @@ pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
     ended
 }
 
+/// Client of a directory, with the join token of the file.
+pub(super) fn client(directory: &Url, join_token_file: Option<&Path>) -> Result<Client, ProbeError> {
+    let client = Client::new(directory, directory).and_then(|client| client.with_join_token(join_token_file));
+    client.map_err(|error| match error {
+        DirectoryError::JoinToken(error) => error.into(),
+        error => no_directory(directory, &error),
+    })
+}
+
 async fn probe(args: &ProbeArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
-    let client = Client::new(&args.directory, &args.directory)
-        .and_then(|client| client.with_join_token(args.join_token_file.as_deref()))
-        .map_err(|error| no_directory(args, &error))?;
+    let client = client(&args.directory, args.join_token_file.as_deref())?;
     let client = Arc::new(client);
     if let Some(every) = args.every {
         return rounds::run(args, &client, every, signals).await;
@@ -249,7 +261,7 @@ async fn network_layers(
     let Some(count) = layers else { return Ok(None) };
     let deadline = Instant::now() + args.wait_active;
     loop {
-        let topology = client.active_topology().await.map_err(|error| no_directory(args, &error))?;
+        let topology = client.active_topology().await.map_err(|error| no_directory(&args.directory, &error))?;
         let active: Vec<u64> = topology.mix_nodes.iter().map(|mix| mix.registration.layer).collect();
         if (1..=count).all(|layer| active.contains(&layer)) || Instant::now() >= deadline {
             return Ok(Some(NetworkLayers { count, active }));
@@ -258,8 +270,8 @@ async fn network_layers(
     }
 }
 
-fn no_directory(args: &ProbeArgs, error: &dyn std::error::Error) -> ProbeError {
-    ProbeError::Directory { url: args.directory.clone(), reason: error.to_string() }
+fn no_directory(url: &Url, error: &dyn std::error::Error) -> ProbeError {
+    ProbeError::Directory { url: url.clone(), reason: error.to_string() }
 }
 
 /// Nodes under test.
@@ -271,7 +283,7 @@ struct Targets {
 
 /// Reads the topology and picks the nodes.
 async fn targets(args: &ProbeArgs, client: &Client) -> Result<Targets, ProbeError> {
-    let topology = client.topology().await.map_err(|error| no_directory(args, &error))?;
+    let topology = client.topology().await.map_err(|error| no_directory(&args.directory, &error))?;
     let layers = args.node.is_none().then(|| args.layers.unwrap_or_else(|| topology.layer_count()));
     let listed = topology.mix_nodes;
     if listed.is_empty() {

@@ -94,7 +94,7 @@ pub struct RegistryArgs {
     pub trusted_proxy: Vec<IpNet>,
     /// Host name accepted in requests over loopback or with the token, besides addresses and localhost; may be
     /// given several times or as a comma-separated list.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub host_name: Vec<String>,
     /// Accept only the identities in this file, one per line; `#` begins a comment. The file is read again when
     /// it changes. With --join-token-file as well, either one is sufficient.
@@ -333,6 +333,12 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse().or_else(single).map_err(|_| "it is not a network such as 10.0.0.0/8 or an IP address".to_owned())
 }
 
+/// Checks a host name, which clients send without scheme and port.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if is_name { Ok(text.to_owned()) } else { Err("it is not a host name such as registry.example".to_owned()) }
+}
+
 /// Line printed when the registry is ready.
 fn announcement(addresses: &[SocketAddr], settings: &RegistrySettings, supervised: bool) -> String {
     if supervised {
@@ -404,6 +410,10 @@ mod tests {
         }
         for bad in ["--monitor-every 1s", "--with-monitor --monitor-every 10ms", "--uptime-min 101"] {
             assert!(parse(&format!("registry {bad}")).is_err(), "{bad}");
+        }
+        assert_eq!(parse("registry --host-name a.example,b_2.example").unwrap().host_name.len(), 2);
+        for bad in ["https://a.example", "a.example:8081", "a;id", "a.example,", "ä.example"] {
+            assert!(parse(&format!("registry --host-name {bad}")).is_err(), "{bad}");
         }
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");

@@ -177,3 +177,69 @@ fn a_passphrase_is_long_enough_and_a_file_that_others_can_read_is_warned_of() {
     fs::remove_file(&backup).unwrap();
     assert_eq!(save("correct horse\n", 0o600).ok().stderr, "");
 }
+
+/// A registry that would serve until it is stopped.
+fn registry<'a>(store: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
+    [&["registry", "--listen", "127.0.0.1:0", "--data", store, "--supervised"][..], flags].concat()
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_the_registry_or_the_monitor_is_named() {
+    let home = Home::with_node();
+    let at = |name: &str| home.0.path().join(name).to_str().unwrap().to_owned();
+    let (pipe, store, copy) = (at("pipe"), at("registry.sqlite"), at("copy"));
+    make_pipe(Path::new(&pipe));
+    end(&mut program(&home, &registry(&store, &[]))).ok();
+    let (token, key) = (at("monitor.token"), "1".repeat(32));
+    let monitor = ["monitor", "--directory", "http://127.0.0.1:9", "--monitor-token-file"];
+    for (arguments, code) in [
+        (registry(&pipe, &[]), 74),
+        (registry(&store, &["--monitor-token-file", &pipe]), 74),
+        (registry(&store, &["--admit", &pipe]), 78),
+        (registry(&store, &["--join-token-file", &pipe]), 78),
+        (registry(&store, &["--database-file", &pipe]), 78),
+        (vec!["registry", "backup", &copy, "--data", &pipe], 73),
+        (vec!["registry", "remove", &key, "--monitor-token-file", &pipe], 74),
+        (vec!["registry", "release", &key, "--monitor-token-file", &pipe], 74),
+        ([&monitor[..], &[&pipe]].concat(), 74),
+        ([&monitor[..], &[&token, "--join-token-file", &pipe]].concat(), 78),
+        (vec!["probe", "--directory", "http://127.0.0.1:9", "--join-token-file", &pipe], 78),
+        (vec!["run", "--id", "mix", "--supervised", "--directory-join-token-file", &pipe], 78),
+    ] {
+        let said = end(&mut program(&home, &arguments));
+        said.fails(code, &[&pipe, "it is a pipe, not a regular file"]);
+        assert!(!Path::new(&copy).exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_short_token_ends_every_command_that_would_send_it() {
+    let home = Home::with_node();
+    let short = home.0.path().join("short");
+    fs::write(&short, "x\n").unwrap();
+    fs::set_permissions(&short, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let short = short.to_str().unwrap();
+    let directory = ["--directory", "http://127.0.0.1:9"];
+    for (arguments, code) in [
+        ([&["monitor"][..], &directory, &["--monitor-token-file", short]].concat(), 65),
+        ([&["probe"][..], &directory, &["--join-token-file", short]].concat(), 78),
+        ([&["registry", "remove", &"1".repeat(32)][..], &["--monitor-token-file", short]].concat(), 65),
+        (vec!["config", "check", "--id", "mix", "--directory-join-token-file", short], 78),
+        (vec!["run", "--id", "mix", "--supervised", "--directory-join-token-file", short], 78),
+    ] {
+        end(&mut program(&home, &arguments)).fails(code, &[short, "16"]);
+    }
+}
+
+#[test]
+fn a_secret_of_a_registry_that_others_can_read_is_warned_of() {
+    let home = Home::with_node();
+    let (store, secret) = (home.0.path().join("registry.sqlite"), home.0.path().join("secret"));
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let flags = ["--join-token-file", secret.to_str().unwrap()];
+    for (mode, warnings) in [(0o644, 1), (0o640, 0), (0o600, 0)] {
+        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let said = end(&mut program(&home, &registry(store.to_str().unwrap(), &flags))).ok().stderr;
+        assert_eq!(said.matches("chmod 600").count(), warnings, "{mode:o}: {said}");
+    }
+}

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
+use tracing::warn;
+use zeroize::Zeroizing;
 
 /// Opens a regular file. Opening a named pipe would block until it has a writer, and reading a device might never end.
 ///
@@ -14,12 +16,20 @@ use rustix::process::geteuid;
 /// As [`File::open`], and when `path` is not a regular file; the error includes its type.
 pub fn open(path: &Path) -> io::Result<File> {
     // Checked before opening, which has side effects on some devices.
-    require_regular(fs::metadata(path)?.file_type())?;
+    check(path)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     // Checked again: the path may have been replaced in the meantime.
     require_regular(file.metadata()?.file_type())?;
     Ok(file)
+}
+
+/// Checks that `path` is a regular file, for libraries that open it themselves.
+///
+/// # Errors
+/// When there is nothing, or something else; the error includes its type.
+pub fn check(path: &Path) -> io::Result<()> {
+    require_regular(fs::metadata(path)?.file_type())
 }
 
 /// Opens a regular file or a pipe, such as `<(…)` or `/dev/stdin`. Blocks until a pipe has a writer.
@@ -41,8 +51,7 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if read as u64 > bytes_max {
-        let problem = format!("it is longer than {} KiB", bytes_max >> 10);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+        return Err(too_long(bytes_max));
     }
     Ok(bytes)
 }
@@ -54,6 +63,31 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     String::from_utf8(read(path, bytes_max)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
+}
+
+/// As [`read`], for a secret: wiped from memory when dropped. Warns if other users can read the file: Docker and Kubernetes
+/// mount secrets with such modes, in containers without other users.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_secret(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        let (path, mode) = (path.display(), format!("{mode:04o}"));
+        warn!(%path, %mode, "A file with a secret is open to other users: run `chmod 600` on it");
+    }
+    // Full capacity from the start: a buffer that grows leaves copies of the secret in memory.
+    let mut secret = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
+    file.take(bytes_max as u64 + 1).read_to_end(&mut secret)?;
+    if secret.len() > bytes_max {
+        return Err(too_long(bytes_max as u64));
+    }
+    Ok(secret)
+}
+
+fn too_long(bytes_max: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} KiB", bytes_max >> 10))
 }
 
 fn require_regular(kind: FileType) -> io::Result<()> {
@@ -100,6 +134,10 @@ mod tests {
         ] {
             let error = open(&path).unwrap_err().to_string();
             assert!(error.contains(problem), "{}: {error}", path.display());
+            let error = check(&path).unwrap_err().to_string();
+            assert!(error.contains(problem), "{}: {error}", path.display());
+            let error = read_secret(&path, 4096).unwrap_err().to_string();
+            assert!(error.contains(problem), "{}: {error}", path.display());
         }
         assert!(open_or_wait(&at("socket")).is_err() && open_or_wait(&at("dir")).is_err());
     }
@@ -115,6 +153,9 @@ mod tests {
         let error = read(&path, 1024).unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::FileTooLarge, "it is longer than 1 KiB".into()));
         assert_eq!(read(&path, 1025).unwrap().len(), 1025);
+        assert_eq!(read_secret(&path, 1024).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_secret(&path, 1025).unwrap().len(), 1025);
+        assert!(check(&path).is_ok());
         fs::write(&path, b"\xff").unwrap();
         assert_eq!(read_text(&path, 1024).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(open(&dir.path().join("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -1,14 +1,17 @@
 //! Join token for private networks, read from a file.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nym_mixnode_base::file::read_secret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Shorter tokens can be guessed.
 const BYTES_MIN: usize = 16;
+
+/// Maximum length of the file.
+const FILE_BYTES_MAX: usize = 4096;
 
 /// Error while reading a join token.
 #[derive(Debug, Error)]
@@ -38,7 +41,7 @@ pub enum JoinTokenError {
 /// # Errors
 /// When the file cannot be read or its token has fewer than 16 bytes.
 pub fn read_join_token(path: &Path) -> Result<Zeroizing<Vec<u8>>, JoinTokenError> {
-    let text = fs::read(path).map(Zeroizing::new);
+    let text = read_secret(path, FILE_BYTES_MAX);
     let text = text.map_err(|source| JoinTokenError::Unreadable { path: path.to_owned(), source })?;
     let token = Zeroizing::new(text.trim_ascii().to_vec());
     if token.len() < BYTES_MIN {

@@ -1,13 +1,13 @@
 //! Token for privileged calls of monitors and operators, read from a file.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use nym_mixnode_base::exit::Exit;
+use nym_mixnode_base::file;
 use nym_mixnode_base::staging::create_file;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -54,6 +54,12 @@ pub enum MonitorTokenError {
 }
 
 impl MonitorTokenError {
+    /// Whether there is no file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Exit code of a command that fails with this error.
     pub fn exit_code(&self) -> Exit {
         match self {
@@ -75,9 +81,7 @@ impl MonitorToken {
     /// When the file cannot be read or created, is readable by other users, or has no valid token.
     pub fn read_or_create(path: &Path) -> Result<Self, MonitorTokenError> {
         match Self::read(path) {
-            Err(MonitorTokenError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Self::create(path)
-            }
+            Err(error) if error.is_missing() => Self::create(path),
             result => result,
         }
     }
@@ -88,7 +92,7 @@ impl MonitorToken {
     /// As [`Self::read_or_create`], and when the file is missing.
     pub fn read(path: &Path) -> Result<Self, MonitorTokenError> {
         let fail = |source| MonitorTokenError::File { action: "read", path: path.to_owned(), source };
-        let file = File::open(path).map_err(fail)?;
+        let file = file::open(path).map_err(fail)?;
         // Group access is allowed: containers may receive secrets that way.
         let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
         if mode & 0o007 != 0 {

@@ -1,5 +1,6 @@
 //! Query of the page with all nodes.
 
+use nym_mixnode_base::text::is_hidden;
 use url::form_urlencoded::{Serializer, parse};
 
 use super::state::{STATE_FILTERS, StateFilter};
@@ -141,7 +142,8 @@ fn search(value: &str) -> Result<String, BadValue> {
     if value.chars().count() > SEARCH_CHARS_MAX {
         return Err(bad("q", value, format!("at most {SEARCH_CHARS_MAX} characters")));
     }
-    Ok(value.to_owned())
+    // No key, address or location has an invisible character; copied texts may.
+    Ok(value.chars().filter(|character| !is_hidden(*character)).collect())
 }
 
 fn layer(value: &str, layers: u64) -> Result<LayerFilter, BadValue> {
@@ -206,6 +208,13 @@ mod tests {
         for query in ["", "q=&layer=&state=&sort=", "q=+++", "utm_source=x&lang=de", "page=1", "&&=&"] {
             assert_eq!(parsed(query), Ok(NodesQuery::default()), "{query}");
         }
+    }
+
+    #[test]
+    fn a_search_text_loses_its_invisible_characters() {
+        let overridden = parsed("q=%E2%80%AEZ%C3%BCrich%E2%80%8B").unwrap();
+        assert_eq!(overridden.search, "Zürich");
+        assert!(!parsed("q=%E2%80%AE%00").unwrap().is_filtered());
     }
 
     #[test]

@@ -3,15 +3,19 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::{env, fmt, fs, io};
+use std::{env, fmt, io};
 
 use nym_mixnode_base::exit::Exit;
+use nym_mixnode_base::file::read_secret;
 use nym_mixnode_registry::DatabaseUrl;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Environment variable with the URL.
 pub(super) const DATABASE_VARIABLE: &str = "NYM_REGISTRY_DATABASE";
+
+/// Maximum length of the file with the URL.
+const FILE_BYTES_MAX: usize = 4096;
 
 /// Text of the flag or of the environment variable. Checked later: errors of the command line contain invalid values.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,12 +81,17 @@ pub(super) fn url(given: Option<&DatabaseArgument>, file: Option<&Path>) -> Resu
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, DatabaseError> {
-    let text = fs::read_to_string(path).map_err(|source| DatabaseError::Unreadable { path: path.to_owned(), source });
-    Ok(Zeroizing::new(text?))
+    let text = read_secret(path, FILE_BYTES_MAX);
+    let text = text.map_err(|source| DatabaseError::Unreadable { path: path.to_owned(), source })?;
+    let text =
+        std::str::from_utf8(&text).map_err(|_| DatabaseError::Invalid("the file is not text in UTF-8".to_owned()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn argument(text: &str) -> DatabaseArgument {

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use nym_mixnode_api::signing;
+use nym_mixnode_base::file::read_text;
 use tracing::{info, warn};
 
 use super::AdmissionError;
 
 /// Shortest time between two checks of the file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Maximum length of the file: far above the identities of all entries that a registry can have.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug)]
 pub(super) struct AdmitList {
@@ -24,8 +28,7 @@ pub(super) struct AdmitList {
 #[derive(Debug)]
 struct State {
     identities: HashSet<String>,
-    /// Fingerprint of the file at the last read, successful or not; `None` for files that cannot be read twice, such as
-    /// a pipe.
+    /// Fingerprint of the file at the last read, successful or not; `None` if it could not be read.
     stamp: Option<Stamp>,
     looked_at: Instant,
 }
@@ -92,7 +95,7 @@ impl State {
 }
 
 fn read(path: &Path) -> Result<HashSet<String>, AdmissionError> {
-    let text = fs::read_to_string(path);
+    let text = read_text(path, FILE_BYTES_MAX);
     let text = text.map_err(|source| AdmissionError::Unreadable { path: path.to_owned(), source })?;
     let mut identities = HashSet::new();
     for (index, line) in text.lines().enumerate() {

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use nym_mixnode_base::file;
 use rustix::process::geteuid;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -61,6 +62,8 @@ pub(super) async fn open_with(path: &Path, settings: &'static str, lock: StoreLo
 /// Copies the store to a new file. Another process may use the store meanwhile.
 pub(crate) async fn back_up(store: &Path, copy: &Path) -> Result<(), RegistryError> {
     let fails = |reason: String| RegistryError::Backup { store: store.to_owned(), copy: copy.to_owned(), reason };
+    // SQLite would wait for the writer of a pipe.
+    file::check(store).map_err(|error| fails(error.to_string()))?;
     // The copy contains the registry's private key. SQLite fills an empty file.
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
     created.map_err(|error| fails(error.to_string()))?;
@@ -109,6 +112,11 @@ fn url(path: &Path, mode: &str) -> String {
 /// Creates the file with access for its owner only, or takes the access of others away: it contains the registry's
 /// private key. SQLite gives its other files the same mode.
 fn keep_private(path: &Path) -> io::Result<()> {
+    // Opening a pipe would wait for its reader.
+    match file::check(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
     let of_others = metadata.mode() & 0o077;

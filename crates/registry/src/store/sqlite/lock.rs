@@ -4,9 +4,10 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::RegistryError;
@@ -22,7 +23,11 @@ impl StoreLock {
     pub(in crate::store) fn take(path: &Path) -> Result<Self, RegistryError> {
         let lock = lock_path(path);
         let fail = |source: std::io::Error| RegistryError::LockStore { path: lock.clone(), source };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(fail)?;
+        // A pipe in its place fails instead of waiting for a reader.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).custom_flags(flags);
+        let file = options.open(&lock).map_err(fail)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { file }),
             Err(Errno::WOULDBLOCK) => Err(RegistryError::StoreInUse { path: path.to_owned() }),
