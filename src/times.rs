@@ -6,17 +6,17 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// Parses a time.
-pub fn any(text: &str) -> Result<Duration, String> {
+pub(crate) fn any(text: &str) -> Result<Duration, String> {
     at_least(text, Duration::ZERO)
 }
 
 /// Parses a time other than 0.
-pub fn positive(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive(text: &str) -> Result<Duration, String> {
     at_least(text, Duration::from_millis(1))
 }
 
 /// Parses a time of at least `shortest`.
-pub fn at_least(text: &str, shortest: Duration) -> Result<Duration, String> {
+pub(crate) fn at_least(text: &str, shortest: Duration) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time < shortest => Err(format!("the minimum is {}", humantime::format_duration(shortest))),
         Ok(time) if time > LONGEST => Err("the maximum is 365days".to_owned()),
