@@ -85,8 +85,6 @@ pub(super) struct Counts {
     pub(super) of_subscriber: u64,
     /// Unproved entries from the same network, or from unknown addresses if the caller's is unknown.
     pub(super) of_network: u64,
-    /// Unproved entries from all sources.
-    pub(super) unproved: u64,
     /// All entries.
     pub(super) total: u64,
 }
@@ -96,8 +94,8 @@ pub(super) struct Counts {
 pub(super) enum Decision {
     /// The limits allow another entry.
     Admit,
-    /// The entry fits once another is removed: of the network with the most unproved entries, the unproved one with the
-    /// oldest renewal.
+    /// The entry fits once another is removed, if one is unproved: of the network with the most unproved entries, the one
+    /// with the oldest renewal.
     Evict,
     /// The limits are reached.
     Refuse(Full),
@@ -144,11 +142,12 @@ impl Caps {
             }
             Source::Internet { .. } | Source::Private | Source::Unknown => {}
         }
-        match (counts.total >= self.total, counts.unproved) {
-            (false, _) => Decision::Admit,
-            (true, 0) => full("this registry", self.total),
-            (true, _) => Decision::Evict,
-        }
+        if counts.total >= self.total { Decision::Evict } else { Decision::Admit }
+    }
+
+    /// The limit on all entries.
+    pub(super) fn full(&self) -> Full {
+        Full { of: "this registry".to_owned(), cap: self.total }
     }
 }
 
@@ -184,28 +183,27 @@ mod tests {
     #[test]
     fn a_registration_is_admitted_evicts_another_or_is_refused() {
         let caps = Caps { per_subscriber: 2, per_network: 4, total: 10 };
-        let counts = |of_subscriber, of_network, unproved, total| Counts { of_subscriber, of_network, unproved, total };
+        let counts = |of_subscriber, of_network, total| Counts { of_subscriber, of_network, total };
         let refused = |word: &str, decision: Decision| match decision {
             Decision::Refuse(full) => assert!(full.to_string().contains(word), "{full}"),
             other => panic!("{other:?}"),
         };
         let stranger = source("36.68.243.18");
         for (source, counts, expected) in [
-            (&stranger, counts(0, 0, 0, 0), Decision::Admit),
-            (&stranger, counts(1, 3, 9, 9), Decision::Admit),
-            (&stranger, counts(1, 3, 1, 10), Decision::Evict),
-            (&stranger, counts(0, 0, 10, 12), Decision::Evict),
-            (&source("10.0.0.1"), counts(9, 9, 9, 9), Decision::Admit),
-            (&source("10.0.0.1"), counts(9, 9, 9, 10), Decision::Evict),
-            (&Source::Unknown, counts(0, 3, 3, 3), Decision::Admit),
+            (&stranger, counts(0, 0, 0), Decision::Admit),
+            (&stranger, counts(1, 3, 9), Decision::Admit),
+            (&stranger, counts(1, 3, 10), Decision::Evict),
+            (&stranger, counts(0, 0, 12), Decision::Evict),
+            (&source("10.0.0.1"), counts(9, 9, 9), Decision::Admit),
+            (&source("10.0.0.1"), counts(9, 9, 10), Decision::Evict),
+            (&Source::Unknown, counts(0, 3, 3), Decision::Admit),
         ] {
             assert_eq!(caps.decide(source, &counts), expected, "{source:?} {counts:?}");
         }
-        refused("36.68.243.18/32", caps.decide(&stranger, &counts(2, 2, 2, 2)));
-        refused("36.68.243.0/24", caps.decide(&stranger, &counts(1, 4, 4, 4)));
-        refused("proxy", caps.decide(&Source::Unknown, &counts(0, 4, 4, 4)));
-        refused("this registry", caps.decide(&stranger, &counts(0, 0, 0, 10)));
-        refused("this registry", caps.decide(&source("10.0.0.1"), &counts(0, 0, 0, 10)));
+        refused("36.68.243.18/32", caps.decide(&stranger, &counts(2, 2, 2)));
+        refused("36.68.243.0/24", caps.decide(&stranger, &counts(1, 4, 4)));
+        refused("proxy", caps.decide(&Source::Unknown, &counts(0, 4, 4)));
+        refused("this registry", Decision::Refuse(caps.full()));
     }
 
     #[test]

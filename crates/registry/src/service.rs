@@ -9,6 +9,7 @@ mod history;
 mod listing;
 mod measurements;
 mod registration;
+mod room;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,8 +24,10 @@ use super::check::{Invalid, Rules};
 use super::proof::Refusal;
 use super::reputation::ReputationRules;
 use super::store::Store;
+use addresses::TRY_LAST_AFTER;
 use history::Shortened;
 use listing::Listings;
+use room::Crowds;
 
 pub(super) use addresses::DueClaim;
 pub(super) use history::{HISTORY_HOURS_MAX, LayerPoint, NodePoint};
@@ -38,6 +41,9 @@ const STATUSES_KEPT: i64 = 2 * 24 * 3600 * 1_000_000_000;
 
 /// How long a registry that has ended is listed as a place where test packets return to.
 const TEST_ADDRESSES_KEPT: i64 = 5 * 60 * 1_000_000_000;
+
+/// How far the clocks of registries that share a database may differ. Times further in the future are wrong.
+const AHEAD_MAX: i64 = 60 * 1_000_000_000;
 
 /// Why the registry does not do what a caller asks for.
 #[derive(Debug, Error)]
@@ -77,6 +83,7 @@ struct Inner {
     /// Return addresses of test packets, which every topology lists.
     test_addresses: Vec<String>,
     listings: Listings,
+    crowds: Crowds,
     shortened: Shortened,
 }
 
@@ -98,6 +105,7 @@ impl Service {
             reputation,
             test_addresses: test_addresses.iter().map(ToString::to_string).collect(),
             listings: Listings::default(),
+            crowds: Crowds::default(),
             shortened: Shortened::default(),
         }))
     }
@@ -128,11 +136,14 @@ impl Service {
     pub(super) async fn purge(&self, now: i64) -> sqlx::Result<()> {
         self.announce(now).await?;
         let mut nodes = self.store().begin().await?;
+        let is_corrected = nodes.correct_future(now.saturating_add(AHEAD_MAX), now).await?;
+        nodes.hasten_tests(now.saturating_add(AHEAD_MAX + TRY_LAST_AFTER), now).await?;
         nodes.delete_expired(now).await?;
-        match nodes.delete_unrenewed(now).await? {
-            // Readers skip expired rows already, so this frees space without changing the lists.
-            0 => nodes.commit_unlisted().await?,
-            _ => nodes.commit().await?,
+        // Readers skip expired rows already, so deleting these frees space without changing the lists.
+        if nodes.delete_unrenewed(now).await? > 0 || is_corrected {
+            nodes.commit().await?;
+        } else {
+            nodes.commit_unlisted().await?;
         }
         let mut others = self.store().begin().await?;
         others.forget_identities(self.0.caps.gone_signers(), now).await?;

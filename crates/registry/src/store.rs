@@ -7,6 +7,7 @@
 mod claims;
 mod connection;
 mod explorer;
+mod future;
 mod gateways;
 mod health;
 mod history;
@@ -40,6 +41,7 @@ pub(super) use gateways::SilentGateway;
 pub(super) use history::{LayerHour, Tests};
 pub(super) use measurements::{Measured, Standing, Windows, number};
 pub(super) use nodes::{ListedNode, NodeRow, Role};
+pub(super) use sources::columns as source_columns;
 pub(super) use sqlite::back_up;
 
 /// Registry store. Clones share it.

@@ -18,6 +18,9 @@ const FIRST_TRY_AFTER: i64 = 500 * 1_000_000;
 const TRY_AFTER: i64 = 2 * 1_000_000_000;
 const TRIES_DOUBLING: i64 = 7;
 
+/// Longest interval between two test packets for a claim.
+pub(super) const TRY_LAST_AFTER: i64 = TRY_AFTER << TRIES_DOUBLING;
+
 const DISPLACED: &str =
     "another node has proved this address since; only a test packet that returns through it can prove it again";
 

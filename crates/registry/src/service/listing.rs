@@ -118,7 +118,7 @@ impl Service {
             return self.store().listed(0, now).await;
         }
         let rules = &self.0.reputation;
-        let uptimes = self.store().uptimes(now / HOUR - DAY_HOURS + 1).await?;
+        let uptimes = self.store().uptimes(now / HOUR - DAY_HOURS + 1, now / HOUR).await?;
         let is_up = |node: &ListedNode| uptimes.get(&node.identity).is_none_or(|uptime| rules.is_up(*uptime));
         let mut nodes = self.store().listed(rules.active, now).await?;
         nodes.retain(|node| node.expires_at.is_none() && is_up(node) == (selection == Selection::Active));

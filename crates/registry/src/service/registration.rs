@@ -9,7 +9,7 @@ use serde::Serialize;
 use tracing::info;
 
 use super::{Rejection, Service};
-use crate::caps::{self, Decision, Source};
+use crate::caps::{self, Source};
 use crate::check;
 use crate::proof::{self, Admission, Call};
 use crate::store::{NodeRow, Role, Transaction, to_json};
@@ -126,11 +126,7 @@ impl Service {
         proof::registration(&known, call, &node.hosts)?;
         let source = Source::of(call.from);
         if known.entry.is_none() {
-            match self.0.caps.decide(&source, &transaction.counts(&source, self.0.reputation.active).await?) {
-                Decision::Admit => {}
-                Decision::Evict => transaction.evict(self.0.reputation.active).await?,
-                Decision::Refuse(full) => return Err(Rejection::Full(full)),
-            }
+            self.make_room(transaction, &source).await?;
         }
         let expires_at = node.expires_in.map(|after| call.now.saturating_add(caps::nanoseconds(after)));
         let registration = to_json(node.registration)?;

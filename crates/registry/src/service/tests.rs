@@ -16,6 +16,7 @@ use crate::store::Role;
 use crate::store::tests::Place;
 
 mod caps;
+mod clock;
 mod history;
 mod identities;
 mod measurements;

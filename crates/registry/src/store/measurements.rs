@@ -66,13 +66,17 @@ pub(crate) struct Standing {
 }
 
 impl Store {
-    /// Measurements since this hour, by identity: those that passed and all, over IPv4 and then over IPv6.
-    pub(crate) async fn uptimes(&self, since_hour: i64) -> sqlx::Result<HashMap<String, [(i64, i64); 2]>> {
+    /// Measurements of these hours, by identity: those that passed and all, over IPv4 and then over IPv6.
+    pub(crate) async fn uptimes(
+        &self,
+        since_hour: i64,
+        until_hour: i64,
+    ) -> sqlx::Result<HashMap<String, [(i64, i64); 2]>> {
         let query = sqlx::query_as(
             "SELECT identity, ip_version, CAST(SUM(up) AS BIGINT), CAST(SUM(total) AS BIGINT) FROM uptime
-             WHERE hour >= $1 GROUP BY identity, ip_version",
+             WHERE hour BETWEEN $1 AND $2 GROUP BY identity, ip_version",
         );
-        let rows: Vec<(String, i64, i64, i64)> = self.fetch_report(query.bind(since_hour)).await?;
+        let rows: Vec<(String, i64, i64, i64)> = self.fetch_report(query.bind(since_hour).bind(until_hour)).await?;
         let mut uptimes: HashMap<String, [(i64, i64); 2]> = HashMap::new();
         for (identity, ip_version, passed, all) in rows {
             let [ipv4, ipv6] = uptimes.entry(identity).or_default();

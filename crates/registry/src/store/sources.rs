@@ -36,33 +36,35 @@ impl Transaction {
         let (subscriber, network) = columns(source);
         let of_subscriber = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "subscriber = $2"));
         let of_network = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "network = $2"));
-        let unproved = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "TRUE")).bind(active);
         let total = sqlx::query_scalar("SELECT COUNT(*) FROM node");
         let of_subscriber = of_subscriber.bind(active).bind(subscriber);
         let of_network = of_network.bind(active).bind(network);
         Ok(Counts {
             of_subscriber: i64::cast_unsigned(of_subscriber.fetch_one(self.connection()).await?),
             of_network: i64::cast_unsigned(of_network.fetch_one(self.connection()).await?),
-            unproved: i64::cast_unsigned(unproved.fetch_one(self.connection()).await?),
             total: i64::cast_unsigned(total.fetch_one(self.connection()).await?),
         })
     }
 
-    /// Removes the entry with the oldest renewal from the network with the most unproved entries.
-    pub(crate) async fn evict(&mut self, active: i64) -> sqlx::Result<()> {
-        let largest = unproved!("SELECT network", "TRUE GROUP BY network ORDER BY COUNT(*) DESC, network LIMIT 1");
-        let largest: Option<String> =
-            sqlx::query_scalar(largest).bind(active).fetch_optional(self.connection()).await?;
+    /// Networks with their numbers of unproved entries. Reads all entries.
+    pub(crate) async fn unproved_by_network(&mut self, active: i64) -> sqlx::Result<Vec<(String, i64)>> {
+        let query = sqlx::query_as(unproved!("SELECT network, COUNT(*)", "TRUE GROUP BY network"));
+        query.bind(active).fetch_all(self.connection()).await
+    }
+
+    /// Removes the unproved entry of this network with the oldest renewal, if there is one.
+    pub(crate) async fn evict_from(&mut self, network: &str, active: i64) -> sqlx::Result<bool> {
         let oldest = unproved!(
             "DELETE FROM node WHERE identity = (SELECT identity",
             "network = $2 ORDER BY renewed_at, identity LIMIT 1)"
         );
-        sqlx::query(oldest).bind(active).bind(largest).execute(self.connection()).await.map(|_| ())
+        let evicted = sqlx::query(oldest).bind(active).bind(network).execute(self.connection()).await?;
+        Ok(evicted.rows_affected() > 0)
     }
 }
 
 /// Private networks and unknown callers form one group each.
-fn columns(source: &Source) -> (&str, &str) {
+pub(crate) fn columns(source: &Source) -> (&str, &str) {
     match source {
         Source::Internet { subscriber, network } => (subscriber, network),
         Source::Private => ("private", "private"),
