@@ -32,7 +32,7 @@ const ROUND_MIN: Duration = Duration::from_secs(1);
 const MEAN_DELAY: Duration = Duration::from_millis(20);
 
 /// Number of open files to request: connections of 10 000 nodes over both IP versions, and those to nodes under test.
-const OPEN_FILES: u64 = 32_768;
+pub(super) const OPEN_FILES: u64 = 32_768;
 
 /// Pauses between attempts to register at a registry that does not answer.
 const RETRY_FROM: Duration = Duration::from_secs(1);

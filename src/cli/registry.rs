@@ -263,7 +263,8 @@ async fn serve(args: RegistryArgs) -> Result<(), RegistryCommandError> {
     let settings = settings(&args)?;
     let registry = Registry::bind(&settings).await?;
     // Each connection needs a file descriptor, and most systems' default is below the registry's connection limit.
-    if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
+    let nofile = if settings.monitor.is_some() { OPEN_FILES + monitor::OPEN_FILES } else { OPEN_FILES };
+    if let Err(error) = raise_nofile(&LimitsConfig { nofile, nofile_strict: false }) {
         warn!("{error}");
     }
     // A failed write must not fail the start.

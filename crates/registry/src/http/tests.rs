@@ -21,6 +21,7 @@ use crate::reputation::ReputationRules;
 use crate::store::tests::Place;
 
 mod admission;
+mod hostile;
 mod measurements;
 mod release;
 mod renewal;

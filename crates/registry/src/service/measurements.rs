@@ -20,6 +20,9 @@ const PACKETS_MAX: u64 = 1_000_000_000;
 /// Maximum number of measurements in a history, newest first.
 const HISTORY_MAX: i64 = 1000;
 
+/// Maximum length of an identity in a measurement; base58 of 32 bytes has at most 44 digits.
+const IDENTITY_BYTES_MAX: usize = 64;
+
 const MINUTE: i64 = 60 * 1_000_000_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 
@@ -33,6 +36,7 @@ impl Service {
     /// Stores the measurements, updates the reputation of registered nodes, and renews those that passed, in one
     /// transaction.
     pub(crate) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> Result<(), Rejection> {
+        check_identities(statuses)?;
         let mut transaction = self.store().begin().await?;
         transaction.add_statuses(statuses, now).await?;
         let measured: HashSet<&str> = statuses.iter().map(|status| status.pub_key.as_str()).collect();
@@ -146,6 +150,14 @@ impl Round {
             layers: layers.into_iter().map(|(layer, counts)| LayerHour { hour, layer, ..counts }).collect(),
             reputations: standings.into_iter().map(|(identity, standing)| (identity, standing.reputation)).collect(),
         }
+    }
+}
+
+/// Rejects texts that no identity key can be: they would fill the store, and PostgreSQL stores no NUL characters.
+fn check_identities(statuses: &[MixStatus]) -> Result<(), Rejection> {
+    match statuses.iter().find(|status| status.pub_key.len() > IDENTITY_BYTES_MAX || status.pub_key.contains('\0')) {
+        Some(_) => Err(Rejection::OutOfRange("a pubKey of the measurements is not an identity key".to_owned())),
+        None => Ok(()),
     }
 }
 
