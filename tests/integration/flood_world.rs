@@ -27,6 +27,11 @@ const REGISTRY_V6: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 /// Concurrent requests of a flood.
 const AT_ONCE: usize = 16;
 
+/// Numbers of the identities of honest nodes, of strangers, and of a node that reports.
+const HONEST: u32 = 1 << 24;
+const STRANGERS: u32 = 2 << 24;
+const REPORTER: u32 = 3 << 24;
+
 /// Pause between two rounds of an honest node.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -118,7 +123,7 @@ fn honest_address(number: u8) -> IpAddr {
 /// Registers and checks that it is listed, until stopped.
 async fn honest_node(number: u8, stopped: watch::Receiver<bool>) -> Honest {
     let from = honest_address(number);
-    let entry = mix([1, number], &[SocketAddr::new(from, 1789)], "here");
+    let entry = mix(HONEST + u32::from(number), &[SocketAddr::new(from, 1789)], "here");
     let identity = entry["identityKey"].as_str().unwrap().to_owned();
     let mut seen = Honest::default();
     while !*stopped.borrow() {
@@ -141,13 +146,13 @@ async fn honest_node(number: u8, stopped: watch::Receiver<bool>) -> Honest {
 }
 
 /// Sends registrations of maximum length from these addresses in turn; returns how many were accepted.
-pub(crate) async fn registrations(count: u16, from: &[IpAddr]) -> usize {
-    let register = |number: u16| {
-        let from = from[usize::from(number) % from.len()];
+pub(crate) async fn registrations(count: u32, from: &[IpAddr]) -> usize {
+    let register = |number: u32| {
+        let from = from[number as usize % from.len()];
         async move {
-            let [high, low] = number.to_be_bytes();
-            let hosts = (0..4).map(|port| SocketAddr::new(from, 1024 + number % 16_000 * 4 + port)).collect::<Vec<_>>();
-            let entry = mix([high.wrapping_add(2), low], &hosts, &"x".repeat(512));
+            let port = u16::try_from(number % 16_000).unwrap() * 4 + 1024;
+            let hosts = (port..port + 4).map(|port| SocketAddr::new(from, port)).collect::<Vec<_>>();
+            let entry = mix(STRANGERS + number, &hosts, &"x".repeat(512));
             matches!(post(from, "/api/mixmining/register/mix", &entry).await, Ok((200, _)))
         }
     };
@@ -170,7 +175,7 @@ pub(crate) async fn readers_that_do_not_read(count: u8) -> Vec<TcpStream> {
 /// Sends reports with this many next hops from registered nodes; returns how many were accepted.
 pub(crate) async fn metrics_reports(count: u16, next_hops: u16) -> usize {
     let from: IpAddr = Ipv4Addr::new(36, 67, 0, 1).into();
-    let entry = mix([0xff, 1], &[SocketAddr::new(from, 1789)], "");
+    let entry = mix(REPORTER, &[SocketAddr::new(from, 1789)], "");
     assert!(matches!(post(from, "/api/mixmining/register/mix", &entry).await, Ok((200, _))));
     let sent: Map<String, Value> = (0..next_hops).map(|port| (format!("36.67.0.1:{port}"), json!(port))).collect();
     let report = json!({"pubKey": entry["identityKey"], "received": 1, "sent": sent});
@@ -191,10 +196,25 @@ pub(crate) async fn slow_clients(of_each: u16) -> Vec<TcpStream> {
     clients
 }
 
+/// Opens connections from as many networks, of which every second one sends half a request, until the result is dropped.
+pub(crate) async fn idle_connections(count: u16) -> Vec<TcpStream> {
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let [high, low] = number.to_be_bytes();
+        let mut client = connect(Ipv4Addr::new(36, 100 + high, low, 1).into()).await.unwrap();
+        if number % 2 == 0 {
+            // A client that was already disconnected counts as well.
+            drop(client.write_all(b"POST /api/mixmining/register/mix HTTP/1.1\r\nHost: x\r\nContent-Le").await);
+        }
+        clients.push(client);
+    }
+    clients
+}
+
 /// Registration with these hosts.
-fn mix(key: [u8; 2], hosts: &[SocketAddr], location: &str) -> Value {
+fn mix(number: u32, hosts: &[SocketAddr], location: &str) -> Value {
     let mut bytes = [7; 32];
-    bytes[..2].copy_from_slice(&key);
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
     let key = bs58::encode(bytes).into_string();
     let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     json!({

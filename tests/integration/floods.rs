@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::flood_world::{
-    FloodWorld, Honest, get, metrics_reports, readers_that_do_not_read, registrations, slow_clients,
+    FloodWorld, Honest, get, idle_connections, metrics_reports, readers_that_do_not_read, registrations, slow_clients,
 };
 
 const MEMORY_MAX: u64 = 256 << 20;
@@ -64,4 +64,17 @@ fn slow_clients_of_four_networks_block_no_others() {
     });
     check(&world, &honest);
     assert_eq!(clients, 1024);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
+fn idle_connections_of_many_networks_block_no_others() {
+    let world = FloodWorld::new("idle");
+    let (clients, honest) = world.beside(async || {
+        let clients = idle_connections(1500).await;
+        registrations(50, &[STRANGER]).await;
+        clients.len()
+    });
+    check(&world, &honest);
+    assert_eq!(clients, 1500);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod acknowledged;
 mod addresses;
 mod canaries;
 mod cli;
@@ -48,6 +49,7 @@ mod program;
 mod pty;
 mod recorded_0_9_2;
 mod recovery;
+mod registry_kills;
 mod release;
 mod replays;
 mod sphinx_oracle;

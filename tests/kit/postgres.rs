@@ -10,15 +10,28 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
+
+use rand::RngExt;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "../integration/acknowledged.rs"]
+mod acknowledged;
+
 use crate::http;
 use crate::part::root;
-use crate::waiting::eventually;
+use crate::waiting::{eventually, pause};
+use acknowledged::Clients;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
+
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// Number of kills in a test, or what the variable says.
+const KILLS: u32 = 30;
+const KILLS_VARIABLE: &str = "REGISTRY_KILLS";
 
 /// User and group that the server runs as, which must not be root: nobody.
 const USER: u32 = 65_534;
@@ -118,10 +131,15 @@ impl Server {
 
     /// Starts a registry on the server's database.
     fn registry(&self, name: &str) -> Registry {
+        self.registry_at(ANY_PORT, name)
+    }
+
+    /// The same, on this address.
+    fn registry_at(&self, listen: &str, name: &str) -> Registry {
         let file = self.folder.path().join("url");
         fs::write(&file, self.url()).unwrap();
         let mut command = Command::new(PROGRAM);
-        command.args(["registry", "--supervised", "--listen", "127.0.0.1:0", "--allow-private", "--database-file"]);
+        command.args(["registry", "--supervised", "--listen", listen, "--allow-private", "--database-file"]);
         command.arg(&file).arg("--monitor-token-file").arg(self.folder.path().join("token"));
         let log = fs::File::create(self.folder.path().join(name)).unwrap();
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -227,6 +245,42 @@ fn a_registry_survives_crashes_of_its_server_and_serves_its_list_meanwhile() {
     registry.register(3).unwrap();
     listed_are(&nodes);
     assert!(!server.log("log").contains("unused"), "no log line contains the password: {}", server.log("log"));
+}
+
+#[test]
+fn killed_registries_and_servers_lose_nothing_that_was_acknowledged() {
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |count| count.parse().unwrap());
+    let mut server = Server::new();
+    // No other program uses a port of this address while the registry is down.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let first = server.registry_at(&format!("127.18.{high}.{low}:0"), "log");
+    let (address, listen) = (first.address, first.address.to_string());
+    let mut registry = Some(first);
+    let token = fs::read_to_string(server.folder.path().join("token")).unwrap().trim().to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let clients = runtime.block_on(Clients::start(address, token));
+    for round in 0..kills {
+        let before = clients.acknowledged();
+        eventually("the registry acknowledges calls", || (clients.acknowledged() > before).then_some(()));
+        pause(Duration::from_millis(rand::rng().random_range(0..150)));
+        let (kills_registry, kills_server) = [(true, false), (false, true), (true, true)][round as usize % 3];
+        if kills_server {
+            server.stop();
+        }
+        if kills_registry {
+            drop(registry.take());
+        }
+        if kills_server {
+            server.start();
+        }
+        if kills_registry {
+            registry = Some(server.registry_at(&listen, "log"));
+        }
+        runtime.block_on(clients.check());
+    }
+    let acknowledged = clients.acknowledged();
+    runtime.block_on(clients.stop());
+    println!("{kills} kills, {acknowledged} acknowledged calls, none lost");
 }
 
 #[test]

@@ -18,7 +18,8 @@ mod flood_world;
 use crate::netns;
 use crate::waiting::{PATIENCE, eventually};
 use flood_world::{
-    FloodWorld, Honest, get, metrics_reports, post, readers_that_do_not_read, registrations, slow_clients,
+    FloodWorld, Honest, get, idle_connections, metrics_reports, post, readers_that_do_not_read, registrations,
+    slow_clients,
 };
 
 const MEMORY_MAX: u64 = 256 << 20;
@@ -81,6 +82,15 @@ fn metrics_reports_with_thousands_of_next_hops() {
 fn slow_clients_from_four_networks() {
     attack("slow", async || {
         let clients = slow_clients(256).await;
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        drop(clients);
+    });
+}
+
+#[test]
+fn ten_thousand_connections_that_are_idle_or_send_half_a_request() {
+    attack("idle", async || {
+        let clients = idle_connections(10_000).await;
         tokio::time::sleep(Duration::from_secs(15)).await;
         drop(clients);
     });
