@@ -79,12 +79,16 @@ impl Store {
              FROM node JOIN claim USING (identity) LEFT JOIN reputation USING (identity)
                  LEFT JOIN signer USING (identity)
              WHERE (expires_at IS NULL OR expires_at > $1) AND COALESCE(score, 0) >= $2
-             ORDER BY registered_at, identity, address",
+             ORDER BY claim.identity, claim.address",
         )
         .bind(now)
         .bind(reputation_min);
         let rows: Vec<Row> = self.fetch_all(query).await?;
-        Ok(rows.chunk_by(|one, other| one.identity == other.identity).filter_map(ListedNode::of).collect())
+        let nodes = rows.chunk_by(|one, other| one.identity == other.identity).filter_map(ListedNode::of);
+        // An index has the order of the query. The database would sort copies of all registrations.
+        let mut nodes: Vec<ListedNode> = nodes.collect();
+        nodes.sort_by(|one, other| (one.registered_at, &one.identity).cmp(&(other.registered_at, &other.identity)));
+        Ok(nodes)
     }
 
     /// Earliest expiry among the entries that are listed now.
