@@ -13,6 +13,7 @@ mod release;
 mod rendered;
 mod scraped;
 mod stops;
+mod tls;
 mod traffic;
 mod upgrades;
 

@@ -1,7 +1,7 @@
 //! Monitoring with real programs: an OpenTelemetry collector, a trace store, Prometheus and Alertmanager, with the
 //! files of `deploy/`.
 
-mod certificates;
+pub(crate) mod certificates;
 mod checking;
 mod collecting;
 mod network;

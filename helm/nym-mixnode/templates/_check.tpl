@@ -46,6 +46,9 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- $key := $registry.database.key }}
 {{- include "nym-mixnode.checkSecret" (list $ "registry.database.existingSecret" . (list $key) (printf "with kubectl -n %s create secret generic %s --from-file=%s=FILE, where FILE contains the URL of the database; registry.database.key names another key" $ns . $key)) }}
 {{- end }}
+{{- with $registry.tls.existingSecret }}
+{{- include "nym-mixnode.checkSecret" (list $ "registry.tls.existingSecret" . (list "tls.crt" "tls.key" "ca.crt") (printf "with kubectl -n %s create secret generic %s --from-file=… for each of tls.crt, tls.key and ca.crt, or by a Certificate of cert-manager" $ns .)) }}
+{{- end }}
 {{- with $token }}
 {{- include "nym-mixnode.checkSecret" (list $ "registry.token.existingSecret" . (list "monitor.token") (printf "with kubectl -n %s create secret generic %s --from-literal=monitor.token=$(openssl rand -hex 32)" $ns .)) }}
 {{- end }}

@@ -29,6 +29,9 @@
 {{- $_ := set $env "NYM_MIXNODE_KEYS_DIR" "/keys" }}
 {{- $_ := set $env "NYM_MIXNODE_KEYS_ALLOW_GROUP_READ" "true" }}
 {{- end }}
+{{- if include "nym-mixnode.trustsRegistry" . }}
+{{- $_ := set $env "SSL_CERT_FILE" "/registry-authority/ca.crt" }}
+{{- end }}
 {{- if .Values.collector.enabled }}
 {{- $host := printf "%s-collector.%s.svc" (include "nym-mixnode.fullname" .) .Release.Namespace }}
 {{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" (printf "http://%s:4318" $host) }}

@@ -73,7 +73,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "nym-mixnode.directoryUrl" -}}
 {{- if .Values.registry.enabled }}
-{{- printf "http://%s:%v" (include "nym-mixnode.registryHost" .) .Values.registry.port }}
+{{- printf "%s://%s:%v" (include "nym-mixnode.registryScheme" .) (include "nym-mixnode.registryHost" .) .Values.registry.port }}
 {{- else }}
 {{- .Values.directory.url }}
 {{- end }}

@@ -22,6 +22,15 @@ matchExpressions:
 {{- define "nym-mixnode.scrapedPorts" -}}
 {{- $root := index . 0 -}}
 - {port: http, path: /metrics, interval: {{ index . 1 }}}
+{{- if include "nym-mixnode.trustsRegistry" $root }}
+- port: https
+  scheme: https
+  path: /metrics
+  interval: {{ index . 1 }}
+  tlsConfig:
+    ca: {secret: {name: {{ $root.Values.registry.tls.existingSecret }}, key: ca.crt}}
+    serverName: {{ include "nym-mixnode.registryHost" $root }}
+{{- end }}
 {{- if $root.Values.collector.enabled }}
 {{- if eq $root.Values.network.mode "hostNetwork" }}
 - {port: metrics, path: /metrics, interval: {{ index . 1 }}, honorLabels: true}

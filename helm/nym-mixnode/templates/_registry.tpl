@@ -3,6 +3,24 @@
 {{- printf "%s-registry.%s.svc" (include "nym-mixnode.fullname" .) .Release.Namespace }}
 {{- end }}
 
+{{/* Scheme of the registry, and name of its port. */}}
+{{- define "nym-mixnode.registryScheme" -}}
+{{- ternary "https" "http" (ne .Values.registry.tls.existingSecret "") }}
+{{- end }}
+
+{{/* The authority of the registry's certificate, for its clients in the release. */}}
+{{- define "nym-mixnode.trustsRegistry" -}}
+{{- if and .Values.registry.enabled .Values.registry.tls.existingSecret }}true{{ end }}
+{{- end }}
+
+{{- define "nym-mixnode.registryAuthority" -}}
+name: registry-authority
+secret:
+  secretName: {{ .Values.registry.tls.existingSecret }}
+  defaultMode: 0440
+  items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
+
 {{/* The names that requests with the token may have as their host. */}}
 {{- define "nym-mixnode.registryHosts" -}}
 {{- $hosts := prepend .Values.registry.hostNames (include "nym-mixnode.registryHost" .) }}
@@ -22,7 +40,8 @@
 {{/* The template of the registry's pods. */}}
 {{- define "nym-mixnode.registryPod" -}}
 {{- $registry := .Values.registry }}
-{{- $isShared := ne $registry.database.existingSecret "" -}}
+{{- $isShared := ne $registry.database.existingSecret "" }}
+{{- $scheme := include "nym-mixnode.registryScheme" . -}}
 metadata:
   labels:
     {{- include "nym-mixnode.podLabels" . | nindent 4 }}
@@ -61,19 +80,19 @@ spec:
       args:
         {{- include "nym-mixnode.registryArguments" . | nindent 8 }}
       ports:
-        - {name: http, containerPort: 8081, protocol: TCP}
+        - {name: {{ $scheme }}, containerPort: 8081, protocol: TCP}
         # Test packets, which prove the addresses of nodes and measure them, return to this port of the pod's address.
         - {name: test, containerPort: 8082, protocol: TCP}
       startupProbe:
-        tcpSocket: {port: http}
+        tcpSocket: {port: {{ $scheme }}}
         periodSeconds: 1
         failureThreshold: {{ .Values.probes.startupSeconds }}
       livenessProbe:
-        tcpSocket: {port: http}
+        tcpSocket: {port: {{ $scheme }}}
         periodSeconds: {{ .Values.probes.periodSeconds }}
         failureThreshold: {{ .Values.probes.failureThreshold }}
       readinessProbe:
-        httpGet: {path: /api/mixmining/topology, port: http}
+        httpGet: {path: /api/mixmining/topology, port: {{ $scheme }}{{ if $registry.tls.existingSecret }}, scheme: HTTPS{{ end }}}
         periodSeconds: {{ .Values.probes.periodSeconds }}
         timeoutSeconds: 3
       securityContext:
@@ -88,7 +107,10 @@ spec:
         {{- if $registry.token.existingSecret }}
         - {name: token, mountPath: /token, readOnly: true}
         {{- end }}
-  {{- if or $isShared (not $registry.persistence.enabled) $registry.token.existingSecret }}
+        {{- if $registry.tls.existingSecret }}
+        - {name: tls, mountPath: /tls, readOnly: true}
+        {{- end }}
+  {{- if or $isShared (not $registry.persistence.enabled) $registry.token.existingSecret $registry.tls.existingSecret }}
   volumes:
     {{- if or $isShared (not $registry.persistence.enabled) }}
     - name: data
@@ -102,6 +124,10 @@ spec:
     - name: token
       secret: {secretName: {{ $registry.token.existingSecret }}, defaultMode: 0440}
     {{- end }}
+    {{- if $registry.tls.existingSecret }}
+    - name: tls
+      secret: {secretName: {{ $registry.tls.existingSecret }}, defaultMode: 0440}
+    {{- end }}
   {{- end }}
 {{- end }}
 
@@ -109,6 +135,10 @@ spec:
 {{- $registry := .Values.registry -}}
 - registry
 - --listen=[::]:8081
+{{- if $registry.tls.existingSecret }}
+- --tls-certificate=/tls/tls.crt
+- --tls-key=/tls/tls.key
+{{- end }}
 - --data=/data/
 {{- if $registry.database.existingSecret }}
 - --database-file=/database/{{ $registry.database.key }}

@@ -23,7 +23,7 @@ pub(super) fn the_explorer_is_reached_through_proxies(release: &Release) {
     assert_eq!(ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"], "letsencrypt");
     assert_eq!(route["spec"]["parentRefs"][0]["name"], "public");
     for (number, host, service, port) in [
-        (1, &rule["host"], &backend["name"], &backend["port"]["name"]),
+        (1, &rule["host"], &backend["name"], &backend["port"]["number"]),
         (2, &route["spec"]["hostnames"][0], &reference["name"], &reference["port"]),
     ] {
         let host = host.as_str().expect("a host");

@@ -39,6 +39,7 @@ const REFUSED: &[(&str, &str)] = &[
         "--set directory.url=,registry.enabled=true,registry.replicas=2,registry.database.existingSecret=database",
         "registry.token.existingSecret is missing",
     ),
+    ("--set registry.tls.existingSecret=Bad_Name", "/registry/tls/existingSecret"),
     ("--set registry.ingress.host=Mixnet.example", "/registry/ingress/host"),
     ("--set registry.ingress.annotations.a=1", "/registry/ingress/annotations/a"),
     ("--set registry.ingress.enabled=true", "registry.ingress.enabled: this release has no registry"),
