@@ -54,8 +54,7 @@ pub(super) fn reputation(points: &[NodePoint]) -> Vec<ReputationPoint> {
     reputation
 }
 
-/// Traffic and tests of each layer and of the gateways. The present hour is left out: it is not complete, and readers
-/// could watch how it grows.
+/// Traffic and tests of each layer and of the gateways in the last complete hours.
 pub(super) fn layers(points: &[LayerPoint], layers: u64, now: i64) -> Vec<LayerHistory> {
     let last = now / HOUR;
     let of_layer = |layer: Option<u64>| {

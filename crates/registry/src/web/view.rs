@@ -105,39 +105,30 @@ fn identities(topology: &Topology) -> impl Iterator<Item = &str> {
     mixes.chain(topology.gateways.iter().map(|gateway| gateway.registration.identity_key.as_str()))
 }
 
-fn mix(mix: RegisteredMix) -> Node {
-    let RegisteredMix { registration, registration_time, reputation } = mix;
-    Node {
-        addresses: addresses(registration.mix_host, registration.mix_hosts),
-        identity: registration.identity_key,
-        sphinx_key: registration.sphinx_key,
-        role: Role::Mix { layer: registration.layer },
-        version: registration.version,
-        location: registration.location,
-        since: seconds(registration_time),
-        reputation,
-        is_active: false,
-        v4: None,
-        v6: None,
-    }
+/// Defines the conversion of an entry to a node of the pages. Entries of both kinds have the same fields besides the role.
+macro_rules! node_of {
+    ($convert:ident, $listed:ty, $entry:ident => $role:expr) => {
+        fn $convert(listed: $listed) -> Node {
+            let $entry = listed.registration;
+            Node {
+                role: $role,
+                addresses: addresses($entry.mix_host, $entry.mix_hosts),
+                identity: $entry.identity_key,
+                sphinx_key: $entry.sphinx_key,
+                version: $entry.version,
+                location: $entry.location,
+                since: seconds(listed.registration_time),
+                reputation: listed.reputation,
+                is_active: false,
+                v4: None,
+                v6: None,
+            }
+        }
+    };
 }
 
-fn gateway(gateway: RegisteredGateway) -> Node {
-    let RegisteredGateway { registration, registration_time, reputation } = gateway;
-    Node {
-        addresses: addresses(registration.mix_host, registration.mix_hosts),
-        identity: registration.identity_key,
-        sphinx_key: registration.sphinx_key,
-        role: Role::Gateway { clients_host: registration.clients_host },
-        version: registration.version,
-        location: registration.location,
-        since: seconds(registration_time),
-        reputation,
-        is_active: false,
-        v4: None,
-        v6: None,
-    }
-}
+node_of!(mix, RegisteredMix, entry => Role::Mix { layer: entry.layer });
+node_of!(gateway, RegisteredGateway, entry => Role::Gateway { clients_host: entry.clients_host });
 
 /// All addresses of an entry, in its order.
 fn addresses(first: String, all: Vec<String>) -> Vec<String> {
