@@ -361,24 +361,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use nym_mixnode_api::{MixRegistration, RegisteredMix};
+    use nym_mixnode_api::{MixRegistration, testing};
 
     fn topology(layers: &[u64]) -> Topology {
-        let mix = |layer: &u64| RegisteredMix {
-            registration: MixRegistration {
-                mix_host: "192.0.2.1:1789".to_owned(),
-                mix_hosts: Vec::new(),
-                identity_key: String::new(),
-                sphinx_key: String::new(),
-                version: "0.9.2".to_owned(),
-                location: String::new(),
-                incentives_address: String::new(),
-                layer: *layer,
-                proof: None,
-            },
-            registration_time: 0,
-            reputation: 0,
-        };
+        let mix =
+            |layer: &u64| testing::listed(MixRegistration { layer: *layer, ..testing::mix("", "192.0.2.1:1789") });
         Topology { mix_nodes: layers.iter().map(mix).collect(), ..Topology::default() }
     }
 

@@ -109,6 +109,7 @@ fn way(family: IpFamily, announced: &[SocketAddr]) -> String {
 mod tests {
     use super::super::Level;
     use super::*;
+    use nym_mixnode_api::testing;
     use nym_mixnode_monitor::Counts;
 
     #[tokio::test]
@@ -120,15 +121,8 @@ mod tests {
         let nobody = format!("http://{closed}").parse().unwrap();
         let client = Client::new(&nobody, &nobody).unwrap();
         let entry = MixRegistration {
-            mix_host: closed.to_string(),
-            mix_hosts: Vec::new(),
-            identity_key: bs58::encode([1; 32]).into_string(),
             sphinx_key: bs58::encode([9; 32]).into_string(),
-            version: "0.9.2".to_owned(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
+            ..testing::mix(bs58::encode([1; 32]).into_string(), closed.to_string())
         };
         let targets = Targets { directory: vec![closed], ..Targets::default() };
         let found = probe(client, &entry, &targets).await;

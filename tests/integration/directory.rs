@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use nym_mixnode_api::{GatewayRegistration, MixMetric, MixRegistration, Topology};
+use nym_mixnode_api::{GatewayRegistration, MixMetric, MixRegistration, Topology, testing};
 use nym_mixnode_directory::{
     Client, ClientLimits, Directory, DirectoryError, Heartbeat, HeartbeatSettings, HeartbeatState, Unregistered,
 };
@@ -66,17 +66,7 @@ fn key(byte: u8) -> String {
 }
 
 fn mix(byte: u8, host: &str) -> MixRegistration {
-    MixRegistration {
-        mix_host: host.into(),
-        mix_hosts: Vec::new(),
-        identity_key: key(byte),
-        sphinx_key: key(byte),
-        version: "0.9.2".into(),
-        location: "here".into(),
-        incentives_address: String::new(),
-        layer: 1,
-        proof: None,
-    }
+    MixRegistration { sphinx_key: key(byte), location: "here".into(), ..testing::mix(key(byte), host) }
 }
 
 fn heartbeat(client: Client, mix: MixRegistration, settings: HeartbeatSettings) -> Heartbeat {
@@ -115,16 +105,10 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     registration.mix_hosts = vec!["127.0.2.1:1789".into(), "[::1]:1789".into()];
     client.register_mix(&registration, None).await.unwrap();
     let gateway = GatewayRegistration {
-        mix_host: "127.0.2.2:1789".into(),
-        mix_hosts: Vec::new(),
-        clients_host: "ws://127.0.2.2:9000".into(),
-        identity_key: key(2),
         sphinx_key: key(2),
-        version: "0.9.2".into(),
-        location: String::new(),
-        incentives_address: String::new(),
+        clients_host: "ws://127.0.2.2:9000".to_owned(),
         expires_in: Some(3600),
-        proof: None,
+        ..testing::gateway(key(2), "127.0.2.2:1789")
     };
     client.register_gateway(&gateway, None).await.unwrap();
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use nym_mixnode_api::MixRegistration;
+use nym_mixnode_api::{MixRegistration, testing};
 use nym_mixnode_directory::{Client, Directory};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -61,17 +61,9 @@ fn mix(number: u16) -> MixRegistration {
     let [high, low] = number.to_be_bytes();
     let mut key = [high; 32];
     key[0] = low;
-    MixRegistration {
-        mix_host: format!("127.0.0.1:{}", 10_000 + number),
-        mix_hosts: Vec::new(),
-        identity_key: bs58::encode(key).into_string(),
-        sphinx_key: bs58::encode(key).into_string(),
-        version: "0.9.2".into(),
-        location: "x".repeat(500),
-        incentives_address: String::new(),
-        layer: 1,
-        proof: None,
-    }
+    let key = bs58::encode(key).into_string();
+    let mix = testing::mix(&key, format!("127.0.0.1:{}", 10_000 + number));
+    MixRegistration { sphinx_key: key, location: "x".repeat(500), ..mix }
 }
 
 #[tokio::test]

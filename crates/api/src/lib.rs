@@ -8,6 +8,8 @@ mod measurement;
 mod registration;
 mod reply;
 pub mod signing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod topology;
 
 use serde::{Deserialize, Deserializer};

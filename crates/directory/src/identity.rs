@@ -72,25 +72,10 @@ fn is_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::RegisteredMix;
-
-    fn mix(identity: &str, host: &str) -> MixRegistration {
-        MixRegistration {
-            mix_host: host.into(),
-            mix_hosts: Vec::new(),
-            identity_key: identity.into(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
-        }
-    }
+    use nym_mixnode_api::testing::{listed, mix};
 
     fn listing(identity: &str, host: &str) -> Topology {
-        let registered = RegisteredMix { registration: mix(identity, host), registration_time: 1, reputation: 0 };
-        Topology { mix_nodes: vec![registered], ..Topology::default() }
+        Topology { mix_nodes: vec![listed(mix(identity, host))], ..Topology::default() }
     }
 
     #[test]
@@ -120,7 +105,7 @@ mod tests {
     #[test]
     fn another_identity_at_our_own_listen_address_is_a_stale_entry() {
         let address: SocketAddr = "127.0.0.1:1789".parse().unwrap();
-        let ours = mix("me", &address.to_string());
+        let ours = mix("me", address.to_string());
         let topology = listing("other", &address.to_string());
         let stale = Conflict::StaleEntry { address, holder: "other".into() };
         assert_eq!(check(&topology, &ours, &[address], false).unwrap(), stale);

@@ -89,21 +89,10 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::{GatewayRegistration, RegisteredGateway};
+    use nym_mixnode_api::{RegisteredGateway, testing};
 
     fn topology() -> Topology {
-        let registration = GatewayRegistration {
-            mix_host: "192.0.2.9:1789".into(),
-            mix_hosts: Vec::new(),
-            clients_host: "ws://192.0.2.9:9000".into(),
-            identity_key: "g".into(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            expires_in: None,
-            proof: None,
-        };
+        let registration = testing::gateway("g", "192.0.2.9:1789");
         let gateway = RegisteredGateway { registration, registration_time: 1, reputation: 0 };
         Topology { gateways: vec![gateway], ..Topology::default() }
     }

@@ -91,7 +91,7 @@ fn difference(listed: &MixRegistration, ours: &MixRegistration) -> Option<&'stat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::{GatewayRegistration, RegisteredGateway, RegisteredMix};
+    use nym_mixnode_api::{GatewayRegistration, RegisteredGateway, testing};
     use nym_mixnode_keys::IdentityKeyPair;
 
     const REGISTRY: RegistryKey = [9; 32];
@@ -100,21 +100,14 @@ mod tests {
 
     fn ours(keys: &IdentityKeyPair) -> MixRegistration {
         MixRegistration {
-            mix_host: "192.0.2.1:1789".into(),
             mix_hosts: vec!["192.0.2.1:1789".into(), "[2001:db8::1]:1789".into()],
-            identity_key: keys.public_base58(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
             location: "here".into(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
+            ..testing::mix(keys.public_base58(), "192.0.2.1:1789")
         }
     }
 
     fn listing(registration: MixRegistration) -> Topology {
-        let mix = RegisteredMix { registration, registration_time: 0, reputation: 0 };
-        Topology { mix_nodes: vec![mix], ..Topology::default() }
+        Topology { mix_nodes: vec![testing::listed(registration)], ..Topology::default() }
     }
 
     #[test]
@@ -164,18 +157,8 @@ mod tests {
     fn our_identity_listed_as_a_gateway_is_repaired_unless_a_newer_start_signed_it() {
         let keys = IdentityKeyPair::generate().unwrap();
         let ours = ours(&keys);
-        let gateway = GatewayRegistration {
-            mix_host: "192.0.2.9:1".into(),
-            mix_hosts: Vec::new(),
-            clients_host: "ws://192.0.2.9:9000".into(),
-            identity_key: ours.identity_key.clone(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            expires_in: Some(1),
-            proof: None,
-        };
+        let gateway =
+            GatewayRegistration { expires_in: Some(1), ..testing::gateway(ours.identity_key.clone(), "192.0.2.9:1") };
         let listing = |registration| {
             let gateway = RegisteredGateway { registration, registration_time: 0, reputation: 0 };
             Topology { gateways: vec![gateway], ..Topology::default() }

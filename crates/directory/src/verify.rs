@@ -82,31 +82,17 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::{MixRegistration, RegisteredMix};
+    use nym_mixnode_api::{MixRegistration, testing};
     use nym_mixnode_keys::IdentityKeyPair;
 
     const REGISTRY: RegistryKey = [9; 32];
 
     fn mix(keys: &IdentityKeyPair, host: &str) -> MixRegistration {
-        MixRegistration {
-            mix_host: host.into(),
-            mix_hosts: Vec::new(),
-            identity_key: keys.public_base58(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
-        }
+        testing::mix(keys.public_base58(), host)
     }
 
     fn listing(key: Option<RegistryKey>, mixes: &[&MixRegistration]) -> Topology {
-        let listed = |mix: &&MixRegistration| RegisteredMix {
-            registration: MixRegistration::clone(mix),
-            registration_time: 0,
-            reputation: 0,
-        };
+        let listed = |mix: &&MixRegistration| testing::listed(MixRegistration::clone(mix));
         let registry_key = key.map(|key| bs58::encode(key).into_string());
         Topology { mix_nodes: mixes.iter().map(listed).collect(), registry_key, ..Topology::default() }
     }

@@ -176,37 +176,21 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nym_mixnode_api::testing;
 
     const PRIVATE: Rules = Rules { reach: Reach::Private, layers: 3 };
 
     fn good_mix() -> MixRegistration {
         MixRegistration {
-            mix_host: "192.0.2.1:1789".into(),
-            mix_hosts: Vec::new(),
-            identity_key: bs58::encode([7; 32]).into_string(),
             sphinx_key: bs58::encode([8; 32]).into_string(),
-            version: "0.9.2".into(),
             location: "Zürich".into(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
+            ..testing::mix(bs58::encode([7; 32]).into_string(), "192.0.2.1:1789")
         }
     }
 
     fn good_gateway() -> GatewayRegistration {
-        let mix = good_mix();
-        GatewayRegistration {
-            mix_host: mix.mix_host,
-            mix_hosts: Vec::new(),
-            clients_host: "ws://192.0.2.1:9000".into(),
-            identity_key: mix.identity_key,
-            sphinx_key: mix.sphinx_key,
-            version: mix.version,
-            location: String::new(),
-            incentives_address: String::new(),
-            expires_in: Some(60),
-            proof: None,
-        }
+        let MixRegistration { identity_key, sphinx_key, mix_host, .. } = good_mix();
+        GatewayRegistration { sphinx_key, expires_in: Some(60), ..testing::gateway(identity_key, mix_host) }
     }
 
     #[test]

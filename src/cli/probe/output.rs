@@ -122,6 +122,7 @@ pub(super) fn print_failure(directory: &Url, error: &dyn std::error::Error) -> i
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use nym_mixnode_api::{MixRegistration, testing};
     use nym_mixnode_monitor::check::{Doubt, FamilyReport, Target};
     use nym_mixnode_monitor::{Counts, LatencyMs};
 
@@ -152,16 +153,11 @@ pub(super) mod tests {
         ipv4: FamilyReport,
         ipv6: FamilyReport,
     ) -> NodeReport {
-        let listed = nym_mixnode_api::MixRegistration {
-            mix_host: hosts[0].to_owned(),
+        let listed = MixRegistration {
             mix_hosts: hosts.iter().map(ToString::to_string).collect(),
-            identity_key: format!("{layer}HWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9"),
             sphinx_key: bs58::encode([1; 32]).into_string(),
-            version: "0.9.2".to_owned(),
-            location: String::new(),
-            incentives_address: String::new(),
             layer,
-            proof: None,
+            ..testing::mix(format!("{layer}HWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9"), hosts[0])
         };
         NodeReport::new(Target::resolve(&listed).await, ipv4, ipv6)
     }

@@ -1,6 +1,6 @@
 //! Tests of each finding of the network checks.
 
-use nym_mixnode_api::{MixRegistration, RegisteredMix};
+use nym_mixnode_api::testing::{listed, mix};
 use nym_mixnode_config::{NodeHome, Source, Values, settings as s};
 
 use super::super::Level;
@@ -21,19 +21,7 @@ fn listening_and_announcing(listen: &str, announce: &str) -> Config {
 }
 
 fn listing(identity: &str, host: &str) -> Topology {
-    let registration = MixRegistration {
-        mix_host: host.into(),
-        mix_hosts: Vec::new(),
-        identity_key: identity.into(),
-        sphinx_key: "s".into(),
-        version: "0.9.2".into(),
-        location: String::new(),
-        incentives_address: String::new(),
-        layer: 1,
-        proof: None,
-    };
-    let mix = RegisteredMix { registration, registration_time: 1, reputation: 0 };
-    Topology { mix_nodes: vec![mix], ..Topology::default() }
+    Topology { mix_nodes: vec![listed(mix(identity, host))], ..Topology::default() }
 }
 
 #[test]

@@ -1,25 +1,15 @@
 //! Topologies with unusable nodes.
 
-use nym_mixnode_api::{MixRegistration, RegisteredMix};
+use nym_mixnode_api::MixRegistration;
+use nym_mixnode_api::testing::{self, listed};
 use tokio::sync::mpsc;
 
 use super::*;
 
 fn listing(hosts: &[&[&str]]) -> Topology {
-    let mix = |(index, hosts): (usize, &&[&str])| RegisteredMix {
-        registration: MixRegistration {
-            mix_host: hosts[0].to_owned(),
-            mix_hosts: hosts[1..].iter().map(|host| (*host).to_owned()).collect(),
-            identity_key: format!("mix{index}"),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 1,
-            proof: None,
-        },
-        registration_time: 0,
-        reputation: 0,
+    let mix = |(index, hosts): (usize, &&[&str])| {
+        let mix_hosts = hosts[1..].iter().map(|host| (*host).to_owned()).collect();
+        listed(MixRegistration { mix_hosts, ..testing::mix(format!("mix{index}"), hosts[0]) })
     };
     Topology { mix_nodes: hosts.iter().enumerate().map(mix).collect(), ..Topology::default() }
 }

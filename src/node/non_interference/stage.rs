@@ -13,7 +13,7 @@ use axum::http::Request;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH};
 use nym_mixnode_address::Announcing;
 use nym_mixnode_api::{
-    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegisteredMix, RegistrationReply, Topology,
+    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology, testing,
 };
 use nym_mixnode_config::{Config, Source, Values, settings};
 use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
@@ -365,20 +365,13 @@ impl Directory for Notebook {
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {
         let next_hop = |address: SocketAddr| MixRegistration {
-            mix_host: address.to_string(),
-            mix_hosts: Vec::new(),
-            identity_key: address.to_string(),
-            sphinx_key: String::new(),
             version: version_of(address).to_owned(),
-            location: String::new(),
-            incentives_address: String::new(),
             layer: 2,
-            proof: None,
+            ..testing::mix(address.to_string(), address.to_string())
         };
         let ourselves = self.listed.lock().unwrap().clone();
         let all = next_hops().into_iter().map(next_hop).chain(ourselves);
-        let listed = |registration| RegisteredMix { registration, registration_time: 0, reputation: 0 };
-        Ok(Topology { mix_nodes: all.map(listed).collect(), ..Topology::default() })
+        Ok(Topology { mix_nodes: all.map(testing::listed).collect(), ..Topology::default() })
     }
 
     async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {

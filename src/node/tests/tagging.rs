@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use nym_mixnode_api::RegisteredMix;
+use nym_mixnode_api::testing;
 use nym_mixnode_keys::SphinxKeyPair;
 use nym_mixnode_link::listener::Intake;
 use nym_mixnode_mix::{ReplayWindow, Scheduled};
@@ -109,20 +109,9 @@ fn next_hop(framing: Framing) -> SocketAddr {
 }
 
 fn topology() -> Topology {
-    let mix = |(framing, version): (Framing, &str)| RegisteredMix {
-        registration: MixRegistration {
-            mix_host: next_hop(framing).to_string(),
-            mix_hosts: Vec::new(),
-            identity_key: version.to_owned(),
-            sphinx_key: String::new(),
-            version: version.to_owned(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 2,
-            proof: None,
-        },
-        registration_time: 0,
-        reputation: 0,
+    let mix = |(framing, version): (Framing, &str)| {
+        let mix = testing::mix(version, next_hop(framing).to_string());
+        testing::listed(MixRegistration { version: version.to_owned(), layer: 2, ..mix })
     };
     Topology { mix_nodes: VERSIONS.into_iter().map(mix).collect(), ..Topology::default() }
 }

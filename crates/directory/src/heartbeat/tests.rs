@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use nym_mixnode_api::testing::mix;
 use nym_mixnode_api::{
-    CounterReply, IpVersion, MixMetric, PendingAddress, Proof, RegisteredMix, RegistrationReply, signing,
+    CounterReply, IpVersion, MixMetric, PendingAddress, Proof, RegisteredMix, RegistrationReply, signing, testing,
 };
 use nym_mixnode_keys::IdentityKeyPair;
 use tokio::time::Instant;
@@ -133,7 +134,7 @@ impl Directory for Scripted {
                 return Err(refused(409));
             }
             nodes.retain(|node| node.registration.identity_key != mix.identity_key);
-            nodes.push(RegisteredMix { registration: mix.clone(), registration_time: 0, reputation: 0 });
+            nodes.push(testing::listed(mix.clone()));
             Ok(RegistrationReply { ok: true, pending: Vec::new() })
         })
     }
@@ -175,22 +176,8 @@ impl Directory for Scripted {
     }
 }
 
-fn mix(identity: &str, host: &str) -> MixRegistration {
-    MixRegistration {
-        mix_host: host.into(),
-        mix_hosts: Vec::new(),
-        identity_key: identity.into(),
-        sphinx_key: "s".into(),
-        version: "0.9.2".into(),
-        location: String::new(),
-        incentives_address: String::new(),
-        layer: 1,
-        proof: None,
-    }
-}
-
 fn listed(identity: &str, host: &str) -> RegisteredMix {
-    RegisteredMix { registration: mix(identity, host), registration_time: 0, reputation: 0 }
+    testing::listed(mix(identity, host))
 }
 
 fn heartbeat(directory: &Scripted) -> Heartbeat<Scripted> {

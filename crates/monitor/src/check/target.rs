@@ -93,18 +93,14 @@ impl Target {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use nym_mixnode_api::testing;
 
     pub(in crate::check) fn listed(hosts: &[&str], key: &str) -> MixRegistration {
         MixRegistration {
-            mix_host: hosts[0].to_owned(),
             mix_hosts: hosts.iter().map(ToString::to_string).collect(),
-            identity_key: "identity".to_owned(),
             sphinx_key: key.to_owned(),
-            version: "0.9.2".to_owned(),
-            location: String::new(),
-            incentives_address: String::new(),
             layer: 2,
-            proof: None,
+            ..testing::mix("identity", hosts[0])
         }
     }
 

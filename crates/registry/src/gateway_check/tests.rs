@@ -2,7 +2,7 @@
 
 use std::net::{Shutdown, TcpListener};
 
-use nym_mixnode_api::{GatewayRegistration, signing};
+use nym_mixnode_api::{GatewayRegistration, signing, testing};
 use nym_mixnode_keys::IdentityKeyPair;
 use socket2::SockRef;
 
@@ -93,18 +93,7 @@ impl World {
 }
 
 fn gateway(identity: &str, mix_host: SocketAddr, clients_host: impl Into<String>) -> GatewayRegistration {
-    GatewayRegistration {
-        mix_host: mix_host.to_string(),
-        mix_hosts: Vec::new(),
-        clients_host: clients_host.into(),
-        identity_key: identity.into(),
-        sphinx_key: "s".into(),
-        version: "0.9.2".into(),
-        location: String::new(),
-        incentives_address: String::new(),
-        expires_in: None,
-        proof: None,
-    }
+    GatewayRegistration { clients_host: clients_host.into(), ..testing::gateway(identity, mix_host.to_string()) }
 }
 
 #[tokio::test]

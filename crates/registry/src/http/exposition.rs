@@ -78,22 +78,12 @@ fn measurements<V: Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::MixRegistration;
+    use nym_mixnode_api::{MixRegistration, testing};
 
     #[test]
     fn every_metric_has_its_help_its_type_and_its_samples() {
-        let registration = MixRegistration {
-            mix_host: String::new(),
-            mix_hosts: Vec::new(),
-            identity_key: "KEY".to_owned(),
-            sphinx_key: String::new(),
-            version: String::new(),
-            location: String::new(),
-            incentives_address: String::new(),
-            layer: 2,
-            proof: None,
-        };
-        let mix = RegisteredMix { registration, registration_time: 0, reputation: 100 };
+        let registration = MixRegistration { layer: 2, ..testing::mix("KEY", "") };
+        let mix = RegisteredMix { reputation: 100, ..testing::listed(registration) };
         let topology = Topology { mix_nodes: vec![mix], ..Topology::default() };
         let (identity, at) = ("KEY".to_owned(), 7 * NANOSECONDS + 1);
         let measured = Measured { identity, ip_version: 4, up: 1, at, day_passed: 3, day: 4, ..Measured::default() };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nym_mixnode_api::{
-    Announced, GatewayRegistration, IpVersion, MixRegistration, MixStatus, PendingAddress, Topology, signing,
+    Announced, GatewayRegistration, IpVersion, MixRegistration, MixStatus, PendingAddress, Topology, signing, testing,
 };
 use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_net::Reach;
@@ -82,18 +82,7 @@ impl Home {
     }
 
     async fn register_gateway(&self, identity: &str, host: &str, expires_in_s: u64, now: i64) -> Outcome {
-        let registration = GatewayRegistration {
-            mix_host: host.into(),
-            mix_hosts: Vec::new(),
-            clients_host: "ws://192.0.2.1:9000".into(),
-            identity_key: identity.into(),
-            sphinx_key: "s".into(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            expires_in: Some(expires_in_s),
-            proof: None,
-        };
+        let registration = GatewayRegistration { expires_in: Some(expires_in_s), ..testing::gateway(identity, host) };
         let node = NewNode {
             role: Role::Gateway,
             layer: 0,
@@ -160,15 +149,11 @@ fn pending(registered: Outcome) -> Vec<String> {
 fn mix(identity: &str, hosts: &[&str]) -> MixRegistration {
     let all = hosts.iter().map(ToString::to_string).collect();
     MixRegistration {
-        mix_host: hosts[0].into(),
         mix_hosts: if hosts.len() > 1 { all } else { Vec::new() },
-        identity_key: identity.into(),
         sphinx_key: bs58::encode([8; 32]).into_string(),
-        version: "0.9.2".into(),
         location: "here".into(),
-        incentives_address: String::new(),
         layer: 3,
-        proof: None,
+        ..testing::mix(identity, hosts[0])
     }
 }
 

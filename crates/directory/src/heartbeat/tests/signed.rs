@@ -23,7 +23,7 @@ fn start_of(
     expected: Option<[u8; 32]>,
 ) -> Heartbeat<Scripted> {
     let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
-    Heartbeat::new(directory.clone(), mix(&keys.public_base58(), host), settings).signed_by(Signer::new(
+    Heartbeat::new(directory.clone(), mix(keys.public_base58(), host), settings).signed_by(Signer::new(
         Arc::clone(keys),
         expected,
         None,
