@@ -58,12 +58,12 @@ async fn packets_pass(files: &NodeFiles) {
 }
 
 /// Checks that a node with such a collector counts the lost telemetry, keeps mixing and stops in order.
-async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
+async fn survives(endpoint: String, protocol: &str, timeout_ms: &str) {
     let files = files().await;
     let mut node = run(
         &files,
         &[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", timeout_ms),
         ],
@@ -88,10 +88,10 @@ async fn survives(endpoint: &str, protocol: &str, timeout_ms: &str) {
 const HTTP: &str = "http/protobuf";
 const GRPC: &str = "grpc";
 
-/// Runs the check over both protocols.
+/// Runs the check over both protocols, at once: the nodes mostly wait.
 async fn survives_both(manner: Manner, timeout_ms: &str) {
-    survives(&Collector::start(manner).await.endpoint(), HTTP, timeout_ms).await;
-    survives(&Collector::start_grpc(manner).await.endpoint(), GRPC, timeout_ms).await;
+    let (over_http, over_grpc) = (Collector::start(manner).await, Collector::start_grpc(manner).await);
+    tokio::join!(survives(over_http.endpoint(), HTTP, timeout_ms), survives(over_grpc.endpoint(), GRPC, timeout_ms),);
 }
 
 #[tokio::test]
@@ -116,8 +116,7 @@ async fn on_a_busy_core_packets_come_before_telemetry() {
 
 #[tokio::test]
 async fn a_collector_that_is_not_there_costs_only_telemetry() {
-    survives(NOWHERE.as_str(), HTTP, "10000").await;
-    survives(NOWHERE.as_str(), GRPC, "10000").await;
+    tokio::join!(survives(NOWHERE.clone(), HTTP, "10000"), survives(NOWHERE.clone(), GRPC, "10000"));
 }
 
 #[tokio::test]
@@ -127,9 +126,8 @@ async fn a_collector_that_is_unavailable_costs_only_telemetry() {
 
 #[tokio::test]
 async fn a_collector_that_answers_garbage_costs_only_telemetry() {
-    survives_both(Manner::Garbage, "10000").await;
-    // Over gRPC, an answer that is not HTTP/2.
-    survives(&Collector::start(Manner::Garbage).await.endpoint(), GRPC, "2000").await;
+    let not_http_2 = Collector::start(Manner::Garbage).await;
+    tokio::join!(survives_both(Manner::Garbage, "10000"), survives(not_http_2.endpoint(), GRPC, "2000"));
 }
 
 #[tokio::test]
@@ -144,9 +142,8 @@ async fn a_collector_that_answers_without_an_end_costs_only_telemetry_and_no_mem
 
 #[tokio::test]
 async fn a_collector_that_never_answers_costs_only_telemetry() {
-    survives_both(Manner::BlackHole, "1000").await;
-    // Over gRPC, one that sends no preface.
-    survives(&Collector::start(Manner::BlackHole).await.endpoint(), GRPC, "1000").await;
+    let without_preface = Collector::start(Manner::BlackHole).await;
+    tokio::join!(survives_both(Manner::BlackHole, "1000"), survives(without_preface.endpoint(), GRPC, "1000"));
 }
 
 /// Duration of the stop of a node that has mixed.
