@@ -15,29 +15,24 @@
     reason = "a benchmark prints figures, and stops at the first thing that goes wrong"
 )]
 
-#[path = "../tests/integration/collector.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, used in part")]
-mod collector;
-#[path = "pipeline/generator.rs"]
-mod generator;
-#[path = "pipeline/load.rs"]
-mod load;
-#[path = "pipeline/node.rs"]
-mod node;
-#[path = "pipeline/sink.rs"]
-mod sink;
+mod pipeline {
+    pub(crate) mod generator;
+    pub(crate) mod load;
+    pub(crate) mod node;
+    pub(crate) mod sink;
+    pub(crate) mod telemetry;
+}
 mod support;
-#[path = "pipeline/telemetry.rs"]
-mod telemetry;
 
 use std::env;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use load::{Load, SINK_PORTS};
-use node::NodeUsage;
-use sink::Arrivals;
+use pipeline::load::{Load, SINK_PORTS};
+use pipeline::node::NodeUsage;
+use pipeline::sink::Arrivals;
+use pipeline::{generator, load, node, sink, telemetry};
 use support::{TestNode, cpu_name, median, pin_to_core, quantile};
 
 const PACKETS: usize = 60_000;

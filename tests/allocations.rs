@@ -9,13 +9,6 @@
     reason = "tests fail loudly, and this one has a thread to itself"
 )]
 
-#[allow(dead_code, reason = "the integration tests use the rest")]
-#[path = "integration/packets.rs"]
-mod packets;
-#[allow(dead_code, unused_imports, reason = "the integration tests use the rest")]
-#[path = "integration/support.rs"]
-mod support;
-
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,7 +18,7 @@ use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_wire::{FrameHeader, PacketMode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-use support::{PATIENCE, RunningNode, packet_via};
+use nym_mixnode_testing::support::{PATIENCE, RunningNode, packet_via};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -8,9 +8,9 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nym_mixnode_testing::collector::{Collector, Manner};
 use tokio::runtime::Runtime;
 
-use crate::collector::{Collector, Manner};
 use crate::load::{self, Load, SINK_PORTS};
 use crate::node::{self, NodeUsage};
 use crate::sink::Arrivals;

@@ -16,14 +16,6 @@ mod explorer;
 mod helm;
 mod http;
 mod image;
-#[path = "../integration/metadata.rs"]
-#[allow(dead_code, reason = "other tests have more use for it")]
-mod metadata;
-#[path = "../integration/netns.rs"]
-#[allow(dead_code, reason = "other tests have more use for it")]
-mod netns;
-#[path = "../integration/packets.rs"]
-mod packets;
 mod part;
 mod postgres;
 mod registry_attacks;
@@ -33,3 +25,5 @@ mod systemd;
 mod telemetry;
 mod terraform;
 mod waiting;
+
+use nym_mixnode_testing::{metadata, netns, packets};

@@ -94,14 +94,9 @@ impl Write for Frames {
 }
 
 #[cfg(test)]
-#[allow(dead_code, reason = "the integration tests use all of it")]
-#[path = "../../../tests/integration/pty.rs"]
-mod pty;
-
-#[cfg(test)]
 mod tests {
-    use super::pty::Pty;
     use super::*;
+    use nym_mixnode_testing::pty::Pty;
 
     #[test]
     #[ignore = "runs on a terminal of the next test's, not by itself"]

@@ -10,12 +10,12 @@ use sphinx_packet::header::delays::Delay;
 use sphinx_packet::packet::builder::SphinxPacketBuilder;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 
-pub(crate) fn hop(address: SocketAddr, public_key: [u8; 32]) -> Node {
+pub fn hop(address: SocketAddr, public_key: [u8; 32]) -> Node {
     Node::new(NodeAddressBytes::from_bytes(encode_next_hop(address)), PublicKey::from(public_key))
 }
 
 /// Framed Sphinx packet through `first`, delayed there by `delay`, to the listener at `next`.
-pub(crate) fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header: FrameHeader) -> Vec<u8> {
+pub fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header: FrameHeader) -> Vec<u8> {
     let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
     // The last hop's key is random: a sink does not unwrap.
     let route = [first.clone(), hop(next, [9; 32])];
@@ -31,4 +31,4 @@ pub(crate) fn packet_via(first: &Node, next: SocketAddr, delay: Duration, header
     frame
 }
 
-pub(crate) const ACK: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
+pub const ACK: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);

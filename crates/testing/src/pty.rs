@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const END_MARK: &str = "\u{1b}]0;end\u{7}";
 
 /// Both ends of a terminal, and the program on it.
-pub(crate) struct Pty {
+pub struct Pty {
     ours: File,
     theirs: File,
     written: Arc<Mutex<Written>>,
@@ -35,7 +35,7 @@ struct Written {
 
 impl Pty {
     /// Starts a program on a new terminal.
-    pub(crate) fn start(
+    pub fn start(
         program: impl AsRef<OsStr>,
         arguments: &[&str],
         variables: &[(&str, &str)],
@@ -61,12 +61,12 @@ impl Pty {
         Self { ours, theirs, written, program }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.program.id()
     }
 
     /// Output of the program so far.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let text = self.written_text();
         text.strip_suffix(END_MARK).map(str::to_owned).unwrap_or(text)
     }
@@ -76,18 +76,18 @@ impl Pty {
     }
 
     /// The lines on the screen now.
-    pub(crate) fn screen(&self) -> Vec<String> {
+    pub fn screen(&self) -> Vec<String> {
         let written = self.written.lock().unwrap();
         written.terminal.screen().contents().lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// The screen itself, with its colours.
-    pub(crate) fn with_screen<T>(&self, look: impl Fn(&vt100::Screen) -> T) -> T {
+    pub fn with_screen<T>(&self, look: impl Fn(&vt100::Screen) -> T) -> T {
         look(self.written.lock().unwrap().terminal.screen())
     }
 
     /// Waits until the screen is as wanted.
-    pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&[String]) -> bool) {
+    pub fn wait_for(&self, what: &str, wanted: impl Fn(&[String]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !wanted(&self.screen()) {
             assert!(Instant::now() < deadline, "not {what}: {:#?}", self.screen());
@@ -95,31 +95,31 @@ impl Pty {
         }
     }
 
-    pub(crate) fn press(&self, keys: &str) {
+    pub fn press(&self, keys: &str) {
         (&self.ours).write_all(keys.as_bytes()).unwrap();
     }
 
-    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+    pub fn resize(&self, columns: u16, rows: u16) {
         // Later output may still be for the old size, as on any terminal.
         self.written.lock().unwrap().terminal.set_size(size(rows), size(columns));
         resize(&self.ours, columns, rows);
     }
 
     /// Whether the alternate screen is active, and whether the cursor is hidden.
-    pub(crate) fn modes(&self) -> (bool, bool) {
+    pub fn modes(&self) -> (bool, bool) {
         let written = self.written.lock().unwrap();
         let screen = written.terminal.screen();
         (screen.alternate_screen(), screen.hide_cursor())
     }
 
     /// Whether it echoes keys and is in line mode, as a shell expects.
-    pub(crate) fn is_cooked(&self) -> bool {
+    pub fn is_cooked(&self) -> bool {
         let cooked = LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
         tcgetattr(&self.theirs).unwrap().local_modes.contains(cooked)
     }
 
     /// Waits until the program has ended and all its output is read.
-    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.program.try_wait().unwrap() {

@@ -9,13 +9,13 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Network of a machine, removed on drop, also after a panic.
-pub(crate) struct NetNs {
+pub struct NetNs {
     name: String,
 }
 
 impl NetNs {
     /// Creates one with only a loopback interface.
-    pub(crate) fn new(role: &str) -> Self {
+    pub fn new(role: &str) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "this test makes network namespaces: run it as root (make kit), and mark it with #[ignore]"
@@ -28,24 +28,24 @@ impl NetNs {
     }
 
     /// Runs `ip` inside.
-    pub(crate) fn ip(&self, arguments: &str) {
+    pub fn ip(&self, arguments: &str) {
         run(Command::new("ip").args(["-n", &self.name]).args(arguments.split(' ')));
     }
 
     /// Runs a shell command inside.
-    pub(crate) fn sh(&self, line: &str) {
+    pub fn sh(&self, line: &str) {
         run(self.command("sh").args(["-c", line]));
     }
 
     /// Runs a program inside.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
     /// Virtual cable to `other`: interface `own` here, `theirs` there.
-    pub(crate) fn cable(&self, own: &str, other: &Self, theirs: &str) {
+    pub fn cable(&self, own: &str, other: &Self, theirs: &str) {
         // The addresses are unique, and duplicate address detection would delay IPv6.
         for end in [self, other] {
             end.sh("sysctl -qw net.ipv6.conf.default.accept_dad=0");
@@ -56,7 +56,7 @@ impl NetNs {
     }
 
     /// Runs `work` on a thread inside; sockets made there stay there.
-    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let on_thread = || {
             let netns = File::open(format!("/run/netns/{}", self.name)).unwrap();
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -66,7 +66,7 @@ impl NetNs {
     }
 
     /// Opens a listener inside.
-    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+    pub fn listen(&self, address: SocketAddr) -> TcpListener {
         self.inside(|| TcpListener::bind(address).unwrap())
     }
 }

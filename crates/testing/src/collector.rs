@@ -13,14 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::support::PATIENCE;
+use crate::support::PATIENCE;
 
-#[path = "collector/grpc.rs"]
 mod grpc;
 
 /// Behaviour of a collector.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// Answers each request with success.
     Works,
     /// Neither reads nor answers.
@@ -36,25 +35,25 @@ pub(crate) enum Manner {
 }
 
 /// Request of OTLP over HTTP.
-pub(crate) struct Request {
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 /// Collector on a real socket.
-pub(crate) struct Collector {
+pub struct Collector {
     address: SocketAddr,
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub requests: mpsc::Receiver<Request>,
     _tasks: JoinSet<()>,
 }
 
 impl Collector {
-    pub(crate) async fn start(manner: Manner) -> Self {
+    pub async fn start(manner: Manner) -> Self {
         Self::listen(move |stream, sender| serve(stream, manner, sender)).await
     }
 
     /// The same over gRPC. Only the path of each request is kept.
-    pub(crate) async fn start_grpc(manner: Manner) -> Self {
+    pub async fn start_grpc(manner: Manner) -> Self {
         Self::listen(move |stream, sender| async move { drop(grpc::serve(stream, manner, sender).await) }).await
     }
 
@@ -75,19 +74,19 @@ impl Collector {
         Self { address, requests, _tasks: tasks }
     }
 
-    pub(crate) fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Telemetry that exports to this collector, which must be a working HTTP one.
-    pub(crate) fn telemetry(&self) -> Telemetry {
+    pub fn telemetry(&self) -> Telemetry {
         let config = TelemetryConfig { otlp_endpoint: self.endpoint().parse().ok(), ..TelemetryConfig::default() };
         let settings = Settings::parse(std::iter::empty(), &config).unwrap().unwrap();
         Telemetry::start(&settings, None).unwrap()
     }
 
     /// Traces and metrics received since the last call.
-    pub(crate) fn exported(&mut self) -> (Vec<ExportTraceServiceRequest>, Vec<ExportMetricsServiceRequest>) {
+    pub fn exported(&mut self) -> (Vec<ExportTraceServiceRequest>, Vec<ExportMetricsServiceRequest>) {
         let (mut traces, mut metrics) = (Vec::new(), Vec::new());
         while let Ok(Request { head, body }) = self.requests.try_recv() {
             match head.split(' ').nth(1) {
@@ -100,7 +99,7 @@ impl Collector {
     }
 
     /// Waits for the next request to this path.
-    pub(crate) async fn request(&mut self, path: &str) -> Request {
+    pub async fn request(&mut self, path: &str) -> Request {
         let wanted = async {
             loop {
                 let request = self.requests.recv().await.unwrap();

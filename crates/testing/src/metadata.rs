@@ -8,17 +8,17 @@ use std::time::Duration;
 
 /// Its answers, which tests change while it runs.
 #[derive(Clone)]
-pub(crate) struct Answers {
-    pub(crate) public_v4: Option<&'static str>,
-    pub(crate) public_v6: Option<&'static str>,
-    pub(crate) mood: Mood,
+pub struct Answers {
+    pub public_v4: Option<&'static str>,
+    pub public_v6: Option<&'static str>,
+    pub mood: Mood,
     /// Number of requests for which a token is valid.
-    pub(crate) token_uses: u32,
+    pub token_uses: u32,
 }
 
 /// Behaviour of the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub enum Mood {
     Well,
     /// Reads the request and never answers.
     Hangs,
@@ -37,7 +37,7 @@ impl Default for Answers {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Metadata(Arc<Mutex<State>>);
+pub struct Metadata(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -60,7 +60,7 @@ struct Reply {
 
 impl Metadata {
     /// Serves at these addresses, which `bind` listens on, as long as the test's process lives.
-    pub(crate) fn serve(bind: impl Fn(SocketAddr) -> TcpListener, at: &[&str], answers: Answers) -> Self {
+    pub fn serve(bind: impl Fn(SocketAddr) -> TcpListener, at: &[&str], answers: Answers) -> Self {
         let metadata = Self::default();
         metadata.0.lock().unwrap().answers = answers;
         for address in at {
@@ -76,7 +76,7 @@ impl Metadata {
         metadata
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Answers)) {
+    pub fn change(&self, change: impl FnOnce(&mut Answers)) {
         change(&mut self.0.lock().unwrap().answers);
     }
 

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nym_mixnode::node::{self, NodeError, NodeStatus, RunOptions, SupervisorEvent};
-use nym_mixnode_api::GatewayRegistration;
+use nym_mixnode_api::{GatewayRegistration, testing};
 use nym_mixnode_config::{Config, Source, Values, settings};
 use nym_mixnode_keys::{NodeKeys, SphinxKeyPair};
 use nym_mixnode_sphinx::{Engine, Outcome, UnwrapError};
@@ -19,13 +19,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-pub(crate) use crate::packets::{ACK, hop, packet_via};
+pub use crate::packets::{ACK, hop, packet_via};
 
 /// Deadline of each step, generous for a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Free port on a loopback address unique in this run: it stays free when its process is killed.
-pub(crate) fn own_address() -> SocketAddr {
+pub fn own_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     // Other runs on this machine have other process ids.
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -34,7 +34,7 @@ pub(crate) fn own_address() -> SocketAddr {
 }
 
 /// Port of 127.0.0.1 that refuses connections while this process lives: it is bound without listening.
-pub(crate) fn closed_port() -> u16 {
+pub fn closed_port() -> u16 {
     use socket2::{Domain, Socket, Type};
     static CLOSED: OnceLock<(Socket, u16)> = OnceLock::new();
     let bind = || {
@@ -47,10 +47,10 @@ pub(crate) fn closed_port() -> u16 {
 }
 
 /// URL of a server that does not exist.
-pub(crate) static NOWHERE: LazyLock<String> = LazyLock::new(|| format!("http://127.0.0.1:{}", closed_port()));
+pub static NOWHERE: LazyLock<String> = LazyLock::new(|| format!("http://127.0.0.1:{}", closed_port()));
 
 /// Settings of a node on loopback that forwards to any address and has no directory.
-pub(crate) fn loopback_settings(address: SocketAddr) -> Values {
+pub fn loopback_settings(address: SocketAddr) -> Values {
     let mut values = Values::default();
     let mut set = |about, text: &str| values.set(about, text, &Source::Program);
     set(&settings::NODE_ID.about, "under-test");
@@ -66,9 +66,9 @@ pub(crate) fn loopback_settings(address: SocketAddr) -> Values {
 }
 
 /// Node on a separate thread.
-pub(crate) struct RunningNode {
-    pub(crate) address: SocketAddr,
-    pub(crate) sphinx_public: [u8; 32],
+pub struct RunningNode {
+    pub address: SocketAddr,
+    pub sphinx_public: [u8; 32],
     sphinx_private: [u8; 32],
     status: Arc<Mutex<NodeStatus>>,
     stop: oneshot::Sender<()>,
@@ -76,17 +76,17 @@ pub(crate) struct RunningNode {
 }
 
 impl RunningNode {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// Starts a node with changed settings and waits until it listens.
-    pub(crate) async fn with(change: impl FnOnce(&mut Values)) -> Self {
+    pub async fn with(change: impl FnOnce(&mut Values)) -> Self {
         Self::with_telemetry(Telemetry::default(), change).await
     }
 
     /// The same, with a telemetry export.
-    pub(crate) async fn with_telemetry(telemetry: Telemetry, change: impl FnOnce(&mut Values)) -> Self {
+    pub async fn with_telemetry(telemetry: Telemetry, change: impl FnOnce(&mut Values)) -> Self {
         let address = own_address();
         let mut values = loopback_settings(address);
         change(&mut values);
@@ -125,12 +125,12 @@ impl RunningNode {
     }
 
     /// Counters of the last second.
-    pub(crate) fn status(&self) -> NodeStatus {
+    pub fn status(&self) -> NodeStatus {
         self.status.lock().unwrap().clone()
     }
 
     /// Waits until the counters, at most a second old, satisfy `wanted`.
-    pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
+    pub async fn wait_for(&self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
         let reached = async {
             while !wanted(&self.status()) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -141,7 +141,7 @@ impl RunningNode {
     }
 
     /// Stops the node; checks that its final counters account for all packets.
-    pub(crate) async fn stop(self) -> NodeStatus {
+    pub async fn stop(self) -> NodeStatus {
         self.stop.send(()).unwrap();
         let thread = self.thread;
         tokio::task::spawn_blocking(move || thread.join().unwrap().unwrap()).await.unwrap();
@@ -152,12 +152,12 @@ impl RunningNode {
         status
     }
 
-    pub(crate) fn hop(&self) -> Node {
+    pub fn hop(&self) -> Node {
         hop(self.address, self.sphinx_public)
     }
 
     /// Packet in the frame as the node forwards it.
-    pub(crate) fn unwrapped(&self, header: FrameHeader, frame: &[u8]) -> Vec<u8> {
+    pub fn unwrapped(&self, header: FrameHeader, frame: &[u8]) -> Vec<u8> {
         let (mut batch, mut outcomes) = ([frame[header.framing.header_len()..].to_vec()], Vec::new());
         Engine::new(self.sphinx_private).unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
         assert!(matches!(outcomes[0], Outcome::Forward { .. }), "{outcomes:?}");
@@ -166,7 +166,7 @@ impl RunningNode {
     }
 }
 
-pub(crate) async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
+pub async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
     let mut stream = TcpStream::connect(to).await.unwrap();
     for frame in frames {
         stream.write_all(frame).await.unwrap();
@@ -175,13 +175,13 @@ pub(crate) async fn send(to: SocketAddr, frames: &[Vec<u8>]) -> TcpStream {
 }
 
 /// Listener that records each frame with its arrival time.
-pub(crate) struct Sink {
-    pub(crate) address: SocketAddr,
+pub struct Sink {
+    pub address: SocketAddr,
     frames: mpsc::Receiver<(FrameHeader, Vec<u8>, Instant)>,
 }
 
 impl Sink {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, frames) = mpsc::channel(100_000);
@@ -194,26 +194,19 @@ impl Sink {
     }
 
     /// Registration that makes nodes forward to it.
-    pub(crate) fn as_gateway(&self) -> GatewayRegistration {
+    pub fn as_gateway(&self) -> GatewayRegistration {
         GatewayRegistration {
-            mix_host: self.address.to_string(),
-            mix_hosts: Vec::new(),
-            clients_host: "ws://127.0.0.1:9000".into(),
-            identity_key: bs58::encode([7; 32]).into_string(),
             sphinx_key: bs58::encode([8; 32]).into_string(),
-            version: "0.9.2".into(),
-            location: String::new(),
-            incentives_address: String::new(),
-            expires_in: None,
-            proof: None,
+            clients_host: "ws://127.0.0.1:9000".to_owned(),
+            ..testing::gateway(bs58::encode([7; 32]).into_string(), self.address.to_string())
         }
     }
 
-    pub(crate) async fn next(&mut self) -> (FrameHeader, Vec<u8>, Instant) {
+    pub async fn next(&mut self) -> (FrameHeader, Vec<u8>, Instant) {
         timeout(PATIENCE, self.frames.recv()).await.expect("a packet arrives").unwrap()
     }
 
-    pub(crate) async fn take(&mut self, count: usize) -> Vec<(FrameHeader, Vec<u8>, Instant)> {
+    pub async fn take(&mut self, count: usize) -> Vec<(FrameHeader, Vec<u8>, Instant)> {
         let mut taken = Vec::new();
         while taken.len() < count {
             taken.push(self.next().await);
@@ -222,7 +215,7 @@ impl Sink {
     }
 
     /// Number of received frames not yet taken.
-    pub(crate) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.frames.len()
     }
 }
