@@ -16,6 +16,7 @@ mod explorer;
 mod helm;
 mod http;
 mod image;
+mod openapi;
 mod part;
 mod postgres;
 mod registry_attacks;

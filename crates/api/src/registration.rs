@@ -3,31 +3,40 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::null_is_empty;
 
 /// Body of `POST /api/mixmining/register/mix`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MixRegistration {
     /// First announced address: `ip:port`, IPv6 in brackets. Registrations of old nodes may have a host name.
+    #[schema(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$", example = "192.0.2.1:1789")]
     pub mix_host: String,
     /// Ours: every announced address; empty when `mixHost` is the only one.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 8)]
     pub mix_hosts: Vec<String>,
     /// Base58 of the Ed25519 public key that identifies the node.
+    #[schema(pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", example = "6Ky4PYVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz")]
     pub identity_key: String,
     /// Base58 of the X25519 public key for Sphinx packets.
+    #[schema(pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", example = "7kRUSmLM3rGd5qbKQZuL5VGUau1gwgh7gK4dxD3RmW5p")]
     pub sphinx_key: String,
-    /// The protocol's version, [`PROTOCOL_VERSION`].
+    /// Version of the protocol, which all nodes of this network register with.
+    #[schema(min_length = 1, max_length = 512, example = "0.9.2")]
     pub version: String,
     /// Free text for display.
     #[serde(default)]
+    #[schema(max_length = 512)]
     pub location: String,
     /// Address for rewards; empty when unset, but always serialised.
     #[serde(default)]
+    #[schema(max_length = 512)]
     pub incentives_address: String,
     /// Layer of the mix network, from 1.
+    #[schema(minimum = 1, maximum = 100)]
     pub layer: u64,
     /// Ours: the signature of the identity key over all other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,30 +53,39 @@ impl MixRegistration {
 }
 
 /// Body of `POST /api/mixmining/register/gateway`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayRegistration {
     /// `ip:port` on which the gateway receives packets from the last mix.
+    #[schema(pattern = r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$", example = "192.0.2.1:1789")]
     pub mix_host: String,
     /// Ours: every announced address; empty when `mixHost` is the only one.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<String>>, max_items = 8)]
     pub mix_hosts: Vec<String>,
     /// Address for clients, usually a `ws://` URL.
+    #[schema(min_length = 1, max_length = 512, example = "ws://192.0.2.1:9000")]
     pub clients_host: String,
     /// Base58 of the Ed25519 public key.
+    #[schema(pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", example = "6Ky4PYVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz")]
     pub identity_key: String,
     /// Base58 of the X25519 public key.
+    #[schema(pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", example = "7kRUSmLM3rGd5qbKQZuL5VGUau1gwgh7gK4dxD3RmW5p")]
     pub sphinx_key: String,
-    /// The protocol's version, [`PROTOCOL_VERSION`].
+    /// Version of the protocol, which all nodes of this network register with.
+    #[schema(min_length = 1, max_length = 512, example = "0.9.2")]
     pub version: String,
     /// Free text for display.
     #[serde(default)]
+    #[schema(max_length = 512)]
     pub location: String,
     /// Address for rewards; empty when unset, but always serialised.
     #[serde(default)]
+    #[schema(max_length = 512)]
     pub incentives_address: String,
     /// Ours: the directory forgets the gateway after this many seconds unless it registers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 315_360_000)]
     pub expires_in: Option<u64>,
     /// Ours: the signature of the identity key over all other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,11 +99,12 @@ impl GatewayRegistration {
     }
 }
 
-/// Signature of an identity over its entry; see [`crate::signing`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Signature of an identity over its entry; see `signing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
     /// Counter, greater than that of every earlier call of this identity.
+    #[schema(minimum = 1)]
     pub counter: u64,
     /// Base58 of the Ed25519 signature.
     pub signature: String,
@@ -106,12 +125,12 @@ impl Proof {
 }
 
 /// The addresses of an entry as its identity signed them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Announced {
-    /// As [`MixRegistration::mix_host`].
+    /// `mixHost` as signed.
     pub mix_host: String,
-    /// As [`MixRegistration::mix_hosts`].
+    /// `mixHosts` as signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mix_hosts: Vec<String>,
 }

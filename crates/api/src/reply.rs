@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::IpVersion;
 
 /// Reply to an accepted registration: `{"ok":true}` and the addresses that are not listed yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RegistrationReply {
     /// Always true.
     pub ok: bool,
@@ -25,7 +26,7 @@ impl RegistrationReply {
 }
 
 /// Announced but unproven address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PendingAddress {
     /// `ip:port`.
     pub address: String,
@@ -34,14 +35,14 @@ pub struct PendingAddress {
 }
 
 /// Reply of `GET /api/mixmining/pending`: registrations that are pending as a whole or for some of their addresses.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PendingList {
     /// One element for each address.
     pub pending: Vec<PendingEntry>,
 }
 
-/// Element of [`PendingList`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Address of the list of pending addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingEntry {
     /// Identity that claims the address.
@@ -52,7 +53,7 @@ pub struct PendingEntry {
 }
 
 /// Reply of `GET /api/mixmining/counter/{identity}?nonce=…`, signed by the registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterReply {
     /// Identity of the request.
@@ -68,14 +69,14 @@ pub struct CounterReply {
 }
 
 /// Reply to an accepted unregistration or report: `{"ok":true}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     /// Always true.
     pub ok: bool,
 }
 
 /// Body of every error reply: `{"error":"…"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refusal {
     /// Error message of one line.
     pub error: String,

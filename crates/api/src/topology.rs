@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{GatewayRegistration, MixRegistration, null_is_empty};
 
@@ -30,7 +31,7 @@ const LAYERS: u64 = 3;
 pub const LAYERS_MAX: u64 = 100;
 
 /// Reply of `GET /api/mixmining/topology` and its variants.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Topology {
     /// The mixes, of all layers.
@@ -47,6 +48,7 @@ pub struct Topology {
     pub active_reputation: Option<i64>,
     /// Validators of the chain, kept unchanged; nodes do not use them.
     #[serde(default)]
+    #[schema(value_type = Validators)]
     pub validators: serde_json::Value,
     /// Ours: base58 of the registry's Ed25519 public key, which every signature of its entries covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +92,7 @@ impl Topology {
 }
 
 /// A registered mix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisteredMix {
     /// Registration of the mix.
@@ -98,7 +100,7 @@ pub struct RegisteredMix {
     pub registration: MixRegistration,
     /// Nanoseconds since the epoch.
     pub registration_time: i64,
-    /// Grows with each successful measurement, never below 0; see [`ACTIVE_REPUTATION`].
+    /// Grows with each successful measurement, never below 0.
     pub reputation: i64,
 }
 
@@ -110,7 +112,7 @@ impl RegisteredMix {
 }
 
 /// A registered gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisteredGateway {
     /// Registration of the gateway.
@@ -129,8 +131,8 @@ impl RegisteredGateway {
     }
 }
 
-/// Release of an identity from signing, signed by the registry; see [`crate::signing::release`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Release of an identity from signing, signed by the registry; see `signing::release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// The released identity.
@@ -142,10 +144,11 @@ pub struct Release {
 }
 
 /// `validators` of a topology from a directory without a chain.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Validators {
     /// Height of the chain.
     pub block_height: u64,
     /// The chain's validators.
+    #[schema(value_type = Vec<Object>)]
     pub validators: Vec<serde_json::Value>,
 }

@@ -1,12 +1,16 @@
 //! REST API: paths, limits and access rules.
 
 pub(super) mod costly;
+mod document;
 mod error;
 mod exposition;
 mod extract;
+#[expect(unused_qualifications, reason = "utoipa's attribute qualifies the types of parameters")]
 mod history;
+#[expect(unused_qualifications, reason = "utoipa's attribute qualifies the types of parameters")]
 mod measurements;
 mod nodes;
+#[expect(unused_qualifications, reason = "utoipa's attribute qualifies the types of parameters")]
 mod registration;
 mod report;
 
@@ -19,10 +23,12 @@ use axum::http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
 use axum::{Extension, Json, Router};
 use nym_mixnode_api::Accepted;
 use tokio::time::timeout;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::access::Access;
 use super::service::Service;
@@ -82,27 +88,8 @@ impl FromRef<App> for Arc<Snapshot> {
 
 /// Router with all paths. Requests must carry a [`nym_mixnode_http::Peer`].
 pub(super) fn router(app: App, access: Access) -> Router {
-    Router::new()
-        .route("/api/mixmining", post(measurements::add))
-        .route("/api/mixmining/batch", post(measurements::add_batch).layer(DefaultBodyLimit::max(BATCH_BYTES_MAX)))
-        .route("/api/mixmining/node/{identity}/history", get(measurements::history))
-        .route("/api/mixmining/node/{identity}/report", get(measurements::uptime_report))
-        .route("/api/mixmining/fullreport", get(measurements::full_report))
-        .route("/api/mixmining/reputation/{identity}", patch(measurements::set_reputation))
-        .route("/api/mixmining/register/mix", post(registration::register_mix))
-        .route("/api/mixmining/register/gateway", post(registration::register_gateway))
-        .route("/api/mixmining/register/{identity}", delete(registration::unregister))
-        .route("/api/mixmining/counter/{identity}", get(registration::counter))
-        .route("/api/mixmining/pending", get(registration::pending))
-        .route("/api/mixmining/topology", get(nodes::topology))
-        .route("/api/mixmining/topology/active", get(nodes::active_topology))
-        .route("/api/mixmining/topology/removed", get(nodes::removed_topology))
-        .route("/api/history/node/{identity}", get(history::node))
-        .route("/api/history/network", get(history::network))
-        .route("/api/metrics/mixes", post(measurements::add_metric).get(measurements::metrics))
-        .route("/healthz", get(nodes::healthz))
-        .route("/metrics", get(exposition::metrics))
-        .merge(web::routes())
+    let (api, document) = api();
+    api.merge(web::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
@@ -111,7 +98,36 @@ pub(super) fn router(app: App, access: Access) -> Router {
         .layer(from_fn(shared_with_pages))
         .layer(from_fn(in_time))
         .layer(Extension(Arc::new(access)))
+        .layer(Extension(Arc::new(document)))
         .with_state(app)
+}
+
+/// The API and its document. The attributes of the handlers have methods and paths, so that both agree.
+fn api() -> (Router<App>, OpenApi) {
+    let batch = routes!(measurements::add_batch).layer(DefaultBodyLimit::max(BATCH_BYTES_MAX));
+    let (router, document) = OpenApiRouter::with_openapi(document::head())
+        .routes(routes!(registration::register_mix))
+        .routes(routes!(registration::register_gateway))
+        .routes(routes!(registration::unregister))
+        .routes(routes!(registration::counter))
+        .routes(routes!(registration::pending))
+        .routes(routes!(nodes::topology))
+        .routes(routes!(nodes::active_topology))
+        .routes(routes!(nodes::removed_topology))
+        .routes(routes!(measurements::add))
+        .routes(batch)
+        .routes(routes!(measurements::history))
+        .routes(routes!(measurements::uptime_report))
+        .routes(routes!(measurements::full_report))
+        .routes(routes!(measurements::set_reputation))
+        .routes(routes!(measurements::add_metric, measurements::metrics))
+        .routes(routes!(history::node))
+        .routes(routes!(history::network))
+        .routes(routes!(nodes::healthz))
+        .routes(routes!(exposition::metrics))
+        .routes(routes!(document::openapi))
+        .split_for_parts();
+    (router, document::with_common_errors(document))
 }
 
 /// Lets web pages of all sites read the public API. Browsers ask before they send other methods or a token, and get no

@@ -69,6 +69,11 @@ pub(super) enum Rejection {
     Key(#[from] KeyGenerationError),
 }
 
+/// Whether a text can be an identity of the store: PostgreSQL has no texts with a NUL character.
+pub(super) fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// The registry's service. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Service(Arc<Inner>);

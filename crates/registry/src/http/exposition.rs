@@ -18,6 +18,16 @@ use crate::store::Measured;
 const NANOSECONDS: i64 = 1_000_000_000;
 const FORMAT: Format = Format::Prometheus;
 
+/// Metrics for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "operation",
+    responses(
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+    )
+)]
 pub(super) async fn metrics(
     State(service): State<Service>,
     State(costly): State<Arc<CostlyAnswers>>,

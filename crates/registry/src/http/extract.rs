@@ -13,9 +13,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nym_mixnode_http::{Peer, misdirected};
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::ApiError;
 use crate::access::{Access, Refused};
+use crate::service::is_storable;
 
 /// Address that the request came from; `None` when a proxy hides it.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +126,8 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Identity key in the path.
-#[derive(Debug)]
+#[derive(Debug, IntoParams)]
+#[into_params(names("identity"), parameter_in = Path)]
 pub(super) struct Identity(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Identity {
@@ -134,8 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
         let Path(identity) = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state)
             .await
             .map_err(|rejection: PathRejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-        // PostgreSQL stores no texts with this character.
-        if identity.contains('\0') {
+        if !is_storable(&identity) {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "the identity contains a NUL character"));
         }
         Ok(Self(identity))

@@ -10,9 +10,10 @@ use axum::http::{HeaderName, StatusCode};
 use bytes::Bytes;
 use nym_mixnode_api::{
     Accepted, BatchMixStatus, BatchMixStatusReport, MixStatus, MixStatusReport, NextReport, PersistedMixMetric,
-    PersistedMixStatus,
+    PersistedMixStatus, Refusal,
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::extract::{Body, Caller, Identity, Monitor, Privileged, check_origin};
 use super::report::{self, Report};
@@ -23,11 +24,27 @@ use crate::service::{Rejection, Service};
 type Created = (StatusCode, Json<Accepted>);
 
 /// Query of a request to set the reputation.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct NewReputation {
+    #[param(minimum = 0, maximum = 1_000_000_000)]
     reputation: i64,
 }
 
+/// Report one measurement.
+#[utoipa::path(
+    post,
+    path = "/api/mixmining",
+    operation_id = "addMeasurement",
+    tag = "measurements",
+    request_body = MixStatus,
+    responses(
+        (status = 201, description = "Stored", body = Accepted),
+        (status = 400, description = "The body is invalid.", body = Refusal),
+        (status = 403, description = "The token is missing or wrong.", body = Refusal),
+    ),
+    security(("monitorToken" = []))
+)]
 pub(super) async fn add(
     _monitor: Monitor,
     State(service): State<Service>,
@@ -37,6 +54,20 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, OK))
 }
 
+/// Report the measurements of a round.
+#[utoipa::path(
+    post,
+    path = "/api/mixmining/batch",
+    operation_id = "addMeasurements",
+    tag = "measurements",
+    request_body = BatchMixStatus,
+    responses(
+        (status = 201, description = "Stored", body = Accepted),
+        (status = 400, description = "The body is invalid.", body = Refusal),
+        (status = 403, description = "The token is missing or wrong.", body = Refusal),
+    ),
+    security(("monitorToken" = []))
+)]
 pub(super) async fn add_batch(
     _monitor: Monitor,
     State(service): State<Service>,
@@ -46,6 +77,18 @@ pub(super) async fn add_batch(
     Ok((StatusCode::CREATED, OK))
 }
 
+/// List the newest measurements of a node.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/node/{identity}/history",
+    operation_id = "measurementsOfNode",
+    tag = "measurements",
+    params(Identity),
+    responses(
+        (status = 200, description = "At most 1000, newest first; empty for an unknown node", body = Vec<PersistedMixStatus>),
+        (status = 400, description = "The identity is invalid.", body = Refusal),
+    )
+)]
 pub(super) async fn history(
     State(service): State<Service>,
     Identity(identity): Identity,
@@ -53,6 +96,19 @@ pub(super) async fn history(
     Ok(Json(service.statuses(&identity).await?))
 }
 
+/// Return the uptime of a node.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/node/{identity}/report",
+    operation_id = "uptimeOfNode",
+    tag = "measurements",
+    params(Identity),
+    responses(
+        (status = 200, description = "The uptime", body = MixStatusReport),
+        (status = 400, description = "The identity is invalid.", body = Refusal),
+        (status = 404, description = "The node has not been measured yet.", body = Refusal),
+    )
+)]
 pub(super) async fn uptime_report(
     State(service): State<Service>,
     Identity(identity): Identity,
@@ -60,6 +116,16 @@ pub(super) async fn uptime_report(
     Ok(Json(service.report(&identity, now_ns()).await?))
 }
 
+/// Return the uptime of every node that was measured in the last day.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/fullreport",
+    operation_id = "uptimes",
+    tag = "measurements",
+    responses(
+        (status = 200, description = "The uptimes", body = BatchMixStatusReport),
+    )
+)]
 pub(super) async fn full_report(
     State(service): State<Service>,
     State(costly): State<Arc<CostlyAnswers>>,
@@ -73,6 +139,21 @@ pub(super) async fn full_report(
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
+/// Set the reputation of a node that is or was registered.
+#[utoipa::path(
+    patch,
+    path = "/api/mixmining/reputation/{identity}",
+    operation_id = "setReputation",
+    tag = "measurements",
+    params(Identity, NewReputation),
+    responses(
+        (status = 200, description = "Set", body = Accepted),
+        (status = 400, description = "A parameter is invalid.", body = Refusal),
+        (status = 403, description = "The token is missing or wrong.", body = Refusal),
+        (status = 404, description = "The identity was never registered.", body = Refusal),
+    ),
+    security(("monitorToken" = []))
+)]
 pub(super) async fn set_reputation(
     _privileged: Privileged,
     State(service): State<Service>,
@@ -84,6 +165,19 @@ pub(super) async fn set_reputation(
     Ok(OK)
 }
 
+/// Report the packets of a registered node.
+#[utoipa::path(
+    post,
+    path = "/api/metrics/mixes",
+    operation_id = "reportPackets",
+    tag = "measurements",
+    request_body = Report,
+    responses(
+        (status = 201, description = "Stored. `nextReportIn` has the seconds until the next report", body = NextReport),
+        (status = 400, description = "The body is invalid.", body = Refusal),
+        (status = 404, description = "The node is not registered.", body = Refusal),
+    )
+)]
 pub(super) async fn add_metric(
     State(service): State<Service>,
     Caller(from): Caller,
@@ -95,7 +189,20 @@ pub(super) async fn add_metric(
     Ok((StatusCode::CREATED, Json(NextReport { next_report_in })))
 }
 
+/// List the latest packet counts of the nodes.
+///
 /// Counts of single nodes are for the operator. Other callers get an empty list, as in a network without reports.
+#[utoipa::path(
+    get,
+    path = "/api/metrics/mixes",
+    operation_id = "packets",
+    tag = "measurements",
+    responses(
+        (status = 200, description = "The counts", body = Vec<PersistedMixMetric>),
+        (status = 403, description = "The token is wrong.", body = Refusal),
+    ),
+    security((), ("monitorToken" = []))
+)]
 pub(super) async fn metrics(
     privileged: Option<Privileged>,
     State(service): State<Service>,

@@ -5,17 +5,41 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use nym_mixnode_api::{Accepted, layers_without_active};
+use nym_mixnode_api::{Accepted, Refusal, Topology, layers_without_active};
 use tracing::error;
 
 use super::{ApiError, OK};
 use crate::now_ns;
 use crate::service::{Listed, Service};
 
+/// List all nodes.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/topology",
+    operation_id = "topology",
+    tag = "topology",
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of the list that the caller has")),
+    responses(
+        (status = 200, description = "The list", body = Topology, headers(("ETag" = String, description = "Changes with the list"))),
+        (status = 304, description = "The list has not changed", headers(("ETag" = String, description = "Changes with the list"))),
+    )
+)]
 pub(super) async fn topology(State(service): State<Service>, headers: HeaderMap) -> Result<Response, ApiError> {
     Ok(answer(service.all(now_ns()).await?, &headers))
 }
 
+/// List the active set, which clients use.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/topology/active",
+    operation_id = "activeTopology",
+    tag = "topology",
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of the list that the caller has")),
+    responses(
+        (status = 200, description = "The list", body = Topology, headers(("ETag" = String, description = "Changes with the list"))),
+        (status = 304, description = "The list has not changed", headers(("ETag" = String, description = "Changes with the list"))),
+    )
+)]
 pub(super) async fn active_topology(State(service): State<Service>, headers: HeaderMap) -> Result<Response, ApiError> {
     Ok(answer(service.active(now_ns()).await?, &headers))
 }
@@ -37,12 +61,37 @@ fn names(tags: &HeaderValue, tag: &str) -> bool {
     tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
+/// List the nodes that the active set lacks because of their uptime.
+#[utoipa::path(
+    get,
+    path = "/api/mixmining/topology/removed",
+    operation_id = "removedTopology",
+    tag = "topology",
+    params(("If-None-Match" = Option<String>, Header, description = "`ETag` of the list that the caller has")),
+    responses(
+        (status = 200, description = "The list", body = Topology, headers(("ETag" = String, description = "Changes with the list"))),
+        (status = 304, description = "The list has not changed", headers(("ETag" = String, description = "Changes with the list"))),
+    )
+)]
 pub(super) async fn removed_topology(State(service): State<Service>, headers: HeaderMap) -> Result<Response, ApiError> {
     Ok(answer(service.removed(now_ns()).await?, &headers))
 }
 
-/// Healthy only while writes succeed, although reads work without. With `?deep`, also the network must be usable: each
-/// layer has an active node.
+/// Check the registry, and with `deep` the network.
+///
+/// The registry is healthy only while writes succeed, although reads work without. With `deep`, the network must be
+/// usable, too: each layer has an active node.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "health",
+    tag = "operation",
+    params(("deep" = Option<String>, Query, description = "Empty, `1` or `true`: check the network, too", example = "true")),
+    responses(
+        (status = 200, description = "Healthy", body = Accepted),
+        (status = 503, description = "The registry cannot write to its store, or a layer has no active node.", body = Refusal),
+    )
+)]
 pub(super) async fn healthz(
     State(service): State<Service>,
     RawQuery(query): RawQuery,

@@ -8,8 +8,10 @@ use actson::{JsonEvent, JsonParser};
 use axum::body::Body;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
+use utoipa::ToSchema;
 
 use super::ApiError;
+use crate::service::is_storable;
 
 /// Maximum length of a report's body: the counts of about 20 000 next hops.
 const REPORT_BYTES_MAX: usize = 1 << 20;
@@ -20,10 +22,15 @@ const TOKEN_BYTES_MAX: usize = 1 << 10;
 /// Maximum nesting: a report has two levels, newer fields may have a few more.
 const DEPTH_MAX: usize = 8;
 
-/// Values kept of a report.
-#[derive(Debug, PartialEq, Eq)]
+/// Report of a node. Other fields, such as `sent` of 0.9.2, are discarded.
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = PacketReport, rename_all = "camelCase")]
 pub(super) struct Report {
+    /// The node's identity key.
+    #[schema(max_length = 1024, pattern = r"^[^\x00]*$")]
     pub(super) pub_key: String,
+    /// Packets received since the last report.
+    #[schema(maximum = 18_446_744_073_709_551_615_u64)]
     pub(super) received: u64,
 }
 
@@ -59,6 +66,8 @@ enum Field {
 
 struct Reader {
     parser: JsonParser<PushJsonFeeder>,
+    /// End of the text that may be a part of a character.
+    unchecked: Vec<u8>,
     depth: usize,
     field: Field,
     last_event_at: usize,
@@ -72,6 +81,7 @@ impl Reader {
         let options = JsonParserOptionsBuilder::default().with_max_depth(DEPTH_MAX).build();
         Self {
             parser: JsonParser::new_with_options(PushJsonFeeder::new(), options),
+            unchecked: Vec::new(),
             depth: 0,
             field: Field::Other,
             last_event_at: 0,
@@ -82,6 +92,7 @@ impl Reader {
     }
 
     fn push(&mut self, mut bytes: &[u8]) -> Result<(), ApiError> {
+        self.check_encoding(bytes)?;
         while !bytes.is_empty() {
             let taken = self.parser.feeder.push_bytes(bytes);
             bytes = bytes.get(taken..).unwrap_or_default();
@@ -93,14 +104,29 @@ impl Reader {
         Ok(())
     }
 
+    /// The parser does not look into texts that it discards.
+    fn check_encoding(&mut self, bytes: &[u8]) -> Result<(), ApiError> {
+        self.unchecked.extend_from_slice(bytes);
+        let checked = match str::from_utf8(&self.unchecked) {
+            Ok(text) => text.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(bad("the report is not UTF-8")),
+        };
+        self.unchecked.drain(..checked);
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Report, ApiError> {
+        if !self.unchecked.is_empty() {
+            return Err(bad("the report ends within a character"));
+        }
         self.parser.feeder.done();
         self.parse()?;
         match (self.pub_key, self.received) {
             _ if !self.is_over => Err(bad("the report is incomplete JSON")),
             (None, _) => Err(bad("pubKey is missing; it is the node's identity key")),
             (_, None) => Err(bad("received is missing; it is a number of packets")),
-            (Some(pub_key), _) if pub_key.contains('\0') => Err(bad("pubKey contains a NUL character")),
+            (Some(pub_key), _) if !is_storable(&pub_key) => Err(bad("pubKey contains a NUL character")),
             (Some(pub_key), Some(received)) => Ok(Report { pub_key, received }),
         }
     }
@@ -175,6 +201,20 @@ mod tests {
         for report in [nested, with_next_hops(0), with_next_hops(5000)] {
             for piece_bytes in [1, 7, 1024, 1 << 20] {
                 assert_eq!(read_in_pieces(&report.to_string(), piece_bytes).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_is_utf_8_however_it_is_cut() {
+        let text = r#"{"pubKey":"key","received":640,"sent":{"Zürich € 𝄞":1}}"#;
+        for piece_bytes in 1..9 {
+            assert_eq!(read_in_pieces(text, piece_bytes).unwrap().received, 640, "{piece_bytes}");
+            for wrong in [&b"\xff"[..], b"\xc3\x28", b"\xe2\x82", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"] {
+                let report = [b"{\"pubKey\":\"key\",\"received\":640,\"sent\":{\"", wrong, b"\":1}}"].concat();
+                let mut reader = Reader::new();
+                let read = report.chunks(piece_bytes).try_for_each(|piece| reader.push(piece));
+                assert!(read.and_then(|()| reader.finish()).is_err(), "{wrong:?} {piece_bytes}");
             }
         }
     }

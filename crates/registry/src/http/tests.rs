@@ -21,6 +21,7 @@ use crate::reputation::ReputationRules;
 use crate::store::tests::Place;
 
 mod admission;
+mod document;
 mod hostile;
 mod measurements;
 mod release;

@@ -2,7 +2,7 @@
 
 use nym_mixnode_api::{PendingAddress, Topology};
 
-use super::{Rejection, Selection, Service};
+use super::{Rejection, Selection, Service, is_storable};
 use crate::admission::Gate;
 use crate::check::Rules;
 use crate::reputation::ReputationRules;
@@ -43,6 +43,6 @@ impl Service {
 
     /// Addresses of one node that are not listed, with the reasons.
     pub(crate) async fn pending_of(&self, identity: &str) -> sqlx::Result<Vec<PendingAddress>> {
-        self.store().pending_of(identity).await
+        if is_storable(identity) { self.store().pending_of(identity).await } else { Ok(Vec::new()) }
     }
 }

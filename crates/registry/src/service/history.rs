@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Rejection, Service};
 use crate::store::{LayerHour, Tests, Transaction};
@@ -19,7 +20,7 @@ const DAILY_DAYS: i64 = 31;
 pub(crate) const HISTORY_HOURS_MAX: i64 = 30 * DAY_HOURS;
 
 /// Measurements of one node over one IP version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NodePoint {
     /// Beginning of the time, in seconds since the epoch.
@@ -30,13 +31,14 @@ pub(crate) struct NodePoint {
     pub(crate) ip_version: i64,
     /// Number of successful measurements.
     pub(crate) passed: i64,
+    /// Number of measurements.
     pub(crate) total: i64,
     /// Reputation at the end of the hour; the greatest of a day.
     pub(crate) reputation: i64,
 }
 
 /// Totals of one layer in one hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LayerPoint {
     /// Beginning of the hour, in seconds since the epoch.
@@ -49,6 +51,7 @@ pub(crate) struct LayerPoint {
     pub(crate) packets: i64,
     /// Number of successful measurements.
     pub(crate) passed: i64,
+    /// Number of measurements.
     pub(crate) total: i64,
 }
 
