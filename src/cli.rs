@@ -1,6 +1,7 @@
 //! The command line: arguments of each command, error messages and exit codes.
 
 mod addresses;
+mod ca_file;
 mod config;
 mod detect;
 mod doctor;

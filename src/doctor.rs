@@ -14,7 +14,7 @@ use std::time::Duration;
 use nym_mixnode_api::Topology;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, NodeHome};
-use nym_mixnode_directory::{Client, Directory, DirectoryError, is_retired};
+use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, is_retired};
 use nym_mixnode_keys::KeyFiles;
 use serde::Serialize;
 use url::Url;
@@ -105,7 +105,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
     doing.set("connecting to the directory and to nodes");
     let targets = network::targets(config, topology.as_ref().ok()).await;
     let entry = identity.as_ref().zip(topology.as_ref().ok()).and_then(|(identity, topology)| topology.mix(identity));
-    let packets = client.zip(entry).filter(|_| probe && running == Running::Yes);
+    let packets = client.clone().zip(entry).filter(|_| probe && running == Running::Yes);
     // At the same time as the other checks: a node learns of the prober only when it reads the list again.
     let mixing = async {
         match packets {
@@ -114,7 +114,8 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
         }
     };
     let others = async {
-        network_checks(target, &process, &topology, &targets).await.into_iter().for_each(&mut report);
+        let asked = client.as_ref().zip(topology.as_ref().ok()).map(|(client, _)| client);
+        network_checks(target, (&process, &topology), &targets, asked).await.into_iter().for_each(&mut report);
         if let (Some(identity), Ok(topology)) = (&identity, &topology) {
             let problem = process.problem.as_deref();
             report(network::registration(target, identity, topology, (running, problem)));
@@ -126,7 +127,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
 }
 
 async fn ask_directory(config: &Config) -> (Option<Client>, Result<Topology, DirectoryError>) {
-    match Client::new(&config.directory.url, &config.directory.metrics_url)
+    match Client::of(&config.directory, ClientLimits::default())
         .and_then(|client| client.with_join_token(config.directory.join_token_file.as_deref()))
     {
         Ok(client) => {
@@ -137,19 +138,19 @@ async fn ask_directory(config: &Config) -> (Option<Client>, Result<Topology, Dir
     }
 }
 
-/// Checks connections, open files, the directory and the clock; the connections at the same time.
+/// Checks connections, open files, the directory and the clock, if it answers; the connections at the same time.
 async fn network_checks(
     target: &Target<'_>,
-    process: &Process,
-    topology: &Result<Topology, DirectoryError>,
+    (process, topology): (&Process, &Result<Topology, DirectoryError>),
     targets: &Targets,
+    answering: Option<&Client>,
 ) -> Vec<Finding> {
     let Target { config, lacking, .. } = target;
     let url = &config.directory.url;
     let clock = async {
-        match topology {
-            Ok(_) => Some(network::clock(url).await),
-            Err(_) => None,
+        match answering {
+            Some(directory) => Some(network::clock(directory).await),
+            None => None,
         }
     };
     let (mut findings, egress, clock) =

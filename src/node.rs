@@ -25,7 +25,7 @@ use nym_mixnode_api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::Config;
-use nym_mixnode_directory::{Client, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
+use nym_mixnode_directory::{Client, ClientLimits, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
@@ -159,7 +159,7 @@ pub async fn run(
     let shared = Arc::clone(&node.shared);
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
-    let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
+    let client = Client::of(&config.directory, ClientLimits::default())?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let telemetry = options.telemetry.clone();

@@ -12,6 +12,7 @@ use nym_mixnode_net::socket::next_free;
 use nym_mixnode_telemetry::health::{self, AskError};
 use url::{Host, Url};
 
+use super::ca_file::CaFileFlag;
 use super::flags::NodeFlags;
 use super::load::{http_of_environment, load_config};
 use super::output::print_to;
@@ -40,6 +41,8 @@ pub(super) struct Args {
     /// Ask this directory server instead of a node: whether it answers and can store registrations
     #[arg(long, value_name = "URL", value_parser = http_url, conflicts_with_all = ["url", "listen", "id", "home"])]
     directory: Option<Url>,
+    #[command(flatten)]
+    ca_file: CaFileFlag,
     /// Also report the directory as unhealthy if a layer of its network has no active node, so that clients cannot use it
     #[arg(long, requires = "directory")]
     deep: bool,
@@ -54,7 +57,7 @@ const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
-        let client = Client::with_limits(directory, directory, limits)?;
+        let client = Client::trusting(args.ca_file.path(), directory, directory, limits)?;
         let checked = if args.deep { client.check_network().await } else { client.check_health().await };
         checked.map_err(unhealthy)?;
         return print_to(io::stdout(), "ready");

@@ -332,7 +332,7 @@ async fn choose_layer(
 
 async fn topology(directory: &DirectoryConfig) -> Result<Topology, DirectoryError> {
     let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
-    Client::with_limits(&directory.url, &directory.metrics_url, limits)?.topology().await
+    Client::of(directory, limits)?.topology().await
 }
 
 /// Picks a layer with the fewest nodes, at random among equals: nodes that start together see the same topology.

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use url::Url;
 
+use super::ca_file::CaFileFlag;
 use super::probe::{self, ProbeError, directory_addresses};
 use crate::stop_request::StopSignals;
 use crate::times;
@@ -67,6 +68,8 @@ pub struct MonitorArgs {
     /// Address at which the nodes reach the local address, if it differs; one of each family.
     #[arg(long, value_name = "ADDR", num_args = 1.., value_parser = parse_host)]
     announce_host: Vec<SocketAddr>,
+    #[command(flatten)]
+    ca_file: CaFileFlag,
     /// File with the token that a closed registry requires (`registry --join-token-file`).
     #[arg(long, value_name = "FILE")]
     join_token_file: Option<PathBuf>,
@@ -91,7 +94,7 @@ impl MonitorArgs {
 pub async fn run(args: MonitorArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
     check_token(&args.monitor_token_file)?;
-    let client = probe::client(&args.directory, args.join_token_file.as_deref())?;
+    let client = probe::client(&args.directory, &args.ca_file, args.join_token_file.as_deref())?;
     let client = Arc::new(client);
     if let Err(error) = raise_nofile(&LimitsConfig { nofile: OPEN_FILES, nofile_strict: false }) {
         warn!("{error}");

@@ -16,7 +16,7 @@ use clap::Args;
 use nym_mixnode_api::LAYERS_MAX;
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_config::http_url;
-use nym_mixnode_directory::{Client, Directory, DirectoryError, JoinTokenError, MonitorTokenError};
+use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, JoinTokenError, MonitorTokenError};
 use nym_mixnode_monitor::check::{self, Label, Plan, Target};
 use nym_mixnode_monitor::own_address::{self, OwnAddressError, OwnAddressRequest, parse_host};
 use nym_mixnode_monitor::{Prober, ProberError, Registration, RegistrationError};
@@ -28,6 +28,7 @@ use url::{Host, Url};
 
 use self::output::Outcome;
 use self::progress::ProgressLine;
+use super::ca_file::CaFileFlag;
 use crate::stop_request::StopSignals;
 use crate::times;
 
@@ -87,6 +88,8 @@ pub struct ProbeArgs {
     /// File with the directory's token: its monitor.token, read before each report.
     #[arg(long, value_name = "FILE", requires = "report")]
     pub monitor_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub ca_file: CaFileFlag,
     /// File with the token that a closed directory requires of the prober (`registry --join-token-file`).
     #[arg(long, value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
@@ -204,10 +207,14 @@ pub async fn run(args: ProbeArgs) -> Result<(), ProbeError> {
     ended
 }
 
-/// Client of a directory, with the join token of the file.
-pub(super) fn client(directory: &Url, join_token_file: Option<&Path>) -> Result<Client, ProbeError> {
-    let client = Client::new(directory, directory).and_then(|client| client.with_join_token(join_token_file));
-    client.map_err(|error| match error {
+/// Client of a directory, with the authorities and the join token of these files.
+pub(super) fn client(
+    directory: &Url,
+    ca_file: &CaFileFlag,
+    join_token_file: Option<&Path>,
+) -> Result<Client, ProbeError> {
+    let client = Client::trusting(ca_file.path(), directory, directory, ClientLimits::default());
+    client.and_then(|client| client.with_join_token(join_token_file)).map_err(|error| match error {
         DirectoryError::JoinToken(error) => error.into(),
         error => no_directory(directory, &error),
     })
@@ -215,7 +222,7 @@ pub(super) fn client(directory: &Url, join_token_file: Option<&Path>) -> Result<
 
 async fn probe(args: &ProbeArgs) -> Result<(), ProbeError> {
     let mut signals = StopSignals::new()?;
-    let client = client(&args.directory, args.join_token_file.as_deref())?;
+    let client = client(&args.directory, &args.ca_file, args.join_token_file.as_deref())?;
     let client = Arc::new(client);
     if let Some(every) = args.every {
         return rounds::run(args, &client, every, signals).await;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nym_mixnode_directory::{Client, Directory, DirectoryError, Signer, Unregistered};
+use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, Signer, Unregistered};
 use nym_mixnode_keys::{KeyFiles, store};
 
 use super::Failure;
@@ -35,7 +35,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let keys = store::load(&KeyFiles::new(home.dir(), &config.keys))?;
     let id = &args.node.id;
     let identity = &keys.identity_public;
-    let client = Client::new(&config.directory.url, &config.directory.metrics_url)?;
+    let client = Client::of(&config.directory, ClientLimits::default())?;
     let signer = Signer::of_config(&keys, &config.directory)?;
     let signs = signer.ask(&client, true).await?;
     let what = match remove(&client, &signer, args.release).await {

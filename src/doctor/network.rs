@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use nym_mixnode_api::Topology;
 use nym_mixnode_config::Config;
+use nym_mixnode_directory::Client;
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_net::{NotPublic, Reach, Unreachable};
 use tokio::net::TcpStream;
@@ -185,18 +186,8 @@ async fn connect(address: SocketAddr) -> Result<(), String> {
 }
 
 /// Compares this machine's clock with the directory's.
-pub(super) async fn clock(directory: &Url) -> Finding {
-    let date = async {
-        let mut builder = reqwest::Client::builder().no_proxy();
-        if directory.scheme() == "http" {
-            // Works in an image without root certificates.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().ok()?;
-        let reply = client.head(directory.clone()).timeout(CONNECT_TIMEOUT).send().await.ok()?;
-        httpdate::parse_http_date(reply.headers().get(reqwest::header::DATE)?.to_str().ok()?).ok()
-    };
-    match date.await {
+pub(super) async fn clock(directory: &Client) -> Finding {
+    match timeout(CONNECT_TIMEOUT, directory.date()).await.ok().flatten() {
         Some(theirs) => compare_clocks(wall_clock(), theirs),
         None => Finding::ok("clock", "cannot be compared: the directory's answer has no date"),
     }

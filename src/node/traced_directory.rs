@@ -65,7 +65,7 @@ impl<D: Directory> TracedDirectory<D> {
 /// Label of an error.
 fn kind(error: &DirectoryError) -> &'static str {
     match error {
-        DirectoryError::Unreachable { .. } => "unreachable",
+        DirectoryError::Unreachable { .. } | DirectoryError::Tls { .. } => "unreachable",
         DirectoryError::ServerFailed { .. } => "server_failed",
         DirectoryError::TooManyRequests { .. } => "too_many_requests",
         DirectoryError::Refused { .. } => "refused",

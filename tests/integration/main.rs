@@ -52,6 +52,7 @@ mod stop;
 mod telemetry_export;
 mod telemetry_metrics;
 mod terraform_variables;
+mod tls;
 mod upgrade;
 mod waiting;
 mod walk;

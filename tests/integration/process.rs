@@ -67,6 +67,7 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 /// A registry in a process of its own. Dropping it kills it.
 pub(crate) struct RegistryProcess {
     pub(crate) address: SocketAddr,
+    scheme: &'static str,
     child: Child,
 }
 
@@ -87,12 +88,13 @@ impl RegistryProcess {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
-        assert_eq!(first, Some(format!("Registry serving at http://{address}")));
-        Self { address, child }
+        let scheme = if flags.contains(&"--tls-key") { "https" } else { "http" };
+        assert_eq!(first, Some(format!("Registry serving at {scheme}://{address}")));
+        Self { address, scheme, child }
     }
 
     pub(crate) fn url(&self) -> Url {
-        Url::parse(&format!("http://{}/", self.address)).unwrap()
+        Url::parse(&format!("{}://{}/", self.scheme, self.address)).unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -128,14 +130,17 @@ pub(crate) struct NodeFiles {
 impl NodeFiles {
     /// Made by `init`, for the directory at this URL.
     pub(crate) async fn init(directory: &Url) -> Self {
+        Self::init_with(directory, &[]).await
+    }
+
+    /// The same, with these flags as well.
+    pub(crate) async fn init_with(directory: &Url, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let address = own_address();
         let (root, host) = (home.path().to_str().unwrap().to_owned(), address.to_string());
         let node = ["init", "--home", &root, "--id", "mix", "--host", &host, "--layer", "1"];
-        let output = program(&[&node[..], &["--validator", directory.as_str(), "--allow-private"]].concat())
-            .output()
-            .await
-            .unwrap();
+        let network = ["--validator", directory.as_str(), "--allow-private"];
+        let output = program(&[&node[..], &network, flags].concat()).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { home, address }
     }

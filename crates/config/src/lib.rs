@@ -247,11 +247,14 @@ impl LogConfig {
 /// If the file exists or cannot be created.
 pub fn create_file(path: &Path, config: &Config) -> Result<(), CreateError> {
     let mut values = config.values.clone();
-    let about = &s::DIRECTORY_JOIN_TOKEN_FILE.about;
-    if let (Some(file), Some(Value { source, .. })) = (&config.directory.join_token_file, values.of(about).last()) {
-        // Absolute: later commands may run in other working directories.
-        let source = source.clone();
-        values.set(about, file.to_string_lossy(), &source);
+    let DirectoryConfig { ca_file, join_token_file, .. } = &config.directory;
+    for (setting, file) in [(&s::DIRECTORY_CA_FILE, ca_file), (&s::DIRECTORY_JOIN_TOKEN_FILE, join_token_file)] {
+        let about = &setting.about;
+        if let (Some(file), Some(Value { source, .. })) = (file, values.of(about).last()) {
+            // Absolute: later commands may run in other working directories.
+            let source = source.clone();
+            values.set(about, file.to_string_lossy(), &source);
+        }
     }
     staging::create_file(path, 0o644, file::render(&values).as_bytes())
 }
@@ -271,10 +274,11 @@ fn directory(reader: &mut Reader) -> Option<DirectoryConfig> {
     let metrics_url = reader.if_set(&s::DIRECTORY_METRICS_URL);
     let topology_refresh = reader.get(&s::DIRECTORY_TOPOLOGY_REFRESH);
     let key = reader.if_set(&s::DIRECTORY_KEY);
+    let ca_file = reader.list(&s::DIRECTORY_CA_FILE).pop().map(located);
     let join_token_file = reader.list(&s::DIRECTORY_JOIN_TOKEN_FILE).pop().map(located);
     let url = url?;
     let metrics_url = metrics_url.unwrap_or_else(|| url.clone());
-    Some(DirectoryConfig { url, metrics_url, topology_refresh, key, join_token_file, take_over: false })
+    Some(DirectoryConfig { url, metrics_url, topology_refresh, key, ca_file, join_token_file, take_over: false })
 }
 
 /// A path of the file begins at the node's directory, any other one at the working directory.

@@ -161,6 +161,10 @@ settings! {
         "the `registryKey` of the directory's topology: base58 of 32 bytes",
         "The key with which the directory must sign its answers. If it is not set, a change of the key is logged as an\n\
          error.";
+    DIRECTORY_CA_FILE: PathBuf = "directory.ca_file", Follows("the authorities of the system are trusted"), path,
+        "a path without a slash at its end",
+        "A file with the certificates of the authorities (in PEM) that are trusted for https:// URLs of the directory,\n\
+         instead of those of the system. A relative path begins as that of `directory.join_token_file`.";
     DIRECTORY_JOIN_TOKEN_FILE: PathBuf = "directory.join_token_file", Follows("no token is sent"), path,
         "a path without a slash at its end",
         "A file with the token for registration at a closed directory (`registry --join-token-file`). A relative path\n\

@@ -3,6 +3,7 @@
 use nym_mixnode_sphinx::PacketSize;
 
 use super::*;
+use settings::About;
 
 fn minimal() -> Values {
     let mut values = Values::default();
@@ -12,7 +13,7 @@ fn minimal() -> Values {
     values
 }
 
-fn with(about: &'static settings::About, texts: &[&str]) -> Result<Config, String> {
+fn with(about: &'static About, texts: &[&str]) -> Result<Config, String> {
     let mut values = minimal();
     values.set_list(about, texts.iter().copied(), &Source::Flag("--flag"));
     Config::from_values(&values).map_err(|error| error.to_string())
@@ -75,26 +76,29 @@ fn a_written_file_parses_to_the_same_settings() {
 
 #[test]
 fn a_relative_path_of_the_file_begins_at_the_nodes_directory_and_one_of_a_flag_at_the_working_directory() {
-    let about = &s::DIRECTORY_JOIN_TOKEN_FILE.about;
-    let here = std::path::absolute("join-token").unwrap();
-    let node = tempfile::tempdir().unwrap();
-    std::fs::create_dir(node.path().join("config")).unwrap();
-    let path = node.path().join(home::CONFIG_FILE);
-    let in_file = |text: &str| {
-        let text = format!("node:\n  id: mix\n  layer: 1\ndirectory:\n  join_token_file: {text}\n");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path, &Values::default()).unwrap().directory.join_token_file.unwrap()
-    };
-    assert_eq!(in_file("join-token"), node.path().join("join-token"));
-    assert_eq!(in_file("/run/join-token"), Path::new("/run/join-token"));
-    assert_eq!(with(about, &["join-token"]).unwrap().directory.join_token_file, Some(here.clone()));
+    for (about, is_ca) in [(&s::DIRECTORY_CA_FILE.about, true), (&s::DIRECTORY_JOIN_TOKEN_FILE.about, false)] {
+        let file = |directory: DirectoryConfig| if is_ca { directory.ca_file } else { directory.join_token_file };
+        let here = std::path::absolute("a-file").unwrap();
+        let node = tempfile::tempdir().unwrap();
+        std::fs::create_dir(node.path().join("config")).unwrap();
+        let path = node.path().join(home::CONFIG_FILE);
+        let key = about.key.strip_prefix("directory.").unwrap();
+        let in_file = |text: &str| {
+            let text = format!("node:\n  id: mix\n  layer: 1\ndirectory:\n  {key}: {text}\n");
+            std::fs::write(&path, text).unwrap();
+            file(Config::load(&path, &Values::default()).unwrap().directory).unwrap()
+        };
+        assert_eq!(in_file("a-file"), node.path().join("a-file"));
+        assert_eq!(in_file("/run/a-file"), Path::new("/run/a-file"));
+        assert_eq!(file(with(about, &["a-file"]).unwrap().directory), Some(here.clone()));
 
-    // `init` keeps the file that the flag named.
-    std::fs::remove_file(&path).unwrap();
-    let mut values = minimal();
-    values.set(about, "join-token", &Source::Flag("--flag"));
-    create_file(&path, &Config::from_values(&values).unwrap()).unwrap();
-    assert_eq!(Config::load(&path, &Values::default()).unwrap().directory.join_token_file, Some(here));
+        // `init` keeps the file that the flag named.
+        std::fs::remove_file(&path).unwrap();
+        let mut values = minimal();
+        values.set(about, "a-file", &Source::Flag("--flag"));
+        create_file(&path, &Config::from_values(&values).unwrap()).unwrap();
+        assert_eq!(file(Config::load(&path, &Values::default()).unwrap().directory), Some(here));
+    }
 }
 
 #[test]

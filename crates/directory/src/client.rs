@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nym_mixnode_api::{
     Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
@@ -12,14 +12,16 @@ use nym_mixnode_api::{
 };
 use nym_mixnode_base::cause::innermost;
 use nym_mixnode_base::http_client;
-use reqwest::{Method, StatusCode};
+use reqwest::header::DATE;
+use reqwest::{Certificate, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Directory, DirectoryError};
-use crate::{MonitorToken, read_join_token};
+use crate::trust::{TlsProblem, read_authorities, tls_problem};
+use crate::{DirectoryConfig, MonitorToken, read_join_token};
 
 tokio::task_local! {
     /// Status of the last response to a request made within [`with_status`].
@@ -84,6 +86,8 @@ pub struct Client {
     metrics: Url,
     location: String,
     limits: ClientLimits,
+    /// The only trusted authorities; `None` trusts those of the system.
+    authorities: Option<Vec<Certificate>>,
     join_token: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -101,15 +105,38 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn with_limits(directory: &Url, metrics: &Url, limits: ClientLimits) -> Result<Self, DirectoryError> {
+        Self::trusting(None, directory, metrics, limits)
+    }
+
+    /// Creates a client of the configured directory.
+    ///
+    /// # Errors
+    /// As [`Client::trusting`].
+    pub fn of(config: &DirectoryConfig, limits: ClientLimits) -> Result<Self, DirectoryError> {
+        Self::trusting(config.ca_file.as_deref(), &config.url, &config.metrics_url, limits)
+    }
+
+    /// As [`Client::with_limits`], trusting only the authorities whose certificates are in this file; `None` trusts those
+    /// of the system.
+    ///
+    /// # Errors
+    /// As [`Client::new`], and when the file has no certificates.
+    pub fn trusting(
+        ca_file: Option<&Path>,
+        directory: &Url,
+        metrics: &Url,
+        limits: ClientLimits,
+    ) -> Result<Self, DirectoryError> {
         for url in [directory, metrics] {
             if !matches!(url.scheme(), "http" | "https") {
                 return Err(DirectoryError::BadUrl { url: printable(url), reason: "not an http or https URL" });
             }
         }
-        let http = build(directory, metrics, limits, None)?;
+        let authorities = ca_file.map(read_authorities).transpose()?;
+        let http = build([directory, metrics], authorities.as_deref(), limits, None)?;
         let location = printable(directory);
         let (directory, metrics) = (directory.clone(), metrics.clone());
-        Ok(Self { http, directory, metrics, location, limits, join_token: None })
+        Ok(Self { http, directory, metrics, location, limits, authorities, join_token: None })
     }
 
     /// Uses the join token in this file to register with a closed directory; `None` uses no token.
@@ -131,7 +158,8 @@ impl Client {
             IpVersion::V4 => Ipv4Addr::UNSPECIFIED.into(),
             IpVersion::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let http = build(&self.directory, &self.metrics, self.limits, Some(local))?;
+        let urls = [&self.directory, &self.metrics];
+        let http = build(urls, self.authorities.as_deref(), self.limits, Some(local))?;
         Ok(Self { http, ..self.clone() })
     }
 
@@ -207,6 +235,12 @@ impl Client {
     /// As [`Client::check_health`]; a directory with an empty layer responds with 503.
     pub async fn check_network(&self) -> Result<(), DirectoryError> {
         self.healthz(Some("deep")).await
+    }
+
+    /// The directory's clock, with a precision of a second; `None` if it does not report the time.
+    pub async fn date(&self) -> Option<SystemTime> {
+        let reply = self.http.head(self.directory.clone()).send().await.ok()?;
+        httpdate::parse_http_date(reply.headers().get(DATE)?.to_str().ok()?).ok()
     }
 
     async fn healthz(&self, query: Option<&str>) -> Result<(), DirectoryError> {
@@ -305,22 +339,25 @@ impl Directory for Client {
     }
 }
 
-/// Builds a client; for one IP version only if `local` is an unspecified address of it.
+/// Builds a client for these URLs; for one IP version only if `local` is an unspecified address of it.
 fn build(
-    directory: &Url,
-    metrics: &Url,
+    urls: [&Url; 2],
+    authorities: Option<&[Certificate]>,
     limits: ClientLimits,
     local: Option<IpAddr>,
 ) -> Result<reqwest::Client, DirectoryError> {
-    let is_plain = directory.scheme() == "http" && metrics.scheme() == "http";
-    let builder = if is_plain { http_client::plain_builder() } else { http_client::builder() };
+    let builder = match authorities {
+        Some(authorities) => http_client::builder().tls_certs_only(authorities.to_vec()),
+        None if urls.iter().all(|url| url.scheme() == "http") => http_client::plain_builder(),
+        None => http_client::builder(),
+    };
     let builder = builder
         .local_address(local)
         .connect_timeout(limits.connect_timeout)
         .timeout(limits.total_timeout)
         // Calls are far apart: a kept connection would usually be closed by the next call.
         .pool_max_idle_per_host(0);
-    builder.build().map_err(|error| DirectoryError::Setup { url: printable(directory), reason: innermost(&error) })
+    builder.build().map_err(|error| DirectoryError::Setup { url: printable(urls[0]), reason: innermost(&error) })
 }
 
 /// A request, with the context for its errors.
@@ -367,6 +404,9 @@ impl Request {
     async fn reply<T: DeserializeOwned>(self) -> Result<T, DirectoryError> {
         let Self { action, url, builder, body_bytes_max } = self;
         let unreachable = |error: reqwest::Error| {
+            if let Some(TlsProblem { reason, advice }) = tls_problem(&error) {
+                return DirectoryError::Tls { action, url: url.clone(), reason, advice };
+            }
             let reason = if error.is_timeout() { "no answer in time".into() } else { innermost(&error) };
             DirectoryError::Unreachable { action, url: url.clone(), reason }
         };
@@ -417,7 +457,7 @@ fn message(body: &[u8]) -> String {
     one_line(&text)
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     let words = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }

@@ -4,11 +4,11 @@
 //!
 //! ```no_run
 //! use nym_mixnode_api::MixRegistration;
-//! use nym_mixnode_directory::{DirectoryConfig, Client, Heartbeat, HeartbeatSettings};
+//! use nym_mixnode_directory::{Client, ClientLimits, DirectoryConfig, Heartbeat, HeartbeatSettings};
 //!
 //! # async fn node(config: DirectoryConfig, registration: MixRegistration, stop: impl Future<Output = ()>)
 //! # -> Result<(), nym_mixnode_directory::DirectoryError> {
-//! let client = Client::new(&config.url, &config.metrics_url)?;
+//! let client = Client::of(&config, ClientLimits::default())?;
 //! let settings = HeartbeatSettings {
 //!     topology_refresh: config.topology_refresh,
 //!     last_good: Some("data/topology.json".into()),
@@ -47,6 +47,7 @@ mod monitor_token;
 mod retired;
 mod signer;
 mod state;
+mod trust;
 mod verify;
 
 use std::fmt;
@@ -110,7 +111,10 @@ pub enum DirectoryError {
         reason: &'static str,
     },
     /// The HTTP client cannot be built, for example because the system has no root certificates.
-    #[error("cannot prepare requests to {url}: {reason}; install the system's CA certificates or use an http:// URL")]
+    #[error(
+        "cannot prepare requests to {url}: {reason}; install the system's CA certificates, name a file with \
+         certificates in --directory-ca-file (directory.ca_file), or use an http:// URL"
+    )]
     Setup {
         /// URL of the directory.
         url: String,
@@ -126,6 +130,18 @@ pub enum DirectoryError {
         url: String,
         /// The innermost cause.
         reason: String,
+    },
+    /// TLS failed, for example because the certificate is not trusted. Retry: the operator may renew it.
+    #[error("cannot {action} at {url}: {reason}; {advice}")]
+    Tls {
+        /// Action that failed.
+        action: &'static str,
+        /// URL of the request.
+        url: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The directory responded with 5xx, an error of its own. Retry.
     #[error(
@@ -182,6 +198,14 @@ pub enum DirectoryError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The file with the trusted authorities cannot be used.
+    #[error("cannot use the CA file {path}: {reason}; pass a file with certificates in PEM (directory.ca_file)")]
+    CaFile {
+        /// Path as given.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The join token cannot be read.
     #[error("directory.join_token_file: {0}")]
     JoinToken(#[from] JoinTokenError),
@@ -215,6 +239,7 @@ impl DirectoryError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. }
+            | Self::Tls { .. }
             | Self::ServerFailed { .. }
             | Self::TooManyRequests { .. }
             | Self::MalformedReply { .. } => true,
@@ -224,6 +249,7 @@ impl DirectoryError {
             | Self::Setup { .. }
             | Self::Distrusted { .. }
             | Self::Signing(_)
+            | Self::CaFile { .. }
             | Self::JoinToken(_)
             | Self::AddressTaken { .. } => false,
         }
@@ -233,7 +259,9 @@ impl DirectoryError {
     /// untrusted claim, the list of admitted identities, the directory itself.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::JoinToken(_) => true,
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::Signing(_) | Self::CaFile { .. } | Self::JoinToken(_) => {
+                true
+            }
             Self::Refused { status, .. } => *status == 400,
             _ => false,
         }
@@ -247,8 +275,9 @@ impl DirectoryError {
     /// Exit code of a command that fails with this error.
     pub fn exit_code(&self) -> Exit {
         match self {
-            Self::BadUrl { .. } | Self::Setup { .. } | Self::JoinToken(_) => Exit::CONFIG,
+            Self::BadUrl { .. } | Self::Setup { .. } | Self::CaFile { .. } | Self::JoinToken(_) => Exit::CONFIG,
             Self::Unreachable { .. }
+            | Self::Tls { .. }
             | Self::ServerFailed { .. }
             | Self::MalformedReply { .. }
             | Self::Distrusted { .. }
@@ -268,6 +297,8 @@ pub struct DirectoryConfig {
     pub topology_refresh: Duration,
     /// Base58 of the directory's expected public key; `None` trusts the first key it presents.
     pub key: Option<String>,
+    /// File with the certificates of the only trusted authorities; `None` trusts those of the system.
+    pub ca_file: Option<PathBuf>,
     /// File with the join token of a closed directory.
     pub join_token_file: Option<PathBuf>,
     /// Removes the registration of another identity at our address (`run --force`; not a setting of the file).
@@ -281,6 +312,7 @@ impl fmt::Debug for DirectoryConfig {
             .field("metrics_url", &redacted(&self.metrics_url))
             .field("topology_refresh", &self.topology_refresh)
             .field("key", &self.key)
+            .field("ca_file", &self.ca_file)
             .field("join_token_file", &self.join_token_file)
             .field("take_over", &self.take_over)
             .finish()

@@ -127,6 +127,10 @@ fn start(join: &Join) -> Markup {
             p { code { "init" } " writes keys and a configuration to " code { "~/.nym/mixnodes/mynode/" } ", and chooses the layer "
                 "with the fewest nodes, unless " code { "--layer" } " gives one from 1 to " (join.layers) ". " code { "--location" }
                 " is shown to everybody. " code { "run" } " runs until Ctrl-C: use another terminal for the next step." }
+            @if url.starts_with("https:") {
+                p { "If the certificate of this registry is from a private authority, also give " code { "init" } " the file of "
+                    "that authority: " code { "--directory-ca-file ca.crt" } "." }
+            }
             @if join.reachable == Reachable::Machine {
                 p { "This registry listens on its own machine only, so the node must run there, with ports of its own." }
             }

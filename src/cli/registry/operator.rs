@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use nym_mixnode_api::signing;
 use nym_mixnode_config::http_url;
-use nym_mixnode_directory::{Client, MonitorToken};
+use nym_mixnode_directory::{Client, ClientLimits, MonitorToken};
 use url::Url;
 
 use super::{RegistryCommandError, TOKEN_FILE, store_path};
+use crate::cli::ca_file::CaFileFlag;
 use crate::cli::output::print_to;
 
 // Without a comment for users: each command has its own.
@@ -20,6 +21,8 @@ pub(super) struct OperatorArgs {
     /// URL of the registry.
     #[arg(long, value_name = "URL", value_parser = http_url, default_value = "http://127.0.0.1:8081")]
     directory: Url,
+    #[command(flatten)]
+    ca_file: CaFileFlag,
     /// File with the registry's token [default: ~/.nym/registry/monitor.token].
     #[arg(long, value_name = "FILE")]
     monitor_token_file: Option<PathBuf>,
@@ -31,7 +34,8 @@ impl OperatorArgs {
             Some(file) => file.clone(),
             None => store_path(None)?.with_file_name(TOKEN_FILE),
         };
-        Ok((Client::new(&self.directory, &self.directory)?, MonitorToken::read(&token_file)?))
+        let client = Client::trusting(self.ca_file.path(), &self.directory, &self.directory, ClientLimits::default())?;
+        Ok((client, MonitorToken::read(&token_file)?))
     }
 }
 

@@ -69,13 +69,14 @@ async fn nothing_to_announce_is_a_failure() {
 async fn a_directory_that_tells_no_time_is_no_clock() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let directory = Client::new(&url, &url).unwrap();
     let reply = async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut connection, _) = listener.accept().await.unwrap();
         let _: usize = connection.read(&mut [0; 1024]).await.unwrap();
         connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     };
-    let (finding, ()) = tokio::join!(clock(&url), reply);
+    let (finding, ()) = tokio::join!(clock(&directory), reply);
     assert!(finding.level == Level::Ok && finding.message.starts_with("cannot be compared"), "{finding:?}");
 }
 
