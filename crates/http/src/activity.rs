@@ -22,6 +22,8 @@ pub(super) struct Activity {
     last_progress_ms: AtomicU64,
     /// Whether the last write is pending because the client does not read.
     is_write_pending: AtomicBool,
+    /// Whether a request has arrived completely and is not answered yet.
+    is_serving: AtomicBool,
     is_closed: AtomicBool,
     closed: Notify,
 }
@@ -32,6 +34,7 @@ impl Activity {
             started: Instant::now(),
             last_progress_ms: AtomicU64::new(0),
             is_write_pending: AtomicBool::new(false),
+            is_serving: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             closed: Notify::new(),
         })
@@ -44,6 +47,17 @@ impl Activity {
     pub(super) fn progressed(&self) {
         let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_progress_ms.store(since_start, Ordering::Relaxed);
+    }
+
+    /// Whether the connection waits for the server and not for its client.
+    pub(super) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a request has arrived completely, or that it is answered.
+    pub(super) fn serves(&self, is_serving: bool) {
+        self.progressed();
+        self.is_serving.store(is_serving, Ordering::Relaxed);
     }
 
     /// Asks the connection to end at once.

@@ -22,6 +22,7 @@ use tracing::debug;
 
 use super::activity::{Activity, Watched};
 use super::host::HostNames;
+use super::received::Received;
 use super::tls::{Accepted, Acceptor};
 use super::{Peer, Scheme, Service, misdirected, until_stopped};
 
@@ -87,7 +88,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Service { router, limits, mut stopped, .. } = service;
-    let service = service_fn(move |request| answer(router.clone(), request, caller.clone()));
+    let served = Arc::clone(&activity);
+    let service = service_fn(move |request| answer(router.clone(), request, caller.clone(), Arc::clone(&served)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -112,14 +114,22 @@ where
 }
 
 /// Answers a request. Over loopback, its `Host` must be a name of the server.
-async fn answer(router: Router, mut request: hyper::Request<Incoming>, caller: Caller) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    mut request: hyper::Request<Incoming>,
+    caller: Caller,
+    activity: Arc<Activity>,
+) -> Result<Response, Infallible> {
     request.extensions_mut().insert(Peer(caller.peer));
     request.extensions_mut().insert(caller.scheme);
     let (parts, body) = request.into_parts();
     if caller.names.is_some_and(|names| !names.allow(&parts)) {
         return Ok(misdirected());
     }
-    router.oneshot(hyper::Request::from_parts(parts, body)).await
+    let body = Received::new(body, Arc::clone(&activity));
+    let response = router.oneshot(hyper::Request::from_parts(parts, body)).await;
+    activity.serves(false);
+    response
 }
 
 /// Response to a request without TLS at a server with TLS. Not a redirect, so that callers do not send secrets again

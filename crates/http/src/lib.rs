@@ -4,6 +4,7 @@ mod activity;
 mod connection;
 mod host;
 mod places;
+mod received;
 mod tls;
 
 use std::future::pending;

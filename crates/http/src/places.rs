@@ -1,7 +1,8 @@
 //! Connection limits of a server, and the choice of connections to close at a limit.
 //!
 //! A new connection is always accepted. At the limit of its subscriber, its network or the server, another connection
-//! is closed: in the network and at the subscriber with the most connections, the one without progress for longest.
+//! is closed: in the network and at the subscriber with the most connections, the one without progress for longest,
+//! where connections whose request is being served come last.
 //! Clients with many slow connections therefore lose their own connections, and do not block others.
 
 use std::collections::{HashMap, HashSet};
@@ -117,7 +118,9 @@ impl Open {
 
     fn slowest(&self, is_among: impl Fn(&Connection) -> bool) -> Option<u64> {
         let among = self.by_id.iter().filter(|(_, other)| is_among(other));
-        among.min_by_key(|(id, other)| (other.activity.last_progress(), **id)).map(|(id, _)| *id)
+        among
+            .min_by_key(|(id, other)| (other.activity.is_serving(), other.activity.last_progress(), **id))
+            .map(|(id, _)| *id)
     }
 }
 
@@ -208,6 +211,19 @@ mod tests {
         drop(server.connections.remove(2));
         server.open(&["192.0.2.1"]).await;
         assert_eq!(server.closed(), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_request_is_served_is_closed_last() {
+        let mut server = Server::new();
+        server.open(&["1.0.0.1", "2.0.0.1", "3.0.0.1", "4.0.0.1", "5.0.0.1", "6.0.0.1", "7.0.0.1", "8.0.0.1"]).await;
+        server.connections[0].1.serves(true);
+        server.open(&["9.0.0.1", "10.0.0.1"]).await;
+        assert_eq!(server.closed(), [1, 2]);
+        server.connections[0].1.serves(false);
+        server.connections.iter().skip(1).for_each(|(_, activity, _)| activity.serves(true));
+        server.open(&["11.0.0.1"]).await;
+        assert_eq!(server.closed(), [0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
