@@ -159,8 +159,6 @@ mod tests {
 
     #[test]
     fn the_error_for_a_bad_file_says_what_to_do() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("monitor.token");
         for (text, mode, expected) in [
             ("a-token-of-the-operator\n", 0o600, None),
             ("a-token-of-the-operator", 0o440, None),
@@ -169,6 +167,8 @@ mod tests {
             ("", 0o600, Some("16")),
             ("two words of an operator", 0o600, Some("16")),
         ] {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("monitor.token");
             write(&path, text).unwrap();
             set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = MonitorToken::read(&path).err().map(|error| error.to_string());
@@ -177,6 +177,7 @@ mod tests {
                 assert!(error.contains(expected) && error.contains("monitor.token"), "{error}");
             }
         }
+        let home = tempfile::tempdir().unwrap();
         assert!(MonitorToken::read_or_create(&home.path().join("none/monitor.token")).is_err());
     }
 }
