@@ -81,9 +81,9 @@ impl Source {
 /// Existing entries, without that of the identity that registers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Unproved entries from the same address.
+    /// Unproved entries from the same address; 0 if it has no limit.
     pub(super) of_subscriber: u64,
-    /// Unproved entries from the same network, or from unknown addresses if the caller's is unknown.
+    /// Unproved entries from the same network, or from unknown addresses if the caller's is unknown; 0 without a limit.
     pub(super) of_network: u64,
     /// All entries.
     pub(super) total: u64,

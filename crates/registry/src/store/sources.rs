@@ -31,19 +31,27 @@ impl Transaction {
         .map(|_| ())
     }
 
-    /// Counts the entries of a source and in total; `active` is the reputation of the active set.
+    /// Counts the entries that the limits of a source concern, and all entries; `active` is the reputation of the active
+    /// set.
     pub(crate) async fn counts(&mut self, source: &Source, active: i64) -> sqlx::Result<Counts> {
+        let of_subscriber = unproved!("SELECT COUNT(*)", "subscriber = $2");
+        let of_network = unproved!("SELECT COUNT(*)", "network = $2");
         let (subscriber, network) = columns(source);
-        let of_subscriber = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "subscriber = $2"));
-        let of_network = sqlx::query_scalar(unproved!("SELECT COUNT(*)", "network = $2"));
-        let total = sqlx::query_scalar("SELECT COUNT(*) FROM node");
-        let of_subscriber = of_subscriber.bind(active).bind(subscriber);
-        let of_network = of_network.bind(active).bind(network);
-        Ok(Counts {
-            of_subscriber: i64::cast_unsigned(of_subscriber.fetch_one(self.connection()).await?),
-            of_network: i64::cast_unsigned(of_network.fetch_one(self.connection()).await?),
-            total: i64::cast_unsigned(total.fetch_one(self.connection()).await?),
-        })
+        // A private network may have all entries, and counting them takes long.
+        let (of_subscriber, of_network) = match source {
+            Source::Private => (0, 0),
+            Source::Unknown => (0, self.count(of_network, active, network).await?),
+            Source::Internet { .. } => {
+                (self.count(of_subscriber, active, subscriber).await?, self.count(of_network, active, network).await?)
+            }
+        };
+        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM node").fetch_one(self.connection()).await?;
+        Ok(Counts { of_subscriber, of_network, total: total.cast_unsigned() })
+    }
+
+    async fn count(&mut self, query: &'static str, active: i64, group: &str) -> sqlx::Result<u64> {
+        let count: i64 = sqlx::query_scalar(query).bind(active).bind(group).fetch_one(self.connection()).await?;
+        Ok(count.cast_unsigned())
     }
 
     /// Networks with their numbers of unproved entries. Reads all entries.
