@@ -36,7 +36,7 @@ MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +117,12 @@ terraform-docs: terraform-variables ## Update the tables of inputs and outputs o
 
 bench: ## Benchmarks
 	$(CARGO) bench --locked
+
+bench-check: ## Fail if an unwrap engine that this CPU can run is slower than its bar
+	$(CARGO) bench --locked --bench unwrap -- check
+
+engines: ## Compare the unwrap engines of this CPU on millions of packets and points, about half an hour
+	$(CARGO) test --locked -p nym-mixnode-sphinx --lib -- --ignored --nocapture ten_million a_million
 
 picture: ## Draw the image of localnet in README anew
 	LOCALNET_PICTURE="$(CURDIR)/docs/images/localnet.svg" $(CARGO) test --locked --test integration picture::

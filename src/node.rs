@@ -31,7 +31,7 @@ use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
 use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, Rule};
 use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
-use nym_mixnode_sphinx::{SelfCheckError, self_check};
+use nym_mixnode_sphinx::{EngineKind, SelfCheckError, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
 use serde::{Deserialize, Serialize};
@@ -255,7 +255,7 @@ struct Node {
 
 impl Node {
     fn start(config: &Config, keys: &NodeKeys) -> Result<Self, NodeError> {
-        self_check()?;
+        self_check(EngineKind::PORTABLE)?;
         let sockets = bind_all(&config.listen.bind_addresses())?;
         let workers = match config.mix.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

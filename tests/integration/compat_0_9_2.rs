@@ -1,6 +1,6 @@
 //! Packets built by the Sphinx library of nym-mixnode 0.9.2, processed hop by hop.
 
-use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, UnwrapError, encode_next_hop, plaintext};
+use nym_mixnode_sphinx::{Engine, EngineKind, HEADER_LEN, Outcome, UnwrapError, encode_next_hop, plaintext};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -46,13 +46,24 @@ fn vectors() -> Vec<Case> {
     vectors.cases
 }
 
-/// One hop of the case, alone in its batch; gives the packet for the next.
-fn check_hop(packet: Vec<u8>, hop: &Hop, place: &str) -> Vec<u8> {
-    let mut engine = Engine::new(hop.private_key.0.as_slice().try_into().unwrap());
-    let (mut batch, mut outcomes) = ([packet], Vec::new());
-    engine.unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
-    let [packet] = batch;
-    match (&hop.result, outcomes[0]) {
+/// One hop of the case with every engine, alone in its batch and with copies of itself; gives the packet for the next.
+fn check_hop(packet: &[u8], hop: &Hop, place: &str) -> Vec<u8> {
+    let mut next = Vec::new();
+    for (kind, copies) in EngineKind::all().into_iter().flat_map(|kind| [(kind, 1), (kind, 9)]) {
+        let key: [u8; 32] = hop.private_key.0.as_slice().try_into().unwrap();
+        let mut engine = Engine::of_kind(kind, Box::new(key));
+        let (mut batch, mut outcomes) = (vec![packet.to_vec(); copies], Vec::new());
+        engine.unwrap_batch(&mut batch, &mut outcomes, |_| Ok::<_, UnwrapError>(()));
+        for (packet, outcome) in batch.iter().zip(outcomes) {
+            check_result(hop, packet, outcome, &format!("{place}, engine {kind}"));
+        }
+        next = batch.remove(0);
+    }
+    next
+}
+
+fn check_result(hop: &Hop, packet: &[u8], outcome: Outcome<UnwrapError>, place: &str) {
+    match (&hop.result, outcome) {
         (HopResult::Forward { next_address, delay_ns, packet: expected }, Outcome::Forward { next_hop, delay }) => {
             assert_eq!(encode_next_hop(next_hop)[..], next_address.0, "next hop of {place}");
             assert_eq!(delay.as_nanos().to_string(), *delay_ns, "delay of {place}");
@@ -64,7 +75,6 @@ fn check_hop(packet: Vec<u8>, hop: &Hop, place: &str) -> Vec<u8> {
         }
         (_, outcome) => panic!("{outcome:?} at {place}"),
     }
-    packet
 }
 
 #[test]
@@ -74,7 +84,7 @@ fn all_81_cases_of_the_original_library_pass_at_every_hop() {
     for (number, case) in cases.into_iter().enumerate() {
         let mut packet = case.packet.0;
         for (hop_number, hop) in case.hops.iter().enumerate() {
-            packet = check_hop(packet, hop, &format!("case {number}, hop {hop_number}"));
+            packet = check_hop(&packet, hop, &format!("case {number}, hop {hop_number}"));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The oracle of versions 258 – 260 is its current release. For 257 it is 0.6, the last release that blinds
 //! that version without clamping, as the one that introduced it did; 0.8 clamps whatever the version says.
 
-use nym_mixnode_sphinx::{Engine, HEADER_LEN, Outcome, PacketSize, UnwrapError, encode_next_hop};
+use nym_mixnode_sphinx::{Engine, EngineKind, HEADER_LEN, Outcome, PacketSize, UnwrapError, encode_next_hop};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -105,10 +105,11 @@ fn check_version(
 ) {
     let mut rng = StdRng::seed_from_u64(u64::from(version));
     let key: [u8; 32] = rng.random();
-    let mut engine = Engine::new(key);
+    let mut engines: Vec<_> =
+        EngineKind::all().into_iter().map(|kind| (kind, Engine::of_kind(kind, Box::new(key)))).collect();
     let mut refused = 0;
     for start in (0..PACKETS_PER_VERSION).step_by(26) {
-        let mut packets: Vec<_> = (start..start + 26)
+        let packets: Vec<_> = (start..start + 26)
             .map(|number| {
                 // Mostly the small size: it takes the same path in a fraction of the time.
                 let size = if number % 8 == 0 { PacketSize::Regular } else { PacketSize::Ack };
@@ -123,10 +124,10 @@ fn check_version(
             .collect();
         let expected: Vec<_> = packets.iter().map(|packet| process(packet, key)).collect();
         refused += expected.iter().filter(|processed| **processed == Processed::Refused).count();
-        assert!(
-            process_with_engine(&mut engine, &mut packets) == expected,
-            "packets from {start} of version {version}"
-        );
+        for (kind, engine) in &mut engines {
+            let found = process_with_engine(engine, &mut packets.clone());
+            assert!(found == expected, "packets from {start} of version {version}, engine {kind}");
+        }
     }
     assert!(refused > PACKETS_PER_VERSION / 8, "damage was really done: {refused} refused");
 }

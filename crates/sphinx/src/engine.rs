@@ -1,5 +1,7 @@
 //! Removal of one Sphinx layer from a batch of packets, stage by stage over the whole batch.
 
+mod batch;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -8,11 +10,9 @@ use std::time::Duration;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::header::{self, PaddedBeta, Slot};
-use crate::key_schedule::{HopKeys, PayloadKey};
-use crate::payload::{LANES, Layer, peel};
-use crate::x25519::{Bytes32, multiply_clamped};
-use crate::{BETA_LEN, HEADER_LEN, MIN_PACKET_LEN, SLOT_LEN};
+use crate::engines::{Arithmetic, EngineKind};
+use crate::x25519::Bytes32;
+use batch::{Batch, Memory};
 
 /// The routing instructions in an authentic header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,35 +91,27 @@ pub enum Stage {
 pub struct Engine {
     /// Shared between engines, because each copy could leak.
     private_key: Box<dyn Deref<Target = Bytes32> + Send + Sync>,
-    /// Kept between batches, so that a batch allocates nothing.
-    works: Vec<Work>,
-}
-
-/// Intermediate results for one packet. Secrets are wiped when they are dropped.
-struct Work {
-    keys: Option<HopKeys>,
-    secret: Option<Zeroizing<Bytes32>>,
-    beta: PaddedBeta,
-    slot: Option<Slot>,
-    payload_key: Option<PayloadKey>,
-}
-
-impl Work {
-    const EMPTY: Self =
-        Self { keys: None, secret: None, beta: [0; SLOT_LEN + BETA_LEN], slot: None, payload_key: None };
+    arithmetic: Arithmetic,
+    memory: Memory,
 }
 
 impl Engine {
-    /// An engine for this private key.
+    /// A portable engine for this private key.
     #[must_use]
     pub fn new(private_key: Bytes32) -> Self {
-        Self::with_shared_key(Zeroizing::new(private_key))
+        Self::of_kind(EngineKind::PORTABLE, Zeroizing::new(private_key))
     }
 
-    /// An engine for a private key that other engines use as well.
+    /// A portable engine for a private key that other engines use as well.
     #[must_use]
     pub fn with_shared_key(private_key: impl Deref<Target = Bytes32> + Send + Sync + 'static) -> Self {
-        Self { private_key: Box::new(private_key), works: Vec::new() }
+        Self::of_kind(EngineKind::PORTABLE, private_key)
+    }
+
+    /// An engine of this kind, for a private key that other engines may use as well.
+    #[must_use]
+    pub fn of_kind(kind: EngineKind, private_key: impl Deref<Target = Bytes32> + Send + Sync + 'static) -> Self {
+        Self { private_key: Box::new(private_key), arithmetic: kind.arithmetic(), memory: Memory::default() }
     }
 
     /// Unwraps each packet in place and writes its outcome to the same index of `outcomes`.
@@ -145,9 +137,7 @@ impl Engine {
         mut observe: impl FnMut(Stage),
     ) {
         outcomes.clear();
-        self.works.clear();
-        self.works.resize_with(packets.len(), || Work::EMPTY);
-        let mut batch = Batch { packets, works: &mut self.works, outcomes };
+        let mut batch = Batch::new(packets, &mut self.memory, outcomes, &mut self.arithmetic);
         batch.shared_secrets(&self.private_key);
         observe(Stage::SharedSecrets);
         batch.key_schedule();
@@ -162,117 +152,8 @@ impl Engine {
         observe(Stage::Blinding);
         batch.payloads();
         observe(Stage::Payload);
-        self.works.clear();
+        self.memory.wipe();
     }
-}
-
-/// A batch in progress. Each stage processes the packets that are not dropped: those with `keys` or `secret`.
-struct Batch<'a, P, R> {
-    packets: &'a mut [P],
-    works: &'a mut [Work],
-    outcomes: &'a mut Vec<Outcome<R>>,
-}
-
-impl<P: AsMut<[u8]>, R: From<UnwrapError>> Batch<'_, P, R> {
-    fn shared_secrets(&mut self, private_key: &Bytes32) {
-        for (packet, work) in self.packets.iter_mut().zip(&mut *self.works) {
-            let error = match header(packet.as_mut()) {
-                None => UnwrapError::BadMac,
-                Some(header) => {
-                    work.secret = multiply_clamped(private_key, header::alpha(header));
-                    UnwrapError::LowOrderPoint
-                }
-            };
-            // A later stage replaces it.
-            self.outcomes.push(Outcome::Drop(error.into()));
-        }
-    }
-
-    fn key_schedule(&mut self) {
-        for work in &mut *self.works {
-            work.keys = work.secret.take().map(|secret| HopKeys::derive(&secret));
-        }
-    }
-
-    fn macs(&mut self) {
-        self.each(|header, work, keys| {
-            let is_authentic = header::is_authentic(header, &keys);
-            work.keys = is_authentic.then_some(keys);
-            if is_authentic { Ok(()) } else { Err(UnwrapError::BadMac.into()) }
-        });
-    }
-
-    fn headers(&mut self) {
-        self.each(|header, work, keys| {
-            work.beta = header::decrypt_beta(header, &keys);
-            work.slot = Some(Slot::decode(&work.beta)?);
-            work.keys = Some(keys);
-            Ok(())
-        });
-    }
-
-    fn admission(&mut self, admit: &mut impl FnMut(&Onward) -> Result<(), R>) {
-        for ((packet, work), outcome) in self.packets.iter_mut().zip(&mut *self.works).zip(&mut *self.outcomes) {
-            let (Some(slot), Some(keys)) = (&work.slot, &work.keys) else { continue };
-            let packet = packet.as_mut();
-            *outcome = match slot.hop {
-                header::Hop::Final { destination, identifier } => Outcome::Final { destination, identifier },
-                header::Hop::Forward { next_hop, delay } => {
-                    let Some(replay_key) = header(packet).map(|header| header::replay_key(header, keys)) else {
-                        continue;
-                    };
-                    let onward = Onward { packet_len: packet.len(), next_hop, delay, replay_key };
-                    match admit(&onward) {
-                        Ok(()) => Outcome::Forward { next_hop, delay },
-                        Err(reason) => {
-                            work.keys = None;
-                            Outcome::Drop(reason)
-                        }
-                    }
-                }
-            };
-        }
-    }
-
-    fn blinding(&mut self) {
-        self.each(|header, work, keys| {
-            let Some(slot) = &work.slot else { return Ok(()) };
-            if matches!(slot.hop, header::Hop::Forward { .. }) {
-                header::rewrite(header, &work.beta, slot.version, &keys)?;
-            }
-            work.payload_key = Some(keys.payload_key(slot.version));
-            Ok(())
-        });
-    }
-
-    fn payloads(&mut self) {
-        for (packets, works) in self.packets.chunks_mut(LANES).zip(self.works.chunks_mut(LANES)) {
-            let mut layers = packets.iter_mut().zip(works).filter_map(|(packet, work)| {
-                let key = work.payload_key.take()?;
-                Some(Layer { payload: packet.as_mut().split_at_mut(HEADER_LEN).1, key })
-            });
-            let mut side_by_side: [Option<Layer<'_>>; LANES] = std::array::from_fn(|_| layers.next());
-            drop(layers);
-            peel(&mut side_by_side);
-        }
-    }
-
-    /// Runs one stage on every packet that has keys. The stage takes the keys and puts them back if they are needed
-    /// again; a packet for which it fails is dropped.
-    fn each(&mut self, mut stage: impl FnMut(&mut [u8; HEADER_LEN], &mut Work, HopKeys) -> Result<(), R>) {
-        for ((packet, work), outcome) in self.packets.iter_mut().zip(&mut *self.works).zip(&mut *self.outcomes) {
-            let (Some(keys), Some(header)) = (work.keys.take(), header(packet.as_mut())) else { continue };
-            if let Err(reason) = stage(header, work, keys) {
-                work.keys = None;
-                *outcome = Outcome::Drop(reason);
-            }
-        }
-    }
-}
-
-/// The header of a packet, unless the packet is too short to be one.
-fn header(packet: &mut [u8]) -> Option<&mut [u8; HEADER_LEN]> {
-    if packet.len() < MIN_PACKET_LEN { None } else { packet.first_chunk_mut() }
 }
 
 /// Prints nothing of the key.

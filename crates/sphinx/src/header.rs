@@ -6,79 +6,52 @@ use std::time::Duration;
 use aes::Aes128;
 use ctr::Ctr64BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
 
 use crate::engine::UnwrapError;
 use crate::key_schedule::HopKeys;
-use crate::x25519::{Bytes32, multiply_clamped, multiply_unclamped};
+use crate::x25519::Bytes32;
 use crate::{ALPHA_LEN, BETA_LEN, HEADER_LEN, MAC_LEN, SLOT_LEN, SphinxVersion, decode_next_hop};
 
 const FLAG_FORWARD: u8 = 1;
 const FLAG_FINAL: u8 = 2;
 
 /// The group element that the shared secret is derived from.
-pub(crate) fn alpha(header: &[u8; HEADER_LEN]) -> &Bytes32 {
-    split(header).0
+pub(crate) fn alpha(packet: &[u8]) -> &Bytes32 {
+    part(packet, 0)
 }
 
-/// Identifies a packet and all its copies.
-///
-/// The replay tag alone follows from α, and 0.9.2 clients in VPN mode use one α for up to 1001 packets; their MACs
-/// differ. An authentic header has no second MAC, so only the sender can change the key.
-pub(crate) fn replay_key(header: &[u8; HEADER_LEN], keys: &HopKeys) -> Bytes32 {
-    let (_, mac, _) = split(header);
-    Sha256::new().chain_update(keys.replay_tag()).chain_update(mac).finalize().into()
+/// The truncated HMAC over β.
+pub(crate) fn mac(packet: &[u8]) -> &[u8; MAC_LEN] {
+    part(packet, ALPHA_LEN)
+}
+
+/// The encrypted routing information.
+pub(crate) fn beta(packet: &[u8]) -> &[u8; BETA_LEN] {
+    part(packet, ALPHA_LEN + MAC_LEN)
 }
 
 /// β followed by 60 zero bytes for the next hop's filler, decrypted.
 pub(crate) type PaddedBeta = [u8; SLOT_LEN + BETA_LEN];
 
-/// Whether the MAC over β is right; compared in constant time.
-pub(crate) fn is_authentic(header: &[u8; HEADER_LEN], keys: &HopKeys) -> bool {
-    let (_, mac, beta) = split(header);
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut hmac = Hmac::<Sha256>::new_from_slice(keys.mac_key()).expect("any key length");
-    hmac.update(beta);
-    hmac.verify_truncated_left(mac).is_ok()
-}
-
-pub(crate) fn decrypt_beta(header: &[u8; HEADER_LEN], keys: &HopKeys) -> PaddedBeta {
-    let mut beta = [0; SLOT_LEN + BETA_LEN];
-    beta[..BETA_LEN].copy_from_slice(split(header).2);
-    Ctr64BE::<Aes128>::new(keys.stream_key().into(), &[0; 16].into()).apply_keystream(&mut beta);
-    beta
+pub(crate) fn decrypt_beta(packet: &[u8], keys: &HopKeys) -> PaddedBeta {
+    let mut padded = [0; SLOT_LEN + BETA_LEN];
+    padded[..BETA_LEN].copy_from_slice(beta(packet));
+    Ctr64BE::<Aes128>::new(keys.stream_key().into(), &[0; 16].into()).apply_keystream(&mut padded);
+    padded
 }
 
 /// Replaces the header by the one for the next hop: blinded α, the slot's MAC, the shifted β.
-pub(crate) fn rewrite(
-    header: &mut [u8; HEADER_LEN],
-    beta: &PaddedBeta,
-    version: SphinxVersion,
-    keys: &HopKeys,
-) -> Result<(), UnwrapError> {
-    let alpha = split(header).0;
-    let blinded = if version.blinds_unclamped() {
-        multiply_unclamped(keys.blinding(), alpha)
-    } else {
-        multiply_clamped(keys.blinding(), alpha)
-    };
-    let blinded = blinded.ok_or(UnwrapError::LowOrderPoint)?;
-    header[..ALPHA_LEN].copy_from_slice(&*blinded);
+pub(crate) fn rewrite(packet: &mut [u8], blinded_alpha: &Bytes32, beta: &PaddedBeta) {
+    packet[..ALPHA_LEN].copy_from_slice(blinded_alpha);
     // The next MAC is the last part of the slot and the next β follows it: one piece, as in the header.
-    header[ALPHA_LEN..].copy_from_slice(&beta[SLOT_LEN - MAC_LEN..]);
-    Ok(())
+    packet[ALPHA_LEN..HEADER_LEN].copy_from_slice(&beta[SLOT_LEN - MAC_LEN..]);
 }
 
-/// α, MAC and β.
-fn split(header: &[u8; HEADER_LEN]) -> (&Bytes32, &[u8; MAC_LEN], &[u8; BETA_LEN]) {
-    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
-    let (alpha, rest) = header.split_first_chunk().expect("α at the start");
-    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
-    let (mac, beta) = rest.split_first_chunk().expect("MAC behind it");
-    #[expect(clippy::expect_used, reason = "the lengths add up: asserted where HEADER_LEN is defined")]
-    let beta = beta.try_into().expect("β last");
-    (alpha, mac, beta)
+/// Part of the header of a packet, which is at least [`MIN_PACKET_LEN`](crate::MIN_PACKET_LEN) long.
+fn part<const LEN: usize>(packet: &[u8], start: usize) -> &[u8; LEN] {
+    const { assert!(LEN <= BETA_LEN) };
+    #[expect(clippy::expect_used, reason = "the parts lie inside by the constants above; the tests touch each")]
+    packet[start..].first_chunk().expect("a part of the header")
 }
 
 /// This hop's part of β.

@@ -18,8 +18,10 @@ const MAC_KEY: usize = STREAM_KEY + 16;
 const PAYLOAD_KEY: usize = MAC_KEY + 16;
 const BLINDING: usize = PAYLOAD_KEY + PAYLOAD_KEY_LEN;
 const REPLAY_TAG: usize = BLINDING + 32;
-const EXPANDED_LEN: usize = REPLAY_TAG + 32;
+/// Length of all keys of a hop in bytes.
+pub(crate) const EXPANDED_LEN: usize = REPLAY_TAG + 32;
 
+/// Length of what newer versions derive the payload key from, in bytes.
 const PAYLOAD_KEY_SEED_LEN: usize = 16;
 
 /// Length of the four LIONESS round keys in bytes.
@@ -34,8 +36,18 @@ pub(crate) type PayloadKey = Zeroizing<[u8; PAYLOAD_KEY_LEN]>;
 pub(crate) struct HopKeys(Zeroizing<[u8; EXPANDED_LEN]>);
 
 impl HopKeys {
+    /// Zeros, to be replaced.
+    pub(crate) fn empty() -> Self {
+        Self(Zeroizing::new([0; EXPANDED_LEN]))
+    }
+
     pub(crate) fn derive(shared_secret: &Bytes32) -> Self {
         Self(expand(None, shared_secret, EXPANDED_SHARED_SECRET_HKDF_INFO))
+    }
+
+    /// Replaces 32 bytes of the expanded secret.
+    pub(crate) fn set(&mut self, start: usize, bytes: &[u8; 32]) {
+        self.0[start..][..32].copy_from_slice(bytes);
     }
 
     /// AES-128 key of the header.
@@ -61,11 +73,20 @@ impl HopKeys {
     /// Payload key: stored directly in older versions, expanded from a seed in newer ones.
     pub(crate) fn payload_key(&self, version: SphinxVersion) -> PayloadKey {
         if version.seeds_payload_key() {
-            let seed: &[u8; PAYLOAD_KEY_SEED_LEN] = self.part(PAYLOAD_KEY);
-            expand(Some(PAYLOAD_KEY_HKDF_SALT), seed, PAYLOAD_KEY_HKDF_INFO)
+            expand(Some(PAYLOAD_KEY_HKDF_SALT), self.payload_key_seed(), PAYLOAD_KEY_HKDF_INFO)
         } else {
-            Zeroizing::new(*self.part(PAYLOAD_KEY))
+            self.unexpanded_payload_key()
         }
+    }
+
+    /// The payload key of older versions.
+    pub(crate) fn unexpanded_payload_key(&self) -> PayloadKey {
+        Zeroizing::new(*self.part(PAYLOAD_KEY))
+    }
+
+    /// What newer versions derive the payload key from.
+    pub(crate) fn payload_key_seed(&self) -> &[u8; PAYLOAD_KEY_SEED_LEN] {
+        self.part(PAYLOAD_KEY)
     }
 
     fn part<const LEN: usize>(&self, start: usize) -> &[u8; LEN] {

@@ -25,6 +25,7 @@
 mod address;
 mod build;
 mod engine;
+mod engines;
 mod format;
 mod header;
 mod key_schedule;
@@ -35,6 +36,7 @@ mod x25519;
 pub use address::{AddressError, NEXT_HOP_ADDRESS_LEN, decode_next_hop, encode_next_hop};
 pub use build::{BuildError, Hop, build};
 pub use engine::{Engine, Onward, Outcome, Stage, UnwrapError};
+pub use engines::{EngineChoice, EngineKind, UnsupportedEngine};
 pub use format::{
     ALPHA_LEN, BETA_LEN, HEADER_LEN, MAC_LEN, MAX_PACKET_LEN, MIN_PACKET_LEN, PAYLOAD_OVERHEAD_LEN, PacketSize,
     PacketSizes, SLOT_LEN, SphinxVersion,

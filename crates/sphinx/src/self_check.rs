@@ -1,14 +1,18 @@
 //! Known-answer test that runs at every start: a node with wrong cryptography must not mix.
 //!
-//! The packet is an acknowledgement from the test vectors of 0.9.2.
+//! One packet is an acknowledgement from the test vectors of 0.9.2; the other is a regular packet of version 260, and
+//! what the sphinx-packet crate makes of it.
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
-use crate::{Engine, Outcome, UnwrapError};
+use crate::{Engine, EngineKind, Outcome, UnwrapError};
 
 const KEY: &[u8; 32] = include_bytes!("self_check/key.bin");
-const PACKET: &[u8; 386] = include_bytes!("self_check/before.bin");
-const FORWARDED: &[u8; 386] = include_bytes!("self_check/after.bin");
+const ACK: &[u8; 386] = include_bytes!("self_check/before.bin");
+const FORWARDED_ACK: &[u8; 386] = include_bytes!("self_check/after.bin");
+const REGULAR: &[u8; 2413] = include_bytes!("self_check/regular_before.bin");
+const FORWARDED_REGULAR: &[u8; 2413] = include_bytes!("self_check/regular_after.bin");
 
 /// The engine's result differs from the known answer.
 #[derive(Debug, Error)]
@@ -18,22 +22,39 @@ pub struct SelfCheckError;
 /// Packets per batch: as many as a worker unwraps at once, so that the check runs the same code paths.
 const BATCH: usize = 32;
 
-/// Unwraps a batch of copies of a known packet.
+/// Unwraps a batch of copies of known packets.
 ///
 /// # Errors
 /// When a result differs from the known answer.
-pub fn self_check() -> Result<(), SelfCheckError> {
-    let (mut batch, mut outcomes) = (vec![*PACKET; BATCH], Vec::<Outcome<UnwrapError>>::new());
-    Engine::new(*KEY).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
+pub fn self_check(kind: EngineKind) -> Result<(), SelfCheckError> {
+    let known: [(&[u8], &[u8]); 2] = [(ACK, FORWARDED_ACK), (REGULAR, FORWARDED_REGULAR)];
+    let known = || known.iter().cycle().take(BATCH);
+    let mut batch: Vec<_> = known().map(|(before, _)| before.to_vec()).collect();
+    let mut outcomes = Vec::<Outcome<UnwrapError>>::new();
+    Engine::of_kind(kind, Zeroizing::new(*KEY)).unwrap_batch(&mut batch, &mut outcomes, |_| Ok(()));
     let forwards = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Forward { .. }));
-    let is_right = forwards && outcomes.len() == BATCH && batch.iter().all(|packet| packet == FORWARDED);
-    if is_right { Ok(()) } else { Err(SelfCheckError) }
+    let is_right = outcomes.len() == BATCH && batch.iter().zip(known()).all(|(packet, (_, after))| packet == after);
+    if forwards && is_right { Ok(()) } else { Err(SelfCheckError) }
 }
 
 #[cfg(test)]
 mod tests {
+    use sphinx_packet::crypto::PrivateKey;
+    use sphinx_packet::{ProcessedPacketData, SphinxPacket};
+
+    use super::*;
+
     #[test]
-    fn the_self_check_passes() {
-        super::self_check().unwrap();
+    fn the_self_check_passes_with_every_engine() {
+        for kind in EngineKind::all_and_models() {
+            assert!(self_check(kind).is_ok(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_known_answer_for_a_regular_packet_is_that_of_the_crate() {
+        let processed = SphinxPacket::from_bytes(REGULAR).unwrap().process(&PrivateKey::from(*KEY)).unwrap();
+        let ProcessedPacketData::ForwardHop { next_hop_packet, .. } = processed.data else { panic!("a last hop") };
+        assert!(next_hop_packet.to_bytes() == FORWARDED_REGULAR);
     }
 }

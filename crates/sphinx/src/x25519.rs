@@ -38,12 +38,12 @@ pub fn public_key(scalar: &Bytes32) -> Bytes32 {
     public
 }
 
-/// `(scalar mod ℓ) · point`, not clamped, for a point of prime order; `None` when `point` has low order.
+/// A clamped scalar whose product with a point of prime order is `(scalar mod ℓ) · point`.
 ///
 /// X25519 clamps its scalar. The scalar 8·m with m = scalar/8 mod ℓ (or ℓ − m, which has the same
 /// u-coordinate) is congruent to the wanted one and its own clamped form once bit 251 of m is set. On a point with a
 /// part of low order the result may differ in that part, which the next hop's clamped key removes.
-pub(crate) fn multiply_unclamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {
+pub(crate) fn clamped_equivalent(scalar: &Bytes32) -> Zeroizing<Bytes32> {
     let mut eighth = Scalar::from_bytes_mod_order(*scalar) * Scalar::from_bytes_mod_order(INVERSE_OF_EIGHT);
     let plus = Zeroizing::new(eighth.to_bytes());
     let minus = Zeroizing::new((-eighth).to_bytes());
@@ -59,7 +59,7 @@ pub(crate) fn multiply_unclamped(scalar: &Bytes32, point: &Bytes32) -> Option<Ze
         carry = *byte >> 5;
         *byte = shifted;
     }
-    multiply_clamped(&chosen, point)
+    chosen
 }
 
 #[cfg(test)]
@@ -87,7 +87,6 @@ mod tests {
     fn low_order_points_give_nothing() {
         for point in LOW_ORDER {
             assert_eq!(multiply_clamped(&[9; 32], &point), None);
-            assert_eq!(multiply_unclamped(&[9; 32], &point), None);
         }
     }
 
@@ -112,7 +111,7 @@ mod tests {
         fn unclamped_products_are_those_of_dalek_on_the_prime_order_group(scalar: Bytes32, secret: Bytes32) {
             let point = MontgomeryPoint::mul_base_clamped(secret);
             let expected = Scalar::from_bytes_mod_order(scalar) * point;
-            let product = multiply_unclamped(&scalar, &point.to_bytes());
+            let product = multiply_clamped(&clamped_equivalent(&scalar), &point.to_bytes());
             prop_assert_eq!(product.as_deref(), Some(&expected.to_bytes()));
         }
     }

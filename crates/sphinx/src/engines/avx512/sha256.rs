@@ -1,0 +1,172 @@
+// SHA-256, HMAC and HKDF of 16 messages at once. Vectors are word-major: vector i has word i of all 16 messages.
+
+const ROUND_CONSTANTS: [u32; 64] = [
+    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
+    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
+    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
+    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
+    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
+    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
+    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
+    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
+];
+const INITIAL_STATE: [u32; 8] = [
+    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+];
+
+/// Word-major hash states of 16 messages.
+type HashState = [Vector; 8];
+
+/// The states of HMAC after the key: of the inner hash and of the outer one.
+#[derive(Clone, Copy)]
+struct HmacKey { inner: HashState, outer: HashState }
+
+vectorized! {
+    #[inline] fn initial_state() -> HashState {
+        let mut state = [zero(); 8];
+        for (word, value) in state.iter_mut().zip(INITIAL_STATE) { *word = splat_32(value); }
+        state
+    }
+
+    /// Adds one block of 64 bytes to each of the 16 states.
+    #[inline(never)] fn sha256_compress(state: &mut HashState, block: &[Vector; 16]) {
+        macro_rules! round {
+            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $word:expr, $constant:expr) => {
+                let sigma = xor_3(rotate_right_32::<6>($e), rotate_right_32::<11>($e), rotate_right_32::<25>($e));
+                let keyed = add_32(add_32($h, splat_32($constant)), $word);
+                let first = add_32(add_32(keyed, sigma), choose($e, $f, $g));
+                let sigma = xor_3(rotate_right_32::<2>($a), rotate_right_32::<13>($a), rotate_right_32::<22>($a));
+                let second = add_32(sigma, majority($a, $b, $c));
+                $d = add_32($d, first);
+                $h = add_32(first, second);
+            };
+        }
+        let mut words = *block;
+        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+        for sixteen in 0..4 {
+            if sixteen > 0 {
+                for i in 0..16 {
+                    let (x, y) = (words[(i + 1) % 16], words[(i + 14) % 16]);
+                    let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
+                    let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
+                    words[i] = add_32(add_32(words[i], words[(i + 9) % 16]), add_32(x, y));
+                }
+            }
+            let k = &ROUND_CONSTANTS[16 * sixteen..][..16];
+            for eight in 0..2 {
+                let (w, k) = (&words[8 * eight..][..8], &k[8 * eight..][..8]);
+                round!(a b c d e f g h, w[0], k[0]);
+                round!(h a b c d e f g, w[1], k[1]);
+                round!(g h a b c d e f, w[2], k[2]);
+                round!(f g h a b c d e, w[3], k[3]);
+                round!(e f g h a b c d, w[4], k[4]);
+                round!(d e f g h a b c, w[5], k[5]);
+                round!(c d e f g h a b, w[6], k[6]);
+                round!(b c d e f g h a, w[7], k[7]);
+            }
+        }
+        for (word, change) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) { *word = add_32(*word, change); }
+    }
+
+    /// A block that all messages share.
+    #[inline] fn shared_block(bytes: &[u8; 64]) -> [Vector; 16] {
+        let mut block = [zero(); 16];
+        for (word, bytes) in block.iter_mut().zip(bytes.as_chunks().0) { *word = splat_32(u32::from_be_bytes(*bytes)); }
+        block
+    }
+
+    /// The blocks of 16 messages, word-major.
+    #[inline] fn blocks(bytes: &[&[u8; 64]; 16]) -> [Vector; 16] {
+        let mut rows = [zero(); 16];
+        for (row, bytes) in rows.iter_mut().zip(bytes) { *row = swap_bytes_32(load_bytes(bytes)); }
+        transpose_32(&mut rows);
+        rows
+    }
+
+    /// Swaps words and vectors: word j of vector i goes to word i of vector j.
+    #[inline] fn transpose_32(rows: &mut [Vector; 16]) {
+        let mut pairs = *rows;
+        for i in 0..8 {
+            pairs[2 * i] = interleave_low_32(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = interleave_high_32(rows[2 * i], rows[2 * i + 1]);
+        }
+        let mut fours = pairs;
+        for i in 0..4 {
+            for half in 0..2 {
+                fours[4 * i + 2 * half] = interleave_even(pairs[4 * i + half], pairs[4 * i + 2 + half]);
+                fours[4 * i + 2 * half + 1] = interleave_odd(pairs[4 * i + half], pairs[4 * i + 2 + half]);
+            }
+        }
+        for word in 0..4 {
+            let upper_even = even_pairs(fours[word], fours[4 + word]);
+            let upper_odd = odd_pairs(fours[word], fours[4 + word]);
+            let lower_even = even_pairs(fours[8 + word], fours[12 + word]);
+            let lower_odd = odd_pairs(fours[8 + word], fours[12 + word]);
+            rows[word] = even_pairs(upper_even, lower_even);
+            rows[4 + word] = even_pairs(upper_odd, lower_odd);
+            rows[8 + word] = odd_pairs(upper_even, lower_even);
+            rows[12 + word] = odd_pairs(upper_odd, lower_odd);
+        }
+    }
+
+    /// Prepares HMAC with keys of 64 bytes, padded with zeros and word-major.
+    #[inline(never)] fn hmac_key(key: &[Vector; 16]) -> HmacKey {
+        let mut prepared = HmacKey { inner: initial_state(), outer: initial_state() };
+        for (state, pad) in [(&mut prepared.inner, 0x3636_3636), (&mut prepared.outer, 0x5c5c_5c5c)] {
+            let mut block = *key;
+            for word in &mut block { *word = xor(*word, splat_32(pad)); }
+            sha256_compress(state, &block);
+        }
+        prepared
+    }
+
+    /// The MAC whose inner hash is complete.
+    #[inline] fn hmac_outer(key: &HmacKey, inner: &HashState) -> HashState {
+        // 64 bytes of key and 32 of the inner hash.
+        let mut block = shared_block(&last_block(&[], 96));
+        block[..8].copy_from_slice(inner);
+        block[8] = splat_32(1 << 31);
+        let mut state = key.outer;
+        sha256_compress(&mut state, &block);
+        state
+    }
+
+    /// HKDF-Extract of secrets of up to 55 bytes, in padded blocks, and preparation of the result as a key.
+    #[inline] fn hkdf_extract(salt: &HmacKey, secret: &[Vector; 16]) -> HmacKey {
+        let mut inner = salt.inner;
+        sha256_compress(&mut inner, secret);
+        let mut key = [zero(); 16];
+        key[..8].copy_from_slice(&hmac_outer(salt, &inner));
+        hmac_key(&key)
+    }
+
+    /// HKDF-Expand: block `i` of the output, which follows `previous` unless it is the first.
+    #[inline] fn hkdf_expand(key: &HmacKey, info: &[u8], i: u8, previous: Option<&HashState>) -> HashState {
+        let mut message = [0; 192];
+        let start = if previous.is_some() { 32 } else { 0 };
+        message[start..start + info.len()].copy_from_slice(info);
+        message[start + info.len()] = i;
+        let len = start + info.len() + 1;
+        let (whole, rest) = message[..len].as_chunks();
+        let last = last_block(rest, 64 + len);
+        let (mut inner, mut previous) = (key.inner, previous);
+        for bytes in whole.iter().chain([&last]) {
+            let mut block = shared_block(bytes);
+            if let Some(previous) = previous.take() { block[..8].copy_from_slice(previous); }
+            sha256_compress(&mut inner, &block);
+        }
+        hmac_outer(key, &inner)
+    }
+
+    /// Writes the 32 bytes of each state.
+    #[inline] fn digests(state: &HashState, take: &mut dyn FnMut(usize, &[u8; 32])) {
+        let mut rows = [zero(); 16];
+        rows[..8].copy_from_slice(state);
+        transpose_32(&mut rows);
+        let mut bytes = Zeroizing::new([0; 64]);
+        for (lane, row) in rows.iter().enumerate() {
+            store_bytes(swap_bytes_32(*row), &mut bytes);
+            if let Some(digest) = bytes.first_chunk() { take(lane, digest); }
+        }
+    }
+}
