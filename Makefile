@@ -104,6 +104,7 @@ book: ## Build the pages of docs/ as a book, in target/book (the first run build
 chart-docs: ## Update the chart's README, its schema of settings, and the files that it copies
 	.ci/chart-settings
 	"$$(tests/kit/parts/helm-docs)" --sort-values-order file --chart-search-root helm/nym-mixnode
+	cp helm/nym-mixnode/values.yaml helm/nym-mixnode/files/defaults.yaml
 	cp deploy/collector/config.yaml helm/nym-mixnode/files/collector.yaml
 	cp deploy/prometheus/rules/mixnode.yml helm/nym-mixnode/files/rules.yml
 	cp deploy/grafana/dashboards/*.json helm/nym-mixnode/files/dashboards/

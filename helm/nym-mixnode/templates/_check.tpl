@@ -3,7 +3,8 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 `helm template`, so checks against the cluster pass there.
 */}}
 {{- define "nym-mixnode.check" -}}
-{{- include "nym-mixnode.checkImage" . }}
+{{- include "nym-mixnode.checkName" . }}
+{{- include "nym-mixnode.checkImages" . }}
 {{- include "nym-mixnode.checkDirectory" . }}
 {{- include "nym-mixnode.checkRegistryStore" . }}
 {{- include "nym-mixnode.checkExplorer" . }}
@@ -14,8 +15,38 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- include "nym-mixnode.checkKeys" . }}
 {{- end }}
 
+{{/* Names of Services are DNS labels that begin with a letter (RFC 1035); names of releases need not be. */}}
+{{- define "nym-mixnode.checkName" -}}
+{{- $fullname := include "nym-mixnode.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) }}
+{{- fail (printf "release name %s: its Services would be named %s, but names of Services begin with a letter and contain lowercase letters, digits and hyphens only: choose another name for the release, or set fullnameOverride" .Release.Name $fullname) }}
+{{- end }}
+{{- end }}
+
 {{/* There is no default, because others could own an image of that name. */}}
-{{- define "nym-mixnode.checkImage" -}}
+{{- define "nym-mixnode.checkImages" -}}
+{{- $images := dict "image" .Values.image }}
+{{- if .Values.collector.enabled }}
+{{- $_ := set $images "collector.image" .Values.collector.image }}
+{{- end }}
+{{- range $value, $image := $images }}
+{{- $repository := $image.repository }}
+{{- if contains "://" $repository }}
+{{- fail (printf "%s.repository is %s: a name of an image has no scheme; set %s.repository=%s" $value $repository $value (regexReplaceAll "^[a-z]+://" $repository "")) }}
+{{- end }}
+{{- if contains "@" $repository }}
+{{- $parts := splitList "@" $repository }}
+{{- fail (printf "%s.repository is %s, with a digest: set %s.repository=%s and %s.digest=%s" $value $repository $value (first $parts) $value (last $parts)) }}
+{{- end }}
+{{- $path := splitList "/" $repository }}
+{{- if contains ":" (last $path) }}
+{{- $parts := splitList ":" $repository }}
+{{- fail (printf "%s.repository is %s, with a tag: set %s.repository=%s and --set-string %s.tag=%s" $value $repository $value (initial $parts | join ":") $value (last $parts)) }}
+{{- end }}
+{{- if ne $repository (lower $repository) }}
+{{- fail (printf "%s.repository is %s: names of images have no uppercase letters; set %s.repository=%s" $value $repository $value (lower $repository)) }}
+{{- end }}
+{{- end }}
 {{- if not .Values.image.repository }}
 {{- fail "image.repository is missing: build the image (docker build -t REGISTRY/nym-mixnode:TAG .), push it to a registry that the cluster pulls from, and set image.repository=REGISTRY/nym-mixnode and image.tag=TAG" }}
 {{- end }}

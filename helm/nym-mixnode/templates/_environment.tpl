@@ -6,7 +6,7 @@
 {{- $env := dict
   "RUST_LOG" .Values.logLevel
   "NYM_MIXNODE_HOME" "/data"
-  "NYM_MIXNODE_INIT_IF_MISSING" "true"
+  "NYM_MIXNODE_INIT_IF_MISSING" (toString (or .Values.keys.create (ne .Values.keys.existingSecret "")))
   "NYM_MIXNODE_DIRECTORY_URL" (include "nym-mixnode.directoryUrl" .)
   "NYM_MIXNODE_DIRECTORY_METRICS_URL" (.Values.directory.metricsUrl | default (include "nym-mixnode.directoryUrl" .))
   "NYM_MIXNODE_NODE_LOCATION" .Values.node.location
@@ -37,8 +37,10 @@
 {{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" (printf "http://%s:4318" $host) }}
 {{- end }}
 {{- range $key, $value := .Values.settings }}
+{{- if not (kindIs "invalid" $value) }}
 {{- $text := ternary (int64 $value | toString) (toString $value) (and (kindIs "float64" $value) (eq (floor $value) $value)) }}
 {{- $_ := set $env (printf "NYM_MIXNODE_%s" ($key | replace "." "_" | upper)) $text }}
+{{- end }}
 {{- end }}
 {{- range $name := keys $env | sortAlpha }}
 {{ $name }}: {{ get $env $name | quote }}
@@ -59,7 +61,7 @@ first port: {{ .Values.network.nodePort.first }}
 {{/* The environment of a container: the shared variables, and those of this node. */}}
 {{- define "nym-mixnode.containerEnvironment" -}}
 envFrom:
-  - configMapRef: {name: {{ include "nym-mixnode.fullname" . }}}
+  - configMapRef: {name: {{ include "nym-mixnode.fullname" . | quote }}}
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}

@@ -16,16 +16,16 @@
 
 {{/* Selectors consist of these labels and the component. They can never change. */}}
 {{- define "nym-mixnode.selector" -}}
-app.kubernetes.io/name: {{ include "nym-mixnode.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "nym-mixnode.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "nym-mixnode.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimAll "-_." | quote }}
 {{ include "nym-mixnode.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: nym-mixnode
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -99,9 +99,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "nym-mixnode.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- include "nym-mixnode.ids" (list . "runAsUser" "runAsGroup" "fsGroup") }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -111,12 +109,56 @@ seccompProfile:
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
+{{- include "nym-mixnode.ids" (list . "runAsUser" "runAsGroup") }}
 capabilities:
   drop: [ALL]
 seccompProfile:
   type: RuntimeDefault
+{{- end }}
+
+{{/* The ids that are set. */}}
+{{- define "nym-mixnode.ids" -}}
+{{- $context := (index . 0).Values.securityContext }}
+{{- range $key := rest . }}
+{{- if and (hasKey $context $key) (not (kindIs "invalid" (get $context $key))) }}
+{{ $key }}: {{ get $context $key | int64 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Requests and limits as texts; an empty text removes one. */}}
+{{- define "nym-mixnode.resources" -}}
+{{- $resources := dict }}
+{{- range $kind, $quantities := . }}
+{{- $kept := dict }}
+{{- range $name, $quantity := $quantities }}
+{{- $text := ternary "" (toString $quantity) (kindIs "invalid" $quantity) }}
+{{- if and (kindIs "float64" $quantity) (eq (floor $quantity) $quantity) }}
+{{- $text = int64 $quantity | toString }}
+{{- end }}
+{{- if $text }}
+{{- $_ := set $kept $name $text }}
+{{- end }}
+{{- end }}
+{{- if $kept }}
+{{- $_ := set $resources $kind $kept }}
+{{- end }}
+{{- end }}
+{{- toYaml $resources }}
+{{- end }}
+
+{{/* An affinity without the kinds that are `null`. */}}
+{{- define "nym-mixnode.affinity" -}}
+{{- $kinds := dict }}
+{{- range $kind, $terms := . }}
+{{- if $terms }}
+{{- $_ := set $kinds $kind $terms }}
+{{- end }}
+{{- end }}
+{{- with $kinds }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "nym-mixnode.testResources" -}}

@@ -28,7 +28,7 @@ matchExpressions:
   path: /metrics
   interval: {{ index . 1 }}
   tlsConfig:
-    ca: {secret: {name: {{ $root.Values.registry.tls.existingSecret }}, key: ca.crt}}
+    ca: {secret: {name: {{ $root.Values.registry.tls.existingSecret | quote }}, key: ca.crt}}
     serverName: {{ include "nym-mixnode.registryHost" $root }}
 {{- end }}
 {{- if $root.Values.collector.enabled }}

@@ -16,7 +16,7 @@
 {{- define "nym-mixnode.registryAuthority" -}}
 name: registry-authority
 secret:
-  secretName: {{ .Values.registry.tls.existingSecret }}
+  secretName: {{ .Values.registry.tls.existingSecret | quote }}
   defaultMode: 0440
   items: [{key: ca.crt, path: ca.crt}]
 {{- end }}
@@ -37,6 +37,30 @@ secret:
 {{- if and .Values.registry.monitor.enabled (gt (int .Values.registry.replicas) 1) }}true{{ end }}
 {{- end }}
 
+{{/* Where the pods of the registry and of its monitor run. */}}
+{{- define "nym-mixnode.registryScheduling" -}}
+{{- $registry := .Values.registry -}}
+{{- with $registry.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with $registry.nodeSelector | default .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- include "nym-mixnode.affinity" $registry.affinity }}
+{{- with $registry.tolerations | default .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Whether the volume of the registry is a claim that the operator created. */}}
+{{- define "nym-mixnode.registryClaim" -}}
+{{- with .Values.registry }}
+{{- if and .persistence.enabled (not .database.existingSecret) }}{{ .persistence.existingClaim }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* The template of the registry's pods. */}}
 {{- define "nym-mixnode.registryPod" -}}
 {{- $registry := .Values.registry }}
@@ -55,14 +79,7 @@ spec:
   {{- end }}
   securityContext:
     {{- include "nym-mixnode.podSecurity" . | nindent 4 }}
-  {{- with .Values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "nym-mixnode.registryScheduling" . | nindent 2 }}
   {{- if $isShared }}
   topologySpreadConstraints:
     - maxSkew: 1
@@ -75,12 +92,12 @@ spec:
   {{- end }}
   containers:
     - name: registry
-      image: {{ include "nym-mixnode.image" . }}
+      image: {{ include "nym-mixnode.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args:
         {{- include "nym-mixnode.registryArguments" . | nindent 8 }}
       ports:
-        - {name: {{ $scheme }}, containerPort: 8081, protocol: TCP}
+        - {name: {{ $scheme | quote }}, containerPort: 8081, protocol: TCP}
         # Test packets, which prove the addresses of nodes and measure them, return to this port of the pod's address.
         - {name: test, containerPort: 8082, protocol: TCP}
       startupProbe:
@@ -98,7 +115,7 @@ spec:
       securityContext:
         {{- include "nym-mixnode.containerSecurity" . | nindent 8 }}
       resources:
-        {{- toYaml $registry.resources | nindent 8 }}
+        {{- include "nym-mixnode.resources" $registry.resources | nindent 8 }}
       volumeMounts:
         - {name: data, mountPath: /data}
         {{- if $isShared }}
@@ -110,23 +127,27 @@ spec:
         {{- if $registry.tls.existingSecret }}
         - {name: tls, mountPath: /tls, readOnly: true}
         {{- end }}
-  {{- if or $isShared (not $registry.persistence.enabled) $registry.token.existingSecret $registry.tls.existingSecret }}
+  {{- $claim := include "nym-mixnode.registryClaim" . }}
+  {{- if or $isShared $claim (not $registry.persistence.enabled) $registry.token.existingSecret $registry.tls.existingSecret }}
   volumes:
-    {{- if or $isShared (not $registry.persistence.enabled) }}
+    {{- if $claim }}
+    - name: data
+      persistentVolumeClaim: {claimName: {{ $claim | quote }}}
+    {{- else if or $isShared (not $registry.persistence.enabled) }}
     - name: data
       emptyDir: {}
     {{- end }}
     {{- if $isShared }}
     - name: database
-      secret: {secretName: {{ $registry.database.existingSecret }}, defaultMode: 0440}
+      secret: {secretName: {{ $registry.database.existingSecret | quote }}, defaultMode: 0440}
     {{- end }}
     {{- if $registry.token.existingSecret }}
     - name: token
-      secret: {secretName: {{ $registry.token.existingSecret }}, defaultMode: 0440}
+      secret: {secretName: {{ $registry.token.existingSecret | quote }}, defaultMode: 0440}
     {{- end }}
     {{- if $registry.tls.existingSecret }}
     - name: tls
-      secret: {secretName: {{ $registry.tls.existingSecret }}, defaultMode: 0440}
+      secret: {secretName: {{ $registry.tls.existingSecret | quote }}, defaultMode: 0440}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -4,7 +4,7 @@ to change.
 */}}
 {{- define "nym-mixnode.checkUpgrade" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
-{{- include "nym-mixnode.checkName" . }}
+{{- include "nym-mixnode.checkSameName" . }}
 {{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname }}
 {{- if $installed }}
 {{- include "nym-mixnode.checkKeySource" (list . $installed) }}
@@ -35,7 +35,7 @@ to change.
 The names of volumes derive from the name of their StatefulSet: under another name nodes create new keys. A parent chart
 may contain this chart twice under two names; releases from before the annotation are distinguished by the label.
 */}}
-{{- define "nym-mixnode.checkName" -}}
+{{- define "nym-mixnode.checkSameName" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
 {{- $name := include "nym-mixnode.name" . }}
 {{- range $other := dig "items" list (lookup "apps/v1" "StatefulSet" .Release.Namespace "") }}
@@ -87,8 +87,13 @@ may contain this chart twice under two names; releases from before the annotatio
 {{- end }}
 {{- if $onVolume }}
 {{- $claims := dig "spec" "volumeClaimTemplates" list $onVolume }}
-{{- if ne (len $claims) (ternary 1 0 $persistence.enabled) }}
-{{- fail (printf "registry.persistence.enabled is %v, but the release was installed with %v. %s" $persistence.enabled (not $persistence.enabled) (include "nym-mixnode.orphan" (list . $onVolume))) }}
+{{- $hasClaim := and $persistence.enabled (not $persistence.existingClaim) }}
+{{- if ne (len $claims) (ternary 1 0 $hasClaim) }}
+{{- $given := printf "enabled is %v" $persistence.enabled }}
+{{- if and $persistence.enabled $persistence.existingClaim }}
+{{- $given = printf "existingClaim is %s" $persistence.existingClaim }}
+{{- end }}
+{{- fail (printf "registry.persistence.%s, but the release was installed with %s. %s" $given (ternary "no volume of the registry" "a volume of the registry" $hasClaim) (include "nym-mixnode.orphan" (list . $onVolume))) }}
 {{- end }}
 {{- include "nym-mixnode.checkClaims" (list . "registry.persistence" $persistence $onVolume) }}
 {{- end }}

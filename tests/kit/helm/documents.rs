@@ -39,6 +39,7 @@ fn the_readme_is_generated_from_the_comments_of_the_values() {
 #[test]
 fn copied_files_equal_their_originals() {
     for (copy, original) in [
+        ("defaults.yaml", "helm/nym-mixnode/values.yaml"),
         ("collector.yaml", "deploy/collector/config.yaml"),
         ("rules.yml", "deploy/prometheus/rules/mixnode.yml"),
         ("dashboards/mixnodes.json", "deploy/grafana/dashboards/mixnodes.json"),
@@ -138,6 +139,7 @@ fn the_commands_of_the_documents_work() {
             assert!(render.status.success(), "{document}: {install}: {}", said(&render));
             let rendered = said(&render);
             let image = rendered.lines().find_map(|line| line.trim().strip_prefix("image: ")).expect("an image");
+            let image = image.trim_matches('"');
             assert!(image.ends_with(&version), "{document}: {image}");
             let is_built = builds.iter().any(|build| build.split(' ').any(|word| word == image));
             assert!(is_built, "{document}: {image} is not built: {builds:?}");

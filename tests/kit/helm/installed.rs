@@ -13,8 +13,8 @@ use crate::part::part;
 use crate::waiting::eventually;
 
 /// Examples that other modules install, or need to simulate more: a cloud, a database, a proxy.
-const ELSEWHERE: [&str; 7] =
-    ["database", "explorer", "host-network", "load-balancer", "node-port", "private-network", "tls"];
+const ELSEWHERE: [&str; 8] =
+    ["database", "explorer", "host-network", "load-balancer", "node-port", "openshift", "private-network", "tls"];
 
 #[test]
 fn the_api_server_takes_every_example() {
