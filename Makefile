@@ -36,7 +36,7 @@ MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name dist clean
+	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -165,6 +165,12 @@ release-notes: ## Print what the changelog says of VERSION
 
 image-name: ## Print what a release calls its image, for REGISTRY (a host) and REPOSITORY (owner/name)
 	@deploy/package/image-name "$(REGISTRY)" "$(REPOSITORY)"
+
+chart: ## Package the chart into DIST, for IMAGE (a name without tag) and REPOSITORY (owner/name)
+	@deploy/package/chart "$(IMAGE)" "$(REPOSITORY)" "$(DIST)" $(VERSION)
+
+push-chart: ## Push PACKAGE to an OCI registry, CHARTS (host/path), and print its name with the digest
+	@deploy/package/push-chart "$(PACKAGE)" "$(CHARTS)" $(HELM_FLAGS)
 
 dist: deb-tools archive deb sbom checksums ## Everything of a release that one machine makes, into DIST
 

@@ -15,6 +15,7 @@ mod refusals;
 mod release;
 mod rendered;
 mod scraped;
+mod spellings;
 mod stops;
 mod tls;
 mod traffic;

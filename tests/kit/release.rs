@@ -1,5 +1,7 @@
 //! The parts of a release, made by the targets that the release workflow calls, and the workflows themselves.
 
+mod chart;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
