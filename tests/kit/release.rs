@@ -97,6 +97,9 @@ fn a_release_waits_for_the_audit_and_its_images_are_named_and_dated() {
         let needs = job(&text, name).lines().find_map(|line| line.trim().strip_prefix("needs: ")).expect("needs");
         assert!(needs.contains("test") && needs.contains("audit"), "{name}: {needs}");
     }
+    for (name, before) in [("publish-chart", "publish-image"), ("publish", "publish-chart")] {
+        assert!(job(&text, name).contains(&format!("{before}]")), "{name} does not wait for {before}");
+    }
     let audit = fs::read_to_string(root().join(".github/workflows/audit.yml")).expect("the audit");
     assert!(audit.contains("run: make audit\n") && audit.contains("schedule:") && audit.contains("workflow_call:"));
     let images = job(&text, "images");
@@ -105,7 +108,7 @@ fn a_release_waits_for_the_audit_and_its_images_are_named_and_dated() {
     }
     // The token of the repository must not be sent elsewhere.
     assert!(!text.contains("GITHUB_TOKEN") && text.matches("github.token").count() == 1);
-    assert_eq!(text.matches("password: ${{ secrets.IMAGE_REGISTRY_PASSWORD }}").count(), 2);
+    assert_eq!(text.matches("password: ${{ secrets.IMAGE_REGISTRY_PASSWORD }}").count(), 3);
 }
 
 #[test]
