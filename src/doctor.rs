@@ -95,6 +95,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
     let Target { home, config, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     report(keys);
+    report(local::engine(config));
     doing.set("asking the node and its directory");
     let (process, (client, topology)) =
         tokio::join!(process::examine(target, identity.as_deref()), ask_directory(config));

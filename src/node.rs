@@ -31,7 +31,7 @@ use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
 use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, Rule};
 use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
-use nym_mixnode_sphinx::{EngineKind, SelfCheckError, self_check};
+use nym_mixnode_sphinx::{EngineChoice, EngineKind, SelfCheckError, UnsupportedEngine, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub struct RunOptions {
 /// Errors that stop a node.
 #[derive(Debug, Error)]
 pub enum NodeError {
+    /// This CPU cannot run the configured engine.
+    #[error("{0}; set unwrap.engine to auto or portable")]
+    Engine(#[from] UnsupportedEngine),
     /// The engine computes wrong results on this machine.
     #[error(transparent)]
     SelfCheck(#[from] SelfCheckError),
@@ -130,6 +133,7 @@ impl NodeError {
     #[must_use]
     pub fn exit_code(&self) -> Exit {
         match self {
+            Self::Engine(_) => Exit::CONFIG,
             Self::SelfCheck(_) | Self::WorkerFailed | Self::WorkerHangs => Exit::INTERNAL,
             Self::Bind(BindError::Forbidden(_)) => Exit::PERMISSION,
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Exit::PERMISSION,
@@ -255,7 +259,7 @@ struct Node {
 
 impl Node {
     fn start(config: &Config, keys: &NodeKeys) -> Result<Self, NodeError> {
-        self_check(EngineKind::PORTABLE)?;
+        let engine = checked_engine(config.unwrap.engine)?;
         let sockets = bind_all(&config.listen.bind_addresses())?;
         let workers = match config.mix.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -264,7 +268,8 @@ impl Node {
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(config.forward.policy);
         let reach = Reach::new(config.announce.detection.allow_private, listen_ips(config));
-        let shared = Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, key_ring(config, keys)?);
+        let shared =
+            Shared::new(workers, config.mix.memory_bytes, limits, policy, reach, key_ring(config, keys, engine)?);
         let announced = config.announce.addresses.iter().map(|announced| announced.address);
         shared.refuse_own(config, &announced.collect::<Vec<_>>());
         let (control, phase) = phases();
@@ -326,9 +331,24 @@ fn listen_ips(config: &Config) -> impl Iterator<Item = IpAddr> {
     config.listen.bind_addresses().into_iter().map(|address| address.get().ip())
 }
 
-fn key_ring(config: &Config, keys: &NodeKeys) -> Result<KeyRing, OutOfMemory> {
+/// The engine to run, after a check of its results: portable if those of the chosen one are wrong.
+fn checked_engine(choice: EngineChoice) -> Result<EngineKind, NodeError> {
+    let mut engine = choice.resolve()?;
+    if let Err(error) = self_check(engine) {
+        if engine == EngineKind::PORTABLE {
+            return Err(error.into());
+        }
+        warn!(engine = engine.name(), %error, "unwrapping with the portable engine, which is slower");
+        engine = EngineKind::PORTABLE;
+        self_check(engine)?;
+    }
+    info!(engine = engine.name(), "unwrap engine");
+    Ok(engine)
+}
+
+fn key_ring(config: &Config, keys: &NodeKeys, engine: EngineKind) -> Result<KeyRing, OutOfMemory> {
     let window = config.replay.window;
-    let ring = KeyRing::new(keys.sphinx.secret().clone(), window, Instant::now().into_std())?;
+    let ring = KeyRing::new(keys.sphinx.secret().clone(), engine, window, Instant::now().into_std())?;
     info!(
         memory_mib = window.memory_bytes() >> 20,
         window_s = window.length.as_secs(),

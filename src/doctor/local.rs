@@ -6,6 +6,7 @@ use nym_mixnode_config::Config;
 use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_link::listener::{self, BindError};
 use nym_mixnode_net::BindAddr;
+use nym_mixnode_sphinx::self_check;
 use nym_mixnode_telemetry::health::FileLimits;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
@@ -20,6 +21,18 @@ pub(super) fn keys(files: &KeyFiles) -> (Finding, Option<String>) {
             (Finding::ok("keys", message), Some(keys.identity_public))
         }
         Err(error) => (Finding::failed("keys", error.to_string()), None),
+    }
+}
+
+/// Checks that this CPU can run the configured engine, and that its results are right.
+pub(super) fn engine(config: &Config) -> Finding {
+    let choice = config.unwrap.engine;
+    match choice.resolve() {
+        Ok(engine) => match self_check(engine) {
+            Ok(()) => Finding::ok("engine", format!("this CPU unwraps packets with the engine {engine}")),
+            Err(error) => Finding::failed("engine", format!("{engine}: {error}")),
+        },
+        Err(error) => Finding::failed("engine", error.to_string()).with_fix("set unwrap.engine to auto or portable"),
     }
 }
 

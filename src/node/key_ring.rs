@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nym_mixnode_keys::SecretKey;
 use nym_mixnode_mix::{Aging, DropReason, OutOfMemory, ReplayFilter, ReplayWindow};
-use nym_mixnode_sphinx::{Engine, Onward, Outcome};
+use nym_mixnode_sphinx::{Engine, EngineKind, Onward, Outcome};
 
 /// A Sphinx key, and the replay keys of the packets that were unwrapped with it.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ struct RingKey {
 #[derive(Debug, Clone)]
 pub(super) struct KeyRing {
     current: Arc<RingKey>,
+    /// Of all engines.
+    kind: EngineKind,
 }
 
 /// An engine for a key of the ring. Each worker has its own.
@@ -29,17 +31,28 @@ pub(super) struct KeyEngine {
 }
 
 impl KeyRing {
-    /// A ring with one key, which is valid from `now` on.
+    /// A ring with one key, which is valid from `now` on, and whose engines are of this kind.
     ///
     /// # Errors
     /// When there is not enough memory for the replay filter.
-    pub(super) fn new(secret: SecretKey, window: ReplayWindow, now: Instant) -> Result<Self, OutOfMemory> {
-        Ok(Self { current: Arc::new(RingKey { secret, valid_from: now, replay: ReplayFilter::new(window)? }) })
+    pub(super) fn new(
+        secret: SecretKey,
+        kind: EngineKind,
+        window: ReplayWindow,
+        now: Instant,
+    ) -> Result<Self, OutOfMemory> {
+        let current = Arc::new(RingKey { secret, valid_from: now, replay: ReplayFilter::new(window)? });
+        Ok(Self { current, kind })
+    }
+
+    /// The kind of all engines.
+    pub(super) fn engine_kind(&self) -> EngineKind {
+        self.kind
     }
 
     /// An engine for the current key.
     pub(super) fn engine(&self) -> KeyEngine {
-        KeyEngine { engine: Engine::with_shared_key(self.current.secret.clone()), key: Arc::clone(&self.current) }
+        KeyEngine { engine: Engine::of_kind(self.kind, self.current.secret.clone()), key: Arc::clone(&self.current) }
     }
 
     /// The window of each key's replay filter.

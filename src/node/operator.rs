@@ -348,6 +348,7 @@ impl StatusSource for View {
             directory: self.directory(),
             topology: self.topology(),
             workers: self.shared.pools.len(),
+            engine: self.shared.keys.engine_kind().name(),
             limits: LimitsStatus {
                 nofile_soft: nofile.current,
                 nofile_hard: nofile.maximum,

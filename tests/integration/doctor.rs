@@ -57,9 +57,18 @@ async fn a_node_that_runs_and_is_listed_mixes() {
     let found = doctor(&files, &[]).await;
     assert_eq!(found.code, Some(0), "{} {:#}", found.error, found.report);
     assert!(found.words("node").contains("runs, and is ready"), "{:#}", found.report);
-    for check in
-        ["configuration", "keys", "node", "bind", "egress IPv4", "directory", "clock", "registration", "mixing IPv4"]
-    {
+    for check in [
+        "configuration",
+        "keys",
+        "engine",
+        "node",
+        "bind",
+        "egress IPv4",
+        "directory",
+        "clock",
+        "registration",
+        "mixing IPv4",
+    ] {
         assert_eq!(found.levels(check), ["ok"], "{check}: {:#}", found.report);
     }
     // Loopback is nobody else's network; the connection to it stands.
@@ -101,7 +110,7 @@ async fn a_node_that_does_not_run_and_a_directory_that_is_down_are_told() {
     let files = without_http(&Url::parse(&NOWHERE).unwrap()).await;
     let found = doctor(&files, &[]).await;
     assert_eq!(found.code, Some(1), "{:#}", found.report);
-    assert_eq!(found.error, "nym-mixnode: 1 of 9 checks failed\n", "{:#}", found.report);
+    assert_eq!(found.error, "nym-mixnode: 1 of 10 checks failed\n", "{:#}", found.report);
     assert!(found.words("node").contains("does not run"), "{:#}", found.report);
     assert_eq!(found.report["worst"], "failed");
     assert_eq!(found.levels("bind"), ["ok"]);

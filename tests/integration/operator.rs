@@ -5,6 +5,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::time::Duration;
 
+use nym_mixnode_sphinx::EngineChoice;
 use rustix::process::Signal;
 use serde_json::Value;
 use url::Url;
@@ -61,6 +62,26 @@ async fn a_node_without_its_directory_lives_and_says_why_it_is_not_ready() {
     assert_eq!(code, Some(1), "{line}");
     assert!(line.starts_with("nym-mixnode: not registered: ") && line.lines().count() == 1, "{line}");
     assert!(node.stop().await.success());
+}
+
+/// The engine is in the status, or the CPU cannot run it: then the node says what it lacks.
+#[tokio::test]
+async fn a_node_runs_the_chosen_engine_or_refuses_to_start() {
+    for name in EngineChoice::NAMES {
+        let files = without_directory().await;
+        let mut node = files.run(&["--unwrap-engine", name]);
+        match EngineChoice::from_name(name).unwrap().resolve() {
+            Ok(kind) => {
+                assert_eq!(status(node.http().await).await["engine"], kind.name());
+                assert!(node.stop().await.success());
+            }
+            Err(missing) => {
+                let (code, log) = node.end().await;
+                assert_eq!(code, Some(78), "{missing}: {log}");
+                assert!(log.contains("unwrap.engine"), "{log}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nym_mixnode_address::{AnnounceSource, CloudChoice};
 use nym_mixnode_mix::Rule;
-use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_sphinx::{EngineChoice, PacketSize};
 use nym_mixnode_telemetry::OtlpProtocol;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 use strum::VariantNames;
@@ -69,6 +69,7 @@ kinds! {
     SocketAddr: Kind::Address;
     Option<SocketAddr>: Kind::Address;
     PacketSize: Kind::Choice(&PacketSize::NAMES);
+    EngineChoice: Kind::Choice(&EngineChoice::NAMES);
     Rule: Kind::Choice(Rule::VARIANTS);
     AnnounceSource: Kind::Choice(AnnounceSource::VARIANTS);
     CloudChoice: Kind::Choice(&CloudChoice::NAMES);

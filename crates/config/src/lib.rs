@@ -41,7 +41,7 @@ use nym_mixnode_directory::DirectoryConfig;
 use nym_mixnode_keys::{KeyPaths, KeysConfig};
 use nym_mixnode_mix::{ReplayWindow, Rule, outgoing};
 use nym_mixnode_net::{BindAddr, Listening};
-use nym_mixnode_sphinx::PacketSizes;
+use nym_mixnode_sphinx::{EngineChoice, PacketSizes};
 use nym_mixnode_telemetry::TelemetryConfig;
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 use nym_mixnode_wire::Deadlines;
@@ -60,6 +60,7 @@ pub struct Config {
     pub directory: DirectoryConfig,
     pub keys: KeysConfig,
     pub mix: MixConfig,
+    pub unwrap: UnwrapConfig,
     pub replay: ReplayConfig,
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
@@ -106,6 +107,13 @@ pub struct MixConfig {
     pub memory_bytes: usize,
     /// Packet sizes that are mixed; others are dropped.
     pub packet_sizes: PacketSizes,
+}
+
+/// Settings of the removal of a packet's layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnwrapConfig {
+    /// Whether the CPU can run it is found at the start.
+    pub engine: EngineChoice,
 }
 
 /// Settings of the replay filter.
@@ -187,6 +195,7 @@ impl Config {
             announce: announce(reader, &addresses),
             listen: listen(addresses),
             keys: keys_section(reader),
+            unwrap: UnwrapConfig { engine: reader.get(&s::UNWRAP_ENGINE) },
             replay: replay(reader),
             forward: forward(reader, mix.memory_bytes),
             mix,

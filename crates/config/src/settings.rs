@@ -21,7 +21,7 @@ use nym_mixnode_telemetry::OtlpProtocol;
 use nym_mixnode_address::{AnnounceSource, CloudChoice};
 use nym_mixnode_keys::KeyFile;
 use nym_mixnode_mix::Rule;
-use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_sphinx::{EngineChoice, PacketSize};
 use nym_mixnode_telemetry::log::{LogFilter, LogFormat};
 
 /// A setting whose texts parse to `T`; a list has several texts.
@@ -203,6 +203,11 @@ settings! {
         "regular, ack, extended8, extended16 or extended32",
         "Packet sizes that the node mixes; packets of any other size are dropped. Add an extended size only if many\n\
          senders use it: among few packets of its size a packet is easy to follow.";
+
+    UNWRAP_ENGINE: EngineChoice = "unwrap.engine", Value("auto"), EngineChoice::from_name,
+        "auto, portable or avx512",
+        "The implementation that unwraps packets: the fastest for this CPU (auto), the one for every CPU (portable), or\n\
+         the one for AVX-512 IFMA (avx512). The node does not start if the CPU cannot run it.";
 
     REPLAY_WINDOW: Duration = "replay.window", Value("10m"), |t| duration(t, SEC(10)..=SEC(86_400)),
         "a duration from 10s to 1day, such as 10m",

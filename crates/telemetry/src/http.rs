@@ -111,6 +111,8 @@ pub struct Status {
     pub topology: Option<TopologyStatus>,
     /// Number of worker threads.
     pub workers: usize,
+    /// The implementation that unwraps packets.
+    pub engine: &'static str,
     /// Resource limits of the node.
     pub limits: LimitsStatus,
     /// State of the replay filter.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use nym_mixnode_keys::SphinxKeyPair;
-use nym_mixnode_sphinx::{Hop, PacketSize, build};
+use nym_mixnode_sphinx::{EngineKind, Hop, PacketSize, build};
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn ring_and_packet() -> (KeyRing, Vec<u8>) {
     let hop = |number: u8, sphinx_key| Hop { address: ([192, 0, 2, number], 1789).into(), sphinx_key };
     let route = [hop(1, *pair.public()), hop(2, *SphinxKeyPair::generate().unwrap().public())];
     let packet = build(PacketSize::Ack, b"hello", &route, &[Duration::ZERO; 2]).unwrap();
-    (KeyRing::new(pair.secret().clone(), WINDOW, Instant::now()).unwrap(), packet)
+    (KeyRing::new(pair.secret().clone(), EngineKind::fastest(), WINDOW, Instant::now()).unwrap(), packet)
 }
 
 fn outcome(

@@ -22,7 +22,7 @@ use nym_mixnode_link::listener::{ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::phases;
 use nym_mixnode_mix::{Policy, Scheduled};
 use nym_mixnode_net::Reach;
-use nym_mixnode_sphinx::{Engine, UnwrapError};
+use nym_mixnode_sphinx::{Engine, EngineKind, UnwrapError};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::log::Captured;
 use nym_mixnode_telemetry::otel::{self, Capture};
@@ -174,7 +174,7 @@ impl Stage {
         let config = &self.config;
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(config.forward.policy);
-        let keys = key_ring(config, &self.keys).unwrap();
+        let keys = key_ring(config, &self.keys, EngineKind::fastest()).unwrap();
         let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, keys);
         let (_control, phase) = phases();
         let (_, workers) = WorkerChannels::new(WORKERS).into_workers(|| worker_settings(config), &shared, &phase);

@@ -12,7 +12,7 @@ type Work = Box<dyn FnOnce() -> io::Result<()> + Send>;
 fn node_of(works: Vec<Work>) -> (Node, nym_mixnode_link::shutdown::PhaseSignal) {
     let pair = nym_mixnode_keys::SphinxKeyPair::generate().unwrap();
     let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
-    let keys = KeyRing::new(pair.secret().clone(), window, Instant::now().into_std()).unwrap();
+    let keys = KeyRing::new(pair.secret().clone(), EngineKind::fastest(), window, Instant::now().into_std()).unwrap();
     let limits = ConnectionLimits::new(8, 8);
     let shared = Shared::new(works.len(), 1 << 20, limits, Policy::new(Rule::Any), Reach::default(), keys);
     let (control, phase) = phases();

@@ -49,7 +49,8 @@ impl Bench {
         let window = ReplayWindow { length: Duration::from_secs(10), expected_rate: 100 };
         let limits = ConnectionLimits::new(1, 1);
         let policy = Policy::new(Rule::Topology);
-        let keys = KeyRing::new(self.keys.secret().clone(), window, Instant::now().into_std()).unwrap();
+        let keys =
+            KeyRing::new(self.keys.secret().clone(), EngineKind::fastest(), window, Instant::now().into_std()).unwrap();
         let shared = Shared::new(1, 1 << 20, limits, policy, Reach::Machine, keys);
         shared.allow(&topology());
         let (_control, phase) = phases();

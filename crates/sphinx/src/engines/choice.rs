@@ -20,9 +20,10 @@ enum Kind {
 }
 
 /// An engine as it is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EngineChoice {
     /// The fastest that the CPU can run.
+    #[default]
     Auto,
     /// For every CPU.
     Portable,

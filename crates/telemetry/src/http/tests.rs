@@ -49,6 +49,7 @@ impl StatusSource for Scripted {
             },
             topology: None,
             workers: 2,
+            engine: "portable",
             limits: LimitsStatus {
                 nofile_soft: Some(1024),
                 nofile_hard: None,
