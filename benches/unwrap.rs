@@ -34,7 +34,8 @@ const BATCHES: [usize; 7] = [1, 2, 4, 8, 16, BATCH, 64];
 const PACKETS: usize = 4000;
 
 /// Least ratios to `process()` in batches of [`BATCH`].
-const BARS: [(EngineChoice, f64); 2] = [(EngineChoice::Avx512, 11.0), (EngineChoice::Portable, 1.9)];
+const BARS: [(EngineChoice, f64); 3] =
+    [(EngineChoice::Avx512, 11.0), (EngineChoice::Avx2, 4.5), (EngineChoice::Portable, 1.9)];
 /// What batches of eight must reach of that.
 const SMALL_BATCH_BAR: f64 = 0.85;
 

@@ -3,6 +3,7 @@
 //! An engine has two parts: [`Curve`], the two multiplications of each packet, and [`Symmetric`], hashes and ciphers.
 //! Both work on whole batches. What a packet means is decided elsewhere, once for all engines.
 
+mod avx2;
 mod avx512;
 mod choice;
 mod curve;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{Arithmetic, avx512};
+use super::{Arithmetic, avx2, avx512};
 
 /// An engine that this CPU can run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct EngineKind(Kind);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Portable,
+    Avx2(avx2::Units),
+    /// The code for AVX2 without its instructions.
+    #[cfg(test)]
+    Avx2Model,
     Avx512(avx512::Units),
     /// The code for AVX-512 without its instructions.
     #[cfg(test)]
@@ -27,6 +31,8 @@ pub enum EngineChoice {
     Auto,
     /// For every CPU.
     Portable,
+    /// For CPUs with AVX2 and FMA.
+    Avx2,
     /// For CPUs with AVX-512 IFMA.
     Avx512,
 }
@@ -41,10 +47,10 @@ pub struct UnsupportedEngine {
 }
 
 impl EngineChoice {
-    const ALL: [Self; 3] = [Self::Auto, Self::Portable, Self::Avx512];
+    const ALL: [Self; 4] = [Self::Auto, Self::Portable, Self::Avx2, Self::Avx512];
 
     /// The names, in the order of the documentation.
-    pub const NAMES: [&str; 3] = ["auto", "portable", "avx512"];
+    pub const NAMES: [&str; 4] = ["auto", "portable", "avx2", "avx512"];
 
     /// The choice with this name.
     #[must_use]
@@ -60,6 +66,10 @@ impl EngineChoice {
         match self {
             Self::Auto => Ok(EngineKind::fastest()),
             Self::Portable => Ok(EngineKind::PORTABLE),
+            Self::Avx2 => match avx2::Units::detect() {
+                Ok(units) => Ok(EngineKind(Kind::Avx2(units))),
+                Err(missing) => Err(UnsupportedEngine { engine: "avx2", missing }),
+            },
             Self::Avx512 => match avx512::Units::detect() {
                 Ok(units) => Ok(EngineKind(Kind::Avx512(units))),
                 Err(missing) => Err(UnsupportedEngine { engine: "avx512", missing }),
@@ -81,13 +91,16 @@ impl EngineKind {
     /// All engines that this CPU can run, the fastest first.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        [EngineChoice::Avx512, EngineChoice::Portable].into_iter().filter_map(|choice| choice.resolve().ok()).collect()
+        [EngineChoice::Avx512, EngineChoice::Avx2, EngineChoice::Portable]
+            .into_iter()
+            .filter_map(|choice| choice.resolve().ok())
+            .collect()
     }
 
     /// All engines that this CPU can run, and the models of others, for tests.
     #[cfg(test)]
     pub(crate) fn all_and_models() -> Vec<Self> {
-        Self::all().into_iter().chain([Self(Kind::Avx512Model)]).collect()
+        Self::all().into_iter().chain([Self(Kind::Avx2Model), Self(Kind::Avx512Model)]).collect()
     }
 
     /// The name in the configuration.
@@ -95,6 +108,9 @@ impl EngineKind {
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable => "portable",
+            Kind::Avx2(_) => "avx2",
+            #[cfg(test)]
+            Kind::Avx2Model => "model of avx2",
             Kind::Avx512(_) => "avx512",
             #[cfg(test)]
             Kind::Avx512Model => "model of avx512",
@@ -104,6 +120,9 @@ impl EngineKind {
     pub(crate) fn arithmetic(self) -> Arithmetic {
         match self.0 {
             Kind::Portable => Arithmetic::portable(),
+            Kind::Avx2(units) => avx2::arithmetic(units),
+            #[cfg(test)]
+            Kind::Avx2Model => avx2::model(),
             Kind::Avx512(units) => avx512::arithmetic(units),
             #[cfg(test)]
             Kind::Avx512Model => avx512::model(),

@@ -1,0 +1,289 @@
+//! Points of edwards25519, −x² + y² = 1 + d·x²·y², which is birationally equivalent to curve25519: u = (1 + y)/(1 − y).
+//! The formulas of Hisil, Wong, Carter and Dawson are complete on this curve: no point is an exception.
+
+use zeroize::Zeroize;
+
+use super::element::{Element, LANES};
+use super::scalar::TABLE_LEN;
+
+/// −1 has this root.
+pub(super) const ROOT_OF_MINUS_ONE: Element =
+    Element::splat([0xc4ee_1b27_4a0e_a0b0, 0x2f43_1806_ad2f_e478, 0x2b4d_0099_3dfb_d7a7, 0x2b83_2480_4fc1_df0b]);
+/// −486664 has this root: the scale of x between the two forms of the curve.
+pub(super) const SCALE: Element =
+    Element::splat([0xcc6e_04aa_ff45_7e06, 0xc5a1_d3d1_4b7d_1a82, 0xd27b_08dc_03fc_4f7e, 0x0f26_edf4_60a0_06bb]);
+/// 2·d.
+pub(super) const TWO_D: Element =
+    Element::splat([0xebd6_9b94_26b2_f159, 0x00e0_149a_8283_b156, 0x198e_80f2_eef3_d130, 0x2406_d9dc_56df_fce7]);
+/// The coefficient of curve25519.
+pub(super) const A: Element = Element::splat([486_662, 0, 0, 0]);
+
+/// x = e/g, y = h/f: what the formulas give before the last multiplications.
+#[derive(Clone, Copy)]
+pub(super) struct Completed {
+    pub e: Element,
+    pub f: Element,
+    pub g: Element,
+    pub h: Element,
+}
+
+/// Input of a doubling.
+#[derive(Clone, Copy)]
+pub(super) struct Projective {
+    pub x: Element,
+    pub y: Element,
+    pub z: Element,
+}
+
+/// Input of an addition: y − x, y + x, z and t = x·y/z. As an addend, z is twice and t is 2·d times that.
+#[derive(Clone, Copy)]
+pub(super) struct Extended {
+    pub y_minus_x: Element,
+    pub y_plus_x: Element,
+    pub z: Element,
+    pub t: Element,
+}
+
+/// Numerators and denominators of u-coordinates.
+#[derive(Clone, Copy)]
+pub(super) struct Fraction {
+    pub numerator: Element,
+    pub denominator: Element,
+    /// The product of the denominators up to this one.
+    pub running: Element,
+}
+
+/// The sums ±P₀ ±P₁ ±P₂ ±P₃ + P₄ of the multiples Pⱼ = 2^(51·j)·P, as addends.
+pub(super) type Table = [Extended; TABLE_LEN];
+
+/// Per lane the point 8·P of a u-coordinate, and whether it is usable: on the curve and not zero.
+pub(super) struct Lifted {
+    pub point: Completed,
+    pub is_usable: [bool; LANES],
+}
+
+impl Extended {
+    pub(super) const ZERO: Self =
+        Self { y_minus_x: Element::ONE, y_plus_x: Element::ONE, z: Element::ONE, t: Element::ZERO };
+}
+
+impl Fraction {
+    pub(super) const ZERO: Self = Self { numerator: Element::ZERO, denominator: Element::ONE, running: Element::ONE };
+}
+
+impl Zeroize for Fraction {
+    fn zeroize(&mut self) {
+        self.numerator.zeroize();
+        self.denominator.zeroize();
+        self.running.zeroize();
+    }
+}
+
+impl Completed {
+    /// The point of one lane in all lanes.
+    pub(super) fn broadcast(&self, lane: usize) -> Self {
+        let [e, f, g, h] = [&self.e, &self.f, &self.g, &self.h].map(|element| element.broadcast(lane));
+        Self { e, f, g, h }
+    }
+
+    pub(super) fn copy_lane(&mut self, lane: usize, from: &Self, from_lane: usize) {
+        self.e.copy_lane(lane, &from.e, from_lane);
+        self.f.copy_lane(lane, &from.f, from_lane);
+        self.g.copy_lane(lane, &from.g, from_lane);
+        self.h.copy_lane(lane, &from.h, from_lane);
+    }
+}
+
+/// Defines the operations on points, on the arithmetic in scope, with these attributes on each function.
+macro_rules! points {
+    ($(#[$target:meta])*) => {
+        $(#[$target])*
+        fn double(p: &Projective) -> Completed {
+            let [xx, yy, zz] = [&p.x, &p.y, &p.z].map(|coordinate| load_raw(&square_raw(coordinate)));
+            let xy = load_raw(&multiply_raw(&p.x, &p.y));
+            let g = difference(&yy, &xx);
+            Completed {
+                e: carry(&sum(&xy, &xy)),
+                f: carry(&difference(&difference(&g, &zz), &zz)),
+                g: carry(&g),
+                h: carry(&difference(&integers(&Element::ZERO), &sum(&xx, &yy))),
+            }
+        }
+
+        $(#[$target])*
+        fn add_points(p: &Extended, addend: &Extended) -> Completed {
+            let a = load_raw(&multiply_raw(&p.y_minus_x, &addend.y_minus_x));
+            let b = load_raw(&multiply_raw(&p.y_plus_x, &addend.y_plus_x));
+            let c = load_raw(&multiply_raw(&p.t, &addend.t));
+            let d = load_raw(&multiply_raw(&p.z, &addend.z));
+            Completed {
+                e: carry(&difference(&b, &a)),
+                f: carry(&difference(&d, &c)),
+                g: carry(&sum(&d, &c)),
+                h: carry(&sum(&b, &a)),
+            }
+        }
+
+        $(#[$target])*
+        fn projective(p: &Completed) -> Projective {
+            Projective { x: multiply(&p.e, &p.f), y: multiply(&p.g, &p.h), z: multiply(&p.f, &p.g) }
+        }
+
+        $(#[$target])*
+        fn extended(p: &Completed) -> Extended {
+            let (x, y) = (load_raw(&multiply_raw(&p.e, &p.f)), load_raw(&multiply_raw(&p.g, &p.h)));
+            Extended {
+                y_minus_x: carry(&difference(&y, &x)),
+                y_plus_x: carry(&sum(&y, &x)),
+                z: multiply(&p.f, &p.g),
+                t: multiply(&p.e, &p.h),
+            }
+        }
+
+        $(#[$target])*
+        fn addend(p: &Extended) -> Extended {
+            let z = integers(&p.z);
+            Extended { z: carry(&sum(&z, &z)), t: multiply(&p.t, &TWO_D), ..*p }
+        }
+
+        $(#[$target])*
+        fn negated(p: &Extended) -> Extended {
+            let t = Element(p.t.0.map(|limb| limb.map(|lane| -lane)));
+            Extended { y_minus_x: p.y_plus_x, y_plus_x: p.y_minus_x, z: p.z, t }
+        }
+
+        $(#[$target])*
+        fn double_repeatedly(p: &Completed, times: usize) -> Completed {
+            (0..times).fold(*p, |p, _| double(&projective(&p)))
+        }
+
+        /// 8·P for points P with these u-coordinates.
+        ///
+        /// Branches depend on the coordinates, which are on the wire.
+        $(#[$target])*
+        pub(super) fn lift<const N: usize>(coordinates: &[Element; N]) -> [Lifted; N] {
+            let v_squared = coordinates.map(|u| {
+                // (u + A)·u + 1, times u
+                let sum_with_a = carry(&sum(&integers(&u), &integers(&A)));
+                let inner = load_raw(&multiply_raw(&sum_with_a, &u));
+                multiply(&carry(&sum(&inner, &integers(&Element::ONE))), &u)
+            });
+            let candidates = root_candidates(&v_squared);
+            let roots_of_minus = multiply_each(&candidates, &[ROOT_OF_MINUS_ONE; N]);
+            let candidates_squared = squared(&candidates, 1);
+            std::array::from_fn(|n| {
+                let negative = carry(&difference(&integers(&Element::ZERO), &integers(&v_squared[n])));
+                let [found, wanted, minus] = [candidates_squared[n], v_squared[n], negative].map(Element::to_bytes);
+                let mut v = candidates[n];
+                for lane in (0..LANES).filter(|lane| found[*lane] != wanted[*lane]) {
+                    v.copy_lane(lane, &roots_of_minus[n], lane);
+                }
+                let point = double_repeatedly(&edwards(&coordinates[n], &v), 3);
+                let x = multiply(&point.e, &point.f).to_bytes();
+                let is_on_curve = |lane: usize| found[lane] == wanted[lane] || found[lane] == minus[lane];
+                Lifted { point, is_usable: std::array::from_fn(|lane| is_on_curve(lane) && x[lane] != [0; 32]) }
+            })
+        }
+
+        /// x = SCALE·u/v, y = (u − 1)/(u + 1).
+        $(#[$target])*
+        fn edwards(u: &Element, v: &Element) -> Completed {
+            let (u_integers, one) = (integers(u), integers(&Element::ONE));
+            Completed {
+                e: multiply(&SCALE, u),
+                f: carry(&sum(&u_integers, &one)),
+                g: *v,
+                h: carry(&difference(&u_integers, &one)),
+            }
+        }
+
+        $(#[$target])*
+        pub(super) fn fill_table(point: &Completed, table: &mut Table) {
+            let mut twice = [Extended::ZERO; TEETH - 1];
+            let mut tooth = *point;
+            let mut lower_teeth = Extended::ZERO;
+            for (n, twice) in twice.iter_mut().enumerate() {
+                let this = extended(&tooth);
+                lower_teeth = if n == 0 { this } else { extended(&add_points(&lower_teeth, &addend(&this))) };
+                let double = double(&projective(&tooth));
+                *twice = addend(&extended(&double));
+                tooth = double_repeatedly(&double, SPACING - 1);
+            }
+            table[0] = extended(&add_points(&extended(&tooth), &negated(&addend(&lower_teeth))));
+            for (n, twice) in twice.iter().enumerate() {
+                let (known, new) = table.split_at_mut(1 << n);
+                for (known, new) in known.iter().zip(new) {
+                    *new = extended(&add_points(known, twice));
+                }
+            }
+            for entry in table {
+                *entry = addend(entry);
+            }
+        }
+
+        /// The entry of each lane. Reads all entries, and masks the others.
+        $(#[$target])*
+        #[inline(never)]
+        fn select(table: &Table, index: &PerLane, is_negative: &PerLane) -> Extended {
+            let (index, is_negative) = (load_lanes(index), load_lanes(is_negative));
+            let y_minus_x = scan(table, index, |entry| &entry.y_minus_x);
+            let y_plus_x = scan(table, index, |entry| &entry.y_plus_x);
+            let z = scan(table, index, |entry| &entry.z);
+            let t = scan(table, index, |entry| &entry.t);
+            let sign = and(is_negative, splat_integer(1 << 63));
+            Extended {
+                y_minus_x: store(&std::array::from_fn(|k| blend(is_negative, y_minus_x[k], y_plus_x[k]))),
+                y_plus_x: store(&std::array::from_fn(|k| blend(is_negative, y_plus_x[k], y_minus_x[k]))),
+                z: store(&z),
+                t: store(&t.map(|limb| floats(xor(bits(limb), sign)))),
+            }
+        }
+
+        $(#[$target])*
+        #[inline]
+        fn scan(table: &Table, index: Integers, coordinate: impl Fn(&Extended) -> &Element) -> Limbs {
+            let mut selected = [splat_integer(0); LIMBS];
+            for (entry, n) in table.iter().zip(0..) {
+                let is_wanted = equal(index, splat_integer(n));
+                let limbs = load(coordinate(entry));
+                selected = std::array::from_fn(|k| or(selected[k], and(bits(limbs[k]), is_wanted)));
+            }
+            selected.map(|limb| floats(limb))
+        }
+
+        /// The u-coordinates of the multiples that the digits stand for.
+        $(#[$target])*
+        pub(super) fn comb(table: &Table, digits: &Digits) -> Fraction {
+            let mut columns = digits.index.iter().zip(&digits.is_negative).rev();
+            let mut doubled = Extended::ZERO;
+            loop {
+                let Some((index, is_negative)) = columns.next() else { return Fraction::ZERO };
+                let point = add_points(&doubled, &select(table, index, is_negative));
+                if columns.len() == 0 {
+                    let (f, h) = (integers(&point.f), integers(&point.h));
+                    let [numerator, denominator] = [sum(&f, &h), difference(&f, &h)].map(|sums| carry(&sums));
+                    return Fraction { numerator, denominator, running: denominator };
+                }
+                doubled = extended(&double(&projective(&point)));
+            }
+        }
+
+        /// Replaces each numerator by the quotient. All share one inversion, so no denominator may be zero.
+        $(#[$target])*
+        pub(super) fn divide(fractions: &mut [Fraction]) {
+            let mut running = Element::ONE;
+            for fraction in &mut *fractions {
+                running = multiply(&running, &fraction.denominator);
+                fraction.running = running;
+            }
+            let mut inverse = invert(&running);
+            for n in (0..fractions.len()).rev() {
+                let before = if n == 0 { Element::ONE } else { fractions[n - 1].running };
+                let fraction = &mut fractions[n];
+                fraction.numerator = multiply(&fraction.numerator, &multiply(&inverse, &before));
+                inverse = multiply(&inverse, &fraction.denominator);
+            }
+        }
+    };
+}
+pub(super) use points;
