@@ -24,6 +24,7 @@
 
 mod address;
 mod build;
+mod client_header;
 mod engine;
 mod engines;
 mod format;
@@ -35,6 +36,7 @@ mod x25519;
 
 pub use address::{AddressError, NEXT_HOP_ADDRESS_LEN, decode_next_hop, encode_next_hop};
 pub use build::{BuildError, Hop, build};
+pub use client_header::{CLIENT_HEADER_LEN, CLIENT_HOPS, ClientHeader, ClientHeaderError};
 pub use engine::{Engine, Onward, Outcome, Stage, UnwrapError};
 pub use engines::{EngineChoice, EngineKind, UnsupportedEngine};
 pub use format::{
@@ -43,4 +45,4 @@ pub use format::{
 };
 pub use payload::plaintext;
 pub use self_check::{SelfCheckError, self_check};
-pub use x25519::public_key;
+pub use x25519::{multiply_clamped, public_key};

@@ -3,6 +3,18 @@
 const ZERO_PREFIX_LEN: usize = 16;
 const END_OF_MESSAGE: u8 = 1;
 
+/// The innermost layer of a payload of `len` bytes; `None` when the message does not fit.
+pub(crate) fn innermost(message: &[u8], len: usize) -> Option<Vec<u8>> {
+    let end = ZERO_PREFIX_LEN + message.len();
+    if end >= len {
+        return None;
+    }
+    let mut payload = vec![0; len];
+    payload[ZERO_PREFIX_LEN..end].copy_from_slice(message);
+    payload[end] = END_OF_MESSAGE;
+    Some(payload)
+}
+
 /// The message in an innermost layer, between 16 zero bytes and the last 0x01; `None` when that is not its form.
 #[must_use]
 pub fn plaintext(innermost: &[u8]) -> Option<&[u8]> {

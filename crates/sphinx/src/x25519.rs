@@ -16,7 +16,8 @@ const INVERSE_OF_EIGHT: Bytes32 = [
 ];
 
 /// `clamp(scalar) · point` (RFC 7748); `None` when the product is zero, that is, when `point` has low order.
-pub(crate) fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {
+#[must_use]
+pub fn multiply_clamped(scalar: &Bytes32, point: &Bytes32) -> Option<Zeroizing<Bytes32>> {
     let mut product = Zeroizing::new([0; 32]);
     #[expect(unsafe_code, reason = "aws-lc-rs has no X25519 without deriving a public key first")]
     // SAFETY: the three pointers come from references to 32-byte arrays that outlive the call; X25519 reads 32 bytes
