@@ -146,7 +146,8 @@ fn hop_keys(route: &[Hop; CLIENT_HOPS], secret: &Bytes32) -> Result<[HopKeys; CL
     let mut blinded = Scalar::from_bytes_mod_order(*secret);
     let mut keys: [Option<HopKeys>; CLIENT_HOPS] = Default::default();
     for (index, (slot, hop)) in keys.iter_mut().zip(route).enumerate() {
-        let scalar = if index == 0 { Zeroizing::new(*secret) } else { clamped_equivalent(&blinded.to_bytes()) };
+        let scalar =
+            if index == 0 { Zeroizing::new(*secret) } else { clamped_equivalent(&Zeroizing::new(blinded.to_bytes())) };
         let shared = multiply_clamped(&scalar, &hop.sphinx_key);
         let derived = HopKeys::derive(&*shared.ok_or(ClientHeaderError::WeakKey(hop.address))?);
         blinded *= Scalar::from_bytes_mod_order(*derived.blinding());
