@@ -29,6 +29,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_nym-mixnode");
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
+/// In the log line of each round of a monitor.
+const ROUND: &str = "active: 0";
+
 /// Number of kills in a test, or what the variable says.
 const KILLS: u32 = 30;
 const KILLS_VARIABLE: &str = "REGISTRY_KILLS";
@@ -131,16 +134,16 @@ impl Server {
 
     /// Starts a registry on the server's database.
     fn registry(&self, name: &str) -> Registry {
-        self.registry_at(ANY_PORT, name)
+        self.registry_with(ANY_PORT, name, &[])
     }
 
-    /// The same, on this address.
-    fn registry_at(&self, listen: &str, name: &str) -> Registry {
+    /// The same, on this address and with these flags.
+    fn registry_with(&self, listen: &str, name: &str, flags: &[&str]) -> Registry {
         let file = self.folder.path().join("url");
         fs::write(&file, self.url()).unwrap();
         let mut command = Command::new(PROGRAM);
         command.args(["registry", "--supervised", "--listen", listen, "--allow-private", "--database-file"]);
-        command.arg(&file).arg("--monitor-token-file").arg(self.folder.path().join("token"));
+        command.arg(&file).arg("--monitor-token-file").arg(self.folder.path().join("token")).args(flags);
         let log = fs::File::create(self.folder.path().join(name)).unwrap();
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
@@ -253,7 +256,7 @@ fn killed_registries_and_servers_lose_nothing_that_was_acknowledged() {
     let mut server = Server::new();
     // No other program uses a port of this address while the registry is down.
     let [.., high, low] = std::process::id().to_be_bytes();
-    let first = server.registry_at(&format!("127.18.{high}.{low}:0"), "log");
+    let first = server.registry_with(&format!("127.18.{high}.{low}:0"), "log", &[]);
     let (address, listen) = (first.address, first.address.to_string());
     let mut registry = Some(first);
     let token = fs::read_to_string(server.folder.path().join("token")).unwrap().trim().to_owned();
@@ -274,7 +277,7 @@ fn killed_registries_and_servers_lose_nothing_that_was_acknowledged() {
             server.start();
         }
         if kills_registry {
-            registry = Some(server.registry_at(&listen, "log"));
+            registry = Some(server.registry_with(&listen, "log", &[]));
         }
         runtime.block_on(clients.check());
     }
@@ -308,6 +311,43 @@ fn two_registries_on_one_database_lose_and_double_nothing() {
     assert_eq!(one, other);
     assert_eq!(one["testAddresses"].as_array().unwrap().len(), 2, "nodes forward the test packets of both");
     assert_eq!(server.query("SELECT COUNT(*) FROM node").unwrap(), CLIENTS.to_string());
+}
+
+#[test]
+fn one_of_two_registries_tests_the_nodes_and_the_other_takes_over_when_it_is_killed() {
+    const MONITORING: [&str; 3] = ["--with-monitor", "--monitor-every", "1s"];
+    let server = Server::new();
+    let node = TcpListener::bind("127.0.0.1:0").unwrap();
+    node.set_nonblocking(true).unwrap();
+    let tests = || std::iter::from_fn(|| node.accept().ok()).count();
+    let entry = json!({
+        "mixHost": node.local_addr().unwrap().to_string(), "identityKey": identity(1), "sphinxKey": identity(0),
+        "version": "0.9.2", "location": "", "incentivesAddress": "", "layer": 1,
+    });
+    let mut first = server.registry_with(ANY_PORT, "log1", &MONITORING);
+    http::post(&format!("http://{}/api/mixmining/register/mix", first.address), &entry, "").unwrap();
+    eventually("the first registry tests the node", || (tests() > 0).then_some(()));
+    let second = server.registry_with(ANY_PORT, "log2", &MONITORING);
+    let count = |name: &str, text: &str| server.log(name).matches(text).count();
+    eventually("the second one is on standby", || (count("log2", "on standby") == 1).then_some(()));
+    tests();
+    eventually("the first one goes on", || (tests() > 0).then_some(()));
+    // Longer than a round, and than an interval at which the lease is renewed.
+    pause(Duration::from_secs(6));
+    assert!(
+        count("log1", ROUND) > 0 && count("log2", ROUND) == 0,
+        "one registry tests the node: {}",
+        server.log("log2")
+    );
+
+    first.process.kill().unwrap();
+    first.process.wait().unwrap();
+    tests();
+    eventually("the second one tests the node", || (tests() > 0).then_some(()));
+    eventually("the second one has rounds", || (count("log2", ROUND) > 0).then_some(()));
+    assert_eq!(count("log2", "on standby"), 1, "{}", server.log("log2"));
+    assert_eq!(count("log2", "runs the network monitor for all"), 1, "{}", server.log("log2"));
+    drop(second);
 }
 
 #[test]

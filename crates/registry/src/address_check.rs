@@ -14,6 +14,7 @@ use nym_mixnode_sphinx::Hop;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
+use super::monitor_lease::{MonitorLease, MonitorTurn};
 use super::now_ns;
 use super::own_monitor::OwnNetwork;
 use super::service::{DueClaim, Service};
@@ -36,8 +37,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct AddressCheck {
     prober: Prober<Test>,
+    monitoring: Option<Monitoring>,
+}
+
+/// The registry's own monitor.
+#[derive(Debug)]
+struct Monitoring {
+    network: OwnNetwork,
+    rounds: RoundSettings,
+    turn: MonitorTurn,
+    /// `None` while another registry tests the nodes.
     monitor: Option<Monitor<OwnNetwork>>,
-    round_log: RoundLog,
+    log: RoundLog,
 }
 
 /// What a packet tests.
@@ -61,7 +72,7 @@ impl AddressCheck {
             if given.is_empty() { endpoints(listen, port) } else { given.iter().map(|at| forwarded(*at)).collect() };
         let usable: Vec<Endpoint> = endpoints.into_iter().filter(|endpoint| is_usable(*endpoint)).collect();
         match Prober::bind(&usable, MEAN_DELAY) {
-            Ok(prober) if !usable.is_empty() => Some(Self { prober, monitor: None, round_log: RoundLog::default() }),
+            Ok(prober) if !usable.is_empty() => Some(Self { prober, monitoring: None }),
             Ok(_) => {
                 warn!("test packets are disabled: they have no address to return to; pass --test-address");
                 None
@@ -78,9 +89,17 @@ impl AddressCheck {
         self.prober.addresses()
     }
 
-    /// Runs a monitor with the same prober.
-    pub(super) fn run_monitor(&mut self, network: OwnNetwork, rounds: RoundSettings) {
-        self.monitor = Some(Monitor::new(network, rounds, &self.prober));
+    /// Runs a monitor with the same prober, while this registry has the lease that is returned.
+    pub(super) fn run_monitor(
+        &mut self,
+        service: &Service,
+        network: OwnNetwork,
+        rounds: RoundSettings,
+    ) -> MonitorLease {
+        let lease = MonitorLease::new(service.clone(), self.prober.identity().to_owned());
+        let turn = lease.turn();
+        self.monitoring = Some(Monitoring { network, rounds, turn, monitor: None, log: RoundLog::default() });
+        lease
     }
 
     pub(super) async fn run(mut self, service: &Service) -> Infallible {
@@ -93,20 +112,31 @@ impl AddressCheck {
                 biased;
                 returned = self.prober.returned() => self.note_return(service, returned.label).await,
                 _ = claims.tick() => self.send_due(service).await,
-                _ = monitor.tick(), if self.monitor.is_some() => self.advance_monitor(),
+                _ = monitor.tick(), if self.monitoring.is_some() => self.advance_monitor(),
             }
         }
     }
 
     fn advance_monitor(&mut self) {
-        let (Some(monitor), now) = (&mut self.monitor, Instant::now()) else { return };
-        for test in self.prober.give_up(monitor.timeout(), |test| matches!(test, Test::Node(_))) {
-            if let Test::Node(label) = test {
+        let (Some(Monitoring { network, rounds, turn, monitor, log }), now) = (&mut self.monitoring, Instant::now())
+        else {
+            return;
+        };
+        if !turn.has_come(now) {
+            // Its packets that return later are unknown.
+            *monitor = None;
+        }
+        for test in self.prober.give_up(rounds.timeout, |test| matches!(test, Test::Node(_))) {
+            if let (Test::Node(label), Some(monitor)) = (test, monitor.as_mut()) {
                 monitor.on_loss(&mut self.prober, label, now);
             }
         }
+        if !turn.has_come(now) {
+            return;
+        }
+        let monitor = monitor.get_or_insert_with(|| Monitor::new(network.clone(), *rounds, &self.prober));
         if let Some(summary) = monitor.tick(&mut self.prober, now) {
-            self.round_log.note(&summary, now);
+            log.note(&summary, now);
         }
     }
 
@@ -132,10 +162,14 @@ impl AddressCheck {
     }
 
     async fn note_return(&mut self, service: &Service, test: Test) {
-        let claim = match (test, &mut self.monitor) {
-            (Test::Claim(claim), _) => claim,
-            (Test::Node(label), Some(monitor)) => return monitor.on_return(label, Instant::now()),
-            (Test::Node(_), None) => return,
+        let claim = match test {
+            Test::Claim(claim) => claim,
+            Test::Node(label) => {
+                if let Some(Monitoring { monitor: Some(monitor), .. }) = &mut self.monitoring {
+                    monitor.on_return(label, Instant::now());
+                }
+                return;
+            }
         };
         match service.prove_by_packet(&claim, now_ns()).await {
             Ok(true) => info!(identity = claim.identity, "a test packet proved an announced address"),

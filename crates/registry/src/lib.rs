@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod gateway_check;
 mod http;
+mod monitor_lease;
 mod own_monitor;
 mod proof;
 mod reputation;
@@ -45,6 +46,7 @@ use address_check::AddressCheck;
 use admission::Gate;
 use check::Rules;
 use http::App;
+use monitor_lease::MonitorLease;
 use own_monitor::OwnNetwork;
 use service::Service;
 use store::Store;
@@ -195,6 +197,8 @@ pub struct Registry {
     access: Access,
     /// `None` when no test packet can return.
     address_check: Option<AddressCheck>,
+    /// `None` without a monitor.
+    monitor_lease: Option<MonitorLease>,
 }
 
 impl Registry {
@@ -217,10 +221,12 @@ impl Registry {
         let test_addresses = address_check.as_ref().map(AddressCheck::addresses).unwrap_or_default();
         let (rules, access) = (settings.rules(), settings.access()?);
         let service = Service::new(store, rules, gate, settings.caps, settings.reputation, test_addresses);
-        if let (Some(check), Some(rounds)) = (&mut address_check, settings.monitor) {
-            check.run_monitor(OwnNetwork::new(service.clone(), rules.reach), rounds);
-        }
-        Ok(Self { server, service, reach: rules.reach, access, address_check })
+        let monitored = address_check.as_mut().zip(settings.monitor);
+        let monitor_lease = monitored.map(|(check, rounds)| {
+            let network = OwnNetwork::new(service.clone(), rules.reach);
+            check.run_monitor(&service, network, rounds)
+        });
+        Ok(Self { server, service, reach: rules.reach, access, address_check, monitor_lease })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that port 0 became.
@@ -237,11 +243,21 @@ impl Registry {
                 None => pending().await,
             }
         };
+        let keep_lease = Box::pin(async {
+            match &self.monitor_lease {
+                Some(lease) => lease.keep().await,
+                None => pending().await,
+            }
+        });
         tokio::select! {
             () = self.server.serve(router, stop) => {}
             () = purge_regularly(&self.service, self.reach) => {}
             never = check_addresses => match never {},
             never = self.service.follow_changes() => match never {},
+            never = keep_lease => match never {},
+        }
+        if let Some(lease) = &self.monitor_lease {
+            Box::pin(lease.end()).await;
         }
         self.service.close().await;
     }

@@ -10,7 +10,7 @@ use super::now_ns;
 use super::service::{Rejection, Selection, Service};
 
 /// The network of this registry.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OwnNetwork {
     service: Service,
     reach: Reach,

@@ -8,6 +8,7 @@ mod gateways;
 mod history;
 mod listing;
 mod measurements;
+mod monitor_lease;
 mod registration;
 mod room;
 

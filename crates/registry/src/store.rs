@@ -13,6 +13,7 @@ mod health;
 mod history;
 mod measurements;
 mod metrics;
+mod monitor_lease;
 mod nodes;
 mod postgres;
 mod replicas;

@@ -20,6 +20,7 @@ mod clock;
 mod history;
 mod identities;
 mod measurements;
+mod monitor_lease;
 mod replicas;
 
 const SECOND: i64 = 1_000_000_000;

@@ -32,6 +32,8 @@ pub(super) struct Connections {
 pub(super) struct Database {
     /// Begins a transaction with the database's write lock.
     pub(super) begin: &'static str,
+    /// Reads the database's clock, in nanoseconds since the epoch.
+    pub(super) clock: &'static str,
     /// Whether other processes change the database. Their commits change its table `change`.
     pub(super) is_shared: bool,
 }
@@ -63,8 +65,7 @@ impl Connections {
         let turn = writers.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut lease = Lease::of(&self.pool).await?;
         sqlx::raw_sql(self.database.begin).execute(&mut *lease.connection).await?;
-        let (generation, is_shared) = (Arc::clone(&self.generation), self.database.is_shared);
-        Ok(Transaction { lease, generation, is_shared, _turn: turn })
+        Ok(Transaction { lease, generation: Arc::clone(&self.generation), database: self.database, _turn: turn })
     }
 
     /// Whether other processes change the database.
@@ -142,7 +143,7 @@ impl DerefMut for Read {
 pub(crate) struct Transaction {
     lease: Lease,
     generation: Arc<AtomicU64>,
-    is_shared: bool,
+    database: Database,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -150,7 +151,7 @@ impl Transaction {
     /// Commits changes that may affect the lists.
     pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
         let counter = Arc::clone(&self.generation);
-        if self.is_shared {
+        if self.database.is_shared {
             let generation: i64 =
                 sqlx::query_scalar("UPDATE change SET generation = generation + 1 RETURNING generation")
                     .fetch_one(self.connection())
@@ -182,6 +183,11 @@ impl Transaction {
 }
 
 impl Transaction {
+    /// Statement that reads the database's clock.
+    pub(super) fn clock(&self) -> &'static str {
+        self.database.clock
+    }
+
     /// The connection, for statements of this transaction.
     pub(super) fn connection(&mut self) -> &mut AnyConnection {
         &mut self.lease.connection

@@ -27,8 +27,11 @@ const SETTINGS: &str = "SET lock_timeout = '10s'; SET statement_timeout = '30s';
                         SET idle_in_transaction_session_timeout = '30s';";
 
 /// The writers of all replicas wait for each other. Readers do not wait.
-const DATABASE: Database =
-    Database { begin: "BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE change IN EXCLUSIVE MODE", is_shared: true };
+const DATABASE: Database = Database {
+    begin: "BEGIN ISOLATION LEVEL READ COMMITTED; LOCK TABLE change IN EXCLUSIVE MODE",
+    clock: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 1000",
+    is_shared: true,
+};
 
 /// Connects to the database; creates or upgrades the tables as needed.
 pub(super) async fn open(url: &DatabaseUrl) -> Result<Store, RegistryError> {

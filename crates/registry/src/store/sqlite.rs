@@ -31,7 +31,11 @@ const SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PR
                         PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;";
 
 /// A transaction takes the write lock at once, so that no other writer can change what it reads.
-const DATABASE: Database = Database { begin: "BEGIN IMMEDIATE", is_shared: false };
+const DATABASE: Database = Database {
+    begin: "BEGIN IMMEDIATE",
+    clock: "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000",
+    is_shared: false,
+};
 
 /// Result codes of SQLite for a file that is damaged or not a database.
 const CORRUPT: &str = "11";

@@ -2,6 +2,7 @@
 //!
 //! The kit runs these and the tests of the service a second time, on PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::env;
 
 use sqlx::{AssertSqlSafe, Connection};
@@ -102,6 +103,44 @@ async fn the_generation_changes_only_with_commits_that_change_the_lists() {
     assert_eq!(store.generation(), before);
     store.put("a").await;
     assert_ne!(store.generation(), before);
+}
+
+/// Table, column, type, whether it is required, and its place in the primary key.
+type Column = (String, String, String, i64, i64);
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: `make kit`"]
+async fn the_schemas_of_both_databases_have_the_same_columns() {
+    const IN_POSTGRESQL: &str = "
+        SELECT columns.table_name::TEXT, columns.column_name::TEXT,
+            CASE data_type WHEN 'bigint' THEN 'INTEGER' WHEN 'bytea' THEN 'BLOB' ELSE UPPER(data_type) END::TEXT,
+            CASE is_nullable WHEN 'NO' THEN 1 ELSE 0 END::BIGINT, COALESCE(keys.ordinal_position, 0)::BIGINT
+        FROM information_schema.columns AS columns
+        LEFT JOIN information_schema.table_constraints AS primary_keys
+            ON primary_keys.table_schema = columns.table_schema AND primary_keys.table_name = columns.table_name
+                AND constraint_type = 'PRIMARY KEY'
+        LEFT JOIN information_schema.key_column_usage AS keys
+            ON keys.constraint_schema = columns.table_schema AND keys.constraint_name = primary_keys.constraint_name
+                AND keys.table_name = columns.table_name AND keys.column_name = columns.column_name
+        WHERE columns.table_schema = current_schema()";
+    // Columns of a primary key are required in PostgreSQL, and are always given in SQLite.
+    const IN_FILES: &str = "
+        SELECT tables.name, columns.name, columns.type, MAX(columns.\"notnull\", columns.pk > 0), columns.pk
+        FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
+        WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%'";
+    let place = Place::new().await;
+    let server = place.open().await;
+    let file = Store::open(&place.folder.path().join("registry.sqlite")).await.unwrap();
+    let columns = async |store: &Store, query| {
+        let rows: Vec<Column> = store.fetch_all(sqlx::query_as(query)).await.unwrap();
+        // The migrations' own table, and the counter that only registries with a common database need.
+        rows.into_iter().filter(|(table, ..)| table != "_sqlx_migrations" && table != "change").collect::<BTreeSet<_>>()
+    };
+    let (in_postgresql, in_files) = (columns(&server, IN_POSTGRESQL).await, columns(&file, IN_FILES).await);
+    assert!(in_postgresql.len() > 40, "{in_postgresql:?}");
+    let only_in = |one: &BTreeSet<Column>, other| one.difference(other).cloned().collect::<Vec<_>>();
+    let differences = (only_in(&in_postgresql, &in_files), only_in(&in_files, &in_postgresql));
+    assert_eq!(differences, (Vec::new(), Vec::new()), "only in PostgreSQL, and only in SQLite");
 }
 
 #[test]
