@@ -81,6 +81,10 @@ pub struct RegistryArgs {
     /// monitor.token beside the store].
     #[arg(long, value_name = "FILE")]
     pub monitor_token_file: Option<PathBuf>,
+    /// File with the tokens of single monitors, one `NAME TOKEN` per line; `#` begins a comment. The majority of the
+    /// monitors decides about a node, and each name counts once. These tokens allow nothing but reports of measurements.
+    #[arg(long, value_name = "FILE")]
+    pub named_tokens_file: Option<PathBuf>,
     /// Accept measurements from this address without the token. Deprecated: use the token.
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub monitor: Vec<IpAddr>,
@@ -316,6 +320,7 @@ fn settings(args: &RegistryArgs) -> Result<RegistrySettings, RegistryCommandErro
         },
         monitor: args.monitoring.rounds(args.supervised),
         monitor_token_file: args.monitor_token_file.clone(),
+        named_tokens_file: args.named_tokens_file.clone(),
         monitors: args.monitor.clone(),
         legacy_loopback_monitor: args.legacy_loopback_monitor,
         trusted_proxies: args.trusted_proxy.clone(),

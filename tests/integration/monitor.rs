@@ -2,10 +2,11 @@
 //! reputation from nodes that do not mix.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use nym_mixnode_api::Topology;
+use nym_mixnode_api::{BatchMixStatus, IpVersion, MixStatus, Topology};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -34,7 +35,11 @@ impl World {
     }
 
     fn monitor(&self) -> Child {
-        let (url, token) = (self.registry.url(), self.folder.path().join("monitor.token"));
+        self.monitor_with(&self.folder.path().join("monitor.token"))
+    }
+
+    fn monitor_with(&self, token: &Path) -> Child {
+        let url = self.registry.url();
         let arguments = ["monitor", "--directory", url.as_str(), "--monitor-token-file", token.to_str().unwrap()];
         let rounds = ["--every", "1s", "--settle", "5s"];
         program(&[&arguments[..], &rounds].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -120,6 +125,41 @@ async fn a_killed_node_loses_reputation_and_the_other_one_does_not() {
     let back = eventually("it is listed again", async || world.reputation(&alive).await).await;
     assert!(back >= kept, "{back} after {kept}");
     drop(again);
+}
+
+#[tokio::test]
+async fn a_faulty_monitor_of_three_takes_no_reputation_away() {
+    const FAULTY: &str = "the-token-of-the-faulty-one";
+    let folder = tempfile::tempdir().unwrap();
+    let [list, token] = ["list", "token"].map(|name| folder.path().join(name));
+    for (file, text) in
+        [(&list, format!("paris the-token-of-paris\nfaulty {FAULTY}\n")), (&token, "the-token-of-paris".to_owned())]
+    {
+        std::fs::write(file, text).unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let own = ["--with-monitor", "--monitor-every", "1s", "--named-tokens-file", list.to_str().unwrap()];
+    let world = World::new(&own).await;
+    let node = NodeFiles::init(&world.registry.url()).await;
+    let running = run(&node);
+    world.wait_active(&[node.identity()]).await;
+    let monitor = world.monitor_with(&token);
+    let down = MixStatus { pub_key: node.identity(), ip_version: IpVersion::V4, up: false };
+    let down = BatchMixStatus { status: vec![down] };
+    let (client, mut before) = (world.registry.client(), world.reputation(&node.identity()).await.unwrap());
+    let enough = before + 30;
+    // While only the registry's own monitor contradicts the faulty one, reputation does not change.
+    let rises = async || {
+        client.report_status(&down, Some(FAULTY)).await.unwrap();
+        let now = world.reputation(&node.identity()).await.unwrap();
+        assert!(now >= before, "{now} after {before}");
+        before = now;
+        (now >= enough).then_some(())
+    };
+    eventually("the two others raise its reputation", rises).await;
+    assert!(world.active().await.mix(&node.identity()).is_some());
+    assert_eq!(terminate(monitor).await, Some(0));
+    drop(running);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Token for privileged calls of monitors and operators, read from a file.
 
+mod named;
+
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +15,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use named::NamedTokens;
+
 const RANDOM_BYTES: usize = 32;
 
 /// Minimum number of characters of a token chosen by an operator.
@@ -20,6 +24,9 @@ const CHARS_MIN: usize = 16;
 
 /// Maximum length of the token file.
 const FILE_BYTES_MAX: u64 = 4096;
+
+/// Maximum length of a list of tokens.
+const LIST_BYTES_MAX: u64 = 64 << 10;
 
 /// Error while reading or creating a token.
 #[derive(Debug, Error)]
@@ -51,6 +58,22 @@ pub enum MonitorTokenError {
         /// Path of the file.
         path: PathBuf,
     },
+    /// A line of a list of tokens cannot be used.
+    #[error("line {line} of {path} is not a monitor with its token: {reason}")]
+    Line {
+        /// Path of the list.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A list of tokens is longer than any that is read.
+    #[error("the list of monitor tokens {path} is longer than {} KiB", LIST_BYTES_MAX >> 10)]
+    TooLong {
+        /// Path of the list.
+        path: PathBuf,
+    },
 }
 
 impl MonitorTokenError {
@@ -65,7 +88,7 @@ impl MonitorTokenError {
         match self {
             Self::Readable { .. } => Exit::PERMISSION,
             Self::File { .. } => Exit::IO,
-            Self::Malformed { .. } => Exit::DATA,
+            Self::Malformed { .. } | Self::Line { .. } | Self::TooLong { .. } => Exit::DATA,
         }
     }
 }
@@ -91,22 +114,13 @@ impl MonitorToken {
     /// # Errors
     /// As [`Self::read_or_create`], and when the file is missing.
     pub fn read(path: &Path) -> Result<Self, MonitorTokenError> {
-        let fail = |source| MonitorTokenError::File { action: "read", path: path.to_owned(), source };
-        let file = file::open(path).map_err(fail)?;
-        // Group access is allowed: containers may receive secrets that way.
-        let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
-        if mode & 0o007 != 0 {
-            return Err(MonitorTokenError::Readable { path: path.to_owned(), mode });
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(fail)?;
-        let token = text.trim();
-        let is_token = token.len() >= CHARS_MIN && token.chars().all(|c| c.is_ascii_graphic());
-        if is_token {
-            Ok(Self(Zeroizing::new(token.to_owned())))
-        } else {
-            Err(MonitorTokenError::Malformed { path: path.to_owned() })
-        }
+        let text = read_private(path, FILE_BYTES_MAX)?;
+        Self::parse(text.trim()).ok_or_else(|| MonitorTokenError::Malformed { path: path.to_owned() })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_token = text.len() >= CHARS_MIN && text.chars().all(|c| c.is_ascii_graphic());
+        is_token.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
     fn create(path: &Path) -> Result<Self, MonitorTokenError> {
@@ -130,6 +144,20 @@ impl MonitorToken {
     }
 }
 
+/// Reads the beginning of a file that only its owner and group can read.
+fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, MonitorTokenError> {
+    let fail = |source| MonitorTokenError::File { action: "read", path: path.to_owned(), source };
+    let file = file::open(path).map_err(fail)?;
+    // Group access is allowed: containers may receive secrets that way.
+    let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(MonitorTokenError::Readable { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(bytes_max).read_to_string(&mut text).map_err(fail)?;
+    Ok(text)
+}
+
 /// Omits the token.
 impl fmt::Debug for MonitorToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,46 +166,4 @@ impl fmt::Debug for MonitorToken {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::{Permissions, set_permissions, write};
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_token_is_created_once_and_only_its_owner_can_read_it() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("monitor.token");
-        assert!(MonitorToken::read(&path).is_err());
-        let token = MonitorToken::read_or_create(&path).unwrap();
-        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
-        assert_eq!(MonitorToken::read_or_create(&path).unwrap(), token);
-        assert_eq!(MonitorToken::read(&path).unwrap(), token);
-        assert!(token.is(token.reveal().as_bytes()));
-        assert!(!token.is(b"") && !token.is(b"another") && !token.is(&token.reveal().as_bytes()[1..]));
-        assert!(!format!("{token:?}").contains(token.reveal()));
-    }
-
-    #[test]
-    fn the_error_for_a_bad_file_says_what_to_do() {
-        for (text, mode, expected) in [
-            ("a-token-of-the-operator\n", 0o600, None),
-            ("a-token-of-the-operator", 0o440, None),
-            ("a-token-of-the-operator", 0o644, Some("chmod 600")),
-            ("short", 0o600, Some("16")),
-            ("", 0o600, Some("16")),
-            ("two words of an operator", 0o600, Some("16")),
-        ] {
-            let home = tempfile::tempdir().unwrap();
-            let path = home.path().join("monitor.token");
-            write(&path, text).unwrap();
-            set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let error = MonitorToken::read(&path).err().map(|error| error.to_string());
-            assert_eq!(error.is_some(), expected.is_some(), "{text:?} {mode:o}: {error:?}");
-            if let (Some(error), Some(expected)) = (error, expected) {
-                assert!(error.contains(expected) && error.contains("monitor.token"), "{error}");
-            }
-        }
-        let home = tempfile::tempdir().unwrap();
-        assert!(MonitorToken::read_or_create(&home.path().join("none/monitor.token")).is_err());
-    }
-}
+mod tests;

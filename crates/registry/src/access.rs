@@ -6,8 +6,10 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
-use nym_mixnode_directory::MonitorToken;
+use nym_mixnode_directory::{MonitorToken, NamedTokens};
 use nym_mixnode_http::HostNames;
+
+use super::majority::Reporter;
 
 /// Headers that proxies add.
 const PROXY_HEADERS: [&str; 4] = ["forwarded", FORWARDED_FOR, "x-real-ip", "via"];
@@ -18,6 +20,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub(super) struct Access {
     /// Token for privileged calls; `None` disables them.
     pub(super) token: Option<MonitorToken>,
+    /// Tokens of single monitors, which may only report measurements.
+    pub(super) named_tokens: NamedTokens,
     /// Host names under which privileged calls are accepted.
     pub(super) names: HostNames,
     /// Proxies whose `X-Forwarded-For` is trusted.
@@ -53,12 +57,22 @@ impl Access {
 
     /// Checks that the call carries the token.
     pub(super) fn check_token(&self, request: &Parts) -> Result<(), Refused> {
+        match self.check_reporter(request)? {
+            Reporter::Unnamed => Ok(()),
+            _ => Err(Refused::WrongToken),
+        }
+    }
+
+    /// Checks that the call carries the token, or that of a single monitor; returns whose it is.
+    pub(super) fn check_reporter(&self, request: &Parts) -> Result<Reporter, Refused> {
         let header = request.headers.get(AUTHORIZATION).ok_or(Refused::NoToken)?;
         let token = bearer(header).ok_or(Refused::WrongToken)?;
-        if !self.token.as_ref().is_some_and(|expected| expected.is(token)) {
-            return Err(Refused::WrongToken);
-        }
-        if self.names.allow(request) { Ok(()) } else { Err(Refused::WrongHost) }
+        let reporter = if self.token.as_ref().is_some_and(|expected| expected.is(token)) {
+            Reporter::Unnamed
+        } else {
+            Reporter::Named(self.named_tokens.name_of(token).ok_or(Refused::WrongToken)?.to_owned())
+        };
+        if self.names.allow(request) { Ok(reporter) } else { Err(Refused::WrongHost) }
     }
 
     /// Whether this caller may report measurements without the token.

@@ -18,6 +18,7 @@ mod database;
 mod error;
 mod gateway_check;
 mod http;
+mod majority;
 mod monitor_lease;
 mod own_monitor;
 mod proof;
@@ -33,7 +34,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nym_mixnode_directory::{MonitorToken, MonitorTokenError};
+use nym_mixnode_directory::{MonitorToken, MonitorTokenError, NamedTokens};
 use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server, Tls};
 use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_net::Reach;
@@ -103,6 +104,8 @@ pub struct RegistrySettings {
     pub monitor: Option<RoundSettings>,
     /// File with the monitors' token, created when missing; `None` is `monitor.token` beside the store.
     pub monitor_token_file: Option<PathBuf>,
+    /// File with the tokens of further monitors, one `NAME TOKEN` per line.
+    pub named_tokens_file: Option<PathBuf>,
     /// Addresses that may report measurements without the token.
     pub monitors: Vec<IpAddr>,
     /// Whether programs on this machine may report measurements without the token, for 0.9.2's own monitor.
@@ -136,6 +139,7 @@ impl RegistrySettings {
             reputation: ReputationRules::default(),
             monitor: None,
             monitor_token_file: None,
+            named_tokens_file: None,
             monitors: Vec::new(),
             legacy_loopback_monitor: false,
             trusted_proxies: Vec::new(),
@@ -167,8 +171,11 @@ impl RegistrySettings {
     }
 
     fn access(&self) -> Result<Access, MonitorTokenError> {
+        let token = MonitorToken::read_or_create(&self.token_file())?;
+        let named = self.named_tokens_file.as_deref().map(|file| NamedTokens::read(file, &token)).transpose()?;
         Ok(Access {
-            token: Some(MonitorToken::read_or_create(&self.token_file())?),
+            token: Some(token),
+            named_tokens: named.unwrap_or_default(),
             names: HostNames::new(&self.host_names),
             trusted_proxies: self.trusted_proxies.clone(),
             monitors: self.monitors.clone(),

@@ -6,6 +6,7 @@ use nym_mixnode_monitor::Network;
 use nym_mixnode_monitor::rounds::Listing;
 use nym_mixnode_net::Reach;
 
+use super::majority::Reporter;
 use super::now_ns;
 use super::service::{Rejection, Selection, Service};
 
@@ -31,6 +32,6 @@ impl Network for OwnNetwork {
     }
 
     async fn report(&self, results: BatchMixStatus) -> Result<(), String> {
-        self.service.add_statuses(&results.status, now_ns()).await.map_err(|error| error.to_string())
+        self.service.add_statuses(&Reporter::Own, &results.status, now_ns()).await.map_err(|error| error.to_string())
     }
 }

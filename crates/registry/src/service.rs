@@ -20,8 +20,9 @@ use nym_mixnode_keys::KeyGenerationError;
 use thiserror::Error;
 
 use super::admission::Gate;
-use super::caps::{Caps, Full};
+use super::caps::{Caps, Full, nanoseconds};
 use super::check::{Invalid, Rules};
+use super::majority::PRESENT_FOR;
 use super::proof::Refusal;
 use super::reputation::ReputationRules;
 use super::store::Store;
@@ -153,6 +154,7 @@ impl Service {
         }
         let mut others = self.store().begin().await?;
         others.forget_identities(self.0.caps.gone_signers(), now).await?;
+        others.delete_verdicts(now.saturating_sub(nanoseconds(PRESENT_FOR))).await?;
         others.delete_statuses(now.saturating_sub(STATUSES_KEPT)).await?;
         self.keep_history(&mut others, now).await?;
         others.commit_unlisted().await

@@ -20,6 +20,7 @@ mod replicas;
 mod signers;
 mod sources;
 mod sqlite;
+mod verdicts;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 
 use super::ApiError;
 use crate::access::{Access, Refused};
+use crate::majority::Reporter;
 use crate::service::is_storable;
 
 /// Address that the request came from; `None` when a proxy hides it.
@@ -61,22 +62,24 @@ impl<S: Sync> OptionalFromRequestParts<S> for Privileged {
     }
 }
 
-/// Proof that the request came from a monitor: one with the token, or one that the operator has listed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Monitor;
+/// Proof that the request came from a monitor: one with a token, or one that the operator has listed.
+#[derive(Debug, Clone)]
+pub(super) struct Monitor(pub(super) Reporter);
 
 impl<S: Sync> FromRequestParts<S> for Monitor {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let access = parts.extensions.get::<Arc<Access>>().map(Arc::clone);
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        let access = parts.extensions.get::<Arc<Access>>();
         if let (Some(access), false) = (access, parts.headers.contains_key(AUTHORIZATION)) {
             let caller = parts.extensions.get().and_then(|Peer(ip)| access.caller(*ip, &parts.headers));
             if access.is_known_monitor(caller) {
-                return if access.names.allow(parts) { Ok(Self) } else { Err(misdirected()) };
+                return if access.names.allow(parts) { Ok(Self(Reporter::Unnamed)) } else { Err(misdirected()) };
             }
+            return Err(Refused::NoToken.into_response());
         }
-        <Privileged as FromRequestParts<S>>::from_request_parts(parts, state).await.map(|Privileged| Self)
+        let reporter = access.map_or(Err(Refused::NoToken), |access| access.check_reporter(parts));
+        reporter.map(Self).map_err(IntoResponse::into_response)
     }
 }
 

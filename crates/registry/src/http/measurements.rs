@@ -46,11 +46,11 @@ pub(super) struct NewReputation {
     security(("monitorToken" = []))
 )]
 pub(super) async fn add(
-    _monitor: Monitor,
+    Monitor(reporter): Monitor,
     State(service): State<Service>,
     Body(status): Body<MixStatus>,
 ) -> Result<Created, ApiError> {
-    service.add_statuses(&[status], now_ns()).await?;
+    service.add_statuses(&reporter, &[status], now_ns()).await?;
     Ok((StatusCode::CREATED, OK))
 }
 
@@ -69,11 +69,11 @@ pub(super) async fn add(
     security(("monitorToken" = []))
 )]
 pub(super) async fn add_batch(
-    _monitor: Monitor,
+    Monitor(reporter): Monitor,
     State(service): State<Service>,
     Body(batch): Body<BatchMixStatus>,
 ) -> Result<Created, ApiError> {
-    service.add_statuses(&batch.status, now_ns()).await?;
+    service.add_statuses(&reporter, &batch.status, now_ns()).await?;
     Ok((StatusCode::CREATED, OK))
 }
 

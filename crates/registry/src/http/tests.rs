@@ -1,11 +1,13 @@
 //! Tests of the API without sockets: requests from any address, replies as bytes.
 
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
 use nym_mixnode_api::{CounterReply, MixRegistration, signing};
-use nym_mixnode_directory::MonitorToken;
+use nym_mixnode_directory::{MonitorToken, NamedTokens};
 use nym_mixnode_http::{HostNames, Peer};
 use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_net::Reach;
@@ -33,6 +35,9 @@ const NODE: &str = "192.0.2.1";
 const STRANGER: &str = "203.0.113.9";
 const MONITOR: &str = "198.51.100.7";
 const PROXY: &str = "10.0.0.1";
+/// Tokens of single monitors.
+const PARIS: &str = "the-token-of-paris";
+const ROME: &str = "the-token-of-rome";
 
 struct Api {
     router: Router,
@@ -57,7 +62,11 @@ impl Api {
         let place = Place::new().await;
         let store = place.open().await;
         let token = MonitorToken::read_or_create(&place.folder.path().join("monitor.token")).unwrap();
+        let tokens = place.folder.path().join("tokens");
+        fs::write(&tokens, format!("paris {PARIS}\nrome {ROME}\n")).unwrap();
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
         let access = Access {
+            named_tokens: NamedTokens::read(&tokens, &token).unwrap(),
             token: Some(token.clone()),
             monitors: vec![MONITOR.parse().unwrap()],
             names: HostNames::new(&["registry.example".to_owned()]),

@@ -8,8 +8,10 @@ use nym_mixnode_api::{MixStatus, MixStatusReport, PersistedMixMetric, PersistedM
 use super::addresses::RENEW_EVERY;
 use super::history::HOUR;
 use super::{Rejection, Service};
+use crate::caps::nanoseconds;
+use crate::majority::{PRESENT_FOR, Reporter};
 use crate::reputation::ReputationRules;
-use crate::store::{LayerHour, Measured, Standing, Tests, Windows, number};
+use crate::store::{LayerHour, Measured, Standing, Tests, Transaction, Windows, number};
 
 /// Far above any earned reputation, far below an overflow.
 pub(crate) const REPUTATION_MAX: i64 = 1_000_000_000;
@@ -33,23 +35,32 @@ const REPORT_INTERVAL_MIN_S: u64 = 5;
 const REPORTS_PER_SECOND: u64 = 50;
 
 impl Service {
-    /// Stores the measurements, updates the reputation of registered nodes, and renews those that passed, in one
-    /// transaction.
-    pub(crate) async fn add_statuses(&self, statuses: &[MixStatus], now: i64) -> Result<(), Rejection> {
-        check_identities(statuses)?;
+    /// Stores the measurements that follow from a monitor's verdicts, updates the reputation of registered nodes, and
+    /// renews those that passed, in one transaction.
+    pub(crate) async fn add_statuses(
+        &self,
+        reporter: &Reporter,
+        verdicts: &[MixStatus],
+        now: i64,
+    ) -> Result<(), Rejection> {
+        check_identities(verdicts)?;
         let mut transaction = self.store().begin().await?;
-        transaction.add_statuses(statuses, now).await?;
+        let statuses = measurements(&mut transaction, reporter, verdicts, now).await?;
+        transaction.add_statuses(&statuses, now).await?;
         let measured: HashSet<&str> = statuses.iter().map(|status| status.pub_key.as_str()).collect();
         let standings = transaction.standings(&Vec::from_iter(measured)).await?;
-        let round = Round::of(statuses, standings, &self.0.reputation, now / HOUR);
+        let round = Round::of(&statuses, standings, &self.0.reputation, now / HOUR);
         transaction.put_reputations(&round.reputations).await?;
         transaction.count_tests(&round.tests).await?;
         for layer in &round.layers {
             transaction.count_in_layer(layer).await?;
         }
-        let passed = statuses.iter().filter(|status| status.up).map(|status| status.pub_key.as_str());
+        // Whatever the majority is: a test that passes shows that the node is there.
+        let passed = verdicts.iter().filter(|status| status.up).map(|status| status.pub_key.as_str());
         transaction.renew_all(&passed.collect::<Vec<_>>(), now.saturating_sub(RENEW_EVERY), now).await?;
-        Ok(transaction.commit().await?)
+        let committed =
+            if statuses.is_empty() { transaction.commit_unlisted().await } else { transaction.commit().await };
+        Ok(committed?)
     }
 
     /// Sets the reputation of a node that is or was registered.
@@ -112,6 +123,29 @@ impl Service {
     pub(crate) async fn metrics(&self) -> Result<Vec<PersistedMixMetric>, Rejection> {
         Ok(self.store().metrics().await?)
     }
+}
+
+/// The measurements that follow from verdicts of a monitor and those of the others.
+async fn measurements(
+    transaction: &mut Transaction,
+    reporter: &Reporter,
+    verdicts: &[MixStatus],
+    now: i64,
+) -> sqlx::Result<Vec<MixStatus>> {
+    let identities: HashSet<&str> = verdicts.iter().map(|verdict| verdict.pub_key.as_str()).collect();
+    let present = nanoseconds(PRESENT_FOR);
+    // Verdicts from the future: the clock was set back.
+    let (after, until) = (now.saturating_sub(present), now.saturating_add(present));
+    let mut by_node = transaction.verdicts(&Vec::from_iter(identities), after, until).await?;
+    let mut statuses = Vec::with_capacity(verdicts.len());
+    let reporter = reporter.to_string();
+    for MixStatus { pub_key, ip_version, up } in verdicts {
+        let of_node = by_node.entry((pub_key.clone(), number(*ip_version))).or_default();
+        let measured = of_node.add(&reporter, *up, now);
+        statuses.extend(measured.map(|up| MixStatus { pub_key: pub_key.clone(), ip_version: *ip_version, up }));
+    }
+    transaction.put_verdicts(&by_node).await?;
+    Ok(statuses)
 }
 
 /// What a batch of measurements of registered nodes changes.

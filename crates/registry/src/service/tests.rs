@@ -11,6 +11,7 @@ use nym_mixnode_net::Reach;
 
 use super::registration::NewNode;
 use super::*;
+use crate::majority::Reporter;
 use crate::proof::{Admission, Call};
 use crate::store::Role;
 use crate::store::tests::Place;
@@ -22,6 +23,7 @@ mod identities;
 mod measurements;
 mod monitor_lease;
 mod replicas;
+mod several_monitors;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -129,7 +131,7 @@ impl Home {
 
     async fn measure(&self, identity: &str, ip_version: IpVersion, up: bool, at: i64) {
         let status = MixStatus { pub_key: identity.into(), ip_version, up };
-        self.service.add_statuses(&[status], at).await.unwrap();
+        self.service.add_statuses(&Reporter::Unnamed, &[status], at).await.unwrap();
     }
 }
 

@@ -208,7 +208,7 @@ pub(super) fn rows(count: usize, columns: usize) -> String {
 }
 
 /// Parameters of one row.
-fn row(first: usize, columns: usize) -> String {
+pub(super) fn row(first: usize, columns: usize) -> String {
     let parameters: Vec<String> = (first..first + columns).map(|number| format!("${number}")).collect();
     format!("({})", parameters.join(", "))
 }

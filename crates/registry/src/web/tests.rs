@@ -16,6 +16,7 @@ use crate::admission::Gate;
 use crate::caps::Caps;
 use crate::check::Rules;
 use crate::http::router;
+use crate::majority::Reporter;
 use crate::reputation::ReputationRules;
 use crate::store::Store;
 
@@ -76,7 +77,8 @@ impl Site {
     /// Tests of one node, some seconds ago.
     async fn test(&self, byte: u8, ip_version: IpVersion, up: bool, seconds_ago: i64) {
         let status = MixStatus { pub_key: key(byte), ip_version, up };
-        self.service.add_statuses(&[status], now_ns() - seconds_ago * 1_000_000_000).await.unwrap();
+        let at = now_ns() - seconds_ago * 1_000_000_000;
+        self.service.add_statuses(&Reporter::Unnamed, &[status], at).await.unwrap();
     }
 }
 

@@ -6,8 +6,8 @@ use super::*;
 async fn a_closed_registry_accepts_only_admitted_identities_and_requires_no_proof() {
     let list = tempfile::NamedTempFile::new().unwrap();
     let token = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(list.path(), key(1)).unwrap();
-    std::fs::write(token.path(), "0123456789abcdef").unwrap();
+    fs::write(list.path(), key(1)).unwrap();
+    fs::write(token.path(), "0123456789abcdef").unwrap();
     let api = Api::with(Gate::open(Some(list.path()), Some(token.path()), false).unwrap()).await;
     assert_eq!(api.register(STRANGER, &mix(1, "192.0.2.1:1789")).await, (200, json!({"ok": true})), "by the list");
     assert_eq!(api.register(NODE, &mix(2, "192.0.2.2:1789")).await.0, 403);
@@ -25,10 +25,10 @@ async fn a_closed_registry_accepts_only_admitted_identities_and_requires_no_proo
 #[tokio::test]
 async fn an_identity_that_is_added_to_the_list_is_admitted_without_a_restart() {
     let list = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(list.path(), key(1)).unwrap();
+    fs::write(list.path(), key(1)).unwrap();
     let api = Api::with(Gate::open(Some(list.path()), None, false).unwrap()).await;
     assert_eq!(api.register(NODE, &mix(2, "192.0.2.1:1789")).await.0, 403);
-    std::fs::write(list.path(), format!("{}\n{}\n", key(1), key(2))).unwrap();
+    fs::write(list.path(), format!("{}\n{}\n", key(1), key(2))).unwrap();
     let is_admitted = async {
         while api.register(NODE, &mix(2, "192.0.2.1:1789")).await.0 == 403 {
             tokio::time::sleep(Duration::from_millis(100)).await;

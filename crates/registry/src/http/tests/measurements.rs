@@ -30,6 +30,30 @@ async fn measurements_and_reputation_require_the_token_from_any_address() {
 }
 
 #[tokio::test]
+async fn monitors_with_tokens_of_their_own_are_told_apart_and_may_only_report() {
+    let api = Api::new().await;
+    api.register(NODE, &mix(1, "192.0.2.1:1789")).await;
+    let with = |token: &str, request: Builder| request.header("authorization", format!("Bearer {token}"));
+    let report = async |token: &str, up: bool| {
+        let batch = json!({"status": [{"pubKey": key(1), "ipVersion": "4", "up": up}]});
+        let post = with(token, Request::post("/api/mixmining/batch"));
+        assert_eq!(api.send(STRANGER, post, batch.to_string()).await.0, 201);
+        api.get("/api/mixmining/topology").await.1["mixNodes"][0]["reputation"].as_i64().unwrap()
+    };
+    assert_eq!((report(PARIS, true).await, report(PARIS, true).await), (3, 6));
+    assert_eq!((report(ROME, false).await, report(PARIS, true).await), (6, 6), "they disagree");
+    assert_eq!((report(ROME, true).await, report(PARIS, true).await), (6, 9), "they agree");
+
+    let reputation = format!("/api/mixmining/reputation/{}?reputation=100", key(1));
+    assert_eq!(api.send(STRANGER, with(PARIS, Request::patch(reputation)), Body::empty()).await.0, 403);
+    let removal = Request::delete(format!("/api/mixmining/register/{}", key(1)));
+    assert_eq!(api.send(STRANGER, with(PARIS, removal), Body::empty()).await.0, 403);
+    assert_eq!(api.send(STRANGER, with(PARIS, Request::get("/api/metrics/mixes")), Body::empty()).await.0, 403);
+    let unknown = with("the-token-of-nobody", Request::post("/api/mixmining/batch"));
+    assert_eq!(api.send(STRANGER, unknown, json!({"status": []}).to_string()).await.0, 403);
+}
+
+#[tokio::test]
 async fn a_listed_monitor_may_only_report_measurements() {
     let api = Api::new().await;
     api.register(NODE, &mix(1, "192.0.2.1:1789")).await;

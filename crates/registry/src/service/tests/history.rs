@@ -26,7 +26,7 @@ async fn tests_of_a_node_are_counted_per_hour_and_ip_version() {
         status("a", IpVersion::V4, true),
         status("unregistered", IpVersion::V4, true),
     ];
-    home.service.add_statuses(&batch, START).await.unwrap();
+    home.service.add_statuses(&Reporter::Unnamed, &batch, START).await.unwrap();
     home.measure("a", IpVersion::V4, false, START + HOUR - 1).await;
     home.measure("a", IpVersion::V4, true, START + HOUR).await;
     let at = START / SECOND;

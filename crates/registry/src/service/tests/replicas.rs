@@ -90,7 +90,7 @@ async fn measurements_at_two_replicas_all_count() {
     for call in 0..60 {
         let service = replicas[call % 2].clone();
         let status = MixStatus { pub_key: "a".into(), ip_version: IpVersion::V4, up: true };
-        calls.spawn(async move { service.add_statuses(&[status], NOW).await.unwrap() });
+        calls.spawn(async move { service.add_statuses(&Reporter::Unnamed, &[status], NOW).await.unwrap() });
     }
     while let Some(done) = calls.join_next().await {
         done.unwrap();
