@@ -2,12 +2,14 @@
 //!
 //! Each monitor reports a verdict on each node per round and IP version. A measurement follows when all present monitors
 //! have reported since the one before, or when most have and one of them reports again. A single monitor is a majority, so
-//! each of its verdicts is a measurement.
+//! each of its verdicts is a measurement. A monitor is present from its second verdict on: a single report beside the
+//! monitors that run, such as that of a probe, decides nothing.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How long a monitor is present after its last verdict: three rounds by default.
+/// How long a monitor is present after its last verdict: three rounds by default. A shorter time would leave out monitors
+/// with longer rounds, or one that missed a round, and the others would decide without them.
 pub(super) const PRESENT_FOR: Duration = Duration::from_mins(3);
 
 /// Monitor that reports verdicts.
@@ -37,6 +39,8 @@ impl fmt::Display for Reporter {
 pub(super) struct Verdict {
     pub(super) monitor: String,
     pub(super) is_up: bool,
+    /// Whether its monitor had reported before.
+    pub(super) is_repeated: bool,
     /// Whether a measurement has followed from it.
     pub(super) is_counted: bool,
     pub(super) at: i64,
@@ -58,21 +62,30 @@ impl Verdicts {
 
     /// Adds a new verdict; returns the measurement that follows: whether the node is up. A tie is no measurement.
     pub(super) fn add(&mut self, monitor: &str, is_up: bool, at: i64) -> Option<bool> {
-        let verdict = Verdict { monitor: monitor.to_owned(), is_up, is_counted: false, at };
-        let before = self.0.iter_mut().find(|before| before.monitor == monitor);
-        let is_repeated = before.as_ref().is_some_and(|before| !before.is_counted);
-        match before {
-            Some(before) => *before = verdict,
-            None => self.0.push(verdict),
-        }
-        let waiting = self.0.iter().filter(|verdict| !verdict.is_counted).count();
-        let is_complete = waiting == self.0.len() || is_repeated && 2 * waiting > self.0.len();
+        let Some(before) = self.0.iter_mut().find(|before| before.monitor == monitor) else {
+            let is_alone = !self.0.iter().any(|verdict| verdict.is_repeated);
+            let verdict = Verdict { monitor: monitor.to_owned(), is_up, is_repeated: false, is_counted: true, at };
+            self.0.push(verdict);
+            return is_alone.then_some(is_up);
+        };
+        let was_waiting = !before.is_counted;
+        (before.is_up, before.is_repeated, before.is_counted, before.at) = (is_up, true, false, at);
+        self.measure(was_waiting)
+    }
+
+    /// The measurement of the present monitors, when enough of them have reported.
+    fn measure(&mut self, has_one_waited: bool) -> Option<bool> {
+        let mut present: Vec<_> = self.0.iter_mut().filter(|verdict| verdict.is_repeated).collect();
+        let waiting = present.iter().filter(|verdict| !verdict.is_counted).count();
+        let is_complete = waiting == present.len() || has_one_waited && 2 * waiting > present.len();
         if !is_complete {
             return None;
         }
-        self.0.iter_mut().for_each(|verdict| verdict.is_counted = true);
-        let up = self.0.iter().filter(|verdict| verdict.is_up).count();
-        let down = self.0.len() - up;
+        for verdict in &mut present {
+            verdict.is_counted = true;
+        }
+        let up = present.iter().filter(|verdict| verdict.is_up).count();
+        let down = present.len() - up;
         (up != down).then_some(up > down)
     }
 }
@@ -100,28 +113,34 @@ mod tests {
 
     #[test]
     fn the_majority_of_three_decides_once_per_round_whatever_their_order() {
-        // The first verdict of all is that of a single monitor.
-        assert_eq!(measure("ABC ABC ABC"), "+..+..+..");
-        assert_eq!(measure("ABc ABc cBA BcA"), "+..+..+..+..");
-        assert_eq!(measure("Abc abC Cba bcA"), "+..-..-..-..");
+        // The first verdicts are those of single monitors, until one of them reports again.
+        assert_eq!(measure("ABC ABC ABC ABC"), "++++..+..+..");
+        assert_eq!(measure("ABC ABC ABc ABc cBA BcA"), "++++..+..+..+..+..");
+        assert_eq!(measure("ABC ABC Abc abC Cba bcA"), "++++..+..-..-..-..");
     }
 
     #[test]
     fn two_monitors_that_disagree_measure_nothing() {
-        assert_eq!(measure("AbAbAbAb"), "+.......");
-        assert_eq!(measure("ABABAbab"), "+.+.+.-.");
+        assert_eq!(measure("AABB AbAbAbAb"), "++..+.......");
+        assert_eq!(measure("AABB ABABAbab"), "++..+.+.+.-.");
+    }
+
+    #[test]
+    fn a_monitor_decides_nothing_with_its_first_verdict_beside_others() {
+        assert_eq!(measure("AA b AAA"), "++.+++");
+        assert_eq!(measure("AA b AA b A b A"), "++.++....", "with its second one it is one of two");
     }
 
     #[test]
     fn a_silent_monitor_does_not_stop_the_majority() {
-        assert_eq!(measure("ABC ABC AB AB AB"), "+..+..+..+..");
-        assert_eq!(measure("ABC ABC A A A A"), "+..+..+...", "one of three is no majority");
+        assert_eq!(measure("ABC ABC ABC AB AB AB"), "++++..+..+..+..");
+        assert_eq!(measure("ABC ABC ABC A A A A"), "++++..+..+...", "one of three is no majority");
     }
 
     #[test]
     fn a_monitor_that_reports_all_the_time_decides_nothing() {
-        assert_eq!(measure("ABC ABC ccccccccc"), "+..+..+........");
-        let measured = measure("ABC ABC ccAccBccAccB");
+        assert_eq!(measure("ABC ABC ABC ccccccccc"), "++++..+..+........");
+        let measured = measure("ABC ABC ABC ccAccBccAccB");
         assert!(!measured.contains('-'), "{measured}");
     }
 }

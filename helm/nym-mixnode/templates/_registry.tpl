@@ -32,7 +32,7 @@ secret:
 {{- uniq $hosts | join "," }}
 {{- end }}
 
-{{/* Registries that share a database leave the tests to one monitor of the release: two would count each result twice. */}}
+{{/* Registries that share a database leave the tests to one monitor of the release. */}}
 {{- define "nym-mixnode.separateMonitor" -}}
 {{- if and .Values.registry.monitor.enabled (gt (int .Values.registry.replicas) 1) }}true{{ end }}
 {{- end }}

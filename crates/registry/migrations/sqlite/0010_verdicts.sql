@@ -4,6 +4,8 @@ CREATE TABLE verdict (
     ip_version INTEGER NOT NULL CHECK (ip_version IN (4, 6)),
     monitor    TEXT NOT NULL,
     up         INTEGER NOT NULL CHECK (up IN (0, 1)),
+    -- Whether the monitor had reported before, so that it is one of several.
+    repeated   INTEGER NOT NULL CHECK (repeated IN (0, 1)),
     -- Whether a measurement has followed from it.
     counted    INTEGER NOT NULL CHECK (counted IN (0, 1)),
     at         INTEGER NOT NULL,

@@ -22,7 +22,7 @@ impl Transaction {
         let mut verdicts = VerdictsByNode::new();
         for identities in identities.chunks(ROWS_MAX) {
             let sql = format!(
-                "SELECT identity, ip_version, monitor, up, counted, at FROM verdict
+                "SELECT identity, ip_version, monitor, up, repeated, counted, at FROM verdict
                  WHERE at > $1 AND at <= $2 AND identity IN {} ORDER BY monitor",
                 row(3, identities.len())
             );
@@ -30,9 +30,10 @@ impl Transaction {
             for identity in identities {
                 query = query.bind(*identity);
             }
-            let found: Vec<(String, i64, String, i64, i64, i64)> = query.fetch_all(self.connection()).await?;
-            for (identity, ip_version, monitor, up, counted, at) in found {
-                let verdict = Verdict { monitor, is_up: up != 0, is_counted: counted != 0, at };
+            let found: Vec<(String, i64, String, i64, i64, i64, i64)> = query.fetch_all(self.connection()).await?;
+            for (identity, ip_version, monitor, up, repeated, counted, at) in found {
+                let (is_up, is_repeated, is_counted) = (up != 0, repeated != 0, counted != 0);
+                let verdict = Verdict { monitor, is_up, is_repeated, is_counted, at };
                 verdicts.entry((identity, ip_version)).or_default().push(verdict);
             }
         }
@@ -45,15 +46,16 @@ impl Transaction {
             verdicts.iter().flat_map(|(node, of_node)| of_node.iter().map(move |one| (node, one))).collect();
         for verdicts in all.chunks(ROWS_MAX) {
             let sql = format!(
-                "INSERT INTO verdict (identity, ip_version, monitor, up, counted, at) VALUES {}
-                 ON CONFLICT (identity, ip_version, monitor) DO UPDATE SET up = excluded.up, counted = excluded.counted,
-                     at = excluded.at",
-                rows(verdicts.len(), 6)
+                "INSERT INTO verdict (identity, ip_version, monitor, up, repeated, counted, at) VALUES {}
+                 ON CONFLICT (identity, ip_version, monitor) DO UPDATE SET up = excluded.up, repeated = excluded.repeated,
+                     counted = excluded.counted, at = excluded.at",
+                rows(verdicts.len(), 7)
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
-            for ((identity, ip_version), Verdict { monitor, is_up, is_counted, at }) in verdicts {
+            for ((identity, ip_version), Verdict { monitor, is_up, is_repeated, is_counted, at }) in verdicts {
                 query = query.bind(identity).bind(*ip_version).bind(monitor);
-                query = query.bind(i64::from(*is_up)).bind(i64::from(*is_counted)).bind(*at);
+                query = query.bind(i64::from(*is_up)).bind(i64::from(*is_repeated));
+                query = query.bind(i64::from(*is_counted)).bind(*at);
             }
             query.execute(self.connection()).await?;
         }

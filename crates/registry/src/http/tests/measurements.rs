@@ -41,8 +41,9 @@ async fn monitors_with_tokens_of_their_own_are_told_apart_and_may_only_report() 
         api.get("/api/mixmining/topology").await.1["mixNodes"][0]["reputation"].as_i64().unwrap()
     };
     assert_eq!((report(PARIS, true).await, report(PARIS, true).await), (3, 6));
-    assert_eq!((report(ROME, false).await, report(PARIS, true).await), (6, 6), "they disagree");
-    assert_eq!((report(ROME, true).await, report(PARIS, true).await), (6, 9), "they agree");
+    assert_eq!((report(ROME, false).await, report(PARIS, true).await), (6, 9), "the first report of another monitor");
+    assert_eq!((report(ROME, false).await, report(PARIS, true).await), (9, 9), "they disagree");
+    assert_eq!((report(ROME, true).await, report(PARIS, true).await), (9, 12), "they agree");
 
     let reputation = format!("/api/mixmining/reputation/{}?reputation=100", key(1));
     assert_eq!(api.send(STRANGER, with(PARIS, Request::patch(reputation)), Body::empty()).await.0, 403);

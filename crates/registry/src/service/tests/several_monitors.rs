@@ -32,7 +32,7 @@ async fn home() -> Home {
 async fn three_monitors_move_reputation_as_fast_as_one() {
     let home = home().await;
     assert_eq!(rounds(&home, 0, &["O", "O"]).await, 12);
-    // The second and third monitor are unknown until their first verdict.
+    // The second and third monitor decide from their second verdict on.
     let joined = rounds(&home, 2, &["OUP"]).await;
     assert_eq!(rounds(&home, 3, &["OUP", "PUO", "UPO"]).await, joined + 18);
 }
@@ -63,6 +63,17 @@ async fn two_monitors_that_disagree_change_nothing() {
     assert_eq!(rounds(&home, 6, &["pO", "oP", "Po"]).await, before);
     assert_eq!(home.service.store().rows("status").await, measured);
     assert!(home.service.report("a", NOW + 9 * MINUTE).await.unwrap().most_recent_ipv4, "its state is kept");
+}
+
+#[tokio::test]
+async fn a_single_report_beside_a_monitor_changes_nothing() {
+    let home = home().await;
+    let before = rounds(&home, 0, &["O", "Ou"]).await;
+    assert_eq!(before, 12);
+    assert_eq!(rounds(&home, 2, &["O", "O"]).await, before + 12);
+    // Its next report is one of another day.
+    assert_eq!(rounds(&home, 10, &["O", "O", "Ou", "O"]).await, before + 12 + 24);
+    assert_eq!(rounds(&home, 60, &["u", "U"]).await, before + 36 - 4 + 6, "without a monitor, every report counts");
 }
 
 #[tokio::test]
