@@ -163,6 +163,7 @@ vectorized! {
     /// Makes the fractions u-coordinates. One inversion serves all of them: of the product of all denominators, none of
     /// which is zero.
     fn divide(state: &mut State, take: &mut dyn FnMut(usize, Secret)) {
+        if state.fractions.is_empty() { return; }
         state.prefixes.clear();
         let mut product = element(1);
         for fraction in &state.fractions {
