@@ -8,6 +8,8 @@
 mod attacks;
 mod cluster;
 mod compose;
+#[cfg(target_arch = "x86_64")]
+mod constant_time;
 mod container;
 mod docker;
 mod docker_archive;

@@ -205,9 +205,9 @@ settings! {
          senders use it: among few packets of its size a packet is easy to follow.";
 
     UNWRAP_ENGINE: EngineChoice = "unwrap.engine", Value("auto"), EngineChoice::from_name,
-        "auto, portable or avx512",
+        "auto, portable, avx2 or avx512",
         "The implementation that unwraps packets: the fastest for this CPU (auto), the one for every CPU (portable), or\n\
-         the one for AVX-512 IFMA (avx512). The node does not start if the CPU cannot run it.";
+         the one for AVX2 with FMA (avx2) or for AVX-512 IFMA (avx512). The node does not start if the CPU cannot run it.";
 
     REPLAY_WINDOW: Duration = "replay.window", Value("10m"), |t| duration(t, SEC(10)..=SEC(86_400)),
         "a duration from 10s to 1day, such as 10m",

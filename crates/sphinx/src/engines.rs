@@ -11,7 +11,7 @@ mod inverse;
 mod portable;
 mod symmetric;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use choice::{EngineChoice, EngineKind, UnsupportedEngine};
 pub(crate) use curve::{Curve, Secret};

@@ -1,8 +1,12 @@
 //! Every engine, and the models of those that this CPU may lack, against the portable engine.
 
+#[cfg(target_arch = "x86_64")]
+mod constant_time;
 mod forge;
 #[cfg(target_arch = "x86_64")]
 mod instructions;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod valgrind;
 
 use std::io::{self, Write};
 
