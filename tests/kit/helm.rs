@@ -6,6 +6,7 @@ mod addresses;
 mod database;
 mod documents;
 mod installed;
+mod kept;
 mod names;
 mod nulls;
 mod openshift;
