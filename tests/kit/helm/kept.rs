@@ -132,7 +132,7 @@ fn a_node_creates_no_other_keys_where_that_is_forbidden() {
     the_cluster().helm(&[&install[..], &here].concat());
     let log = eventually("the node reports that it has no keys", || {
         let log = said(&release.try_kubectl(&["logs", &release.pod(0)]));
-        log.contains("config.yaml does not exist").then_some(log)
+        log.contains("private_identity.pem does not exist").then_some(log)
     });
     assert!(!log.contains("Public key: "), "{log}");
     release.upgrade(&["--set", &directory]);
