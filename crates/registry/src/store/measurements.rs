@@ -7,8 +7,9 @@ use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{Store, Transaction};
 
-/// Maximum number of rows per statement.
-pub(super) const ROWS_MAX: usize = 500;
+/// Maximum number of rows per statement. The time for binding grows with the square of the number of parameters: SQLite
+/// walks a list of their names for each.
+pub(super) const ROWS_MAX: usize = 50;
 
 /// Query for [`Measured`]; `$1` to `$3` are the beginnings of the windows.
 macro_rules! measured {
