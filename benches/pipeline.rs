@@ -30,10 +30,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pipeline::load::{Load, SINK_PORTS};
-use pipeline::node::NodeUsage;
 use pipeline::sink::Arrivals;
 use pipeline::{generator, load, node, sink, telemetry};
-use support::{TestNode, cpu_name, median, pin_to_core, quantile};
+use support::usage::Usage;
+use support::{TestNode, cpu_name, median, quantile};
 
 const PACKETS: usize = 60_000;
 const MEAN_DELAY_MS: f64 = 50.0;
@@ -87,14 +87,14 @@ impl Bench<'_> {
         let sink = spawn(&["sink", dir]);
         let mut node = spawn(&["node", &bs58::encode(self.key.private).into_string(), &self.node_port.to_string()]);
         node::wait_until_listening(self.node_port);
-        let before = NodeUsage::of(node.id());
+        let before = Usage::of(node.id());
         let target = format!("127.0.0.1:{}", self.node_port);
         let start = Instant::now();
         let offered = finish(spawn(&["generator", dir, &target, &rate.to_string(), &connections.to_string()]));
         finish(sink);
         let arrivals = Arrivals::read(self.dir);
         let elapsed = start.elapsed();
-        let usage = NodeUsage::of(node.id());
+        let usage = Usage::of(node.id());
         drop(node.stdin.take());
         let status = node.wait().expect("the node ends");
         assert!(status.success(), "the node failed: {status}");
@@ -105,7 +105,7 @@ impl Bench<'_> {
         &self,
         name: &str,
         arrivals: &Arrivals,
-        usage: &NodeUsage,
+        usage: &Usage,
         offered: &str,
         elapsed: Duration,
         alone: f64,
@@ -118,7 +118,7 @@ impl Bench<'_> {
         println!(
             "  {:9.2} µs CPU per packet  {:6.1} MiB resident at the most (the packets in flight included)",
             usage.cpu_micros / received as f64,
-            usage.resident_peak_kib as f64 / 1024.0,
+            usage.resident_peak_mib,
         );
         if let Some(mut lag) = arrivals.lag_ms(self.dir, self.load) {
             println!(
@@ -141,12 +141,4 @@ fn finish(child: Child) -> String {
     let output = child.wait_with_output().expect("the child's output");
     assert!(output.status.success(), "a child failed: {}", output.status);
     String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// Pins the generator and the sink to the other cores.
-fn leave_the_node_alone() {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 {
-        pin_to_core(1..cores);
-    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::load::FRAME_LEN;
-use crate::{leave_the_node_alone, support};
+use crate::support::{self, leave_the_first_core_alone};
 
 /// A connection, and the unsent rest of a partly written frame.
 struct Connection {
@@ -17,7 +17,7 @@ struct Connection {
 
 pub(crate) fn main(args: &[String]) {
     let [dir, target, rate, connections] = args else { panic!("generator: four arguments") };
-    leave_the_node_alone();
+    leave_the_first_core_alone();
     let frames = fs::read(Path::new(dir).join("frames")).expect("the packets");
     let count: usize = connections.parse().expect("a number");
     let mut connections: Vec<_> = (0..count)

@@ -11,14 +11,14 @@ use std::time::Duration;
 use nym_mixnode_wire::FrameDecoder;
 
 use crate::load::{Load, mark};
-use crate::{leave_the_node_alone, support};
+use crate::support::{self, leave_the_first_core_alone};
 
 /// Packets that are missing after this time without a packet count as lost.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(args: &[String]) {
     let [dir] = args else { panic!("sink: one argument") };
-    leave_the_node_alone();
+    leave_the_first_core_alone();
     let dir = Path::new(dir);
     let read = |name: &str| fs::read_to_string(dir.join(name)).expect("written before");
     let count: usize = read("count").parse().expect("a count");

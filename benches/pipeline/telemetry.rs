@@ -12,10 +12,11 @@ use nym_mixnode_testing::collector::{Collector, Manner};
 use tokio::runtime::Runtime;
 
 use crate::load::{self, Load, SINK_PORTS};
-use crate::node::{self, NodeUsage};
+use crate::node;
 use crate::sink::Arrivals;
-use crate::support::{TestNode, cpu_name, median};
-use crate::{finish, leave_the_node_alone, spawn};
+use crate::support::usage::Usage;
+use crate::support::{TestNode, cpu_name, leave_the_first_core_alone, median};
+use crate::{finish, spawn};
 
 const PACKETS: usize = 100_000;
 const ROUNDS: usize = 5;
@@ -96,7 +97,7 @@ pub(crate) fn compare() {
 /// Runtime of the collectors, not on the node's core.
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(1).enable_all().on_thread_start(leave_the_node_alone).build().expect("a runtime")
+    builder.worker_threads(1).enable_all().on_thread_start(leave_the_first_core_alone).build().expect("a runtime")
 }
 
 fn print(runs: &[Vec<Run>; TARGETS.len()]) {
@@ -135,10 +136,10 @@ impl Bench<'_> {
         command.envs(TWICE_A_SECOND).envs(variables(target, collector.as_ref()));
         let mut node = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a node");
         node::wait_until_listening(self.port);
-        let before = NodeUsage::of(node.id());
+        let before = Usage::of(node.id());
         finish(spawn(&["generator", dir, &format!("127.0.0.1:{}", self.port), "0", "8"]));
         finish(sink);
-        let usage = NodeUsage::of(node.id()).since(&before);
+        let usage = Usage::of(node.id()).since(&before);
         if let Some(collector) = &mut collector {
             assert_asked(target, collector);
         }
@@ -149,7 +150,7 @@ impl Bench<'_> {
         Run {
             rate: arrivals.steady_rate(),
             cpu_micros: usage.cpu_micros / arrivals.count() as f64,
-            resident_mib: usage.resident_peak_kib as f64 / 1024.0,
+            resident_mib: usage.resident_peak_mib,
         }
     }
 

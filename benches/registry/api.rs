@@ -3,12 +3,14 @@
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nym_mixnode_api::Topology;
 use nym_mixnode_api::signing::{self, RegistryKey};
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -26,6 +28,9 @@ pub(crate) struct Api {
     token: String,
 }
 
+/// Connections at a time, fewer than the registry takes from one address. Requests that are due wait.
+const CONNECTIONS: usize = 200;
+
 /// Starts `count` requests at a rate; returns the milliseconds from when each was due until it was answered.
 pub(crate) async fn at_rate<F>(rate: f64, count: usize, request: impl Fn(usize) -> F) -> Vec<f64>
 where
@@ -33,11 +38,13 @@ where
 {
     let start = Instant::now();
     let mut running = JoinSet::new();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
     for at in 0..count {
         let due = start + Duration::from_secs_f64(at as f64 / rate);
         sleep_until(due).await;
-        let request = request(at);
+        let (request, connections) = (request(at), Arc::clone(&connections));
         running.spawn(async move {
+            let _permit = connections.acquire().await.expect("an open semaphore");
             request.await;
             due.elapsed().as_secs_f64() * 1e3
         });
@@ -75,13 +82,8 @@ impl Api {
         self.client.post(self.url.join(path).expect("a path")).json(body)
     }
 
-    async fn listed(&self) -> Topology {
+    pub(crate) async fn listed(&self) -> Topology {
         send(self.get("api/mixmining/topology"), StatusCode::OK).await.json().await.expect("a topology")
-    }
-
-    /// Sum of the reputation of all nodes.
-    pub(crate) async fn reputation(&self) -> f64 {
-        self.listed().await.mix_nodes.iter().map(|mix| mix.reputation as f64).sum()
     }
 
     /// Registers nodes as fast as the registry allows.
@@ -121,6 +123,12 @@ impl Api {
 
     pub(crate) fn unchanged(&self, tag: &str) -> impl Future<Output = ()> + Send + 'static {
         complete(self.get("api/mixmining/topology").header(IF_NONE_MATCH, tag), StatusCode::NOT_MODIFIED)
+    }
+
+    /// Whether the topology still has this tag.
+    pub(crate) async fn is_unchanged(&self, tag: &str) -> bool {
+        let request = self.get("api/mixmining/topology").header(IF_NONE_MATCH, tag);
+        request.send().await.expect("an answer").status() == StatusCode::NOT_MODIFIED
     }
 
     pub(crate) fn whole_topology(&self) -> impl Future<Output = ()> + Send + 'static {

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use nym_mixnode_api::signing::{self, RegistryKey};
-use nym_mixnode_api::{BatchMixStatus, IpVersion, MixRegistration, MixStatus, PROTOCOL_VERSION};
+use nym_mixnode_api::{BatchMixStatus, IpVersion, MixRegistration, MixStatus, PROTOCOL_VERSION, Topology};
 use nym_mixnode_keys::{IdentityKeyPair, SphinxKeyPair};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Below the counter of the first registration of a run.
 const COUNTER: u64 = 2_000_000_000;
@@ -47,6 +48,18 @@ impl SimulatedNetwork {
             proof: None,
         };
         signing::sign(&entry, &self.identities[node], registry, COUNTER + number, None).expect("a signature")
+    }
+
+    /// A connection from each node to the address to which test packets return.
+    pub(crate) async fn connect(&self, topology: &Topology) -> Vec<TcpStream> {
+        let monitor: SocketAddr = topology.test_addresses[0].parse().expect("an address");
+        let mut connections = Vec::with_capacity(self.identities.len());
+        for node in 0..self.identities.len() {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind((self.address(node).ip(), 0).into()).expect("an address of this machine");
+            connections.push(socket.connect(monitor).await.expect("a connection"));
+        }
+        connections
     }
 
     /// A passed measurement of each node over each IP version.

@@ -1,19 +1,17 @@
-//! The registry of a run, on its own core, and its resource usage.
+//! The registry of a run, on its own core, and its usage.
 
+use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::{env, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
 use url::Url;
 
 use crate::REGISTRY_CORE;
 use crate::support::pin_to_core;
-
-/// Kernel ticks per second, the unit of CPU time in /proc.
-const TICKS_PER_SECOND: f64 = 100.0;
+use crate::support::usage::Usage;
 
 pub(crate) struct Server {
     process: Child,
@@ -48,29 +46,20 @@ impl Server {
         Self { process, url }
     }
 
-    /// CPU time so far, in the kernel and outside.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the registry runs");
-        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-        [11, 12].iter().map(|field| fields[*field].parse::<f64>().expect("ticks") / TICKS_PER_SECOND).sum()
-    }
-
-    pub(crate) fn resident_mib(&self) -> f64 {
-        self.status_mib("VmRSS")
-    }
-
-    pub(crate) fn peak_mib(&self) -> f64 {
-        self.status_mib("VmHWM")
-    }
-
-    fn status_mib(&self, field: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the registry runs");
-        let line = status.lines().find(|line| line.starts_with(field)).expect("a field");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1024.0
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.process.id())
     }
 
     pub(crate) fn stop(mut self) {
         kill_process(Pid::from_child(&self.process), Signal::TERM).expect("the registry runs");
         assert!(self.process.wait().expect("it ends").success(), "the registry failed");
+    }
+}
+
+impl Drop for Server {
+    /// Ends the process after a failure, too. Its errors mean that it has ended.
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
     }
 }

@@ -1,5 +1,8 @@
-//! Shared parts of the benchmarks: packets, the CPU's name, pinning, medians.
+//! Shared parts of the benchmarks: packets, nodes, usage of processes, the CPU's name, pinning, medians.
 #![allow(dead_code, reason = "each benchmark uses its part")]
+
+pub(crate) mod node;
+pub(crate) mod usage;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -68,6 +71,14 @@ pub(crate) fn pin_to_core(cores: std::ops::Range<usize>) {
     cores.for_each(|core| set.set(core));
     if let Err(error) = sched_setaffinity(None, &set) {
         println!("not pinned: {error}");
+    }
+}
+
+/// Pins the calling thread to all cores but the first, which belongs to the process that is measured.
+pub(crate) fn leave_the_first_core_alone() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores > 1 {
+        pin_to_core(1..cores);
     }
 }
 
