@@ -17,6 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::netns::NetNs;
 
+/// Flag of a registry on PostgreSQL.
+pub(crate) const DATABASE_FILE: &str = "--database-file";
+
 /// Deadline of an answer, generous for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,10 +30,11 @@ const REGISTRY_V6: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 /// Concurrent requests of a flood.
 const AT_ONCE: usize = 16;
 
-/// Numbers of the identities of honest nodes, of strangers, and of a node that reports.
+/// Numbers of the identities of honest nodes, of strangers, of a node that reports, and of a crowd.
 const HONEST: u32 = 1 << 24;
 const STRANGERS: u32 = 2 << 24;
 const REPORTER: u32 = 3 << 24;
+const CROWD: u32 = 4 << 24;
 
 /// Pause between two rounds of an honest node.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +57,11 @@ pub(crate) struct Honest {
 
 impl FloodWorld {
     pub(crate) fn new(role: &str) -> Self {
+        Self::with(role, &[])
+    }
+
+    /// A world whose registry has these arguments, too. Without a database among them it has a file.
+    pub(crate) fn with(role: &str, arguments: &[&str]) -> Self {
         let files = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum }).unwrap();
         let netns = NetNs::new(role);
@@ -61,7 +70,11 @@ impl FloodWorld {
         netns.sh("sysctl -qw net.ipv6.ip_nonlocal_bind=1");
         let home = tempfile::tempdir().unwrap();
         let mut command = netns.command(env!("CARGO_BIN_EXE_nym-mixnode"));
-        command.args(["registry", "--listen", "[::]:8081", "--data"]).arg(home.path().join("registry.sqlite"));
+        command.args(["registry", "--listen", "[::]:8081", "--monitor-token-file"]).arg(home.path().join("token"));
+        if !arguments.contains(&DATABASE_FILE) {
+            command.arg("--data").arg(home.path().join("registry.sqlite"));
+        }
+        command.args(arguments);
         let registry = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let world = Self { registry, netns, _home: home };
         world.run(async || {
@@ -147,16 +160,61 @@ async fn honest_node(number: u8, stopped: watch::Receiver<bool>) -> Honest {
 
 /// Sends registrations of maximum length from these addresses in turn; returns how many were accepted.
 pub(crate) async fn registrations(count: u32, from: &[IpAddr]) -> usize {
+    registrations_of(STRANGERS, count, from).await
+}
+
+async fn registrations_of(first: u32, count: u32, from: &[IpAddr]) -> usize {
     let register = |number: u32| {
         let from = from[number as usize % from.len()];
         async move {
             let port = u16::try_from(number % 16_000).unwrap() * 4 + 1024;
             let hosts = (port..port + 4).map(|port| SocketAddr::new(from, port)).collect::<Vec<_>>();
-            let entry = mix(STRANGERS + number, &hosts, &"x".repeat(512));
+            let entry = mix(first + number, &hosts, &"x".repeat(512));
             matches!(post(from, "/api/mixmining/register/mix", &entry).await, Ok((200, _)))
         }
     };
     all((0..count).map(register)).await.into_iter().filter(|accepted| *accepted).count()
+}
+
+/// Nodes from so many networks that no limit but the total holds: two of three take the place of another one.
+pub(crate) struct Crowd {
+    count: u32,
+    places: u32,
+}
+
+impl Crowd {
+    /// A small one, or as many nodes as the variable says.
+    pub(crate) fn new() -> Self {
+        const COUNT: u32 = 1_500;
+        const COUNT_VARIABLE: &str = "FLOOD_REGISTRATIONS";
+        let count = std::env::var(COUNT_VARIABLE).map_or(COUNT, |count| count.parse().unwrap());
+        Self { count, places: (count / 3).min(10_000) }
+    }
+
+    /// Value of the registry's flag.
+    pub(crate) fn entries_max(&self) -> String {
+        self.places.to_string()
+    }
+
+    /// Registers all; returns how many were accepted.
+    pub(crate) async fn register(&self) -> usize {
+        let address = |network: u16| {
+            let [high, low] = network.to_be_bytes();
+            IpAddr::from(Ipv4Addr::new(36, 128 + high, low, 1))
+        };
+        let networks: Vec<IpAddr> = (0..u16::try_from(self.places / 3).unwrap()).map(address).collect();
+        registrations_of(CROWD, self.count, &networks).await
+    }
+
+    /// Checks that all were accepted, and that the list is full and no longer; returns the figures.
+    pub(crate) fn check(&self, world: &FloodWorld, accepted: usize) -> String {
+        let (answer, _) = world.beside(async || get(honest_address(1), "/api/mixmining/topology").await.unwrap());
+        let topology: Value = serde_json::from_slice(&answer.1).unwrap();
+        let listed = topology["mixNodes"].as_array().unwrap().len();
+        assert_eq!((accepted, listed), (self.count as usize, self.places as usize));
+        let memory = world.peak_memory() >> 20;
+        format!("{accepted} registrations, {listed} listed in {} bytes, {memory} MB", answer.1.len())
+    }
 }
 
 /// Opens clients that request the topology and never read it, until the result is dropped.

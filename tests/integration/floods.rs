@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::flood_world::{
-    FloodWorld, Honest, get, idle_connections, metrics_reports, readers_that_do_not_read, registrations, slow_clients,
+    Crowd, FloodWorld, Honest, get, idle_connections, metrics_reports, readers_that_do_not_read, registrations,
+    slow_clients,
 };
 
 const MEMORY_MAX: u64 = 256 << 20;
@@ -27,6 +28,16 @@ fn a_flood_of_registrations_from_one_address_ends_at_its_cap() {
     let (accepted, honest) = world.beside(async || registrations(600, &neighbours).await);
     check(&world, &honest);
     assert!(accepted <= 256, "{accepted} in all from one network");
+}
+
+#[test]
+#[ignore = "needs root and network namespaces: `make kit`"]
+fn registrations_from_many_networks_take_the_places_of_others_and_not_of_honest_nodes() {
+    let crowd = Crowd::new();
+    let world = FloodWorld::with("crowd", &["--entries-max", &crowd.entries_max()]);
+    let (accepted, honest) = world.beside(async || crowd.register().await);
+    println!("{}, slowest {} ms", crowd.check(&world, accepted), honest.slowest.as_millis());
+    check(&world, &honest);
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::listening(None)
     }
 
@@ -132,6 +132,13 @@ impl Server {
         format!("postgres://nym:unused@localhost/postgres?host={}", self.folder.path().display())
     }
 
+    /// A file with the URL for processes on this machine.
+    pub(crate) fn url_file(&self) -> PathBuf {
+        let file = self.folder.path().join("url");
+        fs::write(&file, self.url()).unwrap();
+        file
+    }
+
     /// Starts a registry on the server's database.
     fn registry(&self, name: &str) -> Registry {
         self.registry_with(ANY_PORT, name, &[])
@@ -139,8 +146,7 @@ impl Server {
 
     /// The same, on this address and with these flags.
     fn registry_with(&self, listen: &str, name: &str, flags: &[&str]) -> Registry {
-        let file = self.folder.path().join("url");
-        fs::write(&file, self.url()).unwrap();
+        let file = self.url_file();
         let mut command = Command::new(PROGRAM);
         command.args(["registry", "--supervised", "--listen", listen, "--allow-private", "--database-file"]);
         command.arg(&file).arg("--monitor-token-file").arg(self.folder.path().join("token")).args(flags);

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 #[path = "../integration/flood_world.rs"]
 mod flood_world;
 
-use crate::netns;
 use crate::waiting::{PATIENCE, eventually};
+use crate::{netns, postgres};
 use flood_world::{
-    FloodWorld, Honest, get, idle_connections, metrics_reports, post, readers_that_do_not_read, registrations,
-    slow_clients,
+    Crowd, DATABASE_FILE, FloodWorld, Honest, get, idle_connections, metrics_reports, post, readers_that_do_not_read,
+    registrations, slow_clients,
 };
 
 const MEMORY_MAX: u64 = 256 << 20;
@@ -28,7 +28,11 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(36, 66, 6, 6));
 
 /// Runs a flood beside honest nodes, after the same nodes alone, and prints both.
 fn attack<T: Send>(role: &str, flood: impl AsyncFnOnce() -> T + Send) -> (FloodWorld, T) {
-    let world = FloodWorld::new(role);
+    attack_in(FloodWorld::new(role), role, flood)
+}
+
+/// The same in a world that exists.
+fn attack_in<T: Send>(world: FloodWorld, role: &str, flood: impl AsyncFnOnce() -> T + Send) -> (FloodWorld, T) {
     let ((), control) = world.beside(async || tokio::time::sleep(Duration::from_secs(10)).await);
     let before = world.peak_memory();
     let began = Instant::now();
@@ -56,6 +60,23 @@ fn registrations_from_one_address_and_from_one_network() {
     let ((_, topology), _) = world.beside(async || get(STRANGER, "/api/mixmining/topology").await.unwrap());
     eprintln!("topology after both: {} bytes", topology.len());
     assert!(topology.len() < 1 << 20);
+}
+
+#[test]
+fn floods_of_a_registry_on_postgresql() {
+    let server = postgres::Server::new();
+    let url = server.url_file();
+    let (crowd, url) = (Crowd::new(), url.to_str().unwrap());
+    let world = FloodWorld::with("floodspg", &[DATABASE_FILE, url, "--entries-max", &crowd.entries_max()]);
+    let (world, accepted) = attack_in(world, "postgresql", async || {
+        assert_eq!(registrations(1_000, &[STRANGER]).await, 32);
+        assert_eq!(metrics_reports(200, 5_000).await, 200);
+        let clients = (readers_that_do_not_read(60).await, slow_clients(64).await, idle_connections(1_500).await);
+        let accepted = crowd.register().await;
+        drop(clients);
+        accepted
+    });
+    eprintln!("{}", crowd.check(&world, accepted));
 }
 
 #[test]
