@@ -22,6 +22,7 @@ mod openapi;
 mod part;
 mod postgres;
 mod registry_attacks;
+mod registry_clock;
 mod release;
 mod scripts;
 mod systemd;
