@@ -68,7 +68,10 @@ resource "aws_security_group_rule" "egress" {
   ipv6_cidr_blocks  = each.key == "ipv6" ? [each.value] : null
 }
 
+# With an existing instance profile the module creates no permissions.
 resource "aws_iam_role" "node" {
+  count = local.own_role ? 1 : 0
+
   name_prefix = substr("${var.node_id}-", 0, 38)
   description = "Permissions of the machine of a mixnode or registry"
   tags        = local.tags
@@ -84,8 +87,10 @@ resource "aws_iam_role" "node" {
 }
 
 resource "aws_iam_instance_profile" "node" {
+  count = local.own_role ? 1 : 0
+
   name_prefix = substr("${var.node_id}-", 0, 38)
-  role        = aws_iam_role.node.name
+  role        = aws_iam_role.node[0].name
   tags        = local.tags
 }
 
@@ -93,10 +98,10 @@ resource "aws_iam_instance_profile" "node" {
 resource "aws_iam_role_policy" "session" {
   #checkov:skip=CKV_AWS_290:these actions cannot be restricted to resources
   #checkov:skip=CKV_AWS_355:these actions cannot be restricted to resources
-  count = var.session_manager ? 1 : 0
+  count = local.own_role && var.session_manager ? 1 : 0
 
   name = "session-manager"
-  role = aws_iam_role.node.id
+  role = aws_iam_role.node[0].id
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -127,10 +132,10 @@ resource "aws_cloudwatch_log_group" "node" {
 }
 
 resource "aws_iam_role_policy" "logs" {
-  count = var.cloud_logging ? 1 : 0
+  count = local.own_role && var.cloud_logging ? 1 : 0
 
   name = "logs"
-  role = aws_iam_role.node.id
+  role = aws_iam_role.node[0].id
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -140,4 +145,52 @@ resource "aws_iam_role_policy" "logs" {
       Resource = "arn:${data.aws_partition.current.partition}:logs:${var.region}:${data.aws_caller_identity.current.account_id}:log-group:${local.log_name}:*"
     }]
   })
+}
+
+# Pulls of the image from its repository in ECR.
+resource "aws_iam_role_policy" "image" {
+  #checkov:skip=CKV_AWS_290:the token cannot be restricted to resources, and the pulls are
+  #checkov:skip=CKV_AWS_355:the token cannot be restricted to resources, and the pulls are
+  count = local.own_role && var.image_login == "role" ? 1 : 0
+
+  name = "image"
+  role = aws_iam_role.node[0].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect   = "Allow"
+        Action   = ["ecr:GetAuthorizationToken"]
+        Resource = "*"
+      },
+      {
+        Effect   = "Allow"
+        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        Resource = "arn:${data.aws_partition.current.partition}:ecr:${local.ecr[1]}:${local.ecr[0]}:repository/${local.ecr[2]}"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "secrets" {
+  count = local.own_role && (var.image_login == "secret" || length(var.secret_environment) > 0) ? 1 : 0
+
+  name = "secrets"
+  role = aws_iam_role.node[0].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["secretsmanager:GetSecretValue"]
+      Resource = distinct(concat(values(var.secret_environment), var.image_secret == null ? [] : [var.image_secret]))
+    }]
+  })
+}
+
+locals {
+  own_role = var.instance_profile_name == null
+  # Account, region and name of the image's repository.
+  ecr = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/([^:@]+)", var.image), ["", "", ""])
 }

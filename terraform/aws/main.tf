@@ -106,10 +106,14 @@ module "bootstrap" {
   announce_hosts     = var.announce_hosts
   port               = var.port
   test_port          = var.test_port
+  monitor_every      = var.monitor_every
   test_hosts         = var.role == "registry" ? [aws_eip.node[each.key].public_ip, each.value.ipv6] : []
   nofile             = var.nofile
   otlp_endpoint      = var.otlp_endpoint
   environment        = var.environment
+  secret_environment = var.secret_environment
+  image_login        = var.image_login
+  image_secret       = var.image_secret
   collector          = var.collector
   cloud              = "aws"
   # Only the name that Nitro derives from the volume ID identifies the disk. A name such as /dev/sdf may belong to
@@ -181,7 +185,7 @@ resource "aws_instance" "node" {
   subnet_id                   = each.value.subnet_id
   vpc_security_group_ids      = [aws_security_group.node.id]
   ipv6_addresses              = [each.value.ipv6]
-  iam_instance_profile        = aws_iam_instance_profile.node.name
+  iam_instance_profile        = var.instance_profile_name == null ? aws_iam_instance_profile.node[0].name : var.instance_profile_name
   ebs_optimized               = true
   user_data                   = contains(keys(local.packed), each.key) ? null : module.bootstrap[each.key].user_data
   user_data_base64            = lookup(local.packed, each.key, null)

@@ -1,6 +1,7 @@
 variable "region" {
   description = "AWS region, such as `eu-central-1`. The provider must be configured with the same region."
   type        = string
+  nullable    = false
 
   validation {
     condition     = contains(var.known_regions, var.region)
@@ -19,12 +20,14 @@ variable "known_regions" {
     "il-central-1", "me-central-1", "me-south-1", "mx-central-1", "sa-east-1", "us-east-1", "us-east-2",
     "us-west-1", "us-west-2", "us-gov-east-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1",
   ]
+  nullable = false
 }
 
 variable "instance_type" {
   description = "Instance type. The default has fast cores with AVX-512 IFMA (Sapphire Rapids), as have the 6i (Ice Lake) and 7a (Zen 4) types."
   type        = string
   default     = "c7i.large"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", var.instance_type)) && !can(regex("^(t[0-9]|[a-z]+[0-9]+g)", var.instance_type))
@@ -52,18 +55,21 @@ variable "ami_owner" {
   description = "Account that publishes the AMI: `amazon`, `136693071363` (Debian) or `099720109477` (Ubuntu)."
   type        = string
   default     = "amazon"
+  nullable    = false
 }
 
 variable "ami_name" {
   description = "Name of the AMI, with `*` for the part that changes, such as `debian-12-amd64-*`."
   type        = string
   default     = "al2023-ami-2023.*-x86_64"
+  nullable    = false
 }
 
 variable "subnet_ids" {
   description = "Public dual-stack subnets of one VPC. If empty, the module creates a network."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-z]{8,32}$", id))])
@@ -75,6 +81,7 @@ variable "vpc_cidr" {
   description = "Private IPv4 range of the created network, /16 to /20."
   type        = string
   default     = "10.89.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.).*/(1[6-9]|20)$", var.vpc_cidr)) && can(cidrhost(var.vpc_cidr, 0))
@@ -86,6 +93,7 @@ variable "zones" {
   description = "Availability zones of the created network. The default is up to three zones of the region."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = alltrue([for zone in var.zones : startswith(zone, var.region) && can(regex("^[a-z-]+[0-9]+[a-z]$", zone))])
@@ -102,6 +110,7 @@ variable "root_volume_gib" {
   description = "Size of the system disk in GiB."
   type        = number
   default     = 16
+  nullable    = false
 
   validation {
     condition     = var.root_volume_gib >= 8 && var.root_volume_gib <= 1024
@@ -120,22 +129,36 @@ variable "kms_key_id" {
   }
 }
 
+variable "instance_profile_name" {
+  description = "Existing instance profile of the machines. If unset, the module creates one. It must be known at plan time, and its role needs the permissions that the README lists."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.instance_profile_name == null || can(regex("^[A-Za-z0-9+=,.@_-]{1,128}$", var.instance_profile_name))
+    error_message = "instance_profile_name = ${jsonencode(var.instance_profile_name)} is not a name of an instance profile: set the name, not the ARN, or leave it unset to create a profile."
+  }
+}
+
 variable "session_manager" {
   description = "Allow shells through Session Manager, the only way to log in: there is no SSH. Amazon Linux and Ubuntu include its agent, Debian does not."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "cloud_logging" {
   description = "Also send the logs to CloudWatch, the easiest way to read them without SSH. Logs never contain data that links incoming to outgoing packets."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "log_retention_days" {
   description = "Days that CloudWatch keeps the logs."
   type        = number
   default     = 30
+  nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365], var.log_retention_days)
@@ -147,6 +170,7 @@ variable "tags" {
   description = "Tags of all resources."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name, value in var.tags : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value)) && !startswith(lower(name), "aws:")])

@@ -36,7 +36,7 @@ locals {
     var.environment,
   )
   environment = var.role == "mixnode" ? local.node_environment : var.environment
-  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite --with-monitor ${local.test_packets}"
+  command     = var.role == "mixnode" ? "run" : "registry --listen [::]:${local.port} --data ${local.home}/registry.sqlite --with-monitor --monitor-every ${var.monitor_every} ${local.test_packets}"
 
   # Where clouds translate public IPv4 addresses, the registry cannot detect its own.
   test_addresses = [for host in var.test_hosts : strcontains(host, ":") ? "[${host}]:${var.test_port}" : "${host}:${var.test_port}"]
@@ -61,22 +61,26 @@ locals {
     description  = var.role == "mixnode" ? "Nym mixnode ${var.node_id}" : "Nym mixnode registry"
     name         = "nym-${var.role}"
     key_disk     = true
+    secrets      = length(var.secret_environment) > 0
     image        = var.image
     ports        = join(" ", local.open_ports)
     command      = local.command
     stop_seconds = local.stop_seconds
     nofile       = var.nofile
-    options = concat(local.hardening, local.logging, [
-      "--ulimit nofile=${var.nofile}:${var.nofile}",
-      "--env-file ${local.folder}/node.env",
-      "--mount type=bind,source=${local.key_mount}/data,target=${local.home}",
-    ])
+    options = concat(
+      local.hardening,
+      local.logging,
+      ["--ulimit nofile=${var.nofile}:${var.nofile}", "--env-file ${local.folder}/node.env"],
+      length(var.secret_environment) == 0 ? [] : ["--env-file /run/nym-mixnode/nym-${var.role}.secrets"],
+      ["--mount type=bind,source=${local.key_mount}/data,target=${local.home}"],
+    )
   })
 
   collector_unit = var.collector == null ? "" : templatefile("${path.module}/files/container.service.tftpl", {
     description  = "OpenTelemetry collector"
     name         = "nym-collector"
     key_disk     = false
+    secrets      = false
     image        = var.collector.image
     ports        = "4317 4318"
     command      = "--config /collector.yaml"
@@ -88,6 +92,17 @@ locals {
     ])
   })
 
+  # Only the names of secrets: the machine reads the values at each start of the unit.
+  credentials = var.image_login == "none" && length(var.secret_environment) == 0 ? {} : {
+    "${local.folder}/bin/credentials" = file("${path.module}/files/credentials")
+    "${local.folder}/credentials.json" = jsonencode({
+      cloud        = var.cloud
+      image_login  = var.image_login
+      image_secret = var.image_secret
+      environment  = var.secret_environment
+    })
+  }
+
   bootstrap_environment = <<-EOT
     KEY_DISKS='${join(" ", var.key_disks)}'
     KEY_DISK_WAIT=${var.key_disk_wait}
@@ -96,13 +111,16 @@ locals {
     CONTAINER_UID=${local.uid}
   EOT
 
+  # Without lines of comments, because EC2 limits the size of user data.
+  comment = "/(?m)^[ \t]*#[^!].*\n/"
   scripts = {
     for name in ["bootstrap", "host-firewall", "image", "key-disk", "runtime"] :
-    "${local.folder}/bin/${name}" => file("${path.module}/files/${name}")
+    "${local.folder}/bin/${name}" => replace(file("${path.module}/files/${name}"), local.comment, "")
   }
-  node_env = join("", [for name, value in local.environment : "${name}=${value}\n" if value != ""])
+  node_env = join("", [for name, value in local.environment : "${name}=${value}\n" if try(length(value), 0) > 0])
   files = merge(
     local.scripts,
+    local.credentials,
     {
       "${local.folder}/bootstrap.env"          = local.bootstrap_environment
       "${local.folder}/node.env"               = local.node_env

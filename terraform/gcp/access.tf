@@ -69,20 +69,55 @@ data "google_compute_subnetwork" "this" {
   }
 }
 
+# With an existing service account the module creates no permissions.
 resource "google_service_account" "node" {
+  count = local.own_account ? 1 : 0
+
   account_id   = local.account
   display_name = "${var.role == "mixnode" ? "Mixnode" : "Mixnode registry"} ${var.node_id}"
 }
 
 resource "google_project_iam_member" "logs" {
-  count = var.cloud_logging ? 1 : 0
+  count = local.own_account && var.cloud_logging ? 1 : 0
 
-  project = google_service_account.node.project
+  project = google_service_account.node[0].project
   role    = "roles/logging.logWriter"
-  member  = google_service_account.node.member
+  member  = google_service_account.node[0].member
+}
+
+# Pulls of the image from its repository in Artifact Registry.
+resource "google_artifact_registry_repository_iam_member" "image" {
+  count = local.own_account && var.image_login == "role" ? 1 : 0
+
+  location   = local.repository[0]
+  project    = local.repository[1]
+  repository = local.repository[2]
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.node[0].member
+}
+
+resource "google_secret_manager_secret_iam_member" "environment" {
+  for_each = local.own_account ? var.secret_environment : {}
+
+  project   = split("/", each.value)[1]
+  secret_id = split("/", each.value)[3]
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.node[0].member
+}
+
+resource "google_secret_manager_secret_iam_member" "image" {
+  count = local.own_account && var.image_login == "secret" ? 1 : 0
+
+  project   = split("/", var.image_secret)[1]
+  secret_id = split("/", var.image_secret)[3]
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.node[0].member
 }
 
 locals {
+  own_account = var.service_account_email == null
+  # Location, project and name of the image's repository.
+  repository = try(regex("^([a-z0-9-]+)-docker\\.pkg\\.dev/([^/]+)/([^/]+)/", var.image), ["", "", ""])
   # Account IDs have 6 to 30 characters. Other names are shortened and made unique with a hash.
   account = length(local.name) >= 6 && length(local.name) <= 30 ? local.name : "${trimsuffix(substr(local.name, 0, 20), "-")}-${substr(sha256(local.name), 0, 8)}"
 }

@@ -49,10 +49,14 @@ module "bootstrap" {
   announce_hosts     = var.announce_hosts
   port               = var.port
   test_port          = var.test_port
+  monitor_every      = var.monitor_every
   test_hosts         = var.role == "registry" ? [google_compute_address.ipv4[each.key].address, google_compute_address.ipv6[each.key].address] : []
   nofile             = var.nofile
   otlp_endpoint      = var.otlp_endpoint
   environment        = var.environment
+  secret_environment = var.secret_environment
+  image_login        = var.image_login
+  image_secret       = var.image_secret
   collector          = var.collector
   cloud              = "gcp"
   key_disks          = ["/dev/disk/by-id/google-nym-keys"]
@@ -182,7 +186,7 @@ resource "google_compute_instance" "node" {
   }
 
   service_account {
-    email = google_service_account.node.email
+    email = local.own_account ? google_service_account.node[0].email : var.service_account_email
     # The roles of the account limit its permissions; it has at most one role.
     scopes = ["cloud-platform"]
   }

@@ -1,7 +1,7 @@
 locals {
   shell = {
     for key, node in local.nodes : key => join("", [
-      "gcloud compute ssh ${node.resource} --zone ${node.zone} --project ${google_service_account.node.project} --tunnel-through-iap",
+      "gcloud compute ssh ${node.resource} --zone ${node.zone} --project ${google_compute_address.ipv4["1"].project} --tunnel-through-iap",
       var.iap_ssh ? "" : "   # requires iap_ssh = true, which opens port 22 to Identity-Aware Proxy",
     ])
   }
@@ -41,7 +41,7 @@ output "logs" {
   description = "Command that shows the logs of each node. On the machine, use `journalctl -u nym-mixnode`."
   value = {
     for key, node in local.nodes : node.name => var.cloud_logging ?
-    "gcloud logging read 'logName:gcplogs-docker-driver AND jsonPayload.instance.name=\"${node.resource}\"' --freshness 1h --project ${google_service_account.node.project}" :
+    "gcloud logging read 'logName:gcplogs-docker-driver AND jsonPayload.instance.name=\"${node.resource}\"' --freshness 1h --project ${google_compute_address.ipv4["1"].project}" :
     "${local.shell[key]}   # then: sudo journalctl -fu ${module.bootstrap[key].unit}"
   }
 }

@@ -1,6 +1,7 @@
 variable "node_id" {
   description = "Name of the node on its machine, and in the names of its resources."
   type        = string
+  nullable    = false
 
   # Google requires names of at most 63 characters that start with a letter and do not end with -. The resources of a
   # node add up to 18 characters.
@@ -13,6 +14,7 @@ variable "node_id" {
 variable "region" {
   description = "Region, such as `europe-west3`."
   type        = string
+  nullable    = false
 
   validation {
     condition     = contains(var.known_regions, var.region)
@@ -33,12 +35,14 @@ variable "known_regions" {
     "southamerica-west1", "us-central1", "us-east1", "us-east4", "us-east5", "us-south1", "us-west1",
     "us-west2", "us-west3", "us-west4",
   ]
+  nullable = false
 }
 
 variable "machine_type" {
   description = "Machine type. The default, an N2, has AVX-512 IFMA because the module requests Ice Lake or later; C3 and C3D always have it."
   type        = string
   default     = "n2-highcpu-2"
+  nullable    = false
 
   validation {
     condition     = can(regex("^(n2|n4|c3|c3d|c4|c4d)-[a-z0-9-]+$", var.machine_type))
@@ -50,12 +54,14 @@ variable "boot_image" {
   description = "System image for x86-64: Container-Optimized OS, or Debian or Ubuntu with cloud-init."
   type        = string
   default     = "projects/cos-cloud/global/images/family/cos-stable"
+  nullable    = false
 }
 
 variable "subnet_ids" {
   description = "Self link of a dual-stack subnetwork with external IPv6, as a list of one element. If empty, the module creates a network."
   type        = list(string)
   default     = []
+  nullable    = false
 
   validation {
     condition     = length(var.subnet_ids) <= 1
@@ -72,6 +78,7 @@ variable "subnet_cidr" {
   description = "Private IPv4 range of the created network."
   type        = string
   default     = "10.89.0.0/20"
+  nullable    = false
 
   validation {
     condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.).*/(8|9|1[0-9]|2[0-9])$", var.subnet_cidr)) && can(cidrhost(var.subnet_cidr, 0))
@@ -83,12 +90,14 @@ variable "zones" {
   description = "Zones of the nodes. The default is up to three zones of the region."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 variable "root_disk_gib" {
   description = "Size of the system disk in GiB."
   type        = number
   default     = 20
+  nullable    = false
 
   validation {
     condition     = var.root_disk_gib >= 10 && var.root_disk_gib <= 1024
@@ -100,6 +109,7 @@ variable "disk_type" {
   description = "Type of the disks. N4, C4 and C4D machines require `hyperdisk-balanced`."
   type        = string
   default     = "pd-balanced"
+  nullable    = false
 
   validation {
     condition     = contains(["pd-balanced", "pd-ssd", "hyperdisk-balanced"], var.disk_type)
@@ -123,22 +133,36 @@ variable "kms_key_id" {
   }
 }
 
+variable "service_account_email" {
+  description = "Existing service account of the machines. If unset, the module creates one. It must be known at plan time, and needs the roles that the README lists."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.service_account_email == null || can(regex("^[a-z0-9.-]+@[a-z0-9.-]+\\.gserviceaccount\\.com$", var.service_account_email))
+    error_message = "service_account_email = ${jsonencode(var.service_account_email)} is not the address of a service account: it looks like name@project.iam.gserviceaccount.com. Leave it unset to create one."
+  }
+}
+
 variable "iap_ssh" {
   description = "Open port 22 to Identity-Aware Proxy only, which the output `shell` needs. Users need `roles/iap.tunnelResourceAccessor`, `roles/compute.osAdminLogin`, and `roles/iam.serviceAccountUser` on the service account of the nodes."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "cloud_logging" {
   description = "Also send the logs to Cloud Logging, the easiest way to read them without SSH. Logs never contain data that links incoming to outgoing packets."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "labels" {
   description = "Labels of the machines, disks and addresses."
   type        = map(string)
   default     = {}
+  nullable    = false
 
   validation {
     condition     = alltrue([for name, value in var.labels : can(regex("^[\\p{Ll}\\p{Lo}][\\p{Ll}\\p{Lo}\\p{N}_-]{0,62}$", name)) && can(regex("^[\\p{Ll}\\p{Lo}\\p{N}_-]{0,63}$", value))])

@@ -2,6 +2,7 @@ variable "location" {
   description = "Location of the node, as free text. The default is the region."
   type        = string
   default     = ""
+  nullable    = false
 
   validation {
     condition     = length(var.location) <= 128 && !can(regex("[\\r\\n]", var.location))
@@ -13,6 +14,7 @@ variable "collector_from" {
   description = "Private IPv4 range that may send telemetry to the collector."
   type        = string
   default     = "10.89.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.collector_from)) && can(cidrhost(var.collector_from, 0))
@@ -24,6 +26,7 @@ variable "node_count" {
   description = "Number of nodes, spread over the zones. The first node is named `node_id`, the others `node_id` followed by `-2`, `-3`, and so on."
   type        = number
   default     = 1
+  nullable    = false
 
   validation {
     condition     = var.node_count >= 1 && var.node_count <= 64 && floor(var.node_count) == var.node_count

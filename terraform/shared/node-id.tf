@@ -1,6 +1,7 @@
 variable "node_id" {
   description = "Name of the node on its machine."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", var.node_id))

@@ -143,6 +143,10 @@ impl State {
             Some("mac") => Some("02:29:96:8f:6a:2d"),
             Some("public-ipv4" | "network/interfaces/macs/02:29:96:8f:6a:2d/public-ipv4s") => self.answers.public_v4,
             Some("network/interfaces/macs/02:29:96:8f:6a:2d/ipv6s") => self.answers.public_v6,
+            Some("iam/security-credentials/") => Some("nym-node"),
+            Some("iam/security-credentials/nym-node") => {
+                Some(r#"{"AccessKeyId": "ASIAKIT", "SecretAccessKey": "a-secret-key", "Token": "a-session-token"}"#)
+            }
             _ => None,
         };
         value.map_or(plain("404 Not Found"), |value| Reply { status: "200 OK", header: "", body: value.to_owned() })
@@ -157,6 +161,13 @@ impl State {
         }
         if host != Some("metadata.google.internal") || request.method != "GET" {
             return empty("404 Not Found");
+        }
+        if request.path == "/computeMetadata/v1/instance/service-accounts/default/token" {
+            return Reply {
+                status: "200 OK",
+                header: SIGNED,
+                body: r#"{"access_token": "a-google-token"}"#.to_owned(),
+            };
         }
         let value = match request.path.strip_prefix("/computeMetadata/v1/instance/network-interfaces/0/") {
             Some("ip") => Some("10.126.5.7"),

@@ -1,11 +1,13 @@
 variable "name" {
   description = "Name of the network, used for the `Name` tags of its parts."
   type        = string
+  nullable    = false
 }
 
 variable "zones" {
   description = "Availability zones that get a subnet."
   type        = list(string)
+  nullable    = false
 
   validation {
     condition     = length(var.zones) > 0 && length(var.zones) == length(distinct(var.zones))
@@ -17,6 +19,7 @@ variable "cidr" {
   description = "Private IPv4 range, /16 to /20. Amazon assigns the IPv6 range."
   type        = string
   default     = "10.89.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrsubnet(var.cidr, 8, 0)) && try(tonumber(split("/", var.cidr)[1]) >= 16 && tonumber(split("/", var.cidr)[1]) <= 20, false)
@@ -33,10 +36,12 @@ variable "public_ipv4" {
   description = "Assign a public IPv4 address to each machine until it stops. EKS requires this for node groups in public subnets; machines with an Elastic IP do not need it."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "tags" {
   description = "Tags of all resources."
   type        = map(string)
   default     = {}
+  nullable    = false
 }

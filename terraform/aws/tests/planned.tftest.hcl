@@ -369,3 +369,68 @@ run "without_the_clouds_log_there_are_no_options_for_it" {
     error_message = "Docker rejects options without a driver"
   }
 }
+
+run "an_existing_profile_is_used_and_no_permission_is_created" {
+  command = plan
+
+  variables {
+    instance_profile_name = "of-the-organisation"
+    image_login           = "secret"
+    image_secret          = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3"
+    secret_environment    = { OTEL_EXPORTER_OTLP_HEADERS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  assert {
+    condition     = aws_instance.node["1"].iam_instance_profile == "of-the-organisation"
+    error_message = "the machine has another profile"
+  }
+
+  assert {
+    condition     = length(aws_iam_role.node) + length(aws_iam_instance_profile.node) + length(aws_iam_role_policy.logs) + length(aws_iam_role_policy.session) + length(aws_iam_role_policy.image) + length(aws_iam_role_policy.secrets) == 0
+    error_message = "permissions are created"
+  }
+}
+
+run "without_a_private_registry_and_secrets_the_role_may_read_neither" {
+  command = plan
+
+  assert {
+    condition     = length(aws_iam_role_policy.image) + length(aws_iam_role_policy.secrets) == 0 && !strcontains(module.bootstrap["1"].user_data, "credentials environment")
+    error_message = "the role has permissions that it does not need"
+  }
+}
+
+run "a_private_repository_is_pulled_from_by_the_role" {
+  command = plan
+
+  variables {
+    image       = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/nym/mixnode:0.1.0"
+    image_login = "role"
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.image[0].policy).Statement[1].Resource == "arn:aws:ecr:eu-west-1:123456789012:repository/nym/mixnode"
+    error_message = "another repository"
+  }
+}
+
+run "secrets_are_read_by_the_role_and_are_not_in_user_data" {
+  command = plan
+
+  variables {
+    role               = "registry"
+    image_login        = "secret"
+    image_secret       = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3"
+    secret_environment = { NYM_REGISTRY_DATABASE = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.secrets[0].policy).Statement[0] == { Action = ["secretsmanager:GetSecretValue"], Effect = "Allow", Resource = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3"] }
+    error_message = "the role may read other secrets"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "credentials environment nym-registry") && strcontains(module.bootstrap["1"].user_data, "--env-file /run/nym-mixnode/nym-registry.secrets")
+    error_message = "the registry does not get its secrets"
+  }
+}

@@ -659,3 +659,85 @@ run "subnet_without_ipv6" {
 
   expect_failures = [data.aws_subnet.given["0"]]
 }
+
+run "a_secret_in_place_of_its_name" {
+  command = plan
+
+  variables {
+    secret_environment = { NYM_REGISTRY_DATABASE = "postgres://nym:secret@db.example/nym" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "a_variable_that_is_a_secret_and_is_not" {
+  command = plan
+
+  variables {
+    environment        = { A = "b" }
+    secret_environment = { A = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "login_by_magic" {
+  command = plan
+
+  variables {
+    image_login = "magic"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_by_role_to_a_registry_of_no_cloud" {
+  command = plan
+
+  variables {
+    image_login = "role"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_without_its_secret" {
+  command = plan
+
+  variables {
+    image_login = "secret"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "a_password_in_place_of_its_secret" {
+  command = plan
+
+  variables {
+    image_login  = "secret"
+    image_secret = "hunter2"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "an_arn_in_place_of_the_name_of_a_profile" {
+  command = plan
+
+  variables {
+    instance_profile_name = "arn:aws:iam::123456789012:instance-profile/nym"
+  }
+
+  expect_failures = [var.instance_profile_name]
+}
+
+run "rounds_without_a_unit" {
+  command = plan
+
+  variables {
+    monitor_every = "10"
+  }
+
+  expect_failures = [var.monitor_every]
+}

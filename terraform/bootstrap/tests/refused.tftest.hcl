@@ -510,3 +510,99 @@ run "log_option_with_capitals" {
 
   expect_failures = [var.log_options]
 }
+
+run "a_secret_in_place_of_its_name" {
+  command = plan
+
+  variables {
+    secret_environment = { NYM_REGISTRY_DATABASE = "postgres://nym:secret@db.example/nym" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "a_variable_that_is_a_secret_and_is_not" {
+  command = plan
+
+  variables {
+    environment        = { A = "b" }
+    secret_environment = { A = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "login_by_magic" {
+  command = plan
+
+  variables {
+    image_login = "magic"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_by_role_to_a_registry_of_no_cloud" {
+  command = plan
+
+  variables {
+    image_login = "role"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_without_its_secret" {
+  command = plan
+
+  variables {
+    image_login = "secret"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "a_password_in_place_of_its_secret" {
+  command = plan
+
+  variables {
+    image_login  = "secret"
+    image_secret = "hunter2"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "a_secret_on_a_cloud_without_secrets" {
+  command = plan
+
+  variables {
+    cloud              = "hetzner"
+    secret_environment = { A = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  expect_failures = [var.cloud]
+}
+
+run "a_secret_of_another_cloud" {
+  command = plan
+
+  variables {
+    cloud              = "gcp"
+    secret_environment = { A = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-a1b2c3" }
+  }
+
+  expect_failures = [var.cloud]
+}
+
+run "login_by_role_to_the_registry_of_another_cloud" {
+  command = plan
+
+  variables {
+    cloud       = "gcp"
+    image       = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/nym/mixnode:0.1.0"
+    image_login = "role"
+  }
+
+  expect_failures = [var.cloud]
+}

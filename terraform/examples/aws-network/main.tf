@@ -24,9 +24,11 @@ module "network" {
 module "registry" {
   source = "../../aws"
 
-  role           = "registry"
-  node_id        = "registry"
-  image          = var.image
+  role    = "registry"
+  node_id = "registry"
+  image   = var.image
+  # The nodes are in the active set about three minutes after they have registered.
+  monitor_every  = "10s"
   region         = var.region
   subnet_ids     = module.network.subnet_ids
   collector_from = module.network.cidr

@@ -1,6 +1,7 @@
 variable "directory_url" {
   description = "URL of the registry of the network to join."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^https?://[][A-Za-z0-9.:_-]+(/[A-Za-z0-9._~/-]*)?$", var.directory_url))
@@ -11,6 +12,7 @@ variable "directory_url" {
 variable "image" {
   description = "Image with its tag, in a registry that the cluster can pull from, such as `registry.example/nym-mixnode:0.1.0`."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
@@ -26,6 +28,7 @@ variable "image" {
 variable "admin_cidr" {
   description = "IPv4 range that may reach the API of the cluster, such as the address of your office with /32."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(cidrnetmask(var.admin_cidr)) && !endswith(var.admin_cidr, "/0")
@@ -37,6 +40,7 @@ variable "node_count" {
   description = "Number of mixnodes, each on its own machine."
   type        = number
   default     = 3
+  nullable    = false
 
   validation {
     condition     = var.node_count >= 1 && var.node_count <= 64 && floor(var.node_count) == var.node_count
@@ -48,6 +52,7 @@ variable "region" {
   description = "AWS region."
   type        = string
   default     = "eu-central-1"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))

@@ -15,9 +15,11 @@ module "network" {
 module "registry" {
   source = "../../gcp"
 
-  role           = "registry"
-  node_id        = "registry"
-  image          = var.image
+  role    = "registry"
+  node_id = "registry"
+  image   = var.image
+  # The nodes are in the active set about three minutes after they have registered.
+  monitor_every  = "10s"
   region         = var.region
   subnet_ids     = [module.network.subnetwork]
   collector_from = module.network.cidr

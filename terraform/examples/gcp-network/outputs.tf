@@ -3,6 +3,11 @@ output "directory_url" {
   value       = module.registry.directory_url
 }
 
+output "explorer" {
+  description = "URL of the explorer, which shows the nodes and the active set."
+  value       = module.registry.directory_url
+}
+
 output "announce" {
   description = "Addresses that the nodes announce."
   value = merge([for layer in module.layer : {
@@ -21,6 +26,6 @@ output "shell" {
 }
 
 output "does_it_mix" {
-  description = "Command that checks that the network mixes. Run it on a machine that the nodes can reach."
-  value       = "nym-mixnode probe --directory ${module.registry.directory_url}"
+  description = "Command that waits until each layer is in the active set, and checks that the network mixes. Run it on a machine that the nodes can reach."
+  value       = "nym-mixnode probe --directory ${module.registry.directory_url} --wait-active 15m"
 }

@@ -1,6 +1,7 @@
 variable "project" {
   description = "ID of the Google Cloud project."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
@@ -11,6 +12,7 @@ variable "project" {
 variable "directory_url" {
   description = "URL of the registry of the network to join."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^https?://[][A-Za-z0-9.:_-]+(/[A-Za-z0-9._~/-]*)?$", var.directory_url))
@@ -21,6 +23,7 @@ variable "directory_url" {
 variable "image" {
   description = "Image with its tag, in a registry that the cluster can pull from, such as `registry.example/nym-mixnode:0.1.0`."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.image))
@@ -36,6 +39,7 @@ variable "image" {
 variable "admin_cidr" {
   description = "IPv4 range that may reach the API of the cluster, such as the address of your office with /32."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(cidrnetmask(var.admin_cidr)) && !endswith(var.admin_cidr, "/0")
@@ -47,6 +51,7 @@ variable "node_count" {
   description = "Number of mixnodes, each on its own machine. Each of up to three zones has the same number of machines, so a multiple of 3 leaves no machine idle."
   type        = number
   default     = 3
+  nullable    = false
 
   validation {
     condition     = var.node_count >= 1 && var.node_count <= 64 && floor(var.node_count) == var.node_count
@@ -58,12 +63,14 @@ variable "deletion_protection" {
   description = "Prevent deletion of the cluster. Apply with `false` before `terraform destroy`."
   type        = bool
   default     = true
+  nullable    = false
 }
 
 variable "region" {
   description = "Google Cloud region."
   type        = string
   default     = "europe-west3"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))

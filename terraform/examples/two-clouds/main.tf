@@ -16,7 +16,9 @@ module "registry" {
   role    = "registry"
   node_id = "registry"
   image   = var.image
-  region  = var.aws_region
+  # The nodes are in the active set about three minutes after they have registered.
+  monitor_every = "10s"
+  region        = var.aws_region
 }
 
 module "aws" {

@@ -3,6 +3,11 @@ output "directory_url" {
   value       = module.registry.directory_url
 }
 
+output "explorer" {
+  description = "URL of the explorer, which shows the nodes and the active set."
+  value       = module.registry.directory_url
+}
+
 output "announce_ipv4" {
   description = "IPv4 addresses that the nodes announce."
   value       = merge(module.gcp.announce_ipv4, [for layer in module.aws : layer.announce_ipv4]...)
@@ -24,6 +29,6 @@ output "shell" {
 }
 
 output "does_it_mix" {
-  description = "Command that checks that the network mixes. Run it on a machine that the nodes can reach."
-  value       = "nym-mixnode probe --directory ${module.registry.directory_url}"
+  description = "Command that waits until each layer is in the active set, and checks that the network mixes. Run it on a machine that the nodes can reach."
+  value       = "nym-mixnode probe --directory ${module.registry.directory_url} --wait-active 15m"
 }

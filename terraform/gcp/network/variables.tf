@@ -1,6 +1,7 @@
 variable "name" {
   description = "Name of the network."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", var.name))
@@ -11,12 +12,14 @@ variable "name" {
 variable "region" {
   description = "Region of the subnetwork."
   type        = string
+  nullable    = false
 }
 
 variable "cidr" {
   description = "Private IPv4 range. Google assigns the IPv6 range."
   type        = string
   default     = "10.89.0.0/20"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.cidr, 0)) && try(tonumber(split("/", var.cidr)[1]) <= 29, false)

@@ -23,7 +23,7 @@ mock_provider "google" {
 override_resource {
   target          = google_compute_address.ipv4
   override_during = plan
-  values          = { address = "36.68.243.18" }
+  values          = { address = "36.68.243.18", project = "p" }
 }
 
 override_resource {
@@ -168,7 +168,7 @@ run "names_are_such_as_google_takes" {
   }
 
   assert {
-    condition     = google_compute_instance.node["1"].name == "winston-smith" && can(regex("^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$", google_service_account.node.account_id))
+    condition     = google_compute_instance.node["1"].name == "winston-smith" && can(regex("^[a-z](?:[-a-z0-9]{4,28}[a-z0-9])$", google_service_account.node[0].account_id))
     error_message = "Google rejects the names"
   }
 }
@@ -313,5 +313,61 @@ run "without_the_clouds_log_there_are_no_options_for_it" {
   assert {
     condition     = strcontains(module.bootstrap["1"].user_data, "--log-driver none") && !strcontains(module.bootstrap["1"].user_data, "--log-opt")
     error_message = "Docker rejects options without a driver"
+  }
+}
+
+run "an_existing_service_account_is_used_and_no_permission_is_created" {
+  command = plan
+
+  variables {
+    service_account_email = "mix@p.iam.gserviceaccount.com"
+    image_login           = "secret"
+    image_secret          = "projects/p/secrets/db"
+    secret_environment    = { OTEL_EXPORTER_OTLP_HEADERS = "projects/p/secrets/db" }
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].service_account[0].email == "mix@p.iam.gserviceaccount.com"
+    error_message = "the machine has another service account"
+  }
+
+  assert {
+    condition     = length(google_service_account.node) + length(google_project_iam_member.logs) + length(google_artifact_registry_repository_iam_member.image) + length(google_secret_manager_secret_iam_member.environment) + length(google_secret_manager_secret_iam_member.image) == 0
+    error_message = "permissions are created"
+  }
+}
+
+run "a_private_repository_is_pulled_from_by_the_service_account" {
+  command = plan
+
+  variables {
+    image       = "europe-west3-docker.pkg.dev/p/nym/mixnode:0.1.0"
+    image_login = "role"
+  }
+
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.image[0].location == "europe-west3" && google_artifact_registry_repository_iam_member.image[0].project == "p" && google_artifact_registry_repository_iam_member.image[0].repository == "nym"
+    error_message = "another repository"
+  }
+}
+
+run "secrets_are_read_by_the_service_account" {
+  command = plan
+
+  variables {
+    role               = "registry"
+    image_login        = "secret"
+    image_secret       = "projects/q/secrets/pull"
+    secret_environment = { NYM_REGISTRY_DATABASE = "projects/p/secrets/db" }
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_iam_member.environment["NYM_REGISTRY_DATABASE"].secret_id == "db" && google_secret_manager_secret_iam_member.image[0].project == "q"
+    error_message = "other secrets"
+  }
+
+  assert {
+    condition     = strcontains(module.bootstrap["1"].user_data, "credentials environment nym-registry") && strcontains(module.bootstrap["1"].user_data, "--env-file /run/nym-mixnode/nym-registry.secrets")
+    error_message = "the registry does not get its secrets"
   }
 }

@@ -622,3 +622,85 @@ run "subnetwork_without_ipv6" {
 
   expect_failures = [data.google_compute_subnetwork.this]
 }
+
+run "a_secret_in_place_of_its_name" {
+  command = plan
+
+  variables {
+    secret_environment = { NYM_REGISTRY_DATABASE = "postgres://nym:secret@db.example/nym" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "a_variable_that_is_a_secret_and_is_not" {
+  command = plan
+
+  variables {
+    environment        = { A = "b" }
+    secret_environment = { A = "projects/p/secrets/db" }
+  }
+
+  expect_failures = [var.secret_environment]
+}
+
+run "login_by_magic" {
+  command = plan
+
+  variables {
+    image_login = "magic"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_by_role_to_a_registry_of_no_cloud" {
+  command = plan
+
+  variables {
+    image_login = "role"
+  }
+
+  expect_failures = [var.image_login]
+}
+
+run "login_without_its_secret" {
+  command = plan
+
+  variables {
+    image_login = "secret"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "a_password_in_place_of_its_secret" {
+  command = plan
+
+  variables {
+    image_login  = "secret"
+    image_secret = "hunter2"
+  }
+
+  expect_failures = [var.image_secret]
+}
+
+run "a_name_in_place_of_the_address_of_a_service_account" {
+  command = plan
+
+  variables {
+    service_account_email = "nym"
+  }
+
+  expect_failures = [var.service_account_email]
+}
+
+run "rounds_without_a_unit" {
+  command = plan
+
+  variables {
+    monitor_every = "10"
+  }
+
+  expect_failures = [var.monitor_every]
+}

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::machine::{DIRECTORY, Disk, Machine, Place};
 use super::tool::{Provider, Terraform, passes};
-use crate::part::part;
+use crate::part::{part, root};
 
 const UNIT: &str = "nym-mixnode";
 /// The firewall rules with which Container-Optimized OS starts.
@@ -34,10 +34,10 @@ pub(super) fn rendered(variables: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replacement() {
-    let place = Place::new("36.68.243.18", "2a05:d014::18", "cloud-machine");
+    let mut place = Place::new("36.68.243.18", "2a05:d014::18", "cloud-machine");
+    place.keep_secrets();
     let by_id = "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0";
     let first = place.push_image("0.1.0");
-    let second = place.push_image("0.2.0");
     let key_disks = format!("[\"/dev/disk/by-id/{by_id}\"]");
     let wanted =
         |image: &str| rendered(&[("cloud", "\"aws\""), ("key_disks", &key_disks), ("image", &format!("\"{image}\""))]);
@@ -64,13 +64,89 @@ fn a_machine_keeps_its_identity_through_power_cuts_half_written_files_and_replac
     // Another tag: the old machine stops gracefully, and the new one gets its disk.
     machine.power_off();
     assert_eq!(place.listed(), None, "the node did not unregister");
-    let machine = Machine::boot(&place, "two", &wanted(&second.0), (by_id, &disk));
+    let missing = first.0.replace("0.1.0", "0.2.0");
+    let machine = Machine::boot(&place, "two", &wanted(&missing), (by_id, &disk));
     let (after, addresses) = machine.until("the new machine is listed", || place.listed());
     assert_eq!((after, addresses.len()), (identity, 2), "the identity is another one");
     assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
+    serves_as_promised(&machine, &first.1);
+    let second = the_previous_image_runs_until_the_new_one_is_there(&place, &machine, &missing);
     serves_as_promised(&machine, &second.1);
     a_missing_digest_is_reported(&machine, &second.0);
+    secrets_are_read_with_the_permissions_of_the_machine(&machine);
     other_disks_are_left_alone(&place, &machine, &disk);
+}
+
+/// The machine reports that it cannot pull the image, and pulls it later.
+fn the_previous_image_runs_until_the_new_one_is_there(
+    place: &Place,
+    machine: &Machine,
+    missing: &str,
+) -> (String, String) {
+    let errors = machine.run(&format!("journalctl --quiet --output=cat --priority=err --unit={UNIT}"));
+    assert!(errors.contains(&format!("cannot pull {missing}: running the previous image")), "{errors}");
+    let timer = "nym-mixnode-image.timer";
+    assert_eq!(machine.run(&format!("systemctl is-active {timer}")), "active");
+    let image = place.push_image("0.2.0");
+    machine.run("systemctl start nym-mixnode-image.service");
+    machine.until("the new image runs", || {
+        let output = machine.try_run("docker inspect --format '{{.Config.Image}}' nym-mixnode");
+        String::from_utf8_lossy(&output.stdout).trim().ends_with(&image.1).then_some(())
+    });
+    assert_eq!(
+        String::from_utf8_lossy(&machine.try_run(&format!("systemctl is-active {timer}")).stdout).trim(),
+        "inactive"
+    );
+    image
+}
+
+/// The secrets of both clouds, and pulls from a registry that requires a login.
+fn secrets_are_read_with_the_permissions_of_the_machine(machine: &Machine) {
+    let arn = |name: &str| format!("arn:aws:secretsmanager:eu-central-1:123456789012:secret:{name}-a1b2c3");
+    let settings = |cloud: &str, login: &str, secret: &str, delay: &str| {
+        format!(
+            "echo '{{\"cloud\": \"{cloud}\", \"image_login\": \"{login}\", \"image_secret\": \"{secret}\", \
+             \"environment\": {{\"NYM_MIXNODE_MIX_DELAY_MAX\": \"{delay}\"}}}}' >/etc/nym-mixnode/credentials.json\n"
+        )
+    };
+    let script = fs::read_to_string(root().join("terraform/bootstrap/files/credentials")).unwrap();
+    machine.run(&format!("cat >/etc/nym-mixnode/bin/credentials <<'END'\n{script}END\n"));
+    let apis = "export AWS_ENDPOINT_URL=http://127.0.0.1:5001 GOOGLE_ENDPOINT_URL=http://127.0.0.1:5001\n";
+    let read = "python3 /etc/nym-mixnode/bin/credentials";
+    let private = "127.0.0.1:5002/nym-mixnode:0.1.0";
+    machine.run("command -v python3");
+    let refused = machine.try_run(&format!("docker pull {private}"));
+    assert!(!refused.status.success(), "the registry requires no login");
+    for (cloud, pull, delay) in [
+        ("aws", arn("pull"), arn("delay")),
+        ("gcp", "projects/p/secrets/pull".to_owned(), "projects/p/secrets/delay".to_owned()),
+    ] {
+        let settings = settings(cloud, "secret", &pull, &delay);
+        machine.run(&format!("{apis}{settings}{read} environment nym-mixnode"));
+        assert_eq!(machine.run("cat /run/nym-mixnode/nym-mixnode.secrets"), "NYM_MIXNODE_MIX_DELAY_MAX=7s");
+        machine.run(&format!("{apis}bash /etc/nym-mixnode/bin/image {cloud} {private}; docker image rm {private}"));
+    }
+    let modes = machine.run("stat --format=%a /run/nym-mixnode/*.secrets /run/nym-mixnode/docker/config.json");
+    assert_eq!(modes, "600\n600");
+
+    let role = settings("aws", "role", "", &arn("delay"));
+    let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/nym/mixnode:0.1.0";
+    machine.run(&format!("{apis}{role}{read} registry {repository}"));
+    let written = machine.run("cat /run/nym-mixnode/docker/config.json");
+    let host = repository.split('/').next().unwrap();
+    assert_eq!(written, format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"eu-west-1-token\"}}}}}}"));
+    let role = settings("gcp", "role", "", "");
+    machine.run(&format!("{apis}{role}{read} registry europe-west3-docker.pkg.dev/p/nym/mixnode:0.1.0"));
+    let token = machine.run("sed 's/.*\"auth\": \"//; s/\".*//' /run/nym-mixnode/docker/config.json | base64 --decode");
+    assert_eq!(token, "oauth2accesstoken:a-google-token");
+
+    for (name, told) in [("gone", "ResourceNotFoundException"), ("long", "several lines")] {
+        let settings = settings("aws", "none", "", &arn(name));
+        let output = machine.try_run(&format!("{apis}{settings}{read} environment nym-mixnode"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(told) && !said.contains("two"), "{said}");
+    }
+    machine.run("rm /etc/nym-mixnode/credentials.json /etc/nym-mixnode/bin/credentials");
 }
 
 #[test]

@@ -208,7 +208,8 @@ fn a_network_with_its_directory() {
     let probe = terraform.run(example, &["output", "-raw", "does_it_mix"]);
     let directory = terraform.run(example, &["output", "-raw", "directory_url"]);
     assert!(directory.starts_with("http://") && directory.ends_with(":8081"), "{directory}");
-    assert_eq!(probe, format!("nym-mixnode probe --directory {directory}"));
+    assert_eq!(probe, format!("nym-mixnode probe --directory {directory} --wait-active 15m"));
+    assert_eq!(terraform.run(example, &["output", "-raw", "explorer"]), directory);
     let told = terraform.type_in(example, &commands("aws-network", "terraform destroy"));
     assert!(told.contains("Destroy complete"), "{told}");
 }

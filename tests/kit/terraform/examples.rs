@@ -24,6 +24,15 @@ mock_provider "aws" {
   mock_data "aws_region" {
     defaults = { id = "eu-central-1" }
   }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
   mock_data "aws_subnet" {
     defaults = { availability_zone = "eu-central-1a", ipv6_cidr_block = "2a05:d014:1234:5600::/64" }
   }
@@ -37,26 +46,57 @@ mock_provider "aws" {
 "#;
 const GOOGLE: &str = r#"
 mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
   mock_data "google_compute_zones" {
     defaults = { names = ["europe-west3-a", "europe-west3-b", "europe-west3-c"] }
   }
   mock_data "google_compute_subnetwork" {
-    defaults = { stack_type = "IPV4_IPV6", ipv6_access_type = "EXTERNAL" }
+    defaults = { stack_type = "IPV4_IPV6", ipv6_access_type = "EXTERNAL", network = "mixnet" }
   }
 }
 "#;
 
-/// Values of all required variables of the example.
-fn variables(example: &str) -> String {
+/// Values of all required variables of the module, in the directory `module` below `terraform/`.
+pub(super) fn required(module: &str) -> String {
     let all = [
+        ("node_id", "\"winston\""),
         ("project", "\"my-project\""),
         ("image", "\"registry.example/nym-mixnode:0.1.0\""),
         ("directory_url", "\"http://directory.example:8081\""),
         ("admin_cidr", "\"198.51.100.7/32\""),
+        ("key_disks", "[\"/dev/sdf\"]"),
+        ("name", "\"mixnet\""),
+        ("region", if module.starts_with("gcp") { "\"europe-west3\"" } else { "\"eu-central-1\"" }),
+        ("zones", "[\"eu-central-1a\"]"),
     ];
-    let declared = fs::read_to_string(folder(example).join("variables.tf")).unwrap();
-    let asked = all.iter().filter(|(name, _)| declared.contains(&format!("variable \"{name}\"")));
-    asked.flat_map(|(name, value)| ["  ", name, " = ", value, "\n"]).collect()
+    let needed = declared(module).into_iter().filter(|(_, optional)| !optional).map(|(name, _)| name);
+    // A mixnode needs the URL of its registry, which the modules cannot require because a registry needs none.
+    let needed = needed.chain(module_of_nodes(module).then(|| "directory_url".to_owned())).collect::<BTreeSet<_>>();
+    let value = |name: &str| all.iter().find(|(known, _)| *known == name).expect(name).1;
+    needed.iter().map(|name| format!("  {name} = {}\n", value(name))).collect()
+}
+
+fn module_of_nodes(module: &str) -> bool {
+    ["bootstrap", "aws", "gcp"].contains(&module)
+}
+
+/// The variables of a module, and whether they are optional.
+pub(super) fn declared(module: &str) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join("terraform").join(module)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "tf") {
+            let text = format!("\n{}", fs::read_to_string(path).unwrap());
+            found.extend(text.split("\nvariable \"").skip(1).map(|rest| {
+                let (name, rest) = rest.split_once('"').unwrap();
+                let block = rest.split("\n}").next().unwrap();
+                (name.to_owned(), block.lines().any(|line| line.starts_with("  default ")))
+            }));
+        }
+    }
+    found
 }
 
 fn folder(example: &str) -> PathBuf {
@@ -86,22 +126,30 @@ pub(super) fn plan(example: &str) -> &'static Value {
 
 fn planned(terraform: &Terraform, example: &str) -> Value {
     let module = format!("examples/{example}");
-    let versions = fs::read_to_string(folder(example).join("versions.tf")).unwrap();
+    let run = format!("run \"plan\" {{\n  command = plan\n  variables {{\n{}  }}\n}}\n", required(&module));
+    plans(terraform, &module, &run).remove(0)
+}
+
+/// The plans of these runs of `terraform test`, with simulated clouds.
+pub(super) fn plans(terraform: &Terraform, module: &str, runs: &str) -> Vec<Value> {
+    let versions = fs::read_to_string(terraform.folder(module).join("versions.tf")).unwrap();
     let mut clouds = String::new();
     for (provider, mock) in [("hashicorp/aws", CLOUDS), ("hashicorp/google", GOOGLE)] {
         clouds += if versions.contains(provider) { mock } else { "" };
     }
-    if example == "two-clouds" {
+    if module.ends_with("two-clouds") {
         clouds = clouds.replace("europe-west3", "europe-west4");
     }
-    let run = format!("{clouds}\nvariables {{\n{}}}\n\nrun \"plan\" {{\n  command = plan\n}}\n", variables(example));
-    let tests = terraform.folder(&module).join("tests");
+    let tests = terraform.folder(module).join("tests");
     fs::create_dir_all(&tests).unwrap();
-    fs::write(tests.join("plan.tftest.hcl"), run).unwrap();
-    terraform.init(&module);
-    let told = terraform.run(&module, &["test", "-verbose", "-json", "-filter=tests/plan.tftest.hcl"]);
+    fs::write(tests.join("plan.tftest.hcl"), format!("{clouds}\n{runs}")).unwrap();
+    terraform.init(module);
+    let told = terraform.run(module, &["test", "-verbose", "-json", "-filter=tests/plan.tftest.hcl"]);
     let said = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    said.filter(|line| line["type"] == "test_plan").map(|mut line| line["test_plan"].take()).next().expect(&told)
+    let plans: Vec<_> =
+        said.filter(|line| line["type"] == "test_plan").map(|mut line| line["test_plan"].take()).collect();
+    assert_eq!(plans.len(), runs.matches("command = plan").count(), "{module}: {told}");
+    plans
 }
 
 /// Addresses and values of the created resources of this type; of all types if `kind` is empty.
@@ -117,6 +165,16 @@ fn each_example_can_be_planned_and_shows_the_summary() {
     for example in EXAMPLES {
         let summary = format!("Plan: {} to add, 0 to change, 0 to destroy.", made(plan(example), "").len());
         assert!(readme(example).contains(&summary), "{example}: the README does not show `{summary}`");
+    }
+}
+
+#[test]
+fn each_network_prints_its_explorer_and_waits_for_its_active_set() {
+    for example in ["aws-network", "gcp-network", "two-clouds"] {
+        let outputs = plan(example)["output_changes"].as_object().unwrap();
+        assert!(outputs.contains_key("explorer") && outputs.contains_key("does_it_mix"), "{example}: {outputs:#?}");
+        let steps = commands(example, "does_it_mix");
+        assert!(steps.contains("terraform output explorer"), "{example}: {steps}");
     }
 }
 

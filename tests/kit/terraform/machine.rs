@@ -52,6 +52,12 @@ impl Place {
         place
     }
 
+    /// Starts stand-ins of the clouds' stores of secrets, and of an image registry that requires a login.
+    pub(super) fn keep_secrets(&mut self) {
+        let program = root().join("tests/kit/terraform/secrets.py");
+        self.serve(self.netns.command(part("moto").to_str().unwrap()).arg(program));
+    }
+
     fn serve(&mut self, command: &mut Command) {
         self.servers.push(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     }

@@ -38,6 +38,7 @@ fn registry_of_the_configuration() -> (String, String) {
         ("image", "\"registry.example/nym-mixnode:0.1.0\""),
         ("key_disks", "[\"/dev/sdf\"]"),
         ("test_hosts", &hosts),
+        ("monitor_every", "\"1s\""),
     ]);
     let after = |text: &str| user_data.split_once(text).expect(text).1.lines().next().unwrap().trim().to_owned();
     (after("${IMAGE} "), after("bin/host-firewall "))
@@ -78,8 +79,15 @@ fn listed_addresses() -> Option<Vec<String>> {
     Some(node.announced_addresses().iter().map(ToString::to_string).collect())
 }
 
+/// Whether the registry lists one node to clients.
+fn active_node() -> Option<()> {
+    let topology = http::get(&format!("http://{REGISTRY_V4}:8081/api/mixmining/topology/active"))?;
+    let topology: Topology = serde_json::from_str(&topology).unwrap();
+    (topology.mix_nodes.len() == 1).then_some(())
+}
+
 #[test]
-fn a_registry_proves_addresses_over_both_families() {
+fn a_registry_proves_addresses_over_both_families_and_activates_the_node() {
     let (arguments, open_ports) = registry_of_the_configuration();
     let (registry, node) = networks(&open_ports);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -99,4 +107,7 @@ fn a_registry_proves_addresses_over_both_families() {
     );
     let both = [format!("{NODE_V4}:1789"), format!("[{NODE_V6}]:1789")];
     eventually("both addresses are listed", || node.inside(listed_addresses).filter(|listed| *listed == both));
+    eventually("the node is in the active set", || node.inside(active_node));
+    let explorer = node.inside(|| http::get(&format!("http://{REGISTRY_V4}:8081/"))).unwrap();
+    assert!(explorer.contains("<html"), "no explorer: {explorer}");
 }

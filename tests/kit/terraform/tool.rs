@@ -27,6 +27,15 @@ pub(crate) struct Terraform {
 
 impl Terraform {
     pub(crate) fn new(provider: Provider) -> Self {
+        Self::with(provider, &part("terraform"))
+    }
+
+    /// OpenTofu in place of Terraform.
+    pub(super) fn opentofu() -> Self {
+        Self::with(Provider::Schemas, &part("opentofu"))
+    }
+
+    fn with(provider: Provider, terraform: &Path) -> Self {
         let mirror = part("terraform-providers").join(match provider {
             Provider::Schemas => "schemas",
             Provider::RealAws => "real",
@@ -35,13 +44,19 @@ impl Terraform {
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("terraform-{:08x}", rand::random::<u32>()));
         fs::create_dir_all(&folder).unwrap();
         passes(Command::new("cp").arg("-r").arg(root().join("terraform")).arg(folder.join("tree")));
+        // OpenTofu asks a registry of its own for the same providers.
+        let providers = folder.join("providers");
+        fs::create_dir(&providers).unwrap();
+        for registry in ["registry.terraform.io", "registry.opentofu.org"] {
+            symlink(mirror.join("registry.terraform.io"), providers.join(registry)).unwrap();
+        }
         let settings = format!(
             "disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",
-            mirror.to_str().unwrap()
+            providers.to_str().unwrap()
         );
         fs::write(folder.join("settings"), settings).unwrap();
         let program = folder.join("terraform");
-        symlink(part("terraform"), &program).unwrap();
+        symlink(terraform, &program).unwrap();
         Self { folder, program, network: NetNs::new("terraform") }
     }
 
