@@ -35,8 +35,8 @@ FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
+.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests kit-opentofu fuzz-build fuzz docs book \
+	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ root-tests: ## Integration tests that need root or strace: those that `make unit
 
 kit-tests: ## Tests of the kit with real parts
 	CARGO="$(CARGO)" tests/kit/run $(KIT)
+
+kit-opentofu: ## Tests of the Terraform modules with OpenTofu (the first run builds it, in ten minutes)
+	CARGO="$(CARGO)" tests/kit/run --ignored opentofu
 
 fuzz-build: ## Build the fuzz targets
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) $(FUZZ) build
@@ -131,6 +134,9 @@ picture: ## Draw the image of localnet in README anew
 explorer-pictures: ## Draw the pictures of the explorer in the documentation anew (as root, with Chromium)
 	$(CARGO) build --locked
 	tests/kit/explorer/in_own_network $(CURDIR)/target/debug/nym-mixnode pictures.mjs $(CURDIR)/docs/images
+
+dashboard-pictures: ## Draw the pictures of the dashboards in the documentation anew, from two minutes of traffic
+	DASHBOARD_PICTURES="$(CURDIR)/docs/images" tests/kit/run --ignored the_dashboards_are_drawn_from_live_data
 
 localnet: ## Run a whole network on this machine; LOCALNET="--help" lists its flags
 	$(CARGO) run --locked --release -- localnet $(LOCALNET)

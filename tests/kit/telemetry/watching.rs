@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,8 +13,8 @@ use super::network::Network;
 use super::process::{Process, Receiver, free_port};
 use super::shipped::{self, Query};
 use crate::http::get;
-use crate::part::part;
-use crate::waiting::eventually;
+use crate::part::{part, root};
+use crate::waiting::{eventually, pause};
 
 /// A running Prometheus and Alertmanager with the files of the kit and short intervals.
 struct Watch {
@@ -139,6 +141,40 @@ fn prometheus_reads_all_that_rules_and_panels_ask_for_and_tells_of_a_node_that_d
     let told = |body: &String| body.contains("\"MixnodeDown\"") && body.contains(&victim) && body.contains("firing");
     eventually("the operator is told", || watch.told.bodies().iter().any(told).then_some(()));
     assert!(!watch.prometheus.log().contains("level=error"), "{}", watch.prometheus.log());
+}
+
+/// Seconds of traffic in the pictures of the dashboards.
+const SHOWN: u64 = 120;
+
+/// Draws every panel with the data of Prometheus, and fails if a panel has none. `DASHBOARD_PICTURES` is the directory
+/// of the pictures; `make dashboard-pictures` sets it.
+#[test]
+#[ignore = "takes two minutes of traffic; run it with `make dashboard-pictures`"]
+fn the_dashboards_are_drawn_from_live_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = std::env::var_os("DASHBOARD_PICTURES").map_or_else(|| folder.path().to_owned(), PathBuf::from);
+    let mut network = Network::start(folder.path(), &[vec![], vec![], vec![]]);
+    network.send_packets();
+    let watch = Watch::start(folder.path(), &network);
+    for _ in 0..SHOWN / 2 {
+        for node in &network.nodes {
+            network.tell_measurement(node, true);
+        }
+        pause(Duration::from_secs(2));
+    }
+    every_panel_shows_something(&watch);
+    let mut draw = Command::new("python3");
+    draw.arg(root().join("tests/kit/telemetry/boards.py")).args([&watch.url, &SHOWN.to_string()]).arg(&pictures);
+    let drawn = draw.args(shipped::dashboards().iter().map(|(path, _)| path)).output().unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    for (path, dashboard) in shipped::dashboards() {
+        let name = format!("dashboard-{}.svg", path.file_stem().unwrap().to_str().unwrap());
+        let picture = fs::read_to_string(pictures.join(&name)).unwrap();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            let title = panel["title"].as_str().unwrap();
+            assert!(picture.contains(&format!(">{title}</text>")), "{name} lacks {title}");
+        }
+    }
 }
 
 fn every_panel_shows_something(watch: &Watch) {

@@ -54,7 +54,7 @@ impl Place {
 
     /// Starts stand-ins of the clouds' stores of secrets, and of an image registry that requires a login.
     pub(super) fn keep_secrets(&mut self) {
-        let program = root().join("tests/kit/terraform/secrets.py");
+        let program = root().join("tests/kit/terraform/stores.py");
         self.serve(self.netns.command(part("moto").to_str().unwrap()).arg(program));
     }
 

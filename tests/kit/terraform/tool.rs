@@ -44,15 +44,9 @@ impl Terraform {
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("terraform-{:08x}", rand::random::<u32>()));
         fs::create_dir_all(&folder).unwrap();
         passes(Command::new("cp").arg("-r").arg(root().join("terraform")).arg(folder.join("tree")));
-        // OpenTofu asks a registry of its own for the same providers.
-        let providers = folder.join("providers");
-        fs::create_dir(&providers).unwrap();
-        for registry in ["registry.terraform.io", "registry.opentofu.org"] {
-            symlink(mirror.join("registry.terraform.io"), providers.join(registry)).unwrap();
-        }
         let settings = format!(
             "disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",
-            providers.to_str().unwrap()
+            mirror.to_str().unwrap()
         );
         fs::write(folder.join("settings"), settings).unwrap();
         let program = folder.join("terraform");
