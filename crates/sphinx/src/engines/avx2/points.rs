@@ -271,6 +271,9 @@ macro_rules! points {
         /// Replaces each numerator by the quotient. All share one inversion, so no denominator may be zero.
         $(#[$target])*
         pub(super) fn divide(fractions: &mut [Fraction]) {
+            if fractions.is_empty() {
+                return;
+            }
             let mut running = Element::ONE;
             for fraction in &mut *fractions {
                 running = multiply(&running, &fraction.denominator);
