@@ -22,10 +22,21 @@ def ask(url, expr, start, end, step):
         return json.load(answer)["data"]["result"]
 
 
-def filled(expr, dashboard):
-    for variable in dashboard["templating"]["list"]:
-        expr = expr.replace(f"${variable['name']}", ".+")
+def filled(expr, chosen):
+    for name, values in chosen.items():
+        expr = expr.replace(f"${name}", values)
     return expr.replace("$__rate_interval", "15s")
+
+
+def choices(url, dashboard, now):
+    """All values of each variable, as Grafana fills them in."""
+    chosen = {}
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            series, label = variable["definition"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+            found = ask(url, filled(series, chosen), now, now, 1)
+            chosen[variable["name"]] = "|".join(sorted({one["metric"][label] for one in found}))
+    return chosen
 
 
 def shown(value, unit):
@@ -47,7 +58,7 @@ def shown(value, unit):
 
 def text(x, y, words, size=12, anchor="start", color="#333", weight="normal"):
     style = f'{FONT} font-size="{size}" font-weight="{weight}" fill="{color}" text-anchor="{anchor}"'
-    return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(str(words))}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" {style}>{escape(str(words), quote=False)}</text>'
 
 
 class Names:
@@ -75,11 +86,12 @@ class Board:
     def __init__(self, url, dashboard, start, end):
         self.dashboard, self.start, self.end = dashboard, start, end
         self.url, self.names, self.parts, self.height = url, Names(), [], 0
+        self.chosen = choices(url, dashboard, end)
 
     def data(self, panel, step=2):
         found = []
         for target in panel.get("targets", []):
-            expr = filled(target["expr"], self.dashboard)
+            expr = filled(target["expr"], self.chosen)
             for series in ask(self.url, expr, self.start, self.end, step):
                 if points(series):
                     found.append((self.names.label(target, series), points(series), series["metric"]))

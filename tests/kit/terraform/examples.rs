@@ -75,7 +75,7 @@ pub(super) fn required(module: &str) -> String {
     // A mixnode needs the URL of its registry, which the modules cannot require because a registry needs none.
     let needed = needed.chain(module_of_nodes(module).then(|| "directory_url".to_owned())).collect::<BTreeSet<_>>();
     let value = |name: &str| all.iter().find(|(known, _)| *known == name).expect(name).1;
-    needed.iter().map(|name| format!("  {name} = {}\n", value(name))).collect()
+    needed.iter().flat_map(|name| ["  ", name.as_str(), " = ", value(name), "\n"]).collect()
 }
 
 fn module_of_nodes(module: &str) -> bool {

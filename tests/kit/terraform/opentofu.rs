@@ -1,4 +1,4 @@
-//! The same tests of the modules with OpenTofu.
+//! The same tests of the modules with `OpenTofu`.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{TABLES, passed};
 /// Its `run` blocks accept overrides of whole resources only, so this run cannot give two subnets different zones.
 const OF_INSTANCES: &str = "run \"nodes_go_around_the_given_subnets\" {";
 
-/// Removes what the language of OpenTofu's tests lacks. It needs no `override_during`: its plans have simulated values.
+/// Removes what the language of `OpenTofu`'s tests lacks. It needs no `override_during`: its plans have simulated values.
 fn adapted(terraform: &Terraform, module: &str) {
     let Ok(tests) = fs::read_dir(terraform.folder(module).join("tests")) else { return };
     for entry in tests {
@@ -18,7 +18,8 @@ fn adapted(terraform: &Terraform, module: &str) {
         for line in text.lines() {
             left_out |= line == OF_INSTANCES;
             if !left_out && !line.trim_start().starts_with("override_during") {
-                kept += &format!("{line}\n");
+                kept.push_str(line);
+                kept.push('\n');
             }
             left_out &= line != "}";
         }

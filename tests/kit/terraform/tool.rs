@@ -30,7 +30,7 @@ impl Terraform {
         Self::with(provider, &part("terraform"))
     }
 
-    /// OpenTofu in place of Terraform.
+    /// `OpenTofu` in place of Terraform.
     pub(super) fn opentofu() -> Self {
         Self::with(Provider::Schemas, &part("opentofu"))
     }
