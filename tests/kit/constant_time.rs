@@ -25,11 +25,11 @@ fn engine_tests() -> &'static PathBuf {
         let output = build.current_dir(root()).output().expect("cargo");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).expect("messages");
-        let programs = lines.lines().filter_map(|line| {
+        let mut programs = lines.lines().filter_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
             Some(PathBuf::from(message.get("executable")?.as_str()?))
         });
-        programs.last().expect("a program")
+        programs.next_back().expect("a program")
     })
 }
 
@@ -41,9 +41,9 @@ fn run(test: &str) -> (Option<i32>, String) {
     valgrind.arg(format!("--error-exitcode={REPORTED}")).arg(engine_tests());
     valgrind.args(["--ignored", "--exact", "--nocapture", "--test-threads=1", &format!("{MODULE}::{test}")]);
     let Output { status, stdout, stderr } = valgrind.output().expect("valgrind");
-    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(text.contains("1 passed"), "{text}");
-    (status.code(), text)
+    let report = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(report.contains("1 passed"), "{report}");
+    (status.code(), report)
 }
 
 #[test]
