@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use nym_mixnode_api::{BatchMixStatus, IpVersion, MixStatus, Topology};
+use nym_mixnode_api::{BatchMixStatus, GatewayRegistration, IpVersion, MixStatus, Topology};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -160,6 +160,37 @@ async fn a_faulty_monitor_of_three_takes_no_reputation_away() {
     assert!(world.active().await.mix(&node.identity()).is_some());
     assert_eq!(terminate(monitor).await, Some(0));
     drop(running);
+}
+
+#[tokio::test]
+async fn a_gateway_whose_ports_answer_becomes_active() {
+    let world = World::new(&["--with-monitor", "--monitor-every", "1s"]).await;
+    let ports = ["127.0.0.1:0", "127.0.0.1:0"].map(|any| std::net::TcpListener::bind(any).unwrap());
+    let [mix, clients] = ports.each_ref().map(|port| port.local_addr().unwrap());
+    // As one of 0.9.2: it registers once and does not sign.
+    let gateway = GatewayRegistration {
+        mix_host: mix.to_string(),
+        mix_hosts: Vec::new(),
+        clients_host: format!("ws://{clients}"),
+        identity_key: bs58::encode([7; 32]).into_string(),
+        sphinx_key: bs58::encode([8; 32]).into_string(),
+        version: "0.9.2".into(),
+        location: String::new(),
+        incentives_address: String::new(),
+        expires_in: None,
+        proof: None,
+    };
+    world.registry.client().register_gateway(&gateway, None).await.unwrap();
+    let active = async || world.active().await.gateways.into_iter().next();
+    let listed = eventually("the gateway is active", active).await;
+    assert_eq!(listed.registration.identity_key, gateway.identity_key);
+
+    // Its last connections are closed with the ports.
+    drop(ports);
+    let reputation = async || world.registry.topology().await.gateways[0].reputation;
+    let before = reputation().await;
+    let fallen = async || Some(reputation().await).filter(|now| *now < before);
+    eventually("it loses reputation", fallen).await;
 }
 
 #[tokio::test]

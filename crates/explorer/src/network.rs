@@ -160,7 +160,7 @@ fn rules(network: &Network) -> Markup {
                 " away. The reputation never falls below 0. Nodes with a reputation of " (rules.active_at)
                 " or more are in the active set, from which clients choose their routes"
                 @if rules.uptime_min > 0 { ", if at least " (rules.uptime_min) "\u{202f}% of their test packets of the last day came back" }
-                ". A node that unregisters keeps its reputation."
+                ". A node that unregisters keeps its reputation. Gateways are tested by connections to both of their ports."
             }
             dl.facts {
                 dt { "Layers" } dd { (network.layers) }

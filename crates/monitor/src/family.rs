@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nym_mixnode_api::IpVersion;
 use serde::Serialize;
 
 /// IPv4 or IPv6.
@@ -44,6 +45,15 @@ impl IpFamily {
         match self {
             Self::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             Self::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+
+    /// As the registry names it.
+    #[must_use]
+    pub const fn ip_version(self) -> IpVersion {
+        match self {
+            Self::V4 => IpVersion::V4,
+            Self::V6 => IpVersion::V6,
         }
     }
 

@@ -15,6 +15,7 @@ mod report;
 mod sender;
 
 pub mod check;
+pub mod gateways;
 pub mod own_address;
 pub mod packets;
 pub mod rounds;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nym_mixnode_api::BatchMixStatus;
+use nym_mixnode_net::Reach;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::family::IpFamily;
+use crate::gateways::{GatewayTests, Scope};
 use crate::prober::Prober;
 use crate::rounds::{Label, Listing, RoundSettings, Rounds, Summary, Test};
 
@@ -24,6 +26,8 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Registry as seen by a monitor.
 pub trait Network: Send + Sync + 'static {
+    /// Addresses that nodes of this network can have.
+    fn reach(&self) -> Reach;
     /// What it lists now. The error is one line for the operator.
     fn listing(&self) -> impl Future<Output = Result<Listing, String>> + Send;
     /// Reports the results of a round.
@@ -38,6 +42,7 @@ type Listed = Result<Listing, String>;
 pub struct Monitor<N> {
     network: Arc<N>,
     rounds: Rounds,
+    gateways: GatewayTests,
     /// Requests to the registry: at most one task.
     requests: JoinSet<Listed>,
     /// When the next round may begin after a failed request.
@@ -54,6 +59,7 @@ impl<N: Network> Monitor<N> {
         Self {
             network: Arc::new(network),
             rounds: Rounds::new(settings, families),
+            gateways: GatewayTests::default(),
             requests: JoinSet::new(),
             wait_until: Instant::now(),
             is_running: false,
@@ -73,8 +79,13 @@ impl<N: Network> Monitor<N> {
         for test in self.rounds.due(now) {
             send(prober, test);
         }
-        if let Some((results, summary)) = self.rounds.end(now) {
+        if let Some((mut results, mut summary)) = self.rounds.end(now) {
             self.is_running = false;
+            let tested = self.gateways.take();
+            summary.count_gateways(&tested);
+            results
+                .status
+                .extend(tested.into_iter().filter(|status| status.up || !summary.is_withheld(status.ip_version)));
             self.request(Some(results));
             return Some(summary);
         }
@@ -128,6 +139,8 @@ impl<N: Network> Monitor<N> {
         }
         self.is_running = true;
         self.rounds.begin(listing, now);
+        let scope = Scope { families: self.rounds.families().to_vec(), reach: self.network.reach() };
+        self.gateways.begin(self.rounds.gateways().to_vec(), scope, self.rounds.settings().every / 2);
     }
 }
 

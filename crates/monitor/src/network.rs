@@ -9,6 +9,7 @@ use nym_mixnode_directory::{Client, Directory, MonitorToken};
 use nym_mixnode_net::Reach;
 
 use crate::check::Target;
+use crate::gateways::ListedGateway;
 use crate::monitor::Network;
 use crate::rounds::{ListedNode, Listing};
 
@@ -26,6 +27,10 @@ pub struct DirectoryNetwork {
 }
 
 impl Network for DirectoryNetwork {
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
     async fn listing(&self) -> Result<Listing, String> {
         let topology = self.client.topology().await.map_err(|error| error.to_string())?;
         let active = self.client.active_topology().await.map_err(|error| error.to_string())?;
@@ -43,7 +48,7 @@ impl Network for DirectoryNetwork {
 }
 
 impl Listing {
-    /// Lists the mixes of a topology; their host names are resolved.
+    /// Lists the mixes and gateways of a topology; their host names are resolved.
     pub async fn new(topology: &Topology, active: &Topology, reach: Reach, has_monitor: bool) -> Self {
         let active: HashSet<&str> = active.mix_nodes.iter().map(|mix| mix.registration.identity_key.as_str()).collect();
         let mut nodes = Vec::with_capacity(topology.mix_nodes.len());
@@ -56,6 +61,7 @@ impl Listing {
         }
         Self {
             nodes,
+            gateways: topology.gateways.iter().filter_map(ListedGateway::new).collect(),
             layers: topology.layer_count(),
             active_reputation: topology.active_reputation.unwrap_or(ACTIVE_REPUTATION),
             has_monitor,

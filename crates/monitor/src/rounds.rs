@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nym_mixnode_api::{BatchMixStatus, IpVersion, MixStatus};
+use nym_mixnode_api::{BatchMixStatus, MixStatus};
 use nym_mixnode_sphinx::Hop;
 use tokio::time::Instant;
 
 use crate::check::Target;
 use crate::family::IpFamily;
+use crate::gateways::ListedGateway;
 use crate::report::Counts;
 
 use self::plan::Plan;
@@ -51,6 +52,8 @@ impl RoundSettings {
 pub struct Listing {
     /// All mixes.
     pub nodes: Vec<ListedNode>,
+    /// Gateways to test, without monitors and probers.
+    pub gateways: Vec<ListedGateway>,
     /// Layers of the network.
     pub layers: u64,
     /// Minimum reputation of the active set.
@@ -149,6 +152,18 @@ impl Rounds {
             last_return: HashMap::new(),
             trend: ReputationTrend::default(),
         }
+    }
+
+    /// Gateways to test in this round.
+    #[must_use]
+    pub fn gateways(&self) -> &[ListedGateway] {
+        &self.listing.gateways
+    }
+
+    /// IP versions over which packets can return.
+    #[must_use]
+    pub fn families(&self) -> &[IpFamily] {
+        &self.families
     }
 
     /// Timing of the rounds.
@@ -262,7 +277,7 @@ impl Rounds {
             .filter(|((_, family), is_up)| **is_up || !withheld.contains(family))
             .map(|((identity, family), up)| MixStatus {
                 pub_key: identity.to_string(),
-                ip_version: ip_version(*family),
+                ip_version: family.ip_version(),
                 up: *up,
             })
             .collect();
@@ -307,13 +322,6 @@ impl Rounds {
 
     fn routes(&self) -> Vec<Test> {
         self.families.iter().flat_map(|family| plan::random_routes(&self.listing, *family)).collect()
-    }
-}
-
-const fn ip_version(family: IpFamily) -> IpVersion {
-    match family {
-        IpFamily::V4 => IpVersion::V4,
-        IpFamily::V6 => IpVersion::V6,
     }
 }
 

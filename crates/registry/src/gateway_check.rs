@@ -7,12 +7,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nym_mixnode_monitor::gateways::addresses_of_clients_host;
 use nym_mixnode_net::Reach;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info};
-use url::{Host, Url};
 
 use super::service::Service;
 use super::store::SilentGateway;
@@ -48,8 +48,9 @@ pub(super) async fn renew_silent(service: &Service, reach: Reach, now: i64) -> s
 
 async fn dial(gateway: SilentGateway, reach: Reach) -> (String, bool) {
     let SilentGateway { identity, mix_hosts, clients_host } = gateway;
-    let both =
-        async { answers(&mix_hosts, reach).await && answers(&addresses_of_url(&clients_host).await, reach).await };
+    let both = async {
+        answers(&mix_hosts, reach).await && answers(&addresses_of_clients_host(&clients_host).await, reach).await
+    };
     let is_there = timeout(PATIENCE, both).await.unwrap_or(false);
     (identity, is_there)
 }
@@ -64,29 +65,6 @@ async fn answers(addresses: &[SocketAddr], reach: Reach) -> bool {
         }
     }
     false
-}
-
-async fn addresses_of_url(clients_host: &str) -> Vec<SocketAddr> {
-    let Some((host, port)) = host_and_port(clients_host) else { return Vec::new() };
-    match host {
-        Host::Ipv4(ip) => vec![(ip, port).into()],
-        Host::Ipv6(ip) => vec![(ip, port).into()],
-        Host::Domain(name) => lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default(),
-    }
-}
-
-/// Host and port of a URL such as `ws://192.0.2.1:9000`, or of `host:port`.
-fn host_and_port(clients_host: &str) -> Option<(Host, u16)> {
-    let has_scheme = clients_host.contains("://");
-    let with_scheme = if has_scheme { clients_host.to_owned() } else { format!("ws://{clients_host}") };
-    let url: Url = with_scheme.parse().ok()?;
-    let host = url.host()?.to_owned();
-    // `Url` keeps the host of unknown schemes as a name, even if it is an IP address.
-    let host = match host {
-        Host::Domain(name) => Host::parse(&name).ok()?,
-        ip => ip,
-    };
-    Some((host, url.port_or_known_default()?))
 }
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ impl OwnNetwork {
 }
 
 impl Network for OwnNetwork {
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+
     async fn listing(&self) -> Result<Listing, String> {
         let fail = |error: Rejection| error.to_string();
         let topology = self.service.topology(Selection::All, now_ns()).await.map_err(fail)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use nym_mixnode_api::layers_without_active;
+use nym_mixnode_api::{IpVersion, MixStatus, layers_without_active};
 
 use super::{LaneKey, Listing, NodeProgress};
 use crate::family::IpFamily;
@@ -29,6 +29,8 @@ pub struct Summary {
     pub ipv4: FamilySummary,
     /// Results over IPv6.
     pub ipv6: FamilySummary,
+    /// Results of the gateways over both IP versions.
+    pub gateways: FamilySummary,
     /// Packets over random routes.
     pub routes: Counts,
     /// Identities of nodes that failed, with the IP version.
@@ -66,12 +68,24 @@ impl Summary {
             active: active().count(),
             ipv4: over(IpFamily::V4),
             ipv6: over(IpFamily::V6),
+            gateways: FamilySummary::default(),
             routes,
             down,
             empty_layers: (1..=listing.layers).filter(|layer| !has_active(layer)).collect(),
             withheld,
             ..Self::default()
         }
+    }
+
+    /// Adds results of gateways.
+    pub(crate) fn count_gateways(&mut self, results: &[MixStatus]) {
+        let up = results.iter().filter(|status| status.up).count();
+        self.gateways = FamilySummary { tested: results.len(), up };
+    }
+
+    /// Whether failures over this IP version are not reported.
+    pub(crate) fn is_withheld(&self, ip_version: IpVersion) -> bool {
+        self.withheld.iter().any(|family| family.ip_version() == ip_version)
     }
 
     /// Whether clients can use the network: every layer has an active node.
@@ -82,7 +96,10 @@ impl Summary {
 
     /// Whether anything but counts of packets differs.
     pub(crate) fn differs(&self, other: &Self) -> bool {
-        let shown = |of: &Self| (of.nodes, of.active, of.down.clone(), of.is_overdue, of.withheld.clone(), of.settling);
+        let shown = |of: &Self| {
+            let gateways_down = of.gateways.tested - of.gateways.up;
+            (of.nodes, of.active, of.down.clone(), of.is_overdue, of.withheld.clone(), of.settling, gateways_down)
+        };
         shown(self) != shown(other)
     }
 }
@@ -97,6 +114,9 @@ impl fmt::Display for Summary {
                 write!(f, "{separator}{up} of {tested} up over {family}")?;
                 separator = ", ";
             }
+        }
+        if self.gateways.tested > 0 {
+            write!(f, "; gateways: {} of {} tests passed", self.gateways.up, self.gateways.tested)?;
         }
         if self.routes.sent > 0 {
             write!(f, "; random routes: {} of {} returned", self.routes.returned, self.routes.sent)?;

@@ -1,3 +1,5 @@
+use nym_mixnode_api::IpVersion;
+
 use super::*;
 use crate::check::target_of;
 
@@ -13,7 +15,7 @@ async fn node(name: &str, layer: u64, hosts: &[&str]) -> ListedNode {
 }
 
 fn listing(nodes: Vec<ListedNode>) -> Listing {
-    Listing { nodes, layers: 3, active_reputation: 100, has_monitor: true }
+    Listing { nodes, gateways: Vec::new(), layers: 3, active_reputation: 100, has_monitor: true }
 }
 
 /// One node in each of three layers, with addresses of both families.

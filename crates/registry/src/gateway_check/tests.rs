@@ -150,26 +150,3 @@ async fn signing_gateways_and_forbidden_addresses_are_not_dialled() {
     }
     assert!(!signed.was_dialled());
 }
-
-#[test]
-fn clients_hosts_are_urls_or_addresses() {
-    let ip = |text: &str| match text.parse().unwrap() {
-        std::net::IpAddr::V4(ip) => Host::Ipv4(ip),
-        std::net::IpAddr::V6(ip) => Host::Ipv6(ip),
-    };
-    for (text, expected) in [
-        ("ws://192.0.2.1:9000", Some((ip("192.0.2.1"), 9000))),
-        ("ws://192.0.2.1", Some((ip("192.0.2.1"), 80))),
-        ("wss://[2001:db8::1]/path", Some((ip("2001:db8::1"), 443))),
-        ("wss://gateway.example:1/", Some((Host::Domain("gateway.example".into()), 1))),
-        ("192.0.2.1:9000", Some((ip("192.0.2.1"), 9000))),
-        ("[2001:db8::1]:9000", Some((ip("2001:db8::1"), 9000))),
-        ("gateway.example:9000", Some((Host::Domain("gateway.example".into()), 9000))),
-        ("nym://2130706433:9000", Some((ip("127.0.0.1"), 9000))),
-        ("nym://192.0.2.1", None),
-        ("", None),
-        ("ws://", None),
-    ] {
-        assert_eq!(host_and_port(text), expected, "{text}");
-    }
-}

@@ -1,0 +1,67 @@
+//! Limits on the connections of a run.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
+
+use super::addresses_of_clients_host;
+
+/// Limit on a connection, and on the look-up of a name.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Maximum number of connections at a time.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Maximum number of ports for clients per IP address and run: an entry may name the address of a stranger.
+const CLIENTS_PORTS_MAX: usize = 32;
+
+/// Connections of one run: one per port.
+#[derive(Debug)]
+pub(super) struct Dials {
+    permits: Semaphore,
+    answers: Mutex<HashMap<SocketAddr, Arc<OnceCell<bool>>>>,
+    clients_ports: Mutex<HashMap<IpAddr, HashSet<u16>>>,
+}
+
+impl Default for Dials {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(CONNECTIONS_MAX), answers: Mutex::default(), clients_ports: Mutex::default() }
+    }
+}
+
+impl Dials {
+    /// Addresses of a host for clients; none if the look-up fails.
+    pub(super) async fn resolve(&self, clients_host: &str) -> Vec<SocketAddr> {
+        let Ok(_permit) = self.permits.acquire().await else { return Vec::new() };
+        timeout(DEADLINE, addresses_of_clients_host(clients_host)).await.unwrap_or_default()
+    }
+
+    /// Whether a port accepts a connection. All callers share one attempt.
+    pub(super) async fn answers(&self, address: SocketAddr) -> bool {
+        let answer = {
+            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(answers.entry(address).or_default())
+        };
+        *answer.get_or_init(|| self.dial(address)).await
+    }
+
+    /// Like [`Self::answers`] for a port for clients; `None` if too many of this IP address are tested.
+    pub(super) async fn clients_port_answers(&self, address: SocketAddr) -> Option<bool> {
+        let is_permitted = {
+            let mut ports = self.clients_ports.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_ip = ports.entry(address.ip()).or_default();
+            of_ip.contains(&address.port()) || of_ip.len() < CLIENTS_PORTS_MAX && of_ip.insert(address.port())
+        };
+        if is_permitted { Some(self.answers(address).await) } else { None }
+    }
+
+    async fn dial(&self, address: SocketAddr) -> bool {
+        let Ok(_permit) = self.permits.acquire().await else { return false };
+        matches!(timeout(DEADLINE, TcpStream::connect(address)).await, Ok(Ok(_)))
+    }
+}
