@@ -125,7 +125,7 @@ pub enum ProbeError {
     NoNodes(Url),
     /// The directory lists no node with that key.
     #[error(
-        "no node with the key '{key}' among the {listed} nodes that the directory lists; is it running and registered?"
+        "no node with the key '{key}' in the directory, which lists {}; is it running and registered?", words::count(*listed)
     )]
     NoSuchNode {
         /// As given.
@@ -152,7 +152,11 @@ pub enum ProbeError {
     #[error("{0}")]
     NotMixing(String),
     /// The test found no fault, but some nodes remain undecided.
-    #[error("{undecided} of {tested} nodes are undecided: see the result above for the reasons")]
+    #[error(
+        "{undecided} of {} {} undecided: see the result above for the reasons",
+        words::count(*tested),
+        words::verb(*undecided, "is", "are")
+    )]
     Undecided {
         /// Nodes that could not be tested from here, or that may not know the prober yet.
         undecided: usize,

@@ -109,7 +109,7 @@ pub struct RegistryArgs {
     pub join_token_file: Option<PathBuf>,
     /// Return address of the test packets that verify node addresses: nodes must reach it, and it must lead to the same
     /// port of this machine [default: a free port of the address that the registry listens on].
-    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',', value_parser = test_address)]
     pub test_address: Vec<SocketAddr>,
     /// The port for returning test packets on the address that the registry listens on; 0 is any free one.
     #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "test_address")]
@@ -345,6 +345,18 @@ fn host_name(text: &str) -> Result<String, String> {
     if is_name { Ok(text.to_owned()) } else { Err("it is not a host name such as registry.example".to_owned()) }
 }
 
+fn test_address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "it is not an address such as 192.0.2.1:8082 or [2001:db8::1]:8082".to_owned())?;
+    if address.port() == 0 {
+        return Err("nodes send to a fixed port; for a free port of the listen address, omit this option".to_owned());
+    }
+    if address.ip().is_unspecified() {
+        return Err("nodes cannot send to it; give the address at which they reach this machine".to_owned());
+    }
+    Ok(address)
+}
+
 /// Line printed when the registry is ready.
 fn announcement(addresses: &[SocketAddr], settings: &RegistrySettings, supervised: bool) -> String {
     if supervised {
@@ -420,6 +432,12 @@ mod tests {
         assert_eq!(parse("registry --host-name a.example,b_2.example").unwrap().host_name.len(), 2);
         for bad in ["https://a.example", "a.example:8081", "a;id", "*.example", "ä.example"] {
             assert!(parse(&format!("registry --host-name {bad}")).is_err(), "{bad}");
+        }
+        let tests = parse("registry --test-address 192.0.2.1:8082,[2001:db8::1]:8082").unwrap().test_address;
+        assert_eq!(tests.len(), 2);
+        for bad in ["192.0.2.1:0", "[2001:db8::1]:0", "0.0.0.0:8082", "[::]:8082", "192.0.2.1", "mix.example:8082"] {
+            let error = parse(&format!("registry --test-address {bad}")).unwrap_err().to_string();
+            assert!(error.contains("--test-address") && error.contains(bad), "{error}");
         }
         let error = parse("registry --listen localhost").unwrap_err().to_string();
         assert!(error.contains("--listen") && error.contains("localhost"), "{error}");

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::layout::{Tab, document};
 use super::model::Rules;
+use super::text;
+use super::{API_PATH, Page};
 
 /// What the commands depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,16 +179,20 @@ fn check() -> Markup {
 
 fn wait(join: &Join) -> Markup {
     let Rules { active_at, passed, .. } = join.rules;
-    let rounds = |versions: i64| active_at.saturating_add(passed * versions - 1) / (passed * versions).max(1);
+    let rounds = |versions: i64| {
+        let rounds = active_at.saturating_add(passed * versions - 1) / (passed * versions).max(1);
+        text::plural(usize::try_from(rounds).unwrap_or_default(), "round", "rounds")
+    };
     step(
         "Let it run",
         &html! {
             p { "The network sends two test packets at a time through each node, one over IPv4 and one over IPv6. Each that comes back "
-                "raises its reputation by " (passed) ". At " (active_at) ", after " (rounds(2)) " rounds with both IP versions or "
+                "raises its reputation by " (passed) ". At " (active_at) ", after " (rounds(2)) " with both IP versions or "
                 (rounds(1)) " with one, it is in the active set and clients use it. Its page shows how far it is." }
             p { "To make the node refuse every other registry at this address, restart it with the key of this one, or set "
                 code { "directory.key" } " in its " code { "config.yaml" } ":" }
             (commands(&[format!("./nym-mixnode run --id mynode --directory-key {}", join.registry_key)]))
+            p { "For programs of your own, the " a href=(API_PATH) { "OpenAPI document" } " describes all calls of this registry." }
         },
     )
 }

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::model::{Count, Network, Node};
 use super::query::{LayerFilter, NodesQuery};
 use super::state::State;
-use super::{ICON_PATH, STYLE_PATH, text};
+use super::{API_PATH, ICON_PATH, STYLE_PATH, text};
 
 /// Maximum length of a location or version in a list, in characters.
 const LISTED_CHARS_MAX: usize = 40;
@@ -55,7 +55,10 @@ pub(crate) fn document(tab: Tab, title: &str, content: &Markup) -> String {
                             "Nodes register themselves, and their locations are their own claims. There are no figures about the "
                             "traffic of single nodes: they could help to follow a packet."
                         }
-                        p { a href="/api/mixmining/topology" { "Topology as JSON" } }
+                        p {
+                            a href="/api/mixmining/topology" { "Topology as JSON" } " · "
+                            a href=(API_PATH) { "API (OpenAPI document)" }
+                        }
                     }
                 }
             }
@@ -137,7 +140,7 @@ fn stage(name: &str, nodes: &NodesQuery, count: Count, is_needed: bool) -> Marku
         li class=[(is_needed && count.active == 0).then_some("empty")] {
             a href=(nodes.href()) {
                 span.name { (name) }
-                span.figure { (text::number(count.active)) " active" }
+                span.figure { (text::number(count.active)) " in the active set" }
                 span.quiet { "of " (text::number(count.listed)) " listed" }
             }
         }

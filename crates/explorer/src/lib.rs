@@ -36,6 +36,9 @@ pub const ICON_PATH: &str = "/explorer.svg";
 /// Icon of all pages, an SVG image.
 pub const ICON: &str = include_str!("icon.svg");
 
+/// Path of the registry's `OpenAPI` document; the pages refer to it.
+const API_PATH: &str = "/api/openapi.json";
+
 /// Policy that every page must be served with.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                                            base-uri 'none'; frame-ancestors 'none'";

@@ -1,5 +1,7 @@
 //! What the pages show. Times are seconds since the epoch.
 
+use std::cmp::Ordering;
+
 use nym_mixnode_api::{IpVersion, PendingAddress};
 
 /// The nodes of a network.
@@ -134,7 +136,8 @@ pub struct LayerHistory {
     pub layer: Option<u64>,
     /// Rounded number of packets that its nodes received in each hour, oldest first.
     pub packets: Vec<u64>,
-    pub tests: Share,
+    /// Tests of its nodes in each hour, of the same length.
+    pub tests: Vec<Share>,
 }
 
 impl Network {
@@ -196,6 +199,32 @@ impl Node {
     /// Whether an address of this IP version is listed.
     pub(crate) fn announces(&self, version: IpVersion) -> bool {
         self.addresses.iter().any(|address| address.starts_with('[') == (version == IpVersion::V6))
+    }
+}
+
+impl LayerHistory {
+    /// Tests of all hours together.
+    pub(crate) fn all_tests(&self) -> Share {
+        self.tests.iter().copied().fold(Share::default(), Share::plus)
+    }
+
+    /// The hour with the largest share of failed tests.
+    pub(crate) fn worst_hour(&self) -> Share {
+        let tested = self.tests.iter().copied().filter(|tests| tests.total > 0);
+        tested.max_by(|one, other| one.failed_more_than(*other)).unwrap_or_default()
+    }
+}
+
+impl Share {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { passed: self.passed.saturating_add(other.passed), total: self.total.saturating_add(other.total) }
+    }
+
+    fn failed_more_than(self, other: Self) -> Ordering {
+        let failed = |share: Self| u128::from(share.total.saturating_sub(share.passed));
+        (failed(self) * u128::from(other.total)).cmp(&(failed(other) * u128::from(self.total)))
     }
 }
 

@@ -8,7 +8,7 @@ use super::layout::{Tab, document, foreign, health, location, node_link, state_m
 use super::model::{LayerHistory, Network, Node, Role};
 use super::query::{LayerFilter, NodesQuery};
 use super::state::{STATE_FILTERS, State};
-use super::text::number;
+use super::text::{number, percent};
 
 /// Maximum number of gateways on this page; the list of nodes has all of them.
 const GATEWAYS_MAX: usize = 20;
@@ -23,6 +23,7 @@ pub fn network_page(network: &Network, history: &[LayerHistory], now: i64) -> Pa
         (way_of_a_packet(network))
         (layers(network, now))
         (traffic(history))
+        (tests(history))
         (gateways(network, now))
         (rules(network))
     };
@@ -33,6 +34,10 @@ fn layers(network: &Network, now: i64) -> Markup {
     html! {
         section {
             h2 { "Layers" }
+            p.found {
+                "Nodes by their latest tests. A node whose tests fail stays in the active set while its reputation and its "
+                "uptime suffice."
+            }
             div.scroll tabindex="0" role="region" aria-label="Layers" {
                 table {
                     thead {
@@ -73,16 +78,15 @@ fn traffic(history: &[LayerHistory]) -> Markup {
     let hours = history.iter().map(|layer| layer.packets.len()).max().unwrap_or_default();
     let most = history.iter().flat_map(|layer| &layer.packets).copied().max().unwrap_or_default();
     html! {
-        @if history.iter().any(|layer| layer.tests.total > 0 || layer.packets.iter().any(|packets| *packets > 0)) {
+        @if history.iter().any(|layer| layer.packets.iter().any(|packets| *packets > 0)) {
             section {
-                h2 { "The last " (hours) " complete hours" }
-                div.scroll tabindex="0" role="region" aria-label="Traffic and tests" {
+                h2 { "Traffic of the last " (hours) " complete hours" }
+                div.scroll tabindex="0" role="region" aria-label="Traffic" {
                     table.traffic {
                         thead {
                             tr {
                                 th scope="col" { "Layer" }
                                 th.number scope="col" { "Packets" }
-                                th.number scope="col" { "Tests passed" }
                                 th scope="col" { "Packets per hour" }
                             }
                         }
@@ -96,10 +100,11 @@ fn traffic(history: &[LayerHistory]) -> Markup {
 }
 
 fn traffic_row(history: &LayerHistory, most: u64) -> Markup {
-    let name = history.layer.map_or_else(|| "Gateways".to_owned(), |layer| format!("Layer {layer}"));
+    let name = name(history);
     let packets: u64 = history.packets.iter().fold(0, |sum, packets| sum.saturating_add(*packets));
     let highest = history.packets.iter().max().copied().unwrap_or_default();
-    let label = format!("{name}: at most {highest} packets per hour");
+    let packets_noun = if highest == 1 { "packet" } else { "packets" };
+    let label = format!("{name}: at most {highest} {packets_noun} per hour");
     html! {
         tr {
             th scope="row" { (name) }
@@ -108,8 +113,52 @@ fn traffic_row(history: &LayerHistory, most: u64) -> Markup {
                 @if history.layer.is_none() && packets == 0 { span.quiet { "not reported" } }
                 @else { (number(usize::try_from(packets).unwrap_or(usize::MAX))) }
             }
-            td.number { (chart::share(history.tests)) }
             td { (chart::amount_bars(&history.packets, most, &label)) }
+        }
+    }
+}
+
+fn name(history: &LayerHistory) -> String {
+    history.layer.map_or_else(|| "Gateways".to_owned(), |layer| format!("Layer {layer}"))
+}
+
+/// Lost test packets of each layer. A monitor sends them at a constant rate, so they show nothing about the traffic.
+fn tests(history: &[LayerHistory]) -> Markup {
+    let tested = || history.iter().filter(|layer| layer.all_tests().total > 0);
+    let hours = history.iter().map(|layer| layer.tests.len()).max().unwrap_or_default();
+    html! {
+        @if tested().next().is_some() {
+            section {
+                h2 { "Tests of the last " (hours) " complete hours" }
+                div.scroll tabindex="0" role="region" aria-label="Tests" {
+                    table.traffic {
+                        thead {
+                            tr {
+                                th scope="col" { "Layer" }
+                                th.number scope="col" { "Passed" }
+                                th.number scope="col" { "In the worst hour" }
+                                th scope="col" { "Per hour" }
+                            }
+                        }
+                        tbody { @for layer in tested() { (tests_row(layer)) } }
+                    }
+                }
+                p.found { "Failed tests are the upper part of a bar. The oldest hour is on the left." }
+            }
+        }
+    }
+}
+
+fn tests_row(history: &LayerHistory) -> Markup {
+    let (all, worst) = (history.all_tests(), history.worst_hour());
+    let shares = [all, worst].map(|share| percent(share.passed, share.total));
+    let label = format!("{}: {} of all tests passed, {} in the worst hour", name(history), shares[0], shares[1]);
+    html! {
+        tr {
+            th scope="row" { (name(history)) }
+            td.number { (shares[0]) }
+            td.number { (shares[1]) }
+            td { (chart::test_bars(&history.tests, &label)) }
         }
     }
 }
@@ -160,7 +209,7 @@ fn rules(network: &Network) -> Markup {
                 " away. The reputation never falls below 0. Nodes with a reputation of " (rules.active_at)
                 " or more are in the active set, from which clients choose their routes"
                 @if rules.uptime_min > 0 { ", if at least " (rules.uptime_min) "\u{202f}% of their test packets of the last day came back" }
-                ". A node that unregisters keeps its reputation. Gateways are tested by connections to both of their ports."
+                ". A node that unregisters keeps its reputation. For gateways, the test is a connection to each of their two ports."
             }
             dl.facts {
                 dt { "Layers" } dd { (network.layers) }

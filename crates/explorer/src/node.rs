@@ -167,8 +167,8 @@ fn facts(network: &Network, node: &Node, now: i64) -> Markup {
 fn tests(node: &Node, detail: &Detail, now: i64) -> Markup {
     html! {
         section {
-            h2 { "Test packets" }
-            div.scroll tabindex="0" role="region" aria-label="Test packets" {
+            h2 { "Tests" }
+            div.scroll tabindex="0" role="region" aria-label="Tests" {
                 table {
                     thead {
                         tr {
@@ -257,7 +257,8 @@ fn reputation_over_time(points: &[ReputationPoint], present: i64, active_at: i64
 fn in_words(shares: &[Share], version: IpVersion) -> String {
     let passed = shares.iter().map(|share| share.passed).sum();
     let total = shares.iter().map(|share| share.total).sum();
-    format!("{}: {} of {total} test packets came back", ip_name(version), text::percent(passed, total))
+    let tests = if total == 1 { "test" } else { "tests" };
+    format!("{}: {} of {total} {tests} passed", ip_name(version), text::percent(passed, total))
 }
 
 /// The charts as a table.

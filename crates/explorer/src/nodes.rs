@@ -10,14 +10,14 @@ use super::model::{IP_VERSIONS, Network, Node, ip_name};
 use super::query::{self, LayerFilter, NodesQuery, Order, SORT_KEYS, SortKey};
 use super::select::{PAGE_NODES, Selection, select};
 use super::state::{STATE_FILTERS, State, is_recent, time_to_active};
-use super::text::{self, number};
+use super::text::{self, number, plural};
 
 /// Columns of the table, with their sort keys.
 const COLUMNS: [(&str, Option<SortKey>); 7] = [
     ("State", Some(SortKey::State)),
     ("Node", Some(SortKey::Location)),
     ("Layer", Some(SortKey::Layer)),
-    ("Test packets", None),
+    ("Tests", None),
     ("Reputation", Some(SortKey::Reputation)),
     ("Version", Some(SortKey::Version)),
     ("Registered", Some(SortKey::Since)),
@@ -64,10 +64,6 @@ fn summary(network: &Network) -> Markup {
             }
         }
     }
-}
-
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
 fn form(network: &Network, query: &NodesQuery) -> Markup {
@@ -202,7 +198,7 @@ fn row(network: &Network, node: &Node, state: State, now: i64) -> Markup {
                 div.under.mono { (addresses(node)) }
             }
             td role="cell" data-label="Layer" { (layout::group(node)) }
-            td role="cell" data-label="Test packets" {
+            td role="cell" data-label="Tests" {
                 div.versions { @for version in IP_VERSIONS { (test_mark(node, version, now)) } }
             }
             td role="cell" data-label="Reputation" { (reputation(network, node, now)) }

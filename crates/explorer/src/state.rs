@@ -40,7 +40,7 @@ pub(crate) struct StateFilter {
 
 /// All values of the filter.
 pub(crate) const STATE_FILTERS: [StateFilter; 5] = [
-    StateFilter { name: "active", label: "Active", has: |state| state == State::Active },
+    StateFilter { name: "active", label: "Active, all tests pass", has: |state| state == State::Active },
     StateFilter { name: "joining", label: "Joining", has: |state| state == State::Joining },
     StateFilter { name: "partly", label: "One IP version fails", has: |state| matches!(state, State::Partly(_)) },
     StateFilter { name: "down", label: "Down", has: |state| state == State::Down },
@@ -94,22 +94,23 @@ impl State {
         } else {
             "It is not in the active set."
         };
+        let is_gateway = node.layer().is_none();
+        let passed = if is_gateway { "Its ports accept connections" } else { "Its latest test packets came back" };
         match self {
-            Self::Active => {
-                "Its latest test packets came back, and it is in the active set: clients use it.".to_owned()
-            }
+            Self::Active => format!("{passed}, and it is in the active set: clients use it."),
             Self::Joining if node.reputation >= rules.active_at => {
                 let uptime = rules.uptime_min;
-                format!(
-                    "Its latest test packets came back. It joins the active set once {uptime}\u{202f}% of the last day's did."
-                )
+                format!("{passed}. It joins the active set once {uptime}\u{202f}% of the last day's tests have passed.")
             }
             Self::Joining => {
                 let time = time_to_active(node, rules, now).map_or_else(String::new, |seconds| {
                     format!(" At the present rate this takes about {}.", text::duration(seconds))
                 });
                 let at = rules.active_at;
-                format!("Its latest test packets came back. It joins the active set at a reputation of {at}.{time}")
+                format!("{passed}. It joins the active set at a reputation of {at}.{time}")
+            }
+            Self::Partly(version) if is_gateway => {
+                format!("Its port for packets does not accept connections over {}.", ip_name(version))
             }
             Self::Partly(version) => {
                 let name = ip_name(version);
@@ -119,6 +120,7 @@ impl State {
                 });
                 format!("Its latest test packet over {name} did not come back. Over {other} it mixes.")
             }
+            Self::Down if is_gateway => format!("One of its ports, or both, accept no connections. {set}"),
             Self::Down => format!("Its latest test packets did not come back. {set}"),
             Self::Untested => "No monitor has tested it in the last 15 minutes, so its state is unknown.".to_owned(),
         }

@@ -49,6 +49,11 @@ pub(crate) fn number(number: usize) -> String {
     grouped
 }
 
+/// A number with the word for what it counts.
+pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// A share in per cent, with one decimal. 100 % means all, and 0 % none.
 pub(crate) fn percent(passed: u64, total: u64) -> String {
     let per_mille = u128::from(passed) * 1000 / u128::from(total.max(1));

@@ -6,9 +6,9 @@
 mod clients_host;
 mod dials;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nym_mixnode_api::{MixStatus, RegisteredGateway};
 use nym_mixnode_net::Reach;
@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::family::IpFamily;
+use crate::rounds::RoundSettings;
 
 pub use clients_host::addresses_of as addresses_of_clients_host;
-use dials::Dials;
+use dials::{Dials, Permits};
 
 /// A gateway that the registry lists until it unregisters. Monitors and probers have entries that expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,41 +66,44 @@ impl Scope {
     }
 }
 
-/// Tests of all gateways in the background: one run at a time.
+/// Tests of gateways in the background, at most one of each gateway at a time.
 #[derive(Debug, Default)]
-pub(crate) struct GatewayTests(JoinSet<Vec<MixStatus>>);
+pub(crate) struct GatewayTests {
+    tasks: JoinSet<(String, Vec<MixStatus>)>,
+    /// Identities of the gateways under test.
+    pending: HashSet<String>,
+    permits: Permits,
+}
 
 impl GatewayTests {
-    /// Tests these gateways, spread over the time, unless an earlier run has not ended.
-    pub(crate) fn begin(&mut self, gateways: Vec<ListedGateway>, scope: Scope, spread: Duration) {
-        if self.0.is_empty() && !gateways.is_empty() {
-            self.0.spawn(test_all(gateways, scope, spread));
+    /// Tests these gateways, spread over half a round. Those whose last test has not ended are left out.
+    pub(crate) fn begin(&mut self, gateways: &[ListedGateway], scope: Scope, settings: RoundSettings) {
+        let (dials, scope) = (Arc::new(Dials::new(self.permits.clone(), settings.timeout)), Arc::new(scope));
+        let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
+        for (number, gateway) in (0_u32..).zip(gateways) {
+            if !self.pending.insert(gateway.identity.clone()) {
+                continue;
+            }
+            let (dials, scope, gateway) = (Arc::clone(&dials), Arc::clone(&scope), gateway.clone());
+            let pause = settings.every / 2 * number / count;
+            self.tasks.spawn(async move {
+                sleep(pause).await;
+                let results = test(&gateway, &scope, &dials).await;
+                (gateway.identity, results)
+            });
         }
     }
 
-    /// Results of a run that has ended.
+    /// Results since the last call.
     pub(crate) fn take(&mut self) -> Vec<MixStatus> {
-        self.0.try_join_next().and_then(Result::ok).unwrap_or_default()
+        let mut results = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next() {
+            let Ok((identity, of_gateway)) = ended else { continue };
+            self.pending.remove(&identity);
+            results.extend(of_gateway);
+        }
+        results
     }
-}
-
-async fn test_all(gateways: Vec<ListedGateway>, scope: Scope, spread: Duration) -> Vec<MixStatus> {
-    let (dials, scope) = (Arc::new(Dials::default()), Arc::new(scope));
-    let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
-    let mut tests = JoinSet::new();
-    for (number, gateway) in (0_u32..).zip(gateways) {
-        let (dials, scope) = (Arc::clone(&dials), Arc::clone(&scope));
-        let pause = spread * number / count;
-        tests.spawn(async move {
-            sleep(pause).await;
-            test(&gateway, &scope, &dials).await
-        });
-    }
-    let mut results = Vec::new();
-    while let Some(tested) = tests.join_next().await {
-        results.extend(tested.unwrap_or_default());
-    }
-    results
 }
 
 /// One result per IP version at whose address for packets it can be tested. Over each, both ports must answer.

@@ -140,7 +140,7 @@ impl<N: Network> Monitor<N> {
         self.is_running = true;
         self.rounds.begin(listing, now);
         let scope = Scope { families: self.rounds.families().to_vec(), reach: self.network.reach() };
-        self.gateways.begin(self.rounds.gateways().to_vec(), scope, self.rounds.settings().every / 2);
+        self.gateways.begin(self.rounds.gateways(), scope, self.rounds.settings());
     }
 }
 

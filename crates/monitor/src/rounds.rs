@@ -113,6 +113,8 @@ struct Lane {
     is_pending: bool,
     /// Whether a packet has returned since the monitor is listed.
     has_passed: bool,
+    /// Whether the last verdict was a failure.
+    is_down: bool,
 }
 
 /// State of the rounds.
@@ -203,7 +205,8 @@ impl Rounds {
             for family in self.families.iter().copied() {
                 let Some(hop) = node.target.hop(family) else { continue };
                 let key = (Arc::clone(&identity), family);
-                let lane = before.remove(&key).unwrap_or(Lane { hop, is_pending: false, has_passed: false });
+                let lane =
+                    before.remove(&key).unwrap_or(Lane { hop, is_pending: false, has_passed: false, is_down: false });
                 self.lanes.insert(key, Lane { hop, ..lane });
             }
         }
@@ -238,7 +241,7 @@ impl Rounds {
             Label::Node { identity, family, .. } => {
                 self.last_return.insert(family, now);
                 let Some(lane) = self.lanes.get_mut(&(Arc::clone(&identity), family)) else { return };
-                (lane.is_pending, lane.has_passed) = (false, true);
+                (lane.is_pending, lane.has_passed, lane.is_down) = (false, true, false);
                 self.verdicts.insert((identity, family), true);
             }
             Label::Route { family } => {
@@ -261,6 +264,7 @@ impl Rounds {
             return self.test(identity, family, true);
         }
         if is_known || lane.has_passed {
+            lane.is_down = true;
             self.verdicts.insert((identity, family), false);
         }
         None
@@ -285,11 +289,19 @@ impl Rounds {
         // Packets still on their way count in the next round.
         self.routes.sent = routes.in_transit();
         let decided = Counts { sent: routes.returned + routes.lost, ..routes };
-        let mut summary = Summary::new(&self.listing, &verdicts, decided, withheld);
+        let mut summary = Summary::new(&self.listing, &self.with_pending(verdicts), decided, withheld);
         summary.settling = self.is_settling(now);
         summary.is_overdue = !summary.settling && summary.empty_layers.iter().any(|layer| self.is_overdue(*layer, now));
         summary.progress = self.trend.slowest(self.listing.active_reputation, now);
         Some((BatchMixStatus { status }, summary))
+    }
+
+    /// Verdicts of a round, with the earlier failures of nodes whose test lasts longer than the round.
+    fn with_pending(&self, mut verdicts: HashMap<LaneKey, bool>) -> HashMap<LaneKey, bool> {
+        for (key, _) in self.lanes.iter().filter(|(_, lane)| lane.is_down && lane.is_pending) {
+            verdicts.entry(key.clone()).or_insert(false);
+        }
+        verdicts
     }
 
     /// Families over which this monitor itself is the likely cause: nothing returned from any of several nodes.

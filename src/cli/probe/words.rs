@@ -33,6 +33,9 @@ pub(super) fn sentences(outcome: &Outcome) -> Vec<String> {
 /// Summary of all nodes. It names a family only if packets entered the nodes over it.
 pub(super) fn summary(outcome: &Outcome) -> String {
     let Outcome { nodes, mixing, not_mixing, undecided, .. } = outcome;
+    if *mixing < nodes.len() && nodes.len() == 1 {
+        return format!("The node {}.", if *not_mixing > 0 { "fails" } else { "is undecided" });
+    }
     if *mixing < nodes.len() {
         let mut parts = vec![format!("{mixing} of {} {}", count(nodes.len()), verb(*mixing, "mixes", "mix"))];
         if *not_mixing > 0 {
@@ -59,7 +62,9 @@ pub(super) fn summary(outcome: &Outcome) -> String {
 fn layers(outcome: &Outcome) -> Option<String> {
     let hint = "start a node there (`init --layer`), or set node.layer of one of your nodes";
     empty_layers(outcome).map(|empty| {
-        format!("{empty}, so no packet can pass the {} layers of this network: {hint}.", outcome.layers.len())
+        let layers = outcome.layers.len();
+        let noun = verb(layers, "layer", "layers");
+        format!("{empty}, so no packet can pass the {layers} {noun} of this network: {hint}.")
     })
 }
 
@@ -257,7 +262,7 @@ mod tests {
     async fn a_node_that_does_not_know_the_prober_yet_is_undecided() {
         let nodes = vec![node(1, &BOTH, undecided(), undecided()).await];
         let message = sentences(&outcome(nodes, None));
-        assert_eq!(message[0], "0 of 1 node mix, 1 is undecided.");
+        assert_eq!(message[0], "The node is undecided.");
         assert!(
             message[1].starts_with("Nothing came back from 1 node within 5 s, which need not be a fault"),
             "{message:?}"

@@ -119,7 +119,7 @@ test('a broken node is described with what to do', async () => {
         for (const word of ['--host', '--announce-host', 'IPv6', 'ulimit -n']) {
             assert.ok(text.includes(word), word);
         }
-        assert.equal(await page.getByRole('img', { name: /^IPv[46]: 0.% of 1 test packets came back/ }).count(), 2);
+        assert.equal(await page.getByRole('img', { name: /^IPv[46]: 0.% of 1 test passed/ }).count(), 2);
     });
 });
 

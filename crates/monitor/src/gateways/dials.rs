@@ -11,34 +11,41 @@ use tokio::time::timeout;
 
 use super::addresses_of_clients_host;
 
-/// Limit on a connection, and on the look-up of a name.
-const DEADLINE: Duration = Duration::from_secs(5);
-
 /// Maximum number of connections at a time.
 const CONNECTIONS_MAX: usize = 64;
 
 /// Maximum number of ports for clients per IP address and run: an entry may name the address of a stranger.
 const CLIENTS_PORTS_MAX: usize = 32;
 
+/// Places for connections, which several runs share.
+#[derive(Debug, Clone)]
+pub(super) struct Permits(Arc<Semaphore>);
+
+impl Default for Permits {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CONNECTIONS_MAX)))
+    }
+}
+
 /// Connections of one run: one per port.
 #[derive(Debug)]
 pub(super) struct Dials {
-    permits: Semaphore,
+    permits: Permits,
+    /// Limit on a connection, and on the look-up of a name.
+    deadline: Duration,
     answers: Mutex<HashMap<SocketAddr, Arc<OnceCell<bool>>>>,
     clients_ports: Mutex<HashMap<IpAddr, HashSet<u16>>>,
 }
 
-impl Default for Dials {
-    fn default() -> Self {
-        Self { permits: Semaphore::new(CONNECTIONS_MAX), answers: Mutex::default(), clients_ports: Mutex::default() }
-    }
-}
-
 impl Dials {
+    pub(super) fn new(permits: Permits, deadline: Duration) -> Self {
+        Self { permits, deadline, answers: Mutex::default(), clients_ports: Mutex::default() }
+    }
+
     /// Addresses of a host for clients; none if the look-up fails.
     pub(super) async fn resolve(&self, clients_host: &str) -> Vec<SocketAddr> {
-        let Ok(_permit) = self.permits.acquire().await else { return Vec::new() };
-        timeout(DEADLINE, addresses_of_clients_host(clients_host)).await.unwrap_or_default()
+        let Ok(_permit) = self.permits.0.acquire().await else { return Vec::new() };
+        timeout(self.deadline, addresses_of_clients_host(clients_host)).await.unwrap_or_default()
     }
 
     /// Whether a port accepts a connection. All callers share one attempt.
@@ -61,7 +68,7 @@ impl Dials {
     }
 
     async fn dial(&self, address: SocketAddr) -> bool {
-        let Ok(_permit) = self.permits.acquire().await else { return false };
-        matches!(timeout(DEADLINE, TcpStream::connect(address)).await, Ok(Ok(_)))
+        let Ok(_permit) = self.permits.0.acquire().await else { return false };
+        matches!(timeout(self.deadline, TcpStream::connect(address)).await, Ok(Ok(_)))
     }
 }

@@ -1,10 +1,19 @@
 //! Tests with real listeners on loopback.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use nym_mixnode_api::{GatewayRegistration, IpVersion};
 
 use super::*;
+
+/// Rounds that do not end before a busy machine has answered.
+const ROUNDS: RoundSettings = RoundSettings {
+    every: Duration::from_millis(50),
+    timeout: Duration::from_secs(20),
+    settle: Duration::ZERO,
+    routes: false,
+};
 
 /// Local port that accepts connections.
 struct Port(TcpListener);
@@ -50,13 +59,20 @@ fn gateway(identity: &str, mix_host: SocketAddr, clients_host: &str, expires_in:
 
 async fn run(gateways: &[RegisteredGateway], families: &[IpFamily], reach: Reach) -> Vec<(String, IpVersion, bool)> {
     let gateways: Vec<_> = gateways.iter().filter_map(ListedGateway::new).collect();
-    let scope = Scope { families: families.to_vec(), reach };
-    let mut results: Vec<_> = test_all(gateways, scope, Duration::from_millis(50))
-        .await
-        .into_iter()
-        .map(|status| (status.pub_key, status.ip_version, status.up))
-        .collect();
-    results.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut tests = GatewayTests::default();
+    tests.begin(&gateways, Scope { families: families.to_vec(), reach }, ROUNDS);
+    let mut results = finish(&mut tests).await;
+    results.sort_by(|one, other| one.pub_key.cmp(&other.pub_key));
+    results.into_iter().map(|status| (status.pub_key, status.ip_version, status.up)).collect()
+}
+
+/// Results of all tests that have begun.
+async fn finish(tests: &mut GatewayTests) -> Vec<MixStatus> {
+    let mut results = Vec::new();
+    while !tests.pending.is_empty() {
+        sleep(Duration::from_millis(10)).await;
+        results.extend(tests.take());
+    }
     results
 }
 
@@ -103,23 +119,32 @@ async fn entries_that_name_the_address_of_a_stranger_cause_few_connections() {
 }
 
 #[tokio::test]
-async fn a_run_begins_only_after_the_one_before() {
+async fn a_gateway_is_tested_again_when_its_last_test_has_ended() {
     let (mix, clients) = (Port::open(), Port::open());
-    let listed = gateway("a", mix.address(), &format!("ws://{}", clients.address()), None);
-    let listed = || vec![ListedGateway::new(&listed).unwrap()];
+    let listed = [gateway("a", mix.address(), &format!("ws://{}", clients.address()), None)];
+    let listed: Vec<_> = listed.iter().filter_map(ListedGateway::new).collect();
     let scope = Scope { families: IpFamily::ALL.to_vec(), reach: Reach::Machine };
     let mut tests = GatewayTests::default();
-    tests.begin(listed(), scope.clone(), Duration::ZERO);
-    tests.begin(listed(), scope.clone(), Duration::ZERO);
+    tests.begin(&listed, scope.clone(), ROUNDS);
+    tests.begin(&listed, scope.clone(), ROUNDS);
+    assert_eq!((finish(&mut tests).await.len(), mix.dials()), (1, 1));
+    tests.begin(&listed, scope, ROUNDS);
+    assert_eq!((finish(&mut tests).await.len(), mix.dials()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_test_that_lasts_holds_up_no_other() {
+    let (mix, clients) = (Port::open(), Port::open());
+    let url = format!("ws://{}", clients.address());
+    let listed = ["now", "later"].map(|identity| gateway(identity, mix.address(), &url, None));
+    let listed: Vec<_> = listed.iter().filter_map(ListedGateway::new).collect();
+    let scope = Scope { families: IpFamily::ALL.to_vec(), reach: Reach::Machine };
+    let mut tests = GatewayTests::default();
+    tests.begin(&listed, scope, RoundSettings { every: Duration::from_hours(4), ..ROUNDS });
     let mut results = Vec::new();
     while results.is_empty() {
         sleep(Duration::from_millis(10)).await;
         results = tests.take();
     }
-    assert_eq!((results.len(), mix.dials()), (1, 1));
-    tests.begin(listed(), scope, Duration::ZERO);
-    while tests.take().is_empty() {
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(mix.dials(), 1);
+    assert_eq!((results[0].pub_key.as_str(), results[0].up, tests.pending.len()), ("now", true, 1));
 }

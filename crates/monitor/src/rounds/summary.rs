@@ -107,7 +107,7 @@ impl Summary {
 /// Such as `6 nodes: 6 of 6 up over IPv4, 6 of 6 up over IPv6; random routes: 4 of 4 returned; active: 6`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes", self.nodes)?;
+        write!(f, "{} {}", self.nodes, if self.nodes == 1 { "node" } else { "nodes" })?;
         let mut separator = ": ";
         for (family, FamilySummary { tested, up }) in [(IpFamily::V4, self.ipv4), (IpFamily::V6, self.ipv6)] {
             if tested > 0 {

@@ -105,6 +105,26 @@ async fn a_verdict_needs_two_lost_packets_and_is_about_one_node_and_ip_version()
 }
 
 #[tokio::test]
+async fn a_node_whose_test_lasts_longer_than_a_round_is_shown_as_down_until_it_ends() {
+    let (mut rounds, start) = known(network().await);
+    let dead = [("b", IpFamily::V4)];
+    assert_eq!(round(&mut rounds, start, &dead).1.down, [("b".to_owned(), IpFamily::V4)]);
+    let is_of_b = |test: &Test| name_of(&test.label) == Some(("b".to_owned(), IpFamily::V4));
+    rounds.begin(None, start + EVERY);
+    for test in rounds.due(start + 2 * EVERY).into_iter().filter(|test| !is_of_b(test)) {
+        rounds.on_return(test.label, start + EVERY);
+    }
+    let (batch, summary) = rounds.end(start + 2 * EVERY).unwrap();
+    assert!(batch.status.len() == 5 && batch.status.iter().all(|status| status.up), "nothing is reported of it");
+    assert_eq!((summary.down, summary.ipv4.up, summary.ipv4.tested), (vec![("b".to_owned(), IpFamily::V4)], 2, 3));
+    // It came back meanwhile.
+    rounds.begin(None, start + 2 * EVERY);
+    let label = Label::Node { identity: "b".into(), family: IpFamily::V4, is_retry: false };
+    rounds.on_return(label, start + 2 * EVERY);
+    assert!(rounds.end(start + 3 * EVERY).unwrap().1.down.is_empty());
+}
+
+#[tokio::test]
 async fn losses_do_not_count_before_nodes_can_know_the_monitor() {
     let mut rounds = Rounds::new(SETTINGS, IpFamily::ALL.to_vec());
     let start = Instant::now();

@@ -35,7 +35,7 @@ pub(super) fn month(points: &[NodePoint], now: i64) -> History {
         let days = if point.ip_version == 4 { &mut v4 } else { &mut v6 };
         let day = usize::try_from(point.at / DAY - first_day).ok().and_then(|day| days.get_mut(day));
         if let Some(day) = day {
-            *day = add(*day, share(point));
+            *day = day.plus(share(point));
         }
     }
     History { from: first_day * DAY, interval: DAY, v4, v6 }
@@ -59,17 +59,14 @@ pub(super) fn layers(points: &[LayerPoint], layers: u64, now: i64) -> Vec<LayerH
     let last = now / HOUR;
     let of_layer = |layer: Option<u64>| {
         let number = layer.and_then(|layer| i64::try_from(layer).ok()).unwrap_or_default();
-        let mut history = LayerHistory {
-            layer,
-            packets: vec![0; usize::try_from(LAYER_HOURS).unwrap_or_default()],
-            ..LayerHistory::default()
-        };
+        let hours = usize::try_from(LAYER_HOURS).unwrap_or_default();
+        let mut history = LayerHistory { layer, packets: vec![0; hours], tests: vec![Share::default(); hours] };
         for point in points.iter().filter(|point| point.layer == number) {
             let hour = usize::try_from(point.at / HOUR - last + LAYER_HOURS).ok();
-            if let Some(packets) = hour.and_then(|hour| history.packets.get_mut(hour)) {
-                *packets = packets.saturating_add(count(point.packets));
-                history.tests = add(history.tests, Share { passed: count(point.passed), total: count(point.total) });
-            }
+            let Some(hour) = hour.filter(|hour| *hour < hours) else { continue };
+            history.packets[hour] = history.packets[hour].saturating_add(count(point.packets));
+            let tests = Share { passed: count(point.passed), total: count(point.total) };
+            history.tests[hour] = history.tests[hour].plus(tests);
         }
         history
     };
@@ -77,15 +74,11 @@ pub(super) fn layers(points: &[LayerPoint], layers: u64, now: i64) -> Vec<LayerH
 }
 
 fn sum<'a>(points: impl Iterator<Item = &'a NodePoint>) -> Share {
-    points.map(share).fold(Share::default(), add)
+    points.map(share).fold(Share::default(), Share::plus)
 }
 
 fn share(point: &NodePoint) -> Share {
     Share { passed: count(point.passed), total: count(point.total) }
-}
-
-fn add(one: Share, other: Share) -> Share {
-    Share { passed: one.passed.saturating_add(other.passed), total: one.total.saturating_add(other.total) }
 }
 
 fn count(number: i64) -> u64 {
@@ -144,7 +137,9 @@ mod tests {
         let names: Vec<Option<u64>> = layers.iter().map(|layer| layer.layer).collect();
         assert_eq!(names, [Some(1), Some(2), None]);
         assert_eq!((layers[0].packets[0], layers[0].packets[23], layers[0].packets.iter().sum()), (100, 200, 300u64));
-        assert_eq!(layers[0].tests, Share { passed: 2, total: 4 });
+        let (once, never) = (Share { passed: 1, total: 2 }, Share::default());
+        assert_eq!((layers[0].tests[0], layers[0].tests[22], layers[0].tests[23]), (once, never, once));
+        assert!(layers[1].tests.iter().all(|tests| *tests == never));
         assert_eq!(layers[2].packets[23], 50);
     }
 }

@@ -201,7 +201,7 @@ async fn the_page_of_a_node_shows_its_day_and_what_to_do() {
     }
     let page = site.get(&format!("/nodes/{}", key(1))).await;
     has(&page, &[">Down<", "What to do", "--announce-host", "ulimit -n", "IPv6", &key(1), "192.0.2.1:1789"]);
-    has(&page, &["IPv4: 50.0\u{202f}% of 4 test packets came back", "Passed in 24\u{a0}h", "Passed in 30\u{a0}days"]);
+    has(&page, &["IPv4: 50.0\u{202f}% of 4 tests passed", "Passed in 24\u{a0}h", "Passed in 30\u{a0}days"]);
     has(&page, &["Reputation, from 3 to 5; the active set begins at 100"]);
     assert!(!page.body.contains("IPv6: "), "it has no chart without tests");
 }
@@ -223,8 +223,13 @@ async fn traffic_is_shown_per_layer_and_hour_only() {
     for (received, hours_ago) in [(123_456, 1), (654_321, 0)] {
         site.service.add_metric(&key(1), received, None, now_ns() - hours_ago * hour).await.unwrap();
     }
+    for up in [true, false] {
+        site.test(1, IpVersion::V4, up, 3600).await;
+    }
     let network = site.get("/network").await;
-    has(&network, &["The last 24 complete hours", "120\u{202f}000", "Layer 1: at most 120000 packets per hour"]);
+    has(&network, &["Traffic of the last 24 complete hours", "120\u{202f}000"]);
+    has(&network, &["Layer 1: at most 120000 packets per hour"]);
+    has(&network, &["Layer 1: 50.0\u{202f}% of all tests passed, 50.0\u{202f}% in the worst hour"]);
     for page in [network, site.get("/").await, site.get(&format!("/nodes/{}", key(1))).await] {
         for exact in ["123456", "123\u{202f}456", "650000", "650\u{202f}000"] {
             assert!(!page.body.contains(exact), "{exact}");
