@@ -6,7 +6,6 @@ mod addresses;
 mod database;
 mod documents;
 mod installed;
-mod kept;
 mod names;
 mod nulls;
 mod openshift;
