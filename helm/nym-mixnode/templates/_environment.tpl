@@ -22,6 +22,10 @@
   "NYM_MIXNODE_LIMITS_NOFILE" (toString (int64 .Values.nofile.target))
   "NYM_MIXNODE_LIMITS_NOFILE_STRICT" (toString .Values.nofile.strict)
 }}
+{{- if eq (get $env "NYM_MIXNODE_INIT_IF_MISSING") "false" }}
+{{- /* The name of nodes that create themselves. */}}
+{{- $_ := set $env "NYM_MIXNODE_ID" "mixnode" }}
+{{- end }}
 {{- if ne (toString .Values.node.layer) "auto" }}
 {{- $_ := set $env "NYM_MIXNODE_NODE_LAYER" (toString .Values.node.layer) }}
 {{- end }}
