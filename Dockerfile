@@ -10,7 +10,7 @@ ARG RUNTIME_IMAGE=scratch
 FROM ${BUILDER_IMAGE} AS build
 WORKDIR /src
 COPY . .
-# The program contains no times and paths of the build: the same sources produce the same bytes.
+# The program contains no times and paths of the build.
 ARG SOURCE_DATE_EPOCH=0
 ENV CARGO_PROFILE_RELEASE_DEBUG=false \
     CARGO_PROFILE_RELEASE_STRIP=symbols \

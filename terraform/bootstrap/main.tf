@@ -97,6 +97,7 @@ locals {
     "${local.folder}/bin/credentials" = file("${path.module}/files/credentials")
     "${local.folder}/credentials.json" = jsonencode({
       cloud        = var.cloud
+      image        = var.image
       image_login  = var.image_login
       image_secret = var.image_secret
       environment  = var.secret_environment

@@ -171,8 +171,8 @@ variable "secret_environment" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for name, secret in var.secret_environment : can(regex("^[A-Z_][A-Z0-9_]*$", name)) && can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$|^projects/[A-Za-z0-9:.-]+/secrets/[A-Za-z0-9_-]+$", secret))])
-    error_message = "secret_environment contains an invalid entry: a name must consist of capital letters, digits and _, and a value must be the name of a secret, not the secret itself: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME or projects/PROJECT/secrets/NAME."
+    condition     = alltrue([for name, secret in var.secret_environment : can(regex("^[A-Z_][A-Z0-9_]*$", name)) && can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$|^projects/[A-Za-z0-9:.-]+/secrets/[A-Za-z0-9_-]+$", secret))])
+    error_message = "secret_environment contains an invalid entry: a name must consist of capital letters, digits and _, and a value must be the name of a secret, not the secret itself: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX or projects/PROJECT/secrets/NAME."
   }
 
   validation {
@@ -204,8 +204,8 @@ variable "image_secret" {
   default     = null
 
   validation {
-    condition     = var.image_secret == null || can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$|^projects/[A-Za-z0-9:.-]+/secrets/[A-Za-z0-9_-]+$", var.image_secret))
-    error_message = "image_secret is not the name of a secret: set arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME or projects/PROJECT/secrets/NAME. The user and the password belong in the secret."
+    condition     = var.image_secret == null || can(regex("^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$|^projects/[A-Za-z0-9:.-]+/secrets/[A-Za-z0-9_-]+$", var.image_secret))
+    error_message = "image_secret is not the name of a secret: set arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX or projects/PROJECT/secrets/NAME. The user and the password belong in the secret."
   }
 
   validation {

@@ -1,7 +1,7 @@
 //! Messages of the 0.9.2 network: what clients, gateways and applications send each other, above packets.
 //!
-//! Pure: no clock, no I/O. Randomness and the time are parameters. Any bytes give a value or a typed error, secrets are
-//! wiped when dropped and compared in constant time.
+//! Pure: no clock, no I/O. Randomness and the time are parameters. Any bytes give a value or a typed error, keys are
+//! wiped when dropped and compared in constant time. Encoded messages, which may contain a reply block, are not wiped.
 //!
 //! | module | subject |
 //! |---|---|

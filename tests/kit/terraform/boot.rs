@@ -103,9 +103,9 @@ fn the_previous_image_runs_until_the_new_one_is_there(
 /// The secrets of both clouds, and pulls from a registry that requires a login.
 fn secrets_are_read_with_the_permissions_of_the_machine(machine: &Machine) {
     let arn = |name: &str| format!("arn:aws:secretsmanager:eu-central-1:123456789012:secret:{name}-a1b2c3");
-    let settings = |cloud: &str, login: &str, secret: &str, delay: &str| {
+    let settings = |cloud: &str, image: &str, login: &str, secret: &str, delay: &str| {
         format!(
-            "echo '{{\"cloud\": \"{cloud}\", \"image_login\": \"{login}\", \"image_secret\": \"{secret}\", \
+            "echo '{{\"cloud\": \"{cloud}\", \"image\": \"{image}\", \"image_login\": \"{login}\", \"image_secret\": \"{secret}\", \
              \"environment\": {{\"NYM_MIXNODE_MIX_DELAY_MAX\": \"{delay}\"}}}}' >/etc/nym-mixnode/credentials.json\n"
         )
     };
@@ -121,27 +121,36 @@ fn secrets_are_read_with_the_permissions_of_the_machine(machine: &Machine) {
         ("aws", arn("pull"), arn("delay")),
         ("gcp", "projects/p/secrets/pull".to_owned(), "projects/p/secrets/delay".to_owned()),
     ] {
-        let settings = settings(cloud, "secret", &pull, &delay);
+        let settings = settings(cloud, private, "secret", &pull, &delay);
         machine.run(&format!("{apis}{settings}{read} environment nym-mixnode"));
         assert_eq!(machine.run("cat /run/nym-mixnode/nym-mixnode.secrets"), "NYM_MIXNODE_MIX_DELAY_MAX=7s");
         machine.run(&format!("{apis}bash /etc/nym-mixnode/bin/image {cloud} {private}; docker image rm {private}"));
     }
-    let modes = machine.run("stat --format=%a /run/nym-mixnode/*.secrets /run/nym-mixnode/docker/config.json");
+    let modes = machine.run("stat --format=%a /run/nym-mixnode/*.secrets /run/nym-mixnode/docker-aws/config.json");
     assert_eq!(modes, "600\n600");
 
-    let role = settings("aws", "role", "", &arn("delay"));
     let repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/nym/mixnode:0.1.0";
+    let role = settings("aws", repository, "role", "", &arn("delay"));
     machine.run(&format!("{apis}{role}{read} registry {repository}"));
     let written = machine.run("cat /run/nym-mixnode/docker/config.json");
     let host = repository.split('/').next().unwrap();
     assert_eq!(written, format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"eu-west-1-token\"}}}}}}"));
-    let role = settings("gcp", "role", "", "");
-    machine.run(&format!("{apis}{role}{read} registry europe-west3-docker.pkg.dev/p/nym/mixnode:0.1.0"));
+    let repository = "europe-west3-docker.pkg.dev/p/nym/mixnode:0.1.0";
+    let role = settings("gcp", repository, "role", "", "");
+    machine.run(&format!("{apis}{role}{read} registry {repository}"));
     let token = machine.run("sed 's/.*\"auth\": \"//; s/\".*//' /run/nym-mixnode/docker/config.json | base64 --decode");
     assert_eq!(token, "oauth2accesstoken:a-google-token");
+    for (cloud, image) in
+        [("gcp", repository), ("aws", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/nym/mixnode:0.1.0")]
+    {
+        let role = settings(cloud, image, "role", "", "");
+        machine.run(&format!("{apis}{role}{read} registry otel/opentelemetry-collector:0.155.0"));
+        let written = machine.run("cat /run/nym-mixnode/docker/config.json");
+        assert_eq!(written, "{\"auths\": {}}", "another registry gets the token of {cloud}");
+    }
 
     for (name, told) in [("gone", "ResourceNotFoundException"), ("long", "several lines")] {
-        let settings = settings("aws", "none", "", &arn(name));
+        let settings = settings("aws", private, "none", "", &arn(name));
         let output = machine.try_run(&format!("{apis}{settings}{read} environment nym-mixnode"));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(told) && !said.contains("two"), "{said}");

@@ -138,11 +138,12 @@ vectorized! {
 
     /// Multiplies every point by one scalar.
     fn multiply_all(state: &mut State, scalar: &Bytes32, take: &mut dyn FnMut(usize, Secret)) {
-        let digits = digits(&words_of(|_| scalar));
+        let mut digits = digits(&words_of(|_| scalar));
         state.fractions.clear();
         for vector in 0..state.count.div_ceil(8) {
             state.fractions.push(multiply_points(&state.tables[vector], &digits));
         }
+        wipe_digits(&mut digits);
         divide(state, take);
     }
 
@@ -152,7 +153,10 @@ vectorized! {
         for (vector, scalars) in scalars.chunks(8).enumerate() {
             state.fractions.push(if scalars.iter().any(Option::is_some) {
                 let scalar = |lane: usize| scalars.get(lane).and_then(Option::as_deref).unwrap_or(&[0; 32]);
-                multiply_points(&state.tables[vector], &digits(&words_of(scalar)))
+                let mut digits = digits(&words_of(scalar));
+                let product = multiply_points(&state.tables[vector], &digits);
+                wipe_digits(&mut digits);
+                product
             } else {
                 Fraction { numerator: element(0), denominator: element(1) }
             });

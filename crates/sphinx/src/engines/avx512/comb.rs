@@ -23,7 +23,6 @@ const ORDER: [u64; 5] =
 pub(super) struct Table([[[Vector; 2]; 8]; LIMBS]);
 
 /// The digits of eight scalars, in the form that looks up sums. Bit i of each belongs to column i.
-#[derive(Clone, Copy)]
 pub(super) struct Digits {
     /// For each of the lower teeth: whether its digit equals that of the highest.
     same: [Vector; 4],
@@ -165,6 +164,9 @@ vectorized! {
             transpose(&mut rows);
             for step in 0..8 { found[step][limb] = rows[step]; }
         }
+        same = [[0; 8]; 4];
+        indexes = [zero(); 8];
+        std::hint::black_box((&mut same, &mut indexes));
     }
 
     /// Multiplies the points of the table.
@@ -191,6 +193,12 @@ vectorized! {
             numerator: add_elements(&last.f, &last.h),
             denominator: subtract_elements(&last.f, &last.h),
         }
+    }
+
+    /// Overwrites the digits of secret scalars.
+    #[inline(never)] fn wipe_digits(digits: &mut Digits) {
+        *digits = Digits { same: [zero(); 4], flips: zero() };
+        std::hint::black_box(digits);
     }
 
     /// Overwrites looked-up sums, which tell the digits.
