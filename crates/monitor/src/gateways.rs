@@ -6,7 +6,7 @@
 mod clients_host;
 mod dials;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,18 +60,39 @@ impl Scope {
         permitted.find(|address| has_family && IpFamily::of(address.ip()) == family)
     }
 
+    /// The first permitted address of each family.
+    fn of_each(&self, addresses: &[SocketAddr]) -> Vec<(IpFamily, SocketAddr)> {
+        let of_family = |family| Some((family, self.first(addresses, family)?));
+        IpFamily::ALL.into_iter().filter_map(of_family).collect()
+    }
+
     /// The first permitted address of any family.
     fn any(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
         self.families.iter().find_map(|family| self.first(addresses, *family))
     }
 }
 
+/// Result of a gateway over the IP version of its address for packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TestedGateway {
+    pub(crate) status: MixStatus,
+    /// IP version over which its port for clients was dialled; none if its entry names no such port.
+    pub(crate) clients_family: Option<IpFamily>,
+}
+
+impl TestedGateway {
+    /// Whether one of its ports was dialled over this IP version.
+    pub(crate) fn is_over(&self, family: IpFamily) -> bool {
+        self.status.ip_version == family.ip_version() || self.clients_family == Some(family)
+    }
+}
+
 /// Tests of gateways in the background, at most one of each gateway at a time.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayTests {
-    tasks: JoinSet<(String, Vec<MixStatus>)>,
-    /// Identities of the gateways under test.
-    pending: HashSet<String>,
+    tasks: JoinSet<(String, Vec<TestedGateway>)>,
+    /// Identities of the gateways under test, with the IP versions of their addresses for packets.
+    pending: HashMap<String, Vec<IpFamily>>,
     permits: Permits,
 }
 
@@ -81,7 +102,8 @@ impl GatewayTests {
         let (dials, scope) = (Arc::new(Dials::new(self.permits.clone(), settings.timeout)), Arc::new(scope));
         let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
         for (number, gateway) in (0_u32..).zip(gateways) {
-            if !self.pending.insert(gateway.identity.clone()) {
+            let families = scope.of_each(&gateway.mix_hosts).into_iter().map(|(family, _)| family).collect();
+            if self.pending.insert(gateway.identity.clone(), families).is_some() {
                 continue;
             }
             let (dials, scope, gateway) = (Arc::clone(&dials), Arc::clone(&scope), gateway.clone());
@@ -95,7 +117,7 @@ impl GatewayTests {
     }
 
     /// Results since the last call.
-    pub(crate) fn take(&mut self) -> Vec<MixStatus> {
+    pub(crate) fn take(&mut self) -> Vec<TestedGateway> {
         let mut results = Vec::new();
         while let Some(ended) = self.tasks.try_join_next() {
             let Ok((identity, of_gateway)) = ended else { continue };
@@ -104,31 +126,47 @@ impl GatewayTests {
         }
         results
     }
+
+    /// IP versions over which none of several gateways passed, after [`Self::take`] has returned these results. Tests
+    /// that have not ended count as failures.
+    pub(crate) fn silent_families(&self, results: &[TestedGateway]) -> Vec<IpFamily> {
+        let is_silent = |family: &IpFamily| {
+            let over = || results.iter().filter(|tested| tested.is_over(*family));
+            let ended: HashSet<&str> = over().map(|tested| tested.status.pub_key.as_str()).collect();
+            let pending = self.pending.values().filter(|families| families.contains(family)).count();
+            !ended.is_empty() && ended.len() + pending > 1 && !over().any(|tested| tested.status.up)
+        };
+        IpFamily::ALL.into_iter().filter(is_silent).collect()
+    }
 }
 
 /// One result per IP version at whose address for packets it can be tested. Over each, both ports must answer.
-async fn test(gateway: &ListedGateway, scope: &Scope, dials: &Dials) -> Vec<MixStatus> {
-    let of_family = |family| Some((family, scope.first(&gateway.mix_hosts, family)?));
-    let mix_hosts: Vec<(IpFamily, SocketAddr)> = IpFamily::ALL.into_iter().filter_map(of_family).collect();
+async fn test(gateway: &ListedGateway, scope: &Scope, dials: &Dials) -> Vec<TestedGateway> {
+    let mix_hosts = scope.of_each(&gateway.mix_hosts);
     if mix_hosts.is_empty() {
         return Vec::new();
     }
-    let for_clients = dials.resolve(&gateway.clients_host).await;
-    let clients_answer = match scope.any(&for_clients) {
-        None if for_clients.is_empty() => false,
-        // An address that this monitor cannot dial says nothing about the gateway.
-        None => return Vec::new(),
-        Some(address) => match dials.clients_port_answers(address).await {
-            Some(answers) => answers,
-            None => return Vec::new(),
-        },
-    };
+    let for_clients = clients_port_answers(&gateway.clients_host, scope, dials).await;
+    let Some((clients_family, clients_answer)) = for_clients else { return Vec::new() };
     let mut results = Vec::new();
     for (family, address) in mix_hosts {
         let up = dials.answers(address).await && clients_answer;
-        results.push(MixStatus { pub_key: gateway.identity.clone(), ip_version: family.ip_version(), up });
+        let status = MixStatus { pub_key: gateway.identity.clone(), ip_version: family.ip_version(), up };
+        results.push(TestedGateway { status, clients_family });
     }
     results
+}
+
+/// Whether the port for clients answers, and the IP version over which it was dialled. `None` if that says nothing about
+/// the gateway: the look-up of its name failed, or this monitor cannot dial the address.
+async fn clients_port_answers(clients_host: &str, scope: &Scope, dials: &Dials) -> Option<(Option<IpFamily>, bool)> {
+    let addresses = dials.resolve(clients_host).await?;
+    if addresses.is_empty() {
+        return Some((None, false));
+    }
+    let address = scope.any(&addresses)?;
+    let answers = dials.clients_port_answers(address).await?;
+    Some((Some(IpFamily::of(address.ip())), answers))
 }
 
 #[cfg(test)]

@@ -82,10 +82,8 @@ impl<N: Network> Monitor<N> {
         if let Some((mut results, mut summary)) = self.rounds.end(now) {
             self.is_running = false;
             let tested = self.gateways.take();
-            summary.count_gateways(&tested);
-            results
-                .status
-                .extend(tested.into_iter().filter(|status| status.up || !summary.is_withheld(status.ip_version)));
+            let silent = self.gateways.silent_families(&tested);
+            summary.add_gateways(tested, &silent, &mut results);
             self.request(Some(results));
             return Some(summary);
         }
@@ -194,7 +192,7 @@ impl RoundLog {
         if !summary.withheld.is_empty() {
             let families: Vec<_> = summary.withheld.iter().map(ToString::to_string).collect();
             let over = families.join(" and ");
-            warn!(over, "nothing returned from any node: check this monitor's own address; failures are not reported");
+            warn!(over, "none of several nodes passed: check this monitor's own address; failures are not reported");
         }
         let down: Vec<_> = summary.down.iter().map(|(identity, family)| format!("{identity} over {family}")).collect();
         let down = (!down.is_empty()).then(|| down.join(", "));

@@ -7,11 +7,16 @@ use url::{Host, Url};
 
 /// Addresses of a URL such as `ws://192.0.2.1:9000`, or of `host:port`; none if it is neither or the look-up fails.
 pub async fn addresses_of(clients_host: &str) -> Vec<SocketAddr> {
-    let Some((host, port)) = host_and_port(clients_host) else { return Vec::new() };
+    look_up(clients_host).await.unwrap_or_default()
+}
+
+/// Like [`addresses_of`], but `None` if the look-up fails.
+pub(super) async fn look_up(clients_host: &str) -> Option<Vec<SocketAddr>> {
+    let Some((host, port)) = host_and_port(clients_host) else { return Some(Vec::new()) };
     match host {
-        Host::Ipv4(ip) => vec![(ip, port).into()],
-        Host::Ipv6(ip) => vec![(ip, port).into()],
-        Host::Domain(name) => lookup_host((name, port)).await.map(Iterator::collect).unwrap_or_default(),
+        Host::Ipv4(ip) => Some(vec![(ip, port).into()]),
+        Host::Ipv6(ip) => Some(vec![(ip, port).into()]),
+        Host::Domain(name) => Some(lookup_host((name, port)).await.ok()?.collect()),
     }
 }
 

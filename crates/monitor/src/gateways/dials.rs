@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::addresses_of_clients_host;
+use super::clients_host::look_up;
 
 /// Maximum number of connections at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -42,10 +42,10 @@ impl Dials {
         Self { permits, deadline, answers: Mutex::default(), clients_ports: Mutex::default() }
     }
 
-    /// Addresses of a host for clients; none if the look-up fails.
-    pub(super) async fn resolve(&self, clients_host: &str) -> Vec<SocketAddr> {
-        let Ok(_permit) = self.permits.0.acquire().await else { return Vec::new() };
-        timeout(self.deadline, addresses_of_clients_host(clients_host)).await.unwrap_or_default()
+    /// Addresses of a host for clients, none if the entry names none; `None` if the look-up fails.
+    pub(super) async fn resolve(&self, clients_host: &str) -> Option<Vec<SocketAddr>> {
+        let _permit = self.permits.0.acquire().await.ok()?;
+        timeout(self.deadline, look_up(clients_host)).await.ok()?
     }
 
     /// Whether a port accepts a connection. All callers share one attempt.

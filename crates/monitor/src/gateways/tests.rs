@@ -62,12 +62,12 @@ async fn run(gateways: &[RegisteredGateway], families: &[IpFamily], reach: Reach
     let mut tests = GatewayTests::default();
     tests.begin(&gateways, Scope { families: families.to_vec(), reach }, ROUNDS);
     let mut results = finish(&mut tests).await;
-    results.sort_by(|one, other| one.pub_key.cmp(&other.pub_key));
-    results.into_iter().map(|status| (status.pub_key, status.ip_version, status.up)).collect()
+    results.sort_by(|one, other| one.status.pub_key.cmp(&other.status.pub_key));
+    results.into_iter().map(|TestedGateway { status, .. }| (status.pub_key, status.ip_version, status.up)).collect()
 }
 
 /// Results of all tests that have begun.
-async fn finish(tests: &mut GatewayTests) -> Vec<MixStatus> {
+async fn finish(tests: &mut GatewayTests) -> Vec<TestedGateway> {
     let mut results = Vec::new();
     while !tests.pending.is_empty() {
         sleep(Duration::from_millis(10)).await;
@@ -110,6 +110,46 @@ async fn what_cannot_be_dialled_here_has_no_result() {
 }
 
 #[tokio::test]
+async fn a_failed_look_up_has_no_result() {
+    let mix = Port::open();
+    // Resolvers refuse a label of more than 63 characters.
+    let url = format!("ws://{}:9000", "a".repeat(64));
+    assert!(run(&[gateway("a", mix.address(), &url, None)], &IpFamily::ALL, Reach::Machine).await.is_empty());
+    assert_eq!(mix.dials(), 0);
+}
+
+#[tokio::test]
+async fn a_result_names_the_ip_version_of_the_port_for_clients() {
+    let mix = Port::open();
+    let listed = ListedGateway::new(&gateway("a", mix.address(), "ws://[::1]:1", None)).unwrap();
+    let mut tests = GatewayTests::default();
+    tests.begin(&[listed], Scope { families: IpFamily::ALL.to_vec(), reach: Reach::Machine }, ROUNDS);
+    assert_eq!(finish(&mut tests).await, [tested("a", IpVersion::V4, Some(IpFamily::V6), false)]);
+}
+
+fn tested(identity: &str, ip_version: IpVersion, clients_family: Option<IpFamily>, up: bool) -> TestedGateway {
+    TestedGateway { status: MixStatus { pub_key: identity.into(), ip_version, up }, clients_family }
+}
+
+#[test]
+fn an_ip_version_is_silent_if_none_of_several_gateways_over_it_passes() {
+    let v4 = Some(IpFamily::V4);
+    let down_v4 = |identity| tested(identity, IpVersion::V4, v4, false);
+    let down_v6 = |identity| tested(identity, IpVersion::V6, v4, false);
+    let mut tests = GatewayTests::default();
+    assert!(tests.silent_families(&[]).is_empty());
+    assert!(tests.silent_families(&[down_v4("a"), down_v6("a")]).is_empty(), "one gateway may be down");
+    assert_eq!(tests.silent_families(&[down_v4("a"), down_v4("b")]), [IpFamily::V4]);
+    // The ports for clients were dialled over IPv4.
+    assert_eq!(tests.silent_families(&[down_v4("a"), down_v6("b")]), [IpFamily::V4]);
+    let up = tested("b", IpVersion::V6, v4, true);
+    assert!(tests.silent_families(&[down_v4("a"), down_v4("c"), up]).is_empty(), "its port for clients answers");
+    tests.pending.insert("b".into(), vec![IpFamily::V4]);
+    assert!(tests.silent_families(&[]).is_empty());
+    assert_eq!(tests.silent_families(&[down_v4("a")]), [IpFamily::V4], "the test of the other has not ended");
+}
+
+#[tokio::test]
 async fn entries_that_name_the_address_of_a_stranger_cause_few_connections() {
     let (mix, victim) = (Port::open(), "127.0.0.9");
     let entry = |port: usize| gateway(&port.to_string(), mix.address(), &format!("ws://{victim}:{}", 1 + port), None);
@@ -146,5 +186,5 @@ async fn a_test_that_lasts_holds_up_no_other() {
         sleep(Duration::from_millis(10)).await;
         results = tests.take();
     }
-    assert_eq!((results[0].pub_key.as_str(), results[0].up, tests.pending.len()), ("now", true, 1));
+    assert_eq!((results[0].status.pub_key.as_str(), results[0].status.up, tests.pending.len()), ("now", true, 1));
 }

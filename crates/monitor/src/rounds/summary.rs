@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use nym_mixnode_api::{IpVersion, MixStatus, layers_without_active};
+use nym_mixnode_api::{BatchMixStatus, MixStatus, layers_without_active};
 
 use super::{LaneKey, Listing, NodeProgress};
 use crate::family::IpFamily;
+use crate::gateways::TestedGateway;
 use crate::report::Counts;
 
 /// Nodes over one IP version.
@@ -39,7 +40,7 @@ pub struct Summary {
     pub empty_layers: Vec<u64>,
     /// Whether a layer is empty although there was time to fill it, and none of its nodes gains reputation.
     pub is_overdue: bool,
-    /// IP versions whose failures are not reported, because nothing returned from any node.
+    /// IP versions whose failures are not reported, because none of several mixes or gateways passed.
     pub withheld: Vec<IpFamily>,
     /// Whether the nodes may not know the monitor yet.
     pub settling: bool,
@@ -77,15 +78,30 @@ impl Summary {
         }
     }
 
-    /// Adds results of gateways.
-    pub(crate) fn count_gateways(&mut self, results: &[MixStatus]) {
-        let up = results.iter().filter(|status| status.up).count();
-        self.gateways = FamilySummary { tested: results.len(), up };
-    }
-
-    /// Whether failures over this IP version are not reported.
-    pub(crate) fn is_withheld(&self, ip_version: IpVersion) -> bool {
-        self.withheld.iter().any(|family| family.ip_version() == ip_version)
+    /// Adds results of gateways to those of the round. Over the silent IP versions no gateway passed: if no mix passed
+    /// either, failures are withheld.
+    pub(crate) fn add_gateways(
+        &mut self,
+        tested: Vec<TestedGateway>,
+        silent: &[IpFamily],
+        results: &mut BatchMixStatus,
+    ) {
+        let up = tested.iter().filter(|gateway| gateway.status.up).count();
+        self.gateways = FamilySummary { tested: tested.len(), up };
+        let no_mix_passed = |family: IpFamily| match family {
+            IpFamily::V4 => self.ipv4.up == 0,
+            IpFamily::V6 => self.ipv6.up == 0,
+        };
+        let is_withheld =
+            |family: &IpFamily| self.withheld.contains(family) || silent.contains(family) && no_mix_passed(*family);
+        let withheld: Vec<IpFamily> = IpFamily::ALL.into_iter().filter(is_withheld).collect();
+        self.down.retain(|(_, family)| !withheld.contains(family));
+        let is_over_withheld = |status: &MixStatus| withheld.iter().any(|of| of.ip_version() == status.ip_version);
+        results.status.retain(|status| status.up || !is_over_withheld(status));
+        let counts =
+            |gateway: &TestedGateway| gateway.status.up || !withheld.iter().any(|family| gateway.is_over(*family));
+        results.status.extend(tested.into_iter().filter(counts).map(|gateway| gateway.status));
+        self.withheld = withheld;
     }
 
     /// Whether clients can use the network: every layer has an active node.

@@ -2,6 +2,7 @@ use nym_mixnode_api::IpVersion;
 
 use super::*;
 use crate::check::target_of;
+use crate::gateways::TestedGateway;
 
 const EVERY: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -185,6 +186,49 @@ async fn nobody_is_blamed_when_nothing_returns_from_any_node() {
     assert_eq!(summary.withheld, [IpFamily::V6]);
     assert!(batch.status.len() == 3 && batch.status.iter().all(|status| status.up), "{:?}", batch.status);
     assert_eq!((summary.ipv6.tested, summary.ipv6.up), (all_v6.len(), 0));
+}
+
+/// Identities and IP versions of the results of a round with these results of gateways: identity, IP version of the
+/// port for packets, that of the port for clients, and whether the gateway passed.
+fn reported(
+    summary: &mut Summary,
+    silent: &[IpFamily],
+    gateways: &[(&str, IpFamily, IpFamily, bool)],
+) -> Vec<(String, IpVersion)> {
+    let status =
+        |name: &str, family: IpFamily, up| MixStatus { pub_key: name.into(), ip_version: family.ip_version(), up };
+    let mut batch = BatchMixStatus { status: vec![status("mix", IpFamily::V4, false)] };
+    let tested = |&(name, family, clients, up): &(&str, IpFamily, IpFamily, bool)| TestedGateway {
+        status: status(name, family, up),
+        clients_family: Some(clients),
+    };
+    summary.add_gateways(gateways.iter().map(tested).collect(), silent, &mut batch);
+    batch.status.into_iter().map(|status| (status.pub_key, status.ip_version)).collect()
+}
+
+#[test]
+fn failures_of_gateways_count_unless_one_of_their_ports_was_dialled_over_a_withheld_ip_version() {
+    let (v4, v6) = (IpFamily::V4, IpFamily::V6);
+    let gateways = [("a", v4, v4, false), ("b", v6, v4, false), ("c", v6, v6, false), ("d", v4, v4, true)];
+    let name = |(name, ip_version): (&str, IpVersion)| (name.to_owned(), ip_version);
+    let mut summary = Summary { withheld: vec![v4], ..Summary::default() };
+    assert_eq!(reported(&mut summary, &[], &gateways), [("c", IpVersion::V6), ("d", IpVersion::V4)].map(name));
+    assert_eq!((summary.gateways.tested, summary.gateways.up), (4, 1));
+    assert_eq!(reported(&mut Summary::default(), &[], &gateways).len(), 5);
+}
+
+#[test]
+fn an_ip_version_over_which_no_gateway_passes_is_withheld_unless_a_mix_passes() {
+    let (v4, v6) = (IpFamily::V4, IpFamily::V6);
+    let gateways = [("a", v4, v4, false), ("b", v4, v4, false)];
+    let down = vec![("mix".to_owned(), v4)];
+    let mut summary = Summary { withheld: vec![v6], down: down.clone(), ..Summary::default() };
+    assert!(reported(&mut summary, &[v4], &gateways).is_empty());
+    assert_eq!((&summary.withheld[..], summary.down.len()), (&IpFamily::ALL[..], 0));
+    let ipv4 = FamilySummary { tested: 2, up: 1 };
+    let mut summary = Summary { ipv4, down: down.clone(), ..Summary::default() };
+    assert_eq!(reported(&mut summary, &[v4], &gateways).len(), 3);
+    assert_eq!((summary.withheld.len(), summary.down), (0, down));
 }
 
 #[tokio::test]
