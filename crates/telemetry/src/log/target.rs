@@ -6,7 +6,7 @@ use std::borrow::Cow;
 pub(super) const OWN: &str = "nym_mixnode";
 
 /// The libraries of this workspace. The events of `nym_mixnode_registry` are logged as those of `nym_mixnode::registry`.
-const CRATES: [&str; 17] = [
+const CRATES: [&str; 18] = [
     "address",
     "api",
     "base",
@@ -17,6 +17,7 @@ const CRATES: [&str; 17] = [
     "http",
     "keys",
     "link",
+    "message",
     "mix",
     "monitor",
     "net",
