@@ -156,7 +156,7 @@ impl ReturnPacket {
     /// The return packet at the beginning, and the rest.
     ///
     /// # Errors
-    /// When there is none.
+    /// If the bytes are too short, or the address of the first hop is invalid.
     pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), ReturnPacketError> {
         let (first_hop, rest) = take(bytes).ok_or(ReturnPacketError::TooShort)?;
         let (packet, rest) = take(rest).ok_or(ReturnPacketError::TooShort)?;

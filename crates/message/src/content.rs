@@ -31,7 +31,7 @@ pub enum ContentError {
     /// A reply block is announced, and fewer bytes follow.
     #[error("the reply block is incomplete")]
     ShortReplyBlock,
-    /// A reply block is there, and is none.
+    /// The bytes of the reply block are invalid.
     #[error(transparent)]
     ReplyBlock(#[from] ReplyBlockError),
 }

@@ -181,7 +181,7 @@ impl Fragment {
     /// Parses a fragment.
     ///
     /// # Errors
-    /// When the bytes are none.
+    /// If the bytes are not a fragment.
     pub fn decode(bytes: &[u8]) -> Result<Self, FragmentError> {
         let (header, _) = FragmentHeader::decode(bytes)?;
         let bytes: &[u8; FRAGMENT_LEN] = bytes.try_into().map_err(|_| FragmentError::Length(bytes.len()))?;

@@ -1,6 +1,6 @@
 //! A client's proof that it has registered: its identity, encrypted with the shared key.
 //!
-//! There is no challenge: whoever has seen the message can send it again.
+//! There is no challenge: anyone who has seen the message can send it again.
 
 use rand::CryptoRng;
 use subtle::ConstantTimeEq;

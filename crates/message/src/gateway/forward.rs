@@ -59,7 +59,7 @@ impl ForwardRequest {
     /// Parses a decrypted request.
     ///
     /// # Errors
-    /// When it is none.
+    /// If the bytes are not such a request.
     pub fn decode(content: &[u8]) -> Result<Self, ForwardError> {
         let (mode, rest) = match content.split_first() {
             Some((0, rest)) => (Mode::Mix, rest),

@@ -34,7 +34,7 @@ pub enum HandshakeError {
     /// A signature has another length.
     #[error("received key material of invalid length - {0}. Expected: {SIGNATURE_LEN}")]
     SignatureLength(usize),
-    /// Somebody else has signed, or other keys.
+    /// The signature is by another identity, or over other keys.
     #[error("received invalid signature")]
     Signature,
     /// An answer of the gateway has no meaning.
