@@ -1,7 +1,8 @@
 //! The arithmetic on a model of the vectors, in plain Rust: tests run the same algorithm on every CPU.
 
 use super::arithmetic::{
-    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, arithmetic, starts,
+    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, align_stack, arithmetic,
+    starts,
 };
 use super::batch::Backend;
 use super::element::{Element, LANES, LIMB_BITS, LIMBS, PerLane, Raw};

@@ -225,6 +225,7 @@ macro_rules! points {
         $(#[$target])*
         #[inline(never)]
         fn select(table: &Table, index: &PerLane, is_negative: &PerLane) -> Extended {
+            align_stack();
             let (index, is_negative) = (load_lanes(index), load_lanes(is_negative));
             let y_minus_x = scan(table, index, |entry| &entry.y_minus_x);
             let y_plus_x = scan(table, index, |entry| &entry.y_plus_x);
