@@ -9,7 +9,7 @@ use super::element::{Element, LANES, LIMB_BITS, LIMBS, PerLane, Raw};
 use super::points::{
     A, Completed, Extended, Fraction, Lifted, Projective, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points,
 };
-use super::scalar::{Digits, SPACING, TEETH};
+use super::scalar::{Digits, SPACING, TABLE_LEN, TEETH};
 
 #[derive(Clone, Copy)]
 pub(super) struct Model;

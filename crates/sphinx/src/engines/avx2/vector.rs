@@ -12,7 +12,7 @@ use super::points::{
     A, Completed, Extended, Fraction, Lifted, Projective, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points,
 };
 use super::rounding::DefaultRounding;
-use super::scalar::{Digits, SPACING, TEETH};
+use super::scalar::{Digits, SPACING, TABLE_LEN, TEETH};
 
 /// Exists only on a CPU with AVX2 and FMA.
 #[derive(Clone, Copy, PartialEq, Eq)]
