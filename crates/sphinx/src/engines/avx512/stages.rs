@@ -12,6 +12,8 @@ pub(super) struct Symmetric {
     /// HMAC keys made of the salts of HKDF: none, and that of payload keys.
     no_salt: HmacKey,
     payload_salt: HmacKey,
+    /// For fewer packets.
+    few: portable::Symmetric,
 }
 
 vectorized! {
@@ -19,7 +21,8 @@ vectorized! {
         let mut salt = [0; 64];
         let no_salt = hmac_key(&shared_block(&salt));
         salt[..PAYLOAD_KEY_HKDF_SALT.len()].copy_from_slice(PAYLOAD_KEY_HKDF_SALT);
-        Symmetric { no_salt, payload_salt: hmac_key(&shared_block(&salt)) }
+        let few = portable::Symmetric::new();
+        Symmetric { no_salt, payload_salt: hmac_key(&shared_block(&salt)), few }
     }
 
     /// One block for each job. `fill` makes it.
@@ -91,7 +94,7 @@ vectorized! {
         });
         let key = hkdf_extract(salt, &seeds);
         expand(&key, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_LEN / 32, &mut |lane, at, bytes| {
-            if let Some(job) = jobs[lane].as_mut().filter(|job| has_seed(job)) {
+            if let Some(job) = jobs[lane].as_mut().filter(|job| job.work.has_payload_key_seed()) {
                 job.work.payload_key[at..][..32].copy_from_slice(bytes);
             }
         });
@@ -136,10 +139,6 @@ vectorized! {
     }
 }
 
-fn has_seed(job: &Job<'_>) -> bool {
-    job.work.slot.as_ref().is_some_and(|slot| slot.version.seeds_payload_key())
-}
-
 fn count(jobs: &[Option<Job<'_>>]) -> usize {
     jobs.iter().flatten().count()
 }
@@ -153,31 +152,31 @@ impl Symmetric {
 impl engines::Symmetric for Symmetric {
     fn key_schedule(&self, jobs: &mut Jobs<'_>) {
         if count(jobs) < HASHED_TOGETHER_MIN {
-            return portable::Symmetric.key_schedule(jobs);
+            return self.few.key_schedule(jobs);
         }
         dispatch!(derive_keys(&self.no_salt, jobs));
     }
 
     fn macs(&self, jobs: &mut Jobs<'_>) {
         if count(jobs) < HASHED_TOGETHER_MIN {
-            return portable::Symmetric.macs(jobs);
+            return self.few.macs(jobs);
         }
         dispatch!(verify_macs(jobs));
         dispatch!(make_replay_keys(jobs));
     }
 
     fn headers(&self, jobs: &mut Jobs<'_>) {
-        portable::Symmetric.headers(jobs);
+        self.few.headers(jobs);
     }
 
     fn payload_keys(&self, jobs: &mut Jobs<'_>) {
         if count(jobs) < HASHED_TOGETHER_MIN {
-            return portable::Symmetric.payload_keys(jobs);
+            return self.few.payload_keys(jobs);
         }
-        for job in jobs.iter_mut().flatten().filter(|job| !has_seed(job)) {
+        for job in jobs.iter_mut().flatten().filter(|job| !job.work.has_payload_key_seed()) {
             job.work.payload_key = job.work.keys.unexpanded_payload_key();
         }
-        if jobs.iter().flatten().any(has_seed) {
+        if jobs.iter().flatten().any(|job| job.work.has_payload_key_seed()) {
             dispatch!(expand_payload_keys(&self.payload_salt, jobs));
         }
     }
