@@ -325,3 +325,6 @@ impl Core {
         first.saturating_mul(2_u32.saturating_pow(attempts)).min(self.settings.ack_wait_max)
     }
 }
+
+#[cfg(test)]
+mod tests;

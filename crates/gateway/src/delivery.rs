@@ -143,3 +143,6 @@ impl Delivery {
         outcome == Some(Outcome::Stored)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ impl FinalHops {
         Some(Arrival { client, content: delivery.message.to_vec(), return_packet })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,3 +127,6 @@ async fn one(server: Arc<Server>, stream: TcpStream, _permit: Permit, phase: Pha
         connection::run(&server, stream, phase).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ impl Counts {
 fn stored_time(now: u64) -> i64 {
     (now - now % TIME_UNIT.as_secs()).cast_signed()
 }
+
+#[cfg(test)]
+mod tests;

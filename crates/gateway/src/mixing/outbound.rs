@@ -14,7 +14,7 @@ use nym_mixnode_wire::{BufferPool, FrameHeader, PacketMode};
 use tokio::sync::mpsc;
 
 /// Limits of queues and connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OutboundSettings {
     /// Of each first hop.
     pub forwarder: Settings,
@@ -46,8 +46,8 @@ pub struct Outbound {
 impl Outbound {
     /// Sends until both channels are closed, then drains.
     pub async fn run(self, mut packets: mpsc::Receiver<ForwardRequest>, mut acks: mpsc::Receiver<ReturnPacket>) {
-        let mut forwarder = Forwarder::threaded(self.settings.forwarder, self.phase.clone());
         let buffers = BufferPool::new(self.settings.forwarder.budget_bytes);
+        let mut forwarder = Forwarder::threaded(self.settings.forwarder, self.phase.clone());
         let mut phase = self.phase.clone();
         loop {
             let (next_hop, packet) = tokio::select! {

@@ -44,13 +44,13 @@ impl Vault {
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         // Fails only for contents of 256 GiB.
         let sealed = self.cipher.encrypt(&nonce, Payload { msg: content, aad: id }).unwrap_or_default();
-        [nonce.as_slice(), &sealed].concat()
+        [&nonce[..], &sealed].concat()
     }
 
     /// `None` when the bytes were not sealed here for this client.
     pub(super) fn open(&self, id: &Hidden, bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
-        let opened = self.cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: id });
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
+        let opened = self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: id });
         opened.ok().map(Zeroizing::new)
     }
 }
