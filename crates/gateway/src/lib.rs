@@ -8,10 +8,12 @@
 //! | [`delivery`] | messages from the mix network, to the inbox or the connection |
 //! | [`mixing`] | final hops, and packets to first mixes |
 //! | [`server`] | WebSockets of clients |
+//! | [`run`] | all of these together |
 
 pub mod connected;
 pub mod delivery;
 pub mod mixing;
+pub mod run;
 pub mod server;
 pub mod session;
 pub mod store;
