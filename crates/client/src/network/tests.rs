@@ -47,7 +47,7 @@ fn nodes_that_a_client_cannot_use_are_skipped() {
         |mix| mix.layer = 0,
         |mix| mix.layer = 4,
         |mix| mix.sphinx_key = "0".to_owned(),
-        |mix| mix.identity_key = base58(1) + "1",
+        |mix| mix.identity_key = "0".to_owned(),
         |mix| mix.mix_host = "a name".to_owned(),
     ];
     for change in changes {

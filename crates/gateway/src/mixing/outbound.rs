@@ -1,5 +1,6 @@
 //! Packets to first hops: one queue and one connection for each, shared by all clients and acknowledgements.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,13 +51,12 @@ impl Outbound {
         let mut forwarder = Forwarder::threaded(self.settings.forwarder, self.phase.clone());
         let mut phase = self.phase.clone();
         loop {
-            let (next_hop, packet) = tokio::select! {
+            let next = tokio::select! {
                 biased;
-                () = phase.reached(Phase::Aborting) => break,
-                Some(request) = packets.recv() => (request.next_hop, request.packet),
-                Some(ack) = acks.recv() => (ack.first_hop, ack.packet.to_vec()),
-                else => break,
+                () = phase.reached(Phase::Aborting) => None,
+                next = next(&mut packets, &mut acks) => next,
             };
+            let Some((next_hop, packet)) = next else { break };
             let Some(size) = PacketSize::from_packet_len(packet.len()) else { continue };
             // Checked when the client or the last mix handed it over; the topology may have changed.
             if self.policy.check(next_hop, size).is_err() {
@@ -72,5 +72,17 @@ impl Outbound {
             }
         }
         forwarder.drain().await;
+    }
+}
+
+/// The next packet; `None` once both channels are closed. Cancel-safe.
+async fn next(
+    packets: &mut mpsc::Receiver<ForwardRequest>,
+    acks: &mut mpsc::Receiver<ReturnPacket>,
+) -> Option<(SocketAddr, Vec<u8>)> {
+    tokio::select! {
+        Some(request) = packets.recv() => Some((request.next_hop, request.packet)),
+        Some(ack) = acks.recv() => Some((ack.first_hop, ack.packet.to_vec())),
+        else => None,
     }
 }
