@@ -157,7 +157,10 @@ impl Daemon {
                         self.received(&pushed, notices).await?;
                         None
                     }
-                    Err(error) => return Some(ended(&error)),
+                    Err(error) => {
+                        ended(&error);
+                        return Some(());
+                    }
                 },
                 command = commands.recv() => {
                     self.command(command?);
@@ -165,7 +168,8 @@ impl Daemon {
                 }
             };
             if let Err(error) = send(&mut connection, packet).await {
-                return Some(ended(&error));
+                ended(&error);
+                return Some(());
             }
         }
     }

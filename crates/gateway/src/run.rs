@@ -73,7 +73,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts on bound sockets, `mixes` for packets and `clients` for WebSockets.
+    /// Starts on bound sockets, `mixes` for packets and `clients` for connections of clients.
     ///
     /// # Errors
     /// When the store cannot be opened, or memory for the replay filter is missing.

@@ -1,4 +1,4 @@
-//! WebSockets of clients: one task for each connection.
+//! Connections of clients (RFC 6455): one task for each.
 //!
 //! A client confirms what it has received by answering a ping that was sent behind the messages. Only then do messages
 //! leave the inbox; what a connection has not confirmed when it ends goes back there.

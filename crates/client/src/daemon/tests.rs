@@ -66,13 +66,12 @@ fn secret(bytes: [u8; 32]) -> SecretKey {
 struct World {
     topology: Topology,
     gateways: Vec<Gateway>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl World {
     async fn new(gateways: u8) -> Self {
-        let mut world =
-            Self { topology: Topology::default(), gateways: Vec::new(), _dir: tempfile::tempdir().unwrap() };
+        let mut world = Self { topology: Topology::default(), gateways: Vec::new(), dir: tempfile::tempdir().unwrap() };
         for layer in 1..=3_u8 {
             let identity = bs58::encode(IdentityKeyPair::generate().unwrap().public()).into_string();
             let mut mix = mix(identity, start_mix([layer; 32]).await.to_string());
@@ -108,7 +107,7 @@ impl World {
         let settings = GatewaySettings {
             identity,
             sphinx: secret(key),
-            store: self._dir.path().join(format!("{}.sqlite", key[0])),
+            store: self.dir.path().join(format!("{}.sqlite", key[0])),
             bounds: nym_mixnode_gateway::store::StoreBounds::default(),
             replay: ReplayWindow { length: Duration::from_secs(600), expected_rate: 100 },
             deadlines: Deadlines { frame: PATIENCE, idle: PATIENCE },

@@ -78,7 +78,7 @@ impl World {
         self.until(|| self.server.connected.count() == 0).await;
     }
 
-    fn append(&self, client: &IdentityKeyPair, fill: u8) -> Message {
+    fn message(client: &IdentityKeyPair, fill: u8) -> Message {
         Message { client: *client.public(), content: vec![fill; 40] }
     }
 }
@@ -137,7 +137,7 @@ async fn stored_messages_come_after_the_answer_and_leave_once_they_are_confirmed
     let (client, key, peer) = world.registered().await;
     drop(peer);
     world.until_absent().await;
-    let messages: Vec<_> = (0..200).map(|fill| world.append(&client, fill)).collect();
+    let messages: Vec<_> = (0..200).map(|fill| World::message(&client, fill)).collect();
     world.server.store.append(&messages, 0).await.unwrap();
     let mut peer = world.authenticated(&client, &key).await;
     for fill in 0..200 {
