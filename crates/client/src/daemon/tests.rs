@@ -169,7 +169,7 @@ impl Home {
         let mut core = Core::new(keys, Settings { packet_delay: delay, ack_delay: delay, ..Settings::default() });
         core.set_network(Network::of(&world.topology));
         let account = Account { url: self.url.clone(), identity: *self.address.identity(), key: self.key.clone() };
-        let rates = Rates { sending: Duration::from_millis(4), cover: Duration::from_millis(100) };
+        let rates = Rates { sending: Duration::from_millis(10), cover: Duration::from_millis(100) };
         let ((commands, commands_end), (notices_end, notices)) = (mpsc::channel(10), mpsc::channel(10));
         let task = tokio::spawn(Daemon { core, account, rates }.run(commands_end, notices_end));
         Running { commands, notices, task }
@@ -198,7 +198,7 @@ async fn a_message_and_its_reply_cross_two_gateways() {
     let world = World::new(2).await;
     let (alice, bob) = (world.client(0).await, world.client(1).await);
     let (mut running_alice, mut running_bob) = (alice.start(&world), bob.start(&world));
-    let data: Vec<u8> = (0..50_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let data: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let id = running_alice.send(bob.address, data.clone(), true).await;
     let Notice::Received(content) = running_bob.notice().await else { panic!() };
     assert!(content.data == data);
