@@ -1,7 +1,7 @@
 //! Forced deletion of a pod: Kubernetes starts the next pod while the previous one still stops.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -44,26 +44,24 @@ fn a_pod_that_replaces_a_forcibly_deleted_one_waits_for_its_end() {
     probe(Some(&identity));
 }
 
-/// How many processes of a pod accept packets. Each pod has its own network.
+/// How many processes of a pod accept packets at the same time.
 fn listening(pod: &str) -> usize {
-    let mut networks = BTreeSet::new();
     let pod = format!("POD_NAME={pod}");
-    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
-        if !read("cmdline").starts_with(b"/nym-mixnode\0run\0")
-            || !read("environ").split(|byte| *byte == 0).any(|variable| variable == pod.as_bytes())
-        {
-            continue;
-        }
-        // A process may end during the inspection.
-        let sockets = String::from_utf8_lossy(&[read("net/tcp"), read("net/tcp6")].concat()).into_owned();
-        if sockets.lines().any(is_listening_on_1789)
-            && let Ok(network) = fs::read_link(entry.path().join("ns/net"))
-        {
-            networks.insert(network);
-        }
-    }
-    networks.len()
+    let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    let mut processes: Vec<_> = processes.filter(|process| accepts_packets(process, &pod)).collect();
+    // One that has ended since did not accept packets beside those that were found after it.
+    processes.retain(|process| accepts_packets(process, &pod));
+    processes.len()
+}
+
+/// Whether a process is the node of the pod and listens. Each pod has its own network.
+fn accepts_packets(process: &Path, pod: &str) -> bool {
+    let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
+    read("cmdline").starts_with(b"/nym-mixnode\0run\0")
+        && read("environ").split(|byte| *byte == 0).any(|variable| variable == pod.as_bytes())
+        && ["net/tcp", "net/tcp6"]
+            .iter()
+            .any(|file| String::from_utf8_lossy(&read(file)).lines().any(is_listening_on_1789))
 }
 
 /// Whether this line of `/proc/net/tcp` is a socket that listens on the port of packets.
