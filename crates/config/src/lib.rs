@@ -31,6 +31,7 @@ pub use error::{ConfigError, ConfigErrors, InvalidValue};
 pub use home::{NodeHome, NodeId};
 pub use layers::Layers;
 pub use parse::http_url;
+pub use running::{RunningMark, RunsAlready};
 pub use values::{Source, Value, Values};
 
 use announce::{announce, listen, listen_addresses};
