@@ -5,6 +5,7 @@
 mod addresses;
 mod database;
 mod documents;
+mod forced;
 mod installed;
 mod names;
 mod nulls;
