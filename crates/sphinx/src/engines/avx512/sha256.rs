@@ -1,15 +1,5 @@
 // SHA-256, HMAC and HKDF of 16 messages at once. Vectors are word-major: vector i has word i of all 16 messages.
 
-const ROUND_CONSTANTS: [u32; 64] = [
-    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
-    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
-    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
-    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
-    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
-    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
-    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
-];
 const INITIAL_STATE: [u32; 8] = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
 ];
@@ -21,6 +11,41 @@ type HashState = [Vector; 8];
 #[derive(Clone, Copy)]
 struct HmacKey { inner: HashState, outer: HashState }
 
+/// Rounds of SHA-256, with names for the state's words that rotate. `$word` gives a round's word with its constant.
+macro_rules! sixteen_rounds {
+    ($state:ident, $word:ident) => {{
+        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = $state;
+        macro_rules! round {
+            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $i:literal) => {
+                let keyed = add_32($h, $word!($i));
+                let sigma = xor_3(rotate_right_32::<6>($e), rotate_right_32::<11>($e), rotate_right_32::<25>($e));
+                let first = add_32(add_32(keyed, choose($e, $f, $g)), sigma);
+                let sigma = xor_3(rotate_right_32::<2>($a), rotate_right_32::<13>($a), rotate_right_32::<22>($a));
+                let second = add_32(majority($a, $b, $c), sigma);
+                $d = add_32($d, first);
+                $h = add_32(first, second);
+            };
+        }
+        round!(a b c d e f g h, 0);
+        round!(h a b c d e f g, 1);
+        round!(g h a b c d e f, 2);
+        round!(f g h a b c d e, 3);
+        round!(e f g h a b c d, 4);
+        round!(d e f g h a b c, 5);
+        round!(c d e f g h a b, 6);
+        round!(b c d e f g h a, 7);
+        round!(a b c d e f g h, 8);
+        round!(h a b c d e f g, 9);
+        round!(g h a b c d e f, 10);
+        round!(f g h a b c d e, 11);
+        round!(e f g h a b c d, 12);
+        round!(d e f g h a b c, 13);
+        round!(c d e f g h a b, 14);
+        round!(b c d e f g h a, 15);
+        $state = [a, b, c, d, e, f, g, h];
+    }};
+}
+
 vectorized! {
     #[inline] fn initial_state() -> HashState {
         let mut state = [zero(); 8];
@@ -30,42 +55,40 @@ vectorized! {
 
     /// Adds one block of 64 bytes to each of the 16 states.
     #[inline(never)] fn sha256_compress(state: &mut HashState, block: &[Vector; 16]) {
-        macro_rules! round {
-            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $word:expr, $constant:expr) => {
-                let sigma = xor_3(rotate_right_32::<6>($e), rotate_right_32::<11>($e), rotate_right_32::<25>($e));
-                let keyed = add_32(add_32($h, splat_32($constant)), $word);
-                let first = add_32(add_32(keyed, sigma), choose($e, $f, $g));
-                let sigma = xor_3(rotate_right_32::<2>($a), rotate_right_32::<13>($a), rotate_right_32::<22>($a));
-                let second = add_32(sigma, majority($a, $b, $c));
-                $d = add_32($d, first);
-                $h = add_32(first, second);
-            };
-        }
         let mut words = *block;
-        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+        let mut changed = *state;
         for sixteen in 0..4 {
-            if sixteen > 0 {
-                for i in 0..16 {
-                    let (x, y) = (words[(i + 1) % 16], words[(i + 14) % 16]);
-                    let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
-                    let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
-                    words[i] = add_32(add_32(words[i], words[(i + 9) % 16]), add_32(x, y));
-                }
+            let constants = &ROUND_CONSTANTS[16 * sixteen..][..16];
+            macro_rules! word {
+                ($i:literal) => {{
+                    if sixteen > 0 {
+                        let (x, y) = (words[($i + 1) % 16], words[($i + 14) % 16]);
+                        let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
+                        let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
+                        words[$i] = add_32(add_32(words[$i], words[($i + 9) % 16]), add_32(x, y));
+                    }
+                    add_32(words[$i], splat_32(constants[$i]))
+                }};
             }
-            let k = &ROUND_CONSTANTS[16 * sixteen..][..16];
-            for eight in 0..2 {
-                let (w, k) = (&words[8 * eight..][..8], &k[8 * eight..][..8]);
-                round!(a b c d e f g h, w[0], k[0]);
-                round!(h a b c d e f g, w[1], k[1]);
-                round!(g h a b c d e f, w[2], k[2]);
-                round!(f g h a b c d e, w[3], k[3]);
-                round!(e f g h a b c d, w[4], k[4]);
-                round!(d e f g h a b c, w[5], k[5]);
-                round!(c d e f g h a b, w[6], k[6]);
-                round!(b c d e f g h a, w[7], k[7]);
-            }
+            sixteen_rounds!(changed, word);
         }
-        for (word, change) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) { *word = add_32(*word, change); }
+        add_states(state, &changed);
+    }
+
+    /// Adds a block that is the same for all messages.
+    #[inline(never)] fn sha256_compress_public(state: &mut HashState, schedule: &Schedule) {
+        let mut changed = *state;
+        for words in schedule.as_chunks::<16>().0 {
+            macro_rules! word {
+                ($i:literal) => { splat_32(words[$i]) };
+            }
+            sixteen_rounds!(changed, word);
+        }
+        add_states(state, &changed);
+    }
+
+    #[inline] fn add_states(state: &mut HashState, changed: &HashState) {
+        for (word, changed) in state.iter_mut().zip(changed) { *word = add_32(*word, *changed); }
     }
 
     /// A block that all messages share.
@@ -140,21 +163,16 @@ vectorized! {
         hmac_key(&key)
     }
 
-    /// HKDF-Expand: block `i` of the output, which follows `previous` unless it is the first.
-    #[inline] fn hkdf_expand(key: &HmacKey, info: &[u8], i: u8, previous: Option<&HashState>) -> HashState {
-        let mut message = [0; 192];
-        let start = if previous.is_some() { 32 } else { 0 };
-        message[start..start + info.len()].copy_from_slice(info);
-        message[start + info.len()] = i;
-        let len = start + info.len() + 1;
-        let (whole, rest) = message[..len].as_chunks();
-        let last = last_block(rest, 64 + len);
-        let (mut inner, mut previous) = (key.inner, previous);
-        for bytes in whole.iter().chain([&last]) {
-            let mut block = shared_block(bytes);
-            if let Some(previous) = previous.take() { block[..8].copy_from_slice(previous); }
+    /// HKDF-Expand: the block of output for this message, which follows `previous` unless it is the first.
+    #[inline] fn hkdf_expand(key: &HmacKey, message: &Message, previous: &HashState) -> HashState {
+        let mut inner = key.inner;
+        if let Some(words) = &message.after_previous {
+            let mut block = [zero(); 16];
+            block[..8].copy_from_slice(previous);
+            for (word, value) in block[8..].iter_mut().zip(words) { *word = splat_32(*value); }
             sha256_compress(&mut inner, &block);
         }
+        for schedule in &message.public { sha256_compress_public(&mut inner, schedule); }
         hmac_outer(key, &inner)
     }
 
