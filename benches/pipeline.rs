@@ -1,7 +1,8 @@
 //! A node under load: generator → node → sink over loopback, in separate processes, with the node on its own core.
 //!
 //! The results are ratios within one run: throughput relative to the unwrap engine alone on the same core in the same
-//! minute. `cargo bench --bench pipeline` takes about one minute and uses only loopback.
+//! minute, for the engine for every CPU and for the fastest. `cargo bench --bench pipeline` takes about a minute and a
+//! half, and uses only loopback.
 //! `cargo bench --bench pipeline -- telemetry` takes ten minutes. It compares nodes that export to working and faulty
 //! collectors with one that exports nothing.
 
@@ -29,6 +30,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nym_mixnode_sphinx::EngineKind;
 use pipeline::load::{Load, SINK_PORTS};
 use pipeline::sink::Arrivals;
 use pipeline::{generator, load, node, sink, telemetry};
@@ -62,18 +64,33 @@ fn orchestrate() {
     load.save(dir.path());
     println!("{PACKETS} regular packets over {SINK_PORTS} next hops, delays exponential with mean {MEAN_DELAY_MS} ms");
 
-    let alone = 1e6 / load.engine_micros_per_packet(&key, NODE_CORE);
-    println!("unwrap engine alone, one core                {alone:9.0} packets/s");
-    let bench = Bench { dir: at_once.path(), key: &key, node_port: ports[0], load: &undelayed };
-    let zero = bench.run("zero delay, as fast as TCP takes it", 0.0, 8, alone);
-    let bench = Bench { dir: dir.path(), load: &load, ..bench };
-    bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, 8, alone);
-    bench.run("50 ms mean delay, half load", zero / 2.0, 8, alone);
-    let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, 64, alone);
-    println!("goodput at three times the capacity: {:.0} % of the peak", 100.0 * overload / zero);
+    let at_once =
+        Bench { engine: EngineKind::PORTABLE, dir: at_once.path(), key: &key, node_port: ports[0], load: &undelayed };
+    let delayed = Bench { dir: dir.path(), load: &load, ..at_once };
+    let mut rates = Vec::new();
+    for engine in [EngineKind::PORTABLE, EngineKind::fastest()] {
+        rates.push(measure(&Bench { engine, ..at_once }, &Bench { engine, ..delayed }));
+    }
+    if let [portable, fastest] = rates[..] {
+        println!("50 ms mean delay: {fastest:.0} packets/s are {:.2} × those of portable", fastest / portable);
+    }
 }
 
+/// Returns the packets per second with delays.
+fn measure(at_once: &Bench<'_>, delayed: &Bench<'_>) -> f64 {
+    let alone = 1e6 / delayed.load.engine_micros_per_packet(delayed.engine, delayed.key, NODE_CORE);
+    println!("unwrap engine {} alone, one core: {alone:.0} packets/s", delayed.engine);
+    let zero = at_once.run("zero delay, as fast as TCP takes it", 0.0, 8, alone);
+    let rate = delayed.run("50 ms mean delay, as fast as TCP takes it", 0.0, 8, alone);
+    delayed.run("50 ms mean delay, half load", zero / 2.0, 8, alone);
+    let overload = delayed.run("50 ms mean delay, three times the capacity", zero * 3.0, 64, alone);
+    println!("goodput at three times the capacity: {:.0} % of the peak", 100.0 * overload / zero);
+    rate
+}
+
+#[derive(Clone, Copy)]
 struct Bench<'a> {
+    engine: EngineKind,
     dir: &'a Path,
     key: &'a TestNode,
     node_port: u16,
@@ -85,7 +102,8 @@ impl Bench<'_> {
     fn run(&self, name: &str, rate: f64, connections: usize, alone: f64) -> f64 {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
-        let mut node = spawn(&["node", &bs58::encode(self.key.private).into_string(), &self.node_port.to_string()]);
+        let (key, port) = (bs58::encode(self.key.private).into_string(), self.node_port.to_string());
+        let mut node = spawn(&["node", &key, &port, self.engine.name()]);
         node::wait_until_listening(self.node_port);
         let before = Usage::of(node.id());
         let target = format!("127.0.0.1:{}", self.node_port);

@@ -24,7 +24,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<([u8; 10], Vec<u8>)>)| {
     if let Ok(text) = std::str::from_utf8(&pushed)
         && let Ok(block) = text.parse::<ReplyBlock>()
     {
-        assert_eq!(block.to_base58(), text);
+        assert_eq!(*block.to_base58(), text);
     }
     let bounds = Bounds { bytes: 20 * FRAGMENT_LEN, idle: Duration::from_secs(5), remembered: 9 };
     let mut reassembly = Reassembly::new(bounds);

@@ -69,7 +69,10 @@ fn check_result(hop: &Hop, packet: &[u8], outcome: Outcome<UnwrapError>, place: 
             assert_eq!(delay.as_nanos().to_string(), *delay_ns, "delay of {place}");
             assert!(packet == expected.0, "bytes for the next hop of {place}");
         }
-        (HopResult::Final { destination, identifier, message }, Outcome::Final { destination: d, identifier: i }) => {
+        (
+            HopResult::Final { destination, identifier, message },
+            Outcome::Final { destination: d, identifier: i, .. },
+        ) => {
             assert_eq!((d.as_slice(), i.as_slice()), (&destination.0[..], &identifier.0[..]), "{place}");
             assert!(plaintext(&packet[HEADER_LEN..]) == Some(&message.0[..]), "message at {place}");
         }

@@ -90,7 +90,7 @@ fn process_with_engine(engine: &mut Engine, packets: &mut [Vec<u8>]) -> Vec<Proc
             delay_ns: delay.as_nanos().try_into().unwrap(),
             packet: packet.clone(),
         },
-        Outcome::Final { destination, identifier } => {
+        Outcome::Final { destination, identifier, .. } => {
             Processed::Final { destination, identifier, payload: packet[HEADER_LEN..].to_vec() }
         }
         Outcome::Drop(_) => Processed::Refused,

@@ -1,5 +1,6 @@
 //! Acknowledgements: what they say, and the packet that the recipient's gateway sends back for the sender.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -114,12 +115,19 @@ impl AckKey {
 }
 
 /// A packet with an acknowledgement for its sender: `first hop 19 ‖ packet 386`, in every regular packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReturnPacket {
     /// Where the gateway sends it.
     pub first_hop: SocketAddr,
     /// A packet of the size [`PacketSize::Ack`].
     pub packet: Box<[u8; PacketSize::Ack.packet_len()]>,
+}
+
+/// Prints nothing by which the packet could be recognised elsewhere.
+impl fmt::Debug for ReturnPacket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReturnPacket").finish_non_exhaustive()
+    }
 }
 
 /// Why bytes are no return packet.

@@ -6,13 +6,16 @@
 mod binary;
 mod text;
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::address::{AddressError, ClientAddress};
 use crate::reply::{ReplyBlock, ReplyBlockError};
+use crate::text::Hidden;
 
 /// What an application asks of its client.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Request {
     /// Sends a message, with a reply block if the recipient may answer.
     Send { recipient: ClientAddress, with_reply_block: bool, data: Vec<u8> },
@@ -23,7 +26,7 @@ pub enum Request {
 }
 
 /// What a client sends to its application.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Response {
     /// A request has failed.
     Error { kind: ErrorKind, message: String },
@@ -31,6 +34,30 @@ pub enum Response {
     Received { data: Vec<u8>, reply_block: Option<ReplyBlock> },
     /// The client's own address.
     SelfAddress(ClientAddress),
+}
+
+/// Prints neither the message nor its recipient.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { data, .. } => f.debug_struct("Send").field("data", &Hidden(data)).finish_non_exhaustive(),
+            Self::Reply { data, .. } => f.debug_struct("Reply").field("data", &Hidden(data)).finish_non_exhaustive(),
+            Self::SelfAddress => f.write_str("SelfAddress"),
+        }
+    }
+}
+
+/// Prints nothing of a message but its length.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error { kind, .. } => f.debug_struct("Error").field("kind", kind).finish_non_exhaustive(),
+            Self::Received { data, .. } => {
+                f.debug_struct("Received").field("data", &Hidden(data)).finish_non_exhaustive()
+            }
+            Self::SelfAddress(_) => f.write_str("SelfAddress"),
+        }
+    }
 }
 
 /// Kinds of errors; the discriminant is the byte in binary messages. The texts are those of 0.9.2.

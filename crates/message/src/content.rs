@@ -1,19 +1,30 @@
 //! A message as its sender wrote it: data, and a reply block if the recipient may answer.
 
+use std::fmt;
+
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::reply::{REPLY_BLOCK_LEN, ReplyBlock, ReplyBlockError};
+use crate::text::Hidden;
 
 const WITHOUT_REPLY_BLOCK: u8 = 0;
 const WITH_REPLY_BLOCK: u8 = 1;
 pub(crate) const END: u8 = 1;
 
 /// What one message carries.
-#[derive(Debug)]
 pub struct Content {
     pub data: Vec<u8>,
     /// Lets the recipient answer once, without learning who has sent the message.
     pub reply_block: Option<ReplyBlock>,
+}
+
+/// Prints nothing of the message but its length.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, reply_block } = self;
+        f.debug_struct("Content").field("data", &Hidden(data)).field("reply_block", reply_block).finish()
+    }
 }
 
 /// Why joined fragments, or a decrypted reply, are no message.
@@ -37,9 +48,9 @@ pub enum ContentError {
 }
 
 impl Content {
-    /// `flag ‖ [reply block] ‖ data ‖ 01`, without padding.
-    pub(crate) fn into_padded(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(REPLY_BLOCK_LEN + self.data.len() + 2);
+    /// `flag ‖ [reply block] ‖ data ‖ 01`, without padding. The block has keys.
+    pub(crate) fn into_padded(self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(REPLY_BLOCK_LEN + self.data.len() + 2));
         match &self.reply_block {
             None => bytes.push(WITHOUT_REPLY_BLOCK),
             Some(block) => {

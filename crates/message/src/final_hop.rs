@@ -1,16 +1,26 @@
 //! The plaintext of a packet at its last hop, which is the recipient's gateway.
 
+use std::fmt;
+
 use nym_mixnode_sphinx::PacketSize;
 
 use crate::ack::{ReturnPacket, ReturnPacketError};
+use crate::text::Hidden;
 
 /// What a gateway does with one packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Delivery<'a> {
     /// For the client at the destination.
     pub message: &'a [u8],
     /// Sent once the message is safe; acknowledgements have none.
     pub return_packet: Option<ReturnPacket>,
+}
+
+/// Prints nothing of the message but its length.
+impl fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("message", &Hidden(self.message)).finish_non_exhaustive()
+    }
 }
 
 /// Splits the plaintext of a packet of this size.

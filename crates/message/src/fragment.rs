@@ -4,6 +4,7 @@ use std::num::NonZeroU8;
 
 use rand::CryptoRng;
 use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::ciphers::take;
 use crate::content::Content;
@@ -177,6 +178,13 @@ pub struct Fragment {
     bytes: Box<[u8; FRAGMENT_LEN]>,
 }
 
+/// A part of a message, and perhaps of a reply block with its keys.
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
 impl Fragment {
     /// Parses a fragment.
     ///
@@ -217,7 +225,7 @@ impl std::fmt::Debug for Fragment {
 
 /// All fragments of a message, made one at a time from one copy of it.
 pub struct Fragments {
-    content: Vec<u8>,
+    content: Zeroizing<Vec<u8>>,
     sets: Vec<SetId>,
 }
 

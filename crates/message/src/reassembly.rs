@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::content::{Content, ContentError};
 use crate::fragment::{FRAGMENT_LEN, Fragment, SetId};
@@ -246,10 +247,12 @@ impl Reassembly {
         Ok(Progress::Complete(Content::from_padded(&joined?)?))
     }
 
-    fn joined(&self, sets: &[SetId]) -> Vec<u8> {
-        let sets = sets.iter().filter_map(|id| self.sets.get(id));
-        let mut bytes = Vec::new();
-        for fragment in sets.flat_map(|set| set.fragments.values()) {
+    fn joined(&self, sets: &[SetId]) -> Zeroizing<Vec<u8>> {
+        let sets: Vec<_> = sets.iter().filter_map(|id| self.sets.get(id)).collect();
+        // Enough at once: a buffer that grows leaves copies behind.
+        let len = sets.iter().map(|set| set.fragments.len() * FRAGMENT_LEN).sum();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(len));
+        for fragment in sets.iter().flat_map(|set| set.fragments.values()) {
             bytes.extend_from_slice(fragment.payload());
         }
         bytes

@@ -138,14 +138,14 @@ impl ReplyBlock {
     /// When the first hop is not an address.
     pub fn from_bytes(bytes: &[u8; REPLY_BLOCK_LEN]) -> Result<Self, ReplyBlockError> {
         let (key, rest) = take(bytes).ok_or(ReplyBlockError::Form)?;
-        let (header, _) = take(rest).ok_or(ReplyBlockError::Form)?;
-        Ok(Self { key: ReplyKey(CipherKey::new(key)), header: Box::new(ClientHeader::from_bytes(&header)?) })
+        let header = rest.try_into().map_err(|_| ReplyBlockError::Form)?;
+        Ok(Self { key: ReplyKey(CipherKey::new(key)), header: Box::new(ClientHeader::from_bytes(header)?) })
     }
 
     /// Base58 of the bytes, as texts contain it.
     #[must_use]
-    pub fn to_base58(&self) -> String {
-        encode_base58(&self.to_bytes())
+    pub fn to_base58(&self) -> Zeroizing<String> {
+        Zeroizing::new(encode_base58(&self.to_bytes()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The content of a regular packet, encrypted for its recipient: a fragment, a reply or cover.
 
+use std::fmt;
+
 use nym_mixnode_sphinx::{PacketSize, multiply_clamped, public_key};
 use rand::CryptoRng;
 use thiserror::Error;
@@ -21,10 +23,17 @@ const COVER: &[u8] = b"The cake is a lie!";
 const _: () = assert!(RETURN_PACKET_LEN + SEALED_LEN == PacketSize::Regular.plaintext_len());
 
 /// An encrypted message without its return packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     prefix: [u8; PREFIX_LEN],
     body: Box<[u8; FRAGMENT_LEN]>,
+}
+
+/// Prints nothing by which the message could be recognised elsewhere.
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").finish_non_exhaustive()
+    }
 }
 
 /// A key of low order, with which everything would be readable.
@@ -133,13 +142,14 @@ impl Sealed {
     ///
     /// # Errors
     /// When it is neither, which also happens for every wrong key.
-    pub fn open(mut self, private_key: &[u8; 32]) -> Result<Opened, OpenError> {
+    pub fn open(self, private_key: &[u8; 32]) -> Result<Opened, OpenError> {
         let key = shared_key(private_key, &self.prefix).ok_or(OpenError::WeakKey)?;
-        apply_ctr_without_iv(&key, &mut *self.body);
-        if self.body.starts_with(COVER) {
+        let mut body = Zeroizing::new(*self.body);
+        apply_ctr_without_iv(&key, &mut *body);
+        if body.starts_with(COVER) {
             return Ok(Opened::Cover);
         }
-        Ok(Opened::Fragment(Fragment::decode(&*self.body)?))
+        Ok(Opened::Fragment(Fragment::decode(&*body)?))
     }
 
     /// As a gateway hands it to its client.

@@ -2,12 +2,15 @@
 
 mod order;
 
+use std::fmt;
+
 use thiserror::Error;
 
 pub use order::{OrderedReceiver, OrderedSender, OutOfOrder};
 
 use crate::address::{ADDRESS_LEN, AddressError, ClientAddress};
 use crate::ciphers::take;
+use crate::text::Hidden;
 
 const CONNECT: u8 = 0;
 const SEND: u8 = 1;
@@ -25,7 +28,7 @@ pub enum SocksRequest {
 }
 
 /// `host:port`, of at most 65 535 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Target(String);
 
 /// What a requester sends to its client.
@@ -37,11 +40,25 @@ pub struct SocksResponse {
 }
 
 /// A piece of a stream with its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Part {
     /// From 0 for each connection and direction.
     pub index: u64,
     pub data: Vec<u8>,
+}
+
+/// Prints nothing of the destination.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&Hidden(self.0.as_bytes())).finish()
+    }
+}
+
+/// Prints nothing of the stream.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("index", &self.index).field("data", &Hidden(&self.data)).finish()
+    }
 }
 
 /// Why bytes are no message between client and requester.

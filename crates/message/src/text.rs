@@ -1,4 +1,6 @@
-//! Base58 within bounds, and points of Ed25519.
+//! Base58 within bounds, points of Ed25519, and bytes that are not printed.
+
+use std::fmt;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 
@@ -18,6 +20,15 @@ pub(crate) fn decode_base58_array<const LEN: usize>(text: &str) -> Option<[u8; L
 
 pub(crate) fn encode_base58(bytes: &[u8]) -> String {
     bs58::encode(bytes).into_string()
+}
+
+/// Prints the number of bytes, and nothing of what they are.
+pub(crate) struct Hidden<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// Whether these bytes can be an Ed25519 public key.

@@ -135,7 +135,7 @@ impl ClientHeader {
         let payload_keys = std::array::from_fn(|_| {
             let (key, after) = take(rest);
             rest = after;
-            Zeroizing::new(key)
+            PayloadKey::new(key)
         });
         Ok(Self { first_hop: decode_next_hop(&first_hop)?, header, payload_keys })
     }

@@ -43,6 +43,8 @@ pub enum Outcome<R> {
         destination: [u8; 32],
         /// The sender's identifier, such as that of a single-use reply block.
         identifier: [u8; 16],
+        /// Equal for all copies of the packet, and different for every other packet.
+        replay_key: [u8; 32],
     },
     /// The packet is dropped. The contents of its buffer are unspecified.
     Drop(R),

@@ -7,8 +7,10 @@ mod avx2;
 mod avx512;
 mod choice;
 mod curve;
+mod hkdf;
 mod inverse;
 mod portable;
+mod sha256;
 mod symmetric;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,6 +27,6 @@ pub(crate) struct Arithmetic {
 
 impl Arithmetic {
     fn portable() -> Self {
-        Self { curve: Box::<portable::Curve>::default(), symmetric: Box::new(portable::Symmetric) }
+        Self { curve: Box::<portable::Curve>::default(), symmetric: Box::new(portable::Symmetric::new()) }
     }
 }

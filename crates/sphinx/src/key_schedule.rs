@@ -8,9 +8,9 @@
 use hkdf::Hkdf;
 use sha2::Sha256;
 use sphinx_packet::constants::{EXPANDED_SHARED_SECRET_HKDF_INFO, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_HKDF_SALT};
-use zeroize::Zeroizing;
 
 use crate::SphinxVersion;
+use crate::wiped::Wiped;
 use crate::x25519::Bytes32;
 
 const STREAM_KEY: usize = 0;
@@ -30,15 +30,15 @@ pub(crate) const PAYLOAD_KEY_LEN: usize = 192;
 const _: () = assert!(EXPANDED_LEN == 288);
 
 /// The LIONESS key of one hop; wiped when dropped.
-pub(crate) type PayloadKey = Zeroizing<[u8; PAYLOAD_KEY_LEN]>;
+pub(crate) type PayloadKey = Wiped<PAYLOAD_KEY_LEN>;
 
 /// Everything a hop derives from its shared secret; wiped when dropped.
-pub(crate) struct HopKeys(Zeroizing<[u8; EXPANDED_LEN]>);
+pub(crate) struct HopKeys(Wiped<EXPANDED_LEN>);
 
 impl HopKeys {
     /// Zeros, to be replaced.
     pub(crate) fn empty() -> Self {
-        Self(Zeroizing::new([0; EXPANDED_LEN]))
+        Self(Wiped::new([0; EXPANDED_LEN]))
     }
 
     pub(crate) fn derive(shared_secret: &Bytes32) -> Self {
@@ -81,7 +81,7 @@ impl HopKeys {
 
     /// The payload key of older versions.
     pub(crate) fn unexpanded_payload_key(&self) -> PayloadKey {
-        Zeroizing::new(*self.part(PAYLOAD_KEY))
+        Wiped::new(*self.part(PAYLOAD_KEY))
     }
 
     /// What newer versions derive the payload key from.
@@ -96,10 +96,10 @@ impl HopKeys {
     }
 }
 
-fn expand<const LEN: usize>(salt: Option<&[u8]>, secret: &[u8], info: &[u8]) -> Zeroizing<[u8; LEN]> {
+fn expand<const LEN: usize>(salt: Option<&[u8]>, secret: &[u8], info: &[u8]) -> Wiped<LEN> {
     const { assert!(LEN <= 255 * 32, "HKDF-SHA256 has no longer output") };
-    let mut out = Zeroizing::new([0; LEN]);
+    let mut out = Wiped::new([0; LEN]);
     #[expect(clippy::expect_used, reason = "fails only beyond 255 blocks, which the assertion above excludes")]
-    Hkdf::<Sha256>::new(salt, secret).expand(info, out.as_mut()).expect("within HKDF's length");
+    Hkdf::<Sha256>::new(salt, secret).expand(info, &mut *out).expect("within HKDF's length");
     out
 }

@@ -32,6 +32,7 @@ mod header;
 mod key_schedule;
 mod payload;
 mod self_check;
+mod wiped;
 mod x25519;
 
 pub use address::{AddressError, NEXT_HOP_ADDRESS_LEN, decode_next_hop, encode_next_hop};

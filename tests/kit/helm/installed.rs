@@ -95,6 +95,8 @@ fn the_secrets_identity_runs() {
 pub(super) fn add_operators_kinds() {
     let kinds = ["prometheus-operator-crds", "gateway-api-crds"].map(|name| part(name).display().to_string());
     the_cluster().kubectl(&["apply", "--server-side", "-f", &kinds[0], "-f", &kinds[1]]);
+    // The API server serves a kind a moment after it stored its definition.
+    the_cluster().kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"]);
 }
 
 #[test]

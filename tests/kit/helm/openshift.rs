@@ -3,13 +3,18 @@
 //! An admission policy of Kubernetes plays that part here: it sets the ids that a pod leaves open.
 
 use std::fs;
+use std::process::Output;
 
 use super::release::{Release, said, the_cluster};
 use super::{chart, template};
 use crate::cluster::succeeded;
+use crate::waiting::eventually_or;
 
 /// Ids as `OpenShift` chooses them.
 const ASSIGNED: &str = "1000680000";
+
+/// The user whose id a pod runs with.
+const USER: &str = "jsonpath={.spec.securityContext.runAsUser}";
 
 const POLICIES: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
@@ -88,15 +93,29 @@ fn nodes_and_registry_run_with_assigned_ids() {
     fs::write(&path, POLICIES.replace("ASSIGNED", ASSIGNED)).expect("a file");
     cluster.kubectl(&["apply", "-f", &path.display().to_string()]);
     let release = Release::named("openshift");
-    succeeded("helm install", &["openshift"], &release.helm("install", &chart(), &["-f", &values()]));
+    let values = values();
+    await_policies(&release, &values);
+    succeeded("helm install", &["openshift"], &release.helm("install", &chart(), &["-f", &values]));
     release.test();
-    let path = "jsonpath={.spec.securityContext.runAsUser}";
-    assert_eq!(release.kubectl(&["get", "pod", &release.pod(0), "-o", path]), ASSIGNED);
-    // The policy rejects ids of the default values.
-    let flags = ["-n", "openshift", "--set", "directory.url=http://directory,image.repository=a"];
-    let pod = template(&[&flags[..], &["-s", "templates/tests/open-files.yaml"]].concat()).expect("a pod");
-    let path = cluster.dir().join("fixed.yaml");
+    assert_eq!(release.kubectl(&["get", "pod", &release.pod(0), "-o", USER]), ASSIGNED);
+}
+
+/// Waits until pods get ids and the ids of the chart's default values are rejected: the API server takes note of new
+/// policies a moment after it stored them, and a pod from before would run with the ids of the image.
+fn await_policies(release: &Release, values: &str) {
+    let open = admitted(release, "open", &["-f", values]);
+    eventually_or("assigned ids", || (said(&open()) == ASSIGNED).then_some(()), || said(&open()));
+    let fixed = admitted(release, "fixed", &["--set", "directory.url=http://directory,image.repository=a"]);
+    let rejected = || said(&fixed()).contains("not in the range of the namespace").then_some(());
+    eventually_or("rejected ids", rejected, || said(&fixed()));
+}
+
+/// What the API server says of a pod of the chart with these values, without creating it.
+fn admitted<'a>(release: &'a Release, name: &str, flags: &[&str]) -> impl Fn() -> Output + 'a {
+    let pod = [&["-n", "openshift", "-s", "templates/tests/open-files.yaml"], flags].concat();
+    let pod = template(&pod).expect("a pod");
+    let path = the_cluster().dir().join(format!("openshift-{name}.yaml"));
     fs::write(&path, pod).expect("a file");
-    let fixed = release.try_kubectl(&["apply", "--dry-run=server", "-f", &path.display().to_string()]);
-    assert!(said(&fixed).contains("not in the range of the namespace"), "{}", said(&fixed));
+    let path = path.display().to_string();
+    move || release.try_kubectl(&["apply", "--dry-run=server", "-f", &path, "-o", USER])
 }

@@ -115,3 +115,20 @@ proptest! {
         prop_assert_eq!(Response::from_json(&text).unwrap_err().kind, ErrorKind::MalformedResponse);
     }
 }
+
+#[test]
+fn what_is_printed_shows_only_how_long_a_message_is() {
+    let data = b"hello world".to_vec();
+    let content = crate::content::Content { data: data.clone(), reply_block: Some(reply_block()) };
+    let printed = [
+        format!("{content:?}"),
+        format!("{:?}", Request::Send { recipient: address(), with_reply_block: true, data: data.clone() }),
+        format!("{:?}", Request::Reply { reply_block: reply_block(), data: data.clone() }),
+        format!("{:?}", Response::Received { data: data.clone(), reply_block: Some(reply_block()) }),
+    ];
+    for printed in printed {
+        assert!(printed.contains("11 bytes"), "{printed}");
+        assert!(!printed.contains("hello") && !printed.contains("104, 101"), "{printed}");
+    }
+    assert_eq!(format!("{:?}", Response::SelfAddress(address())), "SelfAddress");
+}

@@ -1,6 +1,7 @@
 //! The text form: JSON, with addresses and reply blocks in base58.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use super::{ApplicationError, ErrorKind, Origin, Request, Response};
 
@@ -8,7 +9,7 @@ use super::{ApplicationError, ErrorKind, Origin, Request, Response};
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum RequestText {
     Send { message: String, recipient: String, with_reply_surb: bool },
-    Reply { message: String, reply_surb: String },
+    Reply { message: String, reply_surb: BlockText },
     SelfAddress,
 }
 
@@ -22,11 +23,26 @@ enum ResponseText {
         message: String,
         // Required, and `null` without a reply block.
         #[serde(deserialize_with = "Option::deserialize")]
-        reply_surb: Option<String>,
+        reply_surb: Option<BlockText>,
     },
     SelfAddress {
         address: String,
     },
+}
+
+/// A reply block in base58, which has keys.
+struct BlockText(Zeroizing<String>);
+
+impl Serialize for BlockText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for BlockText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 impl Request {
@@ -41,7 +57,7 @@ impl Request {
             },
             Self::Reply { reply_block, data } => RequestText::Reply {
                 message: String::from_utf8_lossy(data).into_owned(),
-                reply_surb: reply_block.to_base58(),
+                reply_surb: BlockText(reply_block.to_base58()),
             },
             Self::SelfAddress => RequestText::SelfAddress,
         })
@@ -60,7 +76,7 @@ impl Request {
                 data: message.into_bytes(),
             },
             RequestText::Reply { message, reply_surb } => Self::Reply {
-                reply_block: reply_surb.parse().map_err(origin.reply_block())?,
+                reply_block: reply_surb.0.parse().map_err(origin.reply_block())?,
                 data: message.into_bytes(),
             },
             RequestText::SelfAddress => Self::SelfAddress,
@@ -76,7 +92,7 @@ impl Response {
             Self::Error { kind, message } => ResponseText::Error { message: format!("{kind}:{message}") },
             Self::Received { data, reply_block } => ResponseText::Received {
                 message: String::from_utf8_lossy(data).into_owned(),
-                reply_surb: reply_block.as_ref().map(super::ReplyBlock::to_base58),
+                reply_surb: reply_block.as_ref().map(|block| BlockText(block.to_base58())),
             },
             Self::SelfAddress(address) => ResponseText::SelfAddress { address: address.to_string() },
         })
@@ -92,7 +108,7 @@ impl Response {
             ResponseText::Error { message } => error_of(&message),
             ResponseText::Received { message, reply_surb } => Self::Received {
                 data: message.into_bytes(),
-                reply_block: reply_surb.map(|text| text.parse()).transpose().map_err(origin.reply_block())?,
+                reply_block: reply_surb.map(|text| text.0.parse()).transpose().map_err(origin.reply_block())?,
             },
             ResponseText::SelfAddress { address } => Self::SelfAddress(address.parse().map_err(origin.address())?),
         })

@@ -1,11 +1,13 @@
 //! Packets that a client hands to its gateway.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use nym_mixnode_sphinx::PacketSize;
 use thiserror::Error;
 
 use crate::node_address::{PADDED_LEN, decode_short, encode_short};
+use crate::text::Hidden;
 
 /// Length of the longest forward request, before encryption.
 pub const FORWARD_LEN_MAX: usize = 1 + PADDED_LEN + PacketSize::Extended32.packet_len();
@@ -22,12 +24,19 @@ pub enum Mode {
 }
 
 /// A packet and its first mix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ForwardRequest {
     pub mode: Mode,
     pub next_hop: SocketAddr,
     /// Of a size of 0.9.2.
     pub packet: Vec<u8>,
+}
+
+/// Prints nothing by which the packet could be recognised elsewhere.
+impl fmt::Debug for ForwardRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardRequest").field("packet", &Hidden(&self.packet)).finish_non_exhaustive()
+    }
 }
 
 /// Why a content is no forward request. The texts are those of 0.9.2.

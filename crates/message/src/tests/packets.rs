@@ -99,7 +99,7 @@ pub(super) fn fragment_packet(case: &Case) {
 pub(super) fn reply(case: &Case) {
     let (input, out, nodes) = (&case.input, &case.out, nodes(&case.input["nodes"]));
     let block = ReplyBlock::from_bytes(&array(&input["reply_surb"])).unwrap();
-    assert_eq!(block.to_base58(), text(&out["reply_surb_base58"]));
+    assert_eq!(*block.to_base58(), text(&out["reply_surb_base58"]));
     assert_eq!(block.key().digest(), array(&out["reply_key_digest"]));
     let header = block.clone().into_header();
     assert_eq!(header.first_hop(), address(&out["surb_with_plaintext"]["first_hop"]));

@@ -43,7 +43,7 @@ pub(super) fn walk(nodes: &Nodes, first_hop: SocketAddr, packet: Vec<u8>) -> Wal
                 visited.push(next_hop);
                 delays.push(delay);
             }
-            Outcome::Final { destination, identifier } => {
+            Outcome::Final { destination, identifier, .. } => {
                 assert_eq!(identifier, [0; 16]);
                 let plaintext = plaintext(&packet[HEADER_LEN..]).unwrap().to_vec();
                 return Walk { nodes: visited, delays, at_gateway: before, destination, plaintext };

@@ -33,7 +33,8 @@ fn every_size_reaches_its_destination_along_the_route() {
         for (outcome, (hop, delay)) in seen.iter().zip(route()[1..].iter().zip(DELAYS)) {
             assert_eq!(*outcome, Outcome::Forward { next_hop: hop.address, delay });
         }
-        assert_eq!(seen[3], Outcome::Final { destination: [7; 32], identifier: [0; 16] });
+        let Outcome::Final { destination, identifier, .. } = seen[3] else { panic!("{:?}", seen[3]) };
+        assert_eq!((destination, identifier), ([7; 32], [0; 16]));
         assert_eq!(delivered, message);
     }
 }

@@ -94,7 +94,9 @@ impl<'a, P: AsMut<[u8]>, R: From<UnwrapError>> Batch<'a, P, R> {
         for ((packet, work), outcome) in self.packets.iter_mut().zip(&mut self.memory.works).zip(&mut *self.outcomes) {
             let Some(Slot { hop, .. }) = work.slot.as_ref().filter(|_| work.is_live) else { continue };
             *outcome = match *hop {
-                Hop::Final { destination, identifier } => Outcome::Final { destination, identifier },
+                Hop::Final { destination, identifier } => {
+                    Outcome::Final { destination, identifier, replay_key: work.replay_key }
+                }
                 Hop::Forward { next_hop, delay } => {
                     let packet_len = packet.as_mut().len();
                     match admit(&Onward { packet_len, next_hop, delay, replay_key: work.replay_key }) {

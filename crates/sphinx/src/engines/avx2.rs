@@ -34,7 +34,7 @@ pub(super) use vector::Units;
 /// The symmetric part is the portable one: its libraries use SHA and AES instructions and AVX2 where the CPU has them.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn arithmetic(units: Units) -> Arithmetic {
-    Arithmetic { curve: Box::new(batch::Batch::new(units)), symmetric: Box::new(super::portable::Symmetric) }
+    Arithmetic { curve: Box::new(batch::Batch::new(units)), symmetric: Box::new(super::portable::Symmetric::new()) }
 }
 
 /// Other CPUs have none.
@@ -57,5 +57,8 @@ pub(super) fn arithmetic(units: Units) -> Arithmetic {
 /// The same code without the CPU's vector instructions.
 #[cfg(test)]
 pub(super) fn model() -> Arithmetic {
-    Arithmetic { curve: Box::new(batch::Batch::new(model::Model)), symmetric: Box::new(super::portable::Symmetric) }
+    Arithmetic {
+        curve: Box::new(batch::Batch::new(model::Model)),
+        symmetric: Box::new(super::portable::Symmetric::new()),
+    }
 }

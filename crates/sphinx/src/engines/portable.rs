@@ -1,14 +1,14 @@
 //! The engine that runs on every CPU: the best library for each primitive.
 
+mod hashes;
 mod payload;
-
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
 
 pub(super) use payload::stream;
 
+use hashes::Hashes;
+
+use super::sha256::Sha256;
 use super::{Job, Jobs, Secret, symmetric};
-use crate::key_schedule::HopKeys;
 use crate::x25519::{Bytes32, multiply_clamped};
 use crate::{UnwrapError, header};
 
@@ -40,25 +40,23 @@ impl super::Curve for Curve {
 }
 
 /// The libraries of `RustCrypto`, which use the CPU's SHA and AES instructions, and `blake2b_simd`.
-pub(super) struct Symmetric;
+pub(super) struct Symmetric {
+    hashes: Hashes,
+}
+
+impl Symmetric {
+    pub(super) fn new() -> Self {
+        Self { hashes: Hashes::new(Sha256::detect()) }
+    }
+}
 
 impl symmetric::Symmetric for Symmetric {
     fn key_schedule(&self, jobs: &mut Jobs<'_>) {
-        for job in jobs.iter_mut().flatten() {
-            job.work.keys = HopKeys::derive(&job.work.secret);
-        }
+        self.hashes.key_schedule(jobs);
     }
 
     fn macs(&self, jobs: &mut Jobs<'_>) {
-        for job in jobs.iter_mut().flatten() {
-            let (mac, beta) = (header::mac(job.packet), header::beta(job.packet));
-            #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-            let mut hmac = Hmac::<Sha256>::new_from_slice(job.work.keys.mac_key()).expect("any key length");
-            hmac.update(beta);
-            job.work.is_live = hmac.verify_truncated_left(mac).is_ok();
-            job.work.replay_key =
-                Sha256::new().chain_update(job.work.keys.replay_tag()).chain_update(mac).finalize().into();
-        }
+        self.hashes.macs(jobs);
     }
 
     fn headers(&self, jobs: &mut Jobs<'_>) {
@@ -68,11 +66,7 @@ impl symmetric::Symmetric for Symmetric {
     }
 
     fn payload_keys(&self, jobs: &mut Jobs<'_>) {
-        for job in jobs.iter_mut().flatten() {
-            if let Some(slot) = &job.work.slot {
-                job.work.payload_key = job.work.keys.payload_key(slot.version);
-            }
-        }
+        self.hashes.payload_keys(jobs);
     }
 
     fn payloads(&self, jobs: &mut Jobs<'_>) {

@@ -42,6 +42,11 @@ impl Work {
             payload_key: PayloadKey::new([0; crate::key_schedule::PAYLOAD_KEY_LEN]),
         }
     }
+
+    /// Whether the version in `slot` derives the payload key from a seed.
+    pub(crate) fn has_payload_key_seed(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.version.seeds_payload_key())
+    }
 }
 
 /// One function for each stage; each works on all jobs.

@@ -6,14 +6,16 @@ use std::borrow::Cow;
 pub(super) const OWN: &str = "nym_mixnode";
 
 /// The libraries of this workspace. The events of `nym_mixnode_registry` are logged as those of `nym_mixnode::registry`.
-const CRATES: [&str; 18] = [
+const CRATES: [&str; 20] = [
     "address",
     "api",
     "base",
+    "client",
     "config",
     "directory",
     "document",
     "explorer",
+    "gateway",
     "http",
     "keys",
     "link",

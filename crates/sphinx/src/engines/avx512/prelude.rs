@@ -6,8 +6,9 @@ pub(super) use sphinx_packet::constants::{
 pub(super) use subtle::ConstantTimeEq;
 pub(super) use zeroize::{Zeroize, Zeroizing};
 
-pub(super) use super::public_blocks::{Message, ROUND_CONSTANTS, Schedule, messages};
+pub(super) use super::public_blocks::{Message, Schedule, messages};
 pub(super) use crate::engines::inverse::invert_all;
+pub(super) use crate::engines::sha256::{INITIAL_STATE, ROUND_CONSTANTS, last_block, padded};
 pub(super) use crate::engines::{self, Job, Jobs, LANES, Secret, portable};
 pub(super) use crate::key_schedule::{EXPANDED_LEN, PAYLOAD_KEY_LEN};
 pub(super) use crate::x25519::{Bytes32, multiply_clamped};
@@ -16,7 +17,7 @@ pub(super) use crate::{BETA_LEN, HEADER_LEN, MAC_LEN, UnwrapError, header};
 /// Bytes of a payload's left block in LIONESS.
 pub(super) const LEFT_LEN: usize = 32;
 
-/// Blocks of messages, wiped when dropped: all at once, where `Zeroizing` wipes arrays byte by byte.
+/// Blocks of messages, wiped when dropped, as `Wiped`.
 pub(super) struct Blocks<const LEN: usize, const COUNT: usize>(pub [[u8; LEN]; COUNT]);
 
 impl<const LEN: usize, const COUNT: usize> Drop for Blocks<LEN, COUNT> {
@@ -43,19 +44,4 @@ pub(super) fn bytes_of(words: &[[u64; 8]; 4], lane: usize) -> Secret {
         *bytes = word[lane].to_le_bytes();
     }
     bytes
-}
-
-/// A short key as HMAC uses it.
-pub(super) fn padded(key: &[u8]) -> [u8; 64] {
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    block
-}
-
-/// The last block of a message of `len` bytes for SHA-256, whose `rest`, at most 55 bytes, belongs to this block.
-pub(super) fn last_block(rest: &[u8], len: usize) -> [u8; 64] {
-    let mut block = padded(rest);
-    block[rest.len()] = 0x80;
-    block[56..].copy_from_slice(&(8 * len as u64).to_be_bytes());
-    block
 }

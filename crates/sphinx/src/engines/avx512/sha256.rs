@@ -1,9 +1,5 @@
 // SHA-256, HMAC and HKDF of 16 messages at once. Vectors are word-major: vector i has word i of all 16 messages.
 
-const INITIAL_STATE: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
-
 /// Word-major hash states of 16 messages.
 type HashState = [Vector; 8];
 
@@ -55,18 +51,18 @@ vectorized! {
 
     /// Adds one block of 64 bytes to each of the 16 states.
     #[inline(never)] fn sha256_compress(state: &mut HashState, block: &[Vector; 16]) {
-        let mut words = *block;
-        let mut changed = *state;
-        for sixteen in 0..4 {
-            let constants = &ROUND_CONSTANTS[16 * sixteen..][..16];
+        let (mut words, mut changed) = (*block, *state);
+        macro_rules! word {
+            ($i:literal) => { add_32(words[$i], splat_32(ROUND_CONSTANTS[$i])) };
+        }
+        sixteen_rounds!(changed, word);
+        for constants in &ROUND_CONSTANTS.as_chunks::<16>().0[1..] {
             macro_rules! word {
                 ($i:literal) => {{
-                    if sixteen > 0 {
-                        let (x, y) = (words[($i + 1) % 16], words[($i + 14) % 16]);
-                        let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
-                        let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
-                        words[$i] = add_32(add_32(words[$i], words[($i + 9) % 16]), add_32(x, y));
-                    }
+                    let (x, y) = (words[($i + 1) % 16], words[($i + 14) % 16]);
+                    let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
+                    let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
+                    words[$i] = add_32(add_32(words[$i], words[($i + 9) % 16]), add_32(x, y));
                     add_32(words[$i], splat_32(constants[$i]))
                 }};
             }

@@ -1,0 +1,202 @@
+//! The WebSocket to the client's gateway.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use nym_mixnode_keys::IdentityKeyPair;
+use nym_mixnode_message::gateway::{
+    Authentication, ClientHandshake, ClientText, ForwardRequest, GatewayText, HandshakeError, SharedKey,
+};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::{error::Elapsed, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+/// Longest message of a gateway: the message of the largest packet.
+const MESSAGE_LEN_MAX: usize = 64 << 10;
+/// Time for each answer of the gateway, and for each write.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Why a client has no connection.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// No WebSocket there, or it has ended.
+    #[error("cannot reach the gateway at {url}: {source}")]
+    Socket { url: String, source: Box<Error> },
+    /// The connection has ended without an error.
+    #[error("the gateway at {0} has closed the connection")]
+    Closed(String),
+    #[error("the gateway at {0} does not answer")]
+    Silent(String),
+    /// Another gateway, or somebody between.
+    #[error("cannot register at the gateway at {url}: {source}")]
+    Handshake { url: String, source: HandshakeError },
+    /// The gateway does not know the client, or has another key.
+    #[error("the gateway at {0} does not accept the key of this client; register again with a new `client init`")]
+    NotAccepted(String),
+    /// Its answer, such as that the client is connected already.
+    #[error("the gateway at {url} refuses: {message}")]
+    Refused { url: String, message: String },
+}
+
+/// An open connection of an authenticated client.
+pub struct Connection {
+    socket: Socket,
+    key: SharedKey,
+}
+
+struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    url: String,
+}
+
+/// Registers at the gateway with this identity, which is not trusted to have it. Returns the shared key.
+///
+/// # Errors
+/// When the gateway does not answer, refuses, or has another identity.
+pub async fn register(
+    url: &str,
+    client: &IdentityKeyPair,
+    gateway: [u8; 32],
+) -> Result<(Connection, SharedKey), ConnectError> {
+    let mut socket = Socket::connect(url).await?;
+    let fail = |source| ConnectError::Handshake { url: url.to_owned(), source };
+    let (state, first) = ClientHandshake::begin(client, gateway, &mut rand::rng());
+    socket.send_payload(&first).await?;
+    let (state, third) = match state.answer(&socket.payload().await?) {
+        Ok(answered) => answered,
+        Err(error) => {
+            // The gateway would wait for the next message.
+            socket.send(&ClientText::HandshakeError { message: error.to_string() }).await?;
+            return Err(fail(error));
+        }
+    };
+    socket.send_payload(&third).await?;
+    let key = state.finish(&socket.payload().await?).map_err(fail)?;
+    match socket.text().await? {
+        GatewayText::Register { status: true } => Ok((Connection { socket, key: key.clone() }, key)),
+        other => Err(socket.refused(&other)),
+    }
+}
+
+/// Connects as a registered client.
+///
+/// # Errors
+/// When the gateway does not answer or refuses.
+pub async fn authenticate(url: &str, client: &[u8; 32], key: SharedKey) -> Result<Connection, ConnectError> {
+    let mut socket = Socket::connect(url).await?;
+    let proof = Authentication::new(*client, &key, &mut rand::rng()).to_text();
+    socket.send(&proof).await?;
+    match socket.text().await? {
+        GatewayText::Authenticate { status: true } => Ok(Connection { socket, key }),
+        GatewayText::Authenticate { status: false } => Err(ConnectError::NotAccepted(socket.url)),
+        other => Err(socket.refused(&other)),
+    }
+}
+
+impl Connection {
+    /// Hands a packet to the gateway.
+    ///
+    /// # Errors
+    /// When the connection has ended, or the gateway reads nothing.
+    pub async fn send(&mut self, request: &ForwardRequest) -> Result<(), ConnectError> {
+        self.socket.write(Frame::Binary(self.key.seal(&request.encode()).into())).await
+    }
+
+    /// The next message for this client. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn next(&mut self) -> Result<Vec<u8>, ConnectError> {
+        loop {
+            match self.socket.read().await? {
+                // What cannot be opened is not from the gateway that has the key.
+                Frame::Binary(message) => {
+                    if let Ok(content) = self.key.open(&message) {
+                        return Ok(content);
+                    }
+                }
+                // Confirmations of packets, and errors that change nothing.
+                Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_) => {}
+            }
+        }
+    }
+}
+
+impl Socket {
+    async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_LEN_MAX))
+            .max_frame_size(Some(MESSAGE_LEN_MAX))
+            .write_buffer_size(0);
+        let connecting = connect_async_with_config(url, Some(config), true);
+        let silent = |_: Elapsed| ConnectError::Silent(url.to_owned());
+        let connected = timeout(ANSWER_MAX, connecting).await.map_err(silent)?;
+        let (stream, _) =
+            connected.map_err(|error| ConnectError::Socket { url: url.to_owned(), source: Box::new(error) })?;
+        Ok(Self { stream, url: url.to_owned() })
+    }
+
+    async fn write(&mut self, frame: Frame) -> Result<(), ConnectError> {
+        let sent = timeout(ANSWER_MAX, self.stream.send(frame)).await;
+        sent.map_err(|_| ConnectError::Silent(self.url.clone()))?.map_err(|error| self.failed(error))
+    }
+
+    async fn send(&mut self, text: &ClientText) -> Result<(), ConnectError> {
+        self.write(Frame::Text(text.to_json().into())).await
+    }
+
+    async fn send_payload(&mut self, data: &[u8]) -> Result<(), ConnectError> {
+        self.send(&ClientText::HandshakePayload { data: data.to_vec() }).await
+    }
+
+    async fn read(&mut self) -> Result<Frame, ConnectError> {
+        match self.stream.next().await {
+            Some(Ok(frame)) => Ok(frame),
+            Some(Err(error)) => Err(self.failed(error)),
+            None => Err(ConnectError::Closed(self.url.clone())),
+        }
+    }
+
+    /// The next text message of the protocol.
+    async fn text(&mut self) -> Result<GatewayText, ConnectError> {
+        let url = self.url.clone();
+        let reading = async {
+            loop {
+                if let Frame::Text(text) = self.read().await?
+                    && let Ok(text) = GatewayText::parse(&text)
+                {
+                    return Ok(text);
+                }
+            }
+        };
+        timeout(ANSWER_MAX, reading).await.map_err(|_| ConnectError::Silent(url))?
+    }
+
+    async fn payload(&mut self) -> Result<Vec<u8>, ConnectError> {
+        match self.text().await? {
+            GatewayText::HandshakePayload { data } => Ok(data),
+            GatewayText::HandshakeError { message } => {
+                Err(ConnectError::Handshake { url: self.url.clone(), source: HandshakeError::Remote(message) })
+            }
+            other => Err(self.refused(&other)),
+        }
+    }
+
+    fn refused(&self, answer: &GatewayText) -> ConnectError {
+        let message = match answer {
+            GatewayText::Error { message } => message.clone(),
+            other => other.to_json(),
+        };
+        ConnectError::Refused { url: self.url.clone(), message }
+    }
+
+    fn failed(&self, error: Error) -> ConnectError {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => ConnectError::Closed(self.url.clone()),
+            error => ConnectError::Socket { url: self.url.clone(), source: Box::new(error) },
+        }
+    }
+}

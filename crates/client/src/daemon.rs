@@ -1,0 +1,225 @@
+//! A running client: sends at random times, whether it has something to send or not.
+//!
+//! Two independent processes decide when packets leave: one sends the next real packet, or cover when nothing waits;
+//! the other one sends cover only. An observer sees the same times and sizes whatever the client does.
+
+use std::time::{Duration, Instant};
+
+use nym_mixnode_base::backoff::Backoff;
+use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::content::Content;
+use nym_mixnode_message::gateway::{ForwardRequest, SharedKey};
+use nym_mixnode_message::reply::ReplyBlock;
+use rand_distr::{Distribution, Exp1};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+use tracing::{debug, info, warn};
+
+use crate::connection::{Connection, authenticate};
+use crate::core::{Core, Event, MessageId, SendError};
+use crate::network::Network;
+
+/// After a pause that is longer, such as a suspended machine, what was missed is not sent at once.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
+/// How often packets leave.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Mean time between packets of the first process.
+    pub sending: Duration,
+    /// Mean time between cover packets of the second process.
+    pub cover: Duration,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { sending: Duration::from_millis(20), cover: Duration::from_millis(200) }
+    }
+}
+
+/// What an application asks of a running client.
+pub enum Command {
+    Send {
+        recipient: ClientAddress,
+        data: Vec<u8>,
+        with_reply_block: bool,
+        /// Gets the number of the message, which [`Notice::Acknowledged`] repeats.
+        queued: oneshot::Sender<Result<MessageId, SendError>>,
+    },
+    Reply {
+        block: Box<ReplyBlock>,
+        data: Vec<u8>,
+        queued: oneshot::Sender<Result<(), SendError>>,
+    },
+    SetNetwork(Network),
+}
+
+/// What a client reports to its application.
+#[derive(Debug)]
+pub enum Notice {
+    Received(Content),
+    ReceivedReply(Vec<u8>),
+    /// All of a message is at the recipient's gateway.
+    Acknowledged(MessageId),
+}
+
+/// Where and as whom a client connects.
+pub struct Account {
+    pub url: String,
+    pub identity: [u8; 32],
+    pub key: SharedKey,
+}
+
+/// A client that is not running yet.
+pub struct Daemon {
+    pub core: Core,
+    pub account: Account,
+    pub rates: Rates,
+}
+
+/// The next time of a Poisson process.
+struct Process {
+    mean: Duration,
+    next: Instant,
+}
+
+impl Process {
+    fn new(mean: Duration, now: Instant) -> Self {
+        let mut process = Self { mean, next: now };
+        process.advance(now);
+        process
+    }
+
+    /// Counts from the planned time, so that work between the packets does not slow the process down.
+    fn advance(&mut self, now: Instant) {
+        let from = if now.saturating_duration_since(self.next) > LATE_MAX { now } else { self.next };
+        self.next = from + self.mean.mul_f64(Exp1.sample(&mut rand::rng()));
+    }
+}
+
+impl Daemon {
+    /// Runs until the sender of commands is dropped. Connects again, with pauses, when the connection ends.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, notices: mpsc::Sender<Notice>) {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+        loop {
+            let Account { url, identity, key } = &self.account;
+            match authenticate(url, identity, key.clone()).await {
+                Ok(connection) => {
+                    info!("Connected to the gateway");
+                    backoff.reset();
+                    if self.serve(connection, &mut commands, &notices).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => warn!(%error, "Cannot connect to the gateway"),
+            }
+            let until = tokio::time::Instant::now() + backoff.wait();
+            loop {
+                tokio::select! {
+                    () = sleep_until(until) => break,
+                    command = commands.recv() => match command {
+                        Some(command) => self.command(command),
+                        None => return,
+                    },
+                }
+            }
+        }
+    }
+
+    /// `None` when the client stops, `Some` when the connection has ended.
+    async fn serve(
+        &mut self,
+        mut connection: Connection,
+        commands: &mut mpsc::Receiver<Command>,
+        notices: &mpsc::Sender<Notice>,
+    ) -> Option<()> {
+        let now = Instant::now();
+        let mut sending = Process::new(self.rates.sending, now);
+        let mut cover = Process::new(self.rates.cover, now);
+        loop {
+            let deadline = self.core.next_deadline();
+            let packet = tokio::select! {
+                () = sleep_until(sending.next.into()) => {
+                    let now = Instant::now();
+                    sending.advance(now);
+                    self.core.real_packet(now, &mut rand::rng()).or_else(|| self.core.cover_packet(&mut rand::rng()))
+                }
+                () = sleep_until(cover.next.into()) => {
+                    cover.advance(Instant::now());
+                    self.core.cover_packet(&mut rand::rng())
+                }
+                () = until(deadline) => {
+                    self.core.expire(Instant::now());
+                    None
+                }
+                pushed = connection.next() => match pushed {
+                    Ok(pushed) => {
+                        self.received(&pushed, notices).await?;
+                        None
+                    }
+                    Err(error) => {
+                        ended(&error);
+                        return Some(());
+                    }
+                },
+                command = commands.recv() => {
+                    self.command(command?);
+                    None
+                }
+            };
+            if let Err(error) = send(&mut connection, packet).await {
+                ended(&error);
+                return Some(());
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Send { recipient, data, with_reply_block, queued } => {
+                let result = self.core.send(recipient, data, with_reply_block, &mut rand::rng());
+                // The application may have gone.
+                queued.send(result).ok();
+            }
+            Command::Reply { block, data, queued } => {
+                queued.send(self.core.reply(*block, data)).ok();
+            }
+            Command::SetNetwork(network) => self.core.set_network(network),
+        }
+    }
+
+    /// `None` when nobody wants notices any more.
+    async fn received(&mut self, pushed: &[u8], notices: &mpsc::Sender<Notice>) -> Option<()> {
+        let notice = match self.core.received(pushed, Instant::now()) {
+            Event::Received(content) => Notice::Received(content),
+            Event::ReceivedReply(data) => Notice::ReceivedReply(data),
+            Event::Acknowledged(id) => Notice::Acknowledged(id),
+            Event::Nothing => return Some(()),
+        };
+        notices.send(notice).await.ok()
+    }
+}
+
+async fn send(
+    connection: &mut Connection,
+    packet: Option<ForwardRequest>,
+) -> Result<(), crate::connection::ConnectError> {
+    match packet {
+        Some(packet) => connection.send(&packet).await,
+        None => Ok(()),
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended(error: &crate::connection::ConnectError) {
+    debug!(%error, "The connection to the gateway has ended");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! A client of the mix network.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`network`] | the nodes that packets can take, and routes through them |
+//! | [`connection`] | the WebSocket to the client's gateway |
+//! | [`daemon`] | a running client: sending at random times, receiving |
+//! | [`core`] | what is sent, awaited and received; no I/O, randomness and the time are parameters |
+
+pub mod connection;
+pub mod core;
+pub mod daemon;
+pub mod network;

@@ -1,0 +1,87 @@
+use nym_mixnode_message::gateway::SharedKey;
+use nym_mixnode_sphinx::PacketSize;
+
+use super::*;
+use crate::store::StoreBounds;
+
+struct World {
+    store: Arc<Store>,
+    connected: Arc<Connected>,
+    arrivals: mpsc::Sender<Arrival>,
+    acks: mpsc::Receiver<ReturnPacket>,
+    counters: Arc<Counters>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(bounds: StoreBounds) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("s"), &[7; 32], bounds).await.unwrap());
+        let (connected, counters) = (Arc::new(Connected::default()), Arc::<Counters>::default());
+        let (acks, acks_end) = mpsc::channel(100);
+        let (arrivals, arrivals_end) = mpsc::channel(100);
+        let delivery = Delivery {
+            store: Arc::clone(&store),
+            connected: Arc::clone(&connected),
+            acks,
+            counters: Arc::clone(&counters),
+            now: || 1_800_000_000,
+        };
+        tokio::spawn(delivery.run(arrivals_end));
+        Self { store, connected, arrivals, acks: acks_end, counters, _dir: dir }
+    }
+
+    async fn arrive(&self, client: u8, fill: u8) {
+        let packet = Box::new([fill; PacketSize::Ack.packet_len()]);
+        let return_packet = Some(ReturnPacket { first_hop: ([192, 0, 2, 1], 1789).into(), packet });
+        self.arrivals.send(Arrival { client: [client; 32], content: vec![fill], return_packet }).await.ok().unwrap();
+    }
+
+    async fn next_ack(&mut self) -> u8 {
+        let ack = tokio::time::timeout(Duration::from_secs(60), self.acks.recv()).await;
+        ack.unwrap().unwrap().packet[0]
+    }
+}
+
+#[tokio::test]
+async fn messages_are_safe_before_they_are_acknowledged() {
+    let mut world = World::new(StoreBounds::default()).await;
+    for client in 1..=2 {
+        world.store.register(&[client; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
+    }
+    let (_claim, mut live) = world.connected.claim(&[1; 32]).unwrap();
+    world.arrive(1, 10).await;
+    world.arrive(2, 20).await;
+    let acks = [world.next_ack().await, world.next_ack().await];
+    assert!(acks.contains(&10) && acks.contains(&20));
+    assert_eq!(live.queue.try_recv(), Ok(vec![10]));
+    assert_eq!(world.store.after(&[2; 32], 0, 9).await.unwrap()[0].content, [20]);
+    assert_eq!((world.counters.pushed(), world.counters.stored()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_not_acknowledged() {
+    let bounds = StoreBounds { messages_per_client: 1, ..StoreBounds::default() };
+    let mut world = World::new(bounds).await;
+    world.store.register(&[1; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
+    for (client, fill) in [(9, 1), (1, 2), (1, 3)] {
+        world.arrive(client, fill).await;
+    }
+    assert_eq!(world.next_ack().await, 2);
+    drop(world.arrivals);
+    assert!(world.acks.recv().await.is_none());
+    assert_eq!(world.counters.dropped(), [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_stored_while_its_client_connects_is_announced() {
+    let mut world = World::new(StoreBounds::default()).await;
+    world.store.register(&[1; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
+    let (_claim, live) = world.connected.claim(&[1; 32]).unwrap();
+    // The queue is full, so the message goes to the inbox.
+    while world.connected.push(&[1; 32], vec![0]).is_ok() {}
+    world.arrive(1, 7).await;
+    assert_eq!(world.next_ack().await, 7);
+    tokio::time::timeout(Duration::from_secs(60), live.inbox.notified()).await.unwrap();
+    assert_eq!(world.store.messages(), 1);
+}

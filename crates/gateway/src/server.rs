@@ -1,0 +1,132 @@
+//! Connections of clients (RFC 6455): one task for each.
+//!
+//! A client confirms what it has received by answering a ping that was sent behind the messages. Only then do messages
+//! leave the inbox; what a connection has not confirmed when it ends goes back there.
+
+mod connection;
+mod pushed;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nym_mixnode_keys::IdentityKeyPair;
+use nym_mixnode_link::listener::{ConnectionLimits, Permit};
+use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
+use nym_mixnode_message::gateway::ForwardRequest;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::connected::Connected;
+use crate::store::Store;
+
+/// Pause after an error that affects all connections, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Times within which a client does its part.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerTimes {
+    /// The opening of the WebSocket.
+    pub open: Duration,
+    /// Authentication or registration.
+    pub authenticate: Duration,
+    /// Time without a message after which a ping is sent.
+    pub idle: Duration,
+    /// The answer to a ping, and each write.
+    pub answer: Duration,
+}
+
+impl Default for ServerTimes {
+    fn default() -> Self {
+        Self {
+            open: Duration::from_secs(10),
+            authenticate: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Counts of connections.
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    refused: AtomicU64,
+    accepted: AtomicU64,
+}
+
+impl ServerCounters {
+    /// Connections closed at once because of a limit.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Connections within the limits.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+/// What all connections share.
+pub struct Server {
+    pub identity: Arc<IdentityKeyPair>,
+    pub store: Arc<Store>,
+    pub connected: Arc<Connected>,
+    /// Decides whether an address is a node of the network.
+    pub is_node: Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>,
+    /// Packets on their way to the first mix.
+    pub packets: mpsc::Sender<ForwardRequest>,
+    pub limits: Arc<ConnectionLimits>,
+    pub times: ServerTimes,
+    pub counters: ServerCounters,
+    /// Seconds since 1970.
+    pub now: fn() -> u64,
+}
+
+/// Serves clients until the gateway drains.
+pub async fn serve(server: Arc<Server>, listener: TcpListener, mut phase: PhaseSignal) {
+    let mut connections = JoinSet::new();
+    let draining = phase.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = phase.reached(Phase::Draining) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if let Some(permit) = admit(&server, peer) {
+                    connections.spawn(one(Arc::clone(&server), stream, permit, draining.clone()));
+                }
+            }
+            Err(error) => {
+                debug!(%error, "Cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+fn admit(server: &Server, peer: SocketAddr) -> Option<Permit> {
+    let permit = server.limits.admit(peer.ip());
+    let counter = if permit.is_some() { &server.counters.accepted } else { &server.counters.refused };
+    counter.fetch_add(1, Ordering::Relaxed);
+    permit
+}
+
+async fn one(server: Arc<Server>, stream: TcpStream, _permit: Permit, phase: PhaseSignal) {
+    // Small messages must not wait for each other.
+    if stream.set_nodelay(true).is_ok() {
+        connection::run(&server, stream, phase).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+
+fn client(fill: u8) -> ClientId {
+    [fill; 32]
+}
+
+fn message(client: ClientId, fill: u8) -> Message {
+    Message { client, content: vec![fill; 1643] }
+}
+
+fn key(fill: u8) -> SharedKey {
+    SharedKey::from_bytes(&[fill; 32])
+}
+
+async fn open(dir: &tempfile::TempDir, bounds: StoreBounds) -> Store {
+    Store::open(&dir.path().join("gateway.sqlite"), &[7; 32], bounds).await.unwrap()
+}
+
+async fn contents(store: &Store, client: &ClientId) -> Vec<u8> {
+    store.after(client, 0, 1000).await.unwrap().iter().map(|stored| stored.content[0]).collect()
+}
+
+#[tokio::test]
+async fn clients_and_messages_survive_a_restart_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(1), &key(5), NOW).await.unwrap();
+    store.register(&client(1), &key(6), NOW).await.unwrap();
+    let outcomes = store.append(&[message(client(1), 1), message(client(2), 2), message(client(1), 3)], NOW).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Stored, Outcome::Unknown, Outcome::Stored]);
+    drop(store);
+    let store = open(&dir, StoreBounds::default()).await;
+    assert_eq!(store.key(&client(1)).await.unwrap().unwrap().to_bytes(), key(6).to_bytes());
+    assert!(store.key(&client(2)).await.unwrap().is_none());
+    assert_eq!((store.messages(), contents(&store, &client(1)).await), (2, vec![1, 3]));
+    let first = &store.after(&client(1), 0, 1).await.unwrap()[0];
+    store.remove(&client(1), first.number).await.unwrap();
+    assert_eq!((store.messages(), contents(&store, &client(1)).await), (1, vec![3]));
+    store.append(&[message(client(1), 4)], NOW).await.unwrap();
+    assert_eq!(contents(&store, &client(1)).await, [3, 4]);
+}
+
+#[tokio::test]
+async fn inboxes_and_the_store_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = StoreBounds { clients: 2, messages_per_client: 2, messages: 3, ..StoreBounds::default() };
+    let store = open(&dir, bounds).await;
+    for fill in 1..=2 {
+        store.register(&client(fill), &key(1), NOW).await.unwrap();
+    }
+    assert!(matches!(store.register(&client(3), &key(1), NOW).await, Err(StoreError::TooManyClients(2))));
+    store.register(&client(2), &key(2), NOW).await.unwrap();
+    let one = [message(client(1), 1), message(client(1), 1), message(client(1), 1)];
+    assert_eq!(store.append(&one, NOW).await.unwrap(), [Outcome::Stored, Outcome::Stored, Outcome::Full]);
+    let two = [message(client(2), 1), message(client(2), 1)];
+    assert_eq!(store.append(&two, NOW).await.unwrap(), [Outcome::Stored, Outcome::Full]);
+    let last = store.after(&client(1), 0, 9).await.unwrap()[1].number;
+    store.remove(&client(1), last).await.unwrap();
+    assert_eq!(store.append(&two, NOW).await.unwrap(), [Outcome::Stored, Outcome::Full]);
+}
+
+#[tokio::test]
+async fn old_messages_expire() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = StoreBounds { age: Duration::from_secs(10 * 3600), ..StoreBounds::default() };
+    let store = open(&dir, bounds).await;
+    store.register(&client(1), &key(1), NOW).await.unwrap();
+    store.append(&[message(client(1), 1)], NOW).await.unwrap();
+    store.append(&[message(client(1), 2)], NOW + 5 * 3600).await.unwrap();
+    assert_eq!(store.expire(NOW + 9 * 3600).await.unwrap(), 0);
+    assert_eq!(store.expire(NOW + 12 * 3600).await.unwrap(), 1);
+    assert_eq!((store.messages(), contents(&store, &client(1)).await), (1, vec![2]));
+}
+
+#[tokio::test]
+async fn the_file_tells_neither_clients_nor_contents_and_belongs_to_one_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(0xa5), &key(0x5a), NOW).await.unwrap();
+    store.append(&[message(client(0xa5), 0xc3)], NOW).await.unwrap();
+    drop(store);
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for fill in [0xa5, 0x5a, 0xc3] {
+            assert!(!bytes.windows(16).any(|window| window == [fill; 16]), "{fill:x}");
+        }
+    }
+    let other = Store::open(&dir.path().join("gateway.sqlite"), &[8; 32], StoreBounds::default()).await;
+    assert!(matches!(other, Err(StoreError::Undecipherable)));
+}
