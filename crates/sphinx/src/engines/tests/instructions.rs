@@ -29,7 +29,7 @@ fn is_forbidden(instruction: &str) -> bool {
 /// for tests. Their conditional jumps have been read: they depend on numbers, lengths, versions and whether a packet is
 /// dropped.
 const WITH_NUMBERS: [&str; 20] = [
-    "detect",
+    "Units",
     "load_points",
     "load_vectors",
     "fill_table",
