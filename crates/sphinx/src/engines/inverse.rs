@@ -111,7 +111,6 @@ fn carry(c0: u128, c1: u128, c2: u128, c3: u128, c4: u128) -> Limbs {
 }
 
 /// Bits 52 and up of a column that has been shifted.
-#[expect(clippy::cast_possible_truncation, reason = "64 bits are left")]
 fn upper(column: u128) -> u64 {
     (column >> 64) as u64
 }

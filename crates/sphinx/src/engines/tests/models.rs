@@ -30,7 +30,9 @@ fn the_model_of_avx512_derives_the_keys_that_hkdf_derives() {
     let mut rng = StdRng::seed_from_u64(7);
     let mut packets = [[0; MIN_PACKET_LEN]; LANES];
     let mut works: [_; LANES] = from_fn(|_| Work::new());
-    works.iter_mut().for_each(|work| *work.secret = rng.random());
+    for work in &mut works {
+        *work.secret = rng.random();
+    }
     let mut pairs = packets.iter_mut().zip(&mut works);
     let mut jobs: Jobs<'_> = from_fn(|_| pairs.next().map(|(packet, work)| Job { packet, work }));
     avx512::model().symmetric.key_schedule(&mut jobs);
