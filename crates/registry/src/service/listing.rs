@@ -62,6 +62,7 @@ struct Latest {
     generation: u64,
     /// When the list changes without a write, because an entry expires or an hour of measurements is a day old.
     valid_until: i64,
+    begun_at: Instant,
     made_at: Instant,
     took: Duration,
     /// No attempt to replace the list before this time: the store has failed.
@@ -125,12 +126,16 @@ impl Service {
         Ok(nodes)
     }
 
-    /// Returns the current list, or the latest one while the store fails; concurrent callers share one query.
+    /// Returns a list that contains all changes until this call, or the latest one while the store fails. Concurrent
+    /// callers share one query, also while nodes constantly change.
     async fn latest(&self, listing: &Listing, selection: Selection, now: i64) -> Result<Listed, Rejection> {
+        let called_at = Instant::now();
         let mut latest = listing.lock().await;
         if let Some(latest) = &*latest {
-            let is_valid = now < latest.valid_until;
-            if is_valid && latest.generation == self.generation() || latest.retry_at > Instant::now() {
+            let is_current = now < latest.valid_until && latest.generation == self.generation();
+            // While this caller waited, another one made a list.
+            let is_newer = latest.begun_at > called_at;
+            if is_current || is_newer || latest.retry_at > Instant::now() {
                 return Ok(latest.listed.clone());
             }
             let pause = (latest.took * PAUSE_FACTOR).min(PAUSE_MAX);
@@ -148,7 +153,7 @@ impl Service {
     }
 
     async fn make(&self, selection: Selection, now: i64) -> Result<Latest, Rejection> {
-        let started = Instant::now();
+        let begun_at = Instant::now();
         // Read before the query: a change during the query must cause another one.
         let generation = self.generation();
         let topology = self.topology(selection, now).await?;
@@ -158,7 +163,7 @@ impl Service {
         let empty_layers = topology.empty_layers().into();
         let listed = Listed { tag: tag_of(&json), json: json.into(), empty_layers };
         let made_at = Instant::now();
-        Ok(Latest { listed, generation, valid_until, made_at, took: started.elapsed(), retry_at: made_at })
+        Ok(Latest { listed, generation, valid_until, begun_at, made_at, took: begun_at.elapsed(), retry_at: made_at })
     }
 }
 
