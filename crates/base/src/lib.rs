@@ -10,5 +10,6 @@ pub mod open_files;
 pub mod optional;
 pub mod redact;
 pub mod secret;
+pub mod secret_file;
 pub mod staging;
 pub mod text;
