@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use nym_mixnode_base::count::counted;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_directory::{Client, Directory};
 use nym_mixnode_monitor::own_address::has_loopback;
@@ -204,7 +205,8 @@ async fn live(
         started = start(options, &families, home.path(), view) => started?,
         () = requested(&mut stopping) => return Err(LocalnetError::Interrupted),
     };
-    view.note(&format!("{} nodes mix; {} packets per second", network.nodes().len(), options.rate));
+    let nodes = counted(network.nodes().len(), "node mixes", "nodes mix");
+    view.note(&format!("{nodes}; {} per second", counted(options.rate, "packet", "packets")));
 
     let mut experiment = Experiment { network, traffic, view, keep_going: options.keep_going, problems: Vec::new() };
     experiment.send(options.duration, &mut stopping).await;
@@ -271,7 +273,8 @@ impl Experiment<'_> {
     async fn drain(&mut self) {
         let (count, left) = (self.traffic.in_transit(), self.traffic.longest_delay_left());
         self.view.note(&format!(
-            "waiting for {count} packets on their way, delayed by {:.0} s at most",
+            "waiting for {} on the way, delayed by {:.0} s at most",
+            counted(count, "packet", "packets"),
             left.as_secs_f64().ceil()
         ));
         let (mut watch, mut show) = (every(WATCH_EVERY), every(SHOW_EVERY));

@@ -5,6 +5,7 @@
 mod addresses;
 mod database;
 mod documents;
+mod failing;
 mod forced;
 mod installed;
 mod names;

@@ -33,4 +33,4 @@ mod telemetry;
 mod terraform;
 mod waiting;
 
-use nym_mixnode_testing::{metadata, netns, packets};
+use nym_mixnode_testing::{metadata, netns, packets, shown};

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod cause;
+pub mod count;
 pub mod exit;
 pub mod file;
 #[cfg(feature = "http-client")]
