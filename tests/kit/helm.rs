@@ -7,6 +7,7 @@ mod database;
 mod documents;
 mod forced;
 mod installed;
+mod kept;
 mod names;
 mod nulls;
 mod openshift;
