@@ -8,6 +8,7 @@ mod documents;
 mod failing;
 mod forced;
 mod installed;
+mod kept;
 mod names;
 mod nulls;
 mod openshift;
