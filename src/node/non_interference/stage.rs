@@ -13,7 +13,8 @@ use axum::http::Request;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH};
 use nym_mixnode_address::Announcing;
 use nym_mixnode_api::{
-    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology, testing,
+    CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology,
+    testing,
 };
 use nym_mixnode_config::{Config, Source, Values, settings};
 use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
@@ -357,6 +358,14 @@ impl Directory for Notebook {
         self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
         *self.listed.lock().unwrap() = Some(mix.clone());
         Ok(RegistrationReply::default())
+    }
+
+    async fn register_gateway(
+        &self,
+        _: &GatewayRegistration,
+        _: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        unreachable!("the node is a mix")
     }
 
     async fn unregister(&self, _: &str, _: Option<&Proof>) -> Result<Unregistered, DirectoryError> {

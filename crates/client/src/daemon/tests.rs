@@ -9,7 +9,7 @@ use nym_mixnode_gateway::run::{Gateway, Settings as GatewaySettings};
 use nym_mixnode_keys::{IdentityKeyPair, KeyGenerationError, SecretKey, SphinxKeyPair};
 use nym_mixnode_message::ack::AckKey;
 use nym_mixnode_mix::{NextHops, ReplayWindow, Rule};
-use nym_mixnode_sphinx::{Engine, Outcome, UnwrapError, public_key};
+use nym_mixnode_sphinx::{Engine, EngineKind, Outcome, UnwrapError, public_key};
 use nym_mixnode_wire::{Deadlines, FrameDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -107,6 +107,7 @@ impl World {
         let settings = GatewaySettings {
             identity,
             sphinx: secret(key),
+            engine: EngineKind::PORTABLE,
             store: self.dir.path().join(format!("{}.sqlite", key[0])),
             bounds: nym_mixnode_gateway::store::StoreBounds::default(),
             replay: ReplayWindow { length: Duration::from_secs(600), expected_rate: 100 },
@@ -183,8 +184,14 @@ impl Running {
         answer.await.unwrap().unwrap()
     }
 
+    /// The next notice about messages.
     async fn notice(&mut self) -> Notice {
-        timeout(PATIENCE, self.notices.recv()).await.unwrap().unwrap()
+        loop {
+            match timeout(PATIENCE, self.notices.recv()).await.unwrap().unwrap() {
+                Notice::Connected | Notice::NotConnected(_) => {}
+                notice => return notice,
+            }
+        }
     }
 
     async fn stop(self) {
