@@ -16,6 +16,7 @@ mod load;
 mod network;
 mod pace;
 mod ports;
+mod registry;
 mod summary;
 mod traffic;
 mod view;

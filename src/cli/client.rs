@@ -4,6 +4,7 @@ mod init;
 mod receive;
 mod running;
 mod send;
+mod serve;
 
 use std::io;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(super) struct Args {
 enum ClientCommand {
     Init(init::Args),
     Address(AddressArgs),
+    Run(serve::Args),
     Send(send::Args),
     Receive(receive::Args),
 }
@@ -65,6 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         ClientCommand::Init(args) => init::run(args).await,
         ClientCommand::Address(args) => address(&args),
+        ClientCommand::Run(args) => serve::run(args).await,
         ClientCommand::Send(args) => send::run(args).await,
         ClientCommand::Receive(args) => receive::run(args).await,
     }

@@ -24,7 +24,7 @@ enum GatewayCommand {
         Examples:\n  \
         nym-mixnode gateway init --id home --validator http://167.70.75.1:8081\n  \
         nym-mixnode gateway init --id home --host 10.126.5.7 --announce-host 36.68.243.18\n  \
-        nym-mixnode gateway init --id home --gateway-announce-url wss://gateway.example"
+        nym-mixnode gateway init --id home --gateway-announce-url ws://gateway.example:9000"
     )]
     Init(init::Args),
     /// Run an initialised gateway

@@ -8,7 +8,6 @@ use std::time::Duration;
 use nym_mixnode_api::{Topology, signing};
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::packets::MixDelays;
-use nym_mixnode_registry::RegistryEvent;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,20 +19,17 @@ use super::error::LocalnetError;
 use super::gateways::LocalGateway;
 use super::history::{History, Point};
 use super::ports::{self, ReservedPort};
+use super::registry;
 use super::traffic::Mix;
 use super::view::View;
 use crate::node::{NodeStatus, SupervisorEvent};
 
 /// Deadline from the start of the last process until every node knows all others.
-const READY_LIMIT: Duration = Duration::from_mins(1);
+pub(super) const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(100);
 /// Deadline of a stop, longer than a node's drain deadline.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub(super) const TOPOLOGY_REFRESH: &str = "1s";
-/// Rounds of the registry's monitor.
-const MONITOR_EVERY: &str = "1s";
-/// Reputation of the active set: four passed tests, or two rounds over both IP versions.
-const ACTIVE_REPUTATION: &str = "12";
 /// Linger time of the nodes: short, because the prober has stopped sending by then.
 const LINGER: &str = "0s";
 /// Default maximum delay of a node; longer mean delays need more.
@@ -119,7 +115,8 @@ impl Network {
         let mut ports = ports::reserve(count + 1 + 2 * gateways, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
-        let (registry, directory) = start_registry(registry_port, options.layers, families, home, &mut readers).await?;
+        let (registry, directory) =
+            registry::start(registry_port, options.layers, families, home, &mut readers).await?;
         view.set_explorer(&directory);
         view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
         let mut network = Self {
@@ -307,59 +304,6 @@ fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
     arguments
 }
 
-async fn start_registry(
-    port: u16,
-    layers: u8,
-    families: &[IpFamily],
-    home: &Path,
-    readers: &mut JoinSet<()>,
-) -> Result<(Child, Url), LocalnetError> {
-    let home = home.join("registry");
-    let listen: Vec<_> =
-        families.iter().map(|family| SocketAddr::from((family.loopback(), port)).to_string()).collect();
-    let arguments: Vec<OsString> = vec![
-        "registry".into(),
-        "--listen".into(),
-        listen.join(",").into(),
-        "--data".into(),
-        home.join("registry.sqlite").into(),
-        "--allow-private".into(),
-        "--layers".into(),
-        layers.to_string().into(),
-        "--with-monitor".into(),
-        "--monitor-every".into(),
-        MONITOR_EVERY.into(),
-        "--reputation-active".into(),
-        ACTIVE_REPUTATION.into(),
-        "--supervised".into(),
-    ];
-    let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;
-    let Ok(ready) = timeout(READY_LIMIT, registry_address(&mut events)).await else {
-        let words = format!("the registry was not ready within {} s", READY_LIMIT.as_secs());
-        return Err(LocalnetError::NotReady(words));
-    };
-    let Some(address) = ready else {
-        // Its output has closed, so it is about to exit.
-        let end = child.join(STOP_LIMIT).await.err();
-        return Err(LocalnetError::NotReady(end.unwrap_or_else(|| "the registry ended at once".to_owned())));
-    };
-    readers.spawn(async move { while let Ok(Some(_)) = events.next_line().await {} });
-    let url = format!("http://{address}").parse().map_err(|error: url::ParseError| LocalnetError::directory(&error))?;
-    Ok((child, url))
-}
-
-/// Waits for the registry's address; `None` if it ends first.
-async fn registry_address(events: &mut Events) -> Option<SocketAddr> {
-    while let Ok(Some(line)) = events.next_line().await {
-        if let Ok(RegistryEvent::Ready { addresses }) = serde_json::from_str(&line)
-            && let Some(address) = addresses.first()
-        {
-            return Some(*address);
-        }
-    }
-    None
-}
-
 /// Stores the last status that a node reports.
 pub(super) async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
     while let Ok(Some(line)) = events.next_line().await {
@@ -401,14 +345,6 @@ mod tests {
     use super::*;
     use crate::localnet::MEAN_DELAY_MAX;
     use nym_mixnode_config::settings::MIX_DELAY_MAX;
-
-    #[test]
-    fn the_registry_says_where_it_listens() {
-        let line = r#"{"event":"ready","addresses":["127.0.0.1:4711"]}"#;
-        let RegistryEvent::Ready { addresses } = serde_json::from_str(line).unwrap();
-        assert_eq!(addresses, ["127.0.0.1:4711".parse().unwrap()]);
-        assert!(serde_json::from_str::<RegistryEvent>(r#"{"event":"other"}"#).is_err());
-    }
 
     #[test]
     fn nodes_allow_the_longest_delay_that_is_asked_of_them() {

@@ -77,6 +77,12 @@ impl FileFacts {
     }
 }
 
+/// Whether a message is, or claims to be, a chunk of a file.
+#[must_use]
+pub fn is_chunk(message: &[u8]) -> bool {
+    message.starts_with(MAGIC)
+}
+
 impl<'a> Chunk<'a> {
     /// The message with this chunk.
     #[must_use]

@@ -83,13 +83,15 @@ mod tests {
         let listening = parsed(&[(&s::GATEWAY_LISTEN.about, "127.0.0.1:9999")]).unwrap();
         assert_eq!(listening.listen.get(), "127.0.0.1:9999".parse().unwrap());
         assert_eq!(listening.url("[2001:db8::1]:1".parse().unwrap()), "ws://[2001:db8::1]:9999");
-        let set = parsed(&[(&s::GATEWAY_ANNOUNCE_URL.about, "wss://gateway.example/nym")]).unwrap();
-        assert_eq!(set.url(address), "wss://gateway.example/nym");
+        let set = parsed(&[(&s::GATEWAY_ANNOUNCE_URL.about, "ws://gateway.example/nym")]).unwrap();
+        assert_eq!(set.url(address), "ws://gateway.example/nym");
     }
 
     #[test]
     fn urls_for_clients_are_of_websockets() {
-        for bad in ["http://gateway.example", "gateway.example", "ws://", "ws://a/?q", "ws://a/#f"] {
+        for bad in
+            ["http://gateway.example", "wss://gateway.example", "gateway.example", "ws://", "ws://a/?q", "ws://a/#f"]
+        {
             assert!(parsed(&[(&s::GATEWAY_ANNOUNCE_URL.about, bad)]).is_err(), "{bad}");
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn url(text: &str) -> Option<Url> {
 pub(super) fn websocket_url(written: &str) -> Option<String> {
     let url: Url = written.parse().ok()?;
     let plain = url.query().is_none() && url.fragment().is_none();
-    let fits = matches!(url.scheme(), "ws" | "wss") && url.has_host() && plain;
+    let fits = url.scheme() == "ws" && url.has_host() && plain;
     if fits { text(written) } else { None }
 }
 

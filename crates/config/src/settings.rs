@@ -266,8 +266,8 @@ settings! {
         "Bind address for clients. The settings of this section are those of `nym-mixnode gateway`; mixnodes ignore them.";
     GATEWAY_ANNOUNCE_URL: String = "gateway.announce_url",
         Follows("ws:// with the first announce address and the port of gateway.listen"), websocket_url,
-        "a ws:// or wss:// URL of at most 128 characters, without query or fragment",
-        "The URL at which clients reach the gateway, if it differs: for a proxy, a name or a forwarded port.";
+        "a ws:// URL of at most 128 characters, without query or fragment",
+        "The URL at which clients reach the gateway, if it differs: for a name, a proxy or a forwarded port.";
     GATEWAY_CLIENTS_MAX: u64 = "gateway.clients_max", Value("100000"), |t| count(t, 1..=10_000_000),
         "a whole number from 1 to 10000000",
         "Limit of registered clients.";

@@ -5,12 +5,14 @@ use std::time::Duration;
 use nym_mixnode_client::connection::ConnectError;
 use nym_mixnode_client::core::{ClientKeys, Core, MessageId, Settings};
 use nym_mixnode_client::daemon::{Account, Command, Daemon, Notice, Rates};
+use nym_mixnode_client::local::Incoming;
 use nym_mixnode_client::network::Network;
 use nym_mixnode_client::profile::{Profile, ProfileConfig, ProfileKeys, ProfileLock};
 use nym_mixnode_client::topology::TopologySource;
-use nym_mixnode_client::transfer::{Arrived, Receiver, ReceiverBounds, Rejected};
+use nym_mixnode_client::transfer::{Arrived, Receiver, ReceiverBounds, Rejected, is_chunk};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::content::Content;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -32,6 +34,9 @@ pub(super) struct Running {
     pub(super) commands: mpsc::Sender<Command>,
     notices: mpsc::Receiver<Notice>,
     receiver: Receiver,
+    address: ClientAddress,
+    /// Gets messages that are no files.
+    applications: Option<mpsc::Sender<Incoming>>,
     _tasks: JoinSet<()>,
     _lock: ProfileLock,
 }
@@ -67,7 +72,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn(Daemon { core, account, rates }.run(commands_end, notices_end));
         tasks.spawn(follow_topology(source, commands.clone()));
-        Ok(Self { commands, notices, receiver, _tasks: tasks, _lock: lock })
+        Ok(Self { commands, notices, receiver, address, applications: None, _tasks: tasks, _lock: lock })
     }
 
     /// The next event. Messages that are no file, or damaged, are logged and dropped.
@@ -75,18 +80,38 @@ impl Running {
         loop {
             let stopped = || Failure::new(Exit::INTERNAL, "the client has stopped; this is a bug: please report it");
             match self.notices.recv().await.ok_or_else(stopped)? {
+                Notice::Received(Content { data, reply_block }) if self.applications.is_some() && !is_chunk(&data) => {
+                    self.hand_over(Incoming { data, reply_block });
+                }
                 Notice::Received(content) => match self.receiver.accept(&content.data) {
                     Ok(Some(arrived)) => return Ok(Event::Arrived(arrived)),
                     Ok(None) => {}
                     Err(error @ Rejected::Write { .. }) => return Err(error.into()),
                     Err(error) => warn!(%error, "Dropped a message"),
                 },
-                Notice::ReceivedReply(_) => {}
+                Notice::ReceivedReply(data) => self.hand_over(Incoming { data, reply_block: None }),
                 Notice::Acknowledged(id) => return Ok(Event::Acknowledged(id)),
                 Notice::Connected => return Ok(Event::Connected),
                 Notice::NotConnected(error @ ConnectError::NotAccepted(_)) => return Err(error.into()),
                 Notice::NotConnected(error) => warn!("{error}; trying again"),
             }
+        }
+    }
+
+    /// Hands messages that are no files to an application instead of storing them.
+    pub(super) fn hand_over_to(&mut self, applications: mpsc::Sender<Incoming>) {
+        self.applications = Some(applications);
+    }
+
+    /// The address of the client.
+    pub(super) fn address(&self) -> &ClientAddress {
+        &self.address
+    }
+
+    /// Never waits: the application itself may be waiting for the client.
+    fn hand_over(&self, message: Incoming) {
+        if self.applications.as_ref().is_some_and(|applications| applications.try_send(message).is_err()) {
+            warn!("Dropped a message: too many wait for an application");
         }
     }
 
