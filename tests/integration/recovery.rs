@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use nym_mixnode_directory::Directory;
+
 use super::process::{NodeFiles, RegistryProcess, eventually, own_address, program};
 use super::support::{ACK, Sink, hop, packet_via, send};
 

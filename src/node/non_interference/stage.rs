@@ -219,7 +219,8 @@ impl Stage {
         local.run_until(everything).await;
         view.begin_last_window(BEGINNING + start.elapsed());
         view.end_last_window();
-        let last = http::StatusSource::status(&*view).packets.window.map(|window| window.ended_at);
+        let last =
+            http::StatusSource::status(&*view).packets.and_then(|packets| packets.window).map(|window| window.ended_at);
         assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is exported too");
         let last_readings = http::StatusSource::readings(&*view);
         let ended_at = Instant::now();

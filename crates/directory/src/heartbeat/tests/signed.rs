@@ -177,7 +177,7 @@ async fn a_gateway_is_kept_registered_as_a_mix_is_and_reports_no_packet_counts()
     };
     let run_for = async |seconds| {
         let run = heartbeat.run(|| 1000, |_| {});
-        tokio::time::timeout(Duration::from_secs(seconds), run).await.unwrap_err();
+        timeout(Duration::from_secs(seconds), run).await.unwrap_err();
     };
     run_for(1000).await;
     assert!(heartbeat.state().registered());
