@@ -10,7 +10,7 @@ use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
 use nym_mixnode_config as config;
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::home::CONFIG_FILE;
-use nym_mixnode_config::{Config, Environment, GatewayConfig, Layers, NodeHome, Role, Source, Values, settings as s};
+use nym_mixnode_config::{Config, Environment, Layers, NodeHome, Role, Source, Values, settings as s};
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryConfig, DirectoryError, is_retired};
 use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, KeysConfig, NodeKeys, store};
 use nym_mixnode_net::BindAddr;
@@ -326,7 +326,6 @@ pub(super) async fn complete(mut values: Values, out: &mut impl Write) -> Result
         values.set(about, "1", &Source::Program);
     }
     let config = Config::from_values(&values)?;
-    GatewayConfig::from_values(&values)?;
     // Before the request to the directory: without an address no node can be created.
     settle_announced(&config, out).await?;
     if has_layer {

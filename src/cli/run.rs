@@ -9,7 +9,7 @@ use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
 use nym_mixnode_config::environment::Environment;
-use nym_mixnode_config::{Config, GatewayConfig, LogConfig, NodeHome, Role, Values};
+use nym_mixnode_config::{Config, LogConfig, NodeHome, Role, Values};
 use nym_mixnode_keys::{KeyError, KeyFiles, NodeKeys, install, store};
 use nym_mixnode_telemetry::log::{self, LogFormat};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
@@ -94,7 +94,6 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
         sources = Sources::read(&home, id, &log.overrides);
     }
     let StartSettings { mut config, telemetry } = configure(sources, &args)?;
-    let of_gateway = GatewayConfig::from_values(&config.values)?;
     log_settings::apply(&config.log)?;
     let keys = load_keys(&home, &config)?;
     if !keys.sphinx.secret().is_locked() {
@@ -139,7 +138,7 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
             Role::Mixnode => node::run(config, keys, options, stopped, report).await?,
             Role::Gateway => {
                 let store = home.store_file();
-                node::gateway::run(config, of_gateway, store, keys, options, stopped, report).await?;
+                node::gateway::run(config, store, keys, options, stopped, report).await?;
             }
         }
         Ok(())

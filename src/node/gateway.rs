@@ -40,7 +40,6 @@ use super::{
 /// When an address cannot be bound, the store cannot be opened, or the directory rejects the gateway.
 pub async fn run(
     config: Config,
-    own: GatewayConfig,
     store: PathBuf,
     keys: NodeKeys,
     options: RunOptions,
@@ -50,7 +49,7 @@ pub async fn run(
     info!("Starting nym gateway");
     let engine = checked_engine(config.unwrap.engine)?;
     let mixes = bind_all(&config.listen.bind_addresses())?;
-    let clients = bind_all(&[own.listen])?;
+    let clients = bind_all(&[config.gateway.listen])?;
     let http = bind_http(&config.http)?;
     let client = Client::of(&config.directory, ClientLimits::default())?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
@@ -58,9 +57,9 @@ pub async fn run(
     let telemetry = options.telemetry.clone();
     let client = TracedDirectory::new(client, telemetry.clone());
     let signer = Signer::of_config(&keys, &config.directory)?;
-    let registration = registration(&config, &own, &keys);
+    let registration = registration(&config, &keys);
     let heartbeat = Heartbeat::new(client, registration, heartbeat_settings(&config, options)).signed_by(signer);
-    let mut gateway = Gateway::start(settings(&config, &own, store, &keys, engine), mixes, clients).await?;
+    let mut gateway = Gateway::start(settings(&config, store, &keys, engine), mixes, clients).await?;
     let policy = gateway.policy();
     let listed = Arc::new(ListedNodes::new(Reach::new(config.announce.detection.allow_private, listen_ips(&config))));
     refuse_own(&config, &policy, &announced(&announcing));
@@ -96,7 +95,7 @@ pub async fn run(
             never = listed.follow_names(|next_hops| policy.set_topology(next_hops)) => match never {},
             never = watch(announce, &announcing, &changes, detect, |addresses| {
                 refuse_own(&config, &policy, addresses);
-                heartbeat.change_registration(|registration| announce_at(registration, &own, addresses));
+                heartbeat.change_registration(|registration| announce_at(registration, &config.gateway, addresses));
             }) => match never {},
         };
         operator.stopping();
@@ -128,13 +127,8 @@ pub async fn run(
     ended
 }
 
-fn settings(
-    config: &Config,
-    own: &GatewayConfig,
-    store: PathBuf,
-    keys: &NodeKeys,
-    engine: nym_mixnode_sphinx::EngineKind,
-) -> Settings {
+fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: nym_mixnode_sphinx::EngineKind) -> Settings {
+    let own = &config.gateway;
     Settings {
         identity: Arc::clone(&keys.identity),
         sphinx: keys.sphinx.secret().clone(),
@@ -171,7 +165,7 @@ fn refuse_own(config: &Config, policy: &Policy, announced: &[AnnounceAddr]) {
     policy.set_own(listen_ips(config).chain(announced).chain(interface_addresses()));
 }
 
-fn registration(config: &Config, own: &GatewayConfig, keys: &NodeKeys) -> GatewayRegistration {
+fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
     let mut registration = GatewayRegistration {
         mix_host: String::new(),
         mix_hosts: Vec::new(),
@@ -185,7 +179,7 @@ fn registration(config: &Config, own: &GatewayConfig, keys: &NodeKeys) -> Gatewa
         proof: None,
     };
     let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
-    announce_at(&mut registration, own, &announced);
+    announce_at(&mut registration, &config.gateway, &announced);
     registration
 }
 

@@ -7,7 +7,6 @@ use nym_mixnode_net::BindAddr;
 
 use super::reader::Reader;
 use super::settings as s;
-use super::{ConfigErrors, Values};
 
 /// What a gateway has beside what every node has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +30,6 @@ pub struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// Parses this section, independent of the others.
-    ///
-    /// # Errors
-    /// If a value is not allowed.
-    pub fn from_values(values: &Values) -> Result<Self, ConfigErrors> {
-        Reader::read(values, section)
-    }
-
     /// The URL for clients of a gateway whose first announce address is `address`.
     #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
@@ -48,7 +39,7 @@ impl GatewayConfig {
     }
 }
 
-fn section(reader: &mut Reader) -> GatewayConfig {
+pub(super) fn section(reader: &mut Reader) -> GatewayConfig {
     let listen = reader.if_set(&s::GATEWAY_LISTEN);
     let listen = listen.map(|host| BindAddr::new(host.with_default_port(s::DEFAULT_CLIENTS_PORT)));
     GatewayConfig {
@@ -66,14 +57,14 @@ fn section(reader: &mut Reader) -> GatewayConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Source;
+    use crate::{ConfigErrors, Source, Values};
 
     fn parsed(settings: &[(&'static s::About, &str)]) -> Result<GatewayConfig, ConfigErrors> {
         let mut values = Values::default();
         for (about, text) in settings {
             values.set(about, *text, &Source::Program);
         }
-        GatewayConfig::from_values(&values)
+        Reader::read(&values, section)
     }
 
     #[test]
