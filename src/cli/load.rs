@@ -66,9 +66,10 @@ impl<'a> Sources<'a> {
         self.layers.so_far()
     }
 
-    /// Whether every setting without a default is set.
+    /// Whether every setting without a default is set; those of a gateway have one each, so it must name its directory.
     pub(super) fn is_complete(&self) -> bool {
-        self.layers.is_complete()
+        let is_named = || !self.values().of(&s::DIRECTORY_URL.about).is_empty();
+        self.layers.is_complete() && (self.home.role() == Role::Mixnode || is_named())
     }
 
     /// Moves the configured bind addresses to `port`, as `--port` without `--host` does.
