@@ -2,6 +2,7 @@
 //!
 //! The results are ratios within one run: throughput relative to the unwrap engine alone on the same core in the same
 //! minute. `cargo bench --bench pipeline` takes about one minute and uses only loopback.
+//! `cargo bench --bench pipeline -- wide` has 512 incoming connections and 512 next hops instead of 8 and 10.
 //! `cargo bench --bench pipeline -- telemetry` takes ten minutes. It compares nodes that export to working and faulty
 //! collectors with one that exports nothing.
 
@@ -29,7 +30,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pipeline::load::{Load, SINK_PORTS};
+use pipeline::load::Load;
 use pipeline::sink::Arrivals;
 use pipeline::{generator, load, node, sink, telemetry};
 use support::usage::Usage;
@@ -39,6 +40,15 @@ const PACKETS: usize = 60_000;
 const MEAN_DELAY_MS: f64 = 50.0;
 const NODE_CORE: usize = 0;
 
+/// Connections and next hops of the node.
+struct Shape {
+    connections: usize,
+    next_hops: usize,
+}
+
+const NARROW: Shape = Shape { connections: 8, next_hops: 10 };
+const WIDE: Shape = Shape { connections: 512, next_hops: 512 };
+
 fn main() {
     let args: Vec<String> = env::args().collect();
     match args.get(1).map(String::as_str) {
@@ -46,30 +56,36 @@ fn main() {
         Some("node") => node::main(&args[2..]),
         Some("sink") => sink::main(&args[2..]),
         _ if args.iter().any(|arg| arg == "telemetry") => telemetry::compare(),
-        _ => orchestrate(),
+        _ if args.iter().any(|arg| arg == "wide") => measure(&WIDE),
+        _ => measure(&NARROW),
     }
 }
 
-fn orchestrate() {
+fn measure(shape: &Shape) {
+    let Shape { connections, next_hops } = *shape;
     println!("CPU: {}; node on core {NODE_CORE}, generator and sink on the others", cpu_name());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let key = TestNode::random();
-    let ports = load::free_ports(SINK_PORTS + 1);
+    let ports = load::free_ports(next_hops + 1);
     let at_once = tempfile::tempdir().expect("a temporary directory");
     let undelayed = Load::build(&key, &ports[1..], PACKETS, 0.0);
     undelayed.save(at_once.path());
     let load = Load::build(&key, &ports[1..], PACKETS, MEAN_DELAY_MS);
     load.save(dir.path());
-    println!("{PACKETS} regular packets over {SINK_PORTS} next hops, delays exponential with mean {MEAN_DELAY_MS} ms");
+    println!(
+        "{PACKETS} regular packets over {connections} connections to {next_hops} next hops, delays exponential with mean \
+         {MEAN_DELAY_MS} ms"
+    );
 
-    let alone = 1e6 / load.engine_micros_per_packet(&key, NODE_CORE);
-    println!("unwrap engine alone, one core                {alone:9.0} packets/s");
-    let bench = Bench { dir: at_once.path(), key: &key, node_port: ports[0], load: &undelayed };
-    let zero = bench.run("zero delay, as fast as TCP takes it", 0.0, 8, alone);
+    let engine_micros = load.engine_micros_per_packet(&key, NODE_CORE);
+    println!("unwrap engine alone, one core                {:9.0} packets/s", 1e6 / engine_micros);
+    let bench = Bench { dir: at_once.path(), key: &key, node_port: ports[0], load: &undelayed, engine_micros };
+    let zero = bench.run("zero delay, as fast as TCP takes it", 0.0, connections);
     let bench = Bench { dir: dir.path(), load: &load, ..bench };
-    bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, 8, alone);
-    bench.run("50 ms mean delay, half load", zero / 2.0, 8, alone);
-    let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, 64, alone);
+    bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    bench.run("50 ms mean delay, half load", zero / 2.0, connections);
+    bench.run("50 ms mean delay, a tenth of the load", zero / 10.0, connections);
+    let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, connections.max(64));
     println!("goodput at three times the capacity: {:.0} % of the peak", 100.0 * overload / zero);
 }
 
@@ -78,11 +94,13 @@ struct Bench<'a> {
     key: &'a TestNode,
     node_port: u16,
     load: &'a Load,
+    /// CPU time of the unwrap engine alone, for each packet of a full batch.
+    engine_micros: f64,
 }
 
 impl Bench<'_> {
     /// Returns the packets per second at the sink.
-    fn run(&self, name: &str, rate: f64, connections: usize, alone: f64) -> f64 {
+    fn run(&self, name: &str, rate: f64, connections: usize) -> f64 {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
         let mut node = spawn(&["node", &bs58::encode(self.key.private).into_string(), &self.node_port.to_string()]);
@@ -98,28 +116,22 @@ impl Bench<'_> {
         drop(node.stdin.take());
         let status = node.wait().expect("the node ends");
         assert!(status.success(), "the node failed: {status}");
-        self.print(name, &arrivals, &usage.since(&before), offered.trim(), elapsed, alone)
+        self.print(name, &arrivals, &usage.since(&before), offered.trim(), elapsed)
     }
 
-    fn print(
-        &self,
-        name: &str,
-        arrivals: &Arrivals,
-        usage: &Usage,
-        offered: &str,
-        elapsed: Duration,
-        alone: f64,
-    ) -> f64 {
+    fn print(&self, name: &str, arrivals: &Arrivals, usage: &Usage, offered: &str, elapsed: Duration) -> f64 {
         let received = arrivals.count();
         let rate = arrivals.steady_rate();
         println!("{name}:");
         println!("  {offered}; {received} came out, {} lost, {:.1} s", PACKETS - received, elapsed.as_secs_f64());
-        println!("  {rate:9.0} packets/s  {:5.1} % of the engine alone", 100.0 * rate / alone);
+        println!("  {rate:9.0} packets/s  {:5.1} % of the engine alone", 100.0 * rate * self.engine_micros / 1e6);
         println!(
-            "  {:9.2} µs CPU per packet  {:6.1} MiB resident at the most (the packets in flight included)",
+            "  {:9.2} µs CPU per packet, {:.2} beside full batches of the engine; {:.2} in the kernel",
             usage.cpu_micros / received as f64,
-            usage.resident_peak_mib,
+            usage.cpu_micros / received as f64 - self.engine_micros,
+            usage.kernel_micros / received as f64,
         );
+        println!("  {:9.1} MiB resident at the most (the packets in flight included)", usage.resident_peak_mib);
         if let Some(mut lag) = arrivals.lag_ms(self.dir, self.load) {
             println!(
                 "  lag behind schedule, sending and receiving included: p50 {:.2} ms, p99 {:.2} ms, earliest {:.2} ms",

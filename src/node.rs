@@ -374,6 +374,7 @@ fn worker_settings(config: &Config) -> Settings {
         deadlines: config.connections.deadlines,
         forwarder: config.forward.limits.clone(),
         rules: Rules { sizes: config.mix.packet_sizes, delay_max: config.mix.delay_max },
+        release_interval: config.mix.release_interval,
     }
 }
 

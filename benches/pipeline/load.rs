@@ -12,7 +12,6 @@ use rand_distr::{Distribution, Exp};
 
 use crate::support::{TestNode, build_route, median, pin_to_core};
 
-pub(crate) const SINK_PORTS: usize = 10;
 pub(crate) const FRAME_LEN: usize = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix).frame_len();
 const BATCH: usize = 32;
 

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use nym_mixnode_wire::FrameDecoder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::timeout;
 
 use crate::load::{Load, mark};
 use crate::support::{self, leave_the_first_core_alone};
@@ -22,37 +25,51 @@ pub(crate) fn main(args: &[String]) {
     let dir = Path::new(dir);
     let read = |name: &str| fs::read_to_string(dir.join(name)).expect("written before");
     let count: usize = read("count").parse().expect("a count");
-    let (sender, arrivals) = mpsc::sync_channel(1024);
-    for port in read("ports").split(' ') {
-        let listener = TcpListener::bind(("127.0.0.1", port.parse().expect("a port"))).expect("the port is free");
+    let ports = read("ports");
+    let ports = ports.split(' ').map(|port| port.parse().expect("a port"));
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let all = LocalSet::new().block_on(&runtime, receive(ports, count));
+    let bytes: Vec<u8> = all.iter().flat_map(|(mark, at)| [mark.to_le_bytes(), at.to_le_bytes()]).flatten().collect();
+    fs::write(dir.join("arrivals"), bytes).expect("room");
+}
+
+/// Receives so many packets, or as many as come: their marks and arrival times.
+async fn receive(ports: impl Iterator<Item = u16>, count: usize) -> Vec<(u64, u64)> {
+    let (sender, mut arrivals) = mpsc::channel(1024);
+    for port in ports {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
         let sender = sender.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let sender = sender.clone();
-                std::thread::spawn(move || collect(stream.expect("a connection"), &sender));
+        spawn_local(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                spawn_local(collect(stream, sender.clone()));
             }
         });
     }
     let mut all: Vec<(u64, u64)> = Vec::with_capacity(count);
     // The first packet waits for the node to start and the generator to read its file.
-    let mut timeout = Duration::from_secs(30);
+    let mut limit = Duration::from_secs(30);
     while all.len() < count {
-        let Ok(some) = arrivals.recv_timeout(timeout) else { break };
-        all.extend(some);
-        timeout = QUIET;
+        let Ok(Some(some)) = timeout(limit, arrivals.recv()).await else { break };
+        all.extend::<Vec<_>>(some);
+        limit = QUIET;
     }
-    let bytes: Vec<u8> = all.iter().flat_map(|(mark, at)| [mark.to_le_bytes(), at.to_le_bytes()]).flatten().collect();
-    fs::write(dir.join("arrivals"), bytes).expect("room");
+    all
 }
 
-fn collect(mut stream: TcpStream, sender: &mpsc::SyncSender<Vec<(u64, u64)>>) {
+async fn collect(stream: TcpStream, sender: mpsc::Sender<Vec<(u64, u64)>>) {
     let mut decoder = FrameDecoder::default();
-    let mut buffer = vec![0; 1 << 18];
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+    let mut buffer = vec![0; 1 << 16];
+    while stream.readable().await.is_ok() {
+        let count = match stream.try_read(&mut buffer) {
+            Ok(count @ 1..) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            _ => return,
+        };
         let now = support::monotonic_nanos();
         let mut some = Vec::new();
         decoder.feed(&buffer[..count], |_, frame| some.push((mark(&frame[2..]), now))).expect("whole frames");
-        if sender.send(some).is_err() {
+        if sender.send(some).await.is_err() {
             return;
         }
     }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use nym_mixnode_testing::collector::{Collector, Manner};
 use tokio::runtime::Runtime;
 
-use crate::load::{self, Load, SINK_PORTS};
+use crate::load::{self, Load};
 use crate::node;
 use crate::sink::Arrivals;
 use crate::support::usage::Usage;
@@ -19,6 +19,7 @@ use crate::support::{TestNode, cpu_name, leave_the_first_core_alone, median};
 use crate::{finish, spawn};
 
 const PACKETS: usize = 100_000;
+const NEXT_HOPS: usize = 10;
 const ROUNDS: usize = 5;
 /// Minimum number of exports per signal to a working collector during the load.
 const EXPORTS_MIN: usize = 3;
@@ -80,7 +81,7 @@ pub(crate) fn compare() {
     println!("CPU: {}; windows and exports of half a second", cpu_name());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let key = TestNode::random();
-    let ports = load::free_ports(SINK_PORTS + 1);
+    let ports = load::free_ports(NEXT_HOPS + 1);
     Load::build(&key, &ports[1..], PACKETS, 50.0).save(dir.path());
     let bench = Bench { dir: dir.path(), key: &key, port: ports[0], runtime: runtime() };
     let mut runs: [Vec<Run>; TARGETS.len()] = Default::default();

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use nym_mixnode_link::Gatherer;
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
@@ -38,6 +39,7 @@ pub(super) struct Settings {
     pub(super) deadlines: Deadlines,
     pub(super) forwarder: nym_mixnode_mix::outgoing::Settings,
     pub(super) rules: Rules,
+    pub(super) release_interval: Duration,
 }
 
 /// Which packets the node mixes.
@@ -156,14 +158,17 @@ impl Worker {
                 Err(unknown) => shared.drops.count(unknown.into()),
             }
         };
-        let pool = nym_mixnode_link::drive(handover, release, &shared.drops, &shared.pools[number], phase.clone());
+        let intervals = nym_mixnode_link::intervals_from_now(settings.release_interval);
+        let gauge = &shared.pools[number];
+        let pool = nym_mixnode_link::drive(handover, intervals, release, &shared.drops, gauge, phase.clone());
+        let received = Gatherer::new(received, intervals, BATCH_MAX);
         let unwrap = unwrap_all(received, engine, owners, settings.rules, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
 }
 
 async fn unwrap_all(
-    mut received: mpsc::Receiver<Received>,
+    mut received: Gatherer,
     mut engine: KeyEngine,
     owners: Owners,
     rules: Rules,
@@ -174,7 +179,7 @@ async fn unwrap_all(
     let mut packets = Vec::with_capacity(BATCH_MAX);
     let mut arrivals = Vec::with_capacity(BATCH_MAX);
     let mut outcomes = Vec::with_capacity(BATCH_MAX);
-    while received.recv_many(&mut batch, BATCH_MAX).await > 0 {
+    while received.next(&mut batch).await {
         if phase.has_reached(Phase::Aborting) {
             batch.drain(..).for_each(|_| shared.drops.count(DropReason::Shutdown));
             continue;

@@ -351,7 +351,7 @@ fn bad_command_lines_are_refused_in_one_line_that_names_the_value() {
 #[test]
 fn bad_configuration_files_are_refused_with_file_and_line() {
     let bad: &[(&str, &str, &[&str])] = &[
-        ("#workers: 0", "wrokers: 2", &["mix.wrokers", "workers, delay_max, memory"]),
+        ("#workers: 0", "wrokers: 2", &["mix.wrokers", "workers, delay_max, release_interval, memory"]),
         ("mix:", "mixer:", &["mixer", "forward, connections"]),
         ("#delay_max: 10s", "delay_max: 10 parsecs", &["mix.delay_max", "\"10 parsecs\"", "from 1ms to 1h"]),
         ("#delay_max: 10s", "delay_max: 10", &["mix.delay_max", "\"10\""]),

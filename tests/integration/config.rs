@@ -28,7 +28,7 @@ fn by_kind(about: &About) -> String {
             settings::WhenUnset::Value("true") => &["false"],
             _ => &["true"],
         },
-        Kind::Duration => &["11s", "700ms", "2h"],
+        Kind::Duration => &["11s", "700ms", "2h", "7ms"],
         Kind::Size => &["77MiB", "2KiB"],
         Kind::Path => &["/run/secrets/of-the-node"],
         Kind::Url => &["http://127.0.0.1:7777/"],

@@ -10,11 +10,13 @@ use rand_distr::{Distribution, Exp};
 const PACKETS: usize = 20_000;
 const PER_SECOND: f64 = 100.0;
 const MEAN_DELAY: f64 = 0.2;
+/// The default of `mix.release_interval`.
+const RELEASE_INTERVAL: f64 = 0.001;
 
-/// Arrivals in order, and each one's departure, in seconds.
-fn traffic() -> (Vec<f64>, Vec<f64>) {
+/// Arrivals in order, and when each one is due, in seconds.
+fn traffic(per_second: f64) -> (Vec<f64>, Vec<f64>) {
     let mut rng = StdRng::seed_from_u64(6);
-    let (gap, delay) = (Exp::new(PER_SECOND).unwrap(), Exp::new(1.0 / MEAN_DELAY).unwrap());
+    let (gap, delay) = (Exp::new(per_second).unwrap(), Exp::new(1.0 / MEAN_DELAY).unwrap());
     let mut now = rng.random::<f64>();
     let arrivals: Vec<f64> = (0..PACKETS)
         .map(|_| {
@@ -22,8 +24,13 @@ fn traffic() -> (Vec<f64>, Vec<f64>) {
             now
         })
         .collect();
-    let departures = arrivals.iter().map(|arrival| arrival + delay.sample(&mut rng)).collect();
-    (arrivals, departures)
+    let due = arrivals.iter().map(|arrival| arrival + delay.sample(&mut rng)).collect();
+    (arrivals, due)
+}
+
+/// Departures at the ends of release intervals.
+fn released(due: &[f64]) -> Vec<f64> {
+    due.iter().map(|due| (due / RELEASE_INTERVAL).ceil() * RELEASE_INTERVAL).collect()
 }
 
 /// The share of packets whose arrival `guess` finds.
@@ -42,13 +49,15 @@ fn nearest(arrivals: &[f64], moment: f64) -> usize {
     candidates.into_iter().min_by(|one, other| distance(one).total_cmp(&distance(other))).unwrap()
 }
 
+/// With exponential delays the last arrival is the likeliest, whatever the wire has shown before.
+fn last_arrival(arrivals: &[f64], departure: f64) -> usize {
+    arrivals.partition_point(|arrival| *arrival <= departure).saturating_sub(1)
+}
+
 #[test]
 fn delays_of_single_packets_undo_the_mixing() {
-    let (arrivals, departures) = traffic();
-    // With exponential delays the last arrival is the likeliest, whatever the wire has shown before.
-    let wire = matched(&arrivals, &departures, |packet| {
-        arrivals.partition_point(|arrival| *arrival <= departures[packet]).saturating_sub(1)
-    });
+    let (arrivals, departures) = traffic(PER_SECOND);
+    let wire = matched(&arrivals, &departures, |packet| last_arrival(&arrivals, departures[packet]));
     // A span for each packet says how long it was held, in milliseconds.
     let spans = matched(&arrivals, &departures, |packet| {
         let held = ((departures[packet] - arrivals[packet]) * 1000.0).round() / 1000.0;
@@ -56,4 +65,24 @@ fn delays_of_single_packets_undo_the_mixing() {
     });
     assert!(wire < 0.06, "{wire}");
     assert!(spans > 0.90, "{spans}");
+}
+
+/// Release intervals hide an exact delay among the packets that leave together, and nothing from the wire alone.
+#[test]
+fn release_intervals_hide_exact_delays_among_the_packets_of_an_interval() {
+    for (per_second, wire_max, exact_max) in [(PER_SECOND, 0.06, 0.98), (10_000.0, 0.001, 0.20)] {
+        let (arrivals, due) = traffic(per_second);
+        let departures = released(&due);
+        for departures in [&due, &departures] {
+            let wire = matched(&arrivals, departures, |packet| last_arrival(&arrivals, departures[packet]));
+            assert!(wire < wire_max, "{wire} at {per_second} per second");
+        }
+        // Somebody knows the delay that the sender chose, to the nanosecond, and that packets wait for half an interval.
+        let exact = |departures: &[f64], wait: f64| {
+            let guess = |packet| nearest(&arrivals, departures[packet] - wait - (due[packet] - arrivals[packet]));
+            matched(&arrivals, departures, guess)
+        };
+        let (without, with) = (exact(&due, 0.0), exact(&departures, RELEASE_INTERVAL / 2.0));
+        assert!(without > 0.99 && with < exact_max, "{without} and {with} at {per_second} per second");
+    }
 }

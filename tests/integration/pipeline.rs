@@ -90,7 +90,7 @@ async fn no_packet_is_early_in_any_mode() {
 }
 
 #[tokio::test]
-async fn due_packets_leave_in_due_order_whatever_connection_they_came_by() {
+async fn packets_of_different_release_intervals_leave_in_due_order_whatever_connection_they_came_by() {
     let node = RunningNode::start().await;
     let mut sink = Sink::start().await;
     // Sent in descending order of their delays, so that all are in the pool before the first is due; made before, for

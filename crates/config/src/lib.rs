@@ -106,6 +106,8 @@ pub struct MixConfig {
     pub workers: usize,
     /// Longest delay that a sender may request.
     pub delay_max: Duration,
+    /// Length of the intervals at whose ends packets leave; 0 is off.
+    pub release_interval: Duration,
     /// Byte budget for all packets in the node.
     pub memory_bytes: usize,
     /// Packet sizes that are mixed; others are dropped.
@@ -325,6 +327,7 @@ fn mix(reader: &mut Reader) -> MixConfig {
     MixConfig {
         workers: reader.get(&s::MIX_WORKERS),
         delay_max: reader.get(&s::MIX_DELAY_MAX),
+        release_interval: reader.get(&s::MIX_RELEASE_INTERVAL),
         memory_bytes: reader.get(&s::MIX_MEMORY).0,
         packet_sizes: if sizes.is_empty() {
             PacketSizes::default()

@@ -198,6 +198,9 @@ settings! {
     MIX_DELAY_MAX: Duration = "mix.delay_max", Value("10s"), |t| duration(t, MS(1)..=SEC(3600)),
         "a duration from 1ms to 1h, such as 10s",
         "The longest mix delay that a sender may request; packets that request more are dropped.";
+    MIX_RELEASE_INTERVAL: Duration = "mix.release_interval", Value("1ms"), |t| duration(t, MS(0)..=MS(100)),
+        "a duration from 0ms to 100ms, such as 1ms",
+        "Packets that become due within such an interval leave together at its end, in random order; 0ms turns this off.";
     MIX_MEMORY: Bytes = "mix.memory", Value("256MiB"), |t| size(t, 1 << 20..=1 << 40).map(Bytes),
         "a size from 1MiB to 1TiB, such as 256MiB",
         "The byte budget for all packets in the node together.";

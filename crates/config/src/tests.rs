@@ -38,8 +38,13 @@ fn unset_settings_have_the_documented_defaults() {
     assert_eq!(announced(&config), [address]);
     assert_eq!(config.directory.metrics_url, config.directory.url);
     let sizes = PacketSizes::from_iter([PacketSize::Regular, PacketSize::Ack]);
-    let mix =
-        MixConfig { workers: 0, delay_max: Duration::from_secs(10), memory_bytes: 256 << 20, packet_sizes: sizes };
+    let mix = MixConfig {
+        workers: 0,
+        delay_max: Duration::from_secs(10),
+        release_interval: Duration::from_millis(1),
+        memory_bytes: 256 << 20,
+        packet_sizes: sizes,
+    };
     assert_eq!(config.mix, mix);
     assert_eq!(config.replay.window, ReplayWindow { length: Duration::from_secs(600), expected_rate: 9000 });
     let defaults = Values::default();

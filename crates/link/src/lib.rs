@@ -6,9 +6,21 @@
 
 mod clock;
 pub mod forwarder;
+mod gather;
 pub mod listener;
 mod pool;
 pub mod shutdown;
 mod tasks;
 
+use std::time::Duration;
+
+use nym_mixnode_mix::ReleaseIntervals;
+
+pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
+
+/// Release intervals of this length, the first of which begins now.
+#[must_use]
+pub fn intervals_from_now(length: Duration) -> ReleaseIntervals {
+    ReleaseIntervals::new(clock::now(), length)
+}

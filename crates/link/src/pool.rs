@@ -1,9 +1,11 @@
 //! The task of a worker's pool, which delays packets until they are due.
 
 use std::future::pending;
+use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nym_mixnode_mix::{DelayQueue, DropCounters, DropReason, Scheduled};
+use nym_mixnode_mix::{DelayQueue, DropCounters, DropReason, ReleaseIntervals, Scheduled};
+use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
@@ -27,10 +29,12 @@ impl PoolGauge {
 
 /// Runs a pool until its intake is closed and it is empty, or until the node aborts.
 ///
-/// Calls `release` with each packet in due order, at its due time or as soon as the worker can after it. When the node
-/// aborts, the remaining packets are dropped with [`DropReason::Shutdown`].
+/// Calls `release` with the packets that became due in a release interval at its end, or as soon as the worker can
+/// after it, in random order; without intervals at their due time, in due order. When the node aborts, the remaining
+/// packets are dropped with [`DropReason::Shutdown`].
 pub async fn drive(
     mut intake: mpsc::Receiver<Scheduled>,
+    intervals: ReleaseIntervals,
     mut release: impl FnMut(Scheduled),
     drops: &DropCounters,
     gauge: &PoolGauge,
@@ -38,21 +42,24 @@ pub async fn drive(
 ) {
     let mut pool = DelayQueue::default();
     let mut arrived = Vec::with_capacity(INTAKE_MAX);
+    let mut due = Vec::with_capacity(INTAKE_MAX);
     let mut open = true;
     while open || !pool.is_empty() {
         tokio::select! {
             biased;
             () = phase.reached(Phase::Aborting) => break,
             count = intake.recv_many(&mut arrived, INTAKE_MAX), if open => open = count > 0,
-            () = until_due(&pool) => {}
+            () = until_release(&pool, intervals) => {}
         }
         for scheduled in arrived.drain(..) {
             pool.insert(scheduled.due, scheduled);
         }
-        let now = clock::now();
-        while let Some(scheduled) = pool.pop_due(now) {
-            release(scheduled);
+        let end = intervals.end_before(clock::now());
+        due.extend(iter::from_fn(|| pool.pop_due(end)));
+        if !intervals.is_off() {
+            due.shuffle(&mut rand::rng());
         }
+        due.drain(..).for_each(&mut release);
         gauge.0.store(pool.len(), Ordering::Relaxed);
     }
     intake.close();
@@ -65,9 +72,9 @@ pub async fn drive(
     gauge.0.store(0, Ordering::Relaxed);
 }
 
-async fn until_due<T>(pool: &DelayQueue<T>) {
+async fn until_release<T>(pool: &DelayQueue<T>, intervals: ReleaseIntervals) {
     match pool.next_due() {
-        Some(due) => sleep_until(due.into()).await,
+        Some(due) => sleep_until(intervals.end_after(due).into()).await,
         None => pending().await,
     }
 }
@@ -90,26 +97,54 @@ mod tests {
         Scheduled { packet: pool.take(header, &frame), next_hop, due }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn packets_leave_in_due_order_and_never_early() {
+    /// Delays packets in a pool with release intervals of this length. Returns the port of each packet, which tells its
+    /// place in due order, and when it left.
+    async fn leave(length: Duration, delays: impl IntoIterator<Item = Duration>) -> Vec<(u16, Duration)> {
         let pool = BufferPool::new(1 << 20);
-        let (sender, intake) = mpsc::channel(64);
+        let (sender, intake) = mpsc::channel(1024);
         let (_control, phase) = phases();
         let start = clock::now();
-        for (port, delay) in [(3, 70), (1, 20), (4, 70), (2, 33)] {
-            sender.send(scheduled(&pool, start + Duration::from_millis(delay), port)).await.unwrap();
+        for (port, delay) in (1..).zip(delays) {
+            sender.send(scheduled(&pool, start + delay, port)).await.unwrap();
         }
         drop(sender);
         let left = Rc::new(RefCell::new(Vec::new()));
         let release = |packet: Scheduled| {
             assert!(clock::now() >= packet.due);
-            left.borrow_mut().push((packet.next_hop.port(), start.elapsed().as_millis()));
+            left.borrow_mut().push((packet.next_hop.port(), clock::now() - start));
         };
-        drive(intake, release, &DropCounters::default(), &PoolGauge::default(), phase).await;
-        let ports: Vec<_> = left.borrow().iter().map(|(port, _)| *port).collect();
-        assert_eq!(ports, [1, 2, 3, 4]);
-        assert!(left.borrow().iter().all(|(_, ms)| *ms <= 72), "{left:?}");
+        let intervals = ReleaseIntervals::new(start, length);
+        drive(intake, intervals, release, &DropCounters::default(), &PoolGauge::default(), phase).await;
         assert_eq!(pool.packets_in_flight(), 0);
+        left.take()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_intervals_packets_leave_in_due_order_and_never_early() {
+        let left = leave(Duration::ZERO, [70, 20, 70, 33].map(Duration::from_millis)).await;
+        let ports: Vec<_> = left.iter().map(|(port, _)| *port).collect();
+        assert_eq!(ports, [2, 4, 1, 3]);
+        assert!(left.iter().all(|(_, after)| after.as_millis() <= 72), "{left:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn packets_of_an_interval_leave_together_and_shuffled_but_intervals_in_order() {
+        const PER_INTERVAL: u16 = 50;
+        let length = Duration::from_millis(10);
+        // Due every 0.2 ms, in order, from just after the start.
+        let delays = (1..=4 * PER_INTERVAL).map(|n| u32::from(n) * length / u32::from(PER_INTERVAL));
+        let left = leave(length, delays).await;
+        for (number, interval) in (0..).zip(left.chunks(usize::from(PER_INTERVAL))) {
+            let mut ports: Vec<_> = interval.iter().map(|(port, _)| *port).collect();
+            assert!(!ports.is_sorted(), "{ports:?}");
+            ports.sort_unstable();
+            let expected: Vec<_> = (number * PER_INTERVAL + 1..=(number + 1) * PER_INTERVAL).collect();
+            assert_eq!(ports, expected, "interval {number}");
+            let times: Vec<_> = interval.iter().map(|(_, after)| *after).collect();
+            assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
+            let end = length * u32::from(number + 1);
+            assert!(times[0] >= end && times[0] <= end + Duration::from_millis(2), "{:?} for {end:?}", times[0]);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -128,7 +163,8 @@ mod tests {
             control.enter(Phase::Aborting);
             drop(sender);
         };
-        tokio::join!(drive(intake, |_| panic!("released early"), &drops, &gauge, phase), abort);
+        let intervals = ReleaseIntervals::new(clock::now(), Duration::from_millis(1));
+        tokio::join!(drive(intake, intervals, |_| panic!("released early"), &drops, &gauge, phase), abort);
         assert_eq!(drops.get(DropReason::Shutdown), 10);
         assert_eq!(pool.packets_in_flight(), 0);
     }

@@ -8,6 +8,7 @@ mod drop_reason;
 pub mod outgoing;
 mod packet;
 mod policy;
+mod release;
 mod replay;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use drop_reason::{DropCounters, DropReason};
 pub use outgoing::Outgoing;
 pub use packet::{Received, Scheduled};
 pub use policy::{NextHops, Policy, Rule};
+pub use release::ReleaseIntervals;
 pub use replay::{Aging, OutOfMemory, ReplayFilter, ReplayWindow};
 
 /// Bucket bounds of the counts of late packets, in milliseconds.

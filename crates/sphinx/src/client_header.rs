@@ -3,8 +3,6 @@
 //! A header is built before its message is known, so the same type is the core of a single-use reply block. The
 //! sphinx-packet library builds no header of this version since its 0.3.
 
-mod lioness;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,6 +18,7 @@ use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::key_schedule::{HopKeys, PAYLOAD_KEY_LEN, PayloadKey};
+use crate::lioness::{self, xor};
 use crate::payload::innermost;
 use crate::x25519::{Bytes32, clamped_equivalent, multiply_clamped};
 use crate::{
@@ -216,12 +215,6 @@ fn mac_of(keys: &HopKeys, beta: &[u8; BETA_LEN]) -> [u8; MAC_LEN] {
     let mut hmac = Hmac::<Sha256>::new_from_slice(keys.mac_key()).expect("any key length");
     hmac.update(beta);
     take(&hmac.finalize().into_bytes()).0
-}
-
-fn xor(into: &mut [u8], other: &[u8]) {
-    for (a, b) in into.iter_mut().zip(other) {
-        *a ^= b;
-    }
 }
 
 /// The first `LEN` bytes and the rest of a slice that is long enough.

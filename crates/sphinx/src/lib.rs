@@ -30,6 +30,7 @@ mod engines;
 mod format;
 mod header;
 mod key_schedule;
+mod lioness;
 mod payload;
 mod self_check;
 mod wiped;

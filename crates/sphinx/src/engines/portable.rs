@@ -3,9 +3,9 @@
 mod hashes;
 mod payload;
 
-pub(super) use payload::stream;
-
 use hashes::Hashes;
+
+pub(super) use crate::lioness::stream;
 
 use super::sha256::Sha256;
 use super::{Job, Jobs, Secret, symmetric};

@@ -92,7 +92,8 @@ impl Raw {
 
 impl Zeroize for Element {
     fn zeroize(&mut self) {
-        self.0.zeroize();
+        // At once: the implementation for arrays wipes one limb after the other.
+        self.0.as_flattened_mut().zeroize();
     }
 }
 

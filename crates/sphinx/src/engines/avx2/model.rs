@@ -1,14 +1,15 @@
 //! The arithmetic on a model of the vectors, in plain Rust: tests run the same algorithm on every CPU.
 
 use super::arithmetic::{
-    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, arithmetic, starts,
+    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, align_stack, arithmetic,
+    starts,
 };
 use super::batch::Backend;
 use super::element::{Element, LANES, LIMB_BITS, LIMBS, PerLane, Raw};
 use super::points::{
     A, Completed, Extended, Fraction, Lifted, Projective, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points,
 };
-use super::scalar::{Digits, SPACING, TEETH};
+use super::scalar::{Digits, SPACING, TABLE_LEN, TEETH};
 
 #[derive(Clone, Copy)]
 pub(super) struct Model;

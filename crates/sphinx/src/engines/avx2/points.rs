@@ -225,11 +225,11 @@ macro_rules! points {
         $(#[$target])*
         #[inline(never)]
         fn select(table: &Table, index: &PerLane, is_negative: &PerLane) -> Extended {
+            align_stack();
             let (index, is_negative) = (load_lanes(index), load_lanes(is_negative));
-            let y_minus_x = scan(table, index, |entry| &entry.y_minus_x);
-            let y_plus_x = scan(table, index, |entry| &entry.y_plus_x);
-            let z = scan(table, index, |entry| &entry.z);
-            let t = scan(table, index, |entry| &entry.t);
+            let masks = std::array::from_fn(|n| equal(index, splat_integer(n as u64)));
+            let [y_minus_x, y_plus_x] = scan(table, &masks, |entry| [&entry.y_minus_x, &entry.y_plus_x]);
+            let [z, t] = scan(table, &masks, |entry| [&entry.z, &entry.t]);
             let sign = and(is_negative, splat_integer(1 << 63));
             Extended {
                 y_minus_x: store(&std::array::from_fn(|k| blend(is_negative, y_minus_x[k], y_plus_x[k]))),
@@ -239,16 +239,24 @@ macro_rules! points {
             }
         }
 
+        /// Two coordinates of the entries with a mask of ones: as many as fit into the registers.
         $(#[$target])*
         #[inline]
-        fn scan(table: &Table, index: Integers, coordinate: impl Fn(&Extended) -> &Element) -> Limbs {
-            let mut selected = [splat_integer(0); LIMBS];
-            for (entry, n) in table.iter().zip(0..) {
-                let is_wanted = equal(index, splat_integer(n));
-                let limbs = load(coordinate(entry));
-                selected = std::array::from_fn(|k| or(selected[k], and(bits(limbs[k]), is_wanted)));
+        fn scan(
+            table: &Table,
+            masks: &[Integers; TABLE_LEN],
+            coordinates: impl Fn(&Extended) -> [&Element; 2],
+        ) -> [Limbs; 2] {
+            let mut selected = [[splat_integer(0); LIMBS]; 2];
+            for (entry, mask) in table.iter().zip(masks) {
+                for (selected, coordinate) in selected.iter_mut().zip(coordinates(entry)) {
+                    let limbs = load(coordinate);
+                    for (selected, limb) in selected.iter_mut().zip(limbs) {
+                        *selected = or(*selected, and(bits(limb), *mask));
+                    }
+                }
             }
-            selected.map(|limb| floats(limb))
+            selected.map(|limbs| limbs.map(|limb| floats(limb)))
         }
 
         /// The u-coordinates of the multiples that the digits stand for.

@@ -31,31 +31,39 @@ impl Digits {
     /// The digits of clamped scalars, in constant time.
     pub(super) fn of(scalars: [&Bytes32; LANES]) -> Self {
         let mut digits = Self { index: [PerLane([0; LANES]); SPACING], is_negative: [PerLane([0; LANES]); SPACING] };
+        let mut multipliers = [PerLane([0; LANES]); 4];
         for (lane, scalar) in scalars.into_iter().enumerate() {
-            let multiplier = odd_multiplier(scalar);
-            for column in 0..SPACING {
-                let sign = |tooth: usize| is_positive(&multiplier, column + SPACING * tooth);
-                let highest = sign(TEETH - 1);
-                digits.index[column].0[lane] =
-                    (0..TEETH - 1).fold(0, |index, tooth| index | (1 ^ sign(tooth) ^ highest) << tooth);
-                digits.is_negative[column].0[lane] = highest.wrapping_sub(1);
+            for (words, word) in multipliers.iter_mut().zip(*odd_multiplier(scalar)) {
+                words.0[lane] = word;
             }
         }
+        for (column, (index, is_negative)) in digits.index.iter_mut().zip(&mut digits.is_negative).enumerate() {
+            let highest = are_positive(&multipliers, column + SPACING * (TEETH - 1));
+            for tooth in 0..TEETH - 1 {
+                let signs = are_positive(&multipliers, column + SPACING * tooth);
+                for lane in 0..LANES {
+                    index.0[lane] |= (1 ^ signs[lane] ^ highest[lane]) << tooth;
+                }
+            }
+            is_negative.0 = highest.map(|sign| sign.wrapping_sub(1));
+        }
+        multipliers.zeroize();
         digits
     }
 }
 
 impl Zeroize for PerLane {
     fn zeroize(&mut self) {
-        self.0.zeroize();
+        // At once: the implementation for arrays wipes one number after the other.
+        self.0.as_mut_slice().zeroize();
     }
 }
 
-/// One if digit n of this odd number is 1, zero if it is −1.
+/// One for each lane where digit n of the odd number is 1, zero where it is −1.
 ///
 /// The digits of k are those bits of (k − 1)/2 + 2²⁵⁴.
-fn is_positive(odd: &[u64; 4], n: usize) -> u64 {
-    if n == SPACING * TEETH - 1 { 1 } else { odd[(n + 1) / 64] >> ((n + 1) % 64) & 1 }
+fn are_positive(odd: &[PerLane; 4], n: usize) -> [u64; LANES] {
+    if n == SPACING * TEETH - 1 { [1; LANES] } else { odd[(n + 1) / 64].0.map(|word| word >> ((n + 1) % 64) & 1) }
 }
 
 /// The odd one of m and ℓ − m, where the clamped scalar is 8·m.

@@ -3,7 +3,8 @@
 use std::arch::x86_64 as cpu;
 
 use super::arithmetic::{
-    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, arithmetic, starts,
+    BIAS, CARRY_BIAS, HIGH_BITS, LOW_BITS, PRODUCT_SPLITS, SQUARE_SPLITS, TWO_TO_52_BITS, align_stack, arithmetic,
+    starts,
 };
 use super::batch::Backend;
 use super::element::{Element, LANES, LIMB_BITS, LIMBS, PerLane, Raw};
@@ -11,7 +12,7 @@ use super::points::{
     A, Completed, Extended, Fraction, Lifted, Projective, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points,
 };
 use super::rounding::DefaultRounding;
-use super::scalar::{Digits, SPACING, TEETH};
+use super::scalar::{Digits, SPACING, TABLE_LEN, TEETH};
 
 /// Exists only on a CPU with AVX2 and FMA.
 #[derive(Clone, Copy, PartialEq, Eq)]
