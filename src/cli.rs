@@ -2,12 +2,14 @@
 
 mod addresses;
 mod ca_file;
+mod client;
 mod config;
 mod detect;
 mod doctor;
 mod failure;
 mod first_start;
 mod flags;
+mod gateway;
 mod health;
 mod init;
 mod keys;
@@ -37,6 +39,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use nym_mixnode_keys::secrecy::forbid_memory_dumps;
 use nym_mixnode_telemetry::log;
+use tokio::runtime::Builder;
 
 pub use failure::{Exit, Failure};
 
@@ -72,6 +75,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     Monitor(monitor::MonitorArgs),
     Localnet(localnet::LocalnetArgs),
+    Gateway(gateway::Args),
+    Client(client::Args),
     Config(config::Args),
     Telemetry(telemetry::Args),
     Completions(manual::CompletionsArgs),
@@ -93,7 +98,10 @@ pub fn main(args: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
 
 impl Command {
     fn run(self) -> Result<(), Failure> {
-        if matches!(self, Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_)) {
+        if matches!(
+            self,
+            Self::Init(_) | Self::Run(_) | Self::Upgrade(_) | Self::Keys(_) | Self::Gateway(_) | Self::Client(_)
+        ) {
             forbid_memory_dumps().map_err(|error| {
                 Failure::new(Exit::TRY_AGAIN, format_args!("cannot keep the keys out of core dumps: {error}"))
             })?;
@@ -111,6 +119,9 @@ impl Command {
             Self::Probe(args) => block_on(async { Ok(probe::run(args).await?) }),
             Self::Monitor(args) => block_on(async { Ok(monitor::run(args).await?) }),
             Self::Localnet(args) => block_on(async { Ok(localnet::run(args).await?) }),
+            // Packets of clients are unwrapped beside the connections.
+            Self::Gateway(args) => block_on_threads(gateway::run(args)),
+            Self::Client(args) => block_on(client::run(args)),
             Self::Config(args) => config::run(args),
             Self::Telemetry(args) => telemetry::run(&args),
             Self::Completions(args) => manual::completions(&args, Cli::command()),
@@ -121,7 +132,16 @@ impl Command {
 
 /// Runs a command on a single-threaded runtime; commands that need more threads start them.
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    block_on_runtime(&mut Builder::new_current_thread(), command)
+}
+
+/// Runs a command whose tasks use all cores.
+fn block_on_threads(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    block_on_runtime(&mut Builder::new_multi_thread(), command)
+}
+
+fn block_on_runtime(runtime: &mut Builder, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = runtime.enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::new(Exit::TRY_AGAIN, format!("cannot start the async runtime: {error}")))?;
     let outcome = runtime.block_on(command);

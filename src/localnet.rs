@@ -9,12 +9,14 @@
 mod active_set;
 mod child;
 mod error;
+mod gateways;
 mod history;
 mod home;
 mod load;
 mod network;
 mod pace;
 mod ports;
+mod registry;
 mod summary;
 mod traffic;
 mod view;
@@ -40,6 +42,7 @@ use crate::stop_request::{Hangup, StopSignals};
 use crate::times;
 
 pub use self::error::LocalnetError;
+pub use self::gateways::FileSummary;
 pub use self::home::remove_at_end;
 pub use self::load::{Limit, Load};
 pub use self::summary::{NodeSummary, Summary};
@@ -47,6 +50,9 @@ pub use self::view::View;
 
 /// Longest mean delay: the longest delays that it produces are just below the maximum of a node's setting (1 h).
 pub const MEAN_DELAY_MAX: Duration = Duration::from_mins(2);
+
+/// Mixes that a packet of a client passes.
+const LAYERS_OF_CLIENTS: u8 = 3;
 
 /// Refresh interval of the live view.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -83,6 +89,13 @@ pub struct Options {
     /// reports it [default: end at once].
     #[arg(long)]
     pub keep_going: bool,
+    /// Gateways, through which clients send and receive messages.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=20))]
+    pub gateways: u8,
+    /// Send a random file of this size, such as 1MB, from one client to another, check it, and end. Needs three layers;
+    /// starts a gateway if --gateways does not.
+    #[arg(long, value_name = "SIZE", value_parser = gateways::size)]
+    pub send: Option<usize>,
     /// Port of the registry; the nodes use the following ports [default: free ports].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub base_port: Option<u16>,
@@ -104,6 +117,11 @@ fn mean_delay(text: &str) -> Result<Duration, String> {
 }
 
 impl Options {
+    /// Number of gateways: a file needs one.
+    fn gateways(&self) -> usize {
+        usize::from(self.gateways).max(usize::from(self.send.is_some()))
+    }
+
     fn keep(&self) -> Keep {
         match &self.keep {
             None => Keep::Nothing,
@@ -194,6 +212,9 @@ async fn live(
     view: &mut View,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<Summary, LocalnetError> {
+    if options.send.is_some() && options.layers != LAYERS_OF_CLIENTS {
+        return Err(LocalnetError::Layers(options.layers));
+    }
     let keep = options.keep();
     let home = Home::new(&keep)?;
     if keep != Keep::Nothing {
@@ -208,14 +229,27 @@ async fn live(
     let nodes = counted(network.nodes().len(), "node mixes", "nodes mix");
     view.note(&format!("{nodes}; {} per second", counted(options.rate, "packet", "packets")));
 
+    let directory = network.directory().clone();
     let mut experiment = Experiment { network, traffic, view, keep_going: options.keep_going, problems: Vec::new() };
-    experiment.send(options.duration, &mut stopping).await;
+    let mut file = None;
+    let over = async {
+        let Some(bytes) = options.send else { return if_some(options.duration.map(sleep)).await };
+        file = Some(gateways::send_file(bytes, options.mean_delay, directory, home.path()).await);
+        if let Some(duration) = options.duration {
+            sleep(duration).await;
+        }
+    };
+    experiment.send(over, &mut stopping).await;
     experiment.drain().await;
     let Experiment { mut network, traffic, view, mut problems, .. } = experiment;
     view.note("stopping the nodes");
     problems.extend(network.stop().await);
     view.finish();
-    Ok(Summary::new(&traffic, &families, &network, problems))
+    let file = file.transpose().unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        None
+    });
+    Ok(Summary { file, ..Summary::new(&traffic, &families, &network, problems) })
 }
 
 /// Starts the processes and the prober, and waits until each node forwards to all others and the prober.
@@ -252,8 +286,7 @@ struct Experiment<'a> {
 
 impl Experiment<'_> {
     /// Sends packets until the time is over, the user stops it, or a process dies.
-    async fn send(&mut self, duration: Option<Duration>, stopping: &mut watch::Receiver<bool>) {
-        let over = if_some(duration.map(sleep));
+    async fn send(&mut self, over: impl Future<Output = ()>, stopping: &mut watch::Receiver<bool>) {
         tokio::pin!(over);
         let (mut watch, mut show) = (every(WATCH_EVERY), every(SHOW_EVERY));
         self.traffic.start_sending(Instant::now());

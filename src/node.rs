@@ -1,5 +1,6 @@
 //! The node: connects the packet modules with bounded queues, and starts and stops them in order.
 
+pub mod gateway;
 mod host_names;
 mod key_ring;
 mod listed;
@@ -9,6 +10,7 @@ mod operator;
 mod pulse;
 mod state;
 mod traced_directory;
+mod vitals;
 mod worker;
 mod worker_threads;
 
@@ -26,6 +28,8 @@ use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::Config;
 use nym_mixnode_directory::{Client, ClientLimits, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
+use nym_mixnode_gateway::run::StartError;
+use nym_mixnode_gateway::store::StoreError;
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_link::listener::{self, BindError, ConnectionLimits};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, phases};
@@ -120,6 +124,9 @@ pub enum NodeError {
     /// The system refused a thread or an event queue.
     #[error("cannot start a worker: {0}; look at the limits on threads and open files")]
     Worker(#[source] io::Error),
+    /// The store or the sockets of a gateway.
+    #[error(transparent)]
+    Gateway(#[from] StartError),
     /// A worker panicked. The node stops, because it must not run with missing parts.
     #[error("a worker failed; this is a bug: please report it with the message in the log above")]
     WorkerFailed,
@@ -139,7 +146,11 @@ impl NodeError {
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Exit::PERMISSION,
             Self::Bind(_) | Self::Http(_) => Exit::UNAVAILABLE,
             Self::Directory(error) => error.exit_code(),
-            Self::Worker(_) | Self::ReplayMemory(_) => Exit::NO_RESOURCES,
+            Self::Gateway(StartError::Store(StoreError::Undecipherable)) => Exit::DATA,
+            Self::Gateway(StartError::Store(_)) => Exit::IO,
+            Self::Worker(_) | Self::ReplayMemory(_) | Self::Gateway(StartError::Memory(_) | StartError::Socket(_)) => {
+                Exit::NO_RESOURCES
+            }
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use nym_mixnode_config::{Environment, Layers, NodeHome, NodeId, Source, Values, settings as s};
+use nym_mixnode_config::{Environment, Layers, NodeHome, NodeId, Role, Source, Values, settings as s};
 use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_net::BindAddr;
 use rustix::process::{getgid, getuid};
 
-use super::init::{NewNode, complete, create_node, default_directory, summary};
+use super::init::{NewNode, complete, create_node, defaults_of, summary};
 use super::load::{Sources, read_telemetry};
 use super::node_files::{self, KeyState, keys_config};
 use super::output::print_to;
@@ -41,7 +41,7 @@ pub(super) async fn make_if_missing<'a>(
         store::load(files)?;
     }
     // The node reports by itself whether its directory answers.
-    let NewNode { config, .. } = complete(settings(id, flags)?, &mut out).await?;
+    let NewNode { config, .. } = complete(settings(home.role(), id, flags)?, &mut out).await?;
     let kept = matches!(keys, KeyState::All { .. });
     let keys = create_node(home, &config).map_err(|failure| match failure.exit {
         Exit::CANNOT_CREATE => failure.with_advice(MOUNT),
@@ -66,8 +66,8 @@ fn give_volume() -> String {
 }
 
 /// Settings of a node created at its first start: defaults, environment and flags.
-fn settings(id: &NodeId, flags: &Values) -> Result<Values, Failure> {
-    let mut defaults = default_directory();
+fn settings(role: Role, id: &NodeId, flags: &Values) -> Result<Values, Failure> {
+    let mut defaults = defaults_of(role);
     let everywhere = BindAddr::everywhere(s::DEFAULT_PORT);
     defaults.set(&s::NODE_ID.about, id.as_str(), &Source::Program);
     defaults.set(&s::LISTEN_ADDRESSES.about, everywhere.to_string(), &Source::Program);

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::environment::{self, Environment};
 use nym_mixnode_config::settings::About;
-use nym_mixnode_config::{ConfigError, NodeHome, NodeId, Source, Values, settings as s};
+use nym_mixnode_config::{ConfigError, NodeHome, NodeId, Role, Source, Values, settings as s};
 use nym_mixnode_mix::Rule;
 use strum::VariantNames;
 
@@ -42,7 +42,11 @@ const DEFAULT_ID: &str = "mixnode";
 
 impl NodeFlags {
     pub(super) fn home(&self) -> Result<NodeHome, Failure> {
-        Ok(NodeHome::new(self.home.as_deref(), &self.id)?)
+        self.home_of(Role::Mixnode)
+    }
+
+    pub(super) fn home_of(&self, role: Role) -> Result<NodeHome, Failure> {
+        Ok(NodeHome::of_role(role, self.home.as_deref(), &self.id)?)
     }
 
     /// The id as a setting.

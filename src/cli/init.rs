@@ -10,7 +10,7 @@ use nym_mixnode_base::staging::{self, CreateError, Placed, StagedDir};
 use nym_mixnode_config as config;
 use nym_mixnode_config::address::Host;
 use nym_mixnode_config::home::CONFIG_FILE;
-use nym_mixnode_config::{Config, Environment, Layers, NodeHome, Source, Values, settings as s};
+use nym_mixnode_config::{Config, Environment, Layers, NodeHome, Role, Source, Values, settings as s};
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryConfig, DirectoryError, is_retired};
 use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, KeysConfig, NodeKeys, store};
 use nym_mixnode_net::BindAddr;
@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::addresses::settle_announced;
 use super::flags::{NodeFlags, SettingFlags, naming};
-use super::load::{load_config, read_telemetry};
+use super::load::{load_config, read_telemetry, without_layer};
 use super::node_files::{self, KeyState};
 use super::output::{print_to, without_last_slash};
 use super::{Exit, Failure, upgrade};
@@ -66,15 +66,20 @@ fn after_help() -> String {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let home = args.node.home()?;
+    run_as(Role::Mixnode, args).await
+}
+
+/// Creates a node of this role.
+pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
+    let home = args.node.home_of(role)?;
     upgrade::refuse_older(&home, &args.node.id)?;
     let id = &args.node.id;
-    let values = settings(&args)?;
+    let values = settings(role, &args)?;
     if node_files::finish(&home, &values)? && home.config_file().exists() {
         return finished(&home, &args.node);
     }
     refuse_existing(&home, &node_files::keys_config(&values))?;
-    print_to(io::stdout(), format_args!("Initialising mixnode {id}..."))?;
+    print_to(io::stdout(), format_args!("Initialising {} {id}...", role.name()))?;
     let NewNode { config, unanswered } = complete(values, &mut io::stdout()).await?;
     let kept = matches!(KeyState::of(&home, &config.keys), KeyState::All { .. });
     let keys = create_node(&home, &config).map_err(|failure| match failure.exit {
@@ -104,7 +109,7 @@ fn directory_warning(home: &NodeHome, config: &Config, problem: &DirectoryError)
 /// Prints the next steps; a missing directory comes first.
 fn print_next_steps(home: &NodeHome, node: &NodeFlags, config: &Config) -> Result<(), Failure> {
     print_if_retired(home, node, config)?;
-    print_to(io::stdout(), format_args!("\nStart it with: nym-mixnode run {node}"))
+    print_to(io::stdout(), format_args!("\nStart it with: {} run {node}", home.role().program()))
 }
 
 /// Explains what to do if the node's directory is that of the retired network.
@@ -125,13 +130,22 @@ pub(super) fn print_if_retired(home: &NodeHome, node: &NodeFlags, config: &Confi
          {directory}. Start a directory of your own with\n\
          `nym-mixnode registry --listen {listen}{private}`, then set its URL as directory.url{metrics} in\n\
          {file}\n\
-         or for one run with `nym-mixnode run {node} --validator {registry}`.\n\
-         The node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.",
+         or for one run with `{program} run {node} --validator {registry}`.{layer}",
         directory = without_last_slash(url),
         file = home.config_file().display(),
-        layer = config.node.layer,
+        program = home.role().program(),
+        layer = layer_words(home.role(), config.node.layer),
     );
     print_to(io::stdout(), format_args!("\n{text}"))
+}
+
+fn layer_words(role: Role, layer: u64) -> String {
+    match role {
+        Role::Gateway => String::new(),
+        Role::Mixnode => {
+            format!("\nThe node is in layer {layer}; every layer needs a node, and node.layer is set in the same file.")
+        }
+    }
 }
 
 /// The first announced address, if it is a loopback address.
@@ -147,16 +161,16 @@ fn finished(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
     let id = &node.id;
     print_to(
         io::stdout(),
-        format_args!("Completed mixnode {id} of an interrupted init, with the settings given then"),
+        format_args!("Completed {} {id} of an interrupted init, with the settings given then", home.role().name()),
     )?;
     print_to(io::stdout(), summary(home, &keys, false))?;
     print_next_steps(home, node, &config)
 }
 
 /// Settings of the new node: defaults of 0.9.2, overridden by the environment, then by the flags.
-fn settings(args: &Args) -> Result<Values, Failure> {
+fn settings(role: Role, args: &Args) -> Result<Values, Failure> {
     let mut layers = Layers::default();
-    layers.values(&default_directory());
+    layers.values(&defaults_of(role));
     layers.environment(&Environment::of_process());
     layers.values(&args.node.values());
     layers.values(&args.settings.values(&args.host));
@@ -191,7 +205,7 @@ fn create(home: &NodeHome, config: &Config) -> Result<NodeKeys, CreateNodeError>
     // The directory may hold restored keys; the other files are added to it.
     let staged = if keys.is_at_home(home) { StagedDir::begin_in(home.dir()) } else { StagedDir::begin(home.dir()) }?;
     staging::create_private_dirs(&staged.path().join("config"))?;
-    config::create_file(&staged.path().join(CONFIG_FILE), config)?;
+    config::create_file(&staged.path().join(CONFIG_FILE), &of_file(home.role(), config))?;
     let (keys, made) = match keys {
         KeyState::All { files } => (store::load(&files)?, None),
         KeyState::Elsewhere { missing } | KeyState::Half { missing, .. } => {
@@ -216,6 +230,15 @@ fn create(home: &NodeHome, config: &Config) -> Result<NodeKeys, CreateNodeError>
     Ok(keys)
 }
 
+/// The configuration as it is written.
+fn of_file(role: Role, config: &Config) -> Config {
+    let mut config = config.clone();
+    if role == Role::Gateway {
+        config.values.set_list(&s::NODE_LAYER.about, Vec::<String>::new(), &Source::Program);
+    }
+    config
+}
+
 const CONFIGURATION_WITHOUT_KEYS: &str =
     "it holds a configuration without keys: restore its keys from your backup, or move it away to make a new node";
 
@@ -235,9 +258,20 @@ impl From<CreateNodeError> for Failure {
     }
 }
 
+/// Settings of a new node that its file contains.
+pub(super) fn defaults_of(role: Role) -> Values {
+    let mut values = default_directory();
+    if role == Role::Gateway {
+        values.replace_with(&without_layer());
+        let everywhere = BindAddr::everywhere(s::DEFAULT_CLIENTS_PORT);
+        values.set(&s::GATEWAY_LISTEN.about, everywhere.to_string(), &Source::Program);
+    }
+    values
+}
+
 /// Directory of the public Nym 0.9 network. Its metrics server is omitted: written to the file, it would remain
 /// after the operator sets another directory.
-pub(super) fn default_directory() -> Values {
+fn default_directory() -> Values {
     let mut values = Values::default();
     values.set(&s::DIRECTORY_URL.about, s::DEFAULT_DIRECTORY, &Source::Program);
     values
@@ -249,7 +283,8 @@ fn refuse_existing(home: &NodeHome, keys: &KeysConfig) -> Result<(), Failure> {
         KeyState::All { files } if home.config_file().exists() => {
             let (exists, config) = (files.paths[KeyFile::PrivateIdentity].display(), home.config_file());
             let advice = format_args!(
-                "start the node with `nym-mixnode run {}`, change its settings in {}, or choose another --id",
+                "start the node with `{} run {}`, change its settings in {}, or choose another --id",
+                home.role().program(),
                 naming(home, home.id()),
                 config.display()
             );
@@ -348,11 +383,15 @@ pub(super) fn summary(home: &NodeHome, keys: &NodeKeys, kept: bool) -> String {
          Saved configuration file to {}\n\
          Identity key: {}\n\
          Sphinx key: {}\n\
-         Mixnode configuration completed.",
+         {} configuration completed.",
         if kept { "Kept the existing" } else { "Saved" },
         home.config_file().display(),
         keys.identity_public,
         keys.sphinx.public_base58(),
+        match home.role() {
+            Role::Mixnode => "Mixnode",
+            Role::Gateway => "Gateway",
+        },
     )
 }
 

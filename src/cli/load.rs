@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use nym_mixnode_config::{
-    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Source, Values, settings as s,
+    Config, ConfigError, Environment, HttpConfig, InvalidValue, Layers, NodeHome, NodeId, Role, Source, Values,
+    settings as s,
 };
 use nym_mixnode_directory::{DirectoryError, read_join_token};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry, VariableError};
@@ -36,6 +37,9 @@ impl<'a> Sources<'a> {
     /// Reads the file and the environment; `overrides` take precedence over both.
     pub(super) fn read(home: &'a NodeHome, id: &'a NodeId, overrides: &Values) -> Self {
         let mut layers = Layers::default();
+        if home.role() == Role::Gateway {
+            layers.values(&without_layer());
+        }
         let has_file = layers.file(&home.config_file());
         let other = layers.so_far().of(&s::NODE_ID.about).iter().find(|value| value.text != id.as_str());
         let other = other.map(|value| InvalidValue {
@@ -62,9 +66,10 @@ impl<'a> Sources<'a> {
         self.layers.so_far()
     }
 
-    /// Whether every setting without a default is set.
+    /// Whether every setting without a default is set; those of a gateway have one each, so it must name its directory.
     pub(super) fn is_complete(&self) -> bool {
-        self.layers.is_complete()
+        let is_named = || !self.values().of(&s::DIRECTORY_URL.about).is_empty();
+        self.layers.is_complete() && (self.home.role() == Role::Mixnode || is_named())
     }
 
     /// Moves the configured bind addresses to `port`, as `--port` without `--host` does.
@@ -100,6 +105,13 @@ impl<'a> Sources<'a> {
         }
         Ok(StartSettings { config, telemetry })
     }
+}
+
+/// A layer for the settings of a gateway, which has none.
+pub(super) fn without_layer() -> Values {
+    let mut values = Values::default();
+    values.set(&s::NODE_LAYER.about, "1", &Source::Program);
+    values
 }
 
 /// Overrides `layers` with the standard `OTEL_…` variables, and adds their errors to `layers`.
@@ -138,6 +150,6 @@ fn without_file(home: &NodeHome, id: &NodeId, values: &Values) -> Failure {
     if let Some(failure) = KeyState::of(home, &keys_config(values)).without_file(home, id) {
         return failure;
     }
-    let advice = format!("create the node first with `nym-mixnode init {}`", naming(home, id));
+    let advice = format!("create the node first with `{} init {}`", home.role().program(), naming(home, id));
     Failure::from(ConfigError::NotFound(path)).with_advice(advice)
 }

@@ -67,10 +67,11 @@ impl KeyState {
                 missing.display()
             ),
             Self::All { files } if self.is_at_home(home) => format!(
-                "{} exists, but {} does not: restore that file, create a new one for these keys with `nym-mixnode init \
+                "{} exists, but {} does not: restore that file, create a new one for these keys with `{} init \
                  {}`, or give its settings in the environment",
                 files.paths[KeyFile::PrivateIdentity].display(),
                 home.config_file().display(),
+                home.role().program(),
                 naming(home, id)
             ),
             _ => return None,

@@ -10,7 +10,7 @@ use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
 use nym_mixnode_config::environment::Environment;
-use nym_mixnode_config::{Config, LogConfig, NodeHome, RunningMark, Values};
+use nym_mixnode_config::{Config, LogConfig, NodeHome, Role, RunningMark, Values};
 use nym_mixnode_keys::{KeyError, KeyFiles, NodeKeys, install, store};
 use nym_mixnode_telemetry::log::{self, LogFormat};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
@@ -66,6 +66,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    run_as(Role::Mixnode, args).await
+}
+
+/// Runs a node of this role.
+pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
     if args.supervised {
         die_with_parent().map_err(|error| {
             Failure::new(Exit::TRY_AGAIN, format_args!("cannot bind the node to its supervisor: {error}"))
@@ -76,7 +81,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Install the handlers first: no stop may be missed, and SIGHUP must not end the node.
     let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
-    let home = args.node.home()?;
+    let home = args.node.home_of(role)?;
     let id = &args.node.id;
     let log = LogSettings { home: home.clone(), id: id.clone(), overrides: overrides(&args) };
     let mut sources = Sources::read(&home, id, &log.overrides);
@@ -124,7 +129,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             // Stopped before the start.
             _ = &mut stopped => return Ok(()),
         };
-        print_start(&config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
+        print_start(role, &config, found.as_ref().map(|found| &found.detection), &keys, args.supervised);
         drop(held);
         let announce = found.map(|Found { detector, detection }| {
             config.announce.addresses.clone_from(&detection.announce);
@@ -137,7 +142,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             telemetry,
         };
         let stopped = async { drop(stopped.await) };
-        Ok(node::run(config, keys, options, stopped, report).await?)
+        match role {
+            Role::Mixnode => node::run(config, keys, options, stopped, report).await?,
+            Role::Gateway => {
+                let store = home.store_file();
+                node::gateway::run(config, store, keys, options, stopped, report).await?;
+            }
+        }
+        Ok(())
     };
     let ended = tokio::select! {
         ended = node => ended,
@@ -207,29 +219,33 @@ fn load_keys(home: &NodeHome, config: &Config) -> Result<NodeKeys, Failure> {
 }
 
 /// Prints the start-up text of the 0.9.2 manual, or logs one line if the log format is JSON.
-fn print_start(config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
+fn print_start(role: Role, config: &Config, found: Option<&Detection>, keys: &NodeKeys, supervised: bool) {
     if config.log.format == LogFormat::Json {
         tracing::info!(
             id = config.node.id,
             identity_key = keys.identity_public,
             sphinx_key = keys.sphinx.public_base58(),
-            "Starting mixnode"
+            "Starting {}",
+            role.name()
         );
         return;
     }
-    let hello = format!("{}\n{}", banner(), summary(config, found, keys));
+    let hello = format!("{}\n{}", banner(role), summary(role, config, found, keys));
     // A failed write must not fail the start.
     print_to(best_effort(supervised), hello).ok();
 }
 
-fn banner() -> String {
+fn banner(role: Role) -> String {
     let own = env!("CARGO_PKG_VERSION");
-    format!("{LOGO}\n             (mixnode - version {PROTOCOL_VERSION})\n             (nym-mixnode {own})\n\n    ")
+    format!(
+        "{LOGO}\n             ({} - version {PROTOCOL_VERSION})\n             (nym-mixnode {own})\n\n    ",
+        role.name()
+    )
 }
 
-fn summary(config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> String {
+fn summary(role: Role, config: &Config, found: Option<&Detection>, keys: &NodeKeys) -> String {
     let mut lines = vec![
-        format!("Starting mixnode {}...", config.node.id),
+        format!("Starting {} {}...", role.name(), config.node.id),
         String::new(),
         format!("Directory server [presence]: {}", without_last_slash(&config.directory.url)),
         format!("Directory server [metrics]: {}", without_last_slash(&config.directory.metrics_url)),
@@ -323,8 +339,11 @@ mod tests {
             identity_public: "HHWAJ1zwpbb1uPLCvoTCUrtyUEuW9KKbUUnz3EUF1Xd9".to_owned(),
             sphinx: nym_mixnode_keys::SphinxKeyPair::generate().unwrap(),
         };
-        assert!(banner().contains(LOGO) && banner().contains("\n             (mixnode - version 0.9.2)\n"));
-        let summary = summary(&config, None, &keys);
+        assert!(
+            banner(Role::Mixnode).contains(LOGO)
+                && banner(Role::Mixnode).contains("\n             (mixnode - version 0.9.2)\n")
+        );
+        let summary = summary(Role::Mixnode, &config, None, &keys);
         assert_eq!(
             summary.split("\nSphinx key: ").next().unwrap(),
             "Starting mixnode winston-smithnode...\n\n\

@@ -47,8 +47,11 @@ async fn look(
     trend: &mut ReputationTrend,
 ) -> Result<Option<String>, DirectoryError> {
     let active = client.active_topology().await?;
+    // Entries that expire, as that of the prober, are never active.
+    let gateways = (active.gateways.len(), network.gateways());
     if active.mix_nodes.len() >= network.nodes().len() {
-        return Ok(None);
+        let of_gateways = format!("{} of {} gateways are active", gateways.0, gateways.1);
+        return Ok((gateways.0 < gateways.1).then_some(of_gateways));
     }
     let (topology, now) = (client.topology().await?, Instant::now());
     let names = topology.mix_nodes.iter().filter_map(|mix| {

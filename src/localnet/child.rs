@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -144,6 +144,15 @@ pub(super) async fn run_to_end(name: &str, arguments: &[OsString], home: &Path) 
         return Ok(());
     }
     Err(LocalnetError::NotReady(format!("{name} failed ({status}): {}", last_lines(&log))))
+}
+
+/// Runs this executable to its end, and returns what it has printed.
+pub(super) async fn output_of(arguments: &[OsString], home: &Path) -> Result<Output, LocalnetError> {
+    let name = || arguments.iter().take(2).map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let fail = |reason| LocalnetError::Spawn { name: name(), reason };
+    fs::create_dir_all(home).map_err(fail)?;
+    let mut command = command(arguments).map_err(fail)?;
+    command.stdin(Stdio::null()).output().await.map_err(fail)
 }
 
 /// Starts this executable as a process that outlives this one and detects its end by the end of standard input.

@@ -18,6 +18,9 @@ pub enum LocalnetError {
         /// Error of the system.
         reason: io::Error,
     },
+    /// Clients take exactly three mixes.
+    #[error("--send needs three layers, and --layers is {0}")]
+    Layers(u8),
     /// No port is free.
     #[error("no port is free on the loopback addresses: {0}")]
     NoFreePort(#[source] io::Error),
@@ -86,7 +89,7 @@ impl LocalnetError {
     #[must_use]
     pub const fn exit_code(&self) -> Exit {
         match self {
-            Self::PortRange { .. } => Exit::USAGE,
+            Self::PortRange { .. } | Self::Layers(_) => Exit::USAGE,
             Self::Port { .. }
             | Self::NoFreePort(_)
             | Self::NotReady(_)

@@ -9,7 +9,6 @@ use nym_mixnode_api::{Topology, signing};
 use nym_mixnode_base::count::counted;
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::packets::MixDelays;
-use nym_mixnode_registry::RegistryEvent;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,22 +17,20 @@ use url::Url;
 use super::Options;
 use super::child::{Child, Death, Events, run_to_end};
 use super::error::LocalnetError;
+use super::gateways::LocalGateway;
 use super::history::{History, Point};
 use super::ports::{self, ReservedPort};
+use super::registry;
 use super::traffic::Mix;
 use super::view::View;
 use crate::node::{NodeStatus, SupervisorEvent};
 
 /// Deadline from the start of the last process until every node knows all others.
-const READY_LIMIT: Duration = Duration::from_mins(1);
+pub(super) const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(100);
 /// Deadline of a stop, longer than a node's drain deadline.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
-const TOPOLOGY_REFRESH: &str = "1s";
-/// Rounds of the registry's monitor.
-const MONITOR_EVERY: &str = "1s";
-/// Reputation of the active set: four passed tests, or two rounds over both IP versions.
-const ACTIVE_REPUTATION: &str = "12";
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const TOPOLOGY_REFRESH: &str = "1s";
 /// Linger time of the nodes: short, because the prober has stopped sending by then.
 const LINGER: &str = "0s";
 /// Default maximum delay of a node; longer mean delays need more.
@@ -43,6 +40,7 @@ const DELAY_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Network {
     nodes: Vec<Node>,
+    gateways: Vec<LocalGateway>,
     registry: Child,
     directory: Url,
     delay_max: Duration,
@@ -52,7 +50,7 @@ pub(super) struct Network {
 /// A dead process of the network.
 #[derive(Debug)]
 pub(super) struct Casualty {
-    /// Index of the node; `None` for the registry.
+    /// Index of the node; `None` for the registry and gateways.
     pub(super) node: Option<usize>,
     pub(super) death: Death,
 }
@@ -70,7 +68,7 @@ pub(super) struct Node {
 
 /// Last report of a node.
 #[derive(Debug, Clone, Default)]
-struct NodeState {
+pub(super) struct NodeState {
     ready: bool,
     stopped: bool,
     status: NodeStatus,
@@ -94,8 +92,13 @@ impl Node {
     }
 
     fn is_ready(&self, next_hops: usize) -> bool {
-        let NodeState { ready, status, .. } = &*self.state.borrow();
-        *ready && status.registered && status.next_hops_allowed >= next_hops as u64
+        self.state.borrow().is_ready(next_hops)
+    }
+}
+
+impl NodeState {
+    pub(super) fn is_ready(&self, next_hops: usize) -> bool {
+        self.ready && self.status.registered && self.status.next_hops_allowed >= next_hops as u64
     }
 }
 
@@ -109,24 +112,34 @@ impl Network {
     ) -> Result<Self, LocalnetError> {
         let nodes_per_layer = usize::from(options.nodes_per_layer);
         let count = usize::from(options.layers) * nodes_per_layer;
-        let mut ports = ports::reserve(count + 1, options.base_port, families)?.into_iter();
+        let gateways = options.gateways();
+        let mut ports = ports::reserve(count + 1 + 2 * gateways, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
-        let (registry, directory) = start_registry(registry_port, options.layers, families, home, &mut readers).await?;
+        let (registry, directory) =
+            registry::start(registry_port, options.layers, families, home, &mut readers).await?;
         view.set_explorer(&directory);
         view.note(&format!("monitor token in {}", home.join("registry/monitor.token").display()));
         let mut network = Self {
             nodes: Vec::with_capacity(count),
+            gateways: Vec::with_capacity(gateways),
             registry,
             directory,
             delay_max: delay_max(options.mean_delay),
             readers,
         };
-        for (number, port) in ports.enumerate() {
+        for (number, port) in ports.by_ref().take(count).enumerate() {
             let layer = number / nodes_per_layer + 1;
             let id = format!("mix{layer}-{}", number % nodes_per_layer + 1);
             view.progress(&format!("starting {id}"));
             network.start_node(id, layer, port, families, home).await?;
+        }
+        for number in 1..=gateways {
+            let id = format!("gateway{number}");
+            view.progress(&format!("starting {id}"));
+            let Some(ports) = ports.next().zip(ports.next()) else { break };
+            let gateway = LocalGateway::start(id, ports, &network.directory, home, &mut network.readers).await?;
+            network.gateways.push(gateway);
         }
         Ok(network)
     }
@@ -136,6 +149,11 @@ impl Network {
         &self.directory
     }
 
+    /// Number of gateways.
+    pub(super) fn gateways(&self) -> usize {
+        self.gateways.len()
+    }
+
     /// Layer by layer.
     pub(super) fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -143,13 +161,27 @@ impl Network {
 
     /// Waits until every node is listed and forwards to all nodes, to the prober and to the registry's monitor.
     pub(super) async fn wait_until_ready(&mut self, families: usize, view: &mut View) -> Result<(), LocalnetError> {
-        let next_hops = families * (self.nodes.len() + 2);
+        // Gateways have one address each.
+        let next_hops = families * (self.nodes.len() + 2) + self.gateways.len();
         let deadline = Instant::now() + READY_LIMIT;
         loop {
             if let Some(casualty) = self.casualties().into_iter().next() {
                 return Err(LocalnetError::NotReady(casualty.death.in_full()));
             }
-            let Some(unready) = self.nodes.iter().find(|node| !node.is_ready(next_hops)) else { return Ok(()) };
+            let unready_gateway = self.gateways.iter().find(|gateway| !gateway.is_ready(next_hops));
+            let Some(unready) = self.nodes.iter().find(|node| !node.is_ready(next_hops)) else {
+                match unready_gateway {
+                    None => return Ok(()),
+                    Some(gateway) if Instant::now() >= deadline => {
+                        let limit = READY_LIMIT.as_secs();
+                        return Err(LocalnetError::NotReady(format!("{} was not ready within {limit} s", gateway.id)));
+                    }
+                    Some(_) => {
+                        sleep(READY_POLL).await;
+                        continue;
+                    }
+                }
+            };
             if Instant::now() >= deadline {
                 return Err(LocalnetError::NotReady(unready_words(unready, next_hops)));
             }
@@ -180,7 +212,8 @@ impl Network {
     /// Processes that have died since the last call.
     pub(super) fn casualties(&mut self) -> Vec<Casualty> {
         let nodes = self.nodes.iter_mut().enumerate().map(|(number, node)| (Some(number), &mut node.child));
-        let all = nodes.chain([(None, &mut self.registry)]);
+        let gateways = self.gateways.iter_mut().map(|gateway| (None, &mut gateway.child));
+        let all = nodes.chain(gateways).chain([(None, &mut self.registry)]);
         all.filter_map(|(node, child)| Some(Casualty { node, death: child.new_death()? })).collect()
     }
 
@@ -198,6 +231,11 @@ impl Network {
         }
         for node in &mut self.nodes {
             problems.extend(node.child.join(deadline - Instant::now()).await.err());
+        }
+        // After the nodes, whose last packets end here.
+        self.gateways.iter().for_each(|gateway| gateway.child.terminate());
+        for gateway in &mut self.gateways {
+            problems.extend(gateway.child.join(STOP_LIMIT).await.err());
         }
         self.registry.terminate();
         problems.extend(self.registry.join(STOP_LIMIT).await.err());
@@ -267,61 +305,8 @@ fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {
     arguments
 }
 
-async fn start_registry(
-    port: u16,
-    layers: u8,
-    families: &[IpFamily],
-    home: &Path,
-    readers: &mut JoinSet<()>,
-) -> Result<(Child, Url), LocalnetError> {
-    let home = home.join("registry");
-    let listen: Vec<_> =
-        families.iter().map(|family| SocketAddr::from((family.loopback(), port)).to_string()).collect();
-    let arguments: Vec<OsString> = vec![
-        "registry".into(),
-        "--listen".into(),
-        listen.join(",").into(),
-        "--data".into(),
-        home.join("registry.sqlite").into(),
-        "--allow-private".into(),
-        "--layers".into(),
-        layers.to_string().into(),
-        "--with-monitor".into(),
-        "--monitor-every".into(),
-        MONITOR_EVERY.into(),
-        "--reputation-active".into(),
-        ACTIVE_REPUTATION.into(),
-        "--supervised".into(),
-    ];
-    let (mut child, mut events) = Child::spawn("registry", &arguments, &home)?;
-    let Ok(ready) = timeout(READY_LIMIT, registry_address(&mut events)).await else {
-        let words = format!("the registry was not ready within {} s", READY_LIMIT.as_secs());
-        return Err(LocalnetError::NotReady(words));
-    };
-    let Some(address) = ready else {
-        // Its output has closed, so it is about to exit.
-        let end = child.join(STOP_LIMIT).await.err();
-        return Err(LocalnetError::NotReady(end.unwrap_or_else(|| "the registry ended at once".to_owned())));
-    };
-    readers.spawn(async move { while let Ok(Some(_)) = events.next_line().await {} });
-    let url = format!("http://{address}").parse().map_err(|error: url::ParseError| LocalnetError::directory(&error))?;
-    Ok((child, url))
-}
-
-/// Waits for the registry's address; `None` if it ends first.
-async fn registry_address(events: &mut Events) -> Option<SocketAddr> {
-    while let Ok(Some(line)) = events.next_line().await {
-        if let Ok(RegistryEvent::Ready { addresses }) = serde_json::from_str(&line)
-            && let Some(address) = addresses.first()
-        {
-            return Some(*address);
-        }
-    }
-    None
-}
-
 /// Stores the last status that a node reports.
-async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
+pub(super) async fn follow_node(mut events: Events, state: watch::Sender<NodeState>) {
     while let Ok(Some(line)) = events.next_line().await {
         let Ok(event) = serde_json::from_str(&line) else {
             tracing::debug!(line, "not an event of a node");
@@ -362,14 +347,6 @@ mod tests {
     use super::*;
     use crate::localnet::MEAN_DELAY_MAX;
     use nym_mixnode_config::settings::MIX_DELAY_MAX;
-
-    #[test]
-    fn the_registry_says_where_it_listens() {
-        let line = r#"{"event":"ready","addresses":["127.0.0.1:4711"]}"#;
-        let RegistryEvent::Ready { addresses } = serde_json::from_str(line).unwrap();
-        assert_eq!(addresses, ["127.0.0.1:4711".parse().unwrap()]);
-        assert!(serde_json::from_str::<RegistryEvent>(r#"{"event":"other"}"#).is_err());
-    }
 
     #[test]
     fn nodes_allow_the_longest_delay_that_is_asked_of_them() {

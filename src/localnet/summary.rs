@@ -9,6 +9,7 @@ use nym_mixnode_monitor::{IpFamily, Report};
 use serde::Serialize;
 
 use super::child::Death;
+use super::gateways::FileSummary;
 use super::load::Load;
 use super::network::{Network, Node};
 use super::traffic::Traffic;
@@ -32,6 +33,9 @@ pub struct Summary {
     pub ipv6_tested: bool,
     /// All nodes, layer by layer.
     pub nodes: Vec<NodeSummary>,
+    /// The file that crossed the network, if one was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSummary>,
     /// Processes that died or did not stop in order, one sentence each.
     pub problems: Vec<String>,
 }
@@ -121,6 +125,7 @@ impl Summary {
             lost_with_dead_nodes: traffic.lost_with_dead(),
             ipv6_tested: families.contains(&IpFamily::V6),
             nodes: network.nodes().iter().map(NodeSummary::new).collect(),
+            file: None,
             problems,
         }
     }
@@ -140,6 +145,9 @@ impl Summary {
             let dropped = self.drops().map_or_else(String::new, |drops| format!(" ({drops})"));
             let (lost, sent) = (lost - with_dead, packets(total.sent));
             complaints.push(format!("{lost} of {sent} {} lost{dropped}", noun(lost, "was", "were")));
+        }
+        if self.file.as_ref().is_some_and(|file| !file.intact) {
+            complaints.push("the file that arrived is not the file that was sent".to_owned());
         }
         if total.sent == 0 {
             complaints.push("no packet was sent".to_owned());
@@ -222,6 +230,7 @@ impl Summary {
             format!("Lag over the whole route: median {median:.1} ms, p99 {p99:.1} ms.")
         }));
         words.extend(self.load.words());
+        words.extend(self.file.as_ref().filter(|file| file.intact).map(FileSummary::words));
         words.extend(self.drops().map(|drops| format!("Dropped: {drops}.")));
         words.push(self.verdict());
         words
@@ -281,6 +290,7 @@ mod tests {
             lost_with_dead_nodes: 0,
             ipv6_tested: true,
             nodes: vec![node("mix1-1", status, None)],
+            file: None,
             problems: Vec::new(),
         }
     }

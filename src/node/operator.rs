@@ -3,40 +3,32 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use nym_mixnode_address::{AddressReport, Announcing};
 use nym_mixnode_api::PROTOCOL_VERSION;
-use nym_mixnode_base::count::counted;
-use nym_mixnode_base::open_files::Remedy;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, HttpConfig};
 use nym_mixnode_directory::HeartbeatState;
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_mix::Rule;
-use nym_mixnode_telemetry::http::{
-    Answer, BindError, DirectoryStatus, HttpServer, LimitsStatus, Problem, Reason, ReplayStatus, SkippedNode, Status,
-    StatusSource, TopologyStatus,
-};
+use nym_mixnode_telemetry::http::{Answer, BindError, HttpServer, Problem, Reason, ReplayStatus, Status, StatusSource};
 use nym_mixnode_telemetry::instruments as i;
 use nym_mixnode_telemetry::log::lost_lines;
 use nym_mixnode_telemetry::losses::Losses;
 use nym_mixnode_telemetry::otel::Telemetry;
-use nym_mixnode_telemetry::process::descriptors_max;
 use nym_mixnode_telemetry::readings::{self, Reading};
 use nym_mixnode_telemetry::window::{Published, Sample, Window, Windows, wall_clock};
-use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::listed::Usable;
 use super::state::Shared;
+use super::vitals::{self, Vitals, notify_manager, problem, summary};
 use crate::systemd::{Notice, ServiceManager};
 
-/// Interval of checks for a changed status line.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The status line of a node that is ready.
+const WORKING: &str = "mixing, and listed by the directory";
 
 /// Binds the HTTP address; `None` when HTTP is off.
 ///
@@ -74,8 +66,8 @@ impl Operator {
             tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
         }
         if let Some(manager) = &manager {
-            manager.notify(Notice::Ready(&view.summary()));
-            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view)));
+            manager.notify(Notice::Ready(&summary(&*view, WORKING)));
+            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view), WORKING));
         }
         Self { view, http: address, manager, _tasks: tasks }
     }
@@ -98,31 +90,9 @@ impl Operator {
 
     /// Marks the node as not ready: the first step of the shutdown.
     pub(super) fn stopping(&self) {
-        self.view.stopping.store(true, Ordering::Relaxed);
+        self.view.vitals.stop();
         if let Some(manager) = &self.manager {
-            manager.notify(Notice::Stopping(&self.view.summary()));
-        }
-    }
-}
-
-/// Sends status changes to the service manager, and watchdog pings while no worker is stalled.
-async fn notify_manager(manager: Arc<ServiceManager>, view: Arc<View>) {
-    let watchdog = manager.watchdog_every();
-    let mut look = interval(watchdog.map_or(LOOK_EVERY, |every| every.min(LOOK_EVERY)));
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sent = view.summary();
-    let mut last_ping: Option<Instant> = None;
-    loop {
-        look.tick().await;
-        let summary = view.summary();
-        if summary != sent {
-            manager.notify(Notice::Status(&summary));
-            sent = summary;
-        }
-        let is_due = watchdog.is_some_and(|every| last_ping.is_none_or(|last| last.elapsed() >= every));
-        if is_due && view.liveness().is_ok() {
-            manager.notify(Notice::Watchdog);
-            last_ping = Some(Instant::now());
+            manager.notify(Notice::Stopping(&summary(&*self.view, WORKING)));
         }
     }
 }
@@ -133,10 +103,7 @@ pub(super) struct View {
     heartbeat: HeartbeatState,
     announcing: Arc<Announcing>,
     windows: Windows,
-    stopping: AtomicBool,
-    started: Instant,
-    /// Time since the epoch.
-    started_at: Duration,
+    vitals: Vitals,
     telemetry: Telemetry,
     losses: Arc<Losses>,
     facts: Facts,
@@ -176,9 +143,7 @@ impl View {
             heartbeat,
             announcing,
             windows: Windows::new(config.telemetry.window, shared.pools.len()),
-            stopping: AtomicBool::new(false),
-            started: Instant::now(),
-            started_at: wall_clock(),
+            vitals: Vitals::new(),
             losses: telemetry.losses(),
             telemetry,
             facts,
@@ -216,55 +181,14 @@ impl View {
     }
 
     fn of_node(&self) -> Vec<Reading> {
-        let is = |verdict: bool| u64::from(verdict);
-        let up = self.heartbeat.registered() && self.heartbeat.last_error().is_none();
-        let failures = self.heartbeat.failures();
-        let mut all = vec![
-            Reading::whole(&i::READY, is(self.readiness().is_ok())),
-            Reading::whole(&i::LIVE, is(self.liveness().is_ok())),
-            Reading::whole(&i::BUILD_INFO, 1)
-                .with("version", env!("CARGO_PKG_VERSION"))
-                .with("protocol", PROTOCOL_VERSION),
+        let mut all = self.vitals.readings(&self.heartbeat, self.readiness().is_ok(), self.liveness().is_ok());
+        all.extend([
             Reading::whole(&i::WORKERS, self.shared.pools.len() as u64),
             Reading::time(&i::WINDOW, self.windows.length()),
             Reading::whole(&i::ANNOUNCE_CHANGES, self.shared.announce_changes.load(Ordering::Relaxed)),
-            Reading::whole(&i::DIRECTORY_UP, is(up)),
-            Reading::whole(&i::DIRECTORY_FAILURES, failures.register).with("call", "register"),
-            Reading::whole(&i::DIRECTORY_FAILURES, failures.topology).with("call", "topology"),
-            Reading::whole(&i::DIRECTORY_FAILURES, failures.metrics).with("call", "metrics"),
-            Reading::time(&i::PROCESS_START, self.started_at),
-            Reading::time(&i::PROCESS_UPTIME, self.started.elapsed()),
-        ];
-        all.extend(descriptors_max().map(|limit| Reading::whole(&i::PROCESS_MAX_FDS, limit)));
-        if let Some(facts) = self.heartbeat.topology() {
-            let usable = self.shared.listed.usable();
-            all.push(Reading::whole(&i::TOPOLOGY_NODES, usable.mixes as u64).with("kind", "mix"));
-            all.push(Reading::whole(&i::TOPOLOGY_NODES, usable.gateways as u64).with("kind", "gateway"));
-            for reason in i::SKIPPED {
-                let skipped = usable.skipped.get(*reason).copied().unwrap_or_default();
-                all.push(Reading::whole(&i::TOPOLOGY_SKIPPED, skipped as u64).with("reason", *reason));
-            }
-            all.extend(facts.fetched_at.map(|at| Reading::time(&i::TOPOLOGY_AGE, at.elapsed())));
-        }
+        ]);
+        all.extend(vitals::of_topology(&self.heartbeat, &self.shared.listed.usable()));
         all
-    }
-
-    /// One-line status.
-    fn summary(&self) -> String {
-        match self.readiness() {
-            Ok(()) => "mixing, and listed by the directory".to_owned(),
-            Err(problem) => problem.message,
-        }
-    }
-
-    fn directory(&self) -> DirectoryStatus {
-        let since_epoch = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        DirectoryStatus {
-            url: self.facts.directory.clone(),
-            registered: self.heartbeat.registered(),
-            registered_at: self.heartbeat.registered_at().map(since_epoch),
-            problem: self.heartbeat.last_error(),
-        }
     }
 
     fn replay(&self) -> ReplayStatus {
@@ -290,19 +214,6 @@ impl View {
             );
         }
     }
-
-    fn topology(&self) -> Option<TopologyStatus> {
-        let facts = self.heartbeat.topology()?;
-        let age_s = facts.fetched_at.map(|at| at.elapsed().as_secs());
-        let usable = self.shared.listed.usable();
-        Some(TopologyStatus {
-            mixes: usable.mixes,
-            gateways: usable.gateways,
-            skipped: usable.skipped.values().sum(),
-            skipped_nodes: usable.named.clone(),
-            age_s,
-        })
-    }
 }
 
 impl StatusSource for View {
@@ -314,51 +225,34 @@ impl StatusSource for View {
     }
 
     fn readiness(&self) -> Result<(), Problem> {
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(problem(Reason::Draining, "draining: the node stops"));
-        }
+        self.vitals.running()?;
         self.liveness()?;
-        if let Some(lacking) = self.announcing.lacking() {
-            return Err(problem(Reason::NoAnnounceAddress, format!("no address to announce yet: {lacking}")));
-        }
-        if !self.heartbeat.registered() {
-            return Err(match self.heartbeat.last_error() {
-                Some(error) => problem(Reason::DirectoryError, format!("not registered: {error}")),
-                None => problem(Reason::NotRegistered, "not registered with the directory yet"),
-            });
-        }
+        vitals::listed(&self.announcing, &self.heartbeat)?;
         if self.shared.policy.rule() == Rule::Topology && self.shared.policy.listed() == 0 {
-            return Err(problem(Reason::NoTopology, no_next_hop(&self.shared.listed.usable())));
+            return Err(problem(Reason::NoTopology, vitals::no_next_hop(&self.shared.listed.usable())));
         }
         Ok(())
     }
 
     fn status(&self) -> Status {
-        let nofile = getrlimit(Resource::Nofile);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             protocol_version: PROTOCOL_VERSION,
             identity_key: self.facts.identity_key.clone(),
             sphinx_key: self.facts.sphinx_key.clone(),
-            layer: self.facts.layer,
-            uptime_s: self.started.elapsed().as_secs(),
+            layer: Some(self.facts.layer),
+            uptime_s: self.vitals.uptime().as_secs(),
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
             listen: self.facts.listen.clone(),
             announce: self.announcing.now().iter().map(AddressReport::from).collect(),
-            directory: self.directory(),
-            topology: self.topology(),
+            directory: vitals::directory(self.facts.directory.clone(), &self.heartbeat),
+            topology: vitals::topology(&self.heartbeat, &self.shared.listed.usable()),
             workers: self.shared.pools.len(),
             engine: self.shared.keys.engine_kind().name(),
-            limits: LimitsStatus {
-                nofile_soft: nofile.current,
-                nofile_hard: nofile.maximum,
-                nofile_remedy: Remedy::here().to_string(),
-                memory_bytes: self.facts.memory_bytes,
-                connections_max: self.facts.connections_max,
-            },
+            limits: vitals::limits(self.facts.memory_bytes, self.facts.connections_max),
             replay: self.replay(),
-            packets: self.windows.packets(),
+            packets: Some(self.windows.packets()),
         }
     }
 
@@ -369,22 +263,6 @@ impl StatusSource for View {
         all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));
         all
     }
-}
-
-fn no_next_hop(usable: &Usable) -> String {
-    let skipped: usize = usable.skipped.values().sum();
-    match usable.named.first() {
-        None => "no next hop is known yet: the directory has listed no node".to_owned(),
-        Some(SkippedNode { identity, reason }) => format!(
-            "no next hop is known: the directory lists {}, and none with an address that packets may be sent to, such \
-             as {identity}: {reason}",
-            counted(skipped, "node", "nodes")
-        ),
-    }
-}
-
-fn problem(reason: Reason, message: impl Into<String>) -> Problem {
-    Problem { reason, message: message.into() }
 }
 
 #[cfg(test)]

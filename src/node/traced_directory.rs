@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
+use nym_mixnode_api::{
+    CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology,
+};
 use nym_mixnode_directory::{Directory, DirectoryError, Unregistered, with_status};
 use nym_mixnode_telemetry::otel::Telemetry;
 
@@ -22,6 +24,8 @@ const UNREGISTER: Route =
 const TOPOLOGY: Route =
     Route { span: "directory.topology", method: "GET", template: "/api/mixmining/topology", index: 2 };
 const METRICS: Route = Route { span: "directory.metrics", method: "POST", template: "/api/metrics/mixes", index: 3 };
+const REGISTER_GATEWAY: Route =
+    Route { span: "directory.register", method: "POST", template: "/api/mixmining/register/gateway", index: 0 };
 const COUNTER: Route =
     Route { span: "directory.counter", method: "GET", template: "/api/mixmining/counter/{id}", index: 4 };
 
@@ -89,6 +93,14 @@ impl<D: Directory> Directory for TracedDirectory<D> {
         over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
         self.call(&REGISTER, self.directory.register_mix(mix, over)).await
+    }
+
+    async fn register_gateway(
+        &self,
+        gateway: &GatewayRegistration,
+        over: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.call(&REGISTER_GATEWAY, self.directory.register_gateway(gateway, over)).await
     }
 
     async fn unregister(&self, identity: &str, proof: Option<&Proof>) -> Result<Unregistered, DirectoryError> {

@@ -489,6 +489,8 @@ fn help_names_every_command_and_flag() {
         "registry",
         "probe",
         "localnet",
+        "gateway",
+        "client",
         "config",
         "completions",
         "man",

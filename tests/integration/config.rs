@@ -16,6 +16,7 @@ fn other_value(about: &About) -> String {
         "directory.key" => "11111111111111111111111111111112".to_owned(),
         // No shorter than the initial pause.
         "forward.backoff_max" => "41s".to_owned(),
+        "gateway.announce_url" => "ws://gateway.example:9000".to_owned(),
         _ => by_kind(about),
     }
 }

@@ -333,3 +333,28 @@ fn children_of(parent: u32) -> Vec<u32> {
 fn is_running(pid: u32) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != "Z")
 }
+
+#[tokio::test]
+async fn a_file_crosses_the_network_from_client_to_client() {
+    let home = tempfile::tempdir().unwrap();
+    let kept = home.path().join("kept");
+    let flags = ["localnet", "--nodes", "1", "--rate", "10", "--mean-delay", "1ms", "--gateways", "1", "--send", "1MB"];
+    let run = nym_mixnode(&[&flags[..], &["--json", "--keep", kept.to_str().unwrap()]].concat()).output();
+    let output = timeout(PATIENCE, run).await.unwrap().unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{notes}");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_nothing_lost(&summary);
+    assert_eq!((&summary["file"]["bytes"], &summary["file"]["intact"]), (&1_000_000.into(), &true.into()));
+    let sent = std::fs::read(kept.join("clients/file")).unwrap();
+    assert_eq!(sent.len(), 1_000_000);
+    assert!(std::fs::read(kept.join("clients/received/file")).unwrap() == sent);
+}
+
+#[tokio::test]
+async fn a_file_needs_three_layers() {
+    let run = nym_mixnode(&["localnet", "--layers", "2", "--send", "1MB"]).output();
+    let output = timeout(PATIENCE, run).await.unwrap().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && words.contains("--layers"), "{words}");
+}

@@ -30,6 +30,7 @@ mod logs;
 mod manual;
 mod matching;
 mod memory;
+mod messages;
 mod monitor;
 mod new_node;
 mod next_hops;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use nym_mixnode_api::{BatchMixStatus, GatewayRegistration, IpVersion, MixStatus, Topology};
+use nym_mixnode_directory::Directory;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;

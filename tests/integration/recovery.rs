@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
+use nym_mixnode_directory::Directory;
 use tokio::time::timeout;
 
 use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program};

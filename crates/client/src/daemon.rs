@@ -13,9 +13,9 @@ use nym_mixnode_message::reply::ReplyBlock;
 use rand_distr::{Distribution, Exp1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use crate::connection::{Connection, authenticate};
+use crate::connection::{ConnectError, Connection, authenticate};
 use crate::core::{Core, Event, MessageId, SendError};
 use crate::network::Network;
 
@@ -61,6 +61,10 @@ pub enum Notice {
     ReceivedReply(Vec<u8>),
     /// All of a message is at the recipient's gateway.
     Acknowledged(MessageId),
+    /// The connection to the gateway is there.
+    Connected,
+    /// The gateway cannot be reached, or refuses. The client tries again.
+    NotConnected(ConnectError),
 }
 
 /// Where and as whom a client connects.
@@ -107,11 +111,18 @@ impl Daemon {
                 Ok(connection) => {
                     info!("Connected to the gateway");
                     backoff.reset();
+                    if notices.send(Notice::Connected).await.is_err() {
+                        return;
+                    }
                     if self.serve(connection, &mut commands, &notices).await.is_none() {
                         return;
                     }
                 }
-                Err(error) => warn!(%error, "Cannot connect to the gateway"),
+                Err(error) => {
+                    if notices.send(Notice::NotConnected(error)).await.is_err() {
+                        return;
+                    }
+                }
             }
             let until = tokio::time::Instant::now() + backoff.wait();
             loop {
@@ -200,10 +211,7 @@ impl Daemon {
     }
 }
 
-async fn send(
-    connection: &mut Connection,
-    packet: Option<ForwardRequest>,
-) -> Result<(), crate::connection::ConnectError> {
+async fn send(connection: &mut Connection, packet: Option<ForwardRequest>) -> Result<(), ConnectError> {
     match packet {
         Some(packet) => connection.send(&packet).await,
         None => Ok(()),
@@ -217,7 +225,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-fn ended(error: &crate::connection::ConnectError) {
+fn ended(error: &ConnectError) {
     debug!(%error, "The connection to the gateway has ended");
 }
 

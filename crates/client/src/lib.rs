@@ -5,9 +5,17 @@
 //! | [`network`] | the nodes that packets can take, and routes through them |
 //! | [`connection`] | the WebSocket to the client's gateway |
 //! | [`daemon`] | a running client: sending at random times, receiving |
+//! | [`local`] | the WebSocket for applications on the same machine |
+//! | [`profile`] | the files of a client: keys, configuration |
+//! | [`topology`] | topologies of a registry, with verified signatures |
+//! | [`transfer`] | files as messages |
 //! | [`core`] | what is sent, awaited and received; no I/O, randomness and the time are parameters |
 
 pub mod connection;
 pub mod core;
 pub mod daemon;
+pub mod local;
 pub mod network;
+pub mod profile;
+pub mod topology;
+pub mod transfer;

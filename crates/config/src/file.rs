@@ -104,8 +104,13 @@ const HEAD: &str = "\
 pub(super) fn render(values: &Values) -> String {
     let mut lines: Vec<String> = HEAD.lines().map(str::to_owned).collect();
     let mut section_before = "";
+    // Mixes ignore the settings of gateways.
+    let is_gateway = settings::in_section(GATEWAY).any(|about| !values.of(about).is_empty());
     for about in settings::ALL {
         let (section, name) = about.section_and_name();
+        if section == GATEWAY && !is_gateway {
+            continue;
+        }
         if section != section_before {
             lines.extend([String::new(), format!("{section}:")]);
             section_before = section;
@@ -134,6 +139,9 @@ fn render_setting(about: &About, name: &str, values: &[Value], lines: &mut Vec<S
         ([.., value], _) => lines.push(format!("  {name}: {}", scalar(&value.text))),
     }
 }
+
+/// The section that only the file of a gateway has.
+const GATEWAY: &str = "gateway";
 
 /// A text as a YAML scalar that parses to the same text.
 fn scalar(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! Location of a node's files: `~/.nym/mixnodes/<id>/`, as in 0.9.2.
+//! Location of a node's files: `~/.nym/mixnodes/<id>/` or `~/.nym/gateways/<id>/`, as in 0.9.2.
 
 use std::env;
 use std::fmt;
@@ -28,9 +28,45 @@ pub struct NodeIdError;
 )]
 pub struct HomeError;
 
+/// What a node is, which decides about its directory and its commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Mixnode,
+    Gateway,
+}
+
+impl Role {
+    /// What the commands of such a node begin with.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Mixnode => "nym-mixnode",
+            Self::Gateway => "nym-mixnode gateway",
+        }
+    }
+
+    /// The role in texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mixnode => "mixnode",
+            Self::Gateway => "gateway",
+        }
+    }
+
+    const fn dir(self) -> &'static str {
+        match self {
+            Self::Mixnode => "mixnodes",
+            Self::Gateway => "gateways",
+        }
+    }
+}
+
 /// The directory of one node, and the paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeHome {
+    role: Role,
     id: NodeId,
     dir: PathBuf,
     given_root: Option<PathBuf>,
@@ -68,6 +104,14 @@ impl NodeHome {
     /// # Errors
     /// If no root is given and neither of the two is available.
     pub fn new(root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
+        Self::of_role(Role::Mixnode, root, id)
+    }
+
+    /// As [`new`](Self::new), for a node of this role.
+    ///
+    /// # Errors
+    /// If no root is given and neither of the two is available.
+    pub fn of_role(role: Role, root: Option<&Path>, id: &NodeId) -> Result<Self, HomeError> {
         let given_root = root.map(Path::to_owned);
         let root = match &given_root {
             // Made absolute: the path appears in messages, in the configuration and in arguments of child processes
@@ -75,7 +119,13 @@ impl NodeHome {
             Some(root) => std::path::absolute(root).unwrap_or_else(|_| root.clone()),
             None => default_root()?,
         };
-        Ok(Self { id: id.clone(), dir: root.join("mixnodes").join(id.as_str()), given_root })
+        Ok(Self { role, id: id.clone(), dir: root.join(role.dir()).join(id.as_str()), given_root })
+    }
+
+    /// What the node is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The node's name.
@@ -107,9 +157,19 @@ impl NodeHome {
         self.dir.join("data/topology.json")
     }
 
+    /// The clients and inboxes of a gateway.
+    #[must_use]
+    pub fn store_file(&self) -> PathBuf {
+        self.dir.join("data/gateway.sqlite")
+    }
+
     /// The configuration file of the 0.8 and 0.9 releases, if there is one.
     #[must_use]
     pub fn older_config_file(&self) -> Option<PathBuf> {
+        // The keys of an older gateway are taken over by `init`; its settings are not.
+        if self.role == Role::Gateway {
+            return None;
+        }
         let path = self.dir.join("config/config.toml");
         path.exists().then_some(path)
     }
@@ -126,7 +186,11 @@ pub(super) fn dir_of(config_file: &Path) -> &Path {
 /// The volume of a container image.
 const VOLUME: &str = "/var/lib/nym-mixnode";
 
-fn default_root() -> Result<PathBuf, HomeError> {
+/// `~/.nym`, or the volume of a container without a home directory.
+///
+/// # Errors
+/// If neither of the two is available.
+pub fn default_root() -> Result<PathBuf, HomeError> {
     match env::var_os("HOME") {
         // Containers set `/` for a user that does not exist in the image.
         Some(home) if !home.is_empty() && home != "/" => Ok(Path::new(&home).join(".nym")),

@@ -7,6 +7,7 @@ mod announce;
 pub mod environment;
 mod error;
 mod file;
+mod gateway;
 pub mod home;
 mod kind;
 mod layers;
@@ -28,7 +29,8 @@ use std::time::Duration;
 pub use announce::{announced, listening};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, InvalidValue};
-pub use home::{NodeHome, NodeId};
+pub use gateway::GatewayConfig;
+pub use home::{NodeHome, NodeId, Role};
 pub use layers::Layers;
 pub use parse::http_url;
 pub use running::{RunningMark, RunsAlready};
@@ -65,6 +67,7 @@ pub struct Config {
     pub replay: ReplayConfig,
     pub forward: ForwardConfig,
     pub connections: ConnectionsConfig,
+    pub gateway: GatewayConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
     pub telemetry: TelemetryConfig,
@@ -203,6 +206,7 @@ impl Config {
             forward: forward(reader, mix.memory_bytes),
             mix,
             connections: connections(reader),
+            gateway: gateway::section(reader),
             http: http(reader),
             log: log(reader),
             telemetry: telemetry_section(reader),

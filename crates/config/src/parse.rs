@@ -84,6 +84,14 @@ pub(super) fn url(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
 }
 
+/// URL of a WebSocket.
+pub(super) fn websocket_url(written: &str) -> Option<String> {
+    let url: Url = written.parse().ok()?;
+    let plain = url.query().is_none() && url.fragment().is_none();
+    let fits = url.scheme() == "ws" && url.has_host() && plain;
+    if fits { text(written) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

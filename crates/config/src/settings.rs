@@ -14,7 +14,7 @@ use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
 use super::parse::{
-    address_or_off, count, duration, id, path, registry_key, seconds, service, size, switch, text, url,
+    address_or_off, count, duration, id, path, registry_key, seconds, service, size, switch, text, url, websocket_url,
 };
 use nym_mixnode_telemetry::OtlpProtocol;
 
@@ -65,6 +65,8 @@ pub enum WhenUnset {
 
 /// The port of the Nym network's mixnodes.
 pub const DEFAULT_PORT: u16 = 1789;
+/// The port of a gateway's clients.
+pub const DEFAULT_CLIENTS_PORT: u16 = 9000;
 /// The directory server of the 0.9 testnet.
 pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081";
 /// The metrics server of the 0.9 testnet.
@@ -261,6 +263,34 @@ settings! {
         |t| duration(t, MS(100)..=SEC(86_400)),
         "a duration from 100ms to 1day, such as 10m",
         "Incoming connections without packets are closed after this time.";
+
+    GATEWAY_LISTEN: Host = "gateway.listen", Follows("port 9000 of every address of this machine"), |t| t.parse().ok(),
+        "an IP address, with or without a port",
+        "Bind address for clients. The settings of this section are those of `nym-mixnode gateway`; mixnodes ignore them.";
+    GATEWAY_ANNOUNCE_URL: String = "gateway.announce_url",
+        Follows("ws:// with the first announce address and the port of gateway.listen"), websocket_url,
+        "a ws:// URL of at most 128 characters, without query or fragment",
+        "The URL at which clients reach the gateway, if it differs: for a name, a proxy or a forwarded port.";
+    GATEWAY_CLIENTS_MAX: u64 = "gateway.clients_max", Value("100000"), |t| count(t, 1..=10_000_000),
+        "a whole number from 1 to 10000000",
+        "Limit of registered clients.";
+    GATEWAY_INBOX_MESSAGES_MAX: u64 = "gateway.inbox_messages_max", Value("10000"), |t| count(t, 1..=10_000_000),
+        "a whole number from 1 to 10000000",
+        "Limit of stored messages for one absent client; 10000 take 16 MB.";
+    GATEWAY_MESSAGES_MAX: u64 = "gateway.messages_max", Value("1000000"), |t| count(t, 1..=100_000_000),
+        "a whole number from 1 to 100000000",
+        "Limit of stored messages for all absent clients; 1000000 take 1.7 GB.";
+    GATEWAY_MESSAGE_AGE_MAX: Duration = "gateway.message_age_max", Value("14day"),
+        |t| duration(t, SEC(3600)..=SEC(31_622_400)),
+        "a duration from 1h to 366day, such as 14day",
+        "Stored messages are removed at this age.";
+    GATEWAY_CONNECTIONS_MAX: usize = "gateway.connections_max", Value("16384"), |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Limit of connections of clients in total.";
+    GATEWAY_CONNECTIONS_PER_ADDRESS_MAX: usize = "gateway.connections_per_address_max", Value("128"),
+        |t| count(t, 1..=1_000_000),
+        "a whole number from 1 to 1000000",
+        "Limit of connections of clients from one IPv4 address or one IPv6 /64.";
 
     HTTP_LISTEN: Option<SocketAddr> = "http.listen", Value("127.0.0.1:8000"), address_or_off,
         "an IP address with its port, such as 127.0.0.1:8000, or off",

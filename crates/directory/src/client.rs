@@ -163,19 +163,6 @@ impl Client {
         Ok(Self { http, ..self.clone() })
     }
 
-    /// Registers a gateway, or replaces its registration. Over an IP version, the source address proves the announced
-    /// one.
-    ///
-    /// # Errors
-    /// For all failures of a request; see [`DirectoryError`].
-    pub async fn register_gateway(
-        &self,
-        gateway: &GatewayRegistration,
-        over: Option<IpVersion>,
-    ) -> Result<RegistrationReply, DirectoryError> {
-        self.registration("register the gateway", "gateway", gateway, over)?.registered().await
-    }
-
     /// Removes the registration of this identity and releases it from signing, with its own signature.
     ///
     /// # Errors
@@ -317,6 +304,14 @@ impl Directory for Client {
         over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
         self.registration("register the node", "mix", mix, over)?.registered().await
+    }
+
+    async fn register_gateway(
+        &self,
+        gateway: &GatewayRegistration,
+        over: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.registration("register the gateway", "gateway", gateway, over)?.registered().await
     }
 
     /// Treats 404 as success: the registration is already gone.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::announcement::Announcement;
 use super::last_good::LastGood;
 use super::membership::Membership;
 use super::metrics::report_metrics;
@@ -56,11 +57,11 @@ impl Default for HeartbeatSettings {
     }
 }
 
-/// Keeps one mix registered and supplies the node with the topology.
+/// Keeps one mix or gateway registered and supplies it with the topology.
 #[derive(Debug)]
-pub struct Heartbeat<D = Client> {
+pub struct Heartbeat<D = Client, A = MixRegistration> {
     pub(super) directory: D,
-    registration: ArcSwap<MixRegistration>,
+    registration: ArcSwap<A>,
     pub(super) registration_changed: Notify,
     pub(super) settings: HeartbeatSettings,
     pub(super) last_good: Option<LastGood>,
@@ -69,9 +70,9 @@ pub struct Heartbeat<D = Client> {
     pub(super) signer: Option<Signer>,
 }
 
-impl<D: Directory> Heartbeat<D> {
+impl<D: Directory, A: Announcement> Heartbeat<D, A> {
     /// Creates an idle heartbeat; [`Self::run`] starts sending.
-    pub fn new(directory: D, registration: MixRegistration, settings: HeartbeatSettings) -> Self {
+    pub fn new(directory: D, registration: A, settings: HeartbeatSettings) -> Self {
         let last_good = settings.last_good.clone().map(|path| LastGood::new(path, directory.location()));
         Self {
             directory,
@@ -91,14 +92,14 @@ impl<D: Directory> Heartbeat<D> {
     }
 
     /// The current registration.
-    pub fn registration(&self) -> Arc<MixRegistration> {
+    pub fn registration(&self) -> Arc<A> {
         self.registration.load_full()
     }
 
     /// Changes the registration: sends it at once if the node is registered, otherwise with the first registration. The
     /// identity must not change.
-    pub fn change_registration(&self, change: impl FnOnce(&mut MixRegistration)) {
-        let mut registration = MixRegistration::clone(&self.registration.load());
+    pub fn change_registration(&self, change: impl FnOnce(&mut A)) {
+        let mut registration = A::clone(&self.registration.load());
         change(&mut registration);
         self.registration.store(Arc::new(registration));
         self.registration_changed.notify_one();
@@ -150,7 +151,7 @@ impl<D: Directory> Heartbeat<D> {
         let registration = self.registration();
         let unregistered = async {
             let proof = self.signer.as_ref().map(Signer::sign_unregistration).transpose()?.flatten();
-            self.directory.unregister(&registration.identity_key, proof.as_ref()).await
+            self.directory.unregister(registration.identity(), proof.as_ref()).await
         };
         let outcome = timeout(UNREGISTER_TIMEOUT, unregistered).await;
         // A conflict means a newer signed call: the entry of this start is gone.

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nym_mixnode_api::{MixRegistration, Topology};
+use nym_mixnode_api::Topology;
 use tracing::warn;
 
 use super::DirectoryError;
+use super::announcement::Announcement;
 
 /// Conflict that must be resolved before registering.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,24 +26,24 @@ pub(super) enum Conflict {
 /// `listen` are our bound addresses. If the contested address is this machine's own, its listed holder cannot be there
 /// and the entry is stale, for example when another pod got the address of a restarted one. With `force`, all entries
 /// at our addresses count as stale.
-pub(super) fn check(
+pub(super) fn check<A: Announcement>(
     topology: &Topology,
-    ours: &MixRegistration,
+    ours: &A,
     listen: &[SocketAddr],
     force: bool,
 ) -> Result<Conflict, DirectoryError> {
-    let announced = ours.announced_addresses();
-    if let Some((address, holder)) = other_holder(topology, &ours.identity_key, &announced) {
+    let announced = ours.addresses();
+    if let Some((address, holder)) = other_holder(topology, ours.identity(), &announced) {
         if force || is_ourselves(address, listen) {
             return Ok(Conflict::StaleEntry { address, holder });
         }
         return Err(DirectoryError::AddressTaken { address, holder });
     }
-    let Some(entry) = topology.mix(&ours.identity_key) else { return Ok(Conflict::None) };
-    if entry.announced_addresses().iter().any(|address| announced.contains(address)) {
+    let Some(entry) = A::listed(topology, ours.identity()) else { return Ok(Conflict::None) };
+    if entry.addresses().iter().any(|address| announced.contains(address)) {
         return Ok(Conflict::None);
     }
-    warn!(listed_host = %entry.registration.mix_host, our_host = %ours.mix_host,
+    warn!(listed_host = %entry.host(), our_host = %ours.host(),
         "this identity is registered at another address; replacing that registration");
     Ok(Conflict::None)
 }

@@ -35,6 +35,7 @@
 //! Requests follow the heartbeat's own schedule and never depend on packets: an observer of the directory's traffic
 //! must not learn when packets arrive.
 
+mod announcement;
 mod client;
 mod heartbeat;
 mod identity;
@@ -55,13 +56,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nym_mixnode_api::{CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology};
+use nym_mixnode_api::{
+    CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology,
+};
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_keys::KeyGenerationError;
 use thiserror::Error;
 use url::Url;
 
+pub use announcement::Announcement;
 pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use join_token::{JoinTokenError, read_join_token};
@@ -69,6 +73,7 @@ pub use monitor_token::{MonitorToken, MonitorTokenError, NamedTokens, TokenFile}
 pub use retired::is_retired;
 pub use signer::Signer;
 pub use state::{FailureCounts, HeartbeatState, TopologyFacts};
+pub use verify::Verifier;
 
 /// Requests of a heartbeat to a directory. [`Client`] implements it over HTTP; tests use a scripted one.
 pub trait Directory: Send + Sync {
@@ -85,6 +90,12 @@ pub trait Directory: Send + Sync {
     fn register_mix(
         &self,
         mix: &MixRegistration,
+        over: Option<IpVersion>,
+    ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
+    /// Registers a gateway, or replaces its registration. Over an IP version, as for a mix.
+    fn register_gateway(
+        &self,
+        gateway: &GatewayRegistration,
         over: Option<IpVersion>,
     ) -> impl Future<Output = Result<RegistrationReply, DirectoryError>> + Send;
     /// Removes the registration of this identity, if there is one; a proof is its signature.

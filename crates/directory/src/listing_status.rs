@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use nym_mixnode_api::signing::{self, Entry, RegistryKey};
-use nym_mixnode_api::{MixRegistration, Topology};
+use nym_mixnode_api::Topology;
+use nym_mixnode_api::signing::{self, RegistryKey};
+
+use super::announcement::Announcement;
 
 /// How the directory lists this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,23 +34,25 @@ pub(super) enum ListingStatus {
 }
 
 /// Status of a node that signs. `used` is the greatest counter that it has signed for this registry.
-pub(super) fn signed(topology: &Topology, ours: &MixRegistration, registry: &RegistryKey, used: u64) -> ListingStatus {
-    if let Some(gateway) =
-        topology.gateways.iter().find(|gateway| gateway.registration.identity_key == ours.identity_key)
-    {
-        let address = gateway.registration.mix_host.clone();
-        return match signing::signed_counter(&gateway.registration, registry) {
+pub(super) fn signed<A: Announcement>(
+    topology: &Topology,
+    ours: &A,
+    registry: &RegistryKey,
+    used: u64,
+) -> ListingStatus {
+    if let Some((address, counter)) = A::in_other_role(topology, ours.identity(), registry) {
+        return match counter {
             Some(counter) if counter > used => ListingStatus::Newer { address, counter },
             _ => ListingStatus::Differs { field: "role", address },
         };
     }
-    let Some(listed) = topology.mix(&ours.identity_key).map(|mix| &mix.registration) else {
+    let Some(listed) = A::listed(topology, ours.identity()) else {
         return ListingStatus::Absent;
     };
-    let address = listed.mix_host.clone();
+    let address = listed.host().to_owned();
     match signing::signed_counter(listed, registry) {
         Some(counter) if counter > used => ListingStatus::Newer { address, counter },
-        Some(_) => match difference(&listed.as_announced(), ours) {
+        Some(_) => match A::difference(&listed.as_announced(), ours) {
             None => ListingStatus::AsAnnounced,
             Some(field) => ListingStatus::Differs { field, address },
         },
@@ -57,41 +61,24 @@ pub(super) fn signed(topology: &Topology, ours: &MixRegistration, registry: &Reg
 }
 
 /// Status of a node that does not sign, at a directory without signatures. Such a directory keeps one address per node.
-pub(super) fn unsigned(topology: &Topology, ours: &MixRegistration) -> ListingStatus {
-    let Some(mix) = topology.mix(&ours.identity_key) else { return ListingStatus::Absent };
-    let listed = &mix.registration;
-    let announced = ours.announced_addresses();
+pub(super) fn unsigned<A: Announcement>(topology: &Topology, ours: &A) -> ListingStatus {
+    let Some(listed) = A::listed(topology, ours.identity()) else { return ListingStatus::Absent };
+    let announced = ours.addresses();
     let is_ours = |address: &SocketAddr| announced.contains(address);
-    let address = listed.mix_host.clone();
-    if !listed.announced_addresses().iter().any(is_ours) {
-        ListingStatus::Elsewhere { address }
-    } else if listed.sphinx_key != ours.sphinx_key {
-        ListingStatus::Differs { field: "sphinxKey", address }
-    } else if listed.layer != ours.layer {
-        ListingStatus::Differs { field: "layer", address }
-    } else {
-        ListingStatus::AsAnnounced
+    let address = listed.host().to_owned();
+    if !listed.addresses().iter().any(is_ours) {
+        return ListingStatus::Elsewhere { address };
     }
-}
-
-/// Name of the first field that differs.
-fn difference(listed: &MixRegistration, ours: &MixRegistration) -> Option<&'static str> {
-    let differs = [
-        ("mixHost", listed.mix_host != ours.mix_host),
-        ("mixHosts", listed.mix_hosts != ours.mix_hosts),
-        ("sphinxKey", listed.sphinx_key != ours.sphinx_key),
-        ("version", listed.version != ours.version),
-        ("location", listed.location != ours.location),
-        ("incentivesAddress", listed.incentives_address != ours.incentives_address),
-        ("layer", listed.layer != ours.layer),
-    ];
-    differs.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+    match A::unsigned_difference(listed, ours) {
+        Some(field) => ListingStatus::Differs { field, address },
+        None => ListingStatus::AsAnnounced,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nym_mixnode_api::{GatewayRegistration, RegisteredGateway, testing};
+    use nym_mixnode_api::{GatewayRegistration, MixRegistration, RegisteredGateway, testing};
     use nym_mixnode_keys::IdentityKeyPair;
 
     const REGISTRY: RegistryKey = [9; 32];

@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nym_mixnode_api::{IpVersion, MixRegistration, PendingAddress, RegistrationReply, Topology};
+use nym_mixnode_api::{IpVersion, PendingAddress, RegistrationReply, Topology};
 use nym_mixnode_base::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
+use super::announcement::Announcement;
 use super::heartbeat::Heartbeat;
 use super::listing_status::{self, ListingStatus};
 use super::signer::Signer;
@@ -24,15 +25,15 @@ const PAUSE_WHEN_LIMITED: Duration = Duration::from_secs(30);
 const PAUSE_WHEN_EMPTY: Duration = Duration::from_secs(1);
 
 /// One run of a heartbeat's registration and topology.
-pub(super) struct Membership<'a, D, F> {
-    heartbeat: &'a Heartbeat<D>,
+pub(super) struct Membership<'a, D, A, F> {
+    heartbeat: &'a Heartbeat<D, A>,
     on_topology: F,
     backoff: Backoff,
     /// `None` once the directory has rejected a keep-alive: it accepts registrations of unlisted nodes only.
     keep_alive: Option<Duration>,
     registered_at: Instant,
     /// Last registration sent; a different current one must be sent.
-    registered: Option<Arc<MixRegistration>>,
+    registered: Option<Arc<A>>,
     mode: Mode,
     /// Whether the directory accepted the registration but lists none of its addresses yet.
     is_pending: bool,
@@ -53,8 +54,8 @@ enum Mode {
     Superseded,
 }
 
-impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
-    pub(super) fn new(heartbeat: &'a Heartbeat<D>, on_topology: F) -> Self {
+impl<'a, D: Directory, A: Announcement, F: Fn(&Topology)> Membership<'a, D, A, F> {
+    pub(super) fn new(heartbeat: &'a Heartbeat<D, A>, on_topology: F) -> Self {
         let settings = &heartbeat.settings;
         Self {
             heartbeat,
@@ -192,9 +193,9 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
         let ours = self.heartbeat.registration();
         match self.signer() {
             Some(signer) => {
-                listing_status::signed(topology, &ours, &signer.registry().unwrap_or_default(), signer.used())
+                listing_status::signed(topology, &*ours, &signer.registry().unwrap_or_default(), signer.used())
             }
-            None => listing_status::unsigned(topology, &ours),
+            None => listing_status::unsigned(topology, &*ours),
         }
     }
 
@@ -247,18 +248,18 @@ impl<'a, D: Directory, F: Fn(&Topology)> Membership<'a, D, F> {
     async fn send_signed(
         &self,
         signer: &Signer,
-        registration: &MixRegistration,
+        registration: &A,
         over: Option<IpVersion>,
     ) -> Result<RegistrationReply, DirectoryError> {
         let with_signature = signer.sign(registration)?;
-        self.heartbeat.directory.register_mix(with_signature.as_ref().unwrap_or(registration), over).await
+        with_signature.as_ref().unwrap_or(registration).register(&self.heartbeat.directory, over).await
     }
 
     /// Updates the state after an accepted registration.
-    fn set_registered(&mut self, registration: Arc<MixRegistration>, pending: &[PendingAddress]) {
+    fn set_registered(&mut self, registration: Arc<A>, pending: &[PendingAddress]) {
         let state = &self.heartbeat.state;
         let is_first = self.registered.is_none() || !state.registered();
-        let is_listed = pending.len() < registration.announced_addresses().len();
+        let is_listed = pending.len() < registration.addresses().len();
         self.registered_at = Instant::now();
         self.registered = Some(registration);
         self.is_pending = !is_listed;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
 use nym_mixnode_api::MixMetric;
@@ -9,6 +10,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::Directory;
+use super::announcement::Announcement;
 use super::heartbeat::Heartbeat;
 use super::state::Failed;
 
@@ -23,10 +25,13 @@ const ROUNDING: u64 = 64;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// Reports until it is dropped; the packets of a failed report are added to the next one.
-pub(super) async fn report_metrics<D: Directory>(
-    heartbeat: &Heartbeat<D>,
+pub(super) async fn report_metrics<D: Directory, A: Announcement>(
+    heartbeat: &Heartbeat<D, A>,
     received_total: impl Fn() -> u64,
 ) -> Infallible {
+    if !A::HAS_METRICS {
+        return pending().await;
+    }
     let mut reported = 0;
     let mut interval = INTERVAL_MIN;
     loop {
@@ -37,7 +42,7 @@ pub(super) async fn report_metrics<D: Directory>(
         }
         let total = received_total();
         let metric = MixMetric {
-            pub_key: heartbeat.registration().identity_key.clone(),
+            pub_key: heartbeat.registration().identity().to_owned(),
             received: round_up(total.saturating_sub(reported)),
             // Exact counts per next hop would reveal routes.
             sent: BTreeMap::new(),

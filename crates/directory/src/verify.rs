@@ -11,7 +11,7 @@ const REMEMBERED_MAX: usize = 40_000;
 
 /// Remembers which identities have signed, and which entries are already checked.
 #[derive(Debug, Default)]
-pub(super) struct Verifier {
+pub struct Verifier {
     registry: Option<RegistryKey>,
     /// Last counter of each identity that has signed.
     signed: HashMap<String, Signed>,
@@ -27,7 +27,7 @@ struct Signed {
 impl Verifier {
     /// Removes entries with invalid signatures, and unsigned entries of identities that have signed before. Returns the
     /// number of removed entries. Without a registry's key there are no signatures to check.
-    pub(super) fn remove_forged(&mut self, topology: &mut Topology) -> usize {
+    pub fn remove_forged(&mut self, topology: &mut Topology) -> usize {
         let Some(registry) = topology.registry_key.as_deref().and_then(signing::decode) else { return 0 };
         if self.registry != Some(registry) {
             self.registry = Some(registry);

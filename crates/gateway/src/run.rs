@@ -8,14 +8,14 @@ use std::time::Duration;
 use nym_mixnode_keys::{IdentityKeyPair, SecretKey};
 use nym_mixnode_link::listener::{self, ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, PhaseSignal, phases};
-use nym_mixnode_mix::{NextHops, OutOfMemory, Policy, ReplayFilter, ReplayWindow, Rule};
-use nym_mixnode_sphinx::{Engine, PacketSize};
+use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, ReplayWindow, Rule};
+use nym_mixnode_sphinx::{Engine, EngineKind, PacketSize};
 use nym_mixnode_wire::{BufferPool, Deadlines};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tracing::warn;
 
 use crate::connected::Connected;
@@ -31,10 +31,15 @@ const BUDGET_BYTES: usize = 32 << 20;
 /// Interval of the search for old messages.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
+/// Interval of the checks of the replay filter's age.
+const AGE_EVERY: Duration = Duration::from_secs(1);
+
 /// What a gateway needs.
 pub struct Settings {
     pub identity: Arc<IdentityKeyPair>,
     pub sphinx: SecretKey,
+    /// The implementation that unwraps packets.
+    pub engine: EngineKind,
     pub store: PathBuf,
     pub bounds: StoreBounds,
     pub replay: ReplayWindow,
@@ -108,8 +113,8 @@ impl Gateway {
         };
         tasks.spawn(delivery.run(arrivals_end));
         let hops = FinalHops {
-            engine: Engine::with_shared_key(settings.sphinx.clone()),
-            replays,
+            engine: Engine::of_kind(settings.engine, settings.sphinx.clone()),
+            replays: Arc::clone(&replays),
             arrivals,
             is_node: Arc::clone(&is_node),
             counters: Arc::clone(&mixing),
@@ -132,13 +137,25 @@ impl Gateway {
             let listener = TcpListener::from_std(listener)?;
             tasks.spawn(server::serve(Arc::clone(&server), listener, phase.clone()));
         }
-        tasks.spawn(expire(store, settings.now, phase));
+        tasks.spawn(expire(store, settings.now, phase.clone()));
+        tasks.spawn(age(replays, phase));
         Ok(Self { policy, server, delivered, mixing, control, tasks })
     }
 
     /// Replaces the nodes to which packets may go.
     pub fn set_topology(&self, listed: NextHops) {
         self.policy.set_topology(listed);
+    }
+
+    /// Where packets may go.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// Completes when a part of a gateway that is not stopping has ended, which is a fault. Cancel-safe.
+    pub async fn next_end(&mut self) {
+        self.tasks.join_next().await;
     }
 
     /// Number of present clients.
@@ -192,6 +209,18 @@ fn listen_for_mixes(
         open.spawn(listener::serve(admitted, intake.clone(), phase.clone()));
     }));
     Ok(())
+}
+
+/// Keeps the replay filter to its window when few packets arrive.
+async fn age(replays: Arc<ReplayFilter>, mut phase: PhaseSignal) {
+    let mut aging = Aging::new(&replays, Instant::now().into_std());
+    let mut ticks = interval(AGE_EVERY);
+    loop {
+        tokio::select! {
+            () = phase.reached(Phase::Draining) => return,
+            _ = ticks.tick() => aging.look(&replays, Instant::now().into_std()),
+        }
+    }
 }
 
 async fn expire(store: Arc<Store>, now: fn() -> u64, mut phase: PhaseSignal) {

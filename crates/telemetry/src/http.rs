@@ -93,8 +93,9 @@ pub struct Status {
     pub identity_key: String,
     /// Public Sphinx key, base58.
     pub sphinx_key: String,
-    /// Layer of the mix network.
-    pub layer: u64,
+    /// Layer of the mix network; gateways have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<u64>,
     /// Seconds since the start.
     pub uptime_s: u64,
     /// The result of `/readyz`.
@@ -117,8 +118,9 @@ pub struct Status {
     pub limits: LimitsStatus,
     /// State of the replay filter.
     pub replay: ReplayStatus,
-    /// Rounded packet counts of closed windows.
-    pub packets: Packets,
+    /// Rounded packet counts of closed windows; gateways export none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
 }
 
 /// What the node knows about the directory.

@@ -13,7 +13,8 @@ use axum::http::Request;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH};
 use nym_mixnode_address::Announcing;
 use nym_mixnode_api::{
-    CounterReply, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology, testing,
+    CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology,
+    testing,
 };
 use nym_mixnode_config::{Config, Source, Values, settings};
 use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
@@ -218,7 +219,8 @@ impl Stage {
         local.run_until(everything).await;
         view.begin_last_window(BEGINNING + start.elapsed());
         view.end_last_window();
-        let last = http::StatusSource::status(&*view).packets.window.map(|window| window.ended_at);
+        let last =
+            http::StatusSource::status(&*view).packets.and_then(|packets| packets.window).map(|window| window.ended_at);
         assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is exported too");
         let last_readings = http::StatusSource::readings(&*view);
         let ended_at = Instant::now();
@@ -357,6 +359,14 @@ impl Directory for Notebook {
         self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
         *self.listed.lock().unwrap() = Some(mix.clone());
         Ok(RegistrationReply::default())
+    }
+
+    async fn register_gateway(
+        &self,
+        _: &GatewayRegistration,
+        _: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        unreachable!("the node is a mix")
     }
 
     async fn unregister(&self, _: &str, _: Option<&Proof>) -> Result<Unregistered, DirectoryError> {

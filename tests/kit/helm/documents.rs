@@ -52,7 +52,7 @@ fn copied_files_equal_their_originals() {
 }
 
 /// Sections and keys for which the chart has separate values.
-const MANAGED: [&str; 14] = [
+const MANAGED: [&str; 15] = [
     "node.",
     "listen.",
     "keys.",
@@ -67,6 +67,7 @@ const MANAGED: [&str; 14] = [
     "directory.url",
     "directory.metrics_url",
     "address.cloud",
+    "gateway.",
 ];
 
 #[test]

@@ -9,7 +9,7 @@ use nym_mixnode_gateway::run::{Gateway, Settings as GatewaySettings};
 use nym_mixnode_keys::{IdentityKeyPair, KeyGenerationError, SecretKey, SphinxKeyPair};
 use nym_mixnode_message::ack::AckKey;
 use nym_mixnode_mix::{NextHops, ReplayWindow, Rule};
-use nym_mixnode_sphinx::{Engine, Outcome, UnwrapError, public_key};
+use nym_mixnode_sphinx::{Engine, EngineKind, Outcome, UnwrapError, public_key};
 use nym_mixnode_wire::{Deadlines, FrameDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,13 +65,29 @@ fn secret(bytes: [u8; 32]) -> SecretKey {
 
 struct World {
     topology: Topology,
+    hops: NextHops,
     gateways: Vec<Gateway>,
+    homes: Vec<GatewayHome>,
     dir: tempfile::TempDir,
+}
+
+/// What a gateway keeps when it is restarted.
+struct GatewayHome {
+    identity: Arc<IdentityKeyPair>,
+    key: [u8; 32],
+    mixes: StdListener,
+    clients: StdListener,
 }
 
 impl World {
     async fn new(gateways: u8) -> Self {
-        let mut world = Self { topology: Topology::default(), gateways: Vec::new(), dir: tempfile::tempdir().unwrap() };
+        let mut world = Self {
+            topology: Topology::default(),
+            hops: NextHops::default(),
+            gateways: Vec::new(),
+            homes: Vec::new(),
+            dir: tempfile::tempdir().unwrap(),
+        };
         for layer in 1..=3_u8 {
             let identity = bs58::encode(IdentityKeyPair::generate().unwrap().public()).into_string();
             let mut mix = mix(identity, start_mix([layer; 32]).await.to_string());
@@ -82,9 +98,12 @@ impl World {
         for number in 0..gateways {
             world.start_gateway([100 + number; 32]).await;
         }
-        let mut hops = NextHops::default();
-        world.topology.announced_addresses().for_each(|address| hops.add(address, "0.9.2"));
-        world.gateways.iter().for_each(|gateway| gateway.set_topology(hops.clone()));
+        for address in world.topology.announced_addresses() {
+            world.hops.add(address, "0.9.2");
+        }
+        for gateway in &world.gateways {
+            gateway.set_topology(world.hops.clone());
+        }
         world
     }
 
@@ -104,10 +123,17 @@ impl World {
         entry["registrationTime"] = 0.into();
         entry["reputation"] = 0.into();
         self.topology.gateways.push(serde_json::from_value(entry).unwrap());
+        let home = GatewayHome { identity, key, mixes, clients };
+        self.gateways.push(self.run(&home).await);
+        self.homes.push(home);
+    }
+
+    async fn run(&self, home: &GatewayHome) -> Gateway {
         let settings = GatewaySettings {
-            identity,
-            sphinx: secret(key),
-            store: self.dir.path().join(format!("{}.sqlite", key[0])),
+            identity: Arc::clone(&home.identity),
+            sphinx: secret(home.key),
+            engine: EngineKind::PORTABLE,
+            store: self.dir.path().join(format!("{}.sqlite", home.key[0])),
             bounds: nym_mixnode_gateway::store::StoreBounds::default(),
             replay: ReplayWindow { length: Duration::from_secs(600), expected_rate: 100 },
             deadlines: Deadlines { frame: PATIENCE, idle: PATIENCE },
@@ -118,7 +144,15 @@ impl World {
             rule: Rule::Topology,
             now: || NOW,
         };
-        self.gateways.push(Gateway::start(settings, vec![mixes], vec![clients]).await.unwrap());
+        let listener = |listener: &StdListener| vec![listener.try_clone().unwrap()];
+        Gateway::start(settings, listener(&home.mixes), listener(&home.clients)).await.unwrap()
+    }
+
+    async fn restart(&mut self, index: usize) {
+        self.gateways.remove(index).stop(PATIENCE).await;
+        let gateway = self.run(&self.homes[index]).await;
+        gateway.set_topology(self.hops.clone());
+        self.gateways.insert(index, gateway);
     }
 
     /// Registers a client at the gateway with this index.
@@ -183,8 +217,14 @@ impl Running {
         answer.await.unwrap().unwrap()
     }
 
+    /// The next notice about messages.
     async fn notice(&mut self) -> Notice {
-        timeout(PATIENCE, self.notices.recv()).await.unwrap().unwrap()
+        loop {
+            match timeout(PATIENCE, self.notices.recv()).await.unwrap().unwrap() {
+                Notice::Connected | Notice::NotConnected(_) => {}
+                notice => return notice,
+            }
+        }
     }
 
     async fn stop(self) {
@@ -229,6 +269,23 @@ async fn a_message_for_an_absent_client_waits_at_its_gateway() {
     let mut running_bob = bob.start(&world);
     let Notice::Received(content) = running_bob.notice().await else { panic!() };
     assert_eq!(content.data, b"later");
+    running_bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_survives_the_restart_of_its_gateway() {
+    let mut world = World::new(1).await;
+    let (alice, bob) = (world.client(0).await, world.client(0).await);
+    let (mut running_alice, mut running_bob) = (alice.start(&world), bob.start(&world));
+    let data: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let id = running_alice.send(bob.address, data.clone(), false).await;
+    // Some packets are on their way, others wait for their turn.
+    sleep(Duration::from_millis(50)).await;
+    world.restart(0).await;
+    let Notice::Received(content) = running_bob.notice().await else { panic!() };
+    assert!(content.data == data);
+    assert!(matches!(running_alice.notice().await, Notice::Acknowledged(acknowledged) if acknowledged == id));
+    running_alice.stop().await;
     running_bob.stop().await;
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use nym_mixnode_api::testing::mix;
 use nym_mixnode_api::{
-    CounterReply, IpVersion, MixMetric, PendingAddress, Proof, RegisteredMix, RegistrationReply, signing, testing,
+    CounterReply, GatewayRegistration, IpVersion, MixMetric, PendingAddress, Proof, RegisteredGateway, RegisteredMix,
+    RegistrationReply, signing, testing,
 };
 use nym_mixnode_keys::IdentityKeyPair;
 use tokio::time::Instant;
@@ -139,6 +140,24 @@ impl Directory for Scripted {
         })
     }
 
+    async fn register_gateway(
+        &self,
+        gateway: &GatewayRegistration,
+        _: Option<IpVersion>,
+    ) -> Result<RegistrationReply, DirectoryError> {
+        self.with(|script| {
+            script.answer()?;
+            script.registrations.push(Instant::now());
+            let key = script.registry_key();
+            let is_valid = signing::signed_counter(gateway, &key).is_some();
+            script.check_signed(gateway.proof.as_ref().map(|proof| proof.counter), is_valid)?;
+            let gateways = &mut script.topology.gateways;
+            gateways.retain(|listed| listed.registration.identity_key != gateway.identity_key);
+            gateways.push(RegisteredGateway { registration: gateway.clone(), registration_time: 0, reputation: 0 });
+            Ok(RegistrationReply { ok: true, pending: Vec::new() })
+        })
+    }
+
     async fn unregister(&self, identity: &str, proof: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
         if let Some(proof) = proof {
             self.with(|script| {
@@ -153,9 +172,11 @@ impl Directory for Scripted {
         self.with(|script| {
             script.answer()?;
             script.unregistrations += 1;
-            let before = script.topology.mix_nodes.len();
+            let count = |topology: &Topology| topology.mix_nodes.len() + topology.gateways.len();
+            let before = count(&script.topology);
             script.topology.mix_nodes.retain(|node| node.registration.identity_key != identity);
-            let removed = script.topology.mix_nodes.len() < before;
+            script.topology.gateways.retain(|node| node.registration.identity_key != identity);
+            let removed = count(&script.topology) < before;
             Ok(if removed { Unregistered::Removed } else { Unregistered::NotListed })
         })
     }

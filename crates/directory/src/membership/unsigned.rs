@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use nym_mixnode_api::{MixRegistration, RegistrationReply, Topology};
+use nym_mixnode_api::{RegistrationReply, Topology};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::super::announcement::Announcement;
 use super::super::heartbeat::Heartbeat;
 use super::super::identity::{self, Conflict};
 use super::super::listing_status::ListingStatus;
@@ -13,7 +14,7 @@ use super::super::state::Failed;
 use super::super::{Directory, DirectoryError};
 use super::Membership;
 
-impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
+impl<D: Directory, A: Announcement, F: Fn(&Topology)> Membership<'_, D, A, F> {
     pub(super) async fn join_unsigned(&mut self) -> Result<(), DirectoryError> {
         let topology = self.fetch().await?;
         let state = &self.heartbeat.state;
@@ -27,8 +28,8 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         let settings = &self.heartbeat.settings;
         let ours = self.heartbeat.registration();
         // Each of our addresses may have a conflicting entry.
-        for _ in 0..=ours.announced_addresses().len() {
-            match identity::check(&topology, &ours, &settings.listen, settings.force)? {
+        for _ in 0..=ours.addresses().len() {
+            match identity::check(&topology, &*ours, &settings.listen, settings.force)? {
                 Conflict::None => break,
                 // Boxed because it is rare, to keep the node's future small.
                 Conflict::StaleEntry { address, holder } => topology = Box::pin(self.displace(address, holder)).await?,
@@ -71,7 +72,7 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
         let registration = self.heartbeat.registration();
         state.set_maybe_listed();
-        let registered = match directory.register_mix(&registration, None).await {
+        let registered = match registration.register(directory, None).await {
             // A 0.9.2 validator also responds this way to the holder itself, for example after a kill.
             Err(error) if error.is_conflict() && self.listing_status(topology) != ListingStatus::Absent => {
                 self.replace(&registration).await
@@ -83,16 +84,16 @@ impl<D: Directory, F: Fn(&Topology)> Membership<'_, D, F> {
         Ok(())
     }
 
-    async fn replace(&self, registration: &MixRegistration) -> Result<RegistrationReply, DirectoryError> {
+    async fn replace(&self, registration: &A) -> Result<RegistrationReply, DirectoryError> {
         let directory = &self.heartbeat.directory;
         info!("replacing an earlier registration of this node");
-        directory.unregister(&registration.identity_key, None).await?;
-        directory.register_mix(registration, None).await
+        directory.unregister(registration.identity(), None).await?;
+        registration.register(directory, None).await
     }
 
     pub(super) async fn keep_alive_unsigned(&mut self) -> Result<(), DirectoryError> {
         let Heartbeat { directory, state, .. } = self.heartbeat;
-        match directory.register_mix(&self.heartbeat.registration(), None).await {
+        match self.heartbeat.registration().register(directory, None).await {
             Ok(_) => {
                 self.registered_at = Instant::now();
                 state.set_registered_now();

@@ -31,7 +31,7 @@ impl StatusSource for Scripted {
             protocol_version: "0.9.2",
             identity_key: "identity".into(),
             sphinx_key: "sphinx".into(),
-            layer: 1,
+            layer: Some(1),
             uptime_s: 1,
             ready: Answer::from(self.readiness()),
             live: Answer::from(self.liveness()),
@@ -58,7 +58,7 @@ impl StatusSource for Scripted {
                 connections_max: 16,
             },
             replay: ReplayStatus { window_s: 600, expected_rate: 9000, memory_bytes: 35 << 20, early_ends: 0 },
-            packets: Packets::default(),
+            packets: Some(Packets::default()),
         }
     }
 

@@ -162,3 +162,30 @@ async fn a_node_without_a_proven_address_keeps_trying_and_reports_the_reason() {
     run_for(&heartbeat, 60).await;
     assert!(heartbeat.state().registered());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_kept_registered_as_a_mix_is_and_reports_no_packet_counts() {
+    let (directory, keys, _) = signing_pair();
+    let gateway = testing::gateway(keys.public_base58(), HOST);
+    let settings = HeartbeatSettings { topology_refresh: Duration::from_mins(1), ..HeartbeatSettings::default() };
+    let signer = Signer::new(Arc::clone(&keys), None, None);
+    let heartbeat = Heartbeat::new(directory.clone(), gateway, settings).signed_by(signer);
+    let listed = || {
+        directory.with(|script| {
+            script.topology.gateways.iter().map(|listed| listed.registration.clients_host.clone()).collect::<Vec<_>>()
+        })
+    };
+    let run_for = async |seconds| {
+        let run = heartbeat.run(|| 1000, |_| {});
+        timeout(Duration::from_secs(seconds), run).await.unwrap_err();
+    };
+    run_for(1000).await;
+    assert!(heartbeat.state().registered());
+    assert_eq!(directory.with(|script| script.counter), 4, "at 0, 300, 600 and 900 s");
+    heartbeat.change_registration(|gateway| gateway.clients_host = "ws://192.0.2.1:9999".into());
+    run_for(10).await;
+    assert_eq!(listed(), ["ws://192.0.2.1:9999"]);
+    assert_eq!(directory.with(|script| script.metrics.len()), 0);
+    assert!(heartbeat.unregister().await);
+    assert!(listed().is_empty());
+}

@@ -1,0 +1,65 @@
+//! `client run`: a client for applications on this machine.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use nym_mixnode_client::local::LocalServer;
+use nym_mixnode_client::transfer::ReceiverBounds;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::super::ca_file::CaFileFlag;
+use super::super::output::print_to;
+use super::super::{Exit, Failure};
+use super::ClientFlags;
+use super::running::Running;
+use crate::stop_request::StopSignals;
+
+/// Messages that wait for an application. More are dropped.
+const MESSAGES_MAX: usize = 1024;
+
+/// Run a client for applications on this machine
+///
+/// Applications send and receive messages over a WebSocket on 127.0.0.1, in the text or binary form of the clients of
+/// 0.9.2, one application at a time. Web pages are refused. Files that arrive are kept for the next `client receive`. It
+/// runs until ctrl-c.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    client: ClientFlags,
+    /// Port of the WebSocket on 127.0.0.1; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 1977)]
+    port: u16,
+    #[command(flatten)]
+    ca_file: CaFileFlag,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let mut signals = StopSignals::new()
+        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
+    let address = (Ipv4Addr::LOCALHOST, args.port);
+    let listener = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (bound, listener) = listener.map_err(|error| {
+        let advice = "another client may run: choose another --port";
+        Failure::new(Exit::UNAVAILABLE, format_args!("cannot listen on 127.0.0.1:{}: {error}: {advice}", args.port))
+    })?;
+    let mut running = Running::start(&args.client.profile()?, &args.ca_file, ReceiverBounds::default()).await?;
+    let (sender, messages) = mpsc::channel(MESSAGES_MAX);
+    running.hand_over_to(sender);
+    let server = LocalServer { address: *running.address(), commands: running.commands.clone(), messages };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server.run(listener));
+    print_to(io::stdout(), format_args!("Serving applications at ws://{bound}"))?;
+    let events = async {
+        loop {
+            if let Err(failure) = running.next().await {
+                return failure;
+            }
+        }
+    };
+    tokio::select! {
+        failure = events => Err(failure),
+        _ = signals.next() => Ok(()),
+    }
+}
