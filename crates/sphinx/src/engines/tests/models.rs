@@ -1,4 +1,4 @@
-//! The model of the engine for AVX-512 without the C library, so that Miri can run it (`make miri`).
+//! The model of the engine for AVX-512 against libraries in Rust, without a C library.
 
 use std::array::from_fn;
 
