@@ -35,8 +35,8 @@ FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests kit-opentofu fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
+.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests kit-opentofu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
+	chart-docs terraform-variables terraform-docs bench bench-check engines miri picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,15 @@ kit-tests: ## Tests of the kit with real parts
 kit-opentofu: ## Tests of the Terraform modules with OpenTofu (the first run builds it, in ten minutes)
 	CARGO="$(CARGO)" tests/kit/run --ignored opentofu
 
+kit-arm64: ## Test of the image for arm64 under emulation (needs Rust's target; the first run compiles everything for it)
+	@rustup target list --installed | grep -x aarch64-unknown-linux-gnu >/dev/null || { echo "Rust's target for arm64 is missing:" \
+		"run \`rustup target add aarch64-unknown-linux-gnu\`" >&2; exit 1; }
+	@tests/kit/packages check qemu-aarch64-static aarch64-linux-gnu-gcc
+	CARGO="$(CARGO)" tests/kit/run --ignored arm64
+
+kit-reproducible: ## Build the image a second time without caches, and compare the bytes
+	CARGO="$(CARGO)" tests/kit/run --ignored reproducible
+
 fuzz-build: ## Build the fuzz targets
 	$(call with_tool,cargo-fuzz,$(FUZZ_VERSION)) $(FUZZ) build
 
@@ -127,6 +136,9 @@ bench-check: ## Fail if an unwrap engine that this CPU can run is slower than it
 
 engines: ## Compare the unwrap engines of this CPU on millions of packets and points, about half an hour
 	$(CARGO) test --locked -p nym-mixnode-sphinx --lib -- --ignored --nocapture ten_million a_million
+
+miri: ## Run the model of the engine for AVX-512 under Miri (needs the nightly toolchain with it)
+	$(CARGO) +nightly miri test --locked -p nym-mixnode-sphinx --lib -- models
 
 picture: ## Draw the image of localnet in README anew
 	LOCALNET_PICTURE="$(CURDIR)/docs/images/localnet.svg" $(CARGO) test --locked --test integration picture::

@@ -1,7 +1,8 @@
 //! A node under load: generator → node → sink over loopback, in separate processes, with the node on its own core.
 //!
 //! The results are ratios within one run: throughput relative to the unwrap engine alone on the same core in the same
-//! minute. `cargo bench --bench pipeline` takes about one minute and uses only loopback.
+//! minute, and to a node with the portable engine. `cargo bench --bench pipeline` takes about one minute and uses only
+//! loopback.
 //! `cargo bench --bench pipeline -- wide` has 512 incoming connections and 512 next hops instead of 8 and 10.
 //! `cargo bench --bench pipeline -- telemetry` takes ten minutes. It compares nodes that export to working and faulty
 //! collectors with one that exports nothing.
@@ -30,6 +31,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nym_mixnode_sphinx::EngineKind;
 use pipeline::load::Load;
 use pipeline::sink::Arrivals;
 use pipeline::{generator, load, node, sink, telemetry};
@@ -77,12 +79,17 @@ fn measure(shape: &Shape) {
          {MEAN_DELAY_MS} ms"
     );
 
-    let engine_micros = load.engine_micros_per_packet(&key, NODE_CORE);
-    println!("unwrap engine alone, one core                {:9.0} packets/s", 1e6 / engine_micros);
-    let bench = Bench { dir: at_once.path(), key: &key, node_port: ports[0], load: &undelayed, engine_micros };
-    let zero = bench.run("zero delay, as fast as TCP takes it", 0.0, connections);
-    let bench = Bench { dir: dir.path(), load: &load, ..bench };
-    bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    let bench_of = |engine: EngineKind| {
+        let engine_micros = load.engine_micros_per_packet(engine, &key, NODE_CORE);
+        println!("unwrap engine {engine} alone, one core: {:.0} packets/s", 1e6 / engine_micros);
+        Bench { engine, dir: dir.path(), key: &key, node_port: ports[0], load: &load, engine_micros }
+    };
+    let portable = bench_of(EngineKind::PORTABLE).run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    let bench = bench_of(EngineKind::fastest());
+    let without_delay = Bench { dir: at_once.path(), load: &undelayed, ..bench };
+    let zero = without_delay.run("zero delay, as fast as TCP takes it", 0.0, connections);
+    let rate = bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    println!("  {:.2} × the node with the portable engine", rate / portable);
     bench.run("50 ms mean delay, half load", zero / 2.0, connections);
     bench.run("50 ms mean delay, a tenth of the load", zero / 10.0, connections);
     let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, connections.max(64));
@@ -90,6 +97,7 @@ fn measure(shape: &Shape) {
 }
 
 struct Bench<'a> {
+    engine: EngineKind,
     dir: &'a Path,
     key: &'a TestNode,
     node_port: u16,
@@ -103,7 +111,8 @@ impl Bench<'_> {
     fn run(&self, name: &str, rate: f64, connections: usize) -> f64 {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
-        let mut node = spawn(&["node", &bs58::encode(self.key.private).into_string(), &self.node_port.to_string()]);
+        let (key, port) = (bs58::encode(self.key.private).into_string(), self.node_port.to_string());
+        let mut node = spawn(&["node", &key, &port, self.engine.name()]);
         node::wait_until_listening(self.node_port);
         let before = Usage::of(node.id());
         let target = format!("127.0.0.1:{}", self.node_port);

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use nym_mixnode_base::count::counted;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_directory::{Client, Directory};
 use nym_mixnode_monitor::own_address::has_loopback;
@@ -225,7 +226,8 @@ async fn live(
         started = start(options, &families, home.path(), view) => started?,
         () = requested(&mut stopping) => return Err(LocalnetError::Interrupted),
     };
-    view.note(&format!("{} nodes mix; {} packets per second", network.nodes().len(), options.rate));
+    let nodes = counted(network.nodes().len(), "node mixes", "nodes mix");
+    view.note(&format!("{nodes}; {} per second", counted(options.rate, "packet", "packets")));
 
     let directory = network.directory().clone();
     let mut experiment = Experiment { network, traffic, view, keep_going: options.keep_going, problems: Vec::new() };
@@ -304,7 +306,8 @@ impl Experiment<'_> {
     async fn drain(&mut self) {
         let (count, left) = (self.traffic.in_transit(), self.traffic.longest_delay_left());
         self.view.note(&format!(
-            "waiting for {count} packets on their way, delayed by {:.0} s at most",
+            "waiting for {} on the way, delayed by {:.0} s at most",
+            counted(count, "packet", "packets"),
             left.as_secs_f64().ceil()
         ));
         let (mut watch, mut show) = (every(WATCH_EVERY), every(SHOW_EVERY));

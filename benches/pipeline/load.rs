@@ -69,12 +69,12 @@ impl Load {
         fs::write(dir.join("count"), self.marks.len().to_string()).expect("room for the count");
     }
 
-    /// Median time per packet of the fastest engine alone on `core`.
-    pub(crate) fn engine_micros_per_packet(&self, node: &TestNode, core: usize) -> f64 {
+    /// Median time per packet of the engine alone on `core`.
+    pub(crate) fn engine_micros_per_packet(&self, kind: EngineKind, node: &TestNode, core: usize) -> f64 {
         std::thread::scope(|scope| {
             let measure = scope.spawn(|| {
                 pin_to_core(core..core + 1);
-                let mut engine = Engine::of_kind(EngineKind::fastest(), Box::new(node.private));
+                let mut engine = Engine::of_kind(kind, Box::new(node.private));
                 let (mut outcomes, mut rounds) = (Vec::new(), Vec::new());
                 for frames in self.frames.chunks_exact(FRAME_LEN * BATCH).take(400) {
                     let mut batch: Vec<Vec<u8>> = frames.chunks(FRAME_LEN).map(|frame| frame[2..].to_vec()).collect();

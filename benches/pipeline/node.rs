@@ -13,10 +13,11 @@ use crate::support::{node, pin_to_core};
 pub(crate) const WINDOW_MS: &str = "BENCH_WINDOW_MS";
 
 pub(crate) fn main(args: &[String]) {
-    let [key, port] = args else { panic!("node: two arguments") };
+    let [key, port, engine] = args else { panic!("node: three arguments") };
     pin_to_core(NODE_CORE..NODE_CORE + 1);
     let listen = format!("127.0.0.1:{port}").parse().expect("an address");
-    let mut config = node::config(listen, &[(&settings::MIX_WORKERS.about, "1")]);
+    let settings = [(&settings::MIX_WORKERS.about, "1"), (&settings::UNWRAP_ENGINE.about, engine.as_str())];
+    let mut config = node::config(listen, &settings);
     if let Ok(window) = env::var(WINDOW_MS) {
         config.telemetry.window = Duration::from_millis(window.parse().expect("a number"));
     }

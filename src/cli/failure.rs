@@ -7,6 +7,7 @@ pub use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::open_files::LimitError;
 use nym_mixnode_base::staging::CreateError;
 use nym_mixnode_base::text::is_hidden;
+use nym_mixnode_config::RunsAlready;
 use nym_mixnode_config::home::HomeError;
 use nym_mixnode_config::migrate::MigrateError;
 use nym_mixnode_config::{ConfigError, ConfigErrors, InvalidValue, Source};
@@ -99,6 +100,7 @@ failure_from! {
     DetectError: |_| Exit::UNAVAILABLE;
     LimitError: |_| Exit::NO_RESOURCES;
     HomeError: |_| Exit::CONFIG;
+    RunsAlready: |_| Exit::TRY_AGAIN;
     CreateError: |error| match error {
         CreateError::Io { source, .. } if is_denied(source) => Exit::PERMISSION,
         CreateError::Exists(_) | CreateError::Io { .. } => Exit::CANNOT_CREATE,

@@ -56,7 +56,7 @@ pub struct MonitorArgs {
     /// Interval between rounds.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = round)]
     every: Duration,
-    /// Time after which a packet counts as lost [default: 5s, or --every if that is shorter].
+    /// Time after which a packet counts as lost [default: 5s, or half of --every if that is shorter].
     #[arg(long, value_name = "TIME", value_parser = times::positive)]
     timeout: Option<Duration>,
     /// Time in which nodes learn of the monitor; until then, lost packets do not count.
@@ -233,7 +233,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let default = rounds("");
         assert_eq!((default.every, default.timeout, default.settle), (60 * second, 5 * second, 35 * second));
-        assert_eq!(rounds(" --every 1s").timeout, second);
+        assert_eq!(rounds(" --every 1s").timeout, second / 2);
         assert_eq!(rounds(" --every 1s --timeout 3s --settle 2s").timeout, 3 * second);
     }
 

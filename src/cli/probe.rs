@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use nym_mixnode_api::LAYERS_MAX;
+use nym_mixnode_base::count::noun;
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_config::http_url;
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, JoinTokenError, MonitorTokenError};
@@ -155,7 +156,7 @@ pub enum ProbeError {
     #[error(
         "{undecided} of {} {} undecided: see the result above for the reasons",
         words::count(*tested),
-        words::verb(*undecided, "is", "are")
+        noun(*undecided, "is", "are")
     )]
     Undecided {
         /// Nodes that could not be tested from here, or that may not know the prober yet.
@@ -345,7 +346,7 @@ fn finish(outcome: &Outcome, json: bool) -> Result<(), ProbeError> {
     let tested = outcome.nodes.len();
     let mut problems = Vec::new();
     if outcome.not_mixing > 0 {
-        let fails = words::verb(outcome.not_mixing, "does not mix as it should", "do not mix as they should");
+        let fails = noun(outcome.not_mixing, "does not mix as it should", "do not mix as they should");
         problems.push(format!("{} of {} {fails}", outcome.not_mixing, words::count(tested)));
     }
     problems.extend(words::empty_layers(outcome));

@@ -3,13 +3,14 @@
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nym_mixnode_address::{AnnounceWatch, Detection};
 use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::optional::if_some;
 use nym_mixnode_base::{open_files as limits, staging};
 use nym_mixnode_config::environment::Environment;
-use nym_mixnode_config::{Config, LogConfig, NodeHome, Role, Values};
+use nym_mixnode_config::{Config, LogConfig, NodeHome, Role, RunningMark, Values};
 use nym_mixnode_keys::{KeyError, KeyFiles, NodeKeys, install, store};
 use nym_mixnode_telemetry::log::{self, LogFormat};
 use nym_mixnode_telemetry::otel::{self, StartError, Telemetry};
@@ -25,6 +26,9 @@ use super::{Exit, Failure, first_start};
 use crate::node::{self, RunOptions, SupervisorEvent};
 use crate::stop_request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
+
+/// Time to unregister and to export the last telemetry, in addition to lingering and draining.
+const STOP_RESERVE: Duration = Duration::from_secs(15);
 
 const LOGO: &str = r"
       _ __  _   _ _ __ ___
@@ -73,7 +77,7 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
         })?;
     }
     // Hold back log lines until the banner is printed.
-    let held = log::hold();
+    let mut held = Some(log::hold());
     // Install the handlers first: no stop may be missed, and SIGHUP must not end the node.
     let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let stops = Stops::install(args.supervised)?;
@@ -101,8 +105,6 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
     }
     limits::raise_nofile(&config.limits)?;
     let telemetry = start_telemetry(&config, telemetry)?;
-    // `doctor` needs the mark; the node runs without it.
-    let _mark = home.mark_running().await;
     let (stop, mut stopped) = oneshot::channel();
     let events = args.supervised.then(EventLines::on_stdout).transpose();
     let events = events
@@ -114,6 +116,12 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
         }
     };
     let node = async {
+        let _mark = tokio::select! {
+            biased;
+            mark = mark_running(&home, &config, || held = None) => mark?,
+            // Stopped before the start.
+            _ = &mut stopped => return Ok(()),
+        };
         let found = tokio::select! {
             // A node with configured addresses need not wait, and starts and stops in order.
             biased;
@@ -152,6 +160,18 @@ pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
         events.finish();
     }
     ended
+}
+
+/// Waits until no other process runs the node. After a forced deletion, Kubernetes starts the next pod at once.
+///
+/// `waits` is called before a wait that an operator notices.
+async fn mark_running(home: &NodeHome, config: &Config, waits: impl FnOnce()) -> Result<Option<RunningMark>, Failure> {
+    let patience = config.shutdown.linger + config.shutdown.drain_deadline + STOP_RESERVE;
+    let waits = || {
+        waits();
+        tracing::warn!("Another process runs the node in {}; waiting for its end", home.dir().display());
+    };
+    Ok(home.mark_running(patience, waits).await?)
 }
 
 /// Stream for the start-up text: under a supervisor, standard output carries events.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nym_mixnode_api::MixRegistration;
+use nym_mixnode_base::count::counted;
 use nym_mixnode_directory::Client;
 use nym_mixnode_monitor::check::{self, Doubt, FamilyReport, Label, Plan, Target};
 use nym_mixnode_monitor::own_address::{self, OwnAddressRequest};
@@ -84,10 +85,15 @@ fn verdict(check: &'static str, family: IpFamily, report: &FamilyReport, announc
                 .with_fix("check that the node's port is open from outside, and that packets may leave")
         }
         FamilyReport::Tested { counts, .. } if counts.is_lossless() => {
-            Finding::ok(check, format!("all {} packets came back{}", counts.sent, way(family, announced)))
+            let all = match counts.sent {
+                1 => "the packet".to_owned(),
+                sent => format!("all {sent} packets"),
+            };
+            Finding::ok(check, format!("{all} came back{}", way(family, announced)))
         }
         FamilyReport::Tested { counts, .. } => {
-            let message = format!("{} of {} packets lost{}", counts.lost, counts.sent, way(family, announced));
+            let sent = counted(counts.sent, "packet", "packets");
+            let message = format!("{} of {sent} lost{}", counts.lost, way(family, announced));
             Finding::warning(check, message, "read the node's log")
         }
     }

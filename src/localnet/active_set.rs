@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nym_mixnode_base::count::counted;
 use nym_mixnode_directory::{Client, Directory, DirectoryError};
 use nym_mixnode_monitor::rounds::ReputationTrend;
 use tokio::time::{Instant, sleep};
@@ -23,8 +24,11 @@ pub(super) async fn wait(network: &mut Network, client: &Client, view: &mut View
         }
         let progress = look(network, client, &mut trend).await.map_err(|error| LocalnetError::directory(&error))?;
         let Some(progress) = progress else {
-            let nodes = network.nodes().len();
-            view.note(&format!("all {nodes} nodes are active after {} s", started.elapsed().as_secs()));
+            let all = match network.nodes().len() {
+                1 => "the node is".to_owned(),
+                nodes => format!("all {nodes} nodes are"),
+            };
+            view.note(&format!("{all} active after {} s", started.elapsed().as_secs()));
             return Ok(());
         };
         if started.elapsed() >= LIMIT {
@@ -57,5 +61,10 @@ async fn look(
     trend.observe(names, now);
     let slowest = trend.slowest(topology.active_reputation.unwrap_or_default(), now);
     let count = active.mix_nodes.len();
-    Ok(Some(slowest.map_or_else(|| format!("{count} nodes are active"), |progress| progress.to_string())))
+    Ok(Some(
+        slowest.map_or_else(
+            || format!("{} active", counted(count, "node is", "nodes are")),
+            |progress| progress.to_string(),
+        ),
+    ))
 }

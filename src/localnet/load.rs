@@ -4,6 +4,7 @@
 //! any rate; otherwise their number grows until nodes or the kernel drop some. So the rate falls when overdue packets
 //! would take long to clear, and then rises again step by step.
 
+use nym_mixnode_base::count::counted;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -72,10 +73,9 @@ impl Load {
     pub fn words(&self) -> Option<String> {
         let limit = self.limited_by?;
         let Self { asked_per_s, offered_per_s, not_sent, .. } = self;
-        Some(format!(
-            "Requested {asked_per_s} packets per second, offered {offered_per_s:.0}: {limit}. The {not_sent} packets \
-             not sent are not lost."
-        ))
+        let asked = counted(*asked_per_s, "packet", "packets");
+        let unsent = counted(*not_sent, "packet that was not sent is", "packets that were not sent are");
+        Some(format!("Requested {asked} per second, offered {offered_per_s:.0}: {limit}. The {unsent} not lost."))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nym_mixnode_api::{Topology, signing};
+use nym_mixnode_base::count::counted;
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::packets::MixDelays;
 use tokio::sync::watch;
@@ -331,7 +332,8 @@ fn unready_words(node: &Node, next_hops: usize) -> String {
     if !status.registered {
         return format!("{} was not listed by the registry within {limit} s", node.id);
     }
-    format!("{} forwards to {} of {next_hops} addresses after {limit} s", node.id, status.next_hops_allowed)
+    let all = counted(next_hops, "address", "addresses");
+    format!("{} forwards to {} of {all} after {limit} s", node.id, status.next_hops_allowed)
 }
 
 fn listed_key(topology: &Topology, addresses: &[SocketAddr]) -> Option<[u8; 32]> {

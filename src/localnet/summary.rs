@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use nym_mixnode_base::count::{counted, noun};
 use nym_mixnode_monitor::{IpFamily, Report};
 use serde::Serialize;
 
@@ -107,6 +108,10 @@ impl NodeSummary {
     }
 }
 
+fn packets(count: u64) -> String {
+    counted(count, "packet", "packets")
+}
+
 fn is_conserved(status: &NodeStatus) -> bool {
     let dropped: u64 = status.dropped.values().sum();
     status.in_flight == 0 && status.received == status.forwarded + status.final_hop + dropped
@@ -133,11 +138,13 @@ impl Summary {
         let lost = total.sent - total.returned;
         let with_dead = self.lost_with_dead_nodes.min(lost);
         if with_dead > 0 {
-            complaints.push(format!("{with_dead} of {} packets were lost with nodes that died", total.sent));
+            let were = noun(with_dead, "was", "were");
+            complaints.push(format!("{with_dead} of {} {were} lost with nodes that died", packets(total.sent)));
         }
         if lost > with_dead {
             let dropped = self.drops().map_or_else(String::new, |drops| format!(" ({drops})"));
-            complaints.push(format!("{} of {} packets were lost{dropped}", lost - with_dead, total.sent));
+            let (lost, sent) = (lost - with_dead, packets(total.sent));
+            complaints.push(format!("{lost} of {sent} {} lost{dropped}", noun(lost, "was", "were")));
         }
         if self.file.as_ref().is_some_and(|file| !file.intact) {
             complaints.push("the file that arrived is not the file that was sent".to_owned());
@@ -217,7 +224,7 @@ impl Summary {
         let lost = total.sent - total.returned;
         let ipv4_lost = ipv4.sent - ipv4.returned;
         let mut words =
-            vec![format!("{lost} of {} packets lost (IPv4: {ipv4_lost} of {}, {ipv6_words}).", total.sent, ipv4.sent)];
+            vec![format!("{lost} of {} lost (IPv4: {ipv4_lost} of {}, {ipv6_words}).", packets(total.sent), ipv4.sent)];
         words.extend(latency_over_delay_ms.map(|latency| {
             let (median, p99) = (latency.p50, latency.p99);
             format!("Lag over the whole route: median {median:.1} ms, p99 {p99:.1} ms.")

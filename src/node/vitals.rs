@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nym_mixnode_address::Announcing;
 use nym_mixnode_api::PROTOCOL_VERSION;
+use nym_mixnode_base::count::counted;
 use nym_mixnode_base::open_files::Remedy;
 use nym_mixnode_directory::HeartbeatState;
 use nym_mixnode_telemetry::http::{
@@ -141,8 +142,9 @@ pub(super) fn no_next_hop(usable: &Usable) -> String {
     match usable.named.first() {
         None => "no next hop is known yet: the directory has listed no node".to_owned(),
         Some(SkippedNode { identity, reason }) => format!(
-            "no next hop is known: the directory lists {skipped} nodes, and none with an address that packets may be \
-             sent to, such as {identity}: {reason}"
+            "no next hop is known: the directory lists {}, and none with an address that packets may be sent to, such \
+             as {identity}: {reason}",
+            counted(skipped, "node", "nodes")
         ),
     }
 }

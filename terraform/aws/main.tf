@@ -27,12 +27,12 @@ data "aws_ami" "this" {
 
   filter {
     name   = "name"
-    values = [var.ami_name]
+    values = [local.ami_name]
   }
 
   filter {
     name   = "architecture"
-    values = ["x86_64"]
+    values = [local.architecture]
   }
 }
 
@@ -78,7 +78,11 @@ locals {
     for key, place in local.places : key => merge(place, { ipv6 = cidrhost(place.ipv6_subnet, parseint(substr(sha256(place.name), 0, 12), 16)) })
   }
 
-  vpc_id   = length(var.subnet_ids) == 0 ? module.network[0].vpc_id : local.given[0].vpc_id
+  vpc_id = length(var.subnet_ids) == 0 ? module.network[0].vpc_id : local.given[0].vpc_id
+  # Graviton types have a "g" after the generation, such as c7g and c8gn.
+  architecture = can(regex("^[a-z]+[0-9]+g[a-z]*\\.", var.instance_type)) ? "arm64" : "x86_64"
+  ami_name     = var.ami_name == null ? "al2023-ami-2023.*-${local.architecture}" : var.ami_name
+
   ami_id   = var.ami_id == null ? one(data.aws_ami.this[*].id) : var.ami_id
   location = var.location == "" ? var.region : var.location
   log_name = "/nym-mixnode/${var.node_id}"
@@ -207,6 +211,15 @@ resource "aws_instance" "node" {
     kms_key_id            = var.kms_key_id
     delete_on_termination = true
     tags                  = merge(local.tags, { Name = "${each.value.name}-root" })
+  }
+
+  # A node that runs out of CPU credits would delay packets.
+  dynamic "credit_specification" {
+    for_each = startswith(var.instance_type, "t4g.") ? ["unlimited"] : []
+
+    content {
+      cpu_credits = credit_specification.value
+    }
   }
 
   lifecycle {

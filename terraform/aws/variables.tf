@@ -30,8 +30,8 @@ variable "instance_type" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", var.instance_type)) && !can(regex("^(t[0-9]|[a-z]+[0-9]+g)", var.instance_type))
-    error_message = "instance_type = \"${var.instance_type}\" is not suitable for a mixnode: the image needs x86-64, and burstable types run out of CPU credits; use c7i.large, c7a.large, c6i.large or larger."
+    condition     = can(regex("^[a-z0-9-]+\\.[a-z0-9-]+$", var.instance_type)) && !can(regex("^(t[123]|a1)", var.instance_type))
+    error_message = "instance_type = \"${var.instance_type}\" is not suitable for a mixnode: t2 and t3 run out of CPU credits, and a1 has slow cores; use c7i.large, c7a.large, c6i.large or larger, or c7g.large or t4g.small for ARM."
   }
 
   validation {
@@ -41,7 +41,7 @@ variable "instance_type" {
 }
 
 variable "ami_id" {
-  description = "AMI of Amazon Linux 2023, Debian or Ubuntu for x86-64. The default is the newest one that `ami_owner` and `ami_name` match."
+  description = "AMI of Amazon Linux 2023, Debian or Ubuntu for the architecture of `instance_type`. The default is the newest one that `ami_owner` and `ami_name` match."
   type        = string
   default     = null
 
@@ -59,10 +59,9 @@ variable "ami_owner" {
 }
 
 variable "ami_name" {
-  description = "Name of the AMI, with `*` for the part that changes, such as `debian-12-amd64-*`."
+  description = "Name of the AMI, with `*` for the part that changes, such as `debian-12-amd64-*`. The default is Amazon Linux 2023 for the architecture of `instance_type`."
   type        = string
-  default     = "al2023-ami-2023.*-x86_64"
-  nullable    = false
+  default     = null
 }
 
 variable "subnet_ids" {

@@ -16,6 +16,9 @@ module "network" {
 }
 
 locals {
+  is_arm     = can(regex("^(t2a|c4a)-", var.machine_type))
+  boot_image = var.boot_image == null ? "projects/cos-cloud/global/images/family/${local.is_arm ? "cos-arm64-stable" : "cos-stable"}" : var.boot_image
+
   # Names of resources consist of lower-case letters, digits and -.
   name   = lower(replace(var.node_id, "_", "-"))
   labels = merge({ application = "nym-mixnode" }, var.labels)
@@ -143,7 +146,7 @@ resource "google_compute_instance" "node" {
     kms_key_self_link = var.kms_key_id
 
     initialize_params {
-      image  = var.boot_image
+      image  = local.boot_image
       size   = var.root_disk_gib
       type   = var.disk_type
       labels = local.labels
@@ -192,7 +195,8 @@ resource "google_compute_instance" "node" {
   }
 
   shielded_instance_config {
-    enable_secure_boot          = true
+    # Kernels of ARM images are not signed for it.
+    enable_secure_boot          = !local.is_arm
     enable_vtpm                 = true
     enable_integrity_monitoring = true
   }

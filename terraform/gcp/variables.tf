@@ -39,22 +39,21 @@ variable "known_regions" {
 }
 
 variable "machine_type" {
-  description = "Machine type. The default, an N2, has AVX-512 IFMA because the module requests Ice Lake or later; C3 and C3D always have it."
+  description = "Machine type. The default, an N2, has AVX-512 IFMA because the module requests Ice Lake or later; C3 and C3D always have it. T2A and C4A are ARM machines."
   type        = string
   default     = "n2-highcpu-2"
   nullable    = false
 
   validation {
-    condition     = can(regex("^(n2|n4|c3|c3d|c4|c4d)-[a-z0-9-]+$", var.machine_type))
-    error_message = "machine_type = \"${var.machine_type}\" is not suitable for a mixnode: use n2, n4, c3, c3d, c4 or c4d, which have fast x86-64 cores with AVX-512, such as n2-highcpu-2."
+    condition     = can(regex("^(n2|n4|c3|c3d|c4|c4d|t2a|c4a)-[a-z0-9-]+$", var.machine_type))
+    error_message = "machine_type = \"${var.machine_type}\" is not suitable for a mixnode: use n2, n4, c3, c3d, c4 or c4d, which have fast x86-64 cores with AVX-512, such as n2-highcpu-2, or t2a or c4a for ARM."
   }
 }
 
 variable "boot_image" {
-  description = "System image for x86-64: Container-Optimized OS, or Debian or Ubuntu with cloud-init."
+  description = "System image for the architecture of `machine_type`: Container-Optimized OS, which is the default, or Debian or Ubuntu with cloud-init."
   type        = string
-  default     = "projects/cos-cloud/global/images/family/cos-stable"
-  nullable    = false
+  default     = null
 }
 
 variable "subnet_ids" {
@@ -106,7 +105,7 @@ variable "root_disk_gib" {
 }
 
 variable "disk_type" {
-  description = "Type of the disks. N4, C4 and C4D machines require `hyperdisk-balanced`."
+  description = "Type of the disks. N4, C4, C4A and C4D machines require `hyperdisk-balanced`."
   type        = string
   default     = "pd-balanced"
   nullable    = false
@@ -117,8 +116,8 @@ variable "disk_type" {
   }
 
   validation {
-    condition     = can(regex("^(n4|c4|c4d)-", var.machine_type)) ? startswith(var.disk_type, "hyperdisk-") : !(startswith(var.machine_type, "n2-") && startswith(var.disk_type, "hyperdisk-"))
-    error_message = "disk_type = \"${var.disk_type}\" does not work with machine_type = \"${var.machine_type}\": n4, c4 and c4d require hyperdisk-balanced, n2 requires pd-balanced or pd-ssd."
+    condition     = can(regex("^(n4|c4|c4a|c4d)-", var.machine_type)) ? startswith(var.disk_type, "hyperdisk-") : !(can(regex("^(n2|t2a)-", var.machine_type)) && startswith(var.disk_type, "hyperdisk-"))
+    error_message = "disk_type = \"${var.disk_type}\" does not work with machine_type = \"${var.machine_type}\": n4, c4, c4a and c4d require hyperdisk-balanced, n2 and t2a require pd-balanced or pd-ssd."
   }
 }
 

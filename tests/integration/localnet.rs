@@ -33,8 +33,12 @@ impl Running {
     }
 
     fn start_in(temporary: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(Command::new("env"), temporary, arguments)
+    }
+
+    /// Starts it by this command of the tool `env`, which may run it elsewhere.
+    pub(crate) fn start_by(mut command: Command, temporary: &Path, arguments: &[&str]) -> Self {
         // The tool resets signals that the tests may inherit as ignored (`nohup`), then executes the program.
-        let mut command = Command::new("env");
         command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_nym-mixnode"), "localnet"]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut process = command.env("TMPDIR", temporary).spawn().unwrap();
@@ -61,14 +65,24 @@ impl Running {
         Pid::from_raw(self.process.id().unwrap().try_into().unwrap()).unwrap()
     }
 
+    /// URL of the registry, from the first line.
+    pub(crate) async fn registry(&mut self) -> String {
+        self.note("explorer").await.rsplit(' ').next().unwrap().to_owned()
+    }
+
     /// Kills one of its nodes.
-    fn kill_node(&self, id: &str) {
+    pub(crate) fn kill_node(&self, id: &str) {
+        self.signal_node(id, Signal::KILL);
+    }
+
+    /// Sends a signal to one of its nodes.
+    pub(crate) fn signal_node(&self, id: &str, signal: Signal) {
         let is_node = |pid: &u32| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
             command.split(|byte| *byte == 0).any(|argument| argument == id.as_bytes())
         };
         let node = children_of(self.process.id().unwrap()).into_iter().find(is_node).unwrap();
-        kill_process(Pid::from_raw(node.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+        kill_process(Pid::from_raw(node.try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
     /// Sends a signal and collects the output until the end.

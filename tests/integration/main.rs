@@ -24,6 +24,7 @@ mod keys;
 mod kubernetes;
 mod limits;
 mod localnet;
+mod localnet_shown;
 mod localnet_view;
 mod logs;
 mod manual;
@@ -59,4 +60,4 @@ mod waiting;
 mod walk;
 mod without_ipv6;
 
-use nym_mixnode_testing::{collector, metadata, netns, packets, pty, support};
+use nym_mixnode_testing::{collector, metadata, netns, packets, pty, shown, support};

@@ -1,12 +1,14 @@
 //! What a node must survive without anybody's help: its own death, the directory's, and a second node that takes it for
 //! itself. Real processes throughout.
 
+use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use nym_mixnode_directory::Directory;
+use tokio::time::timeout;
 
-use super::process::{NodeFiles, RegistryProcess, eventually, own_address, program};
-use super::support::{ACK, Sink, hop, packet_via, send};
+use super::process::{NodeFiles, NodeProcess, RegistryProcess, eventually, own_address, program};
+use super::support::{ACK, PATIENCE, Sink, hop, packet_via, send};
 
 /// Deadline of a stop: 5 s for the request to unregister; the rest is for a busy machine.
 const STOP_BOUND: Duration = Duration::from_secs(20);
@@ -57,6 +59,61 @@ async fn the_newest_start_of_an_identity_wins_and_the_older_one_keeps_mixing() {
     assert_eq!(registry.listed(&first.identity()).await, Some(second.address.to_string()), "it is not its entry");
     assert!(newer.stop().await.success());
     assert_eq!(registry.listed(&first.identity()).await, None);
+}
+
+#[tokio::test]
+async fn a_second_process_of_a_node_starts_when_the_first_has_ended() {
+    let (home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    let mut first = files.run(&[]);
+    first.registered().await;
+
+    let path = home.path().join("second.log");
+    let log = File::create(&path).unwrap();
+    let mut second = NodeProcess::spawn(&files, &[], |command| {
+        command.stderr(log);
+    });
+    eventually("the second process waits", async || {
+        fs::read_to_string(&path).unwrap().contains("waiting for its end").then_some(())
+    })
+    .await;
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(first.stop().await.success());
+    second.registered().await;
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(second.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_second_process_of_a_node_that_does_not_stop_gives_up_or_is_stopped() {
+    let (home, store) = store();
+    let registry = RegistryProcess::start(&store).await;
+    let files = NodeFiles::init(&registry.url()).await;
+    let mut first = files.run(&[]);
+    first.registered().await;
+
+    let spawn = |name: &str| {
+        let path = home.path().join(name);
+        let log = File::create(&path).unwrap();
+        let flags = ["--shutdown-drain-deadline", "0s"];
+        let node = NodeProcess::spawn(&files, &flags, |command| {
+            command.stderr(log);
+        });
+        (node, path)
+    };
+    let ((mut gives_up, log), (stopped, other_log)) = (spawn("gives-up.log"), spawn("stopped.log"));
+    eventually("the other waits", async || {
+        fs::read_to_string(&other_log).unwrap().contains("waiting for its end").then_some(())
+    })
+    .await;
+    assert!(stopped.stop().await.success());
+    let ended = timeout(PATIENCE, gives_up.child.wait()).await.expect("it ends").unwrap();
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(ended.code(), Some(75), "{log}");
+    assert!(log.contains(&format!("another process runs the node in {}", files.dir().display())), "{log}");
+    assert_eq!(registry.listed(&files.identity()).await, Some(files.address.to_string()));
+    assert!(first.stop().await.success());
 }
 
 #[tokio::test]

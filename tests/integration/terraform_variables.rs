@@ -1,4 +1,4 @@
-//! The variables that the Terraform modules share are written from one source.
+//! The variables that the Terraform modules share, and the tests of their values, are written from one source.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,14 @@ fn the_shared_variables_are_current_in_every_module() {
     modules.sort();
     assert_eq!(modules, ["aws", "bootstrap", "gcp"]);
     for module in modules {
-        let file = Path::new(&module).join("variables-common.tf");
-        let read = |folder: &Path| fs::read_to_string(folder.join(&file)).unwrap();
-        let (is, expected) = (read(&terraform), read(written.path()));
-        assert!(expected.contains("variable \"image\""), "{expected}");
-        assert!(is == expected, "terraform/{} differs: run make terraform-variables", file.display());
+        for (file, contents) in
+            [("variables-common.tf", "variable \"image\""), ("tests/refused-common.tftest.hcl", "run \"no_node_id\"")]
+        {
+            let file = Path::new(&module).join(file);
+            let read = |folder: &Path| fs::read_to_string(folder.join(&file)).unwrap();
+            let (is, expected) = (read(&terraform), read(written.path()));
+            assert!(expected.contains(contents), "{expected}");
+            assert!(is == expected, "terraform/{} differs: run make terraform-variables", file.display());
+        }
     }
 }

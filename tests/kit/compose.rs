@@ -1,5 +1,7 @@
 //! The network of docker-compose.yml, started with `docker compose up --build`.
 
+mod failing;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::mem::ManuallyDrop;
@@ -259,6 +261,7 @@ fn one_command_brings_up_a_whole_network_that_mixes_and_is_seen() {
         (nodes.len() == NODES.len() && nodes.iter().all(up)).then_some(())
     });
     all_nodes_become_active(&stack, began);
+    failing::nodes_are_shown_as_they_are(&stack);
     prometheus_sees_all(&stack);
     eventually("the collector has a trace of the pipeline", || {
         let written = fs::read_to_string(stack.telemetry.path().join("telemetry.jsonl")).ok()?;

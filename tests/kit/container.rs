@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// Starts a node with the registry and these options.
-    fn node(&self, options: &[&str]) -> Container {
+    pub(crate) fn node(&self, options: &[&str]) -> Container {
         let url = format!("NYM_MIXNODE_DIRECTORY_URL={}", self.directory);
         let mut all = vec!["--network", self.network.name(), "--env", &url];
         all.extend(PRIVATE);
@@ -73,14 +73,14 @@ impl Place {
     }
 
     /// `probe` of the only node from the engine's host.
-    fn probe(&self, arguments: &[&str]) -> String {
+    pub(crate) fn probe(&self, arguments: &[&str]) -> String {
         let identity = self.listed().registration.identity_key;
         probe(&self.directory, &[&["--node", &identity], arguments].concat())
     }
 }
 
 /// Options of a node in a private network with short refresh intervals.
-const PRIVATE: [&str; 10] = [
+pub(crate) const PRIVATE: [&str; 10] = [
     "--env",
     "NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE=true",
     "--env",

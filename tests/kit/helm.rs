@@ -5,7 +5,10 @@
 mod addresses;
 mod database;
 mod documents;
+mod failing;
+mod forced;
 mod installed;
+mod kept;
 mod names;
 mod nulls;
 mod openshift;

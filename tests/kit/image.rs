@@ -69,7 +69,7 @@ pub(crate) fn docker_build(context: &Path, arguments: &[&str]) {
 }
 
 /// A clone of the repository with the uncommitted changes of its files.
-fn clone_to(target: &Path) {
+pub(crate) fn clone_to(target: &Path) {
     let run = |command: &mut Command| {
         let output = output(command);
         assert!(output.status.success(), "{command:?}: {}", said(&output));

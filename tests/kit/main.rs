@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test tells what it measured, and what containers said when it failed")]
 
+mod arm64;
 mod attacks;
 mod cluster;
 mod compose;
@@ -24,10 +25,12 @@ mod postgres;
 mod registry_attacks;
 mod registry_clock;
 mod release;
+mod reproducible;
+mod restricted;
 mod scripts;
 mod systemd;
 mod telemetry;
 mod terraform;
 mod waiting;
 
-use nym_mixnode_testing::{metadata, netns, packets};
+use nym_mixnode_testing::{metadata, netns, packets, shown};

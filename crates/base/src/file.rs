@@ -2,13 +2,11 @@
 
 use std::fs::{self, File, FileType};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
-use tracing::warn;
-use zeroize::Zeroizing;
 
 /// Opens a regular file. Opening a named pipe would block until it has a writer, and reading a device might never end.
 ///
@@ -65,28 +63,7 @@ pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
-/// As [`read`], for a secret: wiped from memory when dropped. Warns if other users can read the file: Docker and Kubernetes
-/// mount secrets with such modes, in containers without other users.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_secret(path: &Path, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        let (path, mode) = (path.display(), format!("{mode:04o}"));
-        warn!(%path, %mode, "A file with a secret is open to other users: run `chmod 600` on it");
-    }
-    // Full capacity from the start: a buffer that grows leaves copies of the secret in memory.
-    let mut secret = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
-    file.take(bytes_max as u64 + 1).read_to_end(&mut secret)?;
-    if secret.len() > bytes_max {
-        return Err(too_long(bytes_max as u64));
-    }
-    Ok(secret)
-}
-
-fn too_long(bytes_max: u64) -> io::Error {
+pub(super) fn too_long(bytes_max: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} KiB", bytes_max >> 10))
 }
 
@@ -136,8 +113,6 @@ mod tests {
             assert!(error.contains(problem), "{}: {error}", path.display());
             let error = check(&path).unwrap_err().to_string();
             assert!(error.contains(problem), "{}: {error}", path.display());
-            let error = read_secret(&path, 4096).unwrap_err().to_string();
-            assert!(error.contains(problem), "{}: {error}", path.display());
         }
         assert!(open_or_wait(&at("socket")).is_err() && open_or_wait(&at("dir")).is_err());
     }
@@ -153,8 +128,6 @@ mod tests {
         let error = read(&path, 1024).unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::FileTooLarge, "it is longer than 1 KiB".into()));
         assert_eq!(read(&path, 1025).unwrap().len(), 1025);
-        assert_eq!(read_secret(&path, 1024).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(read_secret(&path, 1025).unwrap().len(), 1025);
         assert!(check(&path).is_ok());
         fs::write(&path, b"\xff").unwrap();
         assert_eq!(read_text(&path, 1024).unwrap_err().kind(), io::ErrorKind::InvalidData);

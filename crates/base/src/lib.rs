@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod cause;
+pub mod count;
 pub mod exit;
 pub mod file;
 #[cfg(feature = "http-client")]
@@ -10,5 +11,6 @@ pub mod open_files;
 pub mod optional;
 pub mod redact;
 pub mod secret;
+pub mod secret_file;
 pub mod staging;
 pub mod text;

@@ -33,6 +33,7 @@ pub use gateway::GatewayConfig;
 pub use home::{NodeHome, NodeId, Role};
 pub use layers::Layers;
 pub use parse::http_url;
+pub use running::{RunningMark, RunsAlready};
 pub use values::{Source, Value, Values};
 
 use announce::{announce, listen, listen_addresses};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nym_mixnode_base::file::read_secret;
+use nym_mixnode_base::secret_file;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -41,7 +41,7 @@ pub enum JoinTokenError {
 /// # Errors
 /// When the file cannot be read or its token has fewer than 16 bytes.
 pub fn read_join_token(path: &Path) -> Result<Zeroizing<Vec<u8>>, JoinTokenError> {
-    let text = read_secret(path, FILE_BYTES_MAX);
+    let text = secret_file::read(path, FILE_BYTES_MAX);
     let text = text.map_err(|source| JoinTokenError::Unreadable { path: path.to_owned(), source })?;
     let token = Zeroizing::new(text.trim_ascii().to_vec());
     if token.len() < BYTES_MIN {

@@ -69,7 +69,7 @@ pub use announcement::Announcement;
 pub use client::{Client, ClientLimits, Unregistered, with_status};
 pub use heartbeat::{Heartbeat, HeartbeatSettings};
 pub use join_token::{JoinTokenError, read_join_token};
-pub use monitor_token::{MonitorToken, MonitorTokenError, NamedTokens};
+pub use monitor_token::{MonitorToken, MonitorTokenError, NamedTokens, TokenFile};
 pub use retired::is_retired;
 pub use signer::Signer;
 pub use state::{FailureCounts, HeartbeatState, TopologyFacts};

@@ -3,13 +3,12 @@
 mod named;
 
 use std::fmt;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use nym_mixnode_base::exit::Exit;
-use nym_mixnode_base::file;
+use nym_mixnode_base::secret_file::{PrivateFileError, read_private};
 use nym_mixnode_base::staging::create_file;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -23,17 +22,54 @@ const RANDOM_BYTES: usize = 32;
 const CHARS_MIN: usize = 16;
 
 /// Maximum length of the token file.
-const FILE_BYTES_MAX: u64 = 4096;
+const FILE_BYTES_MAX: usize = 4096;
 
 /// Maximum length of a list of tokens.
-const LIST_BYTES_MAX: u64 = 64 << 10;
+const LIST_BYTES_MAX: usize = 64 << 10;
+
+/// Content of a file with tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFile {
+    /// One token.
+    Token,
+    /// Names and tokens.
+    List,
+}
+
+impl TokenFile {
+    /// Flag with the path of the file.
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Token => "--monitor-token-file",
+            Self::List => "--named-tokens-file",
+        }
+    }
+
+    const fn bytes_max(self) -> usize {
+        match self {
+            Self::Token => FILE_BYTES_MAX,
+            Self::List => LIST_BYTES_MAX,
+        }
+    }
+}
+
+impl fmt::Display for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "monitor token",
+            Self::List => "list of monitor tokens",
+        })
+    }
+}
 
 /// Error while reading or creating a token.
 #[derive(Debug, Error)]
 pub enum MonitorTokenError {
     /// The file cannot be read or created.
-    #[error("cannot {action} the monitor token {path}: {source}; check its permissions, or pass --monitor-token-file")]
+    #[error("cannot {action} the {content} {path}: {source}; check its permissions, or pass {}", content.flag())]
     File {
+        /// Content of the file.
+        content: TokenFile,
         /// Action that failed.
         action: &'static str,
         /// Path of the file.
@@ -42,8 +78,10 @@ pub enum MonitorTokenError {
         source: io::Error,
     },
     /// All users of this machine can read it.
-    #[error("the monitor token {path} has mode {mode:04o} and is readable by other users; run: chmod 600 {path}")]
+    #[error("the {content} {path} has mode {mode:04o} and is readable by other users; run: chmod 600 {path}")]
     Readable {
+        /// Content of the file.
+        content: TokenFile,
         /// Path of the file.
         path: PathBuf,
         /// Permissions of the file.
@@ -68,10 +106,15 @@ pub enum MonitorTokenError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A list of tokens is longer than any that is read.
-    #[error("the list of monitor tokens {path} is longer than {} KiB", LIST_BYTES_MAX >> 10)]
+    /// It is longer than any that is read.
+    #[error(
+        "the {content} {path} is longer than {} KiB; pass another file as {}",
+        content.bytes_max() >> 10, content.flag()
+    )]
     TooLong {
-        /// Path of the list.
+        /// Content of the file.
+        content: TokenFile,
+        /// Path of the file.
         path: PathBuf,
     },
 }
@@ -114,8 +157,9 @@ impl MonitorToken {
     /// # Errors
     /// As [`Self::read_or_create`], and when the file is missing.
     pub fn read(path: &Path) -> Result<Self, MonitorTokenError> {
-        let text = read_private(path, FILE_BYTES_MAX)?;
-        Self::parse(text.trim()).ok_or_else(|| MonitorTokenError::Malformed { path: path.to_owned() })
+        let bytes = read_file(TokenFile::Token, path)?;
+        let token = std::str::from_utf8(&bytes).ok().and_then(|text| Self::parse(text.trim()));
+        token.ok_or_else(|| MonitorTokenError::Malformed { path: path.to_owned() })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -124,12 +168,13 @@ impl MonitorToken {
     }
 
     fn create(path: &Path) -> Result<Self, MonitorTokenError> {
-        let fail = |source| MonitorTokenError::File { action: "create", path: path.to_owned(), source };
+        let (content, path) = (TokenFile::Token, path.to_owned());
+        let fail = |source| MonitorTokenError::File { content, action: "create", path: path.clone(), source };
         let mut random = Zeroizing::new([0; RANDOM_BYTES]);
         SystemRandom::new().fill(&mut *random).map_err(|_| fail(io::Error::other("no random numbers")))?;
         let token = Zeroizing::new(bs58::encode(&*random).into_string());
         let line = Zeroizing::new(format!("{}\n", *token));
-        create_file(path, 0o600, line.as_bytes()).map_err(|error| fail(io::Error::other(error)))?;
+        create_file(&path, 0o600, line.as_bytes()).map_err(|error| fail(io::Error::other(error)))?;
         Ok(Self(token))
     }
 
@@ -144,18 +189,17 @@ impl MonitorToken {
     }
 }
 
-/// Reads the beginning of a file that only its owner and group can read.
-fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, MonitorTokenError> {
-    let fail = |source| MonitorTokenError::File { action: "read", path: path.to_owned(), source };
-    let file = file::open(path).map_err(fail)?;
-    // Group access is allowed: containers may receive secrets that way.
-    let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
-    if mode & 0o007 != 0 {
-        return Err(MonitorTokenError::Readable { path: path.to_owned(), mode });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(bytes_max).read_to_string(&mut text).map_err(fail)?;
-    Ok(text)
+fn read_file(content: TokenFile, path: &Path) -> Result<Zeroizing<Vec<u8>>, MonitorTokenError> {
+    read_private(path, content.bytes_max()).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            PrivateFileError::Readable { mode } => MonitorTokenError::Readable { content, path, mode },
+            PrivateFileError::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+                MonitorTokenError::TooLong { content, path }
+            }
+            PrivateFileError::Io(source) => MonitorTokenError::File { content, action: "read", path, source },
+        }
+    })
 }
 
 /// Omits the token.

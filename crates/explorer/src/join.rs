@@ -150,7 +150,9 @@ fn addresses(reachable: Reachable) -> Markup {
                     thead { tr { th scope="col" { "The machine" } th scope="col" { "Flags" } } }
                     tbody {
                         (row("has the address that others reach on an interface, or in the metadata of its cloud", &html! { "none" }))
-                        (row("is behind a router", &html! { code { "--host 10.126.5.7 --announce-host 36.68.243.18" } " (local, public)" }))
+                        (row("is behind a router", &html! {
+                            code { "--host 10.126.5.7" } " (local) " code { "--announce-host 36.68.243.18" } " (public)"
+                        }))
                         (row("has several addresses of which others can reach only one", &html! { code { "--host 10.126.5.7" } }))
                         (row("has IPv4 and IPv6, and needs flags", &html! { "each flag twice, once for each IP version" }))
                     }

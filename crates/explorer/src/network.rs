@@ -1,6 +1,7 @@
 //! Page about the network as a whole: layers, gateways, rules.
 
 use maud::{Markup, html};
+use nym_mixnode_base::count::counted;
 
 use super::Page;
 use super::chart;
@@ -103,8 +104,7 @@ fn traffic_row(history: &LayerHistory, most: u64) -> Markup {
     let name = name(history);
     let packets: u64 = history.packets.iter().fold(0, |sum, packets| sum.saturating_add(*packets));
     let highest = history.packets.iter().max().copied().unwrap_or_default();
-    let packets_noun = if highest == 1 { "packet" } else { "packets" };
-    let label = format!("{name}: at most {highest} {packets_noun} per hour");
+    let label = format!("{name}: at most {} per hour", counted(highest, "packet", "packets"));
     html! {
         tr {
             th scope="row" { (name) }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use nym_mixnode_api::{IpVersion, PendingAddress};
+use nym_mixnode_base::count::noun;
 
 use super::Page;
 use super::chart;
@@ -257,7 +258,7 @@ fn reputation_over_time(points: &[ReputationPoint], present: i64, active_at: i64
 fn in_words(shares: &[Share], version: IpVersion) -> String {
     let passed = shares.iter().map(|share| share.passed).sum();
     let total = shares.iter().map(|share| share.total).sum();
-    let tests = if total == 1 { "test" } else { "tests" };
+    let tests = noun(total, "test", "tests");
     format!("{}: {} of {total} {tests} passed", ip_name(version), text::percent(passed, total))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use nym_mixnode_base::count::noun;
 use nym_mixnode_base::text::is_hidden;
 
 /// Last second that a date can have.
@@ -51,7 +52,7 @@ pub(crate) fn number(number: usize) -> String {
 
 /// A number with the word for what it counts.
 pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", number(count), if count == 1 { one } else { many })
+    format!("{} {}", number(count), noun(count, one, many))
 }
 
 /// A share in per cent, with one decimal. 100 % means all, and 0 % none.
@@ -71,7 +72,7 @@ pub(crate) fn duration(seconds: i64) -> String {
         ..MINUTE => (seconds.max(0), "s"),
         MINUTE..HOUR => (seconds / MINUTE, "min"),
         HOUR..DAY => (seconds / HOUR, "h"),
-        _ => (seconds / DAY, if seconds / DAY == 1 { "day" } else { "days" }),
+        _ => (seconds / DAY, noun(seconds / DAY, "day", "days")),
     };
     format!("{amount}\u{a0}{unit}")
 }

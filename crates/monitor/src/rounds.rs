@@ -38,12 +38,13 @@ pub struct RoundSettings {
 }
 
 impl RoundSettings {
-    /// Rounds at this interval. A node that stops is down within two of them: both of its packets are lost by then.
+    /// Rounds at this interval. A node that stops is down at the end of the second round that begins afterwards, at the
+    /// latest: both of its packets are lost by then.
     #[must_use]
     pub fn every(every: Duration) -> Self {
         const TIMEOUT_MAX: Duration = Duration::from_secs(5);
         const SETTLE: Duration = Duration::from_secs(35);
-        Self { every, timeout: every.min(TIMEOUT_MAX), settle: SETTLE, routes: true }
+        Self { every, timeout: (every / 2).min(TIMEOUT_MAX), settle: SETTLE, routes: true }
     }
 }
 

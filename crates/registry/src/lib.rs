@@ -25,6 +25,7 @@ mod proof;
 mod reputation;
 mod service;
 mod store;
+mod task;
 mod web;
 
 use std::fs;

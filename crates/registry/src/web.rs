@@ -43,7 +43,8 @@ impl FromRef<App> for Source {
 
 impl Source {
     async fn network(&self) -> Result<Arc<Network>, Rejection> {
-        let make = async { view::network(&self.service, now_ns()).await.map(Arc::new) };
+        let service = self.service.clone();
+        let make = async move { view::network(&service, now_ns()).await.map(Arc::new) };
         self.snapshot.0.get(self.service.generation(), make).await
     }
 }

@@ -13,6 +13,7 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- include "nym-mixnode.checkLabels" . }}
 {{- include "nym-mixnode.checkUpgrade" . }}
 {{- include "nym-mixnode.checkKeys" . }}
+{{- include "nym-mixnode.checkBackup" . }}
 {{- end }}
 
 {{/* Names of Services are DNS labels that begin with a letter (RFC 1035); names of releases need not be. */}}
@@ -148,12 +149,38 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- $name := .Values.keys.existingSecret }}
 {{- $ns := .Release.Namespace }}
 {{- if $name }}
-{{- if gt (int .Values.replicaCount) 1 }}
-{{- fail (printf "keys.existingSecret contains one identity, but replicaCount is %v: several nodes with the same identity lose packets; set replicaCount=1 and install one release per Secret, or leave keys.existingSecret empty" .Values.replicaCount) }}
+{{- $each := contains "$(ordinal)" $name }}
+{{- if and (gt (int .Values.replicaCount) 1) (not $each) }}
+{{- fail (printf "keys.existingSecret contains one identity, but replicaCount is %v: several nodes with the same identity lose packets; name one Secret per node with $(ordinal), such as %s-$(ordinal), or leave keys.existingSecret empty" .Values.replicaCount $name) }}
 {{- end }}
 {{- $files := list "private_identity.pem" "public_identity.pem" "private_sphinx.pem" "public_sphinx.pem" }}
-{{- $remedy := printf "in the data directory of a node with kubectl -n %s create secret generic %s --from-file=… for each of the four key files" $ns $name }}
-{{- include "nym-mixnode.checkSecret" (list . "keys.existingSecret" $name $files $remedy) }}
+{{- range $number := ternary (until (int .Values.replicaCount)) (list 0) $each }}
+{{- $secret := include "nym-mixnode.keySecret" (list $ $number) }}
+{{- $remedy := printf "in the data directory of a node with kubectl -n %s create secret generic %s --from-file=… for each of the four key files" $ns $secret }}
+{{- include "nym-mixnode.checkSecret" (list $ "keys.existingSecret" $secret $files $remedy) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "nym-mixnode.checkBackup" -}}
+{{- $ns := .Release.Namespace }}
+{{- if .Values.backup.enabled }}
+{{- if not .Values.keys.existingSecret }}
+{{- if eq .Values.persistence.accessMode "ReadWriteOncePod" }}
+{{- fail "backup.enabled: persistence.accessMode is ReadWriteOncePod, so no second pod can read the keys: use snapshots of the volumes, or persistence.accessMode=ReadWriteOnce in a new release" }}
+{{- end }}
+{{- $name := .Values.backup.passphraseSecret }}
+{{- $create := printf "kubectl -n %s create secret generic %s --from-literal=passphrase=$(openssl rand -hex 32)" $ns ($name | default "backup-passphrase") }}
+{{- if not $name }}
+{{- fail (printf "backup.passphraseSecret is missing: the keys are encrypted with a passphrase. Create a Secret (%s), keep a copy of the passphrase elsewhere, and set backup.passphraseSecret=backup-passphrase" $create) }}
+{{- end }}
+{{- include "nym-mixnode.checkSecret" (list . "backup.passphraseSecret" $name (list "passphrase") (printf "with %s" $create)) }}
+{{- else if or (not .Values.registry.enabled) .Values.registry.database.existingSecret (not .Values.registry.persistence.enabled) }}
+{{- fail "backup.enabled: nothing of this release is on a volume; set backup.enabled=false" }}
+{{- end }}
+{{- if not .Values.backup.existingClaim }}
+{{- fail (printf "backup.existingClaim is missing: create a PersistentVolumeClaim for the copies in the namespace %s, and set backup.existingClaim to its name" $ns) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -69,22 +69,29 @@ envFrom:
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
-  {{- if eq (include "nym-mixnode.asksFor" .) "node" }}
-  - name: NODE_NAME
-    valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
-  {{- end }}
-  {{- if eq (include "nym-mixnode.asksFor" .) "service" }}
-  - {name: NYM_MIXNODE_ANNOUNCE_SERVICE, value: $(POD_NAME)}
-  {{- end }}
-  {{- if include "nym-mixnode.dealsLayers" . }}
-  - {name: NYM_MIXNODE_NODE_LAYER_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).layer}
-  {{- end }}
-  {{- if eq .Values.network.mode "nodePort" }}
-  - {name: NYM_MIXNODE_ANNOUNCE_PORT_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).port}
+  {{- with include "nym-mixnode.podEnvironment" . }}
+  {{- . | trim | nindent 2 }}
   {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+
+{{/* The variables of the node of the pod POD_NAME. */}}
+{{- define "nym-mixnode.podEnvironment" -}}
+{{- if eq (include "nym-mixnode.asksFor" .) "node" }}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- end }}
+{{- if eq (include "nym-mixnode.asksFor" .) "service" }}
+- {name: NYM_MIXNODE_ANNOUNCE_SERVICE, value: $(POD_NAME)}
+{{- end }}
+{{- if include "nym-mixnode.dealsLayers" . }}
+- {name: NYM_MIXNODE_NODE_LAYER_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).layer}
+{{- end }}
+{{- if eq .Values.network.mode "nodePort" }}
+- {name: NYM_MIXNODE_ANNOUNCE_PORT_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).port}
+{{- end }}
 {{- end }}
 
 {{/* On the host's network the HTTP server listens on loopback only, where the kubelet reaches it. */}}

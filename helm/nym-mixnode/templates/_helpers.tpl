@@ -116,6 +116,36 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
+{{/* Name of the Secret with the keys of the node with this number. */}}
+{{- define "nym-mixnode.keySecret" -}}
+{{- (index . 0).Values.keys.existingSecret | replace "$(ordinal)" (index . 1 | toString) }}
+{{- end }}
+
+{{/*
+The keys of all nodes, each in a folder that is named after its pod. Of this volume a container sees its own folder alone.
+*/}}
+{{- define "nym-mixnode.keyVolume" -}}
+name: keys
+{{- if contains "$(ordinal)" .Values.keys.existingSecret }}
+projected:
+  defaultMode: 0440
+  sources:
+    {{- range $number := until (int .Values.replicaCount) }}
+    {{- $folder := printf "%s-%v" (include "nym-mixnode.fullname" $) $number }}
+    - secret:
+        name: {{ include "nym-mixnode.keySecret" (list $ $number) | quote }}
+        items:
+          {{- range $file := list "private_identity.pem" "public_identity.pem" "private_sphinx.pem" "public_sphinx.pem" }}
+          - {key: {{ $file }}, path: {{ $folder }}/{{ $file }}}
+          {{- end }}
+    {{- end }}
+{{- else }}
+secret:
+  secretName: {{ .Values.keys.existingSecret | quote }}
+  defaultMode: 0440
+{{- end }}
+{{- end }}
+
 {{/* The ids that are set. */}}
 {{- define "nym-mixnode.ids" -}}
 {{- $context := (index . 0).Values.securityContext }}
@@ -188,9 +218,9 @@ so the next upgrade removes its Service.
 */}}
 {{- define "nym-mixnode.entrances" -}}
 {{- $fullname := include "nym-mixnode.fullname" . }}
-{{- $numbers := until (int .Values.replicaCount) }}
+{{- $numbers := until (max (int .Values.replicaCount) (int .Values.network.services) | int) }}
 {{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname }}
-{{- range $number := untilStep (int .Values.replicaCount) (int (dig "spec" "replicas" 0 $installed)) 1 }}
+{{- range $number := untilStep (len $numbers) (int (dig "spec" "replicas" 0 $installed)) 1 }}
 {{- if lookup "v1" "Service" $.Release.Namespace (printf "%s-%v" $fullname $number) }}
 {{- $numbers = append $numbers $number }}
 {{- end }}

@@ -4,15 +4,12 @@
 //! passphrase of an existing backup has none, or the backup would be lost. A passphrase file that others can read only
 //! causes a warning: Docker and Kubernetes mount secrets with such modes, in containers without other users.
 
-use std::fs::Metadata;
-use std::io::{self, IsTerminal, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use age::secrecy::{ExposeSecret, SecretString};
-use nym_mixnode_base::file::open_or_wait;
+use nym_mixnode_base::secret_file;
 use nym_mixnode_config::environment;
-use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::super::failure::read_exit;
@@ -78,32 +75,17 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn from_file(file: &Path) -> Result<SecretString, Failure> {
-    // Full capacity from the start: a buffer that grows leaves copies of the passphrase in memory.
-    let mut contents = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
-    let read = open_or_wait(file).and_then(|open| {
-        warn_if_open_to_others(file, &open.metadata()?);
-        open.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut contents)
-    });
     let name = file.display();
-    read.map_err(|error| Failure::new(read_exit(&error), format_args!("cannot read passphrase file {name}: {error}")))?;
+    let contents = secret_file::read_or_wait(file, FILE_LEN_MAX).map_err(|error| {
+        Failure::new(read_exit(&error), format_args!("cannot read passphrase file {name}: {error}"))
+    })?;
     let refuse = |problem| Err(Failure::new(Exit::DATA, format_args!("passphrase file {name} {problem}")));
-    if contents.len() > FILE_LEN_MAX {
-        return refuse("is longer than 4 KiB");
-    }
     let Ok(text) = std::str::from_utf8(&contents) else { return refuse("is not text in UTF-8") };
     let line = text.strip_suffix('\n').unwrap_or(text);
     match line.strip_suffix('\r').unwrap_or(line) {
         "" => refuse("is empty"),
         line if line.contains('\n') => refuse("has more than one line"),
         line => Ok(SecretString::from(line)),
-    }
-}
-
-fn warn_if_open_to_others(file: &Path, metadata: &Metadata) {
-    let mode = metadata.permissions().mode() & 0o7777;
-    if metadata.is_file() && mode & 0o007 != 0 {
-        let (file, mode) = (file.display(), format!("{mode:04o}"));
-        warn!(%file, %mode, "Passphrase file is open to other users: run `chmod 600` on it");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nym_mixnode_base::count::counted;
 use nym_mixnode_monitor::check::Progress;
 
 use super::ProbeArgs;
@@ -31,12 +32,12 @@ impl ProgressLine {
 
 fn line(Progress { settling, lanes, counts, planned }: Progress, settle: Duration) -> String {
     if settling == 0 {
-        return format!("{}/{planned} packets returned, {} lost", counts.returned, counts.lost);
+        let of = counted(planned, "packet", "packets");
+        return format!("{} of {of} returned, {} lost", counts.returned, counts.lost);
     }
     let open = lanes - settling;
     let settle = humantime::format_duration(settle);
     let returned = counts.returned;
-    format!(
-        "{open} of {lanes} routes open (waiting up to {settle} for the rest), {returned}/{planned} packets returned"
-    )
+    let (lanes, of) = (counted(lanes, "route", "routes"), counted(planned, "packet", "packets"));
+    format!("{open} of {lanes} open (waiting up to {settle} for the rest), {returned} of {of} returned")
 }

@@ -1,5 +1,6 @@
 //! The result of a probe in sentences: first the network, then each faulty node with the reason.
 
+use nym_mixnode_base::count::{counted, noun};
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::check::{Doubt, FamilyReport, NodeReport, Verdict};
 
@@ -37,12 +38,12 @@ pub(super) fn summary(outcome: &Outcome) -> String {
         return format!("The node {}.", if *not_mixing > 0 { "fails" } else { "is undecided" });
     }
     if *mixing < nodes.len() {
-        let mut parts = vec![format!("{mixing} of {} {}", count(nodes.len()), verb(*mixing, "mixes", "mix"))];
+        let mut parts = vec![format!("{mixing} of {} {}", count(nodes.len()), noun(*mixing, "mixes", "mix"))];
         if *not_mixing > 0 {
-            parts.push(format!("{not_mixing} {}", verb(*not_mixing, "fails", "fail")));
+            parts.push(format!("{not_mixing} {}", noun(*not_mixing, "fails", "fail")));
         }
         if *undecided > 0 {
-            parts.push(format!("{undecided} {} undecided", verb(*undecided, "is", "are")));
+            parts.push(format!("{undecided} {} undecided", noun(*undecided, "is", "are")));
         }
         return format!("{}.", parts.join(", "));
     }
@@ -63,8 +64,8 @@ fn layers(outcome: &Outcome) -> Option<String> {
     let hint = "start a node there (`init --layer`), or set node.layer of one of your nodes";
     empty_layers(outcome).map(|empty| {
         let layers = outcome.layers.len();
-        let noun = verb(layers, "layer", "layers");
-        format!("{empty}, so no packet can pass the {layers} {noun} of this network: {hint}.")
+        let layers = counted(layers, "layer", "layers");
+        format!("{empty}, so no packet can pass the {layers} of this network: {hint}.")
     })
 }
 
@@ -117,7 +118,9 @@ fn why(report: &FamilyReport) -> Option<String> {
         FamilyReport::NotReached { reason: None, after_s } => Some(format!(
             "it accepts packets, but none came back in {after_s} s; run `nym-mixnode doctor` on its machine"
         )),
-        FamilyReport::Tested { counts, .. } => Some(format!("{} of {} packets lost", counts.lost, counts.sent)),
+        FamilyReport::Tested { counts, .. } => {
+            Some(format!("{} of {} lost", counts.lost, counted(counts.sent, "packet", "packets")))
+        }
         FamilyReport::NotTested { .. } | FamilyReport::Undecided { .. } => None,
     }
 }
@@ -181,12 +184,12 @@ fn not_announced(nodes: &[NodeReport], family: IpFamily) -> Option<String> {
     let sending = match tried.len() {
         0 => String::new(),
         tried if tried == sending && tried == without.len() => {
-            format!(", but {} over it", verb(sending, "sends", "send"))
+            format!(", but {} over it", noun(sending, "sends", "send"))
         }
-        tried => format!(", and {sending} of {tried} {} over it", verb(sending, "sends", "send")),
+        tried => format!(", and {sending} of {tried} {} over it", noun(sending, "sends", "send")),
     };
     let subject = count(without.len());
-    Some(format!("{subject} {} no {family} address{sending}.", verb(without.len(), "announces", "announce")))
+    Some(format!("{subject} {} no {family} address{sending}.", noun(without.len(), "announces", "announce")))
 }
 
 fn mixes_over(node: &NodeReport, family: IpFamily) -> bool {
@@ -194,11 +197,7 @@ fn mixes_over(node: &NodeReport, family: IpFamily) -> bool {
 }
 
 pub(super) fn count(nodes: usize) -> String {
-    format!("{nodes} {}", verb(nodes, "node", "nodes"))
-}
-
-pub(super) const fn verb(count: usize, one: &'static str, several: &'static str) -> &'static str {
-    if count == 1 { one } else { several }
+    counted(nodes, "node", "nodes")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::{env, fmt, io};
 
 use nym_mixnode_base::exit::Exit;
-use nym_mixnode_base::file::read_secret;
+use nym_mixnode_base::secret_file;
 use nym_mixnode_registry::DatabaseUrl;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -81,7 +81,7 @@ pub(super) fn url(given: Option<&DatabaseArgument>, file: Option<&Path>) -> Resu
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, DatabaseError> {
-    let text = read_secret(path, FILE_BYTES_MAX);
+    let text = secret_file::read(path, FILE_BYTES_MAX);
     let text = text.map_err(|source| DatabaseError::Unreadable { path: path.to_owned(), source })?;
     let text =
         std::str::from_utf8(&text).map_err(|_| DatabaseError::Invalid("the file is not text in UTF-8".to_owned()))?;

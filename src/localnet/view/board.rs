@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nym_mixnode_base::count::counted;
 use nym_mixnode_monitor::{Counts, IpFamily, LatencyMs};
 
 use crate::localnet::history::Point;
@@ -90,10 +91,10 @@ impl Flow {
 
     /// Requested rate, and the offered one with the reason if it is lower.
     pub(super) fn rate_words(&self) -> String {
-        let asked = self.asked_per_s;
+        let asked = counted(self.asked_per_s, "packet/s", "packets/s");
         match self.limited {
-            None => format!("{asked} packets/s"),
-            Some((limit, rate)) => format!("requested {asked} packets/s, offering {rate:.0}: {limit}"),
+            None => asked,
+            Some((limit, rate)) => format!("requested {asked}, offering {rate:.0}: {limit}"),
         }
     }
 

@@ -434,3 +434,57 @@ run "secrets_are_read_by_the_role_and_are_not_in_user_data" {
     error_message = "the registry does not get its secrets"
   }
 }
+
+run "an_x86_machine_gets_an_image_for_it" {
+  command = plan
+
+  assert {
+    condition     = local.architecture == "x86_64" && local.ami_name == "al2023-ami-2023.*-x86_64" && length(aws_instance.node["1"].credit_specification) == 0
+    error_message = "another image: ${local.ami_name}"
+  }
+}
+
+run "an_arm_machine_gets_an_image_for_it" {
+  command = plan
+
+  variables {
+    instance_type = "c8gn.large"
+  }
+
+  assert {
+    condition     = local.architecture == "arm64" && local.ami_name == "al2023-ami-2023.*-arm64"
+    error_message = "another image: ${local.ami_name}"
+  }
+
+  assert {
+    condition     = contains([for filter in data.aws_ami.this[0].filter : one(filter.values) if filter.name == "architecture"], "arm64")
+    error_message = "an image of any architecture"
+  }
+}
+
+run "a_graphics_machine_is_no_arm_machine" {
+  command = plan
+
+  variables {
+    instance_type = "g4dn.xlarge"
+  }
+
+  assert {
+    condition     = local.architecture == "x86_64"
+    error_message = "another image: ${local.ami_name}"
+  }
+}
+
+run "a_burstable_arm_machine_never_runs_out_of_credits" {
+  command = plan
+
+  variables {
+    instance_type = "t4g.small"
+    ami_name      = "debian-12-arm64-*"
+  }
+
+  assert {
+    condition     = local.architecture == "arm64" && local.ami_name == "debian-12-arm64-*" && aws_instance.node["1"].credit_specification[0].cpu_credits == "unlimited"
+    error_message = "the machine becomes slow"
+  }
+}

@@ -371,3 +371,45 @@ run "secrets_are_read_by_the_service_account" {
     error_message = "the registry does not get its secrets"
   }
 }
+
+run "an_arm_machine_gets_an_image_for_it" {
+  command = plan
+
+  variables {
+    machine_type = "t2a-standard-1"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].boot_disk[0].initialize_params[0].image == "projects/cos-cloud/global/images/family/cos-arm64-stable"
+    error_message = "an image for another processor"
+  }
+
+  assert {
+    condition     = !google_compute_instance.node["1"].shielded_instance_config[0].enable_secure_boot
+    error_message = "the machine does not start"
+  }
+}
+
+run "an_axion_machine_has_hyperdisks" {
+  command = plan
+
+  variables {
+    machine_type = "c4a-standard-1"
+    disk_type    = "hyperdisk-balanced"
+    boot_image   = "projects/debian-cloud/global/images/family/debian-12-arm64"
+  }
+
+  assert {
+    condition     = google_compute_instance.node["1"].boot_disk[0].initialize_params[0].image == "projects/debian-cloud/global/images/family/debian-12-arm64"
+    error_message = "another image"
+  }
+}
+
+run "an_x86_machine_gets_an_image_for_it" {
+  command = plan
+
+  assert {
+    condition     = google_compute_instance.node["1"].boot_disk[0].initialize_params[0].image == "projects/cos-cloud/global/images/family/cos-stable"
+    error_message = "an image for another processor"
+  }
+}

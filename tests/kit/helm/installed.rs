@@ -1,7 +1,7 @@
 //! Every example of `ci/` can be installed, becomes ready, passes `helm test`, and mixes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -13,8 +13,17 @@ use crate::part::part;
 use crate::waiting::eventually;
 
 /// Examples that other modules install, or need to simulate more: a cloud, a database, a proxy.
-const ELSEWHERE: [&str; 8] =
-    ["database", "explorer", "host-network", "load-balancer", "node-port", "openshift", "private-network", "tls"];
+const ELSEWHERE: [&str; 9] = [
+    "backup",
+    "database",
+    "explorer",
+    "host-network",
+    "load-balancer",
+    "node-port",
+    "openshift",
+    "private-network",
+    "tls",
+];
 
 #[test]
 fn the_api_server_takes_every_example() {
@@ -40,8 +49,10 @@ fn every_example_becomes_ready_passes_its_tests_and_mixes() {
     let install = |name: &str, values: &Path| {
         let security = if name.starts_with("host") { "privileged" } else { "restricted" };
         the_cluster().namespace(name, security);
-        if name == "existing-secret" {
-            make_secret(name, &KEY_FILES);
+        match name {
+            "existing-secret" => make_secret(name, "node-keys", &KEY_FILES),
+            "secrets" => ["node-keys-0", "node-keys-1"].iter().for_each(|secret| make_secret(name, secret, &KEY_FILES)),
+            _ => {}
         }
         let release = Release::named(name);
         let values = values.display().to_string();
@@ -58,14 +69,22 @@ fn every_example_becomes_ready_passes_its_tests_and_mixes() {
             scope.spawn(move || install(&name, &values));
         }
     });
-    the_secrets_identity_runs();
+    the_secrets_identity_runs("existing-secret", "node-keys", 0);
+    the_secrets_identity_runs("secrets", "node-keys-0", 0);
+    the_secrets_identity_runs("secrets", "node-keys-1", 1);
+    a_container_sees_only_its_own_keys();
 }
 
-const KEY_FILES: [&str; 4] = ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
+const KEY_FILES: [&str; 4] = ["private_identity.pem", "private_sphinx.pem", "public_identity.pem", "public_sphinx.pem"];
+
+/// Where the new node of a Secret is.
+fn home_of(namespace: &str, secret: &str) -> PathBuf {
+    the_cluster().dir().join("homes").join(namespace).join(secret)
+}
 
 /// Creates a Secret with these files of a new node.
-fn make_secret(namespace: &str, files: &[&str]) {
-    let home = the_cluster().dir().join("homes").join(namespace);
+fn make_secret(namespace: &str, secret: &str, files: &[&str]) {
+    let home = home_of(namespace, secret);
     let made = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
         .args(["init", "--id", "mix", "--layer", "1", "--host", "10.0.0.1", "--allow-private", "--home"])
         .arg(&home)
@@ -74,21 +93,33 @@ fn make_secret(namespace: &str, files: &[&str]) {
     assert!(made.status.success(), "{}", said(&made));
     let file = |name: &&str| format!("--from-file={}", home.join("mixnodes/mix/data").join(name).display());
     let files: Vec<_> = files.iter().map(file).collect();
-    let mut arguments = vec!["-n", namespace, "create", "secret", "generic", "node-keys"];
+    let mut arguments = vec!["-n", namespace, "create", "secret", "generic", secret];
     arguments.extend(files.iter().map(String::as_str));
     the_cluster().kubectl(&arguments);
 }
 
-fn the_secrets_identity_runs() {
-    let public = the_cluster().dir().join("homes/existing-secret/mixnodes/mix/data/public_identity.pem");
-    assert!(public.exists());
+fn the_secrets_identity_runs(release: &str, secret: &str, number: usize) {
     let shown = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"))
         .args(["keys", "show", "--id", "mix", "--home"])
-        .arg(the_cluster().dir().join("homes/existing-secret"))
+        .arg(home_of(release, secret))
         .output()
         .expect("the program");
-    let identity = Release::named("existing-secret").identity(0);
+    let identity = Release::named(release).identity(number);
     assert!(said(&shown).contains(&identity), "{identity} is not in {}", said(&shown));
+}
+
+/// The volume of a pod contains the keys of all nodes.
+fn a_container_sees_only_its_own_keys() {
+    let is_node = |folder: &Path| {
+        let environment = fs::read(folder.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == b"POD_NAME=secrets-nym-mixnode-1")
+    };
+    let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    let node = processes.into_iter().find(|folder| is_node(folder)).expect("the process of a node");
+    let files = fs::read_dir(node.join("root/keys")).expect("its keys").flatten();
+    let mut files: Vec<_> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    files.sort();
+    assert_eq!(files, KEY_FILES);
 }
 
 /// Installs the CRDs of the Prometheus operator and of the Gateway API without their controllers.
@@ -108,7 +139,7 @@ fn a_secret_that_is_not_there_or_lacks_a_key_is_refused() {
         assert!(!refused.status.success() && said(&refused).contains(reason), "{}", said(&refused));
     };
     refused("the Secret node-keys does not exist in the namespace half: create it");
-    make_secret("half", &KEY_FILES[..3]);
+    make_secret("half", "node-keys", &KEY_FILES[..3]);
     refused("the Secret node-keys has no key public_sphinx.pem");
 }
 

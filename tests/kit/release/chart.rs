@@ -2,8 +2,12 @@
 //! there. The signature needs the identity of a workflow, so it is not part of the rehearsal.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use crate::http;
 use crate::image;
@@ -67,14 +71,64 @@ fn image_and_chart_are_pushed_and_the_chart_installs_that_image() {
     let version = version.lines().find_map(|line| line.strip_prefix("version: ")).expect("a version");
     assert_eq!(run("crane", &["digest", "--insecure", &format!("{name}:{version}")]), digest);
 
-    let again = make(&push);
-    assert!(!again.status.success() && text(&again).contains("has version"), "{}", text(&again));
+    a_version_is_never_replaced(&image, &charts, &pushed, scratch.path());
     let flags = ["--plain-http", "--version", version, "--set", "directory.url=http://directory"];
     let rendered = run("helm", &[&["template", "mix", &format!("oci://{name}")], &flags[..]].concat());
     let used = rendered.lines().find_map(|line| line.trim().strip_prefix("image: ")).expect("an image");
     assert_eq!(used.trim_matches('"'), format!("{image}:{VERSION}"));
     run("crane", &["digest", "--insecure", used.trim_matches('"')]);
     assert!(http::get(&format!("http://{host}/v2/owner/charts/nym-mixnode/tags/list")).is_some());
+}
+
+/// A run after a failed signature finds the published chart; other content of the same version is refused.
+fn a_version_is_never_replaced(image: &str, charts: &str, pushed: &str, scratch: &Path) {
+    let push = |image: &str, folder: &str| {
+        let package = format!("PACKAGE={}", package(image, &scratch.join(folder)));
+        make(&["push-chart", &package, charts, "HELM_FLAGS=--plain-http"])
+    };
+    let again = push(image, "again");
+    assert!(again.status.success(), "{}", text(&again));
+    assert_eq!(String::from_utf8_lossy(&again.stdout).trim(), pushed);
+    let other = push(&format!("{image}-other"), "other");
+    assert!(!other.status.success() && text(&other).contains("with other content"), "{}", text(&other));
+    assert!(text(&other).contains(&format!("repository: {image}-other")), "the difference: {}", text(&other));
+}
+
+#[test]
+fn a_registry_that_cannot_be_asked_gets_no_chart() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let host = format!("127.0.0.1:{}", free_port());
+    let package = format!("PACKAGE={}", package(&format!("{host}/owner/mixnet"), scratch.path()));
+    // Nothing listens there.
+    let refused = make(&["push-chart", &package, &format!("CHARTS={host}/charts"), "HELM_FLAGS=--plain-http"]);
+    assert!(!refused.status.success() && text(&refused).contains("cannot look up version"), "{}", text(&refused));
+    let (address, requests) = registry_without_permissions();
+    let refused = make(&["push-chart", &package, &format!("CHARTS={address}/charts"), "HELM_FLAGS=--plain-http"]);
+    assert!(!refused.status.success() && text(&refused).contains("cannot look up version"), "{}", text(&refused));
+    let requests: Vec<_> = requests.try_iter().collect();
+    assert!(!requests.is_empty());
+    assert!(requests.iter().all(|line| line.starts_with("GET ") || line.starts_with("HEAD ")), "{requests:?}");
+}
+
+/// A registry that answers all requests with 403; and the first lines of the requests.
+fn registry_without_permissions() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let head = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
+            let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            (&stream).write_all(answer.as_bytes()).ok();
+            if let Some(line) = head.into_iter().next()
+                && sender.send(line).is_err()
+            {
+                return;
+            }
+        }
+    });
+    (address, requests)
 }
 
 /// What Artifact Hub shows about the chart.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LIST_BYTES_MAX, MonitorToken, MonitorTokenError, read_private};
+use super::{MonitorToken, MonitorTokenError, TokenFile, read_file};
 
 const NAME_CHARS_MAX: usize = 32;
 
@@ -17,13 +17,11 @@ impl NamedTokens {
     /// # Errors
     /// When the file cannot be read, is readable by other users, or has another line.
     pub fn read(path: &Path, own: &MonitorToken) -> Result<Self, MonitorTokenError> {
-        let text = read_private(path, LIST_BYTES_MAX + 1)?;
-        if text.len() as u64 > LIST_BYTES_MAX {
-            return Err(MonitorTokenError::TooLong { path: path.to_owned() });
-        }
+        let bytes = read_file(TokenFile::List, path)?;
         let mut tokens = Self::default();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let fail = |reason| MonitorTokenError::Line { path: path.to_owned(), line: index + 1, reason };
+            let line = std::str::from_utf8(line).map_err(|_| fail("it is not text in UTF-8"))?;
             // Tokens may contain `#`.
             let fields: Vec<&str> = line.split_ascii_whitespace().take_while(|field| !field.starts_with('#')).collect();
             match fields[..] {

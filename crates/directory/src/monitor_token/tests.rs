@@ -2,7 +2,7 @@
 
 use super::*;
 use std::fs::{Permissions, set_permissions, write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 #[test]
 fn a_token_is_created_once_and_only_its_owner_can_read_it() {
@@ -40,6 +40,53 @@ fn the_error_for_a_bad_file_says_what_to_do() {
     }
     let home = tempfile::tempdir().unwrap();
     assert!(MonitorToken::read_or_create(&home.path().join("none/monitor.token")).is_err());
+}
+
+/// Errors of both kinds of file at a path.
+fn failures(path: &Path) -> [(MonitorTokenError, TokenFile); 2] {
+    let own = MonitorToken::parse("the-token-of-the-registry").unwrap();
+    [
+        (MonitorToken::read(path).unwrap_err(), TokenFile::Token),
+        (NamedTokens::read(path, &own).unwrap_err(), TokenFile::List),
+    ]
+}
+
+#[test]
+fn the_error_for_each_file_names_its_own_flag_and_content() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tokens");
+    let names_its_flag = |error: &MonitorTokenError, file: TokenFile| {
+        let other = if file == TokenFile::Token { TokenFile::List } else { TokenFile::Token };
+        let text = error.to_string();
+        assert!(text.contains(file.flag()) && !text.contains(other.flag()), "{text}");
+    };
+    for (error, file) in failures(&path) {
+        assert!(matches!(&error, MonitorTokenError::File { content, .. } if *content == file), "{error}");
+        assert!(error.is_missing() && error.exit_code() == Exit::IO);
+        names_its_flag(&error, file);
+    }
+    write(&path, "x".repeat(70_000)).unwrap();
+    set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    for (error, file) in failures(&path) {
+        assert!(matches!(&error, MonitorTokenError::TooLong { content, .. } if *content == file), "{error}");
+        names_its_flag(&error, file);
+    }
+    set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    for (error, file) in failures(&path) {
+        assert!(matches!(&error, MonitorTokenError::Readable { content, mode: 0o644, .. } if *content == file));
+        assert_eq!(error.exit_code(), Exit::PERMISSION);
+    }
+}
+
+#[test]
+fn binary_files_contain_no_tokens() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tokens");
+    write(&path, b"paris 0123456789abcdef\n\xff\xfe\n").unwrap();
+    set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let [(token, _), (list, _)] = failures(&path);
+    assert!(matches!(token, MonitorTokenError::Malformed { .. }), "{token}");
+    assert!(matches!(list, MonitorTokenError::Line { line: 2, .. }), "{list}");
 }
 
 fn named(lines: &str) -> Result<NamedTokens, String> {

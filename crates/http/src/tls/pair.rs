@@ -1,17 +1,16 @@
 //! A certificate and its private key, as read from their files.
 
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use nym_mixnode_base::file;
+use nym_mixnode_base::secret_file::{PrivateFileError, read_private};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
-use zeroize::Zeroizing;
 
 use super::validity::Validity;
 use super::{TlsError, TlsFiles};
@@ -68,19 +67,10 @@ fn read_chain(path: &Path) -> Result<(Vec<CertificateDer<'static>>, Validity), T
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let fail = |source| unreadable(KEY, path, source);
-    let file = file::open(path).map_err(fail)?;
-    let mode = file.metadata().map_err(fail)?.mode() & 0o7777;
-    // Group access is allowed: containers and services may receive secrets that way.
-    if mode & 0o007 != 0 {
-        return Err(TlsError::Readable { path: path.to_owned(), mode });
-    }
-    // Of full length at once: growing would leave copies of the key in memory.
-    let mut pem = Zeroizing::new(Vec::with_capacity(KEY_BYTES_MAX));
-    file.take(KEY_BYTES_MAX as u64).read_to_end(&mut pem).map_err(fail)?;
-    if pem.len() == KEY_BYTES_MAX {
-        return Err(fail(io::ErrorKind::FileTooLarge.into()));
-    }
+    let pem = read_private(path, KEY_BYTES_MAX).map_err(|error| match error {
+        PrivateFileError::Io(source) => unreadable(KEY, path, source),
+        PrivateFileError::Readable { mode } => TlsError::Readable { path: path.to_owned(), mode },
+    })?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unusable(KEY, path, key_advice(&pem, &error.to_string())))
 }
 

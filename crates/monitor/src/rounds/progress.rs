@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use nym_mixnode_base::count::counted;
 use tokio::time::Instant;
 
 /// Beyond this, a time in seconds or minutes is given in the next unit.
@@ -28,13 +29,10 @@ impl fmt::Display for NodeProgress {
         write!(f, "{}: {} of {}", self.name, self.reputation, self.active_reputation)?;
         let Some(remaining) = self.remaining else { return Ok(()) };
         let seconds = remaining.as_secs_f64().ceil();
-        let units = [("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0)];
-        let fits = |(_, unit): &&(&str, f64)| seconds / unit <= LARGEST_COUNT;
-        let (name, unit) = units.iter().find(fits).unwrap_or(&units[2]);
-        match (seconds / unit).ceil() {
-            1.0 => write!(f, ", about 1 {}", name.trim_end_matches('s')),
-            count => write!(f, ", about {count} {name}"),
-        }
+        let units = [("second", "seconds", 1.0), ("minute", "minutes", 60.0), ("hour", "hours", 3600.0)];
+        let fits = |(_, _, unit): &&(&str, &str, f64)| seconds / unit <= LARGEST_COUNT;
+        let (one, several, unit) = units.iter().find(fits).unwrap_or(&units[2]);
+        write!(f, ", about {}", counted((seconds / unit).ceil(), one, several))
     }
 }
 

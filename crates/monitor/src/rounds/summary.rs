@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use nym_mixnode_api::{BatchMixStatus, MixStatus, layers_without_active};
+use nym_mixnode_base::count::counted;
 
 use super::{LaneKey, Listing, NodeProgress};
 use crate::family::IpFamily;
@@ -123,7 +124,7 @@ impl Summary {
 /// Such as `6 nodes: 6 of 6 up over IPv4, 6 of 6 up over IPv6; random routes: 4 of 4 returned; active: 6`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.nodes, if self.nodes == 1 { "node" } else { "nodes" })?;
+        f.write_str(&counted(self.nodes, "node", "nodes"))?;
         let mut separator = ": ";
         for (family, FamilySummary { tested, up }) in [(IpFamily::V4, self.ipv4), (IpFamily::V6, self.ipv6)] {
             if tested > 0 {
@@ -132,7 +133,8 @@ impl fmt::Display for Summary {
             }
         }
         if self.gateways.tested > 0 {
-            write!(f, "; gateways: {} of {} tests passed", self.gateways.up, self.gateways.tested)?;
+            let tests = counted(self.gateways.tested, "test", "tests");
+            write!(f, "; gateways: {} of {tests} passed", self.gateways.up)?;
         }
         if self.routes.sent > 0 {
             write!(f, "; random routes: {} of {} returned", self.routes.returned, self.routes.sent)?;

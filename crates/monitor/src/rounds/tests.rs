@@ -1,3 +1,5 @@
+mod dead_node;
+
 use nym_mixnode_api::IpVersion;
 
 use super::*;

@@ -12,7 +12,7 @@ use nym_mixnode_telemetry::exposition::{Format, Text};
 
 use super::{ApiError, CostlyAnswers};
 use crate::now_ns;
-use crate::service::{Selection, Service};
+use crate::service::{Rejection, Service};
 use crate::store::Measured;
 
 const NANOSECONDS: i64 = 1_000_000_000;
@@ -32,14 +32,16 @@ pub(super) async fn metrics(
     State(service): State<Service>,
     State(costly): State<Arc<CostlyAnswers>>,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
-    let make = async {
+    let generation = service.generation();
+    let make = async move {
         let now = now_ns();
-        let topology = service.topology(Selection::All, now).await?;
-        let active = service.topology(Selection::Active, now).await?.mix_nodes.len();
+        let (topology, active) = service.all_and_active(now).await?;
         let measured = service.measured_nodes(now).await?;
-        Ok::<_, ApiError>(Bytes::from(exposition(&topology, active, &measured)))
+        let is_active = |mix: &&RegisteredMix| active.contains(&mix.registration.identity_key);
+        let active = topology.mix_nodes.iter().filter(is_active).count();
+        Ok::<_, Rejection>(Bytes::from(exposition(&topology, active, &measured)))
     };
-    let text = costly.metrics.get(service.generation(), make).await?;
+    let text = costly.metrics.get(generation, make).await?;
     Ok(([(CONTENT_TYPE, FORMAT.content_type())], text))
 }
 

@@ -130,12 +130,13 @@ pub(super) async fn full_report(
     State(service): State<Service>,
     State(costly): State<Arc<CostlyAnswers>>,
 ) -> Result<([(HeaderName, &'static str); 1], Bytes), ApiError> {
-    let make = async {
+    let generation = service.generation();
+    let make = async move {
         let report = BatchMixStatusReport { report: service.full_report(now_ns()).await? };
         let json = serde_json::to_vec(&report).map_err(|error| Rejection::Store(sqlx::Error::Encode(error.into())))?;
         Ok::<_, Rejection>(Bytes::from(json))
     };
-    let json = costly.full_report.get(service.generation(), make).await?;
+    let json = costly.full_report.get(generation, make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 

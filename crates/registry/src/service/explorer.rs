@@ -1,8 +1,8 @@
 //! What the explorer shows beyond the lists.
 
-use nym_mixnode_api::{PendingAddress, Topology};
+use nym_mixnode_api::PendingAddress;
 
-use super::{Rejection, Selection, Service, is_storable};
+use super::{Service, is_storable};
 use crate::admission::Gate;
 use crate::check::Rules;
 use crate::reputation::ReputationRules;
@@ -15,11 +15,6 @@ impl Service {
 
     pub(crate) fn reputation_rules(&self) -> &ReputationRules {
         &self.0.reputation
-    }
-
-    /// All listed nodes, and those in the active set.
-    pub(crate) async fn all_and_active(&self, now: i64) -> Result<(Topology, Topology), Rejection> {
-        Ok((self.topology(Selection::All, now).await?, self.topology(Selection::Active, now).await?))
     }
 
     pub(crate) fn gate(&self) -> &Gate {

@@ -22,6 +22,7 @@ mod history;
 mod identities;
 mod measurements;
 mod monitor_lease;
+mod readers;
 mod replicas;
 mod several_monitors;
 

@@ -55,7 +55,7 @@ pub(crate) struct ListedNode {
     pub(crate) release: Option<(u64, String)>,
 }
 
-/// Row of the list: an entry with one of its addresses.
+/// Row of the list.
 #[derive(Debug, FromRow)]
 struct Row {
     identity: String,
@@ -64,8 +64,10 @@ struct Row {
     registered_at: i64,
     expires_at: Option<i64>,
     reputation: i64,
-    address: String,
-    proved_at: Option<i64>,
+    /// Proven addresses, separated by spaces; `None` if there are none.
+    proven: Option<String>,
+    /// Number of other addresses.
+    pending: i64,
     release: Option<String>,
     counter: Option<i64>,
 }
@@ -74,19 +76,20 @@ impl Store {
     /// Nodes with at least this reputation and a proven address, oldest registration first.
     pub(crate) async fn listed(&self, reputation_min: i64, now: i64) -> sqlx::Result<Vec<ListedNode>> {
         let query = sqlx::query_as(
-            "SELECT identity, role, registration, registered_at, expires_at, COALESCE(score, 0) AS reputation, address,
-                    proved_at, release, counter
-             FROM node JOIN claim USING (identity) LEFT JOIN reputation USING (identity)
-                 LEFT JOIN signer USING (identity)
-             WHERE (expires_at IS NULL OR expires_at > $1) AND COALESCE(score, 0) >= $2
-             ORDER BY claim.identity, claim.address",
+            "SELECT identity, role, registration, registered_at, expires_at, COALESCE(score, 0) AS reputation, proven,
+                    pending, release, counter
+             FROM node JOIN (
+                     SELECT identity, string_agg(address, ' ') FILTER (WHERE proved_at IS NOT NULL) AS proven,
+                         COUNT(*) - COUNT(proved_at) AS pending
+                     FROM claim GROUP BY identity) AS addresses USING (identity)
+                 LEFT JOIN reputation USING (identity) LEFT JOIN signer USING (identity)
+             WHERE (expires_at IS NULL OR expires_at > $1) AND COALESCE(score, 0) >= $2",
         )
         .bind(now)
         .bind(reputation_min);
         let rows: Vec<Row> = self.fetch_all(query).await?;
-        let nodes = rows.chunk_by(|one, other| one.identity == other.identity).filter_map(ListedNode::of);
-        // An index has the order of the query. The database would sort copies of all registrations.
-        let mut nodes: Vec<ListedNode> = nodes.collect();
+        let mut nodes: Vec<ListedNode> = rows.into_iter().filter_map(ListedNode::of).collect();
+        // The database would sort copies of all registrations.
         nodes.sort_by(|one, other| (one.registered_at, &one.identity).cmp(&(other.registered_at, &other.identity)));
         Ok(nodes)
     }
@@ -110,21 +113,18 @@ impl Store {
 }
 
 impl ListedNode {
-    /// The entry of these rows, if one of its addresses is proven.
-    fn of(rows: &[Row]) -> Option<Self> {
-        let proven = rows.iter().filter(|row| row.proved_at.is_some()).map(|row| row.address.clone());
-        let proven: Vec<String> = proven.collect();
-        let first = rows.first().filter(|_| !proven.is_empty())?;
+    /// The entry of this row, if one of its addresses is proven.
+    fn of(row: Row) -> Option<Self> {
         Some(Self {
-            identity: first.identity.clone(),
-            expires_at: first.expires_at,
-            role: if first.role == Role::Mix.name() { Role::Mix } else { Role::Gateway },
-            registration: first.registration.clone(),
-            registered_at: first.registered_at,
-            reputation: first.reputation,
-            is_partly_pending: proven.len() < rows.len(),
-            proven,
-            release: first.counter.map(i64::cast_unsigned).zip(first.release.clone()),
+            proven: row.proven?.split(' ').map(str::to_owned).collect(),
+            identity: row.identity,
+            expires_at: row.expires_at,
+            role: if row.role == Role::Mix.name() { Role::Mix } else { Role::Gateway },
+            registration: row.registration,
+            registered_at: row.registered_at,
+            reputation: row.reputation,
+            is_partly_pending: row.pending > 0,
+            release: row.counter.map(i64::cast_unsigned).zip(row.release),
         })
     }
 }

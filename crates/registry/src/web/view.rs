@@ -7,10 +7,12 @@ use nym_mixnode_explorer::{
     Admission, Detail, History, Join, Network, Node, Reachable, Role, Rules as ReputationRules, Share, Tests,
 };
 use nym_mixnode_net::Reach;
+use tokio::task::spawn_blocking;
 
 use super::history;
 use crate::service::{HISTORY_HOURS_MAX, Rejection, Service};
 use crate::store::{RecentTests, TestSlot};
+use crate::task::output_of;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
@@ -27,25 +29,29 @@ pub(super) fn seconds(nanoseconds: i64) -> i64 {
 /// All listed nodes with their tests of the last hour.
 pub(super) async fn network(service: &Service, now: i64) -> Result<Network, Rejection> {
     let (topology, active) = service.all_and_active(now).await?;
-    let active: HashSet<&str> = identities(&active).collect();
     let recent = service.recent_tests(now - HOUR).await?;
+    // Other requests continue meanwhile.
+    let nodes = output_of(spawn_blocking(move || nodes(topology, &active, &recent))).await;
+    Ok(Network {
+        layers: service.rules().layers,
+        rules: reputation_rules(service),
+        nodes,
+        registry_key: service.registry_key(),
+    })
+}
+
+fn nodes(topology: Topology, active: &HashSet<String>, recent: &[RecentTests]) -> Vec<Node> {
     let tests: HashMap<(&str, i64), Tests> =
         recent.iter().map(|of| ((of.identity.as_str(), of.ip_version), tests(of))).collect();
     let with_tests = |node: Node| {
         let of = |ip_version| tests.get(&(node.identity.as_str(), ip_version)).copied();
-        let (v4, v6, is_active) = (of(4), of(6), active.contains(node.identity.as_str()));
+        let (v4, v6, is_active) = (of(4), of(6), active.contains(&node.identity));
         Node { v4, v6, is_active, ..node }
     };
     let mixes = topology.mix_nodes.into_iter().map(mix);
     // Entries of probers and monitors expire.
     let lasting = topology.gateways.into_iter().filter(|gateway| gateway.registration.expires_in.is_none());
-    let gateways = lasting.map(gateway);
-    Ok(Network {
-        layers: service.rules().layers,
-        rules: reputation_rules(service),
-        nodes: mixes.chain(gateways).map(with_tests).collect(),
-        registry_key: service.registry_key(),
-    })
+    mixes.chain(lasting.map(gateway)).map(with_tests).collect()
 }
 
 /// What the page of one node shows in addition.
@@ -98,11 +104,6 @@ fn reputation_rules(service: &Service) -> ReputationRules {
         failed: -rules.failed,
         uptime_min: rules.uptime_min,
     }
-}
-
-fn identities(topology: &Topology) -> impl Iterator<Item = &str> {
-    let mixes = topology.mix_nodes.iter().map(|mix| mix.registration.identity_key.as_str());
-    mixes.chain(topology.gateways.iter().map(|gateway| gateway.registration.identity_key.as_str()))
 }
 
 /// Defines the conversion of an entry to a node of the pages. Entries of both kinds have the same fields besides the role.

@@ -9,6 +9,8 @@ mod hardware;
 mod model;
 #[cfg(any(target_arch = "x86_64", test))]
 mod prelude;
+#[cfg(any(target_arch = "x86_64", test))]
+mod public_blocks;
 
 use super::Arithmetic;
 

@@ -19,11 +19,10 @@ pub(crate) trait Curve: Send {
 
     /// Multiplies every point by one scalar. `products` has one element for each point.
     ///
-    /// The product of a point of low order is [`UnwrapError::LowOrderPoint`]. An implementation may refuse points that
-    /// are not on the curve, but on its twist, with [`UnwrapError::BadMac`]: no sender can make a valid MAC for them.
+    /// The product of a point of low order is [`UnwrapError::LowOrderPoint`].
     fn multiply_all(&mut self, scalar: &Bytes32, products: &mut [Result<Secret, UnwrapError>]);
 
     /// Multiplies each point that has a scalar by its own scalar. Other elements of `products` do not change. Points
-    /// that [`multiply_all`](Self::multiply_all) refused have no scalar.
+    /// of low order have no scalar.
     fn multiply_each(&mut self, scalars: &[Option<Secret>], products: &mut [Bytes32]);
 }

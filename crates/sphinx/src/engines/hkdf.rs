@@ -94,7 +94,7 @@ pub(super) fn expand<const N: usize>(
 }
 
 /// The message for one output, padded, with room for `start` bytes, and its length in blocks.
-fn expansion_message(start: usize, info: &[u8], number: u8) -> ([Block; 3], usize) {
+pub(super) fn expansion_message(start: usize, info: &[u8], number: u8) -> ([Block; 3], usize) {
     let mut blocks = [[0; 64]; 3];
     let bytes = blocks.as_flattened_mut();
     let len = start + info.len() + 1;

@@ -7,6 +7,9 @@ use zeroize::Zeroize;
 
 const LIMB: u64 = (1 << 51) - 1;
 
+/// One factor of each product is shifted by this, so that bits 52 and up of columns are a word of their own.
+const SHIFT: u32 = 12;
+
 /// A number in radix 2^51, each limb below 2^52.
 type Limbs = [u64; 5];
 
@@ -61,42 +64,61 @@ fn multiply(a: &Limbs, b: &Limbs) -> Limbs {
     let [a0, a1, a2, a3, a4] = *a;
     let [b0, b1, b2, b3, b4] = *b;
     let (c1, c2, c3, c4) = (19 * b1, 19 * b2, 19 * b3, 19 * b4);
-    carry([
+    let (a0, a1, a2, a3, a4) = (a0 << SHIFT, a1 << SHIFT, a2 << SHIFT, a3 << SHIFT, a4 << SHIFT);
+    carry(
         wide(a0, b0) + wide(a1, c4) + wide(a2, c3) + wide(a3, c2) + wide(a4, c1),
         wide(a0, b1) + wide(a1, b0) + wide(a2, c4) + wide(a3, c3) + wide(a4, c2),
         wide(a0, b2) + wide(a1, b1) + wide(a2, b0) + wide(a3, c4) + wide(a4, c3),
         wide(a0, b3) + wide(a1, b2) + wide(a2, b1) + wide(a3, b0) + wide(a4, c4),
         wide(a0, b4) + wide(a1, b3) + wide(a2, b2) + wide(a3, b1) + wide(a4, b0),
-    ])
+    )
 }
 
 fn square_times(a: &Limbs, times: usize) -> Limbs {
     let mut limbs = *a;
     for _ in 0..times {
         let [a0, a1, a2, a3, a4] = limbs;
-        let (d0, d1, c3, c4) = (2 * a0, 2 * a1, 19 * a3, 19 * a4);
-        limbs = carry([
-            wide(a0, a0) + 2 * (wide(a1, c4) + wide(a2, c3)),
-            wide(d0, a1) + wide(a3, c3) + 2 * wide(a2, c4),
-            wide(d0, a2) + wide(a1, a1) + 2 * wide(a3, c4),
-            wide(d0, a3) + wide(d1, a2) + wide(a4, c4),
-            wide(d0, a4) + wide(d1, a3) + wide(a2, a2),
-        ]);
+        let (d0, d1, c3, c4, e1, e2, e3) = (2 * a0, 2 * a1, 19 * a3, 19 * a4, 38 * a1, 38 * a2, 38 * a3);
+        let (b0, b1, b2, b3, b4) = (a0 << SHIFT, a1 << SHIFT, a2 << SHIFT, a3 << SHIFT, a4 << SHIFT);
+        limbs = carry(
+            wide(a0, b0) + wide(e1, b4) + wide(e2, b3),
+            wide(d0, b1) + wide(c3, b3) + wide(e2, b4),
+            wide(d0, b2) + wide(a1, b1) + wide(e3, b4),
+            wide(d0, b3) + wide(d1, b2) + wide(c4, b4),
+            wide(d0, b4) + wide(d1, b3) + wide(a2, b2),
+        );
     }
     limbs
 }
 
-/// Carries products of limbs below 2^52. The limbs of the result are below 2^51 + 2^14.
+/// Carries products of limbs below 2^52, of which one has been shifted by [`SHIFT`]. The limbs of the result are below
+/// 2^51 + 2^12.
 ///
-/// All carries are made at once, twice: one after the other, each would wait for the one before it.
-#[expect(clippy::cast_possible_truncation, reason = "columns are below 2^111, so that what is above bit 51 fits")]
-fn carry(columns: [u128; 5]) -> Limbs {
-    let up = columns.map(|column| (column >> 51) as u64);
-    let low = columns.map(|column| column as u64 & LIMB);
-    let once = [low[0] + 19 * up[4], low[1] + up[0], low[2] + up[1], low[3] + up[2], low[4] + up[3]];
-    let up = once.map(|limb| limb >> 51);
-    let low = once.map(|limb| limb & LIMB);
-    [low[0] + 19 * up[4], low[1] + up[0], low[2] + up[1], low[3] + up[2], low[4] + up[3]]
+/// All carries are made at once, twice: one after the other, each would wait for the one before it. Limbs have names,
+/// because the compiler moves arrays to vectors and back.
+fn carry(c0: u128, c1: u128, c2: u128, c3: u128, c4: u128) -> Limbs {
+    // Before the shift, c4 is below 2^107 and the others below 2^111: their upper bits times 38 and 2 fit.
+    let (u0, u1, u2, u3, u4) = (upper(c0), upper(c1), upper(c2), upper(c3), upper(c4));
+    let (l0, l1) = (lower(c0) + 38 * u4, lower(c1) + 2 * u0);
+    let (l2, l3, l4) = (lower(c2) + 2 * u1, lower(c3) + 2 * u2, lower(c4) + 2 * u3);
+    [
+        (l0 & LIMB) + 19 * (l4 >> 51),
+        (l1 & LIMB) + (l0 >> 51),
+        (l2 & LIMB) + (l1 >> 51),
+        (l3 & LIMB) + (l2 >> 51),
+        (l4 & LIMB) + (l3 >> 51),
+    ]
+}
+
+/// Bits 52 and up of a column that has been shifted.
+fn upper(column: u128) -> u64 {
+    (column >> 64) as u64
+}
+
+/// The low 52 bits.
+#[expect(clippy::cast_possible_truncation, reason = "the other bits are those of `upper`")]
+fn lower(column: u128) -> u64 {
+    (column as u64) >> SHIFT
 }
 
 fn from_words([a, b, c, d]: [u64; 4]) -> Limbs {

@@ -3,6 +3,7 @@
 //! A bounded queue holds the lines, and a dedicated thread writes them. When standard error blocks (an unread pipe, a
 //! stopped terminal), the queue fills up; further lines are then dropped and counted.
 
+use nym_mixnode_base::count::counted;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +73,7 @@ impl Output {
             return;
         }
         if state.lost > 0 {
-            let notice = format!("… {} lines lost here: standard error was blocked", state.lost);
+            let notice = format!("… {} lost here: standard error was blocked", counted(state.lost, "line", "lines"));
             let notice = self.form.line(&Record::new(Level::WARN, super::TARGET, notice));
             state.lost = 0;
             state.add(notice);
@@ -290,7 +291,7 @@ mod tests {
             assert_eq!(output.lost(), lost);
             let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
             let first = lines.next().unwrap();
-            assert!(if lost == 1 { first.contains("1 lines lost here") } else { first == "one" }, "{first}");
+            assert!(if lost == 1 { first.contains("… 1 line lost here") } else { first == "one" }, "{first}");
             assert_eq!(lines.next().unwrap(), "two");
         }
     }

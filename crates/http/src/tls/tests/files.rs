@@ -74,7 +74,7 @@ fn files_with_other_content_are_refused() {
         (&certificate, encrypted, "key", "openssl pkey"),
         (&certificate, not_a_key, "key", "RSA"),
         (&long, &key, "certificate", "longer"),
-        (&certificate, &long, "key", "large"),
+        (&certificate, &long, "key", "longer"),
     ] {
         folder.write((certificate.to_owned(), key.to_owned()));
         let error = error_of(folder.files());

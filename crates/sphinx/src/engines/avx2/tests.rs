@@ -117,7 +117,6 @@ fn inverses_times_the_number_are_one() {
     assert_eq!(model::invert(&Element::ZERO).to_bytes(), [[0; 32]; LANES]);
 }
 
-/// The tests of all engines let an engine refuse points of the twist. This one does not.
 #[test]
 fn points_of_the_twist_and_of_low_order_are_multiplied_as_by_the_portable_engine() {
     let mut rng = StdRng::seed_from_u64(5);

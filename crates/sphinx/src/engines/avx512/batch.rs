@@ -1,6 +1,7 @@
 // Both multiplications of a batch of points.
 
-/// The base point's u-coordinate. It takes the place of refused and missing points.
+/// The base point's u-coordinate. It takes the place of missing points, and of those that vectors do not multiply:
+/// points of low order, which are refused, and points of the twist.
 const BASE: u64 = 9;
 
 /// Both multiplications of eight packets at once.
@@ -32,16 +33,12 @@ impl State {
         }
     }
 
-    /// Why a point is refused.
-    fn refusal(&self, point: usize) -> Option<UnwrapError> {
-        let has = |masks: &[Mask]| masks[point / 8] >> (point % 8) & 1 == 1;
-        if has(&self.low_order) {
-            Some(UnwrapError::LowOrderPoint)
-        } else if has(&self.off_curve) {
-            Some(UnwrapError::BadMac)
-        } else {
-            None
-        }
+    fn is_low_order(&self, point: usize) -> bool {
+        self.low_order[point / 8] >> (point % 8) & 1 == 1
+    }
+
+    fn is_off_curve(&self, point: usize) -> bool {
+        self.off_curve[point / 8] >> (point % 8) & 1 == 1
     }
 }
 
@@ -65,29 +62,30 @@ impl engines::Curve for Curve {
     }
 
     fn multiply_all(&mut self, scalar: &Bytes32, products: &mut [Result<Secret, UnwrapError>]) {
-        let (in_vectors, alone) = products.split_at_mut(self.in_vectors());
-        dispatch!(multiply_all(&mut self.state, scalar, &mut |at, product| in_vectors[at] = Ok(product)));
-        for (at, product) in in_vectors.iter_mut().enumerate() {
-            if let Some(error) = self.state.refusal(at) {
-                *product = Err(error);
+        let in_vectors = self.in_vectors();
+        dispatch!(multiply_all(&mut self.state, scalar, &mut |at, product| products[at] = Ok(product)));
+        for (at, (product, point)) in products.iter_mut().zip(&self.points).enumerate() {
+            if at < in_vectors && self.state.is_low_order(at) {
+                *product = Err(UnwrapError::LowOrderPoint);
+            } else if at >= in_vectors || self.state.is_off_curve(at) {
+                *product = multiply_clamped(scalar, point).ok_or(UnwrapError::LowOrderPoint);
             }
-        }
-        for (product, point) in alone.iter_mut().zip(&self.points[in_vectors.len()..]) {
-            *product = multiply_clamped(scalar, point).ok_or(UnwrapError::LowOrderPoint);
         }
     }
 
     fn multiply_each(&mut self, scalars: &[Option<Secret>], products: &mut [Bytes32]) {
-        let (in_vectors, alone) = scalars.split_at(self.in_vectors());
-        dispatch!(multiply_each(&mut self.state, in_vectors, &mut |at, product| {
-            if in_vectors[at].is_some() {
+        let in_vectors = self.in_vectors();
+        dispatch!(multiply_each(&mut self.state, &scalars[..in_vectors], &mut |at, product| {
+            if scalars[at].is_some() {
                 products[at] = *product;
             }
         }));
-        let from = in_vectors.len();
-        for ((product, point), scalar) in products[from..].iter_mut().zip(&self.points[from..]).zip(alone) {
-            if let Some(result) = scalar.as_ref().and_then(|scalar| multiply_clamped(scalar, point)) {
-                *product = *result;
+        for (at, (product, point)) in products.iter_mut().zip(&self.points).enumerate() {
+            if at >= in_vectors || self.state.is_off_curve(at) {
+                let scalar = scalars[at].as_ref();
+                if let Some(result) = scalar.and_then(|scalar| multiply_clamped(scalar, point)) {
+                    *product = *result;
+                }
             }
         }
     }

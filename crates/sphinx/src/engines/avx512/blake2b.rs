@@ -29,14 +29,14 @@ vectorized! {
         let mut state = [zero(); 8];
         for (word, value) in state.iter_mut().zip(BLAKE2B_INITIAL_STATE) { *word = splat(value); }
         state[0] = xor(state[0], splat(PARAMETERS));
-        let mut padded = Zeroizing::new([[0; BLAKE2B_BLOCK]; 8]);
-        for (block, key) in padded.iter_mut().zip(keys) { block[..64].copy_from_slice(*key); }
+        let mut padded = Blocks([[0; BLAKE2B_BLOCK]; 8]);
+        for (block, key) in padded.0.iter_mut().zip(keys) { block[..64].copy_from_slice(*key); }
         let ends = messages.map(|message| BLAKE2B_BLOCK + message.len());
         let count = ends.iter().map(|end| end.div_ceil(BLAKE2B_BLOCK)).max().unwrap_or_default();
         for number in 0..count {
             let end = BLAKE2B_BLOCK * (number + 1);
             if number > 0 {
-                for (block, message) in padded.iter_mut().zip(messages) {
+                for (block, message) in padded.0.iter_mut().zip(messages) {
                     // All of a message that has ended; its lane does not change any more.
                     let rest = message.get(end - 2 * BLAKE2B_BLOCK..).unwrap_or_default();
                     if let Some(whole) = rest.first_chunk() {
@@ -55,7 +55,7 @@ vectorized! {
                 if ends[lane] <= end { last[lane] = u64::MAX; }
                 if ends[lane] > end - BLAKE2B_BLOCK { active |= 1 << lane; }
             }
-            blake2b_compress(&mut state, &padded, active, load(&hashed), load(&last));
+            blake2b_compress(&mut state, &padded.0, active, load(&hashed), load(&last));
         }
         transpose(&mut state);
         let mut words = [0; 8];

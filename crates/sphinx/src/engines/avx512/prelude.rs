@@ -4,8 +4,9 @@ pub(super) use sphinx_packet::constants::{
     EXPANDED_SHARED_SECRET_HKDF_INFO, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_HKDF_SALT,
 };
 pub(super) use subtle::ConstantTimeEq;
-pub(super) use zeroize::Zeroizing;
+pub(super) use zeroize::{Zeroize, Zeroizing};
 
+pub(super) use super::public_blocks::{Message, Schedule, messages};
 pub(super) use crate::engines::inverse::invert_all;
 pub(super) use crate::engines::sha256::{INITIAL_STATE, ROUND_CONSTANTS, last_block, padded};
 pub(super) use crate::engines::{self, Job, Jobs, LANES, Secret, portable};
@@ -15,6 +16,15 @@ pub(super) use crate::{BETA_LEN, HEADER_LEN, MAC_LEN, UnwrapError, header};
 
 /// Bytes of a payload's left block in LIONESS.
 pub(super) const LEFT_LEN: usize = 32;
+
+/// Blocks of messages, wiped when dropped, as `Wiped`.
+pub(super) struct Blocks<const LEN: usize, const COUNT: usize>(pub [[u8; LEN]; COUNT]);
+
+impl<const LEN: usize, const COUNT: usize> Drop for Blocks<LEN, COUNT> {
+    fn drop(&mut self) {
+        self.0.as_flattened_mut().zeroize();
+    }
+}
 
 /// Words of eight little-endian numbers: word k of number i is at `[k][i]`.
 pub(super) fn words_of<'a>(bytes: impl Fn(usize) -> &'a Bytes32) -> Zeroizing<[[u64; 8]; 4]> {

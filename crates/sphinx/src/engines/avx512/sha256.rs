@@ -7,6 +7,41 @@ type HashState = [Vector; 8];
 #[derive(Clone, Copy)]
 struct HmacKey { inner: HashState, outer: HashState }
 
+/// Rounds of SHA-256, with names for the state's words that rotate. `$word` gives a round's word with its constant.
+macro_rules! sixteen_rounds {
+    ($state:ident, $word:ident) => {{
+        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = $state;
+        macro_rules! round {
+            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $i:literal) => {
+                let keyed = add_32($h, $word!($i));
+                let sigma = xor_3(rotate_right_32::<6>($e), rotate_right_32::<11>($e), rotate_right_32::<25>($e));
+                let first = add_32(add_32(keyed, choose($e, $f, $g)), sigma);
+                let sigma = xor_3(rotate_right_32::<2>($a), rotate_right_32::<13>($a), rotate_right_32::<22>($a));
+                let second = add_32(majority($a, $b, $c), sigma);
+                $d = add_32($d, first);
+                $h = add_32(first, second);
+            };
+        }
+        round!(a b c d e f g h, 0);
+        round!(h a b c d e f g, 1);
+        round!(g h a b c d e f, 2);
+        round!(f g h a b c d e, 3);
+        round!(e f g h a b c d, 4);
+        round!(d e f g h a b c, 5);
+        round!(c d e f g h a b, 6);
+        round!(b c d e f g h a, 7);
+        round!(a b c d e f g h, 8);
+        round!(h a b c d e f g, 9);
+        round!(g h a b c d e f, 10);
+        round!(f g h a b c d e, 11);
+        round!(e f g h a b c d, 12);
+        round!(d e f g h a b c, 13);
+        round!(c d e f g h a b, 14);
+        round!(b c d e f g h a, 15);
+        $state = [a, b, c, d, e, f, g, h];
+    }};
+}
+
 vectorized! {
     #[inline] fn initial_state() -> HashState {
         let mut state = [zero(); 8];
@@ -16,42 +51,40 @@ vectorized! {
 
     /// Adds one block of 64 bytes to each of the 16 states.
     #[inline(never)] fn sha256_compress(state: &mut HashState, block: &[Vector; 16]) {
-        macro_rules! round {
-            ($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident, $word:expr, $constant:expr) => {
-                let sigma = xor_3(rotate_right_32::<6>($e), rotate_right_32::<11>($e), rotate_right_32::<25>($e));
-                let keyed = add_32(add_32($h, splat_32($constant)), $word);
-                let first = add_32(add_32(keyed, sigma), choose($e, $f, $g));
-                let sigma = xor_3(rotate_right_32::<2>($a), rotate_right_32::<13>($a), rotate_right_32::<22>($a));
-                let second = add_32(sigma, majority($a, $b, $c));
-                $d = add_32($d, first);
-                $h = add_32(first, second);
-            };
+        let (mut words, mut changed) = (*block, *state);
+        macro_rules! word {
+            ($i:literal) => { add_32(words[$i], splat_32(ROUND_CONSTANTS[$i])) };
         }
-        let mut words = *block;
-        let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-        for sixteen in 0..4 {
-            if sixteen > 0 {
-                for i in 0..16 {
-                    let (x, y) = (words[(i + 1) % 16], words[(i + 14) % 16]);
+        sixteen_rounds!(changed, word);
+        for constants in &ROUND_CONSTANTS.as_chunks::<16>().0[1..] {
+            macro_rules! word {
+                ($i:literal) => {{
+                    let (x, y) = (words[($i + 1) % 16], words[($i + 14) % 16]);
                     let x = xor_3(rotate_right_32::<7>(x), rotate_right_32::<18>(x), shift_right_32::<3>(x));
                     let y = xor_3(rotate_right_32::<17>(y), rotate_right_32::<19>(y), shift_right_32::<10>(y));
-                    words[i] = add_32(add_32(words[i], words[(i + 9) % 16]), add_32(x, y));
-                }
+                    words[$i] = add_32(add_32(words[$i], words[($i + 9) % 16]), add_32(x, y));
+                    add_32(words[$i], splat_32(constants[$i]))
+                }};
             }
-            let k = &ROUND_CONSTANTS[16 * sixteen..][..16];
-            for eight in 0..2 {
-                let (w, k) = (&words[8 * eight..][..8], &k[8 * eight..][..8]);
-                round!(a b c d e f g h, w[0], k[0]);
-                round!(h a b c d e f g, w[1], k[1]);
-                round!(g h a b c d e f, w[2], k[2]);
-                round!(f g h a b c d e, w[3], k[3]);
-                round!(e f g h a b c d, w[4], k[4]);
-                round!(d e f g h a b c, w[5], k[5]);
-                round!(c d e f g h a b, w[6], k[6]);
-                round!(b c d e f g h a, w[7], k[7]);
-            }
+            sixteen_rounds!(changed, word);
         }
-        for (word, change) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) { *word = add_32(*word, change); }
+        add_states(state, &changed);
+    }
+
+    /// Adds a block that is the same for all messages.
+    #[inline(never)] fn sha256_compress_public(state: &mut HashState, schedule: &Schedule) {
+        let mut changed = *state;
+        for words in schedule.as_chunks::<16>().0 {
+            macro_rules! word {
+                ($i:literal) => { splat_32(words[$i]) };
+            }
+            sixteen_rounds!(changed, word);
+        }
+        add_states(state, &changed);
+    }
+
+    #[inline] fn add_states(state: &mut HashState, changed: &HashState) {
+        for (word, changed) in state.iter_mut().zip(changed) { *word = add_32(*word, *changed); }
     }
 
     /// A block that all messages share.
@@ -126,21 +159,16 @@ vectorized! {
         hmac_key(&key)
     }
 
-    /// HKDF-Expand: block `i` of the output, which follows `previous` unless it is the first.
-    #[inline] fn hkdf_expand(key: &HmacKey, info: &[u8], i: u8, previous: Option<&HashState>) -> HashState {
-        let mut message = [0; 192];
-        let start = if previous.is_some() { 32 } else { 0 };
-        message[start..start + info.len()].copy_from_slice(info);
-        message[start + info.len()] = i;
-        let len = start + info.len() + 1;
-        let (whole, rest) = message[..len].as_chunks();
-        let last = last_block(rest, 64 + len);
-        let (mut inner, mut previous) = (key.inner, previous);
-        for bytes in whole.iter().chain([&last]) {
-            let mut block = shared_block(bytes);
-            if let Some(previous) = previous.take() { block[..8].copy_from_slice(previous); }
+    /// HKDF-Expand: the block of output for this message, which follows `previous` unless it is the first.
+    #[inline] fn hkdf_expand(key: &HmacKey, message: &Message, previous: &HashState) -> HashState {
+        let mut inner = key.inner;
+        if let Some(words) = &message.after_previous {
+            let mut block = [zero(); 16];
+            block[..8].copy_from_slice(previous);
+            for (word, value) in block[8..].iter_mut().zip(words) { *word = splat_32(*value); }
             sha256_compress(&mut inner, &block);
         }
+        for schedule in &message.public { sha256_compress_public(&mut inner, schedule); }
         hmac_outer(key, &inner)
     }
 

@@ -1,7 +1,7 @@
 // The hashes and ciphers of up to 16 packets, as stages of unwrapping.
 
-/// Fewer packets are cheaper one by one, with the CPU's instructions for SHA-256.
-const HASHED_TOGETHER_MIN: usize = 6;
+/// Fewer packets are cheaper four at a time, with the CPU's instructions for SHA-256.
+const HASHED_TOGETHER_MIN: usize = 11;
 /// Fewer payloads are cheaper four at a time.
 const PAYLOADS_TOGETHER_MIN: usize = 5;
 /// Shorter payloads are cheaper without the 16 blocks of key stream that one call makes.
@@ -12,6 +12,9 @@ pub(super) struct Symmetric {
     /// HMAC keys made of the salts of HKDF: none, and that of payload keys.
     no_salt: HmacKey,
     payload_salt: HmacKey,
+    /// The messages of HKDF: for the keys of a hop, and for payload keys.
+    hop_messages: Vec<Message>,
+    payload_messages: Vec<Message>,
     /// For fewer packets.
     few: portable::Symmetric,
 }
@@ -21,32 +24,36 @@ vectorized! {
         let mut salt = [0; 64];
         let no_salt = hmac_key(&shared_block(&salt));
         salt[..PAYLOAD_KEY_HKDF_SALT.len()].copy_from_slice(PAYLOAD_KEY_HKDF_SALT);
-        let few = portable::Symmetric::new();
-        Symmetric { no_salt, payload_salt: hmac_key(&shared_block(&salt)), few }
+        Symmetric {
+            no_salt,
+            payload_salt: hmac_key(&shared_block(&salt)),
+            hop_messages: messages(EXPANDED_SHARED_SECRET_HKDF_INFO, EXPANDED_LEN),
+            payload_messages: messages(PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_LEN),
+            few: portable::Symmetric::new(),
+        }
     }
 
     /// One block for each job. `fill` makes it.
     fn blocks_for(jobs: &Jobs<'_>, fill: impl Fn(&Job<'_>) -> [u8; 64]) -> [Vector; 16] {
-        let mut bytes = Zeroizing::new([[0; 64]; LANES]);
-        for (block, job) in bytes.iter_mut().zip(jobs.iter().flatten()) { *block = fill(job); }
-        blocks(&bytes.each_ref())
+        let mut bytes = Blocks([[0; 64]; LANES]);
+        for (block, job) in bytes.0.iter_mut().zip(jobs.iter().flatten()) { *block = fill(job); }
+        blocks(&bytes.0.each_ref())
     }
 
-    fn derive_keys(salt: &HmacKey, jobs: &mut Jobs<'_>) {
+    fn derive_keys(symmetric: &Symmetric, jobs: &mut Jobs<'_>) {
         let secrets = blocks_for(jobs, |job| last_block(&*job.work.secret, 64 + 32));
-        let key = hkdf_extract(salt, &secrets);
-        expand(&key, EXPANDED_SHARED_SECRET_HKDF_INFO, EXPANDED_LEN / 32, &mut |lane, at, bytes| {
+        let key = hkdf_extract(&symmetric.no_salt, &secrets);
+        expand(&key, &symmetric.hop_messages, &mut |lane, at, bytes| {
             if let Some(job) = &mut jobs[lane] { job.work.keys.set(at, bytes); }
         });
     }
 
     /// All blocks of HKDF-Expand; `take` gets lane, position and bytes.
-    fn expand(key: &HmacKey, info: &[u8], count: usize, take: &mut dyn FnMut(usize, usize, &[u8; 32])) {
-        let mut previous = None;
-        for (at, number) in (0..count).zip(1..) {
-            let output = hkdf_expand(key, info, number, previous.as_ref());
-            digests(&output, &mut |lane, bytes| take(lane, 32 * at, bytes));
-            previous = Some(output);
+    fn expand(key: &HmacKey, messages: &[Message], take: &mut dyn FnMut(usize, usize, &[u8; 32])) {
+        let mut output = [zero(); 8];
+        for (number, message) in messages.iter().enumerate() {
+            output = hkdf_expand(key, message, &output);
+            digests(&output, &mut |lane, bytes| take(lane, 32 * number, bytes));
         }
     }
 
@@ -87,13 +94,13 @@ vectorized! {
     }
 
     /// Of the jobs whose version has a seed for it.
-    fn expand_payload_keys(salt: &HmacKey, jobs: &mut Jobs<'_>) {
+    fn expand_payload_keys(symmetric: &Symmetric, jobs: &mut Jobs<'_>) {
         let seeds = blocks_for(jobs, |job| {
             let seed = job.work.keys.payload_key_seed();
             last_block(seed, 64 + seed.len())
         });
-        let key = hkdf_extract(salt, &seeds);
-        expand(&key, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_LEN / 32, &mut |lane, at, bytes| {
+        let key = hkdf_extract(&symmetric.payload_salt, &seeds);
+        expand(&key, &symmetric.payload_messages, &mut |lane, at, bytes| {
             if let Some(job) = jobs[lane].as_mut().filter(|job| job.work.has_payload_key_seed()) {
                 job.work.payload_key[at..][..32].copy_from_slice(bytes);
             }
@@ -107,9 +114,9 @@ vectorized! {
             if let Some(found) = job.work.payload_key[offset..].first_chunk() { *key = found; }
             *message = &job.packet[HEADER_LEN + LEFT_LEN..];
         }
-        let mut hashes = Zeroizing::new([[0; LEFT_LEN]; 8]);
-        blake2b(&keys, &messages, &mut hashes);
-        for (job, hash) in jobs.iter_mut().flatten().zip(hashes.iter()) {
+        let mut hashes = Blocks([[0; LEFT_LEN]; 8]);
+        blake2b(&keys, &messages, &mut hashes.0);
+        for (job, hash) in jobs.iter_mut().flatten().zip(&hashes.0) {
             for (byte, hash) in job.packet[HEADER_LEN..].iter_mut().zip(hash) { *byte ^= hash; }
         }
     }
@@ -154,7 +161,7 @@ impl engines::Symmetric for Symmetric {
         if count(jobs) < HASHED_TOGETHER_MIN {
             return self.few.key_schedule(jobs);
         }
-        dispatch!(derive_keys(&self.no_salt, jobs));
+        dispatch!(derive_keys(self, jobs));
     }
 
     fn macs(&self, jobs: &mut Jobs<'_>) {
@@ -177,7 +184,7 @@ impl engines::Symmetric for Symmetric {
             job.work.payload_key = job.work.keys.unexpanded_payload_key();
         }
         if jobs.iter().flatten().any(|job| job.work.has_payload_key_seed()) {
-            dispatch!(expand_payload_keys(&self.payload_salt, jobs));
+            dispatch!(expand_payload_keys(self, jobs));
         }
     }
 
