@@ -108,7 +108,7 @@ pub(super) async fn send_file(
         let flags = ["--registry", directory.as_str(), "--packet-delay", &delay];
         let rates = ["--sending-interval", SENDING_INTERVAL, "--cover-interval", COVER_INTERVAL];
         let init = arguments(&["client", "init"], &client(id), &[&flags[..], &rates].concat());
-        addresses.push(text_of(&format!("client init of {id}"), output_of(&init, &home).await?)?);
+        addresses.push(text_of(&format!("client init of {id}"), &output_of(&init, &home).await?)?);
     }
     let (file, received) = (home.join("file"), home.join("received"));
     let content = random(bytes);
@@ -123,8 +123,8 @@ pub(super) async fn send_file(
     let start = Instant::now();
     let (sent, collected) = tokio::join!(output_of(&sending, &home), output_of(&receiving, &home));
     let seconds = start.elapsed().as_secs_f64();
-    text_of("client send", sent?)?;
-    let path = text_of("client receive", collected?)?;
+    text_of("client send", &sent?)?;
+    let path = text_of("client receive", &collected?)?;
     let intact = std::fs::read(path).map_err(LocalnetError::Io)? == content;
     Ok(FileSummary { bytes, seconds, intact })
 }
@@ -141,7 +141,7 @@ fn arguments(command: &[&str], own: &[OsString], flags: &[&str]) -> Vec<OsString
 }
 
 /// The line that a command has printed.
-fn text_of(name: &str, output: Output) -> Result<String, LocalnetError> {
+fn text_of(name: &str, output: &Output) -> Result<String, LocalnetError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
