@@ -24,7 +24,9 @@ pub(super) fn nodes_are_shown_as_they_are(stack: &Stack) {
     let standing = |identity: &str| eventually("a standing", || shown.standing(identity));
     let is = |identity: &str, state: &str| eventually(state, || (shown.state(identity)? == state).then_some(()));
     let all: Vec<_> = NODES.iter().map(|service| stack.identity(service)).collect();
-    all.iter().for_each(|identity| is(identity, "Active"));
+    for identity in &all {
+        is(identity, "Active");
+    }
 
     let before = standing(&killed);
     let began = Instant::now();
@@ -62,7 +64,9 @@ pub(super) fn nodes_are_shown_as_they_are(stack: &Stack) {
     assert!(after.reputation >= last.reputation, "{last:?} then {after:?}");
     // Its last two results may have come while it unregistered.
     assert!(after.rounds_missed(&last, &then, &standing(&alive)) >= 4, "it was measured while unregistered");
-    all.iter().for_each(|identity| is(identity, "Active"));
+    for identity in &all {
+        is(identity, "Active");
+    }
 }
 
 fn nft(container: &Container, command: &[&str]) {

@@ -28,7 +28,9 @@ fn a_killed_node_and_one_without_ipv6_are_shown_as_such_and_recover() {
     let identities: Vec<_> = (0..6).map(|number| network.identity(number)).collect();
     let is = |identity: &str, state: &str| eventually(state, || (shown.state(identity)? == state).then_some(()));
     let standing = |identity: &str| eventually("a standing", || shown.standing(identity));
-    identities.iter().for_each(|identity| is(identity, "Active"));
+    for identity in &identities {
+        is(identity, "Active");
+    }
     let [_, _, killed, alive, cut_off, _] = &identities[..] else { panic!("six nodes") };
 
     let before = standing(killed);
@@ -38,7 +40,7 @@ fn a_killed_node_and_one_without_ipv6_are_shown_as_such_and_recover() {
     nft(in_pod, &["add", "table", "ip6", "kit"]);
     nft(in_pod, &["add chain ip6 kit input { type filter hook input priority 0; }"]);
     nft(in_pod, &[&format!("add rule ip6 kit input tcp dport {port} drop")]);
-    let killer = Killer::start(network.pod(2));
+    let deaths = Killer::start(network.pod(2));
     let death = standing(alive);
     is(killed, "Down");
     eprintln!("chart: a killed node is shown as down after {:.1} s", began.elapsed().as_secs_f64());
@@ -50,12 +52,14 @@ fn a_killed_node_and_one_without_ipv6_are_shown_as_such_and_recover() {
     // Down: each failed test has taken reputation away.
     let fallen = standing(killed);
     assert_eq!(fallen.reputation, fallen.by_the_rule(&before), "{before:?} then {fallen:?}");
-    killer.stop();
+    deaths.stop();
     assert_eq!(shown.state(alive).as_deref(), Some("Active"));
 
     nft(in_pod, &["delete", "table", "ip6", "kit"]);
     network.await_ready(2);
-    identities.iter().for_each(|identity| is(identity, "Active"));
+    for identity in &identities {
+        is(identity, "Active");
+    }
 }
 
 /// Port at which a node receives packets over IPv6.
