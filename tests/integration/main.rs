@@ -4,6 +4,7 @@
 
 mod acknowledged;
 mod addresses;
+mod applications;
 mod canaries;
 mod cli;
 mod compat_0_9_2;

@@ -1,8 +1,10 @@
 //! The WebSocket for applications on this machine, as clients of 0.9.2 have it.
 //!
 //! One connection at a time. Answers take the form (text or binary) of the request; messages from the network take that
-//! of the last request, and the binary form before the first one. Web pages are refused: a browser lets every page
+//! of the last request, and the binary form if the first one does not come soon. Web pages are refused: a browser lets every page
 //! connect, and names the page in the header `Origin`.
+
+use std::pin::pin;
 
 use futures_util::{SinkExt, StreamExt};
 use nym_mixnode_message::address::ClientAddress;
@@ -24,6 +26,8 @@ use crate::daemon::Command;
 const REQUEST_LEN_MAX: usize = 32 << 20;
 /// Time for the opening of a connection, and for each write.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Wait for the first request of an application, which chooses the form of the messages that wait.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// Pause after an error that affects all connections, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -90,9 +94,10 @@ impl LocalServer {
         listener: &TcpListener,
         unsent: &mut Option<Response>,
     ) -> Result<(), Ended> {
-        let mut form = Form::Binary;
+        let (mut form, mut may_deliver) = (Form::Binary, false);
+        let mut first_request = pin!(sleep(FIRST_REQUEST_MAX));
         loop {
-            if let Some(message) = unsent.take() {
+            if may_deliver && let Some(message) = unsent.take() {
                 let sent = send(&mut socket, form, &message).await;
                 if sent.is_err() {
                     *unsent = Some(message);
@@ -107,7 +112,7 @@ impl LocalServer {
                         Frame::Close(_) => return Err(Ended),
                         Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => continue,
                     };
-                    form = of_request;
+                    (form, may_deliver) = (of_request, true);
                     let answer = match request {
                         Ok(request) => self.answer(request).await?,
                         Err(error) => Some(error.into()),
@@ -116,7 +121,8 @@ impl LocalServer {
                         send(&mut socket, form, &answer).await?;
                     }
                 }
-                Some(Incoming { data, reply_block }) = self.messages.recv() => {
+                () = &mut first_request, if !may_deliver => may_deliver = true,
+                Some(Incoming { data, reply_block }) = self.messages.recv(), if may_deliver => {
                     *unsent = Some(Response::Received { data, reply_block });
                 }
                 // One connection at a time: others are closed.

@@ -76,6 +76,21 @@ async fn answers_and_messages_take_the_form_of_the_last_request() {
 }
 
 #[tokio::test]
+async fn messages_that_wait_take_the_form_of_the_first_request() {
+    let world = World::new().await;
+    world.messages.send(Incoming { data: b"early".to_vec(), reply_block: None }).await.ok().unwrap();
+    let mut application = world.connect().await;
+    application.send(Frame::Text(Request::SelfAddress.to_json().into())).await.unwrap();
+    let mut texts = Vec::new();
+    for _ in 0..2 {
+        let Frame::Text(text) = next(&mut application).await else { panic!() };
+        texts.push(Response::from_json(&text).unwrap());
+    }
+    assert!(matches!(&texts[0], Response::SelfAddress(own) if *own == world.address));
+    assert!(matches!(&texts[1], Response::Received { data, .. } if data == b"early"));
+}
+
+#[tokio::test]
 async fn requests_become_commands_and_their_failures_answers() {
     let mut world = World::new().await;
     let mut application = world.connect().await;
