@@ -36,7 +36,7 @@ MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests kit-opentofu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench bench-check engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
+	chart-docs terraform-variables terraform-docs bench bench-check bench-instructions engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ bench: ## Benchmarks
 
 bench-check: ## Fail if an unwrap engine that this CPU can run is slower than its bar
 	$(CARGO) bench --locked --bench unwrap -- check
+
+bench-instructions: ## Count the instructions of the portable engine per packet (needs valgrind)
+	@CARGO="$(CARGO)" benches/instructions
 
 engines: ## Compare the unwrap engines of this CPU on millions of packets and points, about half an hour
 	$(CARGO) test --locked -p nym-mixnode-sphinx --lib -- --ignored --nocapture ten_million a_million

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod constant_time;
+#[cfg(target_arch = "x86_64")]
+mod counted;
 mod forge;
 #[cfg(target_arch = "x86_64")]
 mod instructions;

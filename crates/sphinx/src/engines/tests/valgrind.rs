@@ -1,12 +1,14 @@
 //! Requests to valgrind, in whose Memcheck "undefined" stands for "secret": it reports branches and addresses that
-//! depend on undefined bits.
+//! depend on undefined bits. Its callgrind counts instructions.
 
 use std::arch::asm;
 
 const RUNNING_ON_VALGRIND: u64 = 0x1001;
 const MAKE_MEM_UNDEFINED: u64 = MEMCHECK + 1;
 const MAKE_MEM_DEFINED: u64 = MEMCHECK + 2;
+const TOGGLE_COLLECT: u64 = CALLGRIND + 2;
 const MEMCHECK: u64 = (b'M' as u64) << 24 | (b'C' as u64) << 16;
+const CALLGRIND: u64 = (b'C' as u64) << 24 | (b'T' as u64) << 16;
 
 /// Whether this process runs under valgrind.
 pub(crate) fn is_running() -> bool {
@@ -16,6 +18,11 @@ pub(crate) fn is_running() -> bool {
 /// From now on these bytes are secret.
 pub(crate) fn hide(bytes: &mut [u8]) {
     request(MAKE_MEM_UNDEFINED, bytes);
+}
+
+/// Begins to count instructions, or ends it. Valgrind starts with `--collect-atstart=no`.
+pub(crate) fn toggle_counting() {
+    request(TOGGLE_COLLECT, &[]);
 }
 
 /// The value, which is not secret.
