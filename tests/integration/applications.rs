@@ -16,7 +16,8 @@ use super::localnet::{PATIENCE, Running, nym_mixnode};
 /// Pause between two attempts.
 const STEP: Duration = Duration::from_millis(200);
 /// Fast mixes and one gateway; its own test packets are few.
-const NETWORK: [&str; 9] = ["--nodes", "1", "--gateways", "1", "--mean-delay", "1ms", "--rate", "5", "--json"];
+pub(crate) const NETWORK: [&str; 9] =
+    ["--nodes", "1", "--gateways", "1", "--mean-delay", "1ms", "--rate", "5", "--json"];
 
 /// The code blocks of the page in a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
@@ -65,6 +66,25 @@ async fn started(mut command: Command) -> (Child, String) {
     (process, line.expect("a line before the end"))
 }
 
+/// Creates a client with short times in a network that is starting; returns its address.
+pub(crate) async fn created(home: &Path, id: &str, registry: &str, flags: &[&str]) -> String {
+    let own = ["--id", id, "--home", home.to_str().unwrap()];
+    let rates = ["--packet-delay", "1ms", "--sending-interval", "5ms", "--cover-interval", "100ms"];
+    let init = [&["client", "init", "--registry", registry], &own[..], &rates, flags].concat();
+    let created = async {
+        loop {
+            let output = nym_mixnode(&init).output().await.unwrap();
+            match output.status.code() {
+                Some(0) => return String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+                // The monitor has not yet tested the gateway.
+                Some(69) => sleep(STEP).await,
+                _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+            }
+        }
+    };
+    timeout(PATIENCE, created).await.unwrap()
+}
+
 /// A client that serves applications.
 struct Client {
     address: String,
@@ -74,21 +94,8 @@ struct Client {
 
 impl Client {
     async fn start(home: &Path, id: &str, registry: &str) -> Self {
+        let address = created(home, id, registry, &[]).await;
         let own = ["--id", id, "--home", home.to_str().unwrap()];
-        let rates = ["--packet-delay", "1ms", "--sending-interval", "5ms", "--cover-interval", "100ms"];
-        let init = [&["client", "init", "--registry", registry], &own[..], &rates].concat();
-        let created = async {
-            loop {
-                let output = nym_mixnode(&init).output().await.unwrap();
-                match output.status.code() {
-                    Some(0) => return String::from_utf8(output.stdout).unwrap().trim().to_owned(),
-                    // The monitor has not yet tested the gateway.
-                    Some(69) => sleep(STEP).await,
-                    _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-                }
-            }
-        };
-        let address = timeout(PATIENCE, created).await.unwrap();
         let run = nym_mixnode(&[&["client", "run", "--port", "0"], &own[..]].concat());
         let (process, line) = started(run).await;
         let port = line.rsplit(':').next().unwrap().to_owned();

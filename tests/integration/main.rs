@@ -45,6 +45,7 @@ mod pipes;
 mod probe;
 mod process;
 mod program;
+mod receipts;
 mod recorded_0_9_2;
 mod recovery;
 mod registry_kills;

@@ -271,6 +271,12 @@ impl Core {
         self.queue.len()
     }
 
+    /// Whether a reply waits for its turn.
+    #[must_use]
+    pub fn has_replies(&self) -> bool {
+        self.queue.iter().any(|turn| matches!(turn, Turn::Reply { .. }))
+    }
+
     /// Reads what the gateway has pushed.
     pub fn received(&mut self, pushed: &[u8], now: Instant) -> Event {
         match Pushed::decode(pushed) {

@@ -51,6 +51,10 @@ pub enum Command {
         data: Vec<u8>,
         queued: oneshot::Sender<Result<(), SendError>>,
     },
+    /// Waits until all queued replies are handed to the gateway.
+    FlushReplies {
+        flushed: oneshot::Sender<()>,
+    },
     SetNetwork(Network),
 }
 
@@ -76,9 +80,11 @@ pub struct Account {
 
 /// A client that is not running yet.
 pub struct Daemon {
-    pub core: Core,
-    pub account: Account,
-    pub rates: Rates,
+    core: Core,
+    account: Account,
+    rates: Rates,
+    /// Those who wait for the last reply.
+    flushes: Vec<oneshot::Sender<()>>,
 }
 
 /// The next time of a Poisson process.
@@ -102,6 +108,11 @@ impl Process {
 }
 
 impl Daemon {
+    #[must_use]
+    pub fn new(core: Core, account: Account, rates: Rates) -> Self {
+        Self { core, account, rates, flushes: Vec::new() }
+    }
+
     /// Runs until the sender of commands is dropped. Connects again, with pauses, when the connection ends.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, notices: mpsc::Sender<Notice>) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
@@ -182,6 +193,7 @@ impl Daemon {
                 ended(&error);
                 return Some(());
             }
+            self.report_flushed();
         }
     }
 
@@ -195,7 +207,17 @@ impl Daemon {
             Command::Reply { block, data, queued } => {
                 queued.send(self.core.reply(*block, data)).ok();
             }
+            Command::FlushReplies { flushed } => self.flushes.push(flushed),
             Command::SetNetwork(network) => self.core.set_network(network),
+        }
+    }
+
+    fn report_flushed(&mut self) {
+        if !self.flushes.is_empty() && !self.core.has_replies() {
+            // Who asked may have gone.
+            for flushed in self.flushes.drain(..) {
+                flushed.send(()).ok();
+            }
         }
     }
 

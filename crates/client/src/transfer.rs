@@ -3,11 +3,13 @@
 //! `magic 8 ‖ transfer 16 ‖ length u64 ‖ SHA-256 32 ‖ index u32 ‖ name length u8 ‖ name ‖ data`, numbers big-endian. Every
 //! chunk but the last has [`CHUNK_LEN`] bytes of data. Chunks may arrive in any order, and more than once.
 
+mod receipt;
 mod receiving;
 mod sending;
 
 use thiserror::Error;
 
+pub use receipt::Receipt;
 pub use receiving::{Arrived, Receiver, ReceiverBounds, Rejected};
 pub use sending::{SendFileError, Sending};
 
@@ -77,10 +79,10 @@ impl FileFacts {
     }
 }
 
-/// Whether a message is, or claims to be, a chunk of a file.
+/// Whether a message is about a file: a chunk, also an invalid one, or the question of a sender.
 #[must_use]
-pub fn is_chunk(message: &[u8]) -> bool {
-    message.starts_with(MAGIC)
+pub fn is_about_file(message: &[u8]) -> bool {
+    message.starts_with(MAGIC) || receipt::asked_about(message).is_some()
 }
 
 impl<'a> Chunk<'a> {

@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Bytes of the longest file
     #[arg(long, value_name = "N", default_value_t = ReceiverBounds::default().file_len)]
     max_len: u64,
+    /// Return no receipts to senders that ask for them; a receipt shows them when this client was connected
+    #[arg(long)]
+    no_receipts: bool,
     /// Print each file as a JSON line
     #[arg(long)]
     json: bool,
@@ -61,7 +64,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
     fs::create_dir_all(&args.out).map_err(|error| cannot_write(&args.out, &error))?;
     let bounds = ReceiverBounds { file_len: args.max_len, ..ReceiverBounds::default() };
-    let running = Running::start(&args.client.profile()?, &args.ca_file, bounds).await?;
+    let mut running = Running::start(&args.client.profile()?, &args.ca_file, bounds).await?;
+    if !args.no_receipts {
+        running.return_receipts();
+    }
     tokio::select! {
         received = within(&args, receive(&args, running)) => received,
         _ = signals.next() => Ok(()),
@@ -95,7 +101,7 @@ async fn receive(args: &Args, mut running: Running) -> Result<(), Failure> {
             left -= 1;
         }
     }
-    Ok(())
+    running.send_receipts().await
 }
 
 /// Moves a file to its directory and prints it.

@@ -9,13 +9,14 @@ use nym_mixnode_client::local::Incoming;
 use nym_mixnode_client::network::Network;
 use nym_mixnode_client::profile::{Profile, ProfileConfig, ProfileKeys, ProfileLock};
 use nym_mixnode_client::topology::TopologySource;
-use nym_mixnode_client::transfer::{Arrived, Receiver, ReceiverBounds, Rejected, is_chunk};
+use nym_mixnode_client::transfer::{Arrived, Receipt, Receiver, ReceiverBounds, Rejected, is_about_file};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_message::address::ClientAddress;
 use nym_mixnode_message::content::Content;
-use tokio::sync::mpsc;
+use nym_mixnode_message::reply::ReplyBlock;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 use url::Url;
 
@@ -28,6 +29,8 @@ const TOPOLOGY_EVERY: Duration = Duration::from_secs(30);
 const NOTICES_MAX: usize = 64;
 /// Commands that are not handled yet.
 const COMMANDS_MAX: usize = 16;
+/// Longest wait for a connection over which receipts leave.
+const FLUSH_MAX: Duration = Duration::from_secs(30);
 
 /// A running client. Dropping it ends its tasks.
 pub(super) struct Running {
@@ -35,6 +38,10 @@ pub(super) struct Running {
     notices: mpsc::Receiver<Notice>,
     receiver: Receiver,
     address: ClientAddress,
+    /// Whether senders that ask for receipts get them.
+    receipts: bool,
+    /// A receipt may wait for its turn.
+    has_receipts: bool,
     /// Gets messages that are no files.
     applications: Option<mpsc::Sender<Incoming>>,
     _tasks: JoinSet<()>,
@@ -45,6 +52,8 @@ pub(super) struct Running {
 pub(super) enum Event {
     Arrived(Arrived),
     Acknowledged(MessageId),
+    /// A recipient has a file of this client.
+    Confirmed(Receipt),
     Connected,
 }
 
@@ -70,9 +79,19 @@ impl Running {
         let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
         let (notices_end, notices) = mpsc::channel(NOTICES_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Daemon { core, account, rates }.run(commands_end, notices_end));
+        tasks.spawn(Daemon::new(core, account, rates).run(commands_end, notices_end));
         tasks.spawn(follow_topology(source, commands.clone()));
-        Ok(Self { commands, notices, receiver, address, applications: None, _tasks: tasks, _lock: lock })
+        Ok(Self {
+            commands,
+            notices,
+            receiver,
+            address,
+            receipts: false,
+            has_receipts: false,
+            applications: None,
+            _tasks: tasks,
+            _lock: lock,
+        })
     }
 
     /// The next event. Messages that are no file, or damaged, are logged and dropped.
@@ -80,15 +99,21 @@ impl Running {
         loop {
             let stopped = || Failure::new(Exit::INTERNAL, "the client has stopped; this is a bug: please report it");
             match self.notices.recv().await.ok_or_else(stopped)? {
-                Notice::Received(Content { data, reply_block }) if self.applications.is_some() && !is_chunk(&data) => {
+                Notice::Received(Content { data, reply_block })
+                    if self.applications.is_some() && !is_about_file(&data) =>
+                {
                     self.hand_over(Incoming { data, reply_block });
                 }
-                Notice::Received(content) => match self.receiver.accept(&content.data) {
-                    Ok(Some(arrived)) => return Ok(Event::Arrived(arrived)),
-                    Ok(None) => {}
-                    Err(error @ Rejected::Write { .. }) => return Err(error.into()),
-                    Err(error) => warn!(%error, "Dropped a message"),
-                },
+                Notice::Received(content) => {
+                    if let Some(arrived) = self.accept(content)? {
+                        return Ok(Event::Arrived(arrived));
+                    }
+                }
+                Notice::ReceivedReply(data) if self.applications.is_none() => {
+                    if let Some(receipt) = Receipt::decode(&data) {
+                        return Ok(Event::Confirmed(receipt));
+                    }
+                }
                 Notice::ReceivedReply(data) => self.hand_over(Incoming { data, reply_block: None }),
                 Notice::Acknowledged(id) => return Ok(Event::Acknowledged(id)),
                 Notice::Connected => return Ok(Event::Connected),
@@ -96,6 +121,65 @@ impl Running {
                 Notice::NotConnected(error) => warn!("{error}; trying again"),
             }
         }
+    }
+
+    /// Returns receipts to senders that ask for them.
+    pub(super) fn return_receipts(&mut self) {
+        self.receipts = true;
+    }
+
+    /// Stores what a message has of a file, and returns a receipt for a file that is whole.
+    fn accept(&mut self, content: Content) -> Result<Option<Arrived>, Failure> {
+        let Content { data, reply_block } = content;
+        let arrived = match self.receiver.accept(&data) {
+            Ok(arrived) => arrived,
+            Err(error @ Rejected::Write { .. }) => return Err(error.into()),
+            Err(error) => {
+                warn!(%error, "Dropped a message");
+                return Ok(None);
+            }
+        };
+        if let Some(block) = reply_block.filter(|_| self.receipts)
+            && let Some(receipt) = self.receiver.take_receipt(&data)?
+        {
+            self.confirm(block, receipt);
+        }
+        Ok(arrived)
+    }
+
+    /// Never waits: the client itself may be waiting for a reader of its notices. A sender without receipt asks again.
+    fn confirm(&mut self, block: ReplyBlock, receipt: Receipt) {
+        let (queued, _) = oneshot::channel();
+        let reply = Command::Reply { block: Box::new(block), data: receipt.encode(), queued };
+        if self.commands.try_send(reply).is_ok() {
+            self.has_receipts = true;
+        } else {
+            warn!("Dropped a receipt: the client is busy");
+        }
+    }
+
+    /// Waits, before an end, until the receipts are with the gateway. What arrives meanwhile is stored.
+    pub(super) async fn send_receipts(&mut self) -> Result<(), Failure> {
+        if !self.has_receipts {
+            return Ok(());
+        }
+        let (flushed, mut done) = oneshot::channel();
+        let commands = self.commands.clone();
+        let wait = async {
+            let mut asking = std::pin::pin!(commands.send(Command::FlushReplies { flushed }));
+            let mut has_asked = false;
+            loop {
+                tokio::select! {
+                    _ = &mut asking, if !has_asked => has_asked = true,
+                    _ = &mut done => return Ok(()),
+                    event = self.next() => drop(event?),
+                }
+            }
+        };
+        timeout(FLUSH_MAX, wait).await.unwrap_or_else(|_| {
+            warn!("The gateway has not taken the receipts; senders that still wait will ask again");
+            Ok(())
+        })
     }
 
     /// Hands messages that are no files to an application instead of storing them.

@@ -1,11 +1,12 @@
-//! `client send`: sends files, and returns when they are at the recipient's gateway.
+//! `client send`: sends a file, and returns when it is at the recipient's gateway, or when the recipient has confirmed it.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_client::core::MessageId;
-use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, ReceiverBounds, SendFileError, Sending};
+use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending};
 use nym_mixnode_message::address::ClientAddress;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 
 use super::super::ca_file::CaFileFlag;
 use super::super::output::{write_json, write_stdout};
+use super::super::status_line::StatusLine;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
 use super::running::{Event, Running};
@@ -22,7 +24,7 @@ use crate::times;
 ///
 /// The exit code is 0 once all of the file is stored at the recipient's gateway, where the recipient collects it with
 /// `client receive`. Gateways store 10 000 packets for an absent client, about 16 MB; the rest of a larger file is sent
-/// while the recipient receives. What arrives for this client meanwhile is kept for its next `client receive`.
+/// while the recipient receives. With --confirm it is 0 once the recipient has received and checked the file. What arrives for this client meanwhile is kept for its next `client receive`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -33,6 +35,9 @@ pub(super) struct Args {
     /// File to send
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Wait until `client receive` of the recipient has the file; the recipient does not learn who asks
+    #[arg(long)]
+    confirm: bool,
     /// Give up after this time [default: never]
     #[arg(long, value_name = "TIME", value_parser = times::any)]
     timeout: Option<Duration>,
@@ -51,54 +56,97 @@ pub(super) struct Args {
 struct Sent {
     bytes: u64,
     seconds: f64,
+    /// Whether the recipient has received it.
+    confirmed: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     super::die_with_supervisor(args.supervised)?;
     // Before the network is used: the file may be missing.
-    let sending = Sending::open(&args.file)?;
+    let mut sending = Sending::open(&args.file)?;
     let bytes = sending.len();
+    let receipt = args.confirm.then(|| sending.ask_for_receipt());
     let mut running = Running::start(&args.client.profile()?, &args.ca_file, ReceiverBounds::default()).await?;
     let start = Instant::now();
-    let work = send(sending, &args.to, &mut running);
+    let is_stored = Cell::new(false);
+    let status = StatusLine::new(!args.json);
+    let work = send(sending, receipt, &args.to, &mut running, &is_stored, &status);
     match args.timeout {
         None => work.await?,
-        Some(limit) => timeout(limit, work).await.map_err(|_| {
-            let limit = humantime::format_duration(limit);
-            Failure::new(Exit::TRY_AGAIN, format_args!("the file is not at the recipient's gateway after {limit}"))
-        })??,
+        Some(limit) => timeout(limit, work).await.map_err(|_| too_late(limit, is_stored.get()))??,
     }
-    let sent = Sent { bytes, seconds: start.elapsed().as_secs_f64() };
+    status.clear();
+    let sent = Sent { bytes, seconds: start.elapsed().as_secs_f64(), confirmed: args.confirm };
     let printed = write_stdout(|out| {
         if args.json {
             return write_json(out, &sent);
         }
-        writeln!(out, "{bytes} bytes are at the recipient's gateway, after {:.1} s", sent.seconds)
+        let place = if args.confirm { "received and checked by the recipient" } else { "at the recipient's gateway" };
+        writeln!(out, "{bytes} bytes are {place}, after {:.1} s", sent.seconds)
     });
     printed.map_err(|error| Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
 }
 
-async fn send(sending: Sending, to: &ClientAddress, running: &mut Running) -> Result<(), Failure> {
+fn too_late(limit: Duration, is_stored: bool) -> Failure {
+    let limit = humantime::format_duration(limit);
+    let problem = if is_stored {
+        format!("no receipt after {limit}: the file is at the recipient's gateway, and the recipient may be away")
+    } else {
+        format!("the file is not at the recipient's gateway after {limit}")
+    };
+    Failure::new(Exit::TRY_AGAIN, problem)
+}
+
+async fn send(
+    sending: Sending,
+    receipt: Option<Receipt>,
+    to: &ClientAddress,
+    running: &mut Running,
+    is_stored: &Cell<bool>,
+    status: &StatusLine,
+) -> Result<(), Failure> {
     let (acks, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
+    let (confirmations, receipts) = mpsc::channel(ACKNOWLEDGED_MAX);
     let (commands, total) = (running.commands.clone(), sending.len());
-    let sending = sending.run(to, &commands, acknowledged, |bytes| {
-        tracing::info!(bytes, total, "Stored at the recipient's gateway");
-    });
+    let work = async {
+        status.show(&progress(0, total));
+        sending.run(to, &commands, acknowledged, |bytes| status.show(&progress(bytes, total))).await?;
+        is_stored.set(true);
+        if let Some(receipt) = receipt {
+            status.show("all of the file is at the recipient's gateway; waiting for the recipient's receipt");
+            receipt.wait(to, &commands, receipts).await?;
+        }
+        Ok(())
+    };
     // Both run side by side: the client waits for a reader of its notices.
     tokio::select! {
-        sent = sending => Ok(sent?),
-        failed = forward(running, &acks) => Err(failed),
+        sent = work => sent,
+        failed = forward(running, &acks, &confirmations) => Err(failed),
     }
 }
 
-/// Hands acknowledgements over until the client fails.
-async fn forward(running: &mut Running, acks: &mpsc::Sender<MessageId>) -> Failure {
+/// A bar, and the share in words.
+fn progress(bytes: u64, total: u64) -> String {
+    const WIDTH: u64 = 30;
+    let parts = |of: u64| bytes.saturating_mul(of).checked_div(total).unwrap_or(of);
+    let bar: String = (0..WIDTH).map(|at| if at < parts(WIDTH) { '█' } else { '░' }).collect();
+    format!("{bar} {} % of {total} bytes at the recipient's gateway", parts(100))
+}
+
+/// Hands acknowledgements and receipts over until the client fails.
+async fn forward(
+    running: &mut Running,
+    acks: &mpsc::Sender<MessageId>,
+    confirmations: &mpsc::Sender<Receipt>,
+) -> Failure {
     loop {
         match running.next().await {
             Ok(Event::Acknowledged(id)) => {
                 // At its end, the file needs none any more.
                 acks.send(id).await.ok();
             }
+            // One is enough: without it, the sender asks again.
+            Ok(Event::Confirmed(receipt)) => drop(confirmations.try_send(receipt)),
             Ok(Event::Arrived(_) | Event::Connected) => {}
             Err(failure) => return failure,
         }

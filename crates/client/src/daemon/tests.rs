@@ -205,7 +205,7 @@ impl Home {
         let account = Account { url: self.url.clone(), identity: *self.address.identity(), key: self.key.clone() };
         let rates = Rates { sending: Duration::from_millis(10), cover: Duration::from_millis(100) };
         let ((commands, commands_end), (notices_end, notices)) = (mpsc::channel(10), mpsc::channel(10));
-        let task = tokio::spawn(Daemon { core, account, rates }.run(commands_end, notices_end));
+        let task = tokio::spawn(Daemon::new(core, account, rates).run(commands_end, notices_end));
         Running { commands, notices, task }
     }
 }

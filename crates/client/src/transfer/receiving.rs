@@ -1,7 +1,8 @@
 //! Collects chunks in a directory until their files are complete. What is complete stays there until it is taken.
 //!
 //! Each chunk is a file of its own, so that a stopped client goes on where it was:
-//! `incoming/TRANSFER/{facts,0,1,…}`, and then `complete/NAME`.
+//! `incoming/TRANSFER/{facts,0,1,…}`, and then `complete/NAME`. `done/TRANSFER` has the digest and the number
+//! of receipts.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -11,12 +12,17 @@ use nym_mixnode_base::staging::sync_dir;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::{Chunk, ChunkError, FileFacts};
+use super::receipt::asked_about;
+use super::{Chunk, ChunkError, FileFacts, Receipt, TransferId};
 
 /// Name of the file with the facts of a transfer.
 const FACTS: &str = "facts";
 /// Names that are tried for a file whose name is taken.
 const NAMES_MAX: u32 = 10_000;
+/// Transfers that are remembered. The oldest is forgotten first.
+const DONE_MAX: usize = 4096;
+/// Receipts for one file. Each shows its sender when this client was connected, and the first may be lost.
+const RECEIPTS_MAX: u8 = 8;
 
 /// Bounds on what strangers can store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +72,7 @@ pub struct Arrived {
 pub struct Receiver {
     incoming: PathBuf,
     complete: PathBuf,
+    done: PathBuf,
     bounds: ReceiverBounds,
 }
 
@@ -75,12 +82,12 @@ impl Receiver {
     /// # Errors
     /// When it cannot be created.
     pub fn open(dir: &Path, bounds: ReceiverBounds) -> Result<Self, Rejected> {
-        let (incoming, complete) = (dir.join("incoming"), dir.join("complete"));
-        for dir in [&incoming, &complete] {
+        let (incoming, complete, done) = (dir.join("incoming"), dir.join("complete"), dir.join("done"));
+        for dir in [&incoming, &complete, &done] {
             nym_mixnode_base::staging::create_private_dirs(dir)
                 .map_err(|error| Rejected::Write { path: dir.clone(), source: io::Error::other(error) })?;
         }
-        Ok(Self { incoming, complete, bounds })
+        Ok(Self { incoming, complete, done, bounds })
     }
 
     /// Files that are complete.
@@ -105,16 +112,61 @@ impl Receiver {
     pub fn accept(&self, message: &[u8]) -> Result<Option<Arrived>, Rejected> {
         match Chunk::decode(message) {
             Some(chunk) => self.accept_chunk(&chunk?),
-            None => {
-                self.place("message", |file| file.write_all(message).map(|()| message.len() as u64), None).map(Some)
-            }
+            None if asked_about(message).is_some() => Ok(None),
+            None => self.place("message", |file| file.write_all(message).map(|()| message.len() as u64)).map(Some),
         }
+    }
+
+    /// A receipt for the file that a message is about, if all of it has arrived, and there are not too many already.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn take_receipt(&self, message: &[u8]) -> Result<Option<Receipt>, Rejected> {
+        let of_chunk = || Some(Chunk::decode(message)?.ok()?.transfer);
+        let Some(transfer) = asked_about(message).or_else(of_chunk) else { return Ok(None) };
+        let path = self.done_path(&transfer);
+        let record = match fs::read(&path) {
+            Ok(record) => record,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Rejected::Write { path, source }),
+        };
+        // A record of another length is damaged, and no proof of anything.
+        let Ok([digest @ .., count]) = <[u8; 33]>::try_from(record) else { return Ok(None) };
+        if count >= RECEIPTS_MAX {
+            return Ok(None);
+        }
+        write(&path, &done_record(&digest, count + 1))?;
+        Ok(Some(Receipt { transfer, digest }))
+    }
+
+    fn done_path(&self, transfer: &TransferId) -> PathBuf {
+        self.done.join(hex(transfer))
+    }
+
+    /// Remembers a transfer whose file has its place.
+    fn remember(&self, transfer: &TransferId, facts: &FileFacts) -> Result<(), Rejected> {
+        let mut known = Vec::new();
+        for entry in fs::read_dir(&self.done).map_err(at(&self.done))? {
+            let entry = entry.map_err(at(&self.done))?;
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).map_err(at(&self.done))?;
+            known.push((modified, entry.path()));
+        }
+        if known.len() >= DONE_MAX
+            && let Some((_, oldest)) = known.iter().min()
+        {
+            fs::remove_file(oldest).map_err(at(oldest))?;
+        }
+        write(&self.done_path(transfer), &done_record(&facts.digest, 0))
     }
 
     fn accept_chunk(&self, chunk: &Chunk<'_>) -> Result<Option<Arrived>, Rejected> {
         let facts = &chunk.facts;
         if facts.len > self.bounds.file_len {
             return Err(Rejected::TooLong { len: facts.len, max: self.bounds.file_len });
+        }
+        // A copy of a chunk must not begin the file again.
+        if self.done_path(&chunk.transfer).exists() {
+            return Ok(None);
         }
         let dir = self.incoming.join(hex(&chunk.transfer));
         if !dir.exists() {
@@ -139,10 +191,16 @@ impl Receiver {
         let chunks = facts.chunks().unwrap_or(u32::MAX);
         // The facts are one more file.
         let stored = fs::read_dir(&dir).map_err(at(&dir))?.filter(|entry| is_whole(entry.as_ref())).count();
-        if stored <= chunks as usize { Ok(None) } else { self.join(&dir, facts, chunks).map(Some) }
+        if stored <= chunks as usize {
+            return Ok(None);
+        }
+        let arrived = self.join(&dir, facts, chunks)?;
+        self.remember(&chunk.transfer, facts)?;
+        fs::remove_dir_all(&dir).map_err(at(&dir))?;
+        Ok(Some(arrived))
     }
 
-    /// Joins all chunks and removes them.
+    /// Joins all chunks to a file. Removes them if the file is damaged.
     fn join(&self, dir: &Path, facts: &FileFacts, chunks: u32) -> Result<Arrived, Rejected> {
         let joined = |file: &mut File| {
             let (mut hash, mut len) = (Sha256::new(), 0);
@@ -154,7 +212,7 @@ impl Receiver {
             }
             if hash.finalize()[..] == facts.digest { Ok(len) } else { Err(ErrorKind::InvalidData.into()) }
         };
-        let arrived = self.place(&safe_name(&facts.name), joined, Some(dir));
+        let arrived = self.place(&safe_name(&facts.name), joined);
         match arrived {
             Err(Rejected::Write { source, .. }) if source.kind() == ErrorKind::InvalidData => {
                 fs::remove_dir_all(dir).map_err(at(dir))?;
@@ -164,13 +222,8 @@ impl Receiver {
         }
     }
 
-    /// Writes a file durably and gives it the name, or one with a number if that is taken; then removes `source`.
-    fn place(
-        &self,
-        name: &str,
-        content: impl FnOnce(&mut File) -> io::Result<u64>,
-        source: Option<&Path>,
-    ) -> Result<Arrived, Rejected> {
+    /// Writes a file durably and gives it the name, or one with a number if that is taken.
+    fn place(&self, name: &str, content: impl FnOnce(&mut File) -> io::Result<u64>) -> Result<Arrived, Rejected> {
         let draft = self.incoming.with_file_name("draft");
         let mut file = File::create(&draft).map_err(at(&draft))?;
         let len = content(&mut file).and_then(|len| file.sync_all().map(|()| len)).map_err(at(&draft))?;
@@ -181,9 +234,6 @@ impl Receiver {
                     sync_dir(&self.complete)
                         .map_err(|error| Rejected::Write { path: path.clone(), source: io::Error::other(error) })?;
                     fs::remove_file(&draft).map_err(at(&draft))?;
-                    if let Some(source) = source {
-                        fs::remove_dir_all(source).map_err(at(source))?;
-                    }
                     return Ok(Arrived { path, len });
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -192,6 +242,10 @@ impl Receiver {
         }
         Err(Rejected::Write { path: self.complete.join(name), source: ErrorKind::AlreadyExists.into() })
     }
+}
+
+fn done_record(digest: &[u8; 32], receipts: u8) -> Vec<u8> {
+    [&digest[..], &[receipts]].concat()
 }
 
 /// Moves a file into another directory, where no file is replaced, on any file system.

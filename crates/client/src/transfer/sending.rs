@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CHUNK_LEN, Chunk, FileFacts, NAME_LEN_MAX, TransferId};
+use super::{CHUNK_LEN, Chunk, FileFacts, NAME_LEN_MAX, Receipt, TransferId};
 use crate::core::{MessageId, SendError};
 use crate::daemon::Command;
 
@@ -45,6 +45,8 @@ pub struct Sending {
     transfer: TransferId,
     facts: FileFacts,
     chunks: u32,
+    /// Whether each chunk has a reply block, through which the recipient returns a receipt.
+    with_receipt: bool,
     next: u32,
     in_flight: HashSet<MessageId>,
 }
@@ -74,9 +76,16 @@ impl Sending {
             transfer: rand::random(),
             facts,
             chunks,
+            with_receipt: false,
             next: 0,
             in_flight: HashSet::new(),
         })
+    }
+
+    /// Lets the recipient return a receipt, and returns the one to wait for.
+    pub fn ask_for_receipt(&mut self) -> Receipt {
+        self.with_receipt = true;
+        Receipt { transfer: self.transfer, digest: self.facts.digest }
     }
 
     /// Bytes of the file.
@@ -127,7 +136,7 @@ impl Sending {
         let data = self.chunk(self.next)?;
         self.next += 1;
         let (queued, answer) = oneshot::channel();
-        let command = Command::Send { recipient: *recipient, data, with_reply_block: false, queued };
+        let command = Command::Send { recipient: *recipient, data, with_reply_block: self.with_receipt, queued };
         commands.send(command).await.map_err(|_| SendFileError::Stopped)?;
         Ok(answer.await.map_err(|_| SendFileError::Stopped)??)
     }

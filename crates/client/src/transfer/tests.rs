@@ -1,10 +1,13 @@
 use std::fs;
 use std::path::Path;
 
+use nym_mixnode_message::address::ClientAddress;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use super::*;
+use crate::daemon::Command;
 
 fn facts(content: &[u8], name: &str) -> FileFacts {
     FileFacts { len: content.len() as u64, digest: Sha256::digest(content).into(), name: name.to_owned() }
@@ -88,6 +91,66 @@ fn names_from_strangers_stay_in_the_directory() {
         let shown = arrived.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(!shown.starts_with(['.', '-']) && !shown.contains('\n'), "{shown:?}");
     }
+}
+
+#[test]
+fn a_receipt_is_for_a_file_that_is_whole_and_copies_of_its_chunks_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = content(500_000);
+    let chunks = chunks(&content, "a", 1);
+    let question = receipt::question(&[1; 16]);
+    let receiver = receiver(dir.path());
+    receiver.accept(&chunks[1]).unwrap();
+    assert_eq!(receiver.take_receipt(&chunks[1]).unwrap(), None);
+    assert_eq!(receiver.take_receipt(&question).unwrap(), None);
+    receiver.accept(&chunks[0]).unwrap().unwrap();
+    let receipt = Receipt { transfer: [1; 16], digest: Sha256::digest(&content).into() };
+    // Another start of the client, after the file was taken.
+    fs::remove_file(&receiver.complete().unwrap()[0].path).unwrap();
+    let receiver = self::receiver(dir.path());
+    for message in [&chunks[0], &chunks[1], &question] {
+        assert_eq!(receiver.take_receipt(message).unwrap(), Some(receipt));
+        assert_eq!(receiver.accept(message).unwrap(), None);
+    }
+    // A sender cannot learn without end when this client is connected.
+    let more = (0..20).filter(|_| receiver.take_receipt(&question).unwrap().is_some()).count();
+    assert_eq!(more, 5);
+    assert!(receiver.complete().unwrap().is_empty());
+    assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
+    assert_eq!(receiver.take_receipt(&receipt::question(&[2; 16])).unwrap(), None);
+    assert_eq!(Receipt::decode(&receipt.encode()), Some(receipt));
+}
+
+#[test]
+fn a_damaged_file_has_no_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = receiver(dir.path());
+    let wrong = FileFacts { digest: [0; 32], ..facts(b"abc", "a") };
+    let chunk = Chunk { transfer: [1; 16], facts: wrong, index: 0, data: b"abc" }.encode();
+    receiver.accept(&chunk).unwrap_err();
+    assert_eq!(receiver.take_receipt(&chunk).unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_asks_until_it_has_the_receipt_of_this_transfer() {
+    let (commands, mut asked) = mpsc::channel(1);
+    let (receipts, receipts_end) = mpsc::channel(1);
+    let receipt = Receipt { transfer: [1; 16], digest: [2; 32] };
+    let identity = || *nym_mixnode_keys::IdentityKeyPair::generate().unwrap().public();
+    let encryption = *nym_mixnode_keys::SphinxKeyPair::generate().unwrap().public();
+    let recipient = ClientAddress::new(identity(), encryption, identity()).unwrap();
+    let waiting = tokio::spawn(async move { receipt.wait(&recipient, &commands, receipts_end).await });
+    for _ in 0..2 {
+        let Some(Command::Send { data, with_reply_block: true, queued, .. }) = asked.recv().await else { panic!() };
+        assert_eq!(data, receipt::question(&[1; 16]));
+        // One that cannot be sent is followed by another one.
+        queued.send(Err(crate::core::SendError::Full(7))).unwrap();
+    }
+    receipts.send(Receipt { digest: [3; 32], ..receipt }).await.unwrap();
+    let Some(Command::Send { queued, .. }) = asked.recv().await else { panic!() };
+    queued.send(Ok(1)).unwrap();
+    receipts.send(receipt).await.unwrap();
+    waiting.await.unwrap().unwrap();
 }
 
 #[test]
