@@ -5,6 +5,7 @@ mod receive;
 mod running;
 mod send;
 mod serve;
+mod status;
 
 use std::io;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ enum ClientCommand {
     Run(serve::Args),
     Send(send::Args),
     Receive(receive::Args),
+    Status(status::Args),
 }
 
 /// Print the address of a client, to which others send
@@ -70,6 +72,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         ClientCommand::Run(args) => serve::run(args).await,
         ClientCommand::Send(args) => send::run(args).await,
         ClientCommand::Receive(args) => receive::run(args).await,
+        ClientCommand::Status(args) => status::run(args).await,
     }
 }
 

@@ -55,6 +55,12 @@ async fn a_confirmed_file_has_arrived_and_a_recipient_may_be_away_or_return_no_r
     let bob = created(home.path(), "bob", &registry, &[]).await;
     let carol = created(home.path(), "carol", &registry, &[]).await;
 
+    // No hour is complete, and each layer has one mix.
+    let status = json(&clients.run("alice", &["status", "--json"]).await);
+    assert_eq!(status["layers"][2], serde_json::json!({"layer": 3, "mixes": 1, "packets_of_others": null}));
+    let warnings: Vec<_> = status["warnings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert!(warnings.len() == 6 && warnings[0].contains("a single active mix"), "{warnings:?}");
+
     // `bob` is away, and `carol` returns no receipts.
     let limit = "20s";
     let (to_bob, to_carol, at_carol) = tokio::join!(

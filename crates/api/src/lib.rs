@@ -15,7 +15,7 @@ mod topology;
 use serde::{Deserialize, Deserializer};
 
 pub use measurement::{
-    BatchMixStatus, BatchMixStatusReport, IpVersion, MixMetric, MixStatus, MixStatusReport, NextReport,
+    BatchMixStatus, BatchMixStatusReport, IpVersion, LayerTotals, MixMetric, MixStatus, MixStatusReport, NextReport,
     PersistedMixMetric, PersistedMixStatus,
 };
 pub use registration::{Announced, GatewayRegistration, MixRegistration, Proof};

@@ -38,6 +38,17 @@ pub struct NextReport {
     pub next_report_in: u64,
 }
 
+/// Element of the reply of `GET /api/history/network`, as far as clients use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct LayerTotals {
+    /// Beginning of the hour, in seconds since the epoch.
+    pub at: i64,
+    /// 0 for gateways.
+    pub layer: u64,
+    /// Packets that the nodes have reported, to two digits.
+    pub packets: u64,
+}
+
 /// IP version of a measurement; `"4"` or `"6"` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub enum IpVersion {

@@ -5,6 +5,7 @@
 //! | [`network`] | the nodes that packets can take, and routes through them |
 //! | [`connection`] | the WebSocket to the client's gateway |
 //! | [`daemon`] | a running client: sending at random times, receiving |
+//! | [`crowd`] | how many packets of others hide a packet, estimated from public totals |
 //! | [`local`] | the WebSocket for applications on the same machine |
 //! | [`profile`] | the files of a client: keys, configuration |
 //! | [`topology`] | topologies of a registry, with verified signatures |
@@ -13,6 +14,7 @@
 
 pub mod connection;
 pub mod core;
+pub mod crowd;
 pub mod daemon;
 pub mod local;
 pub mod network;

@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use thiserror::Error;
 
 /// Layers of every route.
-const LAYERS: usize = CLIENT_HOPS - 1;
+pub const LAYERS: usize = CLIENT_HOPS - 1;
 
 /// Usable nodes of a topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +57,12 @@ impl Network {
     #[must_use]
     pub fn gateway(&self, identity: &[u8; 32]) -> Option<&Gateway> {
         self.gateways.get(identity)
+    }
+
+    /// Number of mixes in each layer.
+    #[must_use]
+    pub fn mixes(&self) -> [usize; LAYERS] {
+        self.layers.each_ref().map(Vec::len)
     }
 
     /// A gateway at random.

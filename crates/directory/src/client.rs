@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nym_mixnode_api::{
-    Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, NextReport,
-    PendingAddress, Proof, Refusal, RegistrationReply, Topology,
+    Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, LayerTotals, MixMetric, MixRegistration,
+    NextReport, PendingAddress, Proof, Refusal, RegistrationReply, Topology,
 };
 use nym_mixnode_base::cause::innermost;
 use nym_mixnode_base::http_client;
@@ -206,6 +206,16 @@ impl Client {
     /// For all failures of a request.
     pub async fn active_topology(&self) -> Result<Topology, DirectoryError> {
         self.request("fetch the active set", Method::GET, self.mixmining(&["topology", "active"])).reply().await
+    }
+
+    /// Totals of each layer in the last complete hours, oldest first. Directories of 0.9.2 refuse with 404.
+    ///
+    /// # Errors
+    /// For all failures of a request.
+    pub async fn layer_totals(&self, hours: u16) -> Result<Vec<LayerTotals>, DirectoryError> {
+        let mut url = join(&self.directory, &["api", "history", "network"]);
+        url.query_pairs_mut().append_pair("hours", &hours.to_string());
+        self.request("fetch the totals of the network", Method::GET, url).reply().await
     }
 
     /// Checks that the directory lists nodes and, as far as it reports this, can store registrations.

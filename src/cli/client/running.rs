@@ -220,12 +220,16 @@ async fn follow_topology(mut source: TopologySource, commands: mpsc::Sender<Comm
     }
 }
 
-fn topology_source(config: &ProfileConfig, ca_file: &CaFileFlag) -> Result<TopologySource, Failure> {
+pub(super) fn topology_source(config: &ProfileConfig, ca_file: &CaFileFlag) -> Result<TopologySource, Failure> {
+    Ok(TopologySource::new(directory_client(config, ca_file)?, config.registry_key.clone()))
+}
+
+/// A client of the registry.
+pub(super) fn directory_client(config: &ProfileConfig, ca_file: &CaFileFlag) -> Result<Client, Failure> {
     let url: Url = config.registry.parse().map_err(|error| {
         Failure::new(Exit::CONFIG, format_args!("validator_rest_url {} is no URL: {error}", config.registry))
     })?;
-    let client = Client::trusting(ca_file.path(), &url, &url, ClientLimits::default())?;
-    Ok(TopologySource::new(client, config.registry_key.clone()))
+    Ok(Client::trusting(ca_file.path(), &url, &url, ClientLimits::default())?)
 }
 
 /// The address of a client.
