@@ -35,7 +35,7 @@ FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit root-tests kit-tests kit-opentofu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
+.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit miri root-tests kit-tests kit-opentofu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
 	chart-docs terraform-variables terraform-docs bench bench-check bench-instructions engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
@@ -76,6 +76,12 @@ audit: ## Check the dependencies for known vulnerabilities (fetches the advisory
 
 unit: ## Unit, integration and documentation tests
 	$(CARGO) test --locked --workspace
+
+# Miri cannot call C. The tests of the models do not.
+miri: ## Run the model of the engine for AVX-512 in Miri, which finds undefined behaviour (needs nightly Rust; takes minutes)
+	@rustup which --toolchain nightly cargo-miri >/dev/null 2>&1 || { echo "Miri is not installed:" \
+		"run \`rustup toolchain install nightly --profile minimal --component miri,rust-src\`" >&2; exit 1; }
+	rustup run nightly cargo miri test --locked -p nym-mixnode-sphinx --lib -- engines::tests::models
 
 root-tests: ## Integration tests that need root or strace: those that `make unit` lists as ignored
 	$(CARGO) test --locked --test integration -- --ignored

@@ -32,8 +32,9 @@ type Mask = u8;
 #[derive(Clone, Copy)]
 pub(super) struct Units;
 
-fn lanes(lane: impl FnMut(usize) -> u64) -> Vector {
-    std::array::from_fn(lane)
+/// Written out, because Miri takes several times as long for a loop.
+fn lanes(mut lane: impl FnMut(usize) -> u64) -> Vector {
+    [lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7)]
 }
 
 fn mask(mut lane: impl FnMut(usize) -> bool) -> Mask {
@@ -106,16 +107,13 @@ fn shift_right_each(a: Vector, counts: Vector) -> Vector {
     lanes(|i| u32::try_from(counts[i]).ok().and_then(|count| a[i].checked_shr(count)).unwrap_or(0))
 }
 
-fn product_of(a: u64, b: u64) -> u128 {
-    u128::from(a & LIMB) * u128::from(b & LIMB)
-}
-
 fn add_low(sum: Vector, a: Vector, b: Vector) -> Vector {
-    add(sum, lanes(|i| u64::try_from(product_of(a[i], b[i]) & u128::from(LIMB)).expect("52 bits")))
+    add(sum, lanes(|i| (a[i] & LIMB).wrapping_mul(b[i] & LIMB) & LIMB))
 }
 
 fn add_high(sum: Vector, a: Vector, b: Vector) -> Vector {
-    add(sum, lanes(|i| u64::try_from(product_of(a[i], b[i]) >> 52).expect("52 bits")))
+    let product = |i: usize| u128::from(a[i] & LIMB) * u128::from(b[i] & LIMB);
+    add(sum, lanes(|i| u64::try_from(product(i) >> 52).expect("52 bits")))
 }
 
 fn select(mask: Mask, a: Vector, b: Vector) -> Vector {
@@ -162,31 +160,40 @@ fn rotate_right_64<const BITS: u32>(a: Vector) -> Vector {
     lanes(|i| a[i].rotate_right(BITS))
 }
 
+fn low(lane: u64) -> u32 {
+    (lane & 0xffff_ffff) as u32
+}
+
+fn high(lane: u64) -> u32 {
+    (lane >> 32) as u32
+}
+
+fn join(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
 fn halves(a: Vector) -> [u32; 16] {
-    std::array::from_fn(|i| u32::try_from(a[i / 2] >> (32 * (i % 2)) & u64::from(u32::MAX)).expect("32 bits"))
+    std::array::from_fn(|i| if i % 2 == 0 { low(a[i / 2]) } else { high(a[i / 2]) })
 }
 
 fn lanes_32(mut lane: impl FnMut(usize) -> u32) -> Vector {
-    lanes(|i| u64::from(lane(2 * i)) | u64::from(lane(2 * i + 1)) << 32)
+    lanes(|i| join(lane(2 * i), lane(2 * i + 1)))
 }
 
 fn splat_32(value: u32) -> Vector {
-    lanes_32(|_| value)
+    splat(join(value, value))
 }
 
 fn add_32(a: Vector, b: Vector) -> Vector {
-    let (a, b) = (halves(a), halves(b));
-    lanes_32(|i| a[i].wrapping_add(b[i]))
+    lanes(|i| join(low(a[i]).wrapping_add(low(b[i])), high(a[i]).wrapping_add(high(b[i]))))
 }
 
 fn rotate_right_32<const BITS: u32>(a: Vector) -> Vector {
-    let a = halves(a);
-    lanes_32(|i| a[i].rotate_right(BITS))
+    lanes(|i| join(low(a[i]).rotate_right(BITS), high(a[i]).rotate_right(BITS)))
 }
 
 fn shift_right_32<const BITS: u32>(a: Vector) -> Vector {
-    let a = halves(a);
-    lanes_32(|i| a[i] >> BITS)
+    lanes(|i| join(low(a[i]) >> BITS, high(a[i]) >> BITS))
 }
 
 fn xor_3(a: Vector, b: Vector, c: Vector) -> Vector {
