@@ -30,7 +30,7 @@ pub enum ConnectError {
     Closed(String),
     #[error("the gateway at {0} does not answer")]
     Silent(String),
-    /// Another gateway, or somebody between.
+    /// Another gateway answers, or an attacker on the way.
     #[error("cannot register at the gateway at {url}: {source}")]
     Handshake { url: String, source: HandshakeError },
     /// The gateway does not know the client, or has another key.

@@ -189,7 +189,7 @@ impl Core {
         Ok(id)
     }
 
-    /// Queues a reply. It is sent once, and nobody learns whether it has arrived.
+    /// Queues a reply. It is sent once and not acknowledged.
     ///
     /// # Errors
     /// When the reply is too long, or too much waits.
@@ -244,7 +244,7 @@ impl Core {
         None
     }
 
-    /// A packet to this client itself, which nobody else can tell from others.
+    /// A packet to this client itself, which looks like every other packet.
     pub fn cover_packet(&self, rng: &mut impl CryptoRng) -> Option<ForwardRequest> {
         self.builder().cover(rng).ok()
     }

@@ -221,7 +221,7 @@ impl Daemon {
         }
     }
 
-    /// `None` when nobody wants notices any more.
+    /// `None` when the receiver of the notices is dropped.
     async fn received(&mut self, pushed: &[u8], notices: &mpsc::Sender<Notice>) -> Option<()> {
         let notice = match self.core.received(pushed, Instant::now()) {
             Event::Received(content) => Notice::Received(content),

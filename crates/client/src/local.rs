@@ -53,7 +53,7 @@ pub struct LocalServer {
     pub messages: mpsc::Receiver<Incoming>,
 }
 
-/// Why a connection ends; nobody needs to know more.
+/// The connection has ended. The reason makes no difference.
 struct Ended;
 
 impl From<Error> for Ended {

@@ -122,7 +122,7 @@ impl Profile {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// When there is none, or it is invalid.
+    /// When the file is missing or invalid.
     pub fn config(&self) -> Result<ProfileConfig, ProfileError> {
         let path = self.dir.join(CONFIG_FILE);
         let text = fs::read_to_string(&path).map_err(|source| match source.kind() {

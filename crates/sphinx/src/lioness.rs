@@ -7,6 +7,7 @@ use blake2b_simd::Params;
 use crate::key_schedule::PayloadKey;
 use crate::wiped::Wiped;
 
+/// Bytes of a payload's left block.
 pub(crate) const LEFT_LEN: usize = 32;
 
 /// Adds one layer of encryption to a payload, which is longer than its left block.
@@ -24,7 +25,7 @@ pub(crate) fn stream_round(payload: &mut [u8], round_key: &[u8]) {
 }
 
 /// The key of a stream round: `left ^ key`.
-fn stream_key(left: &[u8], round_key: &[u8]) -> Wiped<LEFT_LEN> {
+pub(crate) fn stream_key(left: &[u8], round_key: &[u8]) -> Wiped<LEFT_LEN> {
     let mut key = Wiped::new([0; LEFT_LEN]);
     key.copy_from_slice(left);
     xor(&mut *key, round_key);

@@ -31,7 +31,7 @@ const PUSHED_MAX: usize = 256;
 /// Messages that are read from the inbox at once.
 const PAGE_LEN: u32 = 64;
 
-/// Why a connection ends; nobody needs to know more.
+/// The connection has ended. The reason makes no difference.
 struct Ended;
 
 impl From<Error> for Ended {

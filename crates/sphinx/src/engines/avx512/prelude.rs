@@ -11,11 +11,9 @@ pub(super) use crate::engines::inverse::invert_all;
 pub(super) use crate::engines::sha256::{INITIAL_STATE, ROUND_CONSTANTS, last_block, padded};
 pub(super) use crate::engines::{self, Job, Jobs, LANES, Secret, portable};
 pub(super) use crate::key_schedule::{EXPANDED_LEN, PAYLOAD_KEY_LEN};
+pub(super) use crate::lioness::{LEFT_LEN, stream_key};
 pub(super) use crate::x25519::{Bytes32, multiply_clamped};
 pub(super) use crate::{BETA_LEN, HEADER_LEN, MAC_LEN, UnwrapError, header};
-
-/// Bytes of a payload's left block in LIONESS.
-pub(super) const LEFT_LEN: usize = 32;
 
 /// Blocks of messages, wiped when dropped, as `Wiped`.
 pub(super) struct Blocks<const LEN: usize, const COUNT: usize>(pub [[u8; LEN]; COUNT]);

@@ -125,10 +125,7 @@ vectorized! {
     fn stream_round(jobs: &mut [Option<Job<'_>>], offset: usize) {
         for job in jobs.iter_mut().flatten() {
             let (left, right) = job.packet[HEADER_LEN..].split_at_mut(LEFT_LEN);
-            let mut key = Zeroizing::new([0; LEFT_LEN]);
-            for ((byte, left), other) in key.iter_mut().zip(left).zip(&job.work.payload_key[offset..]) {
-                *byte = *left ^ other;
-            }
+            let key = stream_key(left, &job.work.payload_key[offset..offset + LEFT_LEN]);
             if right.len() < STREAM_TOGETHER_MIN {
                 portable::stream(&key, right);
             } else {
