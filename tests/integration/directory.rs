@@ -10,6 +10,7 @@ use std::time::Duration;
 use nym_mixnode_api::{GatewayRegistration, MixMetric, MixRegistration, Topology, testing};
 use nym_mixnode_directory::{
     Client, ClientLimits, Directory, DirectoryError, Heartbeat, HeartbeatSettings, HeartbeatState, Unregistered,
+    with_status,
 };
 use nym_mixnode_registry::{Registry, RegistrySettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -126,6 +127,23 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
     assert_eq!(client.unregister(&key(1), None).await.unwrap(), Unregistered::Removed);
     assert_eq!(client.unregister(&key(1), None).await.unwrap(), Unregistered::NotListed);
     assert!(client.topology().await.unwrap().mix_nodes.is_empty());
+    registry.stop().await;
+}
+
+#[tokio::test]
+async fn a_topology_that_has_not_changed_is_not_sent_again() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RunningRegistry::start(&home.path().join("registry.sqlite")).await;
+    let (client, other) = (registry.client(), registry.client());
+    client.register_mix(&mix(1, "127.0.2.1:1789"), None).await.unwrap();
+    let (first, status) = with_status(client.topology()).await;
+    assert_eq!(status, Some(200));
+    let (again, status) = with_status(client.topology()).await;
+    assert_eq!((again.unwrap(), status), (first.unwrap(), Some(304)));
+
+    other.register_mix(&mix(2, "127.0.2.2:1789"), None).await.unwrap();
+    let (changed, status) = with_status(client.topology()).await;
+    assert_eq!((changed.unwrap().mix_nodes.len(), status), (2, Some(200)));
     registry.stop().await;
 }
 

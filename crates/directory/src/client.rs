@@ -1,51 +1,34 @@
 //! HTTP client of the directory.
 
-use std::cell::Cell;
+mod request;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use nym_mixnode_api::{
-    Accepted, BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, LayerTotals, MixMetric, MixRegistration,
-    NextReport, PendingAddress, Proof, Refusal, RegistrationReply, Topology,
+    BatchMixStatus, CounterReply, GatewayRegistration, IpVersion, LayerTotals, MixMetric, MixRegistration, NextReport,
+    Proof, RegistrationReply, Topology,
 };
 use nym_mixnode_base::cause::innermost;
 use nym_mixnode_base::http_client;
-use reqwest::header::DATE;
+use reqwest::header::{DATE, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Certificate, Method, StatusCode};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 use zeroize::Zeroizing;
 
+pub(crate) use request::one_line;
+pub use request::with_status;
+
+use self::request::Request;
 use super::{Directory, DirectoryError};
-use crate::trust::{TlsProblem, read_authorities, tls_problem};
+use crate::trust::read_authorities;
 use crate::{DirectoryConfig, MonitorToken, read_join_token};
 
-tokio::task_local! {
-    /// Status of the last response to a request made within [`with_status`].
-    static LAST_STATUS: Cell<Option<u16>>;
-}
-
-/// Runs requests of a [`Client`]; also returns the status of the last response, if there was one.
-pub async fn with_status<T>(requests: impl Future<Output = T>) -> (T, Option<u16>) {
-    // Boxed because the future is large, and each wrapper would store another copy.
-    let requests = Box::pin(requests);
-    let requests = async {
-        let done = requests.await;
-        (done, LAST_STATUS.with(Cell::get))
-    };
-    LAST_STATUS.scope(Cell::new(None), requests).await
-}
-
 const RELEASE: &str = "release the identity";
-
-/// Maximum number of characters of a directory's message in our errors.
-const MESSAGE_CHARS_MAX: usize = 300;
-
-/// Maximum number of pending addresses read from a reply; a node announces one or two.
-const PENDING_MAX: usize = 8;
 
 /// Limits of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +72,15 @@ pub struct Client {
     /// The only trusted authorities; `None` trusts those of the system.
     authorities: Option<Vec<Certificate>>,
     join_token: Option<Zeroizing<Vec<u8>>>,
+    /// The last topology, which the directory need not send again while it is current.
+    last_topology: Arc<Mutex<Option<Tagged>>>,
+}
+
+/// A topology with the tag that the directory gave it.
+#[derive(Clone)]
+struct Tagged {
+    tag: HeaderValue,
+    topology: Arc<Topology>,
 }
 
 impl Client {
@@ -136,7 +128,8 @@ impl Client {
         let http = build([directory, metrics], authorities.as_deref(), limits, None)?;
         let location = printable(directory);
         let (directory, metrics) = (directory.clone(), metrics.clone());
-        Ok(Self { http, directory, metrics, location, limits, authorities, join_token: None })
+        let (join_token, last_topology) = (None, Arc::default());
+        Ok(Self { http, directory, metrics, location, limits, authorities, join_token, last_topology })
     }
 
     /// Uses the join token in this file to register with a closed directory; `None` uses no token.
@@ -334,7 +327,19 @@ impl Directory for Client {
     }
 
     async fn topology(&self) -> Result<Topology, DirectoryError> {
-        self.request("fetch the topology", Method::GET, self.mixmining(&["topology"])).reply().await
+        let request = self.request("fetch the topology", Method::GET, self.mixmining(&["topology"]));
+        let last = self.last_topology.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (asked, answer) = match &last {
+            Some(last) => request.with_header(IF_NONE_MATCH, last.tag.clone()).send().await?,
+            None => request.send().await?,
+        };
+        if let (StatusCode::NOT_MODIFIED, Some(last)) = (answer.status, last) {
+            return Ok(Topology::clone(&last.topology));
+        }
+        let topology: Topology = asked.value_of(&answer)?;
+        let tagged = answer.headers.get(ETAG).map(|tag| Tagged { tag: tag.clone(), topology: topology.clone().into() });
+        *self.last_topology.lock().unwrap_or_else(PoisonError::into_inner) = tagged;
+        Ok(topology)
     }
 
     async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
@@ -365,109 +370,6 @@ fn build(
     builder.build().map_err(|error| DirectoryError::Setup { url: printable(urls[0]), reason: innermost(&error) })
 }
 
-/// A request, with the context for its errors.
-struct Request {
-    action: &'static str,
-    url: String,
-    builder: reqwest::RequestBuilder,
-    body_bytes_max: usize,
-}
-
-impl Request {
-    fn json(self, body: &impl Serialize) -> Self {
-        Self { builder: self.builder.json(body), ..self }
-    }
-
-    fn with_token(self, token: &str) -> Self {
-        Self { builder: self.builder.bearer_auth(token), ..self }
-    }
-
-    /// Reply to a registration, truncated: the directory is untrusted.
-    async fn registered(self) -> Result<RegistrationReply, DirectoryError> {
-        let RegistrationReply { ok, pending } = self.confirmed(|reply: &RegistrationReply| reply.ok).await?;
-        let clean = |pending: PendingAddress| PendingAddress {
-            address: one_line(&pending.address),
-            reason: one_line(&pending.reason),
-        };
-        Ok(RegistrationReply { ok, pending: pending.into_iter().take(PENDING_MAX).map(clean).collect() })
-    }
-
-    async fn accepted(self) -> Result<(), DirectoryError> {
-        self.confirmed(|reply: &Accepted| reply.ok).await.map(drop)
-    }
-
-    /// A reply whose `ok` is true.
-    async fn confirmed<T: DeserializeOwned>(self, is_ok: fn(&T) -> bool) -> Result<T, DirectoryError> {
-        let (action, url) = (self.action, self.url.clone());
-        let reply = self.reply().await?;
-        if is_ok(&reply) {
-            return Ok(reply);
-        }
-        Err(DirectoryError::MalformedReply { action, url, reason: "it responded with {\"ok\":false}".into() })
-    }
-
-    async fn reply<T: DeserializeOwned>(self) -> Result<T, DirectoryError> {
-        let Self { action, url, builder, body_bytes_max } = self;
-        let unreachable = |error: reqwest::Error| {
-            if let Some(TlsProblem { reason, advice }) = tls_problem(&error) {
-                return DirectoryError::Tls { action, url: url.clone(), reason, advice };
-            }
-            let reason = if error.is_timeout() { "no answer in time".into() } else { innermost(&error) };
-            DirectoryError::Unreachable { action, url: url.clone(), reason }
-        };
-        let malformed = |reason| DirectoryError::MalformedReply { action, url: url.clone(), reason };
-
-        let mut response = builder.send().await.map_err(unreachable)?;
-        let status = response.status();
-        // Only callers inside [`with_status`] need the status.
-        LAST_STATUS.try_with(|last| last.set(Some(status.as_u16()))).ok();
-        let Some(body) = http_client::read_body(&mut response, body_bytes_max).await.map_err(unreachable)? else {
-            return Err(malformed(format!("the response is longer than {body_bytes_max} bytes")));
-        };
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| malformed(format!("the response is not the expected JSON: {error}")));
-        }
-        Err(failure(action, url.clone(), status, &body))
-    }
-}
-
-fn failure(action: &'static str, url: String, status: StatusCode, body: &[u8]) -> DirectoryError {
-    let code = status.as_u16();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return DirectoryError::TooManyRequests { action, url };
-    }
-    if status.is_client_error() {
-        return DirectoryError::Refused { action, url, status: code, message: message(body) };
-    }
-    if status.is_server_error() {
-        return DirectoryError::ServerFailed { action, url, status: code, message: message(body) };
-    }
-    DirectoryError::MalformedReply {
-        action,
-        url,
-        reason: format!("it responded with {code}, and redirects are not followed"),
-    }
-}
-
-/// Message of a directory, reduced to one printable line: the directory is untrusted.
-fn message(body: &[u8]) -> String {
-    let text = match serde_json::from_slice(body) {
-        Ok(Refusal { error }) => error,
-        Err(_) if body.trim_ascii_start().starts_with(b"<") => {
-            "a web page; the URL may not be a directory's".to_owned()
-        }
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    one_line(&text)
-}
-
-pub(crate) fn one_line(text: &str) -> String {
-    let spaced = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    let words = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() { "(no message)".into() } else { words.chars().take(MESSAGE_CHARS_MAX).collect() }
-}
-
 /// Appends `path` to the path of `base`, with or without a trailing slash.
 fn join(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
@@ -492,79 +394,4 @@ fn printable(url: &Url) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> Url {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_base_url_keeps_its_path_prefix_with_or_without_a_trailing_slash() {
-        for (base, expected) in [
-            ("http://d.example:8081", "http://d.example:8081/api/mixmining"),
-            ("http://d.example:8081/", "http://d.example:8081/api/mixmining"),
-            ("https://d.example/nym", "https://d.example/nym/api/mixmining"),
-            ("https://d.example/nym/", "https://d.example/nym/api/mixmining"),
-            ("https://d.example/nym/?q=1#f", "https://d.example/nym/api/mixmining"),
-            ("http://[::1]:8081/a/b", "http://[::1]:8081/a/b/api/mixmining"),
-        ] {
-            assert_eq!(join(&url(base), &["api", "mixmining"]).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn an_identity_cannot_leave_its_path_segment() {
-        let joined = join(&url("http://d.example"), &["register", "a/../b?c"]);
-        assert_eq!(joined.as_str(), "http://d.example/register/a%2F..%2Fb%3Fc");
-    }
-
-    #[test]
-    fn a_password_in_the_url_is_never_printed() {
-        let secret = url("https://user:secret@d.example/x");
-        assert_eq!(printable(&secret), "https://d.example/x");
-        assert!(!format!("{:?}", Client::new(&secret, &secret).unwrap()).contains("secret"));
-    }
-
-    #[test]
-    fn a_url_of_another_scheme_is_refused() {
-        let error = Client::new(&url("ftp://d.example"), &url("http://d.example")).unwrap_err();
-        assert!(matches!(error, DirectoryError::BadUrl { .. }));
-        assert!(error.to_string().contains("ftp://d.example"), "{error}");
-        assert_eq!(error.exit_code().code(), 78);
-    }
-
-    #[test]
-    fn a_directorys_message_becomes_one_short_printable_line() {
-        for (body, expected) in [
-            (r#"{"error":"host taken"}"#.as_bytes().to_vec(), "host taken".to_owned()),
-            (b"You have reached maximum request limit.\n".to_vec(), "You have reached maximum request limit.".into()),
-            (b"a\x1b[31mred\r\n\r\nb\x00".to_vec(), "a [31mred b".into()),
-            (b"".to_vec(), "(no message)".into()),
-            (b"\n<!DOCTYPE HTML>\n<html>...</html>".to_vec(), "a web page; the URL may not be a directory's".into()),
-            (vec![0xff, 0xfe], "\u{fffd}\u{fffd}".into()),
-            ("é".repeat(5000).into_bytes(), "é".repeat(MESSAGE_CHARS_MAX)),
-        ] {
-            assert_eq!(message(&body), expected);
-        }
-    }
-
-    #[test]
-    fn each_status_has_its_error_kind_and_exit_code() {
-        for (status, transient, exit_code) in [
-            (301, true, 69),
-            (400, false, 65),
-            (403, false, 77),
-            (404, true, 65),
-            (409, false, 65),
-            (429, true, 75),
-            (500, true, 69),
-            (503, true, 69),
-        ] {
-            let error = failure("test", "http://d/".into(), StatusCode::from_u16(status).unwrap(), b"{}");
-            assert_eq!((error.is_transient(), error.exit_code().code()), (transient, exit_code), "{status}: {error}");
-            assert_eq!(error.is_conflict(), status == 409);
-            assert!(!error.to_string().contains('\n'));
-        }
-    }
-}
+mod tests;
