@@ -74,7 +74,6 @@ fn here() -> Vec<String> {
         "resources.requests.memory=32Mi".to_owned(),
         "probes.periodSeconds=1".to_owned(),
         "tests.nofileMin=4096".to_owned(),
-        "shutdown.lingerSeconds=2".to_owned(),
         "network.recheck=2s".to_owned(),
         // The test pods and probers of the private network have private addresses.
         "network.allowPrivate=true".to_owned(),

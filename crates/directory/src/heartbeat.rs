@@ -142,7 +142,8 @@ impl<D: Directory, A: Announcement> Heartbeat<D, A> {
 
     /// Unregisters the node, within 5 s. A failure is only logged: a stopping node cannot retry, and the next start
     /// replaces the entry. Does nothing if no registration was sent: an entry in the directory is then another node's.
-    /// Returns whether the directory removed the entry, so that clients stop using the node.
+    /// Returns whether clients may stop using the node: the directory removed the entry, or did not answer in time and may
+    /// have removed it.
     pub async fn unregister(&self) -> bool {
         if !self.state.maybe_listed() {
             return false;
@@ -165,7 +166,7 @@ impl<D: Directory, A: Announcement> Heartbeat<D, A> {
             Ok(Err(error)) => warn!(%error, "could not unregister; the next start replaces the entry"),
             Err(_) => warn!("could not unregister within 5 s; the next start replaces the entry"),
         }
-        matches!(outcome, Ok(Ok(_)))
+        !matches!(outcome, Ok(Err(_)))
     }
 }
 

@@ -19,6 +19,9 @@ use crate::waiting::{PATIENCE, eventually};
 const MEAN_DELAY: Duration = Duration::from_secs(1);
 const BETWEEN_PACKETS: Duration = Duration::from_millis(100);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// Maximum age of a topology that packets are sent by, from the request for it. On a busy machine the answer takes long,
+/// and a node mixes only for 5 s after it has unregistered.
+const FRESH: Duration = Duration::from_secs(1);
 /// A packet that is later than this in addition to its delays is lost.
 const LATE: Duration = Duration::from_secs(15);
 
@@ -70,14 +73,16 @@ async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &Atomic
     counts.clear();
     flowing.store(true, Ordering::Relaxed);
 
-    let mut nodes = listed(&client, through).await;
     let mut looked = Instant::now();
+    let mut nodes = listed(&client, through).await;
     while !stop.load(Ordering::Relaxed) {
         if looked.elapsed() > BETWEEN_LOOKS {
-            nodes = listed(&client, through).await;
             looked = Instant::now();
+            nodes = listed(&client, through).await;
         }
-        send(&mut prober, &nodes, &mut counts);
+        if looked.elapsed() < FRESH {
+            send(&mut prober, &nodes, &mut counts);
+        }
         take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
     }
     // A lost packet must not hide that others are still on their way.

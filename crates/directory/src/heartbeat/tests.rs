@@ -468,7 +468,7 @@ async fn unregister_is_bounded_when_the_directory_hangs() {
     run_for(&heartbeat, 1).await;
     directory.with(|script| script.hangs = true);
     let started = Instant::now();
-    heartbeat.unregister().await;
+    assert!(heartbeat.unregister().await, "the directory may have removed the entry");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     assert!(!heartbeat.state().registered());
 }
