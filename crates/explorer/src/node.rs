@@ -173,17 +173,21 @@ fn tests(node: &Node, detail: &Detail, now: i64) -> Markup {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "IP version" }
-                            th scope="col" { "Latest test" }
-                            @for window in &detail.windows { th scope="col" { "Passed in " (period(window.hours)) } }
+                            td {}
+                            @for version in IP_VERSIONS {
+                                th scope="col" { (ip_name(version)) @if !node.announces(version) { " " span.quiet { "not announced" } } }
+                            }
                         }
                     }
                     tbody {
-                        @for version in IP_VERSIONS {
+                        tr {
+                            th scope="row" { "Latest test" }
+                            @for version in IP_VERSIONS { td { (latest(node, version, now)) } }
+                        }
+                        @for window in &detail.windows {
                             tr {
-                                th scope="row" { (ip_name(version)) @if !node.announces(version) { " " span.quiet { "not announced" } } }
-                                td { (latest(node, version, now)) }
-                                @for window in &detail.windows { td { (chart::share(window.share(version))) } }
+                                th scope="row" { "Passed in " (period(window.hours)) }
+                                @for version in IP_VERSIONS { td { (chart::share(window.share(version))) } }
                             }
                         }
                     }
