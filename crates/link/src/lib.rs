@@ -11,6 +11,7 @@ pub mod listener;
 mod pool;
 pub mod shutdown;
 mod tasks;
+mod timer;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use nym_mixnode_mix::ReleaseIntervals;
 
 pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
+pub use timer::Alarm;
 
 /// Release intervals of this length, the first of which begins now.
 #[must_use]
