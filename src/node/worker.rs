@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
-use nym_mixnode_link::{Alarm, Gatherer};
+use nym_mixnode_link::{Alarm, Gatherer, pass};
 use nym_mixnode_mix as mix;
 use nym_mixnode_mix::{DropReason, Received, Scheduled};
 use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
@@ -228,7 +228,7 @@ fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duratio
 
 async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {
     let owner = &owners.handovers[owners.of(scheduled.next_hop)];
-    if owner.send(scheduled).await.is_err() {
+    if !pass(owner, scheduled).await {
         // Pools close only when the node aborts.
         shared.drops.count(DropReason::Shutdown);
     }

@@ -15,11 +15,11 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::{Admitted, Counters};
+use crate::channel::pass;
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::tasks::{join_all, propagate_panic};
@@ -105,12 +105,7 @@ impl Intake {
     /// Passes packets on; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
         for packet in packets.drain(..) {
-            let is_open = match self.packets.try_send(packet) {
-                Ok(()) => true,
-                Err(TrySendError::Full(packet)) => self.packets.send(packet).await.is_ok(),
-                Err(TrySendError::Closed(_)) => false,
-            };
-            if !is_open {
+            if !pass(&self.packets, packet).await {
                 return false;
             }
         }
