@@ -17,8 +17,7 @@ use crate::clock;
 
 /// Wakes a task at a time.
 ///
-/// tokio's timers have steps of a millisecond, and round up twice: they fire up to two milliseconds late, which would
-/// be two release intervals.
+/// tokio's timers have steps of a millisecond and round up twice, so they fire up to two release intervals late.
 #[derive(Debug)]
 pub struct Alarm {
     /// `None`: uses tokio's timers.
@@ -82,7 +81,7 @@ fn timespec(duration: Duration) -> Timespec {
 pub(crate) struct Deadline(Pin<Box<Sleep>>);
 
 impl Deadline {
-    /// A deadline that is not known yet.
+    /// A deadline whose timer first fires at `first`.
     pub(crate) fn new(first: Instant) -> Self {
         Self(Box::pin(sleep_until(first.into())))
     }
@@ -110,7 +109,7 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -121,10 +120,11 @@ mod tests {
         let start = clock::now();
         alarm.at(start).await;
         for micros in [100, 1_500, 1_600, 700, 30_000] {
-            // Cancelled, and its timer may fire before the next one is set.
-            let cancelled = start + Duration::from_millis(1);
-            assert!(timeout(LONG, alarm.at(cancelled)).await.is_ok());
-            drop(timeout(Duration::ZERO, alarm.at(clock::now() + LONG)).await);
+            // Both are cancelled; the timer of the second fires while nothing waits for it.
+            for earlier in [LONG, Duration::from_micros(200)] {
+                assert!(timeout(Duration::ZERO, alarm.at(clock::now() + earlier)).await.is_err());
+            }
+            sleep(Duration::from_millis(2)).await;
             let time = clock::now() + Duration::from_micros(micros);
             timeout(LONG, alarm.at(time)).await.expect("it completes");
             assert!(clock::now() >= time);
