@@ -29,6 +29,10 @@ pub struct Alarm {
 impl Alarm {
     /// An alarm on a timer of the kernel, or on tokio's if there is none. Call it within a runtime.
     #[must_use]
+    #[expect(
+        deprecated,
+        reason = "the unsafe successor is for types that may close their descriptor early, and an OwnedFd never does"
+    )]
     pub fn exact() -> Self {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok();
