@@ -115,7 +115,8 @@ mod tests {
             left.borrow_mut().push((packet.next_hop.port(), clock::now() - start));
         };
         let intervals = ReleaseIntervals::new(start, length);
-        drive(intake, intervals, release, &DropCounters::default(), &PoolGauge::default(), phase).await;
+        drive(intake, intervals, Alarm::coarse(), release, &DropCounters::default(), &PoolGauge::default(), phase)
+            .await;
         assert_eq!(pool.packets_in_flight(), 0);
         left.take()
     }
