@@ -88,7 +88,8 @@ impl KeyEngine {
         check: impl Fn(&Onward) -> Result<(), DropReason>,
     ) {
         let replay = &self.key.replay;
-        self.engine.unwrap_batch(packets, outcomes, |onward| {
+        let foresee = |keys: &mut dyn Iterator<Item = &[u8; 32]>| replay.foresee(keys);
+        self.engine.unwrap_foreseen(packets, outcomes, foresee, |onward| {
             check(onward)?;
             // Last, so that only forwarded packets take space in the filter. Forged, final and rejected packets cost
             // their sender less, and must not displace the others.

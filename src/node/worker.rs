@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use nym_mixnode_link::Gatherer;
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
+use nym_mixnode_link::{Alarm, Gatherer, pass};
 use nym_mixnode_mix as mix;
 use nym_mixnode_mix::{DropReason, Received, Scheduled};
 use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
@@ -135,17 +135,18 @@ impl Worker {
                 open.spawn_local(listener::serve(admitted, intake.clone(), phase.clone()));
             })
         };
-        self.mix(arrive, |scheduled| forwarder.send(scheduled)).await;
+        self.mix(arrive, |scheduled| forwarder.send(scheduled), Alarm::exact).await;
         forwarder.drain().await;
     }
 
     /// Runs the stages between the sockets: `arrive` provides packets, `release` gets them when they are due.
     ///
-    /// Each stage ends when the previous one has closed its channel.
+    /// Each stage ends when the previous one has closed its channel. `alarm` makes the timers of gathering and release.
     pub(super) async fn mix<A: Future<Output = ()>>(
         self,
         arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
         mut release: impl FnMut(Scheduled),
+        alarm: fn() -> Alarm,
     ) {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
@@ -160,8 +161,8 @@ impl Worker {
         };
         let intervals = nym_mixnode_link::intervals_from_now(settings.release_interval);
         let gauge = &shared.pools[number];
-        let pool = nym_mixnode_link::drive(handover, intervals, release, &shared.drops, gauge, phase.clone());
-        let received = Gatherer::new(received, intervals, BATCH_MAX);
+        let pool = nym_mixnode_link::drive(handover, intervals, alarm(), release, &shared.drops, gauge, phase.clone());
+        let received = Gatherer::new(received, intervals, alarm(), BATCH_MAX);
         let unwrap = unwrap_all(received, engine, owners, settings.rules, &shared, phase.clone());
         tokio::join!(arrive(connections, intake, phase), unwrap, pool);
     }
@@ -227,7 +228,7 @@ fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duratio
 
 async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {
     let owner = &owners.handovers[owners.of(scheduled.next_hop)];
-    if owner.send(scheduled).await.is_err() {
+    if !pass(owner, scheduled).await {
         // Pools close only when the node aborts.
         shared.drops.count(DropReason::Shutdown);
     }

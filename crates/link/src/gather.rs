@@ -2,23 +2,29 @@
 
 use nym_mixnode_mix::{Received, ReleaseIntervals};
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
 
 use crate::clock;
+use crate::timer::Alarm;
 
 /// The packets of all connections of a worker.
 #[derive(Debug)]
 pub struct Gatherer {
     received: mpsc::Receiver<Received>,
     intervals: ReleaseIntervals,
+    alarm: Alarm,
     batch_max: usize,
 }
 
 impl Gatherer {
     /// Gathers at most `batch_max` packets at a time.
     #[must_use]
-    pub fn new(received: mpsc::Receiver<Received>, intervals: ReleaseIntervals, batch_max: usize) -> Self {
-        Self { received, intervals, batch_max }
+    pub fn new(
+        received: mpsc::Receiver<Received>,
+        intervals: ReleaseIntervals,
+        alarm: Alarm,
+        batch_max: usize,
+    ) -> Self {
+        Self { received, intervals, alarm, batch_max }
     }
 
     /// Adds the next packets to an empty batch; `false` when there will be none.
@@ -30,14 +36,13 @@ impl Gatherer {
         if self.intervals.is_off() || !is_open {
             return is_open;
         }
-        let end = sleep_until(self.intervals.end_after(clock::now()).into());
-        tokio::pin!(end);
+        let end = self.intervals.end_after(clock::now());
         while batch.len() < self.batch_max {
             let rest = self.batch_max - batch.len();
             tokio::select! {
                 biased;
                 more = self.received.recv_many(batch, rest) => if more == 0 { break },
-                () = &mut end => break,
+                () = self.alarm.at(end) => break,
             }
         }
         true
@@ -60,7 +65,7 @@ mod tests {
     async fn gather(length: Duration, pauses: &[Duration]) -> Vec<(usize, Duration)> {
         let (sender, received) = mpsc::channel(64);
         let start = clock::now();
-        let mut gatherer = Gatherer::new(received, ReleaseIntervals::new(start, length), MAX);
+        let mut gatherer = Gatherer::new(received, ReleaseIntervals::new(start, length), Alarm::coarse(), MAX);
         let arrive = async move {
             let pool = BufferPool::new(1 << 20);
             let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);

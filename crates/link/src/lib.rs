@@ -4,6 +4,7 @@
 //! of a connection is an [`Incoming`](nym_mixnode_wire::Incoming) or an [`Outgoing`](nym_mixnode_mix::Outgoing), which
 //! this crate drives. No other crate of the packet path uses tokio's sockets or clock.
 
+mod channel;
 mod clock;
 pub mod forwarder;
 mod gather;
@@ -11,13 +12,16 @@ pub mod listener;
 mod pool;
 pub mod shutdown;
 mod tasks;
+mod timer;
 
 use std::time::Duration;
 
 use nym_mixnode_mix::ReleaseIntervals;
 
+pub use channel::pass;
 pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
+pub use timer::Alarm;
 
 /// Release intervals of this length, the first of which begins now.
 #[must_use]

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nym_mixnode_mix::{DelayQueue, DropCounters, DropReason, ReleaseIntervals, Scheduled};
 use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
 
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
+use crate::timer::Alarm;
 
 /// Packets received in one batch before due packets are released.
 const INTAKE_MAX: usize = 256;
@@ -35,6 +35,7 @@ impl PoolGauge {
 pub async fn drive(
     mut intake: mpsc::Receiver<Scheduled>,
     intervals: ReleaseIntervals,
+    mut alarm: Alarm,
     mut release: impl FnMut(Scheduled),
     drops: &DropCounters,
     gauge: &PoolGauge,
@@ -49,7 +50,7 @@ pub async fn drive(
             biased;
             () = phase.reached(Phase::Aborting) => break,
             count = intake.recv_many(&mut arrived, INTAKE_MAX), if open => open = count > 0,
-            () = until_release(&pool, intervals) => {}
+            () = until_release(&pool, intervals, &mut alarm) => {}
         }
         for scheduled in arrived.drain(..) {
             pool.insert(scheduled.due, scheduled);
@@ -72,9 +73,9 @@ pub async fn drive(
     gauge.0.store(0, Ordering::Relaxed);
 }
 
-async fn until_release<T>(pool: &DelayQueue<T>, intervals: ReleaseIntervals) {
+async fn until_release<T>(pool: &DelayQueue<T>, intervals: ReleaseIntervals, alarm: &mut Alarm) {
     match pool.next_due() {
-        Some(due) => sleep_until(intervals.end_after(due).into()).await,
+        Some(due) => alarm.at(intervals.end_after(due)).await,
         None => pending().await,
     }
 }
@@ -114,7 +115,8 @@ mod tests {
             left.borrow_mut().push((packet.next_hop.port(), clock::now() - start));
         };
         let intervals = ReleaseIntervals::new(start, length);
-        drive(intake, intervals, release, &DropCounters::default(), &PoolGauge::default(), phase).await;
+        drive(intake, intervals, Alarm::coarse(), release, &DropCounters::default(), &PoolGauge::default(), phase)
+            .await;
         assert_eq!(pool.packets_in_flight(), 0);
         left.take()
     }
@@ -164,7 +166,10 @@ mod tests {
             drop(sender);
         };
         let intervals = ReleaseIntervals::new(clock::now(), Duration::from_millis(1));
-        tokio::join!(drive(intake, intervals, |_| panic!("released early"), &drops, &gauge, phase), abort);
+        tokio::join!(
+            drive(intake, intervals, Alarm::coarse(), |_| panic!("released early"), &drops, &gauge, phase),
+            abort
+        );
         assert_eq!(drops.get(DropReason::Shutdown), 10);
         assert_eq!(pool.packets_in_flight(), 0);
     }

@@ -127,7 +127,19 @@ impl Engine {
         outcomes: &mut Vec<Outcome<R>>,
         admit: impl FnMut(&Onward) -> Result<(), R>,
     ) {
-        self.unwrap_observed(packets, outcomes, admit, |_| ());
+        self.run(packets, outcomes, |_| (), admit, |_| ());
+    }
+
+    /// As [`unwrap_batch`](Self::unwrap_batch), and first passes the replay keys of all packets that `admit` will be
+    /// asked about to `foresee`, which can load what `admit` needs for all of them at once.
+    pub fn unwrap_foreseen<P: AsMut<[u8]>, R: From<UnwrapError>>(
+        &mut self,
+        packets: &mut [P],
+        outcomes: &mut Vec<Outcome<R>>,
+        foresee: impl FnOnce(&mut dyn Iterator<Item = &[u8; 32]>),
+        admit: impl FnMut(&Onward) -> Result<(), R>,
+    ) {
+        self.run(packets, outcomes, foresee, admit, |_| ());
     }
 
     /// As [`unwrap_batch`](Self::unwrap_batch), and calls `observe` at the end of each stage: for benchmarks.
@@ -135,6 +147,17 @@ impl Engine {
         &mut self,
         packets: &mut [P],
         outcomes: &mut Vec<Outcome<R>>,
+        admit: impl FnMut(&Onward) -> Result<(), R>,
+        observe: impl FnMut(Stage),
+    ) {
+        self.run(packets, outcomes, |_| (), admit, observe);
+    }
+
+    fn run<P: AsMut<[u8]>, R: From<UnwrapError>>(
+        &mut self,
+        packets: &mut [P],
+        outcomes: &mut Vec<Outcome<R>>,
+        foresee: impl FnOnce(&mut dyn Iterator<Item = &[u8; 32]>),
         mut admit: impl FnMut(&Onward) -> Result<(), R>,
         mut observe: impl FnMut(Stage),
     ) {
@@ -148,6 +171,7 @@ impl Engine {
         observe(Stage::Mac);
         batch.headers();
         observe(Stage::Header);
+        foresee(&mut batch.candidates());
         batch.admission(&mut admit);
         observe(Stage::Admission);
         batch.blinding();

@@ -19,6 +19,7 @@ use nym_mixnode_api::{
 use nym_mixnode_config::{Config, Source, Values, settings};
 use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
 use nym_mixnode_keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
+use nym_mixnode_link::Alarm;
 use nym_mixnode_link::listener::{ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::phases;
 use nym_mixnode_mix::{Policy, Scheduled};
@@ -203,7 +204,7 @@ impl Stage {
                 };
                 let number = worker.number;
                 let arrive = |_, intake, _| arrive(start, mine, intake);
-                shared.pulses.accompany(number, worker.mix(arrive, release)).await;
+                shared.pulses.accompany(number, worker.mix(arrive, release, Alarm::coarse)).await;
             });
         }
         let start = notes.start;

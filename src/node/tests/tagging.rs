@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use nym_mixnode_api::testing;
 use nym_mixnode_keys::SphinxKeyPair;
+use nym_mixnode_link::Alarm;
 use nym_mixnode_link::listener::Intake;
 use nym_mixnode_mix::{ReplayWindow, Scheduled};
 use nym_mixnode_sphinx::{HEADER_LEN, PacketSize, PacketSizes, encode_next_hop};
@@ -80,7 +81,7 @@ impl Bench {
                     out.borrow_mut().push(left.take());
                 }
             };
-            worker.mix(arrive, release).await;
+            worker.mix(arrive, release, Alarm::coarse).await;
         }
     }
 

@@ -9,11 +9,12 @@ use nym_mixnode_mix::Outgoing;
 use nym_mixnode_mix::outgoing::Step;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{NextHop, Shared};
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
+use crate::timer::Deadline;
 
 /// Maximum number of frames per write call.
 const WRITE_FRAMES_MAX: usize = 64;
@@ -35,7 +36,7 @@ impl<C: Shared> Connection<C> {
     }
 
     async fn serve(&self) {
-        let mut stream = None;
+        let (mut stream, mut deadline) = (None, Deadline::new(clock::now()));
         loop {
             let result = match (self.with(|outgoing| outgoing.next(clock::now())), &mut stream) {
                 (Step::Write { until }, Some(open)) => self.write(open, until).await,
@@ -43,7 +44,7 @@ impl<C: Shared> Connection<C> {
                     self.dial(until).await.map(|opened| stream = Some(opened))
                 }
                 (Step::Wait { until }, _) => {
-                    self.wait(&mut stream, until).await;
+                    self.wait(&mut stream, until, &mut deadline).await;
                     Ok(())
                 }
                 (Step::End, _) => break,
@@ -87,7 +88,7 @@ impl<C: Shared> Connection<C> {
     }
 
     /// Waits for a change of the queue or the end of the connection.
-    async fn wait(&self, stream: &mut Option<TcpStream>, until: Instant) {
+    async fn wait(&self, stream: &mut Option<TcpStream>, until: Instant, deadline: &mut Deadline) {
         tokio::select! {
             biased;
             () = self.next_hop.changed.notified() => {}
@@ -95,7 +96,7 @@ impl<C: Shared> Connection<C> {
                 *stream = None;
                 self.with(Outgoing::disconnected);
             }
-            () = sleep_until(until.into()) => {}
+            () = deadline.passed(until) => {}
         }
     }
 

@@ -1,23 +1,29 @@
 //! Drives incoming connections on sockets: bytes become packets with arrival times. An idle connection has no buffer.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use nym_mixnode_mix::Received;
 use nym_mixnode_wire::{BufferPool, CloseReason, Deadlines, FrameHeader, FrameSink, Incoming, NextRead, ReadPermit};
 use thiserror::Error;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::{Admitted, Counters};
+use crate::channel::pass;
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::tasks::{join_all, propagate_panic};
+use crate::timer::Deadline;
 
 /// Maximum bytes per read.
 const READ_BYTES: usize = 64 * 1024;
@@ -99,7 +105,7 @@ impl Intake {
     /// Passes packets on; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
         for packet in packets.drain(..) {
-            if self.packets.send(packet).await.is_err() {
+            if !pass(&self.packets, packet).await {
                 return false;
             }
         }
@@ -154,7 +160,10 @@ pub async fn serve_all(mut connections: mpsc::Receiver<Admitted>, spawn: impl Fn
 /// Reads frames from one connection until it ends or the node drains.
 pub async fn serve(Admitted { stream, permit }: Admitted, intake: Intake, phase: PhaseSignal) {
     let end = match TcpStream::from_std(stream) {
-        Ok(stream) => Connection { stream, intake: &intake, phase, state: intake.connection() }.run().await,
+        Ok(stream) => {
+            let deadline = Deadline::new(clock::now());
+            Connection { stream, intake: &intake, state: intake.connection(), deadline }.run(phase).await
+        }
         Err(error) => End::Io(error),
     };
     intake.count(&end);
@@ -164,32 +173,34 @@ pub async fn serve(Admitted { stream, permit }: Admitted, intake: Intake, phase:
 struct Connection<'a> {
     stream: TcpStream,
     intake: &'a Intake,
-    phase: PhaseSignal,
     state: Incoming,
+    deadline: Deadline,
 }
 
 impl Connection<'_> {
-    async fn run(mut self) -> End {
+    async fn run(mut self, mut phase: PhaseSignal) -> End {
+        let draining = phase.reached(Phase::Draining);
+        tokio::pin!(draining);
         loop {
-            if let Err(end) = self.step().await {
+            if let Err(end) = self.step(draining.as_mut()).await {
                 return end;
             }
         }
     }
 
     /// Reads once and passes complete packets on, or begins the drain.
-    async fn step(&mut self) -> Result<(), End> {
+    async fn step(&mut self, draining: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
         let next = self.state.next(clock::now())?;
         let permit = tokio::select! {
             biased;
-            () = self.phase.reached(Phase::Draining), if !self.state.is_draining() => {
+            () = draining, if !self.state.is_draining() => {
                 self.state.drain(clock::now());
                 return Ok(());
             }
-            permit = until_readable(&self.stream, &self.intake.pool, next) => permit?,
+            permit = until_readable(&self.stream, &self.intake.pool, next, &mut self.deadline) => permit?,
         };
         let mut packets = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let read = self.read(&mut packets);
+        let read = self.read(&mut packets).await;
         drop(permit);
         // Packets before a malformed frame are valid.
         if !self.intake.hand_over(packets).await {
@@ -198,21 +209,37 @@ impl Connection<'_> {
         read
     }
 
-    /// Reads what has arrived, if anything has.
-    fn read(&mut self, packets: &mut Vec<Received>) -> Result<(), End> {
-        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
-            Ok(0) => Err(End::Closed),
-            Ok(count) => Ok(self.intake.receive(&mut self.state, &buffer[..count], packets)?),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.into()),
-        })
+    /// Reads what has arrived, if anything has. Never waits.
+    async fn read(&mut self, packets: &mut Vec<Received>) -> Result<(), End> {
+        poll_fn(|cx| Poll::Ready(READ_BUFFER.with_borrow_mut(|buffer| self.read_into(buffer, packets, cx)))).await
+    }
+
+    fn read_into(&mut self, buffer: &mut [u8], packets: &mut Vec<Received>, cx: &mut Context<'_>) -> Result<(), End> {
+        let mut read = ReadBuf::new(buffer);
+        // After a read that does not fill the buffer, the stream waits for the next event. `try_read` would make another
+        // system call to learn that nothing is left.
+        match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Ready(Ok(())) if read.filled().is_empty() => Err(End::Closed),
+            Poll::Ready(Ok(())) => Ok(self.intake.receive(&mut self.state, read.filled(), packets)?),
+        }
     }
 }
 
 /// Waits for bytes, then for a read permit, so that TCP back-pressure slows the sender down while the budget is spent.
 /// Can be cancelled without losing a packet.
-async fn until_readable<'a>(stream: &TcpStream, pool: &'a BufferPool, next: NextRead) -> Result<ReadPermit<'a>, End> {
-    timeout_at(next.bytes_until.into(), stream.readable()).await.map_err(|_| next.otherwise)??;
+async fn until_readable<'a>(
+    stream: &TcpStream,
+    pool: &'a BufferPool,
+    next: NextRead,
+    deadline: &mut Deadline,
+) -> Result<ReadPermit<'a>, End> {
+    tokio::select! {
+        biased;
+        readable = stream.readable() => readable?,
+        () = deadline.passed(next.bytes_until) => return Err(next.otherwise.into()),
+    }
     let Some(until) = next.permit_until else { return Ok(pool.read_permit().await) };
     Ok(timeout_at(until.into(), pool.read_permit()).await.map_err(|_| next.otherwise)?)
 }

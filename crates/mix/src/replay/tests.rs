@@ -57,6 +57,17 @@ fn a_window_beyond_all_memory_is_an_error() {
 }
 
 #[test]
+fn foreseen_keys_are_not_added() {
+    let filter = filter(1000);
+    let keys: Vec<_> = (0..100).map(key).collect();
+    filter.foresee(&keys);
+    filter.foresee([]);
+    assert!(keys.iter().all(|key| filter.insert(key)));
+    filter.foresee(&keys);
+    assert!(!keys.iter().any(|key| filter.insert(key)));
+}
+
+#[test]
 fn a_rotation_keeps_two_generations() {
     let filter = filter(1000);
     assert!(filter.insert(&key(1)));

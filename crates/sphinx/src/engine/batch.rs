@@ -90,6 +90,12 @@ impl<'a, P: AsMut<[u8]>, R: From<UnwrapError>> Batch<'a, P, R> {
         }
     }
 
+    /// The replay keys of the packets that [`admission`](Self::admission) will ask about.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = &[u8; 32]> {
+        let forwarded = |work: &&Work| work.is_live && matches!(work.slot, Some(Slot { hop: Hop::Forward { .. }, .. }));
+        self.memory.works.iter().filter(forwarded).map(|work| &work.replay_key)
+    }
+
     pub(super) fn admission(&mut self, admit: &mut impl FnMut(&Onward) -> Result<(), R>) {
         for ((packet, work), outcome) in self.packets.iter_mut().zip(&mut self.memory.works).zip(&mut *self.outcomes) {
             let Some(Slot { hop, .. }) = work.slot.as_ref().filter(|_| work.is_live) else { continue };

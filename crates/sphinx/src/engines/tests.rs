@@ -83,6 +83,20 @@ fn engines_agree_on_batches_of_every_length_with_bad_packets_anywhere() {
     compare_batches(&others(), StdRng::seed_from_u64(1), 1..=65);
 }
 
+#[test]
+fn exactly_the_packets_that_are_asked_about_are_foreseen() {
+    let (mut rng, key) = (StdRng::seed_from_u64(9), [7; 32]);
+    let packets: Vec<_> = (0..200).map(|_| forge(&mut rng, &key)).collect();
+    let (mut foreseen, mut asked, mut outcomes) = (Vec::new(), Vec::new(), Vec::<Outcome<UnwrapError>>::new());
+    let foresee = |keys: &mut dyn Iterator<Item = &Bytes32>| foreseen.extend(keys.copied());
+    Engine::new(key).unwrap_foreseen(&mut packets.clone(), &mut outcomes, foresee, |onward| {
+        asked.push(onward.replay_key);
+        Err(UnwrapError::BadMac)
+    });
+    assert_eq!(foreseen, asked);
+    assert!((1..packets.len()).contains(&asked.len()), "{} of {}", asked.len(), packets.len());
+}
+
 /// A batch of packets that all are dropped, between batches that are not: nothing of it may remain.
 #[test]
 fn a_batch_without_live_packets_is_dropped_and_leaves_nothing() {
