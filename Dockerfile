@@ -21,11 +21,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     set -eu; \
     target="$(uname -m)-unknown-linux-gnu"; \
     cargo build --release --locked --target "${target}"; \
-    mkdir -p /out/home; \
-    chown 65532:65532 /out/home; \
-    chmod 0750 /out/home; \
-    cp "target/${target}/release/nym-mixnode" /out/nym-mixnode; \
-    touch --date "@${SOURCE_DATE_EPOCH}" /out/nym-mixnode /out/home
+    install -D -m 0755 "target/${target}/release/nym-mixnode" /out/nym-mixnode; \
+    install -d -m 0755 /out/var /out/var/lib; \
+    install -d -m 0755 -o 65532 -g 65532 /out/var/lib/nym-mixnode; \
+    find /out -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
 
 # hadolint ignore=DL3006
 FROM ${RUNTIME_IMAGE}
@@ -36,8 +35,8 @@ LABEL org.opencontainers.image.title="nym-mixnode" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY --from=build /out/nym-mixnode /nym-mixnode
-COPY --from=build --chown=65532:65532 /out/home /var/lib/nym-mixnode
+# In one copy, which keeps the times and owners: a copy to a new folder makes it with the time of the build.
+COPY --from=build /out /
 # The first start creates keys and configuration in the volume; later starts use them.
 ENV NYM_MIXNODE_HOME=/var/lib/nym-mixnode \
     NYM_MIXNODE_INIT_IF_MISSING=true

@@ -35,7 +35,7 @@ FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
-.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit miri root-tests kit-tests kit-opentofu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
+.PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit miri root-tests kit-tests kit-opentofu kit-ubuntu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
 	chart-docs terraform-variables terraform-docs bench bench-check bench-instructions engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
@@ -91,6 +91,9 @@ kit-tests: ## Tests of the kit with real parts
 
 kit-opentofu: ## Tests of the Terraform modules with OpenTofu (the first run builds it, in ten minutes)
 	CARGO="$(CARGO)" tests/kit/run --ignored opentofu
+
+kit-ubuntu: ## Test of the boot of Ubuntu 24.04 by cloud-init (the first run fetches its packages from Ubuntu's archive)
+	CARGO="$(CARGO)" tests/kit/run --ignored ubuntu
 
 kit-arm64: ## Test of the image for arm64 under emulation (needs Rust's target; the first run compiles everything for it)
 	@rustup target list --installed | grep -x aarch64-unknown-linux-gnu >/dev/null || { echo "Rust's target for arm64 is missing:" \

@@ -1,6 +1,7 @@
 //! The network of docker-compose.yml, started with `docker compose up --build`.
 
 mod failing;
+mod users;
 
 use std::collections::BTreeSet;
 use std::fs;

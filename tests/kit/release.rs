@@ -257,15 +257,19 @@ fn lists_what_is_linked(bill: &str) {
     }
 }
 
+/// With other umasks, time zones and folders.
 #[test]
-fn the_same_sources_make_the_same_archive() {
+fn the_same_sources_make_the_same_archive_and_the_same_package() {
     let scratch = tempfile::tempdir().expect("a directory");
     let program = binary(scratch.path());
-    let hashes = ["one", "two"].map(|dist| {
-        let dist = scratch.path().join(dist);
-        assert!(make(&["archive", &program, &format!("DIST={}", dist.display())]).status.success());
-        sh("sha256sum *.tar.gz", &dist)
-    });
+    let hashes =
+        [("one", "umask 022; export TZ=UTC"), ("two", "umask 077; export TZ=Asia/Tokyo")].map(|(dist, habits)| {
+            let dist = scratch.path().join(dist);
+            let program = &program;
+            sh(&format!("{habits}; make --silent archive deb {program} DIST={}", dist.display()), &root());
+            sh("sha256sum *.tar.gz *.deb", &dist)
+        });
+    assert_eq!(hashes[0].lines().count(), 2, "{hashes:?}");
     assert_eq!(hashes[0], hashes[1]);
 }
 

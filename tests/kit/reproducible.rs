@@ -13,11 +13,11 @@ fn contents(image: &str) -> (Value, Value) {
     let image = serde_json::from_str::<Vec<Value>>(&inspected).expect("JSON").remove(0);
     // Digests of the layers' bytes, with times, owners and modes of the files.
     let layers = image["RootFS"]["Layers"].clone();
-    assert_eq!(layers.as_array().map(Vec::len), Some(2), "{image}");
+    assert_eq!(layers.as_array().map(Vec::len), Some(1), "{image}");
     (layers, image["Config"].clone())
 }
 
-/// The first image may come from a build that compiled only what had changed, the second one uses no cache.
+/// The first image may come from a build that compiled only what had changed, the second one uses no cache and one job.
 #[test]
 #[ignore = "it compiles everything anew: make kit-reproducible"]
 fn a_build_without_caches_makes_the_same_bytes() {
@@ -31,6 +31,8 @@ fn a_build_without_caches_makes_the_same_bytes() {
     // The sources of the dependencies are in the builder.
     let without: Vec<_> = without
         .map(|line| line.replace("RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked", "RUN"))
+        // Another order of compilation.
+        .map(|line| line.replace("cargo build --release", "cargo build --jobs 1 --release"))
         .collect();
     fs::write(&path, without.join("\n") + "\n").expect("a Dockerfile");
     let tag = format!("{}-cold", image::tag());

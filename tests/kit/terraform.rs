@@ -10,6 +10,8 @@ mod registry;
 mod tool;
 mod values;
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use tool::{Provider, Terraform, isolated, modules, passes};
@@ -94,6 +96,31 @@ fn the_tables_of_inputs_and_outputs_are_current() {
             "{module}: {}run make terraform-docs to update it",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+}
+
+/// Runs the commands of docs/terraform.md, from which a module with a repository of its own results.
+#[test]
+fn the_modules_are_complete_when_they_are_published_as_documented() {
+    let page = fs::read_to_string(root().join("docs/terraform.md")).unwrap();
+    let (_, section) = page.split_once("## Publish the modules").expect("a section");
+    let commands = section.split("```").nth(1).and_then(|block| block.strip_prefix("shell\n")).expect("commands");
+    let terraform = Terraform::new(Provider::Schemas);
+    fs::create_dir(terraform.folder("published")).unwrap();
+    symlink("..", terraform.folder("published/terraform")).unwrap();
+    for (cloud, provider) in [("aws", "aws"), ("gcp", "google")] {
+        let name = format!("terraform-{provider}-nym-mixnode");
+        assert!(section.contains(&name), "{name} is missing");
+        let commands = commands
+            .replace("terraform-aws-nym-mixnode", &name)
+            .replace("terraform/aws", &format!("terraform/{cloud}"));
+        terraform.type_in("published", &commands);
+        let module = format!("published/{name}");
+        terraform.init(&module);
+        terraform.run(&module, &["validate"]);
+        let loaded = fs::read_to_string(terraform.folder(&module).join(".terraform/modules/modules.json")).unwrap();
+        assert!(loaded.contains("modules/bootstrap") && !loaded.contains("../"), "{loaded}");
+        assert!(terraform.folder(&module).join("README.md").exists(), "{name}");
     }
 }
 

@@ -146,3 +146,32 @@ fn on_the_hosts_network_the_metrics_of_nodes_come_from_the_collector() {
     let alone = of_kind(&objects("metrics.podMonitor.enabled=true,network.mode=clusterOnly"), "PodMonitor");
     assert!(alone[0].contains("values: [\"mixnode\"]") && !alone[0].contains("collector"), "{}", alone[0]);
 }
+
+#[test]
+fn the_registrys_pod_has_its_own_claim_place_priority_and_resources() {
+    const REGISTRY: &str = "directory.url=,registry.enabled=true,network.mode=clusterOnly";
+    let registry = |values: &str| {
+        let mut sets = of_kind(&objects(&format!("{REGISTRY}{values}")), "StatefulSet");
+        let place = sets.iter().position(|set| set.contains("\n        - name: registry\n")).expect("a registry");
+        sets.swap_remove(place)
+    };
+    let settings = [
+        (",registry.persistence.existingClaim=store", "persistentVolumeClaim: {claimName: \"store\"}"),
+        (",registry.priorityClassName=high", "priorityClassName: \"high\""),
+        (",registry.nodeSelector.disk=ssd", "disk: ssd"),
+        (",registry.tolerations[0].key=dedicated", "- key: dedicated"),
+        (
+            ",registry.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].\
+          matchExpressions[0].key=zone",
+            "- key: zone",
+        ),
+        (",registry.resources.limits.memory=300Mi", "memory: 300Mi"),
+    ];
+    let plain = registry("");
+    assert!(plain.contains("volumeClaimTemplates"), "{plain}");
+    for (values, expected) in settings {
+        assert!(!plain.contains(expected), "{expected} is there without {values}");
+        assert!(registry(values).contains(expected), "{values}: {}", registry(values));
+    }
+    assert!(!registry(settings[0].0).contains("volumeClaimTemplates"), "a claim beside the existing one");
+}

@@ -81,6 +81,56 @@ debian_root() {
     rm -rf "${made}"
     mirror="$(apt-cache policy | awk '$3 ~ /^(bookworm|trixie)\/main$/ { mirror = $2 } END { print mirror }')"
     debootstrap --variant=minbase "${release}" "${made}" ${mirror:+"${mirror}"}
+    install_in_root "${made}" "$@"
+}
+
+# ubuntu_root FOLDER PACKAGE...: the root of an Ubuntu 24.04 with its updates and these packages.
+ubuntu_root() {
+    local made=$1 keyring="$1.keyring" mirror pocket
+    shift
+    rm -rf "${made}" "${keyring}"
+    mkdir -p "${keyring}"
+    mirror="$(ubuntu_mirror)"
+    # Debian has no package of Ubuntu's keys. The digest identifies Ubuntu's.
+    curl --fail --silent --show-error --retry 3 --output "${keyring}/keyring.deb" \
+        "${mirror}/pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
+    sha256sum --check --quiet <<END
+36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8  ${keyring}/keyring.deb
+END
+    dpkg-deb --extract "${keyring}/keyring.deb" "${keyring}"
+    debootstrap --variant=minbase --keyring="${keyring}/usr/share/keyrings/ubuntu-archive-keyring.gpg" \
+        noble "${made}" "${mirror}" "${ubuntu_script}"
+    rm -rf "${keyring}"
+    for pocket in noble noble-updates noble-security; do
+        echo "deb ${mirror} ${pocket} main universe"
+    done >"${made}/etc/apt/sources.list"
+    install_in_root "${made}" "$@"
+}
+
+# debootstrap has one script for all releases of Ubuntu, and Debian's lacks the names of the newest.
+ubuntu_script=/usr/share/debootstrap/scripts/gutsy
+
+# The mirror of Ubuntu that debootstrap uses, unless NYM_MIXNODE_KIT_UBUNTU names another.
+ubuntu_mirror() {
+    if [[ -n ${NYM_MIXNODE_KIT_UBUNTU:-} ]]; then
+        echo "${NYM_MIXNODE_KIT_UBUNTU}"
+        return
+    fi
+    (
+        # shellcheck disable=SC2329
+        default_mirror() { echo "$1" && exit; }
+        # The script reads these, and names the mirror first.
+        # shellcheck disable=SC2034
+        SUITE=noble ARCH="$(dpkg --print-architecture)"
+        # shellcheck source=/dev/null
+        source "${ubuntu_script}"
+    )
+}
+
+# install_in_root FOLDER PACKAGE...: installs these packages in the root of a Debian or Ubuntu.
+install_in_root() {
+    local made=$1
+    shift
     # Packages come the way that this machine's come.
     apt-config dump Acquire | sed '/^Acquire::IndexTargets/d' >"${made}/etc/apt/apt.conf.d/90kit"
     cp /etc/resolv.conf "${made}/etc/resolv.conf"

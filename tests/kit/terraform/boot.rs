@@ -188,6 +188,35 @@ fn a_google_machine_is_up_after_a_power_cut_while_docker_is_installed() {
     assert_eq!(machine.run("iptables -S INPUT | grep -c 'dport 1789 -j ACCEPT'"), "1");
 }
 
+#[test]
+#[ignore = "the archive of Ubuntu is not a registry of Debian's packages: make kit-ubuntu"]
+fn a_machine_with_ubuntu_keeps_its_identity_and_leaves_in_order() {
+    let place = Place::new("36.68.243.19", "2a05:d014::19", "cloud-machine-noble");
+    let by_id = "nvme-Amazon_Elastic_Block_Store_vol0fedcba9876543210";
+    let key_disks = format!("[\"/dev/disk/by-id/{by_id}\"]");
+    let image = place.push_image("0.1.0");
+    let user_data =
+        rendered(&[("cloud", "\"aws\""), ("key_disks", &key_disks), ("image", &format!("\"{}\"", image.0))]);
+    let disk = Disk::blank(&place, "keys");
+    let machine = Machine::boot(&place, "one", &user_data, (by_id, &disk));
+    let (identity, addresses) = machine.until("the directory lists the node", || place.listed());
+    assert_eq!(addresses, ["36.68.243.19:1789", "[2a05:d014::19]:1789"]);
+    assert_eq!(machine.run(". /etc/os-release; echo $ID $VERSION_ID"), "ubuntu 24.04");
+    serves_as_promised(&machine, &image.1);
+    assert_eq!(machine.run("dpkg --audit"), "", "packages are left half installed");
+    let status = machine.run("cloud-init status --wait --format json");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!((&status["status"], &status["errors"]), (&"done".into(), &serde_json::json!([])), "{status:#}");
+
+    machine.power_off();
+    assert_eq!(place.listed(), None, "the node did not unregister");
+    let machine = Machine::boot(&place, "one", &user_data, (by_id, &disk));
+    let (after, _) = machine.until("the node is listed again", || place.listed());
+    assert_eq!(after, identity, "the identity is another one");
+    serves_as_promised(&machine, &image.1);
+    assert!(!machine.log(UNIT).contains("creating a file system"), "the disk was formatted again");
+}
+
 /// Checks the limit on open files, the missing privileges, the digest of the image, and the unit.
 fn serves_as_promised(machine: &Machine, digest: &str) {
     machine.until("the node is ready", || machine.is_ready());

@@ -1,18 +1,19 @@
-//! A machine as in a cloud: Debian with systemd as process 1, cloud-init and disks, in a network namespace with the
-//! metadata service of the cloud, a mixnode registry, and an image registry.
+//! Machines as in a cloud: with cloud-init and disks, in a network namespace with the metadata service of the cloud, a
+//! mixnode registry, and an image registry.
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nym_mixnode_api::Topology;
 
 use super::tool::passes;
 use crate::http;
+pub(super) use crate::machine::Machine;
 use crate::metadata::{Answers, Metadata};
 use crate::netns::NetNs;
 use crate::part::{part, root};
-use crate::waiting::{eventually, eventually_or};
+use crate::waiting::eventually;
 
 /// The image registry, at an address that Docker uses without TLS.
 const REGISTRY: &str = "127.0.0.1:5000";
@@ -126,14 +127,6 @@ impl Drop for Disk {
     }
 }
 
-/// A machine. Dropping it simulates a power failure; its directory keeps the written data for the next boot.
-pub(super) struct Machine {
-    boot: Child,
-    alive: Option<ChildStdin>,
-    folder: PathBuf,
-    init: String,
-}
-
 impl Machine {
     /// Boots the machine of this name with this user data.
     pub(super) fn boot(place: &Place, name: &str, user_data: &str, disk: (&str, &Disk)) -> Self {
@@ -152,69 +145,11 @@ impl Machine {
         let link = folder.join("devices").join(disk.0);
         fs::remove_file(&link).ok();
         std::os::unix::fs::symlink(&disk.1.device, link).unwrap();
-        fs::remove_file(folder.join("init")).ok();
-
-        let program = root().join("tests/kit/terraform/boot");
-        let mut command = place.netns.command(program.to_str().unwrap());
-        let mut boot = command.arg(&place.system).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
-        let alive = boot.stdin.take();
-        let init = folder.join("init");
-        eventually("systemd runs", || init.exists().then_some(()));
-        let init = fs::read_to_string(init).unwrap().trim().to_owned();
-        Self { boot, alive, folder, init }
-    }
-
-    /// Runs a script as root.
-    pub(super) fn try_run(&self, script: &str) -> Output {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]);
-        command.args(["--wd", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "PAGER=cat"]);
-        command.args(["bash", "-c", script]).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// Runs a script as root that must succeed, and returns its output.
-    #[track_caller]
-    pub(super) fn run(&self, script: &str) -> String {
-        let output = self.try_run(script);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{script}: {}\n{out}{err}\n{}", output.status, self.story());
-        out.trim_end().to_owned()
-    }
-
-    /// Waits for the condition, and fails with the logs of the machine.
-    #[track_caller]
-    pub(super) fn until<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {
-        eventually_or(what, ask, || self.story())
+        Self::start(&place.netns, &place.system, folder)
     }
 
     /// Whether the node reports that it mixes and is listed.
     pub(super) fn is_ready(&self) -> Option<()> {
         self.try_run("docker exec nym-mixnode /nym-mixnode health").status.success().then_some(())
-    }
-
-    /// The log of the unit since its start.
-    pub(super) fn log(&self, unit: &str) -> String {
-        // All machines share the boot ID of the kernel.
-        let invocation = self.run(&format!("systemctl show --property=InvocationID --value {unit}"));
-        self.run(&format!("journalctl --sync; journalctl --quiet --output=cat _SYSTEMD_INVOCATION_ID={invocation}"))
-    }
-
-    /// Shuts the machine down.
-    pub(super) fn power_off(mut self) {
-        self.try_run("systemctl poweroff");
-        eventually("the machine is off", || self.boot.try_wait().unwrap());
-    }
-
-    fn story(&self) -> String {
-        let console = fs::read_to_string(self.folder.join("console")).unwrap_or_default();
-        let journal = self.try_run("cloud-init status --long; journalctl --quiet --lines=80 --no-pager 2>&1").stdout;
-        format!("{console}\n{}", String::from_utf8_lossy(&journal))
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        drop(self.alive.take());
-        self.boot.wait().ok();
     }
 }
