@@ -87,6 +87,12 @@ impl Profile {
         self.dir.join("received")
     }
 
+    /// Where the progress of files on their way is kept.
+    #[must_use]
+    pub fn sending_dir(&self) -> PathBuf {
+        self.dir.join("sending")
+    }
+
     /// Fails when the client exists.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ async fn receive(args: &Args, mut running: Running) -> Result<(), Failure> {
             left -= 1;
         }
     }
-    running.send_receipts().await
+    running.finish().await
 }
 
 /// Moves a file to its directory and prints it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_client::core::MessageId;
-use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending};
+use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending, SourceFile};
 use nym_mixnode_message::address::ClientAddress;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ use crate::times;
 /// The exit code is 0 once all of the file is stored at the recipient's gateway, where the recipient collects it with
 /// `client receive`. Gateways store 10 000 packets for an absent client, about 16 MB; the rest of a larger file is sent
 /// while the recipient receives. With --confirm it is 0 once the recipient has received and checked the file. What arrives for this client meanwhile is kept for its next `client receive`.
+///
+/// After a kill, a failure or a timeout, the same command goes on where it was, for seven days.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -63,19 +65,24 @@ struct Sent {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     super::die_with_supervisor(args.supervised)?;
     // Before the network is used: the file may be missing.
-    let mut sending = Sending::open(&args.file)?;
-    let bytes = sending.len();
+    let file = SourceFile::open(&args.file)?;
+    let bytes = file.len();
+    let profile = args.client.profile()?;
+    let mut running = Running::start(&profile, &args.ca_file, ReceiverBounds::default()).await?;
+    // Behind the lock: one command at a time goes on.
+    let mut sending = file.to(&args.to, &profile.sending_dir())?;
     let receipt = args.confirm.then(|| sending.ask_for_receipt());
-    let mut running = Running::start(&args.client.profile()?, &args.ca_file, ReceiverBounds::default()).await?;
     let start = Instant::now();
     let is_stored = Cell::new(false);
     let status = StatusLine::new(!args.json);
-    let work = send(sending, receipt, &args.to, &mut running, &is_stored, &status);
+    let work = send(&mut sending, receipt, &args.to, bytes, &mut running, &is_stored, &status);
     match args.timeout {
         None => work.await?,
         Some(limit) => timeout(limit, work).await.map_err(|_| too_late(limit, is_stored.get()))??,
     }
     status.clear();
+    sending.finish()?;
+    running.finish().await?;
     let sent = Sent { bytes, seconds: start.elapsed().as_secs_f64(), confirmed: args.confirm };
     let printed = write_stdout(|out| {
         if args.json {
@@ -98,23 +105,25 @@ fn too_late(limit: Duration, is_stored: bool) -> Failure {
 }
 
 async fn send(
-    sending: Sending,
+    sending: &mut Sending,
     receipt: Option<Receipt>,
     to: &ClientAddress,
+    total: u64,
     running: &mut Running,
     is_stored: &Cell<bool>,
     status: &StatusLine,
 ) -> Result<(), Failure> {
     let (acks, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
     let (confirmations, receipts) = mpsc::channel(ACKNOWLEDGED_MAX);
-    let (commands, total) = (running.commands.clone(), sending.len());
+    let commands = running.commands.clone();
     let work = async {
-        status.show(&progress(0, total));
-        sending.run(to, &commands, acknowledged, |bytes| status.show(&progress(bytes, total))).await?;
+        let was_stored = sending.is_stored();
+        status.show(&progress(sending.sent(), total));
+        sending.run(&commands, acknowledged, |bytes| status.show(&progress(bytes, total))).await?;
         is_stored.set(true);
         if let Some(receipt) = receipt {
             status.show("all of the file is at the recipient's gateway; waiting for the recipient's receipt");
-            receipt.wait(to, &commands, receipts).await?;
+            receipt.wait(to, &commands, receipts, was_stored).await?;
         }
         Ok(())
     };
@@ -157,6 +166,7 @@ impl From<SendFileError> for Failure {
     fn from(error: SendFileError) -> Self {
         let exit = match &error {
             SendFileError::Read { source, .. } => super::super::failure::read_exit(source),
+            SendFileError::Progress { .. } => Exit::IO,
             SendFileError::Changed(_) => Exit::TRY_AGAIN,
             SendFileError::TooLong(_) => Exit::DATA,
             SendFileError::Send(_) => Exit::UNAVAILABLE,
