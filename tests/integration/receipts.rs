@@ -6,6 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -158,4 +159,39 @@ async fn a_file_arrives_whole_although_its_sender_and_its_recipient_are_killed()
     assert_eq!(fs::read_dir(clients.dir("bob", "received/incoming")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(clients.dir("bob", "received/done")).unwrap().count(), 1);
     assert_eq!(fs::read_dir(clients.dir("alice", "sending")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn commands_go_through_the_client_that_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let mut content = vec![0; FILE_LEN];
+    rand::fill(&mut content[..]);
+    fs::write(home.path().join("file"), &content).unwrap();
+    let mut network = Running::start(&NETWORK);
+    let registry = network.registry().await;
+    let clients = Clients(home.path());
+    created(home.path(), "alice", &registry, &[]).await;
+    let bob = created(home.path(), "bob", &registry, &[]).await;
+    let mut running = Vec::new();
+    for id in ["alice", "bob"] {
+        let mut child = clients.command(id, &["run", "--port", "0"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().is_some());
+        running.push(child);
+    }
+    let second = clients.run("bob", &["run", "--port", "0"]).await;
+    assert!(second.status.code() == Some(75) && second.stdout.is_empty(), "{second:?}");
+
+    let (sent, received) = tokio::join!(clients.send("alice", &bob, "2m"), clients.receive("bob", &[]));
+    let (sent, received) = (json(&sent), json(&received));
+    assert_eq!((&sent["confirmed"], &sent["bytes"]), (&Value::from(true), &Value::from(FILE_LEN)));
+    assert!(fs::read(received["path"].as_str().unwrap()).unwrap() == content);
+
+    // What a killed client has left does not stop the next command.
+    for mut child in running {
+        child.kill().await.unwrap();
+    }
+    assert!(clients.dir("bob", "control").exists());
+    let (sent, received) = tokio::join!(clients.send("alice", &bob, "2m"), clients.receive("bob", &[]));
+    assert_eq!((json(&sent)["bytes"].as_u64(), json(&received)["bytes"].as_u64()), (Some(450_000), Some(450_000)));
 }

@@ -94,6 +94,9 @@ pub enum SendError {
     /// Too much waits for its turn, or for acknowledgements.
     #[error("{0} bytes of messages wait to be sent or acknowledged already")]
     Full(usize),
+    /// The answer of a client in another process.
+    #[error("{0}")]
+    Refused(String),
     /// A key in the topology or the address.
     #[error("a key of the route or the recipient is a point of low order")]
     WeakKey,

@@ -93,6 +93,12 @@ impl Profile {
         self.dir.join("sending")
     }
 
+    /// The socket of the running client for other commands.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.join(crate::control::SOCKET)
+    }
+
     /// Fails when the client exists.
     ///
     /// # Errors

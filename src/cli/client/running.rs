@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nym_mixnode_client::connection::ConnectError;
+use nym_mixnode_client::control::Subscribers;
 use nym_mixnode_client::core::{ClientKeys, Core, MessageId, Settings};
 use nym_mixnode_client::daemon::{Account, Command, Daemon, Notice, Rates, Storage};
 use nym_mixnode_client::journal::Journal;
@@ -55,13 +56,16 @@ pub(super) struct Running {
     has_receipts: bool,
     /// Gets messages that are no files.
     applications: Option<mpsc::Sender<Incoming>>,
+    /// Commands that use this client.
+    subscribers: Subscribers,
     _tasks: JoinSet<()>,
     _lock: ProfileLock,
 }
 
 /// What a command waits for.
 pub(super) enum Event {
-    Arrived(Arrived),
+    /// A file is complete.
+    Arrived,
     Acknowledged(MessageId),
     /// A recipient has a file of this client.
     Confirmed(Receipt),
@@ -69,13 +73,13 @@ pub(super) enum Event {
 }
 
 impl Running {
-    /// Starts a client that has been created before.
+    /// Starts a client that has been created before, under its lock.
     pub(super) async fn start(
+        lock: ProfileLock,
         profile: &Profile,
         ca_file: &CaFileFlag,
         bounds: ReceiverBounds,
     ) -> Result<Self, Failure> {
-        let lock = profile.lock()?;
         let (config, keys) = (profile.config()?, profile.keys()?);
         let receiver = Receiver::open(&profile.received_dir(), bounds)?;
         let address = address(&config, &keys)?;
@@ -107,6 +111,7 @@ impl Running {
             receipts: false,
             has_receipts: false,
             applications: None,
+            subscribers: Subscribers::default(),
             _tasks: tasks,
             _lock: lock,
         };
@@ -130,16 +135,17 @@ impl Running {
                 Notice::Received(content) => {
                     let arrived = self.accept(content)?;
                     self.count_stored();
-                    if let Some(arrived) = arrived {
-                        return Ok(Event::Arrived(arrived));
+                    if arrived.is_some() {
+                        return Ok(Event::Arrived);
                     }
                 }
                 Notice::ReceivedReply(data) => {
                     self.count_stored();
-                    if self.applications.is_some() {
-                        self.hand_over(Incoming { data, reply_block: None });
-                    } else if let Some(receipt) = Receipt::decode(&data) {
-                        return Ok(Event::Confirmed(receipt));
+                    match Receipt::decode(&data) {
+                        Some(receipt) if self.applications.is_none() || !self.subscribers.is_empty() => {
+                            return Ok(Event::Confirmed(receipt));
+                        }
+                        _ => self.hand_over(Incoming { data, reply_block: None }),
                     }
                 }
                 Notice::NotStored(error) => return Err(not_stored(&self.journal, &error)),
@@ -167,7 +173,7 @@ impl Running {
                 return Ok(None);
             }
         };
-        if let Some(block) = reply_block.filter(|_| self.receipts)
+        if let Some(block) = reply_block.filter(|_| self.receipts || self.subscribers.return_receipts())
             && let Some(receipt) = self.receiver.take_receipt(&data)?
         {
             self.confirm(block, receipt);
@@ -204,7 +210,7 @@ impl Running {
                 tokio::select! {
                     _ = &mut asking, if !has_asked => has_asked = true,
                     _ = &mut done => return Ok(()),
-                    event = self.next() => drop(event?),
+                    event = self.next() => { event?; }
                 }
             }
         };
@@ -219,6 +225,11 @@ impl Running {
     /// Hands messages that are no files to an application instead of storing them.
     pub(super) fn hand_over_to(&mut self, applications: mpsc::Sender<Incoming>) {
         self.applications = Some(applications);
+    }
+
+    /// Commands that use this client: those that receive files decide about receipts.
+    pub(super) const fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// The address of the client.

@@ -1,7 +1,7 @@
 //! `client send`: sends a file, and returns when it is at the recipient's gateway, or when the recipient has confirmed it.
 
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use super::super::output::{write_json, write_stdout};
 use super::super::status_line::StatusLine;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
-use super::running::{Event, Running};
+use super::running::Event;
+use super::way::Way;
 use crate::times;
 
 /// Send a file through the mix network
@@ -68,21 +69,21 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let file = SourceFile::open(&args.file)?;
     let bytes = file.len();
     let profile = args.client.profile()?;
-    let mut running = Running::start(&profile, &args.ca_file, ReceiverBounds::default()).await?;
+    let mut way = Way::open(&profile, &args.ca_file, ReceiverBounds::default()).await?;
     // Behind the lock: one command at a time goes on.
     let mut sending = file.to(&args.to, &profile.sending_dir())?;
     let receipt = args.confirm.then(|| sending.ask_for_receipt());
     let start = Instant::now();
     let is_stored = Cell::new(false);
     let status = StatusLine::new(!args.json);
-    let work = send(&mut sending, receipt, &args.to, bytes, &mut running, &is_stored, &status);
+    let work = send(&mut sending, receipt, &args.to, bytes, &mut way, &is_stored, &status);
     match args.timeout {
         None => work.await?,
         Some(limit) => timeout(limit, work).await.map_err(|_| too_late(limit, is_stored.get()))??,
     }
     status.clear();
     sending.finish()?;
-    running.finish().await?;
+    way.finish().await?;
     let sent = Sent { bytes, seconds: start.elapsed().as_secs_f64(), confirmed: args.confirm };
     let printed = write_stdout(|out| {
         if args.json {
@@ -109,13 +110,13 @@ async fn send(
     receipt: Option<Receipt>,
     to: &ClientAddress,
     total: u64,
-    running: &mut Running,
+    way: &mut Way,
     is_stored: &Cell<bool>,
     status: &StatusLine,
 ) -> Result<(), Failure> {
     let (acks, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
     let (confirmations, receipts) = mpsc::channel(ACKNOWLEDGED_MAX);
-    let commands = running.commands.clone();
+    let commands = way.commands().clone();
     let work = async {
         let was_stored = sending.is_stored();
         status.show(&progress(sending.sent(), total));
@@ -130,7 +131,7 @@ async fn send(
     // Both run side by side: the client waits for a reader of its notices.
     tokio::select! {
         sent = work => sent,
-        failed = forward(running, &acks, &confirmations) => Err(failed),
+        failed = forward(way, &acks, &confirmations) => Err(failed),
     }
 }
 
@@ -143,20 +144,16 @@ fn progress(bytes: u64, total: u64) -> String {
 }
 
 /// Hands acknowledgements and receipts over until the client fails.
-async fn forward(
-    running: &mut Running,
-    acks: &mpsc::Sender<MessageId>,
-    confirmations: &mpsc::Sender<Receipt>,
-) -> Failure {
+async fn forward(way: &mut Way, acks: &mpsc::Sender<MessageId>, confirmations: &mpsc::Sender<Receipt>) -> Failure {
     loop {
-        match running.next().await {
+        match way.next().await {
             Ok(Event::Acknowledged(id)) => {
                 // At its end, the file needs none any more.
                 acks.send(id).await.ok();
             }
             // One is enough: without it, the sender asks again.
             Ok(Event::Confirmed(receipt)) => drop(confirmations.try_send(receipt)),
-            Ok(Event::Arrived(_) | Event::Connected) => {}
+            Ok(Event::Arrived | Event::Connected) => {}
             Err(failure) => return failure,
         }
     }
@@ -166,6 +163,7 @@ impl From<SendFileError> for Failure {
     fn from(error: SendFileError) -> Self {
         let exit = match &error {
             SendFileError::Read { source, .. } => super::super::failure::read_exit(source),
+            SendFileError::Progress { source, .. } if source.kind() == ErrorKind::WouldBlock => Exit::TRY_AGAIN,
             SendFileError::Progress { .. } => Exit::IO,
             SendFileError::Changed(_) => Exit::TRY_AGAIN,
             SendFileError::TooLong(_) => Exit::DATA,

@@ -3,7 +3,7 @@
 //! `transfer 16 ‖ first bytes of its SHA-256`, then a record for each chunk: its number and the complement of it.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,10 @@ impl SentChunks {
         remove_old(dir)?;
         let path = dir.join(name(recipient, facts));
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(ErrorKind::WouldBlock, "another command sends this file"),
+            TryLockError::Error(error) => error,
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         if let Some((transfer, records)) = parse(&bytes) {
