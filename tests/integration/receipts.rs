@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_millis(2);
 const FILE_LEN: usize = 450_000;
 
 /// Clients in one directory.
-struct Clients<'a>(&'a Path);
+pub(crate) struct Clients<'a>(pub(crate) &'a Path);
 
 impl Clients<'_> {
     fn command(&self, id: &str, command: &[&str]) -> Command {
@@ -27,7 +27,7 @@ impl Clients<'_> {
         nym_mixnode(&[&["client"], command, &own].concat())
     }
 
-    async fn run(&self, id: &str, command: &[&str]) -> Output {
+    pub(crate) async fn run(&self, id: &str, command: &[&str]) -> Output {
         timeout(PATIENCE, self.command(id, command).output()).await.unwrap().unwrap()
     }
 
@@ -47,7 +47,7 @@ impl Clients<'_> {
         self.command(id, &[&command, flags].concat())
     }
 
-    async fn receive(&self, id: &str, flags: &[&str]) -> Output {
+    pub(crate) async fn receive(&self, id: &str, flags: &[&str]) -> Output {
         timeout(PATIENCE, self.receiving(id, flags).output()).await.unwrap().unwrap()
     }
 
@@ -71,7 +71,7 @@ async fn killed_when(mut command: Command, is_time: impl Fn() -> bool) {
     child.kill().await.unwrap();
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -19,6 +19,7 @@ mod explorer;
 mod helm;
 mod http;
 mod image;
+mod messages;
 mod openapi;
 mod part;
 mod postgres;
