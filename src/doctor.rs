@@ -1,4 +1,4 @@
-//! Checks a node, on its machine, for problems that keep it from mixing, and suggests fixes.
+//! Checks a mixnode or gateway, on its machine, for problems that keep it from its work, and suggests fixes.
 //!
 //! The checks run from local to remote, in the order in which a start depends on them: a failure often
 //! explains later ones.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nym_mixnode_api::Topology;
 use nym_mixnode_base::redact::redacted;
-use nym_mixnode_config::{Config, NodeHome};
+use nym_mixnode_config::{Config, NodeHome, Role};
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, is_retired};
 use nym_mixnode_keys::KeyFiles;
 use serde::Serialize;
@@ -89,8 +89,8 @@ impl Finding {
 /// Runs all checks, and passes each finding to `report` immediately, in the order of the checks; `doing` has what it
 /// waits for.
 ///
-/// With `probe` it also sends packets through the node if it runs and is listed; the directory lists the prober
-/// meanwhile.
+/// With `probe` it also sends packets through the node if it is a mixnode that runs and is listed; the directory lists the
+/// prober meanwhile. A gateway forwards no packets of probers.
 pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str>, mut report: impl FnMut(Finding)) {
     let Target { home, config, .. } = target;
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
@@ -101,7 +101,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
         tokio::join!(process::examine(target, identity.as_deref()), ask_directory(config));
     let running = process.running;
     report(process.finding.clone());
-    local::bind(config, running).into_iter().for_each(&mut report);
+    local::bind(home.role(), config, running).into_iter().for_each(&mut report);
 
     doing.set("connecting to the directory and to nodes");
     let targets = network::targets(config, topology.as_ref().ok()).await;
@@ -154,8 +154,19 @@ async fn network_checks(
             None => None,
         }
     };
-    let (mut findings, egress, clock) =
-        tokio::join!(network::announce(config, process.running, lacking.as_ref()), network::egress(targets), clock);
+    let clients = async {
+        match target.home.role() {
+            Role::Gateway => network::clients(config, process.running).await,
+            Role::Mixnode => None,
+        }
+    };
+    let (mut findings, clients, egress, clock) = tokio::join!(
+        network::announce(config, process.running, lacking.as_ref()),
+        clients,
+        network::egress(targets),
+        clock
+    );
+    findings.extend(clients);
     let next_hops = topology.as_ref().ok().map(|topology| topology.announced_addresses().count());
     findings.push(match &process.files {
         Some(files) => local::descriptors_of_node(files, &config.limits, next_hops),

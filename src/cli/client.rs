@@ -6,6 +6,7 @@ mod running;
 mod send;
 mod serve;
 mod status;
+mod way;
 
 use std::io;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 
 use console::{Color, Style, Term};
-use nym_mixnode_config::{Config, NodeHome};
+use nym_mixnode_config::{Config, NodeHome, Role};
 use nym_mixnode_telemetry::otel::Telemetry;
 use serde::Serialize;
 
@@ -51,6 +51,11 @@ struct Report {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    run_as(Role::Mixnode, args).await
+}
+
+/// Examines a node of this role.
+pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
     let mut findings = Vec::new();
     let mut unwritten = None;
     let status = StatusLine::new(!args.json);
@@ -62,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         }
         findings.push(finding);
     };
-    let home = args.node.home()?;
+    let home = args.node.home_of(role)?;
     let doing = Cell::new("detecting the announce addresses");
     tokio::select! {
         () = examine(&args, &home, &doing, report) => {}

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use nym_mixnode_config::Role;
 
-use super::{Failure, init, run};
+use super::{Failure, doctor, health, init, run, unregister};
 
 /// Create and run a gateway, which connects clients with the mix network and keeps their messages while they are away
 #[derive(Debug, clap::Args)]
@@ -32,11 +32,29 @@ enum GatewayCommand {
     /// It registers once it listens. On ctrl-c or SIGTERM it unregisters, puts undelivered messages into inboxes, and
     /// stops; a second signal stops it at once. Flags override the configuration file for this run.
     Run(run::Args),
+    /// Remove a gateway from the network's directory
+    ///
+    /// Clients then choose other gateways, and messages no longer reach the clients of this one. A running gateway is not
+    /// ready, and registers again when it is restarted. A gateway stopped with ctrl-c or SIGTERM unregisters itself.
+    Unregister(unregister::Args),
+    /// Ask a running gateway whether it is alive and ready
+    ///
+    /// Prints one line. The exit code is 0 when the gateway is ready, and 1 when it is not or does not answer within 3 s.
+    Health(health::Args),
+    /// Check a gateway for problems that keep it from serving clients, and print how to fix them
+    ///
+    /// Checks the configuration, the keys, the addresses for packets and for clients, the limits, the connectivity, the
+    /// directory and the registration. If the gateway was started with flags that override its file, give the same flags
+    /// here. No packets are sent through a gateway.
+    Doctor(doctor::Args),
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         GatewayCommand::Init(args) => init::run_as(Role::Gateway, args).await,
         GatewayCommand::Run(args) => run::run_as(Role::Gateway, args).await,
+        GatewayCommand::Unregister(args) => unregister::run_as(Role::Gateway, args).await,
+        GatewayCommand::Health(args) => health::run_as(Role::Gateway, args).await,
+        GatewayCommand::Doctor(args) => doctor::run_as(Role::Gateway, args).await,
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nym_mixnode_config::{NodeId, http_url};
+use nym_mixnode_config::{NodeId, Role, http_url};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_keys::{KeyFile, KeyFiles, store};
 use nym_mixnode_net::socket::next_free;
@@ -55,6 +55,11 @@ pub(super) struct Args {
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    run_as(Role::Mixnode, args).await
+}
+
+/// Asks a node of this role.
+pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
         let client = Client::trusting(args.ca_file.path(), directory, directory, limits)?;
@@ -62,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         checked.map_err(unhealthy)?;
         return print_to(io::stdout(), "ready");
     }
-    let Asked { url, identity, running } = asked(&args)?;
+    let Asked { url, identity, running } = asked(role, &args)?;
     let health = health::ask(&url).await.map_err(|error| {
         let advice = match (&error, running) {
             (AskError::NoNode { .. }, _) => return unhealthy(error).with_advice(own_address(&url)),
@@ -117,7 +122,7 @@ struct Asked {
     identity: Option<String>,
 }
 
-fn asked(args: &Args) -> Result<Asked, Failure> {
+fn asked(role: Role, args: &Args) -> Result<Asked, Failure> {
     if let Some(url) = &args.url {
         return Ok(Asked { url: with_last_slash(url), running: None, identity: None });
     }
@@ -127,7 +132,7 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
     let Some(node) = NodeFlags::if_given(args.id.clone(), args.home.clone())? else {
         return Ok(Asked { url: url_of(http_of_environment()?.listen)?, running: None, identity: None });
     };
-    let home = node.home()?;
+    let home = node.home_of(role)?;
     let config = load_config(&home, &node.id, &node.values())?;
     let identity = store::load_public(&KeyFiles::new(home.dir(), &config.keys), KeyFile::PublicIdentity)?;
     Ok(Asked { url: url_of(config.http.listen)?, running: home.is_running(), identity: Some(identity) })

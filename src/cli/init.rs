@@ -388,10 +388,7 @@ pub(super) fn summary(home: &NodeHome, keys: &NodeKeys, kept: bool) -> String {
         home.config_file().display(),
         keys.identity_public,
         keys.sphinx.public_base58(),
-        match home.role() {
-            Role::Mixnode => "Mixnode",
-            Role::Gateway => "Gateway",
-        },
+        home.role().title(),
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nym_mixnode_config::Role;
 use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, Signer, Unregistered};
 use nym_mixnode_keys::{KeyFiles, store};
 
@@ -28,7 +29,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let home = args.node.home()?;
+    run_as(Role::Mixnode, args).await
+}
+
+/// Unregisters a node of this role.
+pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
+    let home = args.node.home_of(role)?;
     let mut sources = Sources::read(&home, &args.node.id, &args.settings.values(&args.node));
     args.settings.move_port(&mut sources);
     let config = sources.config()?;
@@ -54,7 +60,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    print_to(io::stdout(), format_args!("Mixnode {id} ({identity}) {what}"))
+    print_to(io::stdout(), format_args!("{} {id} ({identity}) {what}", role.title()))
 }
 
 async fn remove(client: &Client, signer: &Signer, releases: bool) -> Result<Unregistered, DirectoryError> {

@@ -2,7 +2,7 @@
 
 use nym_mixnode_base::open_files as limits;
 use nym_mixnode_base::open_files::{LimitsConfig, Remedy};
-use nym_mixnode_config::Config;
+use nym_mixnode_config::{Config, Role};
 use nym_mixnode_keys::{KeyFiles, store};
 use nym_mixnode_link::listener::{self, BindError};
 use nym_mixnode_net::BindAddr;
@@ -37,9 +37,17 @@ pub(super) fn engine(config: &Config) -> Finding {
 }
 
 /// Checks that each bind address is free or used by the node.
-pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
-    let addresses = config.listen.bind_addresses();
-    let check = |address: &BindAddr| match (listener::bind(*address, &addresses), running) {
+pub(super) fn bind(role: Role, config: &Config, running: Running) -> Vec<Finding> {
+    let mut findings = bind_each(&config.listen.bind_addresses(), ("--port", "listen.addresses"), running);
+    if role == Role::Gateway {
+        findings.extend(bind_each(&[config.gateway.listen], ("--gateway-listen", "gateway.listen"), running));
+    }
+    findings
+}
+
+/// Checks the addresses of a setting, which is named by its flag and its key.
+fn bind_each(addresses: &[BindAddr], (flag, key): (&str, &str), running: Running) -> Vec<Finding> {
+    let check = |address: &BindAddr| match (listener::bind(*address, addresses), running) {
         (Ok(None), _) => Finding::ok("bind", format!("{address} is skipped: this machine has no IPv6")),
         (Ok(_), Running::Yes) => Finding::warning(
             "bind",
@@ -51,14 +59,16 @@ pub(super) fn bind(config: &Config, running: Running) -> Vec<Finding> {
         (Err(BindError::InUse(_)), Running::Yes) => Finding::ok("bind", format!("the node listens on {address}")),
         (Err(BindError::InUse(_)), Running::No) => {
             Finding::failed("bind", format!("{address} is in use by another program: this node does not run")).with_fix(
-                "give this node another port, with --port or in listen.addresses, if another mixnode has this one; \
-                 `ss -ltnp` names the program",
+                format!(
+                    "give this node another port, with {flag} or in {key}, if another node has this one; `ss -ltnp` \
+                     names the program"
+                ),
             )
         }
         (Err(BindError::InUse(_)), Running::Unknown) => Finding::warning(
             "bind",
             format!("{address} is in use, by this node or by another program"),
-            "`ss -ltnp` names the program; if it is not this node, give this one another port with --port",
+            format!("`ss -ltnp` names the program; if it is not this node, give this one another port with {flag}"),
         ),
         (Err(error), _) => Finding::failed("bind", error.to_string()),
     };
@@ -152,16 +162,28 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.5:0").unwrap();
         let taken = config(&listener.local_addr().unwrap().to_string());
         drop(listener);
-        assert_eq!(bind(&taken, Running::No)[0].level, Level::Ok);
-        assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Warning);
+        assert_eq!(bind(Role::Mixnode, &taken, Running::No)[0].level, Level::Ok);
+        assert_eq!(bind(Role::Mixnode, &taken, Running::Yes)[0].level, Level::Warning);
         let _holder = std::net::TcpListener::bind(taken.listen.addresses[0].address.get()).unwrap();
-        assert_eq!(bind(&taken, Running::Yes)[0].level, Level::Ok);
-        assert_eq!(bind(&taken, Running::Unknown)[0].level, Level::Warning);
-        let failed = &bind(&taken, Running::No)[0];
+        assert_eq!(bind(Role::Mixnode, &taken, Running::Yes)[0].level, Level::Ok);
+        assert_eq!(bind(Role::Mixnode, &taken, Running::Unknown)[0].level, Level::Warning);
+        let failed = &bind(Role::Mixnode, &taken, Running::No)[0];
         assert!(failed.level == Level::Failed && failed.message.contains("in use"), "{failed:?}");
         assert!(words(failed).contains("another port") && !words(failed).contains("stop"), "{failed:?}");
-        let foreign = &bind(&config("36.68.243.18:1789"), Running::No)[0];
+        let foreign = &bind(Role::Mixnode, &config("36.68.243.18:1789"), Running::No)[0];
         assert!(foreign.level == Level::Failed && foreign.message.contains("--announce-host"), "{foreign:?}");
+    }
+
+    #[test]
+    fn a_gateway_binds_an_address_for_clients_as_well() {
+        let bound = || std::net::TcpListener::bind("127.0.0.5:0").unwrap();
+        let (free, holder) = (bound().local_addr().unwrap(), bound());
+        let mut config = config(&free.to_string());
+        config.gateway.listen = BindAddr::new(holder.local_addr().unwrap());
+        let found = bind(Role::Gateway, &config, Running::No);
+        assert_eq!(found.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok, Level::Failed]);
+        assert!(words(&found[1]).contains("gateway.listen"), "{found:?}");
+        assert_eq!(bind(Role::Mixnode, &config, Running::No).len(), 1);
     }
 
     fn limits(soft: Option<u64>, hard: Option<u64>) -> FileLimits {

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use nym_mixnode_api::Topology;
-use nym_mixnode_config::Config;
-use nym_mixnode_directory::Client;
+use nym_mixnode_api::{GatewayRegistration, MixRegistration, Topology};
+use nym_mixnode_config::{Config, Role};
+use nym_mixnode_directory::{Announcement, Client};
 use nym_mixnode_monitor::IpFamily;
+use nym_mixnode_monitor::gateways::addresses_of_clients_host;
 use nym_mixnode_net::{NotPublic, Reach, Unreachable};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -67,6 +68,27 @@ fn reached(config: &Config, address: SocketAddr, connected: Result<(), String>) 
             "open the port in firewall and router; some routers refuse only connections from their own network, so \
              test from another network",
         )
+    })
+}
+
+/// Checks the URL at which clients reach a gateway; `None` without an announce address, which is a finding of its own.
+pub(super) async fn clients(config: &Config, running: Running) -> Option<Finding> {
+    let url = config.gateway.url(*announced(config).first()?);
+    if running != Running::Yes {
+        return Some(Finding::ok("clients", format!("{url}; not tested, because the gateway does not run")));
+    }
+    let Some(address) = addresses_of_clients_host(&url).await.first().copied() else {
+        let fix = "correct gateway.announce_url, or the name in DNS";
+        return Some(Finding::failed("clients", format!("the name in {url} has no address")).with_fix(fix));
+    };
+    Some(match connect(address).await {
+        Ok(()) => Finding::ok("clients", format!("{url} accepts connections")),
+        Err(reason) => Finding::warning(
+            "clients",
+            format!("no connection to {url} from here: {reason}"),
+            "open the port of gateway.listen in firewall and router, or set gateway.announce_url; some routers refuse only \
+             connections from their own network, so test from another network",
+        ),
     })
 }
 
@@ -216,24 +238,25 @@ pub(super) fn registration(
 ) -> Finding {
     let check = "registration";
     let ours = announced(target.config);
-    let start = format!("start it with `nym-mixnode run {}`", target.naming);
+    let (role, naming) = (target.home.role(), &target.naming);
+    let start = format!("start it with `{} run {naming}`", role.program());
     let is_at_ours = |addresses: &[SocketAddr]| addresses.iter().any(|address| ours.contains(address));
-    let mut others = topology.mix_nodes.iter().filter(|mix| mix.registration.identity_key != identity);
-    if let Some(other) = others.find(|mix| is_at_ours(&mix.announced_addresses())) {
-        let (holder, host) = (&other.registration.identity_key, &other.registration.mix_host);
+    if let Some((holder, host)) = others(topology, identity)
+        .find_map(|(holder, host, addresses)| is_at_ours(&addresses).then_some((holder, host)))
+    {
         return Finding::failed(check, format!("another node, {holder}, is registered at {host}"))
             .with_fix("announce another address, or unregister that node if it is an old one of yours");
     }
-    match (topology.mix(identity), running) {
-        (Some(entry), running) if is_at_ours(&entry.announced_addresses()) => {
-            let listed = format!("listed at {}", listed(&entry.announced_addresses()));
+    match (entry(topology, role, identity), running) {
+        (Some(addresses), running) if is_at_ours(&addresses) => {
+            let listed = format!("listed at {}", listed(&addresses));
             match running {
                 Running::Yes => Finding::ok(check, listed),
                 Running::No => {
                     Finding::failed(check, format!("{listed}, but the node does not run: packets for it are lost"))
                         .with_fix(format!(
-                            "{start}, or remove it from the list with `nym-mixnode unregister {}`",
-                            target.naming
+                            "{start}, or remove it from the list with `{} unregister {naming}`",
+                            role.program()
                         ))
                 }
                 Running::Unknown => Finding::warning(
@@ -243,8 +266,8 @@ pub(super) fn registration(
                 ),
             }
         }
-        (Some(entry), _) => {
-            let listed = listed(&entry.announced_addresses());
+        (Some(addresses), _) => {
+            let listed = listed(&addresses);
             Finding::failed(check, format!("listed at {listed}, which is not announced"))
                 .with_fix("another node runs with this identity: stop one of the two, then restart this one")
         }
@@ -257,6 +280,24 @@ pub(super) fn registration(
         },
         (None, _) => Finding::warning(check, "not listed", format!("{start}: it registers by itself")),
     }
+}
+
+/// The listed addresses of an identity in this role.
+fn entry(topology: &Topology, role: Role, identity: &str) -> Option<Vec<SocketAddr>> {
+    match role {
+        Role::Mixnode => MixRegistration::listed(topology, identity).map(Announcement::addresses),
+        Role::Gateway => GatewayRegistration::listed(topology, identity).map(Announcement::addresses),
+    }
+}
+
+/// Identity, host and addresses of all other nodes.
+fn others<'a>(topology: &'a Topology, identity: &'a str) -> impl Iterator<Item = (&'a str, &'a str, Vec<SocketAddr>)> {
+    fn parts<A: Announcement>(entry: &A) -> (&str, &str, Vec<SocketAddr>) {
+        (entry.identity(), entry.host(), entry.addresses())
+    }
+    let mixes = topology.mix_nodes.iter().map(|mix| parts(&mix.registration));
+    let gateways = topology.gateways.iter().map(|gateway| parts(&gateway.registration));
+    mixes.chain(gateways).filter(move |(holder, ..)| *holder != identity)
 }
 
 fn listed(addresses: &[SocketAddr]) -> String {

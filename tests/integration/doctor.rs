@@ -83,6 +83,55 @@ async fn a_node_that_runs_and_is_listed_mixes() {
 }
 
 #[tokio::test]
+async fn the_commands_for_operators_know_gateways() {
+    let home = tempfile::tempdir().unwrap();
+    let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;
+    let root = home.path().join("nodes");
+    let named = ["--home", root.to_str().unwrap(), "--id", "home"];
+    let (mixes, http) = (own_address(), own_address().to_string());
+    // Clients find it at the announced address.
+    let clients = std::net::TcpListener::bind((mixes.ip(), 0)).unwrap().local_addr().unwrap().to_string();
+    let mixes = mixes.to_string();
+    let settings =
+        ["--host", &mixes, "--gateway-listen", &clients, "--http-listen", &http, "--allow-private", "--validator"];
+    let gateway = async |command: &[&str]| {
+        let output = program(&[&["gateway"], command, &named].concat()).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let url = registry.url();
+    let created = gateway(&[&["init"], &settings[..], &[url.as_str()]].concat()).await;
+    assert_eq!(created.0, Some(0), "{}", created.2);
+    let doctor = async || {
+        let (code, stdout, error) = gateway(&["doctor", "--json"]).await;
+        let report = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no JSON; {error}"));
+        Examination { code, report, error }
+    };
+    let found = doctor().await;
+    assert_eq!((found.code, found.levels("bind")), (Some(0), vec!["ok", "ok"]), "{:#}", found.report);
+    assert!(found.words("registration").contains("gateway run --id home"), "{:#}", found.report);
+    assert_eq!(gateway(&["health"]).await.0, Some(1));
+
+    let run = [&["gateway", "run"], &named[..], &["--topology-refresh", "100ms", "--shutdown-linger", "0s"]].concat();
+    let _running = program(&run).spawn().unwrap();
+    eventually("listed", async || (registry.topology().await.gateways.len() == 1).then_some(())).await;
+    let found = doctor().await;
+    for check in ["configuration", "keys", "engine", "announce", "clients", "directory", "clock", "registration"] {
+        assert_eq!(found.levels(check), ["ok"], "{check}: {:#}", found.report);
+    }
+    assert!(found.words("clients").contains(&format!("ws://{clients} accepts")), "{:#}", found.report);
+    assert_eq!(found.levels("mixing IPv4"), Vec::<&str>::new(), "{:#}", found.report);
+
+    let (code, words, error) = gateway(&["unregister"]).await;
+    assert!(code == Some(0) && words.starts_with("Gateway home "), "{words}{error}");
+    assert!(registry.topology().await.gateways.is_empty());
+    eventually("not ready, since it is not listed", async || {
+        let (code, _, error) = gateway(&["health"]).await;
+        (code == Some(1) && !error.contains("no answer")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_limit_on_open_files_is_that_of_the_node_and_so_is_the_remedy() {
     let home = tempfile::tempdir().unwrap();
     let registry = RegistryProcess::start(&home.path().join("registry.sqlite")).await;

@@ -20,6 +20,7 @@ mod flood_world;
 mod floods;
 mod full_disk;
 mod full_output;
+mod gateways;
 mod key_access;
 mod keys;
 mod kubernetes;

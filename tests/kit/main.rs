@@ -20,6 +20,7 @@ mod helm;
 mod http;
 mod image;
 mod machine;
+mod messages;
 mod openapi;
 mod part;
 mod postgres;

@@ -96,6 +96,15 @@ pub async fn authenticate(url: &str, client: &[u8; 32], key: SharedKey) -> Resul
     }
 }
 
+/// What a gateway sends to an authenticated client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromGateway {
+    /// A message for this client.
+    Message(Vec<u8>),
+    /// The gateway forgets what it has sent before, once [`Connection::confirm`] returns this content.
+    Ping(Vec<u8>),
+}
+
 impl Connection {
     /// Hands a packet to the gateway.
     ///
@@ -105,23 +114,41 @@ impl Connection {
         self.socket.write(Frame::Binary(self.key.seal(&request.encode()).into())).await
     }
 
-    /// The next message for this client. Cancel-safe.
+    /// What comes next. Cancel-safe. [`keep_waiting`](Self::keep_waiting) must follow a ping, before anything else.
     ///
     /// # Errors
     /// When the connection has ended.
-    pub async fn next(&mut self) -> Result<Vec<u8>, ConnectError> {
+    pub async fn next(&mut self) -> Result<FromGateway, ConnectError> {
         loop {
             match self.socket.read().await? {
                 // What cannot be opened is not from the gateway that has the key.
                 Frame::Binary(message) => {
                     if let Ok(content) = self.key.open(&message) {
-                        return Ok(content);
+                        return Ok(FromGateway::Message(content));
                     }
                 }
+                Frame::Ping(content) => return Ok(FromGateway::Ping(content.to_vec())),
                 // Confirmations of packets, and errors that change nothing.
-                Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_) => {}
+                Frame::Text(_) | Frame::Pong(_) | Frame::Frame(_) | Frame::Close(_) => {}
             }
         }
+    }
+
+    /// Sends a pong without a meaning in place of the one that the library has queued for the last ping, which would leave
+    /// with the next read or write.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn keep_waiting(&mut self) -> Result<(), ConnectError> {
+        self.confirm(Vec::new()).await
+    }
+
+    /// Answers a ping: all messages before it are safe.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn confirm(&mut self, content: Vec<u8>) -> Result<(), ConnectError> {
+        self.socket.write(Frame::Pong(content.into())).await
     }
 }
 

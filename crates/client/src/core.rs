@@ -13,7 +13,7 @@ use nym_mixnode_keys::SphinxKeyPair;
 use nym_mixnode_message::ack::{AckKey, Acknowledged};
 use nym_mixnode_message::address::ClientAddress;
 use nym_mixnode_message::content::Content;
-use nym_mixnode_message::fragment::Fragments;
+use nym_mixnode_message::fragment::{FRAGMENT_LEN, Fragment, Fragments};
 use nym_mixnode_message::gateway::ForwardRequest;
 use nym_mixnode_message::reassembly::{Bounds, Progress, Reassembly};
 use nym_mixnode_message::reply::{ReplyBlock, ReplyDigest, ReplyKey, ReplyTooLong};
@@ -78,7 +78,9 @@ pub enum Event {
     ReceivedReply(Vec<u8>),
     /// All fragments of an own message are at the recipient's gateway.
     Acknowledged(MessageId),
-    /// Nothing for the application: cover, a repeated or unreadable message, or a part of one.
+    /// A new fragment of a message that is not complete.
+    Part(Fragment),
+    /// Nothing for the application: cover, or a repeated or unreadable message.
     Nothing,
 }
 
@@ -92,6 +94,9 @@ pub enum SendError {
     /// Too much waits for its turn, or for acknowledgements.
     #[error("{0} bytes of messages wait to be sent or acknowledged already")]
     Full(usize),
+    /// The answer of a client in another process.
+    #[error("{0}")]
+    Refused(String),
     /// A key in the topology or the address.
     #[error("a key of the route or the recipient is a point of low order")]
     WeakKey,
@@ -289,13 +294,35 @@ impl Core {
                 match message.open(self.keys.encryption.private()) {
                     Ok(Opened::Fragment(fragment)) => match self.reassembly.insert(&fragment, now) {
                         Ok(Progress::Complete(content)) => Event::Received(content),
-                        _ => Event::Nothing,
+                        Ok(Progress::Incomplete) => Event::Part(fragment),
+                        Ok(Progress::Repeated) | Err(_) => Event::Nothing,
                     },
                     Ok(Opened::Cover) | Err(_) => Event::Nothing,
                 }
             }
             Err(_) => Event::Nothing,
         }
+    }
+
+    /// Fragments of messages that are not complete.
+    #[must_use]
+    pub fn incomplete(&self) -> Vec<Fragment> {
+        self.reassembly.fragments().cloned().collect()
+    }
+
+    /// Number of these fragments.
+    #[must_use]
+    pub fn incomplete_count(&self) -> u64 {
+        (self.reassembly.bytes() / FRAGMENT_LEN) as u64
+    }
+
+    /// Takes what [`incomplete`](Self::incomplete) was in an earlier process. Returns messages that are complete.
+    pub fn restore(&mut self, fragments: &[Fragment], now: Instant) -> Vec<Content> {
+        let complete = |fragment| match self.reassembly.insert(fragment, now) {
+            Ok(Progress::Complete(content)) => Some(content),
+            _ => None,
+        };
+        fragments.iter().filter_map(complete).collect()
     }
 
     fn acknowledged(&mut self, acknowledged: Acknowledged) -> Event {

@@ -3,6 +3,9 @@
 //! Two independent processes decide when packets leave: one sends the next real packet, or cover when nothing waits;
 //! the other one sends cover only. An observer sees the same times and sizes whatever the client does.
 
+mod confirming;
+
+use std::io;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_base::backoff::Backoff;
@@ -12,12 +15,14 @@ use nym_mixnode_message::gateway::{ForwardRequest, SharedKey};
 use nym_mixnode_message::reply::ReplyBlock;
 use rand_distr::{Distribution, Exp1};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep_until;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info};
 
-use crate::connection::{ConnectError, Connection, authenticate};
+use crate::connection::{ConnectError, Connection, FromGateway, authenticate};
 use crate::core::{Core, Event, MessageId, SendError};
 use crate::network::Network;
+pub use confirming::Storage;
+use confirming::{Confirming, TICK};
 
 /// After a pause that is longer, such as a suspended machine, what was missed is not sent at once.
 const LATE_MAX: Duration = Duration::from_secs(1);
@@ -51,8 +56,8 @@ pub enum Command {
         data: Vec<u8>,
         queued: oneshot::Sender<Result<(), SendError>>,
     },
-    /// Waits until all queued replies are handed to the gateway.
-    FlushReplies {
+    /// Waits until all queued replies are handed to the gateway, and what has arrived is confirmed to it.
+    Flush {
         flushed: oneshot::Sender<()>,
     },
     SetNetwork(Network),
@@ -69,6 +74,8 @@ pub enum Notice {
     Connected,
     /// The gateway cannot be reached, or refuses. The client tries again.
     NotConnected(ConnectError),
+    /// What has arrived cannot be written, and is not confirmed to the gateway. The client tries again.
+    NotStored(io::Error),
 }
 
 /// Where and as whom a client connects.
@@ -83,8 +90,9 @@ pub struct Daemon {
     core: Core,
     account: Account,
     rates: Rates,
-    /// Those who wait for the last reply.
-    flushes: Vec<oneshot::Sender<()>>,
+    /// Those who wait for the last reply and for the confirmation of so many messages.
+    flushes: Vec<(u64, oneshot::Sender<()>)>,
+    confirming: Confirming,
 }
 
 /// The next time of a Poisson process.
@@ -110,7 +118,14 @@ impl Process {
 impl Daemon {
     #[must_use]
     pub fn new(core: Core, account: Account, rates: Rates) -> Self {
-        Self { core, account, rates, flushes: Vec::new() }
+        Self { core, account, rates, flushes: Vec::new(), confirming: Confirming::default() }
+    }
+
+    /// Confirms to the gateway only what is stored. The receiver of notices counts each [`Notice::Received`] and
+    /// [`Notice::ReceivedReply`] that it has stored, or that it needs no longer.
+    #[must_use]
+    pub fn storing(self, storage: Storage) -> Self {
+        Self { confirming: Confirming::new(storage), ..self }
     }
 
     /// Runs until the sender of commands is dropped. Connects again, with pauses, when the connection ends.
@@ -128,6 +143,7 @@ impl Daemon {
                     if self.serve(connection, &mut commands, &notices).await.is_none() {
                         return;
                     }
+                    self.confirming.disconnected();
                 }
                 Err(error) => {
                     if notices.send(Notice::NotConnected(error)).await.is_err() {
@@ -158,6 +174,8 @@ impl Daemon {
         let now = Instant::now();
         let mut sending = Process::new(self.rates.sending, now);
         let mut cover = Process::new(self.rates.cover, now);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let deadline = self.core.next_deadline();
             let packet = tokio::select! {
@@ -175,8 +193,16 @@ impl Daemon {
                     None
                 }
                 pushed = connection.next() => match pushed {
-                    Ok(pushed) => {
-                        self.received(&pushed, notices).await?;
+                    Ok(FromGateway::Message(message)) => {
+                        self.received(&message, notices).await?;
+                        None
+                    }
+                    Ok(FromGateway::Ping(content)) => {
+                        self.confirming.pinged(content);
+                        if let Err(error) = connection.keep_waiting().await {
+                            ended(&error);
+                            return Some(());
+                        }
                         None
                     }
                     Err(error) => {
@@ -184,6 +210,13 @@ impl Daemon {
                         return Some(());
                     }
                 },
+                _ = ticks.tick() => {
+                    if let Err(error) = self.confirm(&mut connection, notices).await? {
+                        ended(&error);
+                        return Some(());
+                    }
+                    None
+                }
                 command = commands.recv() => {
                     self.command(command?);
                     None
@@ -207,28 +240,47 @@ impl Daemon {
             Command::Reply { block, data, queued } => {
                 queued.send(self.core.reply(*block, data)).ok();
             }
-            Command::FlushReplies { flushed } => self.flushes.push(flushed),
+            Command::Flush { flushed } => self.flushes.push((self.confirming.position(), flushed)),
             Command::SetNetwork(network) => self.core.set_network(network),
         }
     }
 
     fn report_flushed(&mut self) {
         if !self.flushes.is_empty() && !self.core.has_replies() {
-            // Who asked may have gone.
-            for flushed in self.flushes.drain(..) {
+            for (_, flushed) in self.flushes.extract_if(.., |(position, _)| self.confirming.is_confirmed(*position)) {
+                // Who asked may have gone.
                 flushed.send(()).ok();
             }
         }
     }
 
+    /// Writes what has arrived, and answers the gateway. `None` when the receiver of the notices is dropped.
+    async fn confirm(
+        &mut self,
+        connection: &mut Connection,
+        notices: &mpsc::Sender<Notice>,
+    ) -> Option<Result<(), ConnectError>> {
+        match self.confirming.tick(&self.core).await {
+            Ok(None) => Some(Ok(())),
+            Ok(Some(content)) => Some(connection.confirm(content).await),
+            Err(error) => notices.send(Notice::NotStored(error)).await.ok().map(Ok),
+        }
+    }
+
     /// `None` when the receiver of the notices is dropped.
     async fn received(&mut self, pushed: &[u8], notices: &mpsc::Sender<Notice>) -> Option<()> {
+        self.confirming.received();
         let notice = match self.core.received(pushed, Instant::now()) {
             Event::Received(content) => Notice::Received(content),
             Event::ReceivedReply(data) => Notice::ReceivedReply(data),
-            Event::Acknowledged(id) => Notice::Acknowledged(id),
+            Event::Acknowledged(id) => return notices.send(Notice::Acknowledged(id)).await.ok(),
+            Event::Part(fragment) => {
+                self.confirming.keep(fragment);
+                return Some(());
+            }
             Event::Nothing => return Some(()),
         };
+        self.confirming.handed_over();
         notices.send(notice).await.ok()
     }
 }

@@ -6,6 +6,8 @@
 //! | [`connection`] | the WebSocket to the client's gateway |
 //! | [`daemon`] | a running client: sending at random times, receiving |
 //! | [`crowd`] | how many packets of others hide a packet, estimated from public totals |
+//! | [`journal`] | what has arrived of incomplete messages, on disk |
+//! | [`control`] | how other commands use the running client |
 //! | [`local`] | the WebSocket for applications on the same machine |
 //! | [`profile`] | the files of a client: keys, configuration |
 //! | [`topology`] | topologies of a registry, with verified signatures |
@@ -13,9 +15,11 @@
 //! | [`core`] | what is sent, awaited and received; no I/O, randomness and the time are parameters |
 
 pub mod connection;
+pub mod control;
 pub mod core;
 pub mod crowd;
 pub mod daemon;
+pub mod journal;
 pub mod local;
 pub mod network;
 pub mod profile;

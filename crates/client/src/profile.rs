@@ -87,6 +87,18 @@ impl Profile {
         self.dir.join("received")
     }
 
+    /// Where the progress of files on their way is kept.
+    #[must_use]
+    pub fn sending_dir(&self) -> PathBuf {
+        self.dir.join("sending")
+    }
+
+    /// The socket of the running client for other commands.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.join(crate::control::SOCKET)
+    }
+
     /// Fails when the client exists.
     ///
     /// # Errors

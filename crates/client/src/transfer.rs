@@ -6,12 +6,13 @@
 mod receipt;
 mod receiving;
 mod sending;
+mod sent;
 
 use thiserror::Error;
 
 pub use receipt::Receipt;
 pub use receiving::{Arrived, Receiver, ReceiverBounds, Rejected};
-pub use sending::{SendFileError, Sending};
+pub use sending::{SendFileError, Sending, SourceFile};
 
 /// Capacity of a channel for the acknowledgements of one file.
 pub const ACKNOWLEDGED_MAX: usize = sending::IN_FLIGHT_MAX;
@@ -129,6 +130,11 @@ impl<'a> Chunk<'a> {
         }
         Ok(Self { transfer: *transfer, facts, index, data })
     }
+}
+
+/// Transfers as names of files.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -55,6 +55,15 @@ impl Role {
         }
     }
 
+    /// The role at the beginning of a sentence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Mixnode => "Mixnode",
+            Self::Gateway => "Gateway",
+        }
+    }
+
     const fn dir(self) -> &'static str {
         match self {
             Self::Mixnode => "mixnodes",

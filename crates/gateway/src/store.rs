@@ -12,8 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nym_mixnode_message::gateway::SharedKey;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Connection, Row, Sqlite, SqliteConnection, Transaction};
 use thiserror::Error;
 
 use crate::ClientId;
@@ -145,9 +146,24 @@ impl Store {
     /// # Errors
     /// When the store fails, or has no place for another client.
     pub async fn register(&self, client: &ClientId, key: &SharedKey, now: u64) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let is_known = self.register_over(&mut connection, client, key, now).await;
+        let is_known = released(connection, is_known)?;
+        self.locked(|counts| counts.clients += u64::from(!is_known));
+        Ok(())
+    }
+
+    /// Returns whether the client was known.
+    async fn register_over(
+        &self,
+        connection: &mut SqliteConnection,
+        client: &ClientId,
+        key: &SharedKey,
+        now: u64,
+    ) -> Result<bool, StoreError> {
         let id = self.vault.hide(client);
         let sealed = self.vault.seal(&id, &*key.to_bytes());
-        let mut transaction = self.begin().await?;
+        let mut transaction = begin(connection).await?;
         let known = sqlx::query("SELECT 1 FROM clients WHERE id = ?").bind(&id[..]);
         let is_known = known.fetch_optional(&mut *transaction).await?.is_some();
         if !is_known && self.locked(|counts| counts.clients >= self.bounds.clients) {
@@ -160,8 +176,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        self.locked(|counts| counts.clients += u64::from(!is_known));
-        Ok(())
+        Ok(is_known)
     }
 
     /// The key of a registered client.
@@ -182,7 +197,20 @@ impl Store {
     /// # Errors
     /// When the store fails. Nothing is stored then.
     pub async fn append(&self, messages: &[Message], now: u64) -> Result<Vec<Outcome>, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut connection = self.pool.acquire().await?;
+        let appended = self.append_over(&mut connection, messages, now).await;
+        let (outcomes, added) = released(connection, appended)?;
+        self.locked(|counts| counts.add(added));
+        Ok(outcomes)
+    }
+
+    async fn append_over(
+        &self,
+        connection: &mut SqliteConnection,
+        messages: &[Message],
+        now: u64,
+    ) -> Result<(Vec<Outcome>, HashMap<Hidden, u64>), StoreError> {
+        let mut transaction = begin(connection).await?;
         let (mut outcomes, mut added) = (Vec::with_capacity(messages.len()), HashMap::<Hidden, u64>::new());
         for message in messages {
             let id = self.vault.hide(&message.client);
@@ -198,8 +226,7 @@ impl Store {
             outcomes.push(outcome);
         }
         transaction.commit().await?;
-        self.locked(|counts| counts.add(added));
-        Ok(outcomes)
+        Ok((outcomes, added))
     }
 
     /// The oldest messages of a client after `number`.
@@ -249,10 +276,6 @@ impl Store {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.locked(|counts| counts.messages)
-    }
-
-    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     async fn insert(
@@ -321,6 +344,19 @@ impl Counts {
             }
         }
     }
+}
+
+async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, StoreError> {
+    Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+}
+
+/// Closes a connection that has failed. A full disk ends a transaction without the library, which then refuses every other
+/// transaction of this connection.
+fn released<T>(mut connection: PoolConnection<Sqlite>, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    if let Err(StoreError::Database(_)) = result {
+        connection.close_on_drop();
+    }
+    result
 }
 
 /// Seconds since 1970, rounded down.

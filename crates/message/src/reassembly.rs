@@ -129,6 +129,11 @@ impl Reassembly {
         self.fragments * FRAGMENT_LEN
     }
 
+    /// Fragments of all incomplete messages.
+    pub fn fragments(&self) -> impl Iterator<Item = &Fragment> {
+        self.sets.values().flat_map(|set| set.fragments.values())
+    }
+
     /// Adds a fragment that arrived at `now`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::super::ca_file::CaFileFlag;
 use super::super::output::write_stdout;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
-use super::running::{Event, Running};
+use super::way::Way;
 use crate::stop_request::StopSignals;
 use crate::times;
 
@@ -64,12 +64,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
     fs::create_dir_all(&args.out).map_err(|error| cannot_write(&args.out, &error))?;
     let bounds = ReceiverBounds { file_len: args.max_len, ..ReceiverBounds::default() };
-    let mut running = Running::start(&args.client.profile()?, &args.ca_file, bounds).await?;
-    if !args.no_receipts {
-        running.return_receipts();
-    }
+    let mut way = Way::open(&args.client.profile()?, &args.ca_file, bounds).await?;
+    way.receive(!args.no_receipts).await;
     tokio::select! {
-        received = within(&args, receive(&args, running)) => received,
+        received = within(&args, receive(&args, way)) => received,
         _ = signals.next() => Ok(()),
     }
 }
@@ -86,22 +84,21 @@ async fn within(args: &Args, work: impl Future<Output = Result<(), Failure>>) ->
     }
 }
 
-async fn receive(args: &Args, mut running: Running) -> Result<(), Failure> {
+async fn receive(args: &Args, mut way: Way) -> Result<(), Failure> {
     let mut left = args.count.unwrap_or(u64::MAX);
-    for arrived in running.complete()? {
-        if left == 0 {
-            break;
-        }
-        take(args, &arrived)?;
-        left -= 1;
-    }
-    while left > 0 {
-        if let Event::Arrived(arrived) = running.next().await? {
+    loop {
+        for arrived in way.complete()? {
+            if left == 0 {
+                break;
+            }
             take(args, &arrived)?;
             left -= 1;
         }
+        if left == 0 {
+            return way.finish().await;
+        }
+        way.wait_for_files().await?;
     }
-    running.send_receipts().await
 }
 
 /// Moves a file to its directory and prints it.

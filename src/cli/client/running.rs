@@ -1,10 +1,16 @@
 //! A client that runs within a command: keys, topology, connection, and a place for what it receives.
 
-use std::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use nym_mixnode_client::connection::ConnectError;
+use nym_mixnode_client::control::Subscribers;
 use nym_mixnode_client::core::{ClientKeys, Core, MessageId, Settings};
-use nym_mixnode_client::daemon::{Account, Command, Daemon, Notice, Rates};
+use nym_mixnode_client::daemon::{Account, Command, Daemon, Notice, Rates, Storage};
+use nym_mixnode_client::journal::Journal;
 use nym_mixnode_client::local::Incoming;
 use nym_mixnode_client::network::Network;
 use nym_mixnode_client::profile::{Profile, ProfileConfig, ProfileKeys, ProfileLock};
@@ -31,11 +37,17 @@ const NOTICES_MAX: usize = 64;
 const COMMANDS_MAX: usize = 16;
 /// Longest wait for a connection over which receipts leave.
 const FLUSH_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for the confirmation of what has arrived, which otherwise arrives again.
+const CONFIRM_MAX: Duration = Duration::from_secs(2);
 
 /// A running client. Dropping it ends its tasks.
 pub(super) struct Running {
     pub(super) commands: mpsc::Sender<Command>,
     notices: mpsc::Receiver<Notice>,
+    /// Notices with messages that are stored or not needed.
+    stored: Arc<AtomicU64>,
+    /// Where the fragments of incomplete messages are.
+    journal: PathBuf,
     receiver: Receiver,
     address: ClientAddress,
     /// Whether senders that ask for receipts get them.
@@ -44,13 +56,16 @@ pub(super) struct Running {
     has_receipts: bool,
     /// Gets messages that are no files.
     applications: Option<mpsc::Sender<Incoming>>,
+    /// Commands that use this client.
+    subscribers: Subscribers,
     _tasks: JoinSet<()>,
     _lock: ProfileLock,
 }
 
 /// What a command waits for.
 pub(super) enum Event {
-    Arrived(Arrived),
+    /// A file is complete.
+    Arrived,
     Acknowledged(MessageId),
     /// A recipient has a file of this client.
     Confirmed(Receipt),
@@ -58,13 +73,13 @@ pub(super) enum Event {
 }
 
 impl Running {
-    /// Starts a client that has been created before.
+    /// Starts a client that has been created before, under its lock.
     pub(super) async fn start(
+        lock: ProfileLock,
         profile: &Profile,
         ca_file: &CaFileFlag,
         bounds: ReceiverBounds,
     ) -> Result<Self, Failure> {
-        let lock = profile.lock()?;
         let (config, keys) = (profile.config()?, profile.keys()?);
         let receiver = Receiver::open(&profile.received_dir(), bounds)?;
         let address = address(&config, &keys)?;
@@ -75,23 +90,35 @@ impl Running {
         let account = Account { url: config.gateway_listener.clone(), identity: *address.identity(), key: keys.shared };
         let mut core = Core::new(ClientKeys { address, encryption: keys.encryption, ack: keys.ack }, settings);
         core.set_network(network);
+        let path = profile.received_dir().join("fragments");
+        let (journal, fragments) = Journal::open(&path).map_err(|error| not_stored(&path, &error))?;
+        let complete = core.restore(&fragments, Instant::now());
+        let stored = Arc::<AtomicU64>::default();
+        let storage = Storage { journal, stored: Arc::clone(&stored) };
         let rates = Rates { sending: config.sending, cover: config.cover };
         let (commands, commands_end) = mpsc::channel(COMMANDS_MAX);
         let (notices_end, notices) = mpsc::channel(NOTICES_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Daemon::new(core, account, rates).run(commands_end, notices_end));
+        tasks.spawn(Daemon::new(core, account, rates).storing(storage).run(commands_end, notices_end));
         tasks.spawn(follow_topology(source, commands.clone()));
-        Ok(Self {
+        let mut running = Self {
             commands,
             notices,
+            stored,
+            journal: path,
             receiver,
             address,
             receipts: false,
             has_receipts: false,
             applications: None,
+            subscribers: Subscribers::default(),
             _tasks: tasks,
             _lock: lock,
-        })
+        };
+        for content in complete {
+            running.accept(content)?;
+        }
+        Ok(running)
     }
 
     /// The next event. Messages that are no file, or damaged, are logged and dropped.
@@ -103,18 +130,25 @@ impl Running {
                     if self.applications.is_some() && !is_about_file(&data) =>
                 {
                     self.hand_over(Incoming { data, reply_block });
+                    self.count_stored();
                 }
                 Notice::Received(content) => {
-                    if let Some(arrived) = self.accept(content)? {
-                        return Ok(Event::Arrived(arrived));
+                    let arrived = self.accept(content)?;
+                    self.count_stored();
+                    if arrived.is_some() {
+                        return Ok(Event::Arrived);
                     }
                 }
-                Notice::ReceivedReply(data) if self.applications.is_none() => {
-                    if let Some(receipt) = Receipt::decode(&data) {
-                        return Ok(Event::Confirmed(receipt));
+                Notice::ReceivedReply(data) => {
+                    self.count_stored();
+                    match Receipt::decode(&data) {
+                        Some(receipt) if self.applications.is_none() || !self.subscribers.is_empty() => {
+                            return Ok(Event::Confirmed(receipt));
+                        }
+                        _ => self.hand_over(Incoming { data, reply_block: None }),
                     }
                 }
-                Notice::ReceivedReply(data) => self.hand_over(Incoming { data, reply_block: None }),
+                Notice::NotStored(error) => return Err(not_stored(&self.journal, &error)),
                 Notice::Acknowledged(id) => return Ok(Event::Acknowledged(id)),
                 Notice::Connected => return Ok(Event::Connected),
                 Notice::NotConnected(error @ ConnectError::NotAccepted(_)) => return Err(error.into()),
@@ -139,7 +173,7 @@ impl Running {
                 return Ok(None);
             }
         };
-        if let Some(block) = reply_block.filter(|_| self.receipts)
+        if let Some(block) = reply_block.filter(|_| self.receipts || self.subscribers.return_receipts())
             && let Some(receipt) = self.receiver.take_receipt(&data)?
         {
             self.confirm(block, receipt);
@@ -158,26 +192,32 @@ impl Running {
         }
     }
 
-    /// Waits, before an end, until the receipts are with the gateway. What arrives meanwhile is stored.
-    pub(super) async fn send_receipts(&mut self) -> Result<(), Failure> {
-        if !self.has_receipts {
-            return Ok(());
-        }
+    /// Lets the client confirm the message to the gateway.
+    fn count_stored(&self) {
+        self.stored.fetch_add(1, Ordering::Release);
+    }
+
+    /// Waits, before an end, until the receipts are with the gateway, and until it knows what has arrived. What arrives
+    /// meanwhile is stored.
+    pub(super) async fn finish(&mut self) -> Result<(), Failure> {
+        let limit = if self.has_receipts { FLUSH_MAX } else { CONFIRM_MAX };
         let (flushed, mut done) = oneshot::channel();
         let commands = self.commands.clone();
         let wait = async {
-            let mut asking = std::pin::pin!(commands.send(Command::FlushReplies { flushed }));
+            let mut asking = std::pin::pin!(commands.send(Command::Flush { flushed }));
             let mut has_asked = false;
             loop {
                 tokio::select! {
                     _ = &mut asking, if !has_asked => has_asked = true,
                     _ = &mut done => return Ok(()),
-                    event = self.next() => drop(event?),
+                    event = self.next() => { event?; }
                 }
             }
         };
-        timeout(FLUSH_MAX, wait).await.unwrap_or_else(|_| {
-            warn!("The gateway has not taken the receipts; senders that still wait will ask again");
+        timeout(limit, wait).await.unwrap_or_else(|_| {
+            if self.has_receipts {
+                warn!("The gateway has not taken the receipts; senders that still wait will ask again");
+            }
             Ok(())
         })
     }
@@ -185,6 +225,11 @@ impl Running {
     /// Hands messages that are no files to an application instead of storing them.
     pub(super) fn hand_over_to(&mut self, applications: mpsc::Sender<Incoming>) {
         self.applications = Some(applications);
+    }
+
+    /// Commands that use this client: those that receive files decide about receipts.
+    pub(super) const fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
     }
 
     /// The address of the client.
@@ -218,6 +263,10 @@ async fn follow_topology(mut source: TopologySource, commands: mpsc::Sender<Comm
             Err(error) => warn!(%error, "Cannot fetch the topology; continuing with the last one"),
         }
     }
+}
+
+fn not_stored(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::IO, format_args!("cannot write to {}: {error}", path.display()))
 }
 
 pub(super) fn topology_source(config: &ProfileConfig, ca_file: &CaFileFlag) -> Result<TopologySource, Failure> {

@@ -1,12 +1,12 @@
 //! `client send`: sends a file, and returns when it is at the recipient's gateway, or when the recipient has confirmed it.
 
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_client::core::MessageId;
-use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending};
+use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending, SourceFile};
 use nym_mixnode_message::address::ClientAddress;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -17,7 +17,8 @@ use super::super::output::{write_json, write_stdout};
 use super::super::status_line::StatusLine;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
-use super::running::{Event, Running};
+use super::running::Event;
+use super::way::Way;
 use crate::times;
 
 /// Send a file through the mix network
@@ -25,6 +26,8 @@ use crate::times;
 /// The exit code is 0 once all of the file is stored at the recipient's gateway, where the recipient collects it with
 /// `client receive`. Gateways store 10 000 packets for an absent client, about 16 MB; the rest of a larger file is sent
 /// while the recipient receives. With --confirm it is 0 once the recipient has received and checked the file. What arrives for this client meanwhile is kept for its next `client receive`.
+///
+/// After a kill, a failure or a timeout, the same command goes on where it was, for seven days.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -63,19 +66,24 @@ struct Sent {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     super::die_with_supervisor(args.supervised)?;
     // Before the network is used: the file may be missing.
-    let mut sending = Sending::open(&args.file)?;
-    let bytes = sending.len();
+    let file = SourceFile::open(&args.file)?;
+    let bytes = file.len();
+    let profile = args.client.profile()?;
+    let mut way = Way::open(&profile, &args.ca_file, ReceiverBounds::default()).await?;
+    // Behind the lock: one command at a time goes on.
+    let mut sending = file.to(&args.to, &profile.sending_dir())?;
     let receipt = args.confirm.then(|| sending.ask_for_receipt());
-    let mut running = Running::start(&args.client.profile()?, &args.ca_file, ReceiverBounds::default()).await?;
     let start = Instant::now();
     let is_stored = Cell::new(false);
     let status = StatusLine::new(!args.json);
-    let work = send(sending, receipt, &args.to, &mut running, &is_stored, &status);
+    let work = send(&mut sending, receipt, &args.to, bytes, &mut way, &is_stored, &status);
     match args.timeout {
         None => work.await?,
         Some(limit) => timeout(limit, work).await.map_err(|_| too_late(limit, is_stored.get()))??,
     }
     status.clear();
+    sending.finish()?;
+    way.finish().await?;
     let sent = Sent { bytes, seconds: start.elapsed().as_secs_f64(), confirmed: args.confirm };
     let printed = write_stdout(|out| {
         if args.json {
@@ -98,30 +106,32 @@ fn too_late(limit: Duration, is_stored: bool) -> Failure {
 }
 
 async fn send(
-    sending: Sending,
+    sending: &mut Sending,
     receipt: Option<Receipt>,
     to: &ClientAddress,
-    running: &mut Running,
+    total: u64,
+    way: &mut Way,
     is_stored: &Cell<bool>,
     status: &StatusLine,
 ) -> Result<(), Failure> {
     let (acks, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
     let (confirmations, receipts) = mpsc::channel(ACKNOWLEDGED_MAX);
-    let (commands, total) = (running.commands.clone(), sending.len());
+    let commands = way.commands().clone();
     let work = async {
-        status.show(&progress(0, total));
-        sending.run(to, &commands, acknowledged, |bytes| status.show(&progress(bytes, total))).await?;
+        let was_stored = sending.is_stored();
+        status.show(&progress(sending.sent(), total));
+        sending.run(&commands, acknowledged, |bytes| status.show(&progress(bytes, total))).await?;
         is_stored.set(true);
         if let Some(receipt) = receipt {
             status.show("all of the file is at the recipient's gateway; waiting for the recipient's receipt");
-            receipt.wait(to, &commands, receipts).await?;
+            receipt.wait(to, &commands, receipts, was_stored).await?;
         }
         Ok(())
     };
     // Both run side by side: the client waits for a reader of its notices.
     tokio::select! {
         sent = work => sent,
-        failed = forward(running, &acks, &confirmations) => Err(failed),
+        failed = forward(way, &acks, &confirmations) => Err(failed),
     }
 }
 
@@ -134,20 +144,16 @@ fn progress(bytes: u64, total: u64) -> String {
 }
 
 /// Hands acknowledgements and receipts over until the client fails.
-async fn forward(
-    running: &mut Running,
-    acks: &mpsc::Sender<MessageId>,
-    confirmations: &mpsc::Sender<Receipt>,
-) -> Failure {
+async fn forward(way: &mut Way, acks: &mpsc::Sender<MessageId>, confirmations: &mpsc::Sender<Receipt>) -> Failure {
     loop {
-        match running.next().await {
+        match way.next().await {
             Ok(Event::Acknowledged(id)) => {
                 // At its end, the file needs none any more.
                 acks.send(id).await.ok();
             }
             // One is enough: without it, the sender asks again.
             Ok(Event::Confirmed(receipt)) => drop(confirmations.try_send(receipt)),
-            Ok(Event::Arrived(_) | Event::Connected) => {}
+            Ok(Event::Arrived | Event::Connected) => {}
             Err(failure) => return failure,
         }
     }
@@ -157,6 +163,8 @@ impl From<SendFileError> for Failure {
     fn from(error: SendFileError) -> Self {
         let exit = match &error {
             SendFileError::Read { source, .. } => super::super::failure::read_exit(source),
+            SendFileError::Progress { source, .. } if source.kind() == ErrorKind::WouldBlock => Exit::TRY_AGAIN,
+            SendFileError::Progress { .. } => Exit::IO,
             SendFileError::Changed(_) => Exit::TRY_AGAIN,
             SendFileError::TooLong(_) => Exit::DATA,
             SendFileError::Send(_) => Exit::UNAVAILABLE,

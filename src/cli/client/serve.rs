@@ -3,17 +3,19 @@
 use std::io;
 use std::net::Ipv4Addr;
 
+use nym_mixnode_client::control::{ControlServer, Tell};
 use nym_mixnode_client::local::LocalServer;
 use nym_mixnode_client::transfer::ReceiverBounds;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::super::ca_file::CaFileFlag;
 use super::super::output::print_to;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
-use super::running::Running;
+use super::running::{Event, Running};
 use crate::stop_request::StopSignals;
 
 /// Messages that wait for an application. More are dropped.
@@ -22,8 +24,8 @@ const MESSAGES_MAX: usize = 1024;
 /// Run a client for applications on this machine
 ///
 /// Applications send and receive messages over a WebSocket on 127.0.0.1, in the text or binary form of the clients of
-/// 0.9.2, one application at a time. Web pages are refused. Files that arrive are kept for the next `client receive`. It
-/// runs until ctrl-c.
+/// 0.9.2, one application at a time. Web pages are refused. Files that arrive are kept for `client receive`. It runs
+/// until ctrl-c; `client send` and `client receive` go through it meanwhile.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -44,17 +46,28 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let advice = "another client may run: choose another --port";
         Failure::new(Exit::UNAVAILABLE, format_args!("cannot listen on 127.0.0.1:{}: {error}: {advice}", args.port))
     })?;
-    let mut running = Running::start(&args.client.profile()?, &args.ca_file, ReceiverBounds::default()).await?;
+    let profile = args.client.profile()?;
+    let mut running = Running::start(profile.lock()?, &profile, &args.ca_file, ReceiverBounds::default()).await?;
     let (sender, messages) = mpsc::channel(MESSAGES_MAX);
     running.hand_over_to(sender);
     let server = LocalServer { address: *running.address(), commands: running.commands.clone(), messages };
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(listener));
+    let subscribers = running.subscribers().clone();
+    match ControlServer::bind(&profile.control_socket()) {
+        Ok(control) => drop(tasks.spawn(control.run(running.commands.clone(), subscribers.clone()))),
+        // Such as a path that is too long for a socket.
+        Err(error) => warn!(%error, "Other commands of this client cannot be used meanwhile"),
+    }
     print_to(io::stdout(), format_args!("Serving applications at ws://{bound}"))?;
     let events = async {
         loop {
-            if let Err(failure) = running.next().await {
-                return failure;
+            match running.next().await {
+                Ok(Event::Acknowledged(id)) => subscribers.tell(Tell::Acknowledged(id)),
+                Ok(Event::Confirmed(receipt)) => subscribers.tell(Tell::Confirmed(receipt)),
+                Ok(Event::Arrived) => subscribers.tell(Tell::Arrived),
+                Ok(Event::Connected) => {}
+                Err(failure) => return failure,
             }
         }
     };

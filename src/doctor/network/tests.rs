@@ -1,6 +1,7 @@
 //! Tests of each finding of the network checks.
 
-use nym_mixnode_api::testing::{listed, mix};
+use nym_mixnode_api::RegisteredGateway;
+use nym_mixnode_api::testing::{gateway, listed, mix};
 use nym_mixnode_config::{NodeHome, Source, Values, settings as s};
 
 use super::super::Level;
@@ -18,6 +19,28 @@ fn listening_and_announcing(listen: &str, announce: &str) -> Config {
     values.set(&s::ANNOUNCE_ADDRESSES.about, announce, &Source::Program);
     values.set(&s::ANNOUNCE_ALLOW_PRIVATE.about, "true", &Source::Program);
     Config::from_values(&values).unwrap()
+}
+
+/// A gateway's entry is one of gateways.
+#[test]
+fn a_gateway_is_listed_among_gateways_and_its_address_may_belong_to_a_mixnode() {
+    let config = config("192.0.2.1:1789");
+    let root = std::path::Path::new("/nowhere");
+    let home = NodeHome::of_role(Role::Gateway, Some(root), &"home".parse().unwrap()).unwrap();
+    let target = Target { home: &home, config: &config, naming: "--id home".to_owned(), lacking: None };
+    let found = |topology: &Topology, running| registration(&target, "me", topology, (running, None));
+    let gateway =
+        RegisteredGateway { registration: gateway("me", "192.0.2.1:1789"), registration_time: 0, reputation: 0 };
+    let listed = Topology { gateways: vec![gateway], ..Topology::default() };
+    assert_eq!(found(&listed, Running::Yes).level, Level::Ok);
+    let killed = found(&listed, Running::No);
+    let fix = killed.fix.clone().unwrap_or_default();
+    assert_eq!(killed.level, Level::Failed);
+    assert!(fix.contains("nym-mixnode gateway run --id home"), "{killed:?}");
+    assert!(fix.contains("nym-mixnode gateway unregister --id home"), "{killed:?}");
+    assert_eq!(found(&listing("me", "192.0.2.1:1789"), Running::No).level, Level::Warning);
+    let taken = found(&listing("you", "192.0.2.1:1789"), Running::Yes);
+    assert!(taken.level == Level::Failed && taken.message.contains("you"), "{taken:?}");
 }
 
 fn listing(identity: &str, host: &str) -> Topology {

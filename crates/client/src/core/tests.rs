@@ -92,7 +92,7 @@ fn a_message_arrives_whole_and_its_sender_learns_it() {
             match event {
                 Event::Received(content) => received.push(content.data),
                 Event::Acknowledged(id) => acknowledged.push(id),
-                Event::ReceivedReply(_) | Event::Nothing => {}
+                Event::ReceivedReply(_) | Event::Part(_) | Event::Nothing => {}
             }
         }
     }

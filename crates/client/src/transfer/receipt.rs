@@ -42,7 +42,8 @@ impl Receipt {
         Some(Self { transfer: *transfer, digest: rest.try_into().ok()? })
     }
 
-    /// Waits for this receipt. Asks the recipient again and again, each time later.
+    /// Waits for this receipt. Asks the recipient again and again, each time later; at once if nothing was sent before
+    /// (`asks_first`).
     ///
     /// # Errors
     /// When the client stops.
@@ -51,7 +52,11 @@ impl Receipt {
         recipient: &ClientAddress,
         commands: &mpsc::Sender<Command>,
         mut receipts: mpsc::Receiver<Self>,
+        asks_first: bool,
     ) -> Result<(), SendFileError> {
+        if asks_first {
+            ask(self.transfer, recipient, commands).await?;
+        }
         let mut backoff = Backoff::new(QUESTION_AFTER, QUESTION_AFTER_MAX);
         loop {
             match timeout(backoff.wait(), receipts.recv()).await {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::receipt::asked_about;
-use super::{Chunk, ChunkError, FileFacts, Receipt, TransferId};
+use super::{Chunk, ChunkError, FileFacts, Receipt, TransferId, hex};
 
 /// Name of the file with the facts of a transfer.
 const FACTS: &str = "facts";
@@ -300,10 +300,6 @@ fn is_whole(entry: Result<&fs::DirEntry, &io::Error>) -> bool {
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Rejected {
     let path = path.to_owned();
     move |source| Rejected::Write { path, source }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The last part of a name, without what a shell or a file manager would hide or take for something else.

@@ -1,6 +1,6 @@
 //! Sends a file chunk by chunk, a few of them at a time.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::sent::SentChunks;
 use super::{CHUNK_LEN, Chunk, FileFacts, NAME_LEN_MAX, Receipt, TransferId};
 use crate::core::{MessageId, SendError};
 use crate::daemon::Command;
@@ -27,6 +28,9 @@ pub enum SendFileError {
     /// It has changed since its digest was computed.
     #[error("{0} has become shorter while it was being sent; send it again")]
     Changed(PathBuf),
+    /// The progress cannot be kept.
+    #[error("cannot keep the progress in {dir}: {source}")]
+    Progress { dir: PathBuf, source: io::Error },
     /// More than 4 294 967 295 chunks.
     #[error("{0} is too long")]
     TooLong(PathBuf),
@@ -38,20 +42,29 @@ pub enum SendFileError {
     Stopped,
 }
 
-/// A file on its way.
-pub struct Sending {
+/// A file that can be sent.
+pub struct SourceFile {
     path: PathBuf,
     file: File,
-    transfer: TransferId,
     facts: FileFacts,
     chunks: u32,
+}
+
+/// A file on its way.
+pub struct Sending {
+    source: SourceFile,
+    recipient: ClientAddress,
+    /// Directory of the progress of all transfers.
+    dir: PathBuf,
+    sent: SentChunks,
     /// Whether each chunk has a reply block, through which the recipient returns a receipt.
     with_receipt: bool,
     next: u32,
-    in_flight: HashSet<MessageId>,
+    /// Chunks that are not acknowledged.
+    in_flight: HashMap<MessageId, u32>,
 }
 
-impl Sending {
+impl SourceFile {
     /// Opens a file, and reads it once for its digest.
     ///
     /// # Errors
@@ -70,22 +83,7 @@ impl Sending {
         }
         let facts = FileFacts { len, digest: hash.finalize().into(), name: name_of(path) };
         let chunks = facts.chunks().ok_or_else(|| SendFileError::TooLong(path.to_owned()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            transfer: rand::random(),
-            facts,
-            chunks,
-            with_receipt: false,
-            next: 0,
-            in_flight: HashSet::new(),
-        })
-    }
-
-    /// Lets the recipient return a receipt, and returns the one to wait for.
-    pub fn ask_for_receipt(&mut self) -> Receipt {
-        self.with_receipt = true;
-        Receipt { transfer: self.transfer, digest: self.facts.digest }
+        Ok(Self { path: path.to_owned(), file, facts, chunks })
     }
 
     /// Bytes of the file.
@@ -100,55 +98,107 @@ impl Sending {
         self.facts.len == 0
     }
 
-    /// Sends the file through a running client, whose acknowledgements come through `acknowledged`. Returns when all of
-    /// the file is at the recipient's gateway. `progress` gets the number of bytes that are.
+    /// Begins to send it, or goes on where an earlier process was; `dir` has the progress of all transfers.
     ///
     /// # Errors
-    /// When the file cannot be read, or the client does not take a message.
-    pub async fn run(
-        mut self,
-        recipient: &ClientAddress,
-        commands: &mpsc::Sender<Command>,
-        mut acknowledged: mpsc::Receiver<MessageId>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<(), SendFileError> {
-        let mut done = 0;
-        while done < self.chunks {
-            while self.next < self.chunks && self.in_flight.len() < IN_FLIGHT_MAX {
-                let message = self.queue(recipient, commands).await?;
-                self.in_flight.insert(message);
-            }
-            let message = acknowledged.recv().await.ok_or(SendFileError::Stopped)?;
-            if self.in_flight.remove(&message) {
-                done += 1;
-                progress((u64::from(done) * CHUNK_LEN).min(self.facts.len));
-            }
-        }
-        Ok(())
+    /// When the directory cannot be written.
+    pub fn to(self, recipient: &ClientAddress, dir: &Path) -> Result<Sending, SendFileError> {
+        let sent = SentChunks::open(dir, recipient, &self.facts)
+            .map_err(|source| SendFileError::Progress { dir: dir.to_owned(), source })?;
+        Ok(Sending {
+            source: self,
+            recipient: *recipient,
+            dir: dir.to_owned(),
+            sent,
+            with_receipt: false,
+            next: 0,
+            in_flight: HashMap::new(),
+        })
     }
 
-    /// Hands the next chunk to the client.
-    async fn queue(
-        &mut self,
-        recipient: &ClientAddress,
-        commands: &mpsc::Sender<Command>,
-    ) -> Result<MessageId, SendFileError> {
-        let data = self.chunk(self.next)?;
-        self.next += 1;
-        let (queued, answer) = oneshot::channel();
-        let command = Command::Send { recipient: *recipient, data, with_reply_block: self.with_receipt, queued };
-        commands.send(command).await.map_err(|_| SendFileError::Stopped)?;
-        Ok(answer.await.map_err(|_| SendFileError::Stopped)??)
-    }
-
-    fn chunk(&self, index: u32) -> Result<Vec<u8>, SendFileError> {
+    fn chunk(&self, transfer: &TransferId, index: u32) -> Result<Vec<u8>, SendFileError> {
         let len = self.facts.chunk_len(index).unwrap_or_default();
         let mut data = vec![0; usize::try_from(len).unwrap_or_default()];
         self.file.read_exact_at(&mut data, u64::from(index) * CHUNK_LEN).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => SendFileError::Changed(self.path.clone()),
             _ => SendFileError::Read { path: self.path.clone(), source },
         })?;
-        Ok(Chunk { transfer: self.transfer, facts: self.facts.clone(), index, data: &data }.encode())
+        Ok(Chunk { transfer: *transfer, facts: self.facts.clone(), index, data: &data }.encode())
+    }
+}
+
+impl Sending {
+    /// Lets the recipient return a receipt, and returns the one to wait for.
+    pub fn ask_for_receipt(&mut self) -> Receipt {
+        self.with_receipt = true;
+        Receipt { transfer: *self.sent.transfer(), digest: self.source.facts.digest }
+    }
+
+    /// Whether all of the file is at the recipient's gateway.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.sent.done().len() as u64 >= u64::from(self.source.chunks)
+    }
+
+    /// Bytes that are at the recipient's gateway.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        (self.sent.done().len() as u64 * CHUNK_LEN).min(self.source.facts.len)
+    }
+
+    /// Sends the file through a running client, whose acknowledgements come through `acknowledged`. Returns when all of
+    /// the file is at the recipient's gateway. `progress` gets the number of bytes that are.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the client does not take a message.
+    pub async fn run(
+        &mut self,
+        commands: &mpsc::Sender<Command>,
+        mut acknowledged: mpsc::Receiver<MessageId>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), SendFileError> {
+        loop {
+            while self.in_flight.len() < IN_FLIGHT_MAX
+                && let Some(index) = self.next_chunk()
+            {
+                let message = self.queue(index, commands).await?;
+                self.in_flight.insert(message, index);
+            }
+            if self.in_flight.is_empty() {
+                return Ok(());
+            }
+            let message = acknowledged.recv().await.ok_or(SendFileError::Stopped)?;
+            if let Some(index) = self.in_flight.remove(&message) {
+                self.sent.mark(index).map_err(|source| SendFileError::Progress { dir: self.dir.clone(), source })?;
+                progress(self.sent());
+            }
+        }
+    }
+
+    /// Forgets the progress: the same file to the same recipient is another transfer from now on.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn finish(self) -> Result<(), SendFileError> {
+        let Self { sent, dir, .. } = self;
+        sent.remove().map_err(|source| SendFileError::Progress { dir, source })
+    }
+
+    /// The next chunk that was not sent by this process or acknowledged to an earlier one.
+    fn next_chunk(&mut self) -> Option<u32> {
+        let next = (self.next..self.source.chunks).find(|index| !self.sent.done().contains(index))?;
+        self.next = next + 1;
+        Some(next)
+    }
+
+    /// Hands a chunk to the client.
+    async fn queue(&self, index: u32, commands: &mpsc::Sender<Command>) -> Result<MessageId, SendFileError> {
+        let data = self.source.chunk(self.sent.transfer(), index)?;
+        let (queued, answer) = oneshot::channel();
+        let recipient = self.recipient;
+        let command = Command::Send { recipient, data, with_reply_block: self.with_receipt, queued };
+        commands.send(command).await.map_err(|_| SendFileError::Stopped)?;
+        Ok(answer.await.map_err(|_| SendFileError::Stopped)??)
     }
 }
 

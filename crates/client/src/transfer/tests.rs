@@ -139,7 +139,7 @@ async fn a_sender_asks_until_it_has_the_receipt_of_this_transfer() {
     let identity = || *nym_mixnode_keys::IdentityKeyPair::generate().unwrap().public();
     let encryption = *nym_mixnode_keys::SphinxKeyPair::generate().unwrap().public();
     let recipient = ClientAddress::new(identity(), encryption, identity()).unwrap();
-    let waiting = tokio::spawn(async move { receipt.wait(&recipient, &commands, receipts_end).await });
+    let waiting = tokio::spawn(async move { receipt.wait(&recipient, &commands, receipts_end, false).await });
     for _ in 0..2 {
         let Some(Command::Send { data, with_reply_block: true, queued, .. }) = asked.recv().await else { panic!() };
         assert_eq!(data, receipt::question(&[1; 16]));

@@ -90,3 +90,29 @@ async fn the_file_tells_neither_clients_nor_contents_and_belongs_to_one_gateway(
     let other = Store::open(&dir.path().join("gateway.sqlite"), &[8; 32], StoreBounds::default()).await;
     assert!(matches!(other, Err(StoreError::Undecipherable)));
 }
+
+#[tokio::test]
+async fn a_full_disk_costs_no_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(1), &key(1), NOW).await.unwrap();
+    // Each connection has a limit of its own, and a new one has none.
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut connection = store.pool.acquire().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *connection).await.unwrap();
+        connections.push(connection);
+    }
+    drop(connections);
+    let messages = vec![message(client(1), 7); 100];
+    let mut failures = 0;
+    while let Err(error) = store.append(&messages, NOW).await {
+        failures += 1;
+        let StoreError::Database(sqlx::Error::Database(error)) = &error else { panic!("{error}") };
+        assert_eq!(error.code().as_deref(), Some("13"), "{error}");
+        assert!(failures <= CONNECTIONS_MAX);
+    }
+    assert!(failures > 0);
+    assert_eq!(store.messages(), 100);
+    assert_eq!(contents(&store, &client(1)).await, [7; 100]);
+}
