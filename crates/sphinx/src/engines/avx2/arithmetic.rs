@@ -284,9 +284,9 @@ macro_rules! arithmetic {
             std::array::from_fn(|n| multiply(&a[n], &b[n]))
         }
 
-        /// x to the power of 2²⁵⁰ − 1, and x¹¹.
+        /// x to the power of 2²⁵⁰ − 1.
         $(#[$target])*
-        fn long_power<const N: usize>(x: &[Element; N]) -> ([Element; N], [Element; N]) {
+        fn long_power<const N: usize>(x: &[Element; N]) -> [Element; N] {
             let square = squared(x, 1);
             let ninth = multiply_each(&squared(&square, 2), x);
             let eleventh = multiply_each(&ninth, &square);
@@ -297,20 +297,13 @@ macro_rules! arithmetic {
             let ones_50 = multiply_each(&squared(&ones_40, 10), &ones_10);
             let ones_100 = multiply_each(&squared(&ones_50, 50), &ones_50);
             let ones_200 = multiply_each(&squared(&ones_100, 100), &ones_100);
-            (multiply_each(&squared(&ones_200, 50), &ones_50), eleventh)
-        }
-
-        /// x to the power of p − 2, which is 1/x.
-        $(#[$target])*
-        pub(super) fn invert(x: &Element) -> Element {
-            let ([ones_250], [eleventh]) = long_power(&[*x]);
-            multiply(&squared(&[ones_250], 5)[0], &eleventh)
+            multiply_each(&squared(&ones_200, 50), &ones_50)
         }
 
         /// x to the power of (p + 3)/8: a square root of x or of −x, if x or −x is a square.
         $(#[$target])*
         fn root_candidates<const N: usize>(x: &[Element; N]) -> [Element; N] {
-            multiply_each(&squared(&long_power(x).0, 2), &squared(x, 1))
+            multiply_each(&squared(&long_power(x), 2), &squared(x, 1))
         }
     };
 }

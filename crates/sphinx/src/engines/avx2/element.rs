@@ -3,8 +3,9 @@
 //! An element is *carried* when each limb is an integer of at most [`MAX_LIMB`] in absolute value. All arithmetic
 //! expects carried elements and returns them; between a product and its carry the limbs are integers ([`Raw`]).
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::engines::inverse::invert_all;
 use crate::x25519::Bytes32;
 
 /// Elements per vector.
@@ -65,6 +66,24 @@ impl Element {
     /// The numbers modulo 2²⁵⁵ − 19, little-endian, in constant time.
     pub(super) fn to_bytes(self) -> [Bytes32; LANES] {
         std::array::from_fn(|lane| canonical(self.0.map(|limb| integer(limb[lane]))))
+    }
+
+    /// The inverses of the four numbers, in constant time. None may be zero.
+    pub(super) fn inverses(&self) -> Self {
+        let mut words = Zeroizing::new([[0; LANES]; 4]);
+        for (lane, number) in Zeroizing::new(self.to_bytes()).iter().enumerate() {
+            for (word, value) in words.iter_mut().zip(words_of(number)) {
+                word[lane] = value;
+            }
+        }
+        invert_all(&mut words);
+        let mut inverses = Self::ZERO;
+        for lane in 0..LANES {
+            for (limb, value) in inverses.0.iter_mut().zip(limbs_of(words.map(|word| word[lane]))) {
+                limb[lane] = value;
+            }
+        }
+        inverses
     }
 
     pub(super) fn copy_lane(&mut self, lane: usize, from: &Self, from_lane: usize) {
