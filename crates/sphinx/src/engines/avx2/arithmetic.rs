@@ -93,7 +93,6 @@ macro_rules! arithmetic {
             for (to, from) in raw.0.iter_mut().zip(sums) {
                 store_integers(to, *from);
             }
-            debug_assert!(raw.can_be_carried(), "sums out of bounds: {raw:?}");
             raw
         }
 
@@ -197,6 +196,7 @@ macro_rules! arithmetic {
         $(#[$target])*
         #[inline]
         fn carry_biased(sums: &Sums) -> Limbs {
+            debug_assert!(store_raw(sums).can_be_carried(BIAS), "sums out of bounds: {:?}", store_raw(sums));
             let mask = splat_integer((1 << LIMB_BITS) - 1);
             let exponent = splat_integer(TWO_TO_52_BITS);
             let carries: Sums = std::array::from_fn(|k| shift_right::<51>(sums[k]));
@@ -211,10 +211,9 @@ macro_rules! arithmetic {
 
         $(#[$target])*
         #[inline]
-        fn carry(sums: &Sums) -> Element {
-            debug_assert!(store_raw(sums).can_be_carried());
-            let bias = splat_integer(BIAS);
-            let biased = std::array::from_fn(|k| add_integers(sums[k], bias));
+        fn carry<const BIAS_OF_SUMS: u64>(sums: &Sums) -> Element {
+            let missing = splat_integer(BIAS.wrapping_sub(BIAS_OF_SUMS));
+            let biased = std::array::from_fn(|k| add_integers(sums[k], missing));
             store(&carry_biased(&biased))
         }
 
@@ -247,14 +246,14 @@ macro_rules! arithmetic {
 
         $(#[$target])*
         #[inline(never)]
-        fn multiply_raw(a: &Element, b: &Element) -> Raw {
-            store_raw(&products(&load(a), &load(b), 0))
+        fn multiply_raw<const BIAS_OF_SUMS: u64>(a: &Element, b: &Element) -> Raw {
+            store_raw(&products(&load(a), &load(b), BIAS_OF_SUMS))
         }
 
         $(#[$target])*
         #[inline(never)]
-        fn square_raw(a: &Element) -> Raw {
-            store_raw(&squares(&load(a), 0))
+        fn square_raw<const BIAS_OF_SUMS: u64>(a: &Element) -> Raw {
+            store_raw(&squares(&load(a), BIAS_OF_SUMS))
         }
 
         /// Squares each element `times` times. Two at once take little longer than one.

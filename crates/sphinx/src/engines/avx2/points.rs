@@ -88,33 +88,32 @@ const _: () = assert!(SPACING % 2 == 1);
 /// Defines the operations on points, on the arithmetic in scope, with these attributes on each function.
 macro_rules! points {
     ($(#[$target:meta])*) => {
-        /// For each entry of the table, 1 and all ones in the lanes that select it for the first and the second column.
-        type Masks = [(Floats, Integers); TABLE_LEN];
-
         /// Doubles in place, as [`add_points`] writes to its argument: results of this size are copied when returned.
         $(#[$target])*
         fn double(p: &mut Completed) {
             let (x, y, z) = (multiply(&p.e, &p.f), multiply(&p.g, &p.h), multiply(&p.f, &p.g));
-            let (xx, yy, zz, xy) = (square_raw(&x), square_raw(&y), square_raw(&z), multiply_raw(&x, &y));
+            let (xx, yy, zz) = (square_raw::<0>(&x), square_raw::<BIAS>(&y), square_raw::<BIAS>(&z));
+            let xy = multiply_raw::<0>(&x, &y);
             let (xx, yy, zz, xy) = (load_raw(&xx), load_raw(&yy), load_raw(&zz), load_raw(&xy));
+            // Numerator and denominator of y are negated, which saves a subtraction from zero.
             let g = difference(&yy, &xx);
-            p.e = carry(&sum(&xy, &xy));
-            p.f = carry(&difference(&difference(&g, &zz), &zz));
-            p.g = carry(&g);
-            p.h = carry(&difference(&integers(&Element::ZERO), &sum(&xx, &yy)));
+            p.e = carry::<0>(&sum(&xy, &xy));
+            p.f = carry::<BIAS>(&difference(&sum(&zz, &zz), &g));
+            p.g = carry::<BIAS>(&g);
+            p.h = carry::<BIAS>(&sum(&yy, &xx));
         }
 
         $(#[$target])*
         fn add_points(result: &mut Completed, p: &Extended, addend: &Extended) {
-            let a = multiply_raw(&p.y_minus_x, &addend.y_minus_x);
-            let b = multiply_raw(&p.y_plus_x, &addend.y_plus_x);
-            let c = multiply_raw(&p.t, &addend.t);
-            let d = multiply_raw(&p.z, &addend.z);
+            let a = multiply_raw::<0>(&p.y_minus_x, &addend.y_minus_x);
+            let b = multiply_raw::<BIAS>(&p.y_plus_x, &addend.y_plus_x);
+            let c = multiply_raw::<0>(&p.t, &addend.t);
+            let d = multiply_raw::<BIAS>(&p.z, &addend.z);
             let (a, b, c, d) = (load_raw(&a), load_raw(&b), load_raw(&c), load_raw(&d));
-            result.e = carry(&difference(&b, &a));
-            result.f = carry(&difference(&d, &c));
-            result.g = carry(&sum(&d, &c));
-            result.h = carry(&sum(&b, &a));
+            result.e = carry::<BIAS>(&difference(&b, &a));
+            result.f = carry::<BIAS>(&difference(&d, &c));
+            result.g = carry::<BIAS>(&sum(&d, &c));
+            result.h = carry::<BIAS>(&sum(&b, &a));
         }
 
         /// The point that an addend stands for.
@@ -122,25 +121,25 @@ macro_rules! points {
         fn completed(addend: &Extended) -> Completed {
             let (y_minus_x, y_plus_x) = (integers(&addend.y_minus_x), integers(&addend.y_plus_x));
             Completed {
-                e: carry(&difference(&y_plus_x, &y_minus_x)),
+                e: carry::<0>(&difference(&y_plus_x, &y_minus_x)),
                 f: addend.z,
                 g: addend.z,
-                h: carry(&sum(&y_plus_x, &y_minus_x)),
+                h: carry::<0>(&sum(&y_plus_x, &y_minus_x)),
             }
         }
 
         $(#[$target])*
         fn extended(p: &Completed) -> Extended {
-            let (x, y) = (multiply_raw(&p.e, &p.f), multiply_raw(&p.g, &p.h));
+            let (x, y) = (multiply_raw::<0>(&p.e, &p.f), multiply_raw::<BIAS>(&p.g, &p.h));
             let (z, t) = (multiply(&p.f, &p.g), multiply(&p.e, &p.h));
             let (x, y) = (load_raw(&x), load_raw(&y));
-            Extended { y_minus_x: carry(&difference(&y, &x)), y_plus_x: carry(&sum(&y, &x)), z, t }
+            Extended { y_minus_x: carry::<BIAS>(&difference(&y, &x)), y_plus_x: carry::<BIAS>(&sum(&y, &x)), z, t }
         }
 
         $(#[$target])*
         fn addend(p: &Extended) -> Extended {
             let z = integers(&p.z);
-            Extended { z: carry(&sum(&z, &z)), t: multiply(&p.t, &TWO_D), ..*p }
+            Extended { z: carry::<0>(&sum(&z, &z)), t: multiply(&p.t, &TWO_D), ..*p }
         }
 
         $(#[$target])*
@@ -163,15 +162,15 @@ macro_rules! points {
         pub(super) fn lift<const N: usize>(coordinates: &[Element; N]) -> [Lifted; N] {
             let v_squared = coordinates.map(|u| {
                 // (u + A)·u + 1, times u
-                let sum_with_a = carry(&sum(&integers(&u), &integers(&A)));
-                let inner = load_raw(&multiply_raw(&sum_with_a, &u));
-                multiply(&carry(&sum(&inner, &integers(&Element::ONE))), &u)
+                let sum_with_a = carry::<0>(&sum(&integers(&u), &integers(&A)));
+                let inner = load_raw(&multiply_raw::<0>(&sum_with_a, &u));
+                multiply(&carry::<0>(&sum(&inner, &integers(&Element::ONE))), &u)
             });
             let candidates = root_candidates(&v_squared);
             let roots_of_minus = multiply_each(&candidates, &[ROOT_OF_MINUS_ONE; N]);
             let candidates_squared = squared(&candidates, 1);
             std::array::from_fn(|n| {
-                let negative = carry(&difference(&integers(&Element::ZERO), &integers(&v_squared[n])));
+                let negative = carry::<0>(&difference(&integers(&Element::ZERO), &integers(&v_squared[n])));
                 let [found, wanted, minus] = [candidates_squared[n], v_squared[n], negative].map(Element::to_bytes);
                 let mut v = candidates[n];
                 for lane in (0..LANES).filter(|lane| found[*lane] != wanted[*lane]) {
@@ -191,9 +190,9 @@ macro_rules! points {
             let (u_integers, one) = (integers(u), integers(&Element::ONE));
             Completed {
                 e: multiply(&SCALE, u),
-                f: carry(&sum(&u_integers, &one)),
+                f: carry::<0>(&sum(&u_integers, &one)),
                 g: *v,
-                h: carry(&difference(&u_integers, &one)),
+                h: carry::<0>(&difference(&u_integers, &one)),
             }
         }
 
@@ -234,17 +233,14 @@ macro_rules! points {
         #[inline(never)]
         fn select(table: &Table, digits: &Digits, columns: [usize; 2], selected: &mut [Extended; 2]) {
             align_stack();
-            let indexes = columns.map(|column| load_lanes(&digits.index[column]));
-            let masks: Masks = std::array::from_fn(|n| {
-                let [first, second] = indexes.map(|index| equal(index, splat_integer(n as u64)));
-                (floats(and(first, bits(splat(1.0)))), second)
-            });
-            let [y_minus_x, y_plus_x, z, t] = [
-                scan(table, &masks, |entry| &entry.y_minus_x),
-                scan(table, &masks, |entry| &entry.y_plus_x),
-                scan(table, &masks, |entry| &entry.z),
-                scan(table, &masks, |entry| &entry.t),
-            ];
+            let [first, second] = columns.map(|column| load_lanes(&digits.index[column]));
+            let is_first = |n| equal(first, splat_integer(n as u64));
+            let factors = std::array::from_fn(|n| floats(and(is_first(n), bits(splat(1.0)))));
+            let masks = std::array::from_fn(|n| equal(second, splat_integer(n as u64)));
+            let y_minus_x = scan(table, &factors, &masks, |entry| &entry.y_minus_x);
+            let y_plus_x = scan(table, &factors, &masks, |entry| &entry.y_plus_x);
+            let z = scan(table, &factors, &masks, |entry| &entry.z);
+            let t = scan(table, &factors, &masks, |entry| &entry.t);
             for (n, selected) in selected.iter_mut().enumerate() {
                 let is_negative = load_lanes(&digits.is_negative[columns[n]]);
                 let sign = and(is_negative, splat_integer(1 << 63));
@@ -256,15 +252,20 @@ macro_rules! points {
             }
         }
 
-        /// One coordinate of the masked entries of two columns.
+        /// One coordinate of two entries: that with the factor 1, where the others have 0, and that with a mask of ones.
         ///
-        /// The units for multiplications add up the first one, while the others mask the second one.
+        /// The units for multiplications find the first one, while the others find the second one.
         $(#[$target])*
         #[inline]
-        fn scan(table: &Table, masks: &Masks, coordinate: impl Fn(&Extended) -> &Element) -> [Element; 2] {
+        fn scan(
+            table: &Table,
+            factors: &[Floats; TABLE_LEN],
+            masks: &[Integers; TABLE_LEN],
+            coordinate: impl Fn(&Extended) -> &Element,
+        ) -> [Element; 2] {
             let mut first = [splat(0.0); LIMBS];
             let mut second = [splat_integer(0); LIMBS];
-            for (entry, (factor, mask)) in table.iter().zip(masks) {
+            for ((entry, factor), mask) in table.iter().zip(factors).zip(masks) {
                 let limbs = load(coordinate(entry));
                 for (k, limb) in limbs.into_iter().enumerate() {
                     first[k] = multiply_add(limb, *factor, first[k]);
@@ -290,7 +291,7 @@ macro_rules! points {
                 add_points(&mut point, &doubled, &selected[column % 2]);
             }
             let (f, h) = (integers(&point.f), integers(&point.h));
-            let [numerator, denominator] = [sum(&f, &h), difference(&f, &h)].map(|sums| carry(&sums));
+            let [numerator, denominator] = [sum(&f, &h), difference(&f, &h)].map(|sums| carry::<0>(&sums));
             Fraction { numerator, denominator, running: denominator }
         }
 
