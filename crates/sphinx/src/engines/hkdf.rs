@@ -63,28 +63,25 @@ pub(super) fn extract<const N: usize, const LEN: usize>(
     hmac_keys(sha256, &references(&keys))
 }
 
-/// HKDF-Expand to `count` times 32 bytes. `take` gets the lane, the position and the bytes.
-///
-/// # Panics
-/// If `info` is longer than 150 bytes.
+/// HKDF-Expand with these messages. `take` gets the lane, the position and 32 bytes.
 pub(super) fn expand<const N: usize>(
     sha256: Sha256,
     keys: &HmacKeys<N>,
-    info: &[u8],
-    count: usize,
+    messages: &[ExpansionMessage],
     mut take: impl FnMut(usize, usize, &[u8; 32]),
 ) {
     let mut previous: [_; N] = from_fn(|_| Wiped::new([0; 32]));
-    for (at, number) in (0..count).zip(1..) {
-        // Each output but the first follows the one before.
-        let start = if at > 0 { 32 } else { 0 };
-        let (blocks, len) = expansion_message(start, info, number);
+    for (at, message) in messages.iter().enumerate() {
+        let [first, others @ ..] = &message[..] else { continue };
         let firsts: [_; N] = from_fn(|n| {
-            let mut first = Wiped::new(blocks[0]);
-            first[..start].copy_from_slice(&previous[n][..start]);
+            let mut first = Wiped::new(*first);
+            // Each output but the first follows the one before.
+            if at > 0 {
+                first[..32].copy_from_slice(&*previous[n]);
+            }
             first
         });
-        let others = blocks[1..len].iter().map(|block| [block; N]);
+        let others = others.iter().map(|block| [block; N]);
         let outputs = hmac(sha256, keys, std::iter::once(references(&firsts)).chain(others));
         for (lane, (previous, output)) in previous.iter_mut().zip(&outputs).enumerate() {
             **previous = *output;
@@ -93,18 +90,26 @@ pub(super) fn expand<const N: usize>(
     }
 }
 
-/// The message for one output, padded, with room for `start` bytes, and its length in blocks.
-pub(super) fn expansion_message(start: usize, info: &[u8], number: u8) -> ([Block; 3], usize) {
-    let mut blocks = [[0; 64]; 3];
-    let bytes = blocks.as_flattened_mut();
+/// What HKDF-Expand hashes after the key for one output: padded blocks, with zeros in place of the output before.
+pub(super) type ExpansionMessage = Vec<Block>;
+
+/// The messages for `len` bytes. Each but the first has room for the output before.
+pub(super) fn expansion_messages(info: &[u8], len: usize) -> Vec<ExpansionMessage> {
+    (0..len / 32).zip(1..).map(|(at, number)| expansion_message(if at > 0 { 32 } else { 0 }, info, number)).collect()
+}
+
+fn expansion_message(start: usize, info: &[u8], number: u8) -> ExpansionMessage {
     let len = start + info.len() + 1;
-    let padded_len = (len + 9).next_multiple_of(64);
+    let mut blocks = vec![[0; 64]; (len + 9).div_ceil(64)];
+    let bytes = blocks.as_flattened_mut();
     bytes[start..][..info.len()].copy_from_slice(info);
     bytes[len - 1] = number;
     bytes[len] = 0x80;
-    // The key is a block before the message.
-    bytes[padded_len - 8..padded_len].copy_from_slice(&(8 * (64 + len) as u64).to_be_bytes());
-    (blocks, padded_len / 64)
+    if let Some(end) = bytes.last_chunk_mut() {
+        // The key is a block before the message.
+        *end = (8 * (64 + len) as u64).to_be_bytes();
+    }
+    blocks
 }
 
 pub(super) fn references<const N: usize>(blocks: &[Wiped<64>; N]) -> [&Block; N] {

@@ -13,19 +13,19 @@ const SHIFT: u32 = 12;
 /// A number in radix 2^51, each limb below 2^52.
 type Limbs = [u64; 5];
 
-/// Replaces each of eight numbers by its inverse. None may be zero: the inverses of all would be zero.
+/// Replaces each of `N` numbers by its inverse. None may be zero: the inverses of all would be zero.
 ///
 /// `words[k][i]` is the word k of number i, little-endian. The results are below p.
-pub(crate) fn invert_all(words: &mut [[u64; 8]; 4]) {
-    let mut numbers: [Limbs; 8] =
+pub(crate) fn invert_all<const N: usize>(words: &mut [[u64; N]; 4]) {
+    let mut numbers: [Limbs; N] =
         std::array::from_fn(|i| from_words([words[0][i], words[1][i], words[2][i], words[3][i]]));
     // prefixes[i] is the product of the numbers before i.
-    let mut prefixes: [Limbs; 8] = std::array::from_fn(|_| [1, 0, 0, 0, 0]);
-    for i in 1..8 {
+    let mut prefixes: [Limbs; N] = std::array::from_fn(|_| [1, 0, 0, 0, 0]);
+    for i in 1..N {
         prefixes[i] = multiply(&prefixes[i - 1], &numbers[i - 1]);
     }
-    let mut inverse = invert(&multiply(&prefixes[7], &numbers[7]));
-    for i in (0..8).rev() {
+    let mut inverse = invert(&multiply(&prefixes[N - 1], &numbers[N - 1]));
+    for i in (0..N).rev() {
         let result = to_words(&multiply(&inverse, &prefixes[i]));
         inverse = multiply(&inverse, &numbers[i]);
         for (word, value) in words.iter_mut().zip(result) {

@@ -93,7 +93,6 @@ macro_rules! arithmetic {
             for (to, from) in raw.0.iter_mut().zip(sums) {
                 store_integers(to, *from);
             }
-            debug_assert!(raw.can_be_carried(), "sums out of bounds: {raw:?}");
             raw
         }
 
@@ -197,6 +196,7 @@ macro_rules! arithmetic {
         $(#[$target])*
         #[inline]
         fn carry_biased(sums: &Sums) -> Limbs {
+            debug_assert!(store_raw(sums).can_be_carried(BIAS), "sums out of bounds: {:?}", store_raw(sums));
             let mask = splat_integer((1 << LIMB_BITS) - 1);
             let exponent = splat_integer(TWO_TO_52_BITS);
             let carries: Sums = std::array::from_fn(|k| shift_right::<51>(sums[k]));
@@ -211,10 +211,9 @@ macro_rules! arithmetic {
 
         $(#[$target])*
         #[inline]
-        fn carry(sums: &Sums) -> Element {
-            debug_assert!(store_raw(sums).can_be_carried());
-            let bias = splat_integer(BIAS);
-            let biased = std::array::from_fn(|k| add_integers(sums[k], bias));
+        fn carry<const BIAS_OF_SUMS: u64>(sums: &Sums) -> Element {
+            let missing = splat_integer(BIAS.wrapping_sub(BIAS_OF_SUMS));
+            let biased = std::array::from_fn(|k| add_integers(sums[k], missing));
             store(&carry_biased(&biased))
         }
 
@@ -247,14 +246,14 @@ macro_rules! arithmetic {
 
         $(#[$target])*
         #[inline(never)]
-        fn multiply_raw(a: &Element, b: &Element) -> Raw {
-            store_raw(&products(&load(a), &load(b), 0))
+        fn multiply_raw<const BIAS_OF_SUMS: u64>(a: &Element, b: &Element) -> Raw {
+            store_raw(&products(&load(a), &load(b), BIAS_OF_SUMS))
         }
 
         $(#[$target])*
         #[inline(never)]
-        fn square_raw(a: &Element) -> Raw {
-            store_raw(&squares(&load(a), 0))
+        fn square_raw<const BIAS_OF_SUMS: u64>(a: &Element) -> Raw {
+            store_raw(&squares(&load(a), BIAS_OF_SUMS))
         }
 
         /// Squares each element `times` times. Two at once take little longer than one.
@@ -284,9 +283,9 @@ macro_rules! arithmetic {
             std::array::from_fn(|n| multiply(&a[n], &b[n]))
         }
 
-        /// x to the power of 2²⁵⁰ − 1, and x¹¹.
+        /// x to the power of 2²⁵⁰ − 1.
         $(#[$target])*
-        fn long_power<const N: usize>(x: &[Element; N]) -> ([Element; N], [Element; N]) {
+        fn long_power<const N: usize>(x: &[Element; N]) -> [Element; N] {
             let square = squared(x, 1);
             let ninth = multiply_each(&squared(&square, 2), x);
             let eleventh = multiply_each(&ninth, &square);
@@ -297,20 +296,13 @@ macro_rules! arithmetic {
             let ones_50 = multiply_each(&squared(&ones_40, 10), &ones_10);
             let ones_100 = multiply_each(&squared(&ones_50, 50), &ones_50);
             let ones_200 = multiply_each(&squared(&ones_100, 100), &ones_100);
-            (multiply_each(&squared(&ones_200, 50), &ones_50), eleventh)
-        }
-
-        /// x to the power of p − 2, which is 1/x.
-        $(#[$target])*
-        pub(super) fn invert(x: &Element) -> Element {
-            let ([ones_250], [eleventh]) = long_power(&[*x]);
-            multiply(&squared(&[ones_250], 5)[0], &eleventh)
+            multiply_each(&squared(&ones_200, 50), &ones_50)
         }
 
         /// x to the power of (p + 3)/8: a square root of x or of −x, if x or −x is a square.
         $(#[$target])*
         fn root_candidates<const N: usize>(x: &[Element; N]) -> [Element; N] {
-            multiply_each(&squared(&long_power(x).0, 2), &squared(x, 1))
+            multiply_each(&squared(&long_power(x), 2), &squared(x, 1))
         }
     };
 }

@@ -3,8 +3,9 @@
 //! An element is *carried* when each limb is an integer of at most [`MAX_LIMB`] in absolute value. All arithmetic
 //! expects carried elements and returns them; between a product and its carry the limbs are integers ([`Raw`]).
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+use crate::engines::inverse::invert_all;
 use crate::x25519::Bytes32;
 
 /// Elements per vector.
@@ -18,7 +19,7 @@ const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 /// 2⁵⁰ + 19 · 2¹⁰: a carry rounds to 2⁵⁰ and adds at most 2¹⁰ from the limb below, or 19 times that from the last limb.
 pub(super) const MAX_LIMB: f64 = 1_125_899_906_862_080.0;
 /// Below this, limbs of a [`Raw`] can be carried.
-pub(super) const MAX_RAW: i64 = (1 << 61) - (1 << 51);
+pub(super) const MAX_RAW: u64 = (1 << 61) - (1 << 51);
 
 /// Four field elements; `0[limb][lane]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +68,24 @@ impl Element {
         std::array::from_fn(|lane| canonical(self.0.map(|limb| integer(limb[lane]))))
     }
 
+    /// The inverses of the four numbers, in constant time. None may be zero.
+    pub(super) fn inverses(&self) -> Self {
+        let mut words = Zeroizing::new([[0; LANES]; 4]);
+        for (lane, number) in Zeroizing::new(self.to_bytes()).iter().enumerate() {
+            for (word, value) in words.iter_mut().zip(words_of(number)) {
+                word[lane] = value;
+            }
+        }
+        invert_all(&mut words);
+        let mut inverses = Self::ZERO;
+        for lane in 0..LANES {
+            for (limb, value) in inverses.0.iter_mut().zip(limbs_of(words.map(|word| word[lane]))) {
+                limb[lane] = value;
+            }
+        }
+        inverses
+    }
+
     pub(super) fn copy_lane(&mut self, lane: usize, from: &Self, from_lane: usize) {
         for (to, from) in self.0.iter_mut().zip(&from.0) {
             to[lane] = from[from_lane];
@@ -85,8 +104,9 @@ impl Element {
 impl Raw {
     pub(super) const ZERO: Self = Self([[0; LANES]; LIMBS]);
 
-    pub(super) fn can_be_carried(&self) -> bool {
-        self.0.iter().flatten().all(|limb| limb.abs() < MAX_RAW)
+    /// Whether sums that include `bias` are within bounds.
+    pub(super) fn can_be_carried(&self, bias: u64) -> bool {
+        self.0.iter().flatten().all(|limb| limb.wrapping_sub_unsigned(bias).unsigned_abs() < MAX_RAW)
     }
 }
 
@@ -106,7 +126,6 @@ pub(super) fn words_of(bytes: &Bytes32) -> [u64; 4] {
 }
 
 /// Carried limbs of a number below 2²⁵⁵.
-#[expect(clippy::cast_precision_loss, reason = "below 2^52, where every integer is a double")]
 #[expect(clippy::cast_possible_wrap, reason = "masked to 51 bits")]
 const fn limbs_of(words: [u64; 4]) -> [f64; LIMBS] {
     let [a, b, c, d] = words;
@@ -120,13 +139,20 @@ const fn limbs_of(words: [u64; 4]) -> [f64; LIMBS] {
         limb += 1;
     }
     signed[0] += 19 * carry;
-    [signed[0] as f64, signed[1] as f64, signed[2] as f64, signed[3] as f64, signed[4] as f64]
+    [float(signed[0]), float(signed[1]), float(signed[2]), float(signed[3]), float(signed[4])]
 }
 
-/// The integer that a limb is, below 2⁵¹ in absolute value: the low bits of the limb plus 1.5 · 2⁵².
+/// 1.5 · 2⁵²: added to an integer below 2⁵¹ in absolute value, it makes the low bits those of the integer.
+///
+/// Instructions that convert between integers and doubles are not used, because limbs are secret.
+const SHIFT: f64 = 6_755_399_441_055_744.0;
+
+const fn float(limb: i64) -> f64 {
+    f64::from_bits(SHIFT.to_bits().wrapping_add_signed(limb)) - SHIFT
+}
+
 #[expect(clippy::cast_possible_wrap, reason = "a difference of two positive numbers")]
 fn integer(limb: f64) -> i64 {
-    const SHIFT: f64 = 6_755_399_441_055_744.0;
     (limb + SHIFT).to_bits() as i64 - SHIFT.to_bits() as i64
 }
 

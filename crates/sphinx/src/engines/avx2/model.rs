@@ -6,9 +6,7 @@ use super::arithmetic::{
 };
 use super::batch::Backend;
 use super::element::{Element, LANES, LIMB_BITS, LIMBS, PerLane, Raw};
-use super::points::{
-    A, Completed, Extended, Fraction, Lifted, Projective, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points,
-};
+use super::points::{A, Completed, Extended, Fraction, Lifted, ROOT_OF_MINUS_ONE, SCALE, TWO_D, Table, points};
 use super::scalar::{Digits, SPACING, TABLE_LEN, TEETH};
 
 #[derive(Clone, Copy)]

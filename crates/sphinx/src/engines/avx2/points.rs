@@ -4,7 +4,7 @@
 use zeroize::Zeroize;
 
 use super::element::{Element, LANES};
-use super::scalar::TABLE_LEN;
+use super::scalar::{SPACING, TABLE_LEN};
 
 /// −1 has this root.
 pub(super) const ROOT_OF_MINUS_ONE: Element =
@@ -25,14 +25,6 @@ pub(super) struct Completed {
     pub f: Element,
     pub g: Element,
     pub h: Element,
-}
-
-/// Input of a doubling.
-#[derive(Clone, Copy)]
-pub(super) struct Projective {
-    pub x: Element,
-    pub y: Element,
-    pub z: Element,
 }
 
 /// Input of an addition: y − x, y + x, z and t = x·y/z. As an addend, z is twice and t is 2·d times that.
@@ -67,10 +59,6 @@ impl Extended {
         Self { y_minus_x: Element::ONE, y_plus_x: Element::ONE, z: Element::ONE, t: Element::ZERO };
 }
 
-impl Fraction {
-    pub(super) const ZERO: Self = Self { numerator: Element::ZERO, denominator: Element::ONE, running: Element::ONE };
-}
-
 impl Zeroize for Fraction {
     fn zeroize(&mut self) {
         self.numerator.zeroize();
@@ -94,56 +82,64 @@ impl Completed {
     }
 }
 
+/// The number of the highest column must be even, because columns are looked up in pairs.
+const _: () = assert!(SPACING % 2 == 1);
+
 /// Defines the operations on points, on the arithmetic in scope, with these attributes on each function.
 macro_rules! points {
     ($(#[$target:meta])*) => {
+        /// Doubles in place, as [`add_points`] writes to its argument: results of this size are copied when returned.
         $(#[$target])*
-        fn double(p: &Projective) -> Completed {
-            let [xx, yy, zz] = [&p.x, &p.y, &p.z].map(|coordinate| load_raw(&square_raw(coordinate)));
-            let xy = load_raw(&multiply_raw(&p.x, &p.y));
+        fn double(p: &mut Completed) {
+            let (x, y, z) = (multiply(&p.e, &p.f), multiply(&p.g, &p.h), multiply(&p.f, &p.g));
+            let (xx, yy, zz) = (square_raw::<0>(&x), square_raw::<BIAS>(&y), square_raw::<BIAS>(&z));
+            let xy = multiply_raw::<0>(&x, &y);
+            let (xx, yy, zz, xy) = (load_raw(&xx), load_raw(&yy), load_raw(&zz), load_raw(&xy));
+            // Numerator and denominator of y are negated, which saves a subtraction from zero.
             let g = difference(&yy, &xx);
-            Completed {
-                e: carry(&sum(&xy, &xy)),
-                f: carry(&difference(&difference(&g, &zz), &zz)),
-                g: carry(&g),
-                h: carry(&difference(&integers(&Element::ZERO), &sum(&xx, &yy))),
-            }
+            p.e = carry::<0>(&sum(&xy, &xy));
+            p.f = carry::<BIAS>(&difference(&sum(&zz, &zz), &g));
+            p.g = carry::<BIAS>(&g);
+            p.h = carry::<BIAS>(&sum(&yy, &xx));
         }
 
         $(#[$target])*
-        fn add_points(p: &Extended, addend: &Extended) -> Completed {
-            let a = load_raw(&multiply_raw(&p.y_minus_x, &addend.y_minus_x));
-            let b = load_raw(&multiply_raw(&p.y_plus_x, &addend.y_plus_x));
-            let c = load_raw(&multiply_raw(&p.t, &addend.t));
-            let d = load_raw(&multiply_raw(&p.z, &addend.z));
-            Completed {
-                e: carry(&difference(&b, &a)),
-                f: carry(&difference(&d, &c)),
-                g: carry(&sum(&d, &c)),
-                h: carry(&sum(&b, &a)),
-            }
+        fn add_points(result: &mut Completed, p: &Extended, addend: &Extended) {
+            let a = multiply_raw::<0>(&p.y_minus_x, &addend.y_minus_x);
+            let b = multiply_raw::<BIAS>(&p.y_plus_x, &addend.y_plus_x);
+            let c = multiply_raw::<0>(&p.t, &addend.t);
+            let d = multiply_raw::<BIAS>(&p.z, &addend.z);
+            let (a, b, c, d) = (load_raw(&a), load_raw(&b), load_raw(&c), load_raw(&d));
+            result.e = carry::<BIAS>(&difference(&b, &a));
+            result.f = carry::<BIAS>(&difference(&d, &c));
+            result.g = carry::<BIAS>(&sum(&d, &c));
+            result.h = carry::<BIAS>(&sum(&b, &a));
         }
 
+        /// The point that an addend stands for.
         $(#[$target])*
-        fn projective(p: &Completed) -> Projective {
-            Projective { x: multiply(&p.e, &p.f), y: multiply(&p.g, &p.h), z: multiply(&p.f, &p.g) }
+        fn completed(addend: &Extended) -> Completed {
+            let (y_minus_x, y_plus_x) = (integers(&addend.y_minus_x), integers(&addend.y_plus_x));
+            Completed {
+                e: carry::<0>(&difference(&y_plus_x, &y_minus_x)),
+                f: addend.z,
+                g: addend.z,
+                h: carry::<0>(&sum(&y_plus_x, &y_minus_x)),
+            }
         }
 
         $(#[$target])*
         fn extended(p: &Completed) -> Extended {
-            let (x, y) = (load_raw(&multiply_raw(&p.e, &p.f)), load_raw(&multiply_raw(&p.g, &p.h)));
-            Extended {
-                y_minus_x: carry(&difference(&y, &x)),
-                y_plus_x: carry(&sum(&y, &x)),
-                z: multiply(&p.f, &p.g),
-                t: multiply(&p.e, &p.h),
-            }
+            let (x, y) = (multiply_raw::<0>(&p.e, &p.f), multiply_raw::<BIAS>(&p.g, &p.h));
+            let (z, t) = (multiply(&p.f, &p.g), multiply(&p.e, &p.h));
+            let (x, y) = (load_raw(&x), load_raw(&y));
+            Extended { y_minus_x: carry::<BIAS>(&difference(&y, &x)), y_plus_x: carry::<BIAS>(&sum(&y, &x)), z, t }
         }
 
         $(#[$target])*
         fn addend(p: &Extended) -> Extended {
             let z = integers(&p.z);
-            Extended { z: carry(&sum(&z, &z)), t: multiply(&p.t, &TWO_D), ..*p }
+            Extended { z: carry::<0>(&sum(&z, &z)), t: multiply(&p.t, &TWO_D), ..*p }
         }
 
         $(#[$target])*
@@ -153,8 +149,10 @@ macro_rules! points {
         }
 
         $(#[$target])*
-        fn double_repeatedly(p: &Completed, times: usize) -> Completed {
-            (0..times).fold(*p, |p, _| double(&projective(&p)))
+        fn double_repeatedly(p: &mut Completed, times: usize) {
+            for _ in 0..times {
+                double(p);
+            }
         }
 
         /// 8·P for points P with these u-coordinates.
@@ -164,21 +162,22 @@ macro_rules! points {
         pub(super) fn lift<const N: usize>(coordinates: &[Element; N]) -> [Lifted; N] {
             let v_squared = coordinates.map(|u| {
                 // (u + A)·u + 1, times u
-                let sum_with_a = carry(&sum(&integers(&u), &integers(&A)));
-                let inner = load_raw(&multiply_raw(&sum_with_a, &u));
-                multiply(&carry(&sum(&inner, &integers(&Element::ONE))), &u)
+                let sum_with_a = carry::<0>(&sum(&integers(&u), &integers(&A)));
+                let inner = load_raw(&multiply_raw::<0>(&sum_with_a, &u));
+                multiply(&carry::<0>(&sum(&inner, &integers(&Element::ONE))), &u)
             });
             let candidates = root_candidates(&v_squared);
             let roots_of_minus = multiply_each(&candidates, &[ROOT_OF_MINUS_ONE; N]);
             let candidates_squared = squared(&candidates, 1);
             std::array::from_fn(|n| {
-                let negative = carry(&difference(&integers(&Element::ZERO), &integers(&v_squared[n])));
+                let negative = carry::<0>(&difference(&integers(&Element::ZERO), &integers(&v_squared[n])));
                 let [found, wanted, minus] = [candidates_squared[n], v_squared[n], negative].map(Element::to_bytes);
                 let mut v = candidates[n];
                 for lane in (0..LANES).filter(|lane| found[*lane] != wanted[*lane]) {
                     v.copy_lane(lane, &roots_of_minus[n], lane);
                 }
-                let point = double_repeatedly(&edwards(&coordinates[n], &v), 3);
+                let mut point = edwards(&coordinates[n], &v);
+                double_repeatedly(&mut point, 3);
                 let x = multiply(&point.e, &point.f).to_bytes();
                 let is_on_curve = |lane: usize| found[lane] == wanted[lane] || found[lane] == minus[lane];
                 Lifted { point, is_usable: std::array::from_fn(|lane| is_on_curve(lane) && x[lane] != [0; 32]) }
@@ -191,9 +190,9 @@ macro_rules! points {
             let (u_integers, one) = (integers(u), integers(&Element::ONE));
             Completed {
                 e: multiply(&SCALE, u),
-                f: carry(&sum(&u_integers, &one)),
+                f: carry::<0>(&sum(&u_integers, &one)),
                 g: *v,
-                h: carry(&difference(&u_integers, &one)),
+                h: carry::<0>(&difference(&u_integers, &one)),
             }
         }
 
@@ -202,18 +201,26 @@ macro_rules! points {
             let mut twice = [Extended::ZERO; TEETH - 1];
             let mut tooth = *point;
             let mut lower_teeth = Extended::ZERO;
+            let mut result = *point;
             for (n, twice) in twice.iter_mut().enumerate() {
                 let this = extended(&tooth);
-                lower_teeth = if n == 0 { this } else { extended(&add_points(&lower_teeth, &addend(&this))) };
-                let double = double(&projective(&tooth));
-                *twice = addend(&extended(&double));
-                tooth = double_repeatedly(&double, SPACING - 1);
+                lower_teeth = if n == 0 {
+                    this
+                } else {
+                    add_points(&mut result, &lower_teeth, &addend(&this));
+                    extended(&result)
+                };
+                double(&mut tooth);
+                *twice = addend(&extended(&tooth));
+                double_repeatedly(&mut tooth, SPACING - 1);
             }
-            table[0] = extended(&add_points(&extended(&tooth), &negated(&addend(&lower_teeth))));
+            add_points(&mut result, &extended(&tooth), &negated(&addend(&lower_teeth)));
+            table[0] = extended(&result);
             for (n, twice) in twice.iter().enumerate() {
                 let (known, new) = table.split_at_mut(1 << n);
                 for (known, new) in known.iter().zip(new) {
-                    *new = extended(&add_points(known, twice));
+                    add_points(&mut result, known, twice);
+                    *new = extended(&result);
                 }
             }
             for entry in table {
@@ -221,59 +228,71 @@ macro_rules! points {
             }
         }
 
-        /// The entry of each lane. Reads all entries, and masks the others.
+        /// The entries of each lane for two columns. Reads all entries, and masks the others.
         $(#[$target])*
         #[inline(never)]
-        fn select(table: &Table, index: &PerLane, is_negative: &PerLane) -> Extended {
+        fn select(table: &Table, digits: &Digits, columns: [usize; 2], selected: &mut [Extended; 2]) {
             align_stack();
-            let (index, is_negative) = (load_lanes(index), load_lanes(is_negative));
-            let masks = std::array::from_fn(|n| equal(index, splat_integer(n as u64)));
-            let [y_minus_x, y_plus_x] = scan(table, &masks, |entry| [&entry.y_minus_x, &entry.y_plus_x]);
-            let [z, t] = scan(table, &masks, |entry| [&entry.z, &entry.t]);
-            let sign = and(is_negative, splat_integer(1 << 63));
-            Extended {
-                y_minus_x: store(&std::array::from_fn(|k| blend(is_negative, y_minus_x[k], y_plus_x[k]))),
-                y_plus_x: store(&std::array::from_fn(|k| blend(is_negative, y_plus_x[k], y_minus_x[k]))),
-                z: store(&z),
-                t: store(&t.map(|limb| floats(xor(bits(limb), sign)))),
+            let [first, second] = columns.map(|column| load_lanes(&digits.index[column]));
+            let is_first = |n| equal(first, splat_integer(n as u64));
+            let factors = std::array::from_fn(|n| floats(and(is_first(n), bits(splat(1.0)))));
+            let masks = std::array::from_fn(|n| equal(second, splat_integer(n as u64)));
+            let y_minus_x = scan(table, &factors, &masks, |entry| &entry.y_minus_x);
+            let y_plus_x = scan(table, &factors, &masks, |entry| &entry.y_plus_x);
+            let z = scan(table, &factors, &masks, |entry| &entry.z);
+            let t = scan(table, &factors, &masks, |entry| &entry.t);
+            for (n, selected) in selected.iter_mut().enumerate() {
+                let is_negative = load_lanes(&digits.is_negative[columns[n]]);
+                let sign = and(is_negative, splat_integer(1 << 63));
+                let (y_minus_x, y_plus_x) = (load(&y_minus_x[n]), load(&y_plus_x[n]));
+                selected.y_minus_x = store(&std::array::from_fn(|k| blend(is_negative, y_minus_x[k], y_plus_x[k])));
+                selected.y_plus_x = store(&std::array::from_fn(|k| blend(is_negative, y_plus_x[k], y_minus_x[k])));
+                selected.z = z[n];
+                selected.t = store(&load(&t[n]).map(|limb| floats(xor(bits(limb), sign))));
             }
         }
 
-        /// Two coordinates of the entries with a mask of ones: as many as fit into the registers.
+        /// One coordinate of two entries: that with the factor 1, where the others have 0, and that with a mask of ones.
+        ///
+        /// The units for multiplications find the first one, while the others find the second one.
         $(#[$target])*
         #[inline]
         fn scan(
             table: &Table,
+            factors: &[Floats; TABLE_LEN],
             masks: &[Integers; TABLE_LEN],
-            coordinates: impl Fn(&Extended) -> [&Element; 2],
-        ) -> [Limbs; 2] {
-            let mut selected = [[splat_integer(0); LIMBS]; 2];
-            for (entry, mask) in table.iter().zip(masks) {
-                for (selected, coordinate) in selected.iter_mut().zip(coordinates(entry)) {
-                    let limbs = load(coordinate);
-                    for (selected, limb) in selected.iter_mut().zip(limbs) {
-                        *selected = or(*selected, and(bits(limb), *mask));
-                    }
+            coordinate: impl Fn(&Extended) -> &Element,
+        ) -> [Element; 2] {
+            let mut first = [splat(0.0); LIMBS];
+            let mut second = [splat_integer(0); LIMBS];
+            for ((entry, factor), mask) in table.iter().zip(factors).zip(masks) {
+                let limbs = load(coordinate(entry));
+                for (k, limb) in limbs.into_iter().enumerate() {
+                    first[k] = multiply_add(limb, *factor, first[k]);
+                    second[k] = or(second[k], and(bits(limb), *mask));
                 }
             }
-            selected.map(|limbs| limbs.map(|limb| floats(limb)))
+            [store(&first), store(&second.map(|limb| floats(limb)))]
         }
 
         /// The u-coordinates of the multiples that the digits stand for.
         $(#[$target])*
         pub(super) fn comb(table: &Table, digits: &Digits) -> Fraction {
-            let mut columns = digits.index.iter().zip(&digits.is_negative).rev();
-            let mut doubled = Extended::ZERO;
-            loop {
-                let Some((index, is_negative)) = columns.next() else { return Fraction::ZERO };
-                let point = add_points(&doubled, &select(table, index, is_negative));
-                if columns.len() == 0 {
-                    let (f, h) = (integers(&point.f), integers(&point.h));
-                    let [numerator, denominator] = [sum(&f, &h), difference(&f, &h)].map(|sums| carry(&sums));
-                    return Fraction { numerator, denominator, running: denominator };
+            const HIGHEST: usize = SPACING - 1;
+            let mut selected = [Extended::ZERO; 2];
+            select(table, digits, [HIGHEST, HIGHEST - 1], &mut selected);
+            let mut point = completed(&selected[0]);
+            for column in (0..HIGHEST).rev() {
+                if column % 2 == 0 {
+                    select(table, digits, [column, column.saturating_sub(1)], &mut selected);
                 }
-                doubled = extended(&double(&projective(&point)));
+                double(&mut point);
+                let doubled = extended(&point);
+                add_points(&mut point, &doubled, &selected[column % 2]);
             }
+            let (f, h) = (integers(&point.f), integers(&point.h));
+            let [numerator, denominator] = [sum(&f, &h), difference(&f, &h)].map(|sums| carry::<0>(&sums));
+            Fraction { numerator, denominator, running: denominator }
         }
 
         /// Replaces each numerator by the quotient. All share one inversion, so no denominator may be zero.
@@ -287,7 +306,7 @@ macro_rules! points {
                 running = multiply(&running, &fraction.denominator);
                 fraction.running = running;
             }
-            let mut inverse = invert(&running);
+            let mut inverse = running.inverses();
             for n in (0..fractions.len()).rev() {
                 let before = if n == 0 { Element::ONE } else { fractions[n - 1].running };
                 let fraction = &mut fractions[n];

@@ -1,6 +1,6 @@
 //! The parts of HKDF's messages that are the same for all packets, prepared for SHA-256 in vectors.
 
-use crate::engines::hkdf::expansion_message;
+use crate::engines::hkdf::expansion_messages;
 use crate::engines::sha256::{Block, ROUND_CONSTANTS};
 
 /// The words of the 64 rounds of one block, each with its round constant added.
@@ -16,12 +16,11 @@ pub(super) struct Message {
 
 /// The messages for `len` bytes of output.
 pub(super) fn messages(info: &[u8], len: usize) -> Vec<Message> {
-    (0..len / 32).zip(1..).map(|(before, number)| message(info, number, before > 0)).collect()
+    expansion_messages(info, len).iter().enumerate().map(|(at, blocks)| message(blocks, at > 0)).collect()
 }
 
-fn message(info: &[u8], number: u8, has_previous: bool) -> Message {
-    let (blocks, count) = expansion_message(if has_previous { 32 } else { 0 }, info, number);
-    let mut blocks = blocks[..count].iter();
+fn message(blocks: &[Block], has_previous: bool) -> Message {
+    let mut blocks = blocks.iter();
     let first = if has_previous { blocks.next() } else { None };
     let after_previous = first.and_then(|block| words(block).last_chunk().copied());
     Message { after_previous, public: blocks.map(schedule).collect() }

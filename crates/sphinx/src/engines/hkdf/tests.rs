@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{expand, extract, hmac, hmac_keys};
+use super::{expand, expansion_messages, extract, hmac, hmac_keys};
 use crate::engines::sha256::{Sha256, last_block, padded};
 
 /// With `info` of this length.
@@ -18,7 +18,9 @@ fn compare_expansions<const N: usize>(rng: &mut StdRng, info_len: usize) {
         let info: Vec<u8> = (0..info_len).map(|_| rng.random()).collect();
         let mut found = [[0; 160]; N];
         let keys = extract(sha256, &hmac_keys(sha256, &[&padded(&salt)]), &secrets.each_ref());
-        expand(sha256, &keys, &info, 5, |lane, at, bytes| found[lane][at..][..32].copy_from_slice(bytes));
+        expand(sha256, &keys, &expansion_messages(&info, 160), |lane, at, bytes| {
+            found[lane][at..][..32].copy_from_slice(bytes)
+        });
         for (secret, found) in secrets.iter().zip(found) {
             let mut expected = [0; 160];
             Hkdf::<sha2::Sha256>::new(Some(&salt), secret).expand(&info, &mut expected).unwrap();

@@ -5,7 +5,9 @@ use std::array::from_fn;
 use sphinx_packet::constants::{EXPANDED_SHARED_SECRET_HKDF_INFO, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_HKDF_SALT};
 use subtle::ConstantTimeEq;
 
-use crate::engines::hkdf::{HmacKeys, expand, extract, hmac, hmac_keys, references};
+use crate::engines::hkdf::{
+    ExpansionMessage, HmacKeys, expand, expansion_messages, extract, hmac, hmac_keys, references,
+};
 use crate::engines::sha256::{Block, INITIAL_STATE, Sha256, digest, last_block, padded};
 use crate::engines::{Job, Jobs};
 use crate::key_schedule::{EXPANDED_LEN, PAYLOAD_KEY_LEN};
@@ -17,11 +19,13 @@ const LANES: usize = 4;
 
 type SomeJobs<'a> = [Option<Job<'a>>];
 
-/// HKDF's salts as keys: that of shared secrets, which is empty, and that of payload keys.
+/// HKDF's salts as keys, and the messages of its expansions: for shared secrets, without a salt, and for payload keys.
 pub(super) struct Hashes {
     sha256: Sha256,
     no_salt: HmacKeys<1>,
     payload_salt: HmacKeys<1>,
+    hop_messages: Vec<ExpansionMessage>,
+    payload_messages: Vec<ExpansionMessage>,
 }
 
 /// Runs a stage on [`LANES`] jobs at a time, or on a smaller number if no more are left.
@@ -41,7 +45,13 @@ macro_rules! in_lanes {
 impl Hashes {
     pub(super) fn new(sha256: Sha256) -> Self {
         let salt = |salt: &[u8]| hmac_keys(sha256, &[&padded(salt)]);
-        Self { sha256, no_salt: salt(&[]), payload_salt: salt(PAYLOAD_KEY_HKDF_SALT) }
+        Self {
+            sha256,
+            no_salt: salt(&[]),
+            payload_salt: salt(PAYLOAD_KEY_HKDF_SALT),
+            hop_messages: expansion_messages(EXPANDED_SHARED_SECRET_HKDF_INFO, EXPANDED_LEN),
+            payload_messages: expansion_messages(PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_LEN),
+        }
     }
 
     pub(super) fn key_schedule(&self, jobs: &mut Jobs<'_>) {
@@ -63,7 +73,7 @@ impl Hashes {
     fn derive_keys<const N: usize>(&self, jobs: &mut SomeJobs<'_>) {
         let secrets = from_each::<N, 32>(jobs, |job| &job.work.secret);
         let keys = extract(self.sha256, &self.no_salt, &secrets);
-        expand(self.sha256, &keys, EXPANDED_SHARED_SECRET_HKDF_INFO, EXPANDED_LEN / 32, |lane, at, bytes| {
+        expand(self.sha256, &keys, &self.hop_messages, |lane, at, bytes| {
             if let Some(Some(job)) = jobs.get_mut(lane) {
                 job.work.keys.set(at, bytes);
             }
@@ -103,7 +113,7 @@ impl Hashes {
         }
         let seeds = from_each::<N, 16>(jobs, |job| job.work.keys.payload_key_seed());
         let keys = extract(self.sha256, &self.payload_salt, &seeds);
-        expand(self.sha256, &keys, PAYLOAD_KEY_HKDF_INFO, PAYLOAD_KEY_LEN / 32, |lane, at, bytes| {
+        expand(self.sha256, &keys, &self.payload_messages, |lane, at, bytes| {
             let job = jobs.get_mut(lane).and_then(Option::as_mut);
             if let Some(job) = job.filter(|job| job.work.has_payload_key_seed()) {
                 job.work.payload_key[at..][..32].copy_from_slice(bytes);
