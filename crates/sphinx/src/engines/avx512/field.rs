@@ -84,28 +84,29 @@ vectorized! {
 
     /// As [`square`], with more instructions that wait less for each other: for one vector alone.
     #[inline] fn square_soon(a: &Element) -> Element {
-        // No column has two products with even i, or two with odd i.
-        let (mut low, mut high, mut own) = ([[zero(); 10]; 2], [[zero(); 10]; 2], [zero(); 10]);
+        let (mut low, mut high, mut own) = ([zero(); 10], [zero(); 10], [zero(); 10]);
         for i in 0..5 {
             own[2 * i] = add_low(zero(), a.0[i], a.0[i]);
             own[2 * i + 1] = add_high(zero(), a.0[i], a.0[i]);
             for j in i + 1..5 {
-                low[i % 2][i + j] = add_low(zero(), a.0[i], a.0[j]);
-                high[i % 2][i + j + 1] = add_high(zero(), a.0[i], a.0[j]);
+                low[i + j] = add_low(low[i + j], a.0[i], a.0[j]);
+                high[i + j + 1] = add_high(high[i + j + 1], a.0[i], a.0[j]);
             }
         }
         let mut columns = own;
         for limb in 1..9 {
-            let half = add(add(low[0][limb], low[1][limb]), add(high[0][limb], high[1][limb]));
+            let half = add(low[limb], high[limb]);
             columns[limb] = add(own[limb], add(half, half));
         }
         let (wrap, mut limbs) = (splat(WRAP), [columns[0], columns[1], columns[2], columns[3], columns[4]]);
-        for limb in 0..5 { limbs[limb] = add_low(limbs[limb], wrap, columns[limb + 5]); }
-        // As in `fold`.
-        for limb in 0..4 {
+        for limb in 0..5 {
             let upper = columns[limb + 5];
-            let carried = add(add_high(zero(), wrap, upper), add_low(zero(), wrap, shift_right::<52>(upper)));
-            limbs[limb + 1] = add(limbs[limb + 1], carried);
+            limbs[limb] = add_low(limbs[limb], wrap, upper);
+            // As in `fold`.
+            if limb < 4 {
+                let carried = add_low(add_high(zero(), wrap, upper), wrap, shift_right::<52>(upper));
+                limbs[limb + 1] = add(limbs[limb + 1], carried);
+            }
         }
         carry(&Columns(limbs))
     }

@@ -19,7 +19,7 @@ fn compare_expansions<const N: usize>(rng: &mut StdRng, info_len: usize) {
         let mut found = [[0; 160]; N];
         let keys = extract(sha256, &hmac_keys(sha256, &[&padded(&salt)]), &secrets.each_ref());
         expand(sha256, &keys, &expansion_messages(&info, 160), |lane, at, bytes| {
-            found[lane][at..][..32].copy_from_slice(bytes)
+            found[lane][at..][..32].copy_from_slice(bytes);
         });
         for (secret, found) in secrets.iter().zip(found) {
             let mut expected = [0; 160];
