@@ -25,8 +25,9 @@ use std::time::Duration;
 use nym_mixnode_address::{AnnounceAddr, AnnounceWatch, Announcing, Detector, watch};
 use nym_mixnode_api::{MixRegistration, PROTOCOL_VERSION, Topology};
 use nym_mixnode_base::exit::Exit;
+use nym_mixnode_base::open_files::{Remedy, Shares};
 use nym_mixnode_base::redact::redacted;
-use nym_mixnode_config::Config;
+use nym_mixnode_config::{Config, ConnectionsConfig};
 use nym_mixnode_directory::{Client, ClientLimits, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
 use nym_mixnode_gateway::run::StartError;
 use nym_mixnode_gateway::store::StoreError;
@@ -276,7 +277,9 @@ impl Node {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
+        let descriptors = Shares::here(workers, config.forward.limits.next_hops_max.saturating_mul(workers));
+        let next_hops_max = descriptors.next_hops / workers;
+        let limits = connection_limits(&config.connections, descriptors);
         let policy = Policy::new(config.forward.policy);
         let reach = Reach::new(config.announce.detection.allow_private, listen_ips(config));
         let shared =
@@ -286,7 +289,7 @@ impl Node {
         let (control, phase) = phases();
         info!("Starting packet forwarder...");
         let (connections, workers) =
-            WorkerChannels::new(workers).into_workers(|| worker_settings(config), &shared, &phase);
+            WorkerChannels::new(workers).into_workers(|| settings_within(config, next_hops_max), &shared, &phase);
         let workers = workers.into_iter().map(|worker| move || worker.run()).collect();
         let worker_threads = WorkerThreads::start(workers).map_err(NodeError::Worker)?;
         info!("Starting socket listener...");
@@ -369,6 +372,31 @@ fn key_ring(config: &Config, keys: &NodeKeys, engine: EngineKind) -> Result<KeyR
     Ok(ring)
 }
 
+/// The limits of the configuration, or lower ones where the limit on open files requires it. One address gets at most
+/// half of those.
+fn connection_limits(config: &ConnectionsConfig, descriptors: Shares) -> Arc<ConnectionLimits> {
+    let (total, per_address) = (config.total_max, config.per_address_max);
+    if total <= descriptors.incoming {
+        return ConnectionLimits::new(total, per_address);
+    }
+    let per_address = per_address.min((descriptors.incoming / 2).max(1));
+    warn!(
+        connections_max = descriptors.incoming,
+        per_address_max = per_address,
+        configured = total,
+        "fewer incoming connections than connections.total_max, because of the limit on open files: {}",
+        Remedy::here()
+    );
+    ConnectionLimits::new(descriptors.incoming, per_address)
+}
+
+/// Settings of a worker that has descriptors for this many next hops.
+fn settings_within(config: &Config, next_hops_max: usize) -> Settings {
+    let mut settings = worker_settings(config);
+    settings.forwarder.next_hops_max = settings.forwarder.next_hops_max.min(next_hops_max);
+    settings
+}
+
 fn worker_settings(config: &Config) -> Settings {
     Settings {
         deadlines: config.connections.deadlines,
@@ -420,6 +448,7 @@ impl Shared {
 
     fn allow_listed(&self, next_hops: NextHops) {
         self.descriptors.check(next_hops.len());
+        self.connections.set_listed(next_hops.addresses().map(|address| address.ip()));
         self.policy.set_topology(next_hops);
     }
 

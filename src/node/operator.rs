@@ -136,7 +136,7 @@ impl View {
             listen: config.listen.addresses.iter().map(AddressReport::from).collect(),
             directory: redacted(&config.directory.url),
             memory_bytes: config.mix.memory_bytes,
-            connections_max: config.connections.total_max,
+            connections_max: shared.connections.total_max(),
         };
         Self {
             shared: Arc::clone(shared),
@@ -176,6 +176,7 @@ impl View {
     fn export(&self, published: &Published) {
         if let Some(window) = &published.packets.window {
             self.warn_of_early_ends(window);
+            warn_of_limits(window);
             self.telemetry.window_ended(window, self.readings());
         }
     }
@@ -212,6 +213,15 @@ impl View {
                 "the replay filter was full before its time, so copies are recognised for less than replay.window; \
                  raise replay.expected_rate"
             );
+        }
+    }
+}
+
+/// Warns of each limit that was reached in a window, at its end, because the counts depend on packets.
+fn warn_of_limits(window: &Window) {
+    for limit in i::Limit::ALL {
+        if let Some(times) = window.counts.limits.get(limit.label()) {
+            warn!(limit = limit.label(), times, "{}", limit.advice());
         }
     }
 }

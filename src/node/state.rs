@@ -10,6 +10,7 @@ use nym_mixnode_link::PoolGauge;
 use nym_mixnode_link::listener::{self, ConnectionLimits};
 use nym_mixnode_mix::{DropCounters, DropReason, LAG_BOUNDS_MS, Policy, outgoing};
 use nym_mixnode_net::Reach;
+use nym_mixnode_telemetry::instruments::Limit;
 use nym_mixnode_telemetry::process::Usage;
 use nym_mixnode_telemetry::window::{Counts, Effort, Levels, Sample};
 use nym_mixnode_wire::BufferPool;
@@ -144,6 +145,7 @@ impl Shared {
                 timeouts: self.listener.timeouts(),
                 failures: self.forwarder.connect_failures(),
                 replay_early_ends: self.keys.replay_early_ends(),
+                limits: self.limits_reached(),
             },
             levels: Levels {
                 pool,
@@ -155,6 +157,20 @@ impl Shared {
             lag: self.forwarder.lag(),
             effort: self.effort(),
         }
+    }
+
+    /// How often each limit was reached; only those that were.
+    fn limits_reached(&self) -> BTreeMap<String, u64> {
+        let connections = self.connections.reached();
+        let count = |limit| match limit {
+            Limit::Connections => connections.total,
+            Limit::ConnectionsPerAddress => connections.per_address,
+            Limit::NextHops => self.forwarder.next_hops_short(),
+            Limit::Dials => self.forwarder.dials_deferred(),
+            Limit::Memory => self.buffers.times_over_share(),
+        };
+        let all = Limit::ALL.into_iter().map(|limit| (limit.label().to_owned(), count(limit)));
+        all.filter(|(_, count)| *count > 0).collect()
     }
 
     /// CPU time and wake-ups of the workers.

@@ -6,8 +6,10 @@
 //! prints the figures of both.
 
 mod arena;
+mod limits;
 mod node;
 mod registry;
+mod shares;
 mod takeover;
 mod traffic;
 mod wire;

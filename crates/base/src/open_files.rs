@@ -73,6 +73,42 @@ pub fn nofile() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// How the descriptors of a node are divided, so that no kind of connection takes those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Incoming connections.
+    pub incoming: usize,
+    /// Next hops with a connection.
+    pub next_hops: usize,
+}
+
+/// Descriptors of a worker: its event queue, and what wakes it up.
+const PER_WORKER: u64 = 4;
+
+impl Shares {
+    /// Divides the descriptors of this process that are not in use yet. `next_hops_max` is what the configuration
+    /// allows for all workers together.
+    ///
+    /// An eighth of the limit, between 8 and 128, is reserved for the operator's HTTP, the directory and files. Next
+    /// hops get up to half of the rest, and incoming connections what remains.
+    #[must_use]
+    pub fn here(workers: usize, next_hops_max: usize) -> Self {
+        Self::of(nofile(), in_use(), workers, next_hops_max)
+    }
+
+    fn of(limit: u64, in_use: u64, workers: usize, next_hops_max: usize) -> Self {
+        let reserved = (limit / 8).clamp(8, RESERVE) + PER_WORKER.saturating_mul(workers as u64);
+        let free = usize::try_from(limit.saturating_sub(in_use + reserved)).unwrap_or(usize::MAX);
+        let next_hops = next_hops_max.min(free / 2).max(workers);
+        Self { incoming: free.saturating_sub(next_hops).max(1), next_hops }
+    }
+}
+
+/// Open descriptors of this process; 0 if that is unknown.
+fn in_use() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64)
+}
+
 /// Compares the limit on open files with the need of the network, and warns when the limit is too low.
 #[derive(Debug, Default)]
 pub struct DescriptorWatch {
@@ -184,6 +220,20 @@ mod tests {
         assert_eq!(descriptors_needed(0), NEEDED_MIN);
         assert_eq!(descriptors_needed(1000), 3128);
         assert_eq!(descriptors_needed(usize::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn each_kind_of_connection_has_its_share_of_the_descriptors_and_some_are_reserved() {
+        assert_eq!(Shares::of(64, 20, 2, 8192), Shares { incoming: 14, next_hops: 14 });
+        assert_eq!(Shares::of(1024, 20, 2, 8192), Shares { incoming: 434, next_hops: 434 });
+        assert_eq!(Shares::of(65_535, 20, 2, 8192), Shares { incoming: 57_187, next_hops: 8192 });
+        assert_eq!(Shares::of(u64::MAX, 20, 64, 1 << 20).next_hops, 1 << 20);
+        // Too few for anything, but never none.
+        assert_eq!(Shares::of(16, 20, 2, 8192), Shares { incoming: 1, next_hops: 2 });
+        for limit in 64..4096 {
+            let Shares { incoming, next_hops } = Shares::of(limit, 20, 2, 8192);
+            assert!((incoming + next_hops) as u64 + 20 + 8 + 8 <= limit, "{limit}");
+        }
     }
 
     #[test]

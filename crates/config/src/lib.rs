@@ -370,6 +370,7 @@ fn forward(reader: &mut Reader, budget_bytes: usize) -> ForwardConfig {
         budget_bytes,
         next_hops_max: reader.get(&s::FORWARD_NEXT_HOPS_MAX),
         idle_timeout: reader.get(&s::FORWARD_IDLE_TIMEOUT),
+        dial_rates: outgoing::DialRates::NODE,
     };
     ForwardConfig { policy: reader.get(&s::FORWARD_POLICY), limits }
 }

@@ -115,7 +115,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, mut phase: PhaseS
 }
 
 fn admit(server: &Server, peer: SocketAddr) -> Option<Permit> {
-    let permit = server.limits.admit(peer.ip());
+    let permit = server.limits.admit(peer.ip()).ok();
     let counter = if permit.is_some() { &server.counters.accepted } else { &server.counters.refused };
     counter.fetch_add(1, Ordering::Relaxed);
     permit

@@ -6,15 +6,24 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nym_mixnode_mix::outgoing::{Counters, Rejected, Settings};
 use nym_mixnode_mix::{DropCounters, DropReason, Outgoing, Scheduled};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::shutdown::PhaseSignal;
 use crate::tasks::join_all;
 use connection::Connection;
+
+/// Number of next hops below which no search for ended ones is worth while.
+const SEARCH_MIN: usize = 64;
+/// Shortest time from a search in vain to the next one.
+const SEARCH_EVERY: Duration = Duration::from_millis(100);
+/// One of so many places is freed at a time when all are taken.
+const EVICTED_SHARE: usize = 32;
 
 /// How a forwarder and the tasks of its connections share state: on one thread without a lock, or on several.
 pub trait Shared {
@@ -60,6 +69,11 @@ impl<C: Shared> NextHop<C> {
         self.state.with(Outgoing::close);
         self.changed.notify_one();
     }
+
+    fn evict(&self) {
+        self.state.with(Outgoing::evict);
+        self.changed.notify_one();
+    }
 }
 
 /// Sends packets to their next hops, with one task and at most one connection for each. Dropping it ends the tasks.
@@ -70,6 +84,10 @@ pub struct Forwarder<C = RefCell<Outgoing>> {
     next_hops: HashMap<SocketAddr, Arc<NextHop<C>>>,
     tasks: JoinSet<()>,
     spawn: fn(&mut JoinSet<()>, Connection<C>, PhaseSignal),
+    /// Number of next hops at which those that have ended are looked for.
+    search_at: usize,
+    /// The last search, if all places are still taken after it.
+    searched_in_vain_at: Option<Instant>,
     settings: Arc<Settings>,
     counters: Arc<Counters>,
     drops: Arc<DropCounters>,
@@ -107,7 +125,17 @@ impl<C: Shared> Forwarder<C> {
         spawn: fn(&mut JoinSet<()>, Connection<C>, PhaseSignal),
     ) -> Self {
         let settings = Arc::new(settings);
-        Self { next_hops: HashMap::new(), tasks: JoinSet::new(), spawn, settings, counters, drops, phase }
+        Self {
+            next_hops: HashMap::new(),
+            tasks: JoinSet::new(),
+            spawn,
+            search_at: 0,
+            searched_in_vain_at: None,
+            settings,
+            counters,
+            drops,
+            phase,
+        }
     }
 
     /// Queues a packet that is due. Never blocks: drops the packet if its queue is full or no further queue is allowed.
@@ -150,10 +178,7 @@ impl<C: Shared> Forwarder<C> {
     }
 
     fn open(&mut self, address: SocketAddr) -> Result<Arc<NextHop<C>>, DropReason> {
-        // Reap the tasks of idle next hops, which have ended.
-        while self.tasks.try_join_next().is_some() {}
-        self.next_hops.retain(|_, next_hop| !next_hop.state.with(|outgoing| outgoing.is_closed()));
-        if self.next_hops.len() >= self.settings.next_hops_max {
+        if !self.has_place(clock::now()) {
             return Err(DropReason::TooManyNextHops);
         }
         let outgoing = Outgoing::new(Arc::clone(&self.settings), Arc::clone(&self.counters), Arc::clone(&self.drops));
@@ -162,5 +187,42 @@ impl<C: Shared> Forwarder<C> {
         let connection = Connection { address, next_hop: Arc::clone(&next_hop) };
         (self.spawn)(&mut self.tasks, connection, self.phase.clone());
         Ok(next_hop)
+    }
+
+    /// Whether another next hop has a place, if need be that of one that fails or is idle.
+    ///
+    /// Looks through all next hops only when their number has doubled, when all places are taken, and not again soon
+    /// after a search without a result, so that a search costs each new next hop little.
+    fn has_place(&mut self, now: Instant) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        if self.next_hops.len() < self.search_at {
+            return true;
+        }
+        let places = self.settings.next_hops_max;
+        if self.searched_in_vain_at.is_none_or(|at| now >= at + SEARCH_EVERY) {
+            self.next_hops.retain(|_, next_hop| !next_hop.state.with(|outgoing| outgoing.is_closed()));
+            if self.next_hops.len() >= places {
+                self.evict(now);
+                self.counters.count_next_hops_short();
+            }
+            self.searched_in_vain_at = (self.next_hops.len() >= places).then_some(now);
+            self.search_at = (2 * self.next_hops.len()).max(SEARCH_MIN).min(places);
+        }
+        self.next_hops.len() < places
+    }
+
+    /// Ends some of the next hops that fail or are idle, several at a time, because it looks at all of them.
+    fn evict(&mut self, now: Instant) {
+        let standing = |(address, next_hop): (&SocketAddr, &Arc<NextHop<C>>)| {
+            let standing = next_hop.state.with(|outgoing| outgoing.standing(now))?;
+            Some((standing, *address))
+        };
+        let mut candidates: Vec<_> = self.next_hops.iter().filter_map(standing).collect();
+        candidates.sort_unstable();
+        for (_, address) in candidates.iter().take((self.settings.next_hops_max / EVICTED_SHARE).max(1)) {
+            if let Some(next_hop) = self.next_hops.remove(address) {
+                next_hop.evict();
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod limits;
+mod turns;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use thiserror::Error;
 
 pub use accept::{Admitted, accept};
 pub use connection::{Intake, serve, serve_all};
-pub use limits::{ConnectionLimits, Permit};
+pub use limits::{ConnectionLimits, Exceeded, Permit, Reached};
 
 /// Counters of the listener.
 #[derive(Debug, Default)]

@@ -3,8 +3,10 @@
 //! The owner of the socket asks for the [next step](Outgoing::next), takes it, and reports the result.
 
 mod counters;
+mod dials;
 mod queue;
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +14,13 @@ use std::time::{Duration, Instant};
 use nym_mixnode_base::backoff::Backoff;
 
 pub use counters::Counters;
+pub use dials::{DialRate, DialRates};
 use queue::Queue;
 
 use crate::{DropCounters, DropReason, Scheduled};
+
+/// Time without packets after which a next hop counts as idle.
+const IDLE_MIN: Duration = Duration::from_secs(1);
 
 /// Limits of the outgoing connections.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +41,8 @@ pub struct Settings {
     pub next_hops_max: usize,
     /// Idle time after which a connection is closed.
     pub idle_timeout: Duration,
+    /// Limits on connection attempts, over all next hops.
+    pub dial_rates: DialRates,
 }
 
 /// What the owner of the socket does next.
@@ -61,12 +69,23 @@ pub enum Rejected {
     Closed(Scheduled),
 }
 
+/// How readily a next hop gives up its place when places are short, most readily first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// So many attempts in a row failed.
+    Failing(Reverse<u32>),
+    /// Has had no packets since then.
+    Idle(Instant),
+}
+
 /// State of the connection to a next hop, with its queue of due packets, oldest first.
 #[derive(Debug)]
 pub struct Outgoing {
     queue: Queue,
     link: Link,
     backoff: Backoff,
+    /// Failures since the last success.
+    failures: u32,
     /// Since when the queue is empty.
     idle_since: Option<Instant>,
     is_closed: bool,
@@ -99,6 +118,7 @@ impl Outgoing {
             queue: Queue::new(&settings, Arc::clone(&counters)),
             link: Link::Down,
             backoff: Backoff::new(settings.backoff_initial, settings.backoff_max),
+            failures: 0,
             idle_since: None,
             is_closed: false,
             trouble: None,
@@ -143,16 +163,28 @@ impl Outgoing {
             return self.rest(now);
         }
         self.idle_since = None;
-        let Link::Up { waiting_since, .. } = &mut self.link else {
-            return Step::Dial { until: now + self.settings.connect_timeout };
-        };
+        let Link::Up { waiting_since, .. } = &mut self.link else { return self.dial(now) };
         let give_up_at = *waiting_since.get_or_insert(now) + self.settings.stale_after;
         Step::Write { until: self.until_stale(give_up_at) }
     }
 
-    /// Waits for packets, and ends after the idle timeout.
+    /// Dials, or waits for its turn while the node has made as many attempts as it may.
+    fn dial(&mut self, now: Instant) -> Step {
+        if self.counters.dials.permit(self.settings.dial_rates, self.failures > 0, now) {
+            return Step::Dial { until: now + self.settings.connect_timeout };
+        }
+        // Jitter spreads the attempts of all that wait.
+        let initial = self.settings.backoff_initial;
+        let pause = if self.failures > 0 { self.backoff.wait() } else { Backoff::new(initial, initial).wait() };
+        self.link = Link::Paused { until: now + pause };
+        Step::Wait { until: self.until_stale(now + pause) }
+    }
+
+    /// Waits for packets, and ends after the idle timeout, or after the longest back-off if the last attempt failed.
     fn rest(&mut self, now: Instant) -> Step {
-        let until = *self.idle_since.get_or_insert(now) + self.settings.idle_timeout;
+        let Settings { idle_timeout, backoff_max, .. } = *self.settings;
+        let rest = if self.failures > 0 { backoff_max.min(idle_timeout) } else { idle_timeout };
+        let until = *self.idle_since.get_or_insert(now) + rest;
         if now < until && !self.is_closed {
             return Step::Wait { until };
         }
@@ -180,6 +212,7 @@ impl Outgoing {
     pub fn failed(&mut self, error: io::Error, now: Instant) {
         self.disconnected();
         self.counters.failed();
+        self.failures = self.failures.saturating_add(1);
         self.link = Link::Paused { until: now + self.backoff.wait() };
         self.trouble = Some(error);
     }
@@ -204,6 +237,7 @@ impl Outgoing {
         }
         self.link = Link::Up { offset, waiting_since };
         self.backoff.reset();
+        self.failures = 0;
         self.trouble = None;
     }
 
@@ -233,10 +267,31 @@ impl Outgoing {
 
     /// Ends at once, and drops the packets in the queue.
     pub fn abort(&mut self) {
+        self.end(DropReason::Shutdown);
+    }
+
+    /// How readily it gives up its place; `None` for one that works: it has or had packets, and has not failed.
+    #[must_use]
+    pub fn standing(&self, now: Instant) -> Option<Standing> {
+        match self.link {
+            Link::Paused { .. } if self.failures > 0 => Some(Standing::Failing(Reverse(self.failures))),
+            Link::Paused { .. } | Link::Down | Link::Up { .. } => {
+                let is_idle = |since: &Instant| self.is_empty() && *since + IDLE_MIN <= now;
+                self.idle_since.filter(is_idle).map(Standing::Idle)
+            }
+        }
+    }
+
+    /// Gives up its place: ends at once, and drops the packets in the queue, if any, as unreachable.
+    pub fn evict(&mut self) {
+        self.end(DropReason::NextHopUnreachable);
+    }
+
+    fn end(&mut self, reason: DropReason) {
         self.is_closed = true;
         self.disconnected();
         while self.queue.pop_if(false, |_| true).is_some() {
-            self.drops.count(DropReason::Shutdown);
+            self.drops.count(reason);
         }
     }
 

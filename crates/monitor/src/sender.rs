@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::shutdown::{PhaseControl, PhaseSignal, phases};
-use nym_mixnode_mix::outgoing::Settings;
+use nym_mixnode_mix::outgoing::{DialRates, Settings};
 use nym_mixnode_mix::{Outgoing, Scheduled};
 use nym_mixnode_wire::BufferPool;
 use tokio::task::JoinSet;
@@ -24,6 +24,8 @@ const MANY: Settings = Settings {
     budget_bytes: 256 << 20,
     next_hops_max: 1 << 16,
     idle_timeout: Duration::from_mins(5),
+    // Rounds already spread the test packets.
+    dial_rates: DialRates::UNLIMITED,
 };
 /// Limits for single packets: the packet is stale before a second attempt.
 const ONE: Settings =

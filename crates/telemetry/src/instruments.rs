@@ -6,7 +6,11 @@
 //! Wake-ups and busy times of workers are not exported either: a packet that crosses from one worker to another
 //! increases both more than a packet that does not.
 
+mod limit;
+
 use nym_mixnode_mix::DropReason;
+
+pub use limit::Limit;
 
 /// One metric.
 #[derive(Debug, PartialEq)]
@@ -54,6 +58,8 @@ pub enum Values {
     Words(&'static [&'static str]),
     /// The label of a [`DropReason`].
     DropReasons,
+    /// The label of a [`Limit`].
+    Limits,
     /// A constant of the program.
     Constant,
 }
@@ -89,6 +95,7 @@ impl Values {
         match self {
             Self::Words(words) => words.contains(&value),
             Self::DropReasons => DropReason::ALL.iter().any(|reason| reason.label() == value),
+            Self::Limits => Limit::ALL.iter().any(|limit| limit.label() == value),
             Self::Constant => true,
         }
     }
@@ -148,7 +155,7 @@ macro_rules! metrics {
 }
 
 use Kind::{Counter, Gauge, Histogram, Seconds, UpDown};
-use Values::{Constant, DropReasons, Words};
+use Values::{Constant, DropReasons, Limits, Words};
 
 metrics! {
     PACKETS = "mix.packets", "mix_packets_total", "{packet}", Counter, ["stage": Words(STAGES)],
@@ -174,6 +181,8 @@ metrics! {
         "Connections closed because a frame took too long or no data arrived", WINDOW_8;
     CONNECTION_FAILURES = "mix.connection.failures", "mix_connection_failures_total", "{connection}", Counter, [],
         "Connections to next hops that failed or broke", WINDOW_8;
+    LIMITS_REACHED = "mix.limits.reached", "mix_limits_reached_total", "{event}", Counter, ["limit": Limits],
+        "How often a limit on connections, next hops or memory was reached", WINDOW_8;
     REPLAY_EARLY_ENDS = "mix.replay.early_ends", "mix_replay_early_ends_total", "{generation}", Counter, [],
         "Generations of the replay filter that filled up early, which shortens replay.window",
         WINDOW_1;

@@ -98,7 +98,11 @@ fn of_counts(total: &Counts) -> Vec<Reading> {
         Reading::whole(&i::CONNECTION_FAILURES, total.failures),
         Reading::whole(&i::REPLAY_EARLY_ENDS, total.replay_early_ends),
     ];
-    stages.chain(dropped).chain(others).collect()
+    let limits = i::Limit::ALL.iter().map(|limit| {
+        let count = total.limits.get(limit.label()).copied().unwrap_or_default();
+        Reading::whole(&i::LIMITS_REACHED, count).with("limit", limit.label())
+    });
+    stages.chain(dropped).chain(others).chain(limits).collect()
 }
 
 /// Readings of the export counters.

@@ -3,7 +3,7 @@
 use nym_mixnode_mix::DropReason;
 use serde_json::{Value, json};
 
-use super::instruments::{Attribute, Kind, METRICS, Metric, SPANS, Span, Values};
+use super::instruments::{Attribute, Kind, Limit, METRICS, Metric, SPANS, Span, Values};
 
 /// The reference in Markdown.
 #[must_use]
@@ -70,6 +70,7 @@ fn attribute_words(Attribute { key, values }: &Attribute) -> String {
     match values {
         Values::Words(words) => format!("`{key}`: {}", words.join(", ")),
         Values::DropReasons => format!("`{key}`: see below"),
+        Values::Limits => format!("`{key}`: {}", Limit::ALL.map(Limit::label).join(", ")),
         Values::Constant => format!("`{key}`"),
     }
 }
@@ -98,6 +99,7 @@ fn values_json(values: &Values) -> Value {
     match values {
         Values::Words(words) => json!(words),
         Values::DropReasons => DropReason::ALL.iter().map(|reason| reason.label()).collect(),
+        Values::Limits => json!(Limit::ALL.map(Limit::label)),
         Values::Constant => Value::Null,
     }
 }

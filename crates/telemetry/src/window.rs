@@ -71,6 +71,8 @@ pub struct Counts {
     pub failures: u64,
     /// Generations of the replay filter that filled up early.
     pub replay_early_ends: u64,
+    /// How often each [limit](super::instruments::Limit) was reached; only those that were.
+    pub limits: BTreeMap<String, u64>,
 }
 
 /// Values that go up and down, sampled at the end of a window.
@@ -181,26 +183,28 @@ struct Last {
 
 impl Counts {
     /// Combines each number with its counterpart in `other`; `join` also gets the step that the number is rounded up
-    /// to. A reason missing from one side counts as 0.
+    /// to. A reason or limit missing from one side counts as 0.
     fn join(&self, other: &Self, join: impl Fn(u64, u64, u64) -> u64) -> Self {
-        let dropped = |counts: &Self, reason| counts.dropped.get(reason).copied().unwrap_or_default();
-        let reasons = self.dropped.keys().chain(other.dropped.keys());
+        let join_each = |own: &BTreeMap<String, u64>, others: &BTreeMap<String, u64>| {
+            let of = |counts: &BTreeMap<String, u64>, key| counts.get(key).copied().unwrap_or_default();
+            let keys = own.keys().chain(others.keys());
+            let joined = keys.map(|key| (key.clone(), join(of(own, key), of(others, key), DROPS)));
+            joined.filter(|(_, count)| *count > 0).collect()
+        };
         Self {
             received: join(self.received, other.received, PACKETS),
             unwrapped: join(self.unwrapped, other.unwrapped, PACKETS),
             delayed: join(self.delayed, other.delayed, PACKETS),
             forwarded: join(self.forwarded, other.forwarded, PACKETS),
             final_hop: join(self.final_hop, other.final_hop, PACKETS),
-            dropped: reasons
-                .map(|reason| (reason.clone(), join(dropped(self, reason), dropped(other, reason), DROPS)))
-                .filter(|(_, count)| *count > 0)
-                .collect(),
+            dropped: join_each(&self.dropped, &other.dropped),
             bad_frames: join(self.bad_frames, other.bad_frames, DROPS),
             refusals: join(self.refusals, other.refusals, DROPS),
             timeouts: join(self.timeouts, other.timeouts, DROPS),
             failures: join(self.failures, other.failures, DROPS),
             // Exact: each value covers a fixed, large number of packets.
             replay_early_ends: join(self.replay_early_ends, other.replay_early_ends, 1),
+            limits: join_each(&self.limits, &other.limits),
         }
     }
 

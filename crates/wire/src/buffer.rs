@@ -1,8 +1,10 @@
 //! Reusable packet buffers under one byte budget.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 use nym_mixnode_sphinx::PacketSize;
@@ -10,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::frame::{FrameHeader, HEADROOM_LEN};
 use crate::framing::Framing;
+use crate::shares::{Charges, Payer};
 
 /// Memory per packet besides its bytes: the frame header and entries in queues and heaps, rounded up.
 const OVERHEAD_BYTES: usize = 160;
@@ -32,6 +35,8 @@ pub struct BufferPool {
     waiting: AtomicUsize,
     released: Notify,
     spare: [ArrayQueue<Vec<u8>>; PacketSize::ALL.len()],
+    charges: Charges,
+    over_share: AtomicU64,
 }
 
 impl BufferPool {
@@ -49,6 +54,8 @@ impl BufferPool {
             waiting: AtomicUsize::new(0),
             released: Notify::new(),
             spare,
+            charges: Charges::new(),
+            over_share: AtomicU64::new(0),
         })
     }
 
@@ -94,6 +101,41 @@ impl BufferPool {
     #[must_use]
     pub fn bytes_in_flight(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Where the bytes from a place are charged.
+    #[must_use]
+    pub fn payer(&self, place: impl Hash) -> Payer {
+        self.charges.payer(place)
+    }
+
+    /// Charges bytes that were read and the packets that became of them, if the budget is short.
+    pub fn charge_read(&self, payer: Payer, bytes: usize, packets: usize, now: impl FnOnce() -> Instant) {
+        if self.share().is_some() {
+            self.charges.add(payer, bytes + packets * OVERHEAD_BYTES, now());
+        }
+    }
+
+    /// How long this place has to wait before it looks again, because it has been charged more than its share.
+    ///
+    /// While less than half of the budget is used there are no shares. Above that, a share is half of what is left: it
+    /// shrinks as the budget fills, and places that send most wait first.
+    #[must_use]
+    pub fn over_share(&self, payer: Payer, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        let wait = self.charges.wait(payer, self.share()?, now())?;
+        self.over_share.fetch_add(1, Ordering::Relaxed);
+        Some(wait)
+    }
+
+    /// How often a place had to [wait](Self::over_share).
+    #[must_use]
+    pub fn times_over_share(&self) -> u64 {
+        self.over_share.load(Ordering::Relaxed)
+    }
+
+    fn share(&self) -> Option<usize> {
+        let used = self.used_bytes.load(Ordering::Relaxed);
+        (used >= self.budget_bytes / 2).then(|| self.budget_bytes.saturating_sub(used) / 2)
     }
 
     /// Waits until the budget allows a read. Permits are granted in the order of the requests.
@@ -254,123 +296,4 @@ impl fmt::Debug for PacketBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::PacketMode;
-
-    fn ack_frame() -> (FrameHeader, Vec<u8>) {
-        let header = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
-        let mut bytes = Vec::new();
-        header.encode(&mut bytes);
-        bytes.resize(header.frame_len(), 7);
-        (header, bytes)
-    }
-
-    #[test]
-    fn packets_are_charged_until_dropped() {
-        let pool = BufferPool::new(1 << 20);
-        let (header, frame) = ack_frame();
-        let packets: Vec<_> = (0..10).map(|_| pool.take(header, &frame)).collect();
-        assert_eq!(pool.packets_in_flight(), 10);
-        assert_eq!(pool.bytes_in_flight(), 10 * (PacketSize::Ack.packet_len() + OVERHEAD_BYTES));
-        assert_eq!(packets[0].frame(), frame);
-        assert_eq!(packets[0].packet(), &frame[2..]);
-        drop(packets);
-        assert_eq!((pool.packets_in_flight(), pool.bytes_in_flight()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn readers_wait_while_the_budget_is_spent() {
-        let (header, frame) = ack_frame();
-        let pool = BufferPool::new(frame.len());
-        drop(pool.read_permit().await);
-        let packet = pool.take(header, &frame);
-        let waiter = tokio::spawn({
-            let pool = Arc::clone(&pool);
-            async move { drop(pool.read_permit().await) }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiter.is_finished());
-        drop(packet);
-        waiter.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_reader_wakes_the_next_one_and_a_cancelled_reader_blocks_none() {
-        let (header, frame) = ack_frame();
-        let pool = BufferPool::new(1);
-        let packet = pool.take(header, &frame);
-        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let waiters: Vec<_> = (0..10)
-            .map(|number| {
-                let (pool, order) = (Arc::clone(&pool), Arc::clone(&order));
-                tokio::spawn(async move {
-                    let permit = pool.read_permit().await;
-                    order.lock().unwrap().push(number);
-                    drop(permit);
-                })
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        assert!(order.lock().unwrap().is_empty());
-        drop(packet);
-        // Notified, and dropped before it was polled.
-        waiters[0].abort();
-        waiters[4].abort();
-        for waiter in waiters {
-            waiter.await.ok();
-        }
-        assert_eq!(*order.lock().unwrap(), [1, 2, 3, 5, 6, 7, 8, 9]);
-        assert_eq!(pool.waiting.load(Ordering::SeqCst), 0);
-    }
-
-    #[test]
-    fn a_reused_buffer_fits_every_framing_without_growing() {
-        let pool = BufferPool::new(1 << 20);
-        let longest = HEADROOM_LEN + PacketSize::Regular.packet_len();
-        for framing in [Framing::V0_9, Framing::V2025_12, Framing::V1_1, Framing::V2025_12] {
-            let header = FrameHeader { framing, size: PacketSize::Regular, mode: PacketMode::Mix, key_rotation: 0 };
-            let mut packet = pool.take(header, &vec![0; header.frame_len()]);
-            packet.frame_for(framing).unwrap();
-            assert_eq!(packet.frame().len(), header.frame_len());
-            assert!(packet.bytes.capacity() <= longest, "{}", packet.bytes.capacity());
-        }
-    }
-
-    #[test]
-    fn nothing_of_a_received_frame_header_remains_in_the_packet() {
-        let pool = BufferPool::new(1 << 20);
-        for (size, framing) in PacketSize::ALL.into_iter().flat_map(|size| Framing::ALL.map(|framing| (size, framing)))
-        {
-            for (mode, key_rotation) in [(PacketMode::Mix, 0), (PacketMode::Vpn, 1), (PacketMode::Vpn, 2)] {
-                let header = FrameHeader { framing, size, mode, key_rotation };
-                let mut frame = Vec::new();
-                header.encode(&mut frame);
-                frame.resize(header.frame_len(), 7);
-                let packet = pool.take(header, &frame);
-                assert_eq!(packet.frame()[..2], [size as u8, 0]);
-                assert_eq!(packet.frame()[2..], frame[framing.header_len()..]);
-                assert_eq!(packet.charged_bytes(), charge(size));
-            }
-        }
-    }
-
-    #[test]
-    fn an_unsupported_size_is_an_error() {
-        let pool = BufferPool::new(1 << 20);
-        let header = FrameHeader { framing: Framing::V1_1, size: PacketSize::Extended8, ..ack_frame().0 };
-        let mut packet = pool.take(header, &vec![7; header.frame_len()]);
-        packet.frame_for(Framing::V2025_12).unwrap();
-        assert_eq!(packet.frame()[..5], [8, 4, 0, 0, 7]);
-        packet.frame_for(Framing::V1_1).unwrap();
-        assert_eq!(packet.frame()[..4], [7, 4, 0, 7]);
-        assert_eq!(packet.frame_for(Framing::V0_9), Err(SizeUnknown));
-    }
-
-    #[test]
-    fn a_packet_never_shows_its_bytes_in_debug_output() {
-        let (header, frame) = ack_frame();
-        let pool = BufferPool::new(1 << 20);
-        assert!(!format!("{:?}", pool.take(header, &frame)).contains("7, 7"));
-    }
-}
+mod tests;

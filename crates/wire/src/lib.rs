@@ -28,8 +28,10 @@ mod buffer;
 mod frame;
 mod framing;
 mod incoming;
+mod shares;
 
 pub use buffer::{BufferPool, PacketBuf, ReadPermit, SizeUnknown};
 pub use frame::{FrameDecoder, FrameError, FrameHeader, FrameSink, MAX_FRAME_LEN, PacketMode};
 pub use framing::Framing;
 pub use incoming::{CloseReason, Deadlines, Incoming, LAST_CALL, NextRead};
+pub use shares::Payer;

@@ -1,11 +1,13 @@
 //! A network of its own for the processes of a test, and those processes.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nym_mixnode_base::open_files::{LimitsConfig, raise_nofile};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::http;
@@ -29,6 +31,8 @@ pub(super) struct Server {
 
 impl Arena {
     pub(super) fn new(role: &str) -> Self {
+        // Attackers have many connections.
+        raise_nofile(&LimitsConfig::default()).unwrap();
         Self { netns: NetNs::new(role), folder: tempfile::tempdir().unwrap() }
     }
 
@@ -44,10 +48,19 @@ impl Arena {
 
     /// Starts the program; `name` names its output files.
     pub(super) fn start(&self, name: &str, arguments: &[&str]) -> Server {
+        self.start_with(name, &[], arguments)
+    }
+
+    /// Starts the program with at most this many open files.
+    pub(super) fn start_limited(&self, name: &str, open_files: u32, arguments: &[&str]) -> Server {
+        self.start_with(name, &["prlimit", &format!("--nofile={open_files}:{open_files}"), "--"], arguments)
+    }
+
+    fn start_with(&self, name: &str, limits: &[&str], arguments: &[&str]) -> Server {
         let (out, log) = (self.folder().join(format!("{name}.out")), self.folder().join(format!("{name}.log")));
-        // Both programs in front of it run it in their place, so the child is the program itself.
+        // The programs in front of it run it in their place, so the child is the program itself.
         let mut command = self.netns.command("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", PROGRAM]).args(arguments);
+        command.args(["--pdeathsig", "KILL", "--"]).args(limits).arg(PROGRAM).args(arguments);
         without_settings(&mut command);
         command.stdin(Stdio::piped()).stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
         Server { child: command.spawn().unwrap(), out, log }
@@ -71,6 +84,25 @@ impl Arena {
 
     pub(super) fn connect(&self, address: SocketAddr) -> TcpStream {
         self.inside(|| TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from an address of its own.
+    pub(super) fn connect_from(&self, own: IpAddr, address: SocketAddr) -> TcpStream {
+        self.inside(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::new(own, 0).into()).unwrap();
+            socket.connect(&address.into()).unwrap();
+            socket.into()
+        })
+    }
+
+    /// Connections that processes inside have begun so far.
+    pub(super) fn dialled(&self) -> u64 {
+        let text = self.inside(|| fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+        let mut tcp = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+        let (names, values) = (tcp.next().unwrap(), tcp.next().unwrap());
+        let at = names.split(' ').position(|name| name == "ActiveOpens").unwrap();
+        values.split(' ').nth(at).unwrap().parse().unwrap()
     }
 
     /// The body of a successful answer.

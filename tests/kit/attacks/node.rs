@@ -32,6 +32,15 @@ pub(super) struct Packet {
 
 impl Node {
     pub(super) fn start(arena: &Arena, address: &str, flags: &[&str]) -> Self {
+        Self::made(arena, address, || run(arena, address, flags))
+    }
+
+    /// Starts a node that can have at most this many open files.
+    pub(super) fn start_limited(arena: &Arena, address: &str, open_files: u32, flags: &[&str]) -> Self {
+        Self::made(arena, address, || run_with(arena, address, Some(open_files), flags))
+    }
+
+    fn made(arena: &Arena, address: &str, start: impl FnOnce() -> Server) -> Self {
         let home = home(arena, address);
         let node = ["--home", home.to_str().unwrap(), "--id", "mix"];
         let init = ["init", "--layer", "1", "--host", address, "--allow-private", "--validator", "http://127.0.0.1:9"];
@@ -43,7 +52,7 @@ impl Node {
         };
         let (public, private) = (key("public_sphinx.pem"), key("private_sphinx.pem"));
         let identity = bs58::encode(key("public_identity.pem")).into_string();
-        Self { server: run(arena, address, flags), address: address.parse().unwrap(), identity, public, private }
+        Self { server: start(), address: address.parse().unwrap(), identity, public, private }
     }
 
     /// Starts the node again, after its end.
@@ -96,10 +105,18 @@ fn home(arena: &Arena, address: &str) -> PathBuf {
 }
 
 fn run(arena: &Arena, address: &str, flags: &[&str]) -> Server {
+    run_with(arena, address, None, flags)
+}
+
+fn run_with(arena: &Arena, address: &str, open_files: Option<u32>, flags: &[&str]) -> Server {
     let home = home(arena, address);
     let node = ["--home", home.to_str().unwrap(), "--id", "mix"];
     let run = ["run", "--supervised", "--shutdown-linger", "0s", "--telemetry-window", "10s"];
-    let server = arena.start(&format!("node-{address}"), &[&run[..], &node, flags].concat());
+    let (name, arguments) = (format!("node-{address}"), [&run[..], &node, flags].concat());
+    let server = match open_files {
+        Some(open_files) => arena.start_limited(&name, open_files, &arguments),
+        None => arena.start(&name, &arguments),
+    };
     server.wait_for("the node starts", |event| event["event"] == "status");
     server
 }

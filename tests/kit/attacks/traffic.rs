@@ -2,16 +2,22 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use nym_mixnode_wire::FrameDecoder;
+use nym_mixnode_sphinx::PacketSize;
+use nym_mixnode_wire::{FrameDecoder, FrameHeader, PacketMode};
 
 use super::arena::Arena;
 use super::node::{Node, Packet};
 use crate::waiting::pause;
+
+/// What has not arrived this long after the last packet was sent is lost.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+/// 200 packets per second.
+const BESIDE_PACE: Duration = Duration::from_millis(5);
 
 /// A frame that arrived: its header's bytes, its packet, and when.
 #[derive(Clone)]
@@ -71,7 +77,7 @@ fn collect(mut stream: TcpStream, arrived: &Mutex<Vec<Arrival>>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         let at = Instant::now();
-        let keep = |header: nym_mixnode_wire::FrameHeader, frame: &[u8]| {
+        let keep = |header: FrameHeader, frame: &[u8]| {
             let (header, packet) = frame.split_at(header.framing.header_len());
             arrived.lock().unwrap().push(Arrival { header: header.to_vec(), packet: packet.to_vec(), at });
         };
@@ -97,6 +103,32 @@ pub(super) fn pass(arena: &Arena, node: &Node, sink: &Sink, packets: &[Packet], 
     // What the node has handed to the kernel, the sink has still to read.
     pause(Duration::from_millis(500));
     judge(packets, &sent_at, sink.take(), node.server.resident_peak_kib())
+}
+
+/// Sends packets over a connection from an address of its own, beside other traffic, and waits until they have arrived.
+pub(super) fn pass_beside(arena: &Arena, node: &Node, sink: &Sink, packets: &[Packet], from: IpAddr) -> Passed {
+    sink.take();
+    let mut stream = arena.connect_from(from, node.address);
+    stream.set_nodelay(true).unwrap();
+    let mut sent_at = Vec::with_capacity(packets.len());
+    for packet in packets {
+        sent_at.push(Instant::now());
+        stream.write_all(&packet.frame).unwrap();
+        pause(BESIDE_PACE);
+    }
+    // What has not arrived then is lost.
+    let waiting_until = Instant::now() + LOST_AFTER;
+    while sink.arrived.lock().unwrap().len() < packets.len() && Instant::now() < waiting_until {
+        pause(Duration::from_millis(100));
+    }
+    judge(packets, &sent_at, sink.take(), node.server.resident_peak_kib())
+}
+
+/// Packets of an honest sender: 50 ms mean delay, exponential.
+pub(super) fn honest(node: &Node, sink: &Sink, count: usize) -> Vec<Packet> {
+    const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+    let delay = || Duration::from_millis(50).mul_f64(-(1.0 - rand::random::<f64>()).ln());
+    (0..count).map(|_| node.packet(sink.address, delay(), HEADER)).collect()
 }
 
 fn judge(packets: &[Packet], sent_at: &[Instant], arrivals: Vec<Arrival>, resident_kib: u32) -> Passed {
@@ -126,6 +158,17 @@ impl Passed {
         assert_eq!((self.arrived, self.early, self.strange), (self.sent, 0, 0), "{what}: {self}");
     }
 
+    /// Packets were not kept waiting: before the attacks were ended, it was for many seconds.
+    #[track_caller]
+    pub(super) fn assert_prompt(&self, control: &Self) {
+        const LATER_MAX: Duration = Duration::from_secs(1);
+        assert!(self.median() < control.median() + LATER_MAX, "{self}, and in the control {control}");
+    }
+
+    fn median(&self) -> Duration {
+        self.over_delay.get(self.over_delay.len() / 2).copied().unwrap_or_default()
+    }
+
     /// The memory is bounded, and not far from that of the control.
     #[track_caller]
     pub(super) fn assert_memory_like(&self, control: &Self) {
@@ -138,14 +181,13 @@ impl Passed {
 
 impl fmt::Display for Passed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, arrived, early, strange, over_delay, resident_kib, .. } = self;
-        let median = over_delay.get(over_delay.len() / 2).copied().unwrap_or_default();
+        let Self { sent, arrived, early, strange, resident_kib, .. } = self;
         write!(
             f,
             "{sent} sent, {arrived} arrived, {} lost, {early} early, {strange} unknown; median {:.1} ms beyond the \
              delay; {:.1} MiB resident at the most",
             sent - arrived,
-            median.as_secs_f64() * 1e3,
+            self.median().as_secs_f64() * 1e3,
             f64::from(*resident_kib) / 1024.0
         )
     }

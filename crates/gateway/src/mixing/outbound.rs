@@ -8,7 +8,7 @@ use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_message::ack::ReturnPacket;
 use nym_mixnode_message::gateway::ForwardRequest;
-use nym_mixnode_mix::outgoing::Settings;
+use nym_mixnode_mix::outgoing::{DialRates, Settings};
 use nym_mixnode_mix::{Policy, Scheduled};
 use nym_mixnode_sphinx::PacketSize;
 use nym_mixnode_wire::{BufferPool, FrameHeader, PacketMode};
@@ -32,6 +32,7 @@ impl Default for OutboundSettings {
             budget_bytes: 128 << 20,
             next_hops_max: 4096,
             idle_timeout: Duration::from_secs(300),
+            dial_rates: DialRates::NODE,
         };
         Self { forwarder }
     }

@@ -88,21 +88,21 @@ impl Acceptor {
             Err(error) => return self.shortage.relieve(&self.listener, &error).await,
         };
         self.shortage.is_over();
-        let Some(admitted) = admit(stream, &self.limits) else {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
+        let Some(admitted) = self.admit(stream) else { return };
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         let worker = &self.workers[self.turn % self.workers.len()];
         self.turn += 1;
         // Fails only when a worker has failed, which stops the node.
         drop(worker.send(admitted).await);
     }
-}
 
-fn admit(stream: TcpStream, limits: &Arc<ConnectionLimits>) -> Option<Admitted> {
-    let permit = limits.admit(stream.peer_addr().ok()?.ip())?;
-    Some(Admitted { stream: stream.into_std().ok()?, permit })
+    fn admit(&self, stream: TcpStream) -> Option<Admitted> {
+        let Ok(permit) = self.limits.admit(stream.peer_addr().ok()?.ip()) else {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        Some(Admitted { stream: stream.into_std().ok()?, permit })
+    }
 }
 
 /// Back-off and logging while `accept` fails, most often for lack of file descriptors.

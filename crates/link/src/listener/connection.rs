@@ -10,15 +10,18 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use nym_mixnode_mix::Received;
-use nym_mixnode_wire::{BufferPool, CloseReason, Deadlines, FrameHeader, FrameSink, Incoming, NextRead, ReadPermit};
+use nym_mixnode_wire::{
+    BufferPool, CloseReason, Deadlines, FrameHeader, FrameSink, Incoming, NextRead, Payer, ReadPermit,
+};
 use thiserror::Error;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
-use super::{Admitted, Counters};
+use super::turns::{Turn, Turns};
+use super::{Admitted, Counters, Permit};
 use crate::channel::pass;
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
@@ -45,6 +48,7 @@ pub struct Intake {
     packets: mpsc::Sender<Received>,
     deadlines: Deadlines,
     counters: Arc<Counters>,
+    turns: Arc<Turns>,
 }
 
 /// Turns the frames of one read into packets with an arrival time.
@@ -77,7 +81,7 @@ impl Intake {
         deadlines: Deadlines,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { pool, packets, deadlines, counters }
+        Self { pool, packets, deadlines, counters, turns: Arc::default() }
     }
 
     /// The state of a new connection.
@@ -138,6 +142,8 @@ enum End {
     Closed,
     #[error(transparent)]
     Protocol(#[from] CloseReason),
+    #[error("evicted for a new connection, before it had sent a packet")]
+    Evicted,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -158,20 +164,30 @@ pub async fn serve_all(mut connections: mpsc::Receiver<Admitted>, spawn: impl Fn
 }
 
 /// Reads frames from one connection until it ends or the node drains.
-pub async fn serve(Admitted { stream, permit }: Admitted, intake: Intake, phase: PhaseSignal) {
+pub async fn serve(Admitted { stream, mut permit }: Admitted, intake: Intake, phase: PhaseSignal) {
+    // Once for the whole connection: the task stays the same.
+    poll_fn(|context| {
+        permit.can_be_evicted(context.waker());
+        Poll::Ready(())
+    })
+    .await;
     let end = match TcpStream::from_std(stream) {
         Ok(stream) => {
-            let deadline = Deadline::new(clock::now());
-            Connection { stream, intake: &intake, state: intake.connection(), deadline }.run(phase).await
+            let (place, deadline) = (permit.place(), Deadline::new(clock::now()));
+            let share = Share { turn: intake.turns.join(place), payer: intake.pool.payer(place) };
+            let state = intake.connection();
+            Connection { stream, permit, share, intake: &intake, state, deadline }.run(phase).await
         }
         Err(error) => End::Io(error),
     };
     intake.count(&end);
-    drop(permit);
 }
 
 struct Connection<'a> {
+    // Before the permit, so that it closes first.
     stream: TcpStream,
+    permit: Permit,
+    share: Share,
     intake: &'a Intake,
     state: Incoming,
     deadline: Deadline,
@@ -191,17 +207,22 @@ impl Connection<'_> {
     /// Reads once and passes complete packets on, or begins the drain.
     async fn step(&mut self, draining: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
         let next = self.state.next(clock::now())?;
-        let permit = tokio::select! {
+        // The turn lasts until the packets are handed over.
+        let (_turn, permit) = tokio::select! {
             biased;
             () = draining, if !self.state.is_draining() => {
                 self.state.drain(clock::now());
                 return Ok(());
             }
-            permit = until_readable(&self.stream, &self.intake.pool, next, &mut self.deadline) => permit?,
+            () = evicted(&self.permit) => return Err(End::Evicted),
+            ready = until_readable(&self.stream, &self.share, &self.intake.pool, next, &mut self.deadline) => ready?,
         };
         let mut packets = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
         let read = self.read(&mut packets).await;
         drop(permit);
+        if !packets.is_empty() {
+            self.permit.has_sent();
+        }
         // Packets before a malformed frame are valid.
         if !self.intake.hand_over(packets).await {
             return Err(CloseReason::Stopping.into());
@@ -222,147 +243,59 @@ impl Connection<'_> {
             Poll::Pending => Ok(()),
             Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Ready(Ok(())) if read.filled().is_empty() => Err(End::Closed),
-            Poll::Ready(Ok(())) => Ok(self.intake.receive(&mut self.state, read.filled(), packets)?),
+            Poll::Ready(Ok(())) => {
+                let received = self.intake.receive(&mut self.state, read.filled(), packets);
+                self.intake.pool.charge_read(self.share.payer, read.filled().len(), packets.len(), clock::now);
+                Ok(received?)
+            }
         }
     }
 }
 
-/// Waits for bytes, then for a read permit, so that TCP back-pressure slows the sender down while the budget is spent.
-/// Can be cancelled without losing a packet.
+/// Completes once a new connection takes the place of this one, which wakes the task.
+fn evicted(permit: &Permit) -> impl Future<Output = ()> {
+    poll_fn(|_| if permit.is_evicted() { Poll::Ready(()) } else { Poll::Pending })
+}
+
+/// The part of a connection in what its place may read.
+struct Share {
+    turn: Turn,
+    payer: Payer,
+}
+
+impl Share {
+    /// Waits for the turn of the connection, until its place is within its share of the budget, and for a read permit.
+    async fn permit<'a>(&self, pool: &'a BufferPool) -> (OwnedMutexGuard<()>, ReadPermit<'a>) {
+        let turn = self.turn.begin().await;
+        while let Some(wait) = pool.over_share(self.payer, clock::now) {
+            sleep(wait).await;
+        }
+        (turn, pool.read_permit().await)
+    }
+}
+
+/// Waits for bytes, then for a [permit](Share::permit), so that TCP back-pressure slows the sender down while the engine
+/// is busy or the budget is short. Can be cancelled without losing a packet.
 async fn until_readable<'a>(
     stream: &TcpStream,
+    share: &Share,
     pool: &'a BufferPool,
     next: NextRead,
     deadline: &mut Deadline,
-) -> Result<ReadPermit<'a>, End> {
+) -> Result<(Option<OwnedMutexGuard<()>>, ReadPermit<'a>), End> {
     tokio::select! {
         biased;
         readable = stream.readable() => readable?,
         () = deadline.passed(next.bytes_until) => return Err(next.otherwise.into()),
     }
-    let Some(until) = next.permit_until else { return Ok(pool.read_permit().await) };
-    Ok(timeout_at(until.into(), pool.read_permit()).await.map_err(|_| next.otherwise)?)
+    if let Some(until) = next.permit_until {
+        // In a drain everything that peers have sent is read, without turns and shares.
+        let permit = timeout_at(until.into(), pool.read_permit()).await;
+        return Ok((None, permit.map_err(|_| next.otherwise)?));
+    }
+    let (turn, permit) = share.permit(pool).await;
+    Ok((Some(turn), permit))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream as Client};
-    use std::time::Duration;
-
-    use tokio::task::LocalSet;
-    use tokio::time::{sleep, timeout};
-
-    use super::*;
-    use crate::listener::ConnectionLimits;
-    use crate::shutdown::{PhaseControl, phases};
-    use nym_mixnode_sphinx::PacketSize;
-    use nym_mixnode_wire::{MAX_FRAME_LEN, PacketMode};
-
-    const TIMEOUT: Duration = Duration::from_secs(60);
-    const CONNECTIONS: usize = 200;
-    const BUDGET: usize = 256 << 10;
-    const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
-    /// Packets that one connection sends in one burst.
-    const BURST: usize = READ_BYTES / HEADER.frame_len();
-
-    /// Connections of one worker, their clients, and the inbox.
-    struct Scene {
-        pool: Arc<BufferPool>,
-        clients: Vec<Client>,
-        inbox: mpsc::Receiver<Received>,
-        _serving: JoinSet<()>,
-        control: PhaseControl,
-    }
-
-    impl Scene {
-        fn open() -> Self {
-            let pool = BufferPool::new(BUDGET);
-            let (packets, inbox) = mpsc::channel(128);
-            let deadlines = Deadlines { frame: TIMEOUT, idle: TIMEOUT };
-            let intake = Intake::new(Arc::clone(&pool), packets, deadlines, Arc::default());
-            let limits = ConnectionLimits::new(CONNECTIONS, CONNECTIONS);
-            let (control, phase) = phases();
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let (mut clients, mut serving) = (Vec::new(), JoinSet::new());
-            for _ in 0..CONNECTIONS {
-                clients.push(Client::connect(listener.local_addr().unwrap()).unwrap());
-                let (stream, from) = listener.accept().unwrap();
-                stream.set_nonblocking(true).unwrap();
-                let permit = limits.admit(from.ip()).unwrap();
-                serving.spawn_local(serve(Admitted { stream, permit }, intake.clone(), phase.clone()));
-            }
-            Self { pool, clients, inbox, _serving: serving, control }
-        }
-
-        /// Fills all connections at once, after all were idle.
-        async fn fill(&mut self) {
-            sleep(Duration::from_millis(20)).await;
-            let mut burst = Vec::new();
-            for _ in 0..BURST {
-                let end = burst.len() + HEADER.frame_len();
-                HEADER.encode(&mut burst);
-                burst.resize(end, 0);
-            }
-            self.clients.iter_mut().for_each(|client| client.write_all(&burst).unwrap());
-        }
-
-        /// Asserts that the budget is exceeded by at most one read.
-        fn assert_bounded(&self) {
-            let charge = HEADER.frame_len() + 160;
-            let bound = BUDGET + (READ_BYTES + MAX_FRAME_LEN) / HEADER.frame_len() * charge;
-            assert!(self.pool.bytes_in_flight() <= bound, "{:?}, more than {bound}", self.pool);
-        }
-
-        /// Takes packets until the budget is spent, and keeps them.
-        async fn spend(&mut self) -> Vec<Received> {
-            let mut kept = Vec::new();
-            while self.pool.bytes_in_flight() < BUDGET || !self.inbox.is_empty() {
-                kept.push(timeout(TIMEOUT, self.inbox.recv()).await.unwrap().unwrap());
-                self.assert_bounded();
-            }
-            kept
-        }
-    }
-
-    #[tokio::test]
-    async fn connections_that_fill_at_once_stay_within_the_budget_and_all_get_their_turn() {
-        let local = LocalSet::new();
-        let all = async {
-            let mut scene = Scene::open();
-            scene.fill().await;
-            let kept = scene.spend().await;
-            // Time for connections that would wrongly read on.
-            sleep(Duration::from_millis(100)).await;
-            scene.assert_bounded();
-            assert!(kept.len() < CONNECTIONS * BURST / 10, "most packets are still in the kernel");
-            let mut taken = kept.len();
-            drop(kept);
-            while taken < CONNECTIONS * BURST {
-                drop(timeout(TIMEOUT, scene.inbox.recv()).await.expect("every connection is read"));
-                scene.assert_bounded();
-                taken += 1;
-            }
-            assert_eq!((scene.pool.packets_in_flight(), scene.inbox.len()), (0, 0));
-        };
-        local.run_until(all).await;
-    }
-
-    #[tokio::test]
-    async fn the_budget_holds_while_connections_are_read_out_too() {
-        let local = LocalSet::new();
-        let all = async {
-            let mut scene = Scene::open();
-            scene.fill().await;
-            let mut kept = scene.spend().await;
-            scene.control.enter(Phase::Draining);
-            // The channel closes when the last connection has ended.
-            while let Some(packet) = timeout(TIMEOUT, scene.inbox.recv()).await.expect("the connections end") {
-                kept.push(packet);
-            }
-            scene.assert_bounded();
-            assert!(scene.pool.bytes_in_flight() >= BUDGET);
-        };
-        local.run_until(all).await;
-    }
-}
+mod tests;

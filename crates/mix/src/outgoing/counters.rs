@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::dials::Dials;
 use crate::{LAG_BOUNDS_MS, Scheduled};
 
-/// Counters of the outgoing connections of all workers.
+/// Counters of the outgoing connections of all workers, and the limit on connection attempts that they share.
 #[derive(Debug, Default)]
 pub struct Counters {
     forwarded: AtomicU64,
@@ -14,6 +15,8 @@ pub struct Counters {
     lag: [AtomicU64; LAG_BOUNDS_MS.len() + 1],
     connections: AtomicUsize,
     connect_failures: AtomicU64,
+    next_hops_short: AtomicU64,
+    pub(super) dials: Dials,
 }
 
 impl Counters {
@@ -53,6 +56,23 @@ impl Counters {
     #[must_use]
     pub fn connect_failures(&self) -> u64 {
         self.connect_failures.load(Ordering::Relaxed)
+    }
+
+    /// Connection attempts that had to wait because of the [rates](super::DialRates).
+    #[must_use]
+    pub fn dials_deferred(&self) -> u64 {
+        self.dials.deferred()
+    }
+
+    /// Next hops that found all places taken, and took that of another or were rejected.
+    #[must_use]
+    pub fn next_hops_short(&self) -> u64 {
+        self.next_hops_short.load(Ordering::Relaxed)
+    }
+
+    /// Counts a next hop that found all places taken.
+    pub fn count_next_hops_short(&self) {
+        self.next_hops_short.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn queued_bytes(&self) -> usize {

@@ -86,6 +86,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outgoing::DialRates;
     use nym_mixnode_sphinx::PacketSize;
     use nym_mixnode_wire::{BufferPool, FrameHeader, PacketMode};
 
@@ -104,6 +105,7 @@ mod tests {
             budget_bytes: BUDGET,
             next_hops_max: 1,
             idle_timeout: duration,
+            dial_rates: DialRates::NODE,
         };
         Queue::new(&settings, Arc::clone(counters))
     }

@@ -14,6 +14,7 @@ const SETTINGS: Settings = Settings {
     budget_bytes: 64 << 20,
     next_hops_max: 1,
     idle_timeout: Duration::from_secs(300),
+    dial_rates: DialRates::NODE,
 };
 const HEADER: FrameHeader = FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix);
 const LEN: usize = HEADER.frame_len();
@@ -236,4 +237,73 @@ fn sent_packets_are_counted_by_their_lateness() {
     let mut scene = Scene::up(&[0, 7]);
     scene.wrote(2 * LEN, 7);
     assert_eq!(scene.counters.lag(), [1, 0, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn a_next_hop_that_fails_gives_up_its_place_first_and_one_with_packets_keeps_it() {
+    let mut working = Scene::up(&[0]);
+    assert_eq!(
+        (working.next(0), working.outgoing.standing(working.at(0))),
+        (Step::Write { until: working.at(30) }, None)
+    );
+    working.wrote(LEN, 0);
+    assert!(matches!(working.next(1), Step::Wait { .. }));
+    assert_eq!(working.outgoing.standing(working.at(1)), None, "not idle yet");
+    let idle = working.outgoing.standing(working.at(2)).unwrap();
+    assert_eq!(idle, Standing::Idle(working.at(1)));
+
+    let mut failing = Scene::new();
+    failing.push(0);
+    assert_eq!(
+        (failing.next(0), failing.outgoing.standing(failing.at(0))),
+        (Step::Dial { until: failing.at(2) }, None)
+    );
+    failing.fail(0);
+    let once = failing.outgoing.standing(failing.at(0)).unwrap();
+    failing.fail(1);
+    let twice = failing.outgoing.standing(failing.at(1)).unwrap();
+    assert!(twice < once && once < idle, "{twice:?} {once:?} {idle:?}");
+
+    failing.outgoing.evict();
+    assert_eq!((failing.next(1), failing.unreachable(), failing.pool.packets_in_flight()), (Step::End, 1, 0));
+    working.outgoing.evict();
+    assert_eq!((working.next(2), working.unreachable(), working.counters.connections()), (Step::End, 0, 0));
+}
+
+#[test]
+fn a_next_hop_whose_last_attempt_failed_is_given_up_after_the_longest_back_off() {
+    let mut scene = Scene::new();
+    scene.push(0);
+    scene.fail(0);
+    let Step::Wait { until: retry } = scene.next(0) else { unreachable!() };
+    assert!(retry <= scene.at(10));
+    assert!(matches!(scene.next(10), Step::Dial { .. }));
+    scene.fail(12);
+    // The packet is stale, and the last pause over.
+    assert_eq!((scene.next(32), scene.unreachable()), (Step::Wait { until: scene.at(72) }, 1));
+    assert_eq!(scene.next(72), Step::End);
+}
+
+#[test]
+fn an_attempt_beyond_the_rate_waits_and_failures_take_none_of_the_first_attempts() {
+    let rate = |burst| DialRate { per_second: 1, burst };
+    let settings = Settings { dial_rates: DialRates { first: rate(2), repeated: rate(1) }, ..SETTINGS };
+    let mut scenes: Vec<_> = (0..4).map(|_| Scene::new()).collect();
+    let (counters, drops, start) = (Arc::clone(&scenes[0].counters), Arc::clone(&scenes[0].drops), scenes[0].start);
+    for scene in &mut scenes {
+        scene.start = start;
+        scene.outgoing = Outgoing::new(Arc::new(settings.clone()), Arc::clone(&counters), Arc::clone(&drops));
+        scene.push(0);
+    }
+    let is_dial = |step| matches!(step, Step::Dial { .. });
+    assert!(is_dial(scenes[0].next(0)) && is_dial(scenes[1].next(0)));
+    let Step::Wait { until } = scenes[2].next(0) else { unreachable!() };
+    assert!(scenes[2].at(5) <= until && until <= scenes[2].at(10), "{until:?}");
+    assert_eq!((counters.dials_deferred(), counters.connect_failures()), (1, 0));
+    assert!(is_dial(scenes[2].next(10)), "later");
+    // Two fail, and one repeats its attempt.
+    scenes[0].fail(10);
+    scenes[1].fail(10);
+    assert!(is_dial(scenes[0].next(20)) && !is_dial(scenes[1].next(20)));
+    assert!(is_dial(scenes[3].next(20)));
 }
