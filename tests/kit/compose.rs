@@ -159,7 +159,7 @@ impl Drop for Stack {
         if std::thread::panicking() {
             eprintln!("{}", said(&output(self.compose().args(["logs", "--tail", "50"]))));
         }
-        let profiles = ["--profile", "extra", "--profile", "dashboards"];
+        let profiles = ["--profile", "extra", "--profile", "dashboards", "--profile", "messages"];
         output(self.compose().args(profiles).args(["down", "--volumes", "--timeout", "2"]));
     }
 }
@@ -200,12 +200,12 @@ fn prometheus() -> String {
 #[test]
 fn the_file_means_what_it_says() {
     let stack = Stack::new();
-    let profiles = ["--profile", "extra", "--profile", "dashboards"];
+    let profiles = ["--profile", "extra", "--profile", "dashboards", "--profile", "messages"];
     let output = output(stack.compose().args(profiles).args(["config", "--format", "json"]));
     assert!(output.status.success(), "{}", said(&output));
     let config: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let services = config["services"].as_object().expect("services");
-    assert_eq!(services.len(), NODES.len() + 6, "{services:#?}");
+    assert_eq!(services.len(), NODES.len() + 7, "{services:#?}");
     for (name, service) in services {
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
@@ -365,6 +365,38 @@ fn the_network_starts_and_mixes_without_ipv6() {
     let listed = topology(&stack.directory()).expect("a topology").mix_nodes;
     let addresses: Vec<_> = listed.iter().flat_map(RegisteredMix::announced_addresses).collect();
     assert!(addresses.len() == services.len() && addresses.iter().all(SocketAddr::is_ipv4), "{addresses:?}");
+}
+
+#[test]
+fn clients_on_the_host_send_a_file_through_the_gateway() {
+    let stack = Stack::new();
+    let services = ["mix1-1", "mix2-1", "mix3-1", "monitor", "gateway"];
+    stack.up(&services);
+    let home = tempfile::tempdir().expect("a folder");
+    let client = |command: &[&str]| {
+        let mut client = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+        client.arg("client").args(command).args(["--home", home.path().to_str().expect("a path")]);
+        engine().on_host(|| output(&mut client))
+    };
+    let created = |id: &str| {
+        eventually("the gateway is active", || {
+            let url = stack.directory().to_string();
+            let created = client(&["init", "--id", id, "--registry", &url, "--packet-delay", "5ms"]);
+            created.status.success().then(|| String::from_utf8(created.stdout).expect("an address").trim().to_owned())
+        })
+    };
+    let (_, bob) = (created("alice"), created("bob"));
+    let file = home.path().join("file");
+    fs::write(&file, vec![7; 30_000]).expect("a file");
+    let sent = client(&["send", "--id", "alice", "--to", &bob, "--timeout", "1m", file.to_str().expect("a path")]);
+    assert!(sent.status.success(), "{}", said(&sent));
+    let out = home.path().join("out");
+    let out = out.to_str().expect("a path");
+    let received = client(&["receive", "--id", "bob", "--count", "1", "--timeout", "1m", "--out", out]);
+    assert!(received.status.success(), "{}", said(&received));
+    let path = String::from_utf8(received.stdout).expect("a path");
+    assert_eq!(fs::read(path.trim()).expect("the received file"), vec![7; 30_000]);
+    assert_eq!(stack.container("gateway").inspect()["State"]["Health"]["Status"], "healthy");
 }
 
 #[test]

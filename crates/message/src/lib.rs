@@ -15,6 +15,7 @@
 //! | [`gateway`] | the protocol between a client and its gateway |
 //! | [`application`] | the protocol between a client and an application on its machine |
 //! | [`socks`] | what a SOCKS5 client and a requester send each other |
+//! | [`file`] | files as messages, between our own clients |
 //! | [`key_file`] | files with a client's keys |
 //! | [`version`] | which nodes a client can use |
 //!
@@ -38,6 +39,7 @@ pub mod address;
 pub mod application;
 mod ciphers;
 pub mod content;
+pub mod file;
 pub mod final_hop;
 pub mod fragment;
 pub mod gateway;

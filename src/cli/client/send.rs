@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nym_mixnode_client::core::MessageId;
-use nym_mixnode_client::transfer::{ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending, SourceFile};
+use nym_mixnode_client::transfer::{
+    ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending, SourceFile, wait_for,
+};
 use nym_mixnode_message::address::ClientAddress;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -124,7 +126,7 @@ async fn send(
         is_stored.set(true);
         if let Some(receipt) = receipt {
             status.show("all of the file is at the recipient's gateway; waiting for the recipient's receipt");
-            receipt.wait(to, &commands, receipts, was_stored).await?;
+            wait_for(receipt, to, &commands, receipts, was_stored).await?;
         }
         Ok(())
     };

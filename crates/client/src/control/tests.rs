@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nym_mixnode_keys::{IdentityKeyPair, SphinxKeyPair};
+use proptest::prelude::*;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -131,4 +132,17 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
     }
     let attached = Attached::connect(&world.path).await.unwrap();
     assert_eq!(world.send(&attached, Ok(1)).await.unwrap(), 1);
+}
+
+proptest! {
+    #[test]
+    fn any_frame_is_itself_or_nothing(kind in 0_u8..8, content: Vec<u8>) {
+        let frame = (kind, content);
+        if let Some(ask) = Ask::decode(&frame) {
+            prop_assert_eq!(ask.encode(), frame.clone());
+        }
+        if let Some(tell) = Tell::decode(frame.clone()) {
+            prop_assert_eq!(tell.encode(), frame);
+        }
+    }
 }

@@ -9,11 +9,11 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use nym_mixnode_base::staging::sync_dir;
+use nym_mixnode_message::file::{Chunk, ChunkError, FileFacts, Receipt, TransferId, asked_about};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::receipt::asked_about;
-use super::{Chunk, ChunkError, FileFacts, Receipt, TransferId, hex};
+use super::hex;
 
 /// Name of the file with the facts of a transfer.
 const FACTS: &str = "facts";

@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::file::{CHUNK_LEN, Chunk, FileFacts, NAME_LEN_MAX, Receipt, TransferId};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::sent::SentChunks;
-use super::{CHUNK_LEN, Chunk, FileFacts, NAME_LEN_MAX, Receipt, TransferId};
 use crate::core::{MessageId, SendError};
 use crate::daemon::Command;
 

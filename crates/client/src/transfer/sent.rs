@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use nym_mixnode_base::staging::create_private_dirs;
 use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::file::{FileFacts, TransferId};
 use sha2::{Digest, Sha256};
 
-use super::{FileFacts, TransferId, hex};
+use super::hex;
 
 const DIGEST_LEN: usize = 8;
 /// Age at which a transfer begins again: gateways remove what they keep after 14 days, and recipients forget.

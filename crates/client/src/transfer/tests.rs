@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use nym_mixnode_message::address::ClientAddress;
-use proptest::prelude::*;
+use nym_mixnode_message::file::{CHUNK_LEN, Chunk, FileFacts, question};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -98,7 +98,7 @@ fn a_receipt_is_for_a_file_that_is_whole_and_copies_of_its_chunks_change_nothing
     let dir = tempfile::tempdir().unwrap();
     let content = content(500_000);
     let chunks = chunks(&content, "a", 1);
-    let question = receipt::question(&[1; 16]);
+    let question = question(&[1; 16]);
     let receiver = receiver(dir.path());
     receiver.accept(&chunks[1]).unwrap();
     assert_eq!(receiver.take_receipt(&chunks[1]).unwrap(), None);
@@ -117,8 +117,7 @@ fn a_receipt_is_for_a_file_that_is_whole_and_copies_of_its_chunks_change_nothing
     assert_eq!(more, 5);
     assert!(receiver.complete().unwrap().is_empty());
     assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
-    assert_eq!(receiver.take_receipt(&receipt::question(&[2; 16])).unwrap(), None);
-    assert_eq!(Receipt::decode(&receipt.encode()), Some(receipt));
+    assert_eq!(receiver.take_receipt(&question(&[2; 16])).unwrap(), None);
 }
 
 #[test]
@@ -139,10 +138,10 @@ async fn a_sender_asks_until_it_has_the_receipt_of_this_transfer() {
     let identity = || *nym_mixnode_keys::IdentityKeyPair::generate().unwrap().public();
     let encryption = *nym_mixnode_keys::SphinxKeyPair::generate().unwrap().public();
     let recipient = ClientAddress::new(identity(), encryption, identity()).unwrap();
-    let waiting = tokio::spawn(async move { receipt.wait(&recipient, &commands, receipts_end, false).await });
+    let waiting = tokio::spawn(async move { wait_for(receipt, &recipient, &commands, receipts_end, false).await });
     for _ in 0..2 {
         let Some(Command::Send { data, with_reply_block: true, queued, .. }) = asked.recv().await else { panic!() };
-        assert_eq!(data, receipt::question(&[1; 16]));
+        assert_eq!(data, question(&[1; 16]));
         // One that cannot be sent is followed by another one.
         queued.send(Err(crate::core::SendError::Full(7))).unwrap();
     }
@@ -168,29 +167,4 @@ fn what_is_damaged_too_long_or_too_much_is_rejected() {
     assert!(matches!(receiver.accept(&chunks(&big, "c", 5)[0]), Err(Rejected::TooMany(2))));
     assert!(matches!(receiver.accept(&chunks(&big, "other", 3)[1]), Err(Rejected::Other)));
     assert!(receiver.accept(&chunks(&big, "c", 3)[1]).unwrap().is_some());
-}
-
-#[test]
-fn chunks_of_impossible_places_are_none() {
-    let facts = facts(&content(400_001), "a");
-    let error = |index, data: &[u8]| {
-        let chunk = Chunk { transfer: [1; 16], facts: facts.clone(), index, data }.encode();
-        Chunk::decode(&chunk).unwrap().err()
-    };
-    assert_eq!(error(1, b"x"), None);
-    for (index, data) in [(0, &b"x"[..]), (1, b""), (1, b"xy"), (2, b"x"), (u32::MAX, b"")] {
-        assert!(matches!(error(index, data), Some(ChunkError::Place { .. })), "{index}");
-    }
-    let huge = FileFacts { len: u64::MAX, ..facts };
-    assert_eq!(huge.chunks(), None);
-}
-
-proptest! {
-    #[test]
-    fn any_message_is_a_chunk_an_error_or_something_else(bytes: Vec<u8>, is_chunk: bool) {
-        let message = if is_chunk { [&MAGIC[..], &bytes].concat() } else { bytes };
-        if let Some(Ok(chunk)) = Chunk::decode(&message) {
-            prop_assert_eq!(chunk.encode(), message);
-        }
-    }
 }

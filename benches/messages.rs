@@ -1,0 +1,163 @@
+//! Messages: what a client's file takes, what a gateway bears, and the memory of idle clients.
+//!
+//! `cargo bench --bench messages` takes about two minutes and uses only loopback. The gateway is a process on its own
+//! core, the load comes from the others.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints figures, and stops at the first thing that goes wrong"
+)]
+
+mod messages {
+    pub(crate) mod gateway;
+    pub(crate) mod packets;
+}
+mod support;
+
+use std::env;
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nym_mixnode_client::connection::{Connection, FromGateway, register};
+use nym_mixnode_keys::IdentityKeyPair;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use messages::gateway::{self, GatewayProcess};
+use messages::packets;
+use support::{PATIENCE, cpu_name, leave_the_first_core_alone};
+
+/// Bytes of the file, and what the sending interval of `localnet` allows: 1602 bytes of a packet every 5 ms.
+const FILE: (&str, f64) = ("10MB", 1602.0 / 0.005);
+const PACKETS: usize = 20_000;
+const IDLE_CLIENTS: usize = 10_000;
+/// Registrations at a time.
+const REGISTERING: usize = 32;
+const POLL: Duration = Duration::from_millis(5);
+
+fn main() {
+    let args: Vec<String> = env::args().collect();
+    if args.get(1).map(String::as_str) == Some("gateway") {
+        return gateway::serve(&args[2]);
+    }
+    println!("CPU: {}; gateway on the first core, load on the others", cpu_name());
+    leave_the_first_core_alone();
+    // A connection for each client.
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).expect("up to the hard limit");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    measure_packets(&runtime, true);
+    measure_packets(&runtime, false);
+    measure_idle(&runtime);
+    measure_goodput();
+}
+
+/// From the mixes to a client, which is present or not. Each packet has an acknowledgement, which leaves.
+fn measure_packets(runtime: &Runtime, is_present: bool) {
+    let mut gateway = GatewayProcess::start();
+    let identity = IdentityKeyPair::generate().expect("a key");
+    let (url, key) = (gateway.clients.clone(), gateway.identity);
+    let (connection, _) = runtime.block_on(register(&url, &identity, key)).expect("a registration");
+    let sink = packets::Sink::start();
+    let frames = packets::frames(&gateway.sphinx, identity.public(), sink.address, PACKETS);
+    let before = gateway.usage();
+    let mix = gateway.mixes;
+    let sender = thread::spawn(move || {
+        let mut stream = TcpStream::connect(mix).expect("a connection");
+        frames.iter().for_each(|frame| stream.write_all(frame).expect("the gateway reads"));
+        stream
+    });
+    let begin = Instant::now();
+    if is_present {
+        runtime.block_on(receive(connection, PACKETS));
+    } else {
+        drop(connection);
+        while gateway.delivered() < PACKETS as u64 {
+            assert!(begin.elapsed() < PATIENCE, "{} messages are stored", gateway.delivered());
+            thread::sleep(POLL);
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let cpu = gateway.usage().since(&before).cpu_micros / 1e6;
+    drop(sender.join().expect("a sender"));
+    let to = if is_present { "a present client" } else { "an inbox" };
+    println!(
+        "{PACKETS} packets to {to}: {:.0} packets per second, {:.0} per second of CPU time",
+        PACKETS as f64 / seconds,
+        PACKETS as f64 / cpu
+    );
+}
+
+async fn receive(mut connection: Connection, messages: usize) {
+    let mut left = messages;
+    let receiving = async {
+        while left > 0 {
+            match connection.next().await.expect("a connection") {
+                FromGateway::Message(_) => left -= 1,
+                FromGateway::Ping(content) => connection.confirm(content).await.expect("a connection"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, receiving).await.expect("all messages arrive");
+}
+
+fn measure_idle(runtime: &Runtime) {
+    let gateway = GatewayProcess::start();
+    let before = gateway.usage().resident_mib;
+    let (url, key) = (gateway.clients.clone(), gateway.identity);
+    let begin = Instant::now();
+    let connections = runtime.block_on(async {
+        let (mut registering, mut connections) = (JoinSet::new(), Vec::with_capacity(IDLE_CLIENTS));
+        for _ in 0..IDLE_CLIENTS {
+            if registering.len() >= REGISTERING {
+                connections.extend(registering.join_next().await);
+            }
+            let url = url.clone();
+            registering.spawn(async move {
+                let identity = IdentityKeyPair::generate().expect("a key");
+                register(&url, &identity, key).await.expect("a registration").0
+            });
+        }
+        while let Some(connection) = registering.join_next().await {
+            connections.push(connection);
+        }
+        connections
+    });
+    assert!(connections.iter().all(Result::is_ok), "every client is registered");
+    let usage = gateway.usage();
+    println!(
+        "{} idle clients: {:.0} MiB of memory ({:.1} KiB for each), registered in {:.0} s",
+        connections.len(),
+        usage.resident_mib,
+        (usage.resident_mib - before) * 1024.0 / connections.len() as f64,
+        begin.elapsed().as_secs_f64()
+    );
+}
+
+/// A file between two clients in a whole network, whose processes share all cores.
+fn measure_goodput() {
+    let (file, allowed) = FILE;
+    let network = ["localnet", "--nodes", "1", "--rate", "10", "--mean-delay", "1ms", "--gateways", "1", "--json"];
+    let mut localnet = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
+    let localnet = localnet.args(network).args(["--send", file]).stdin(Stdio::null()).stderr(Stdio::null());
+    let output = localnet.output().expect("a network");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("a summary");
+    assert!(output.status.success() && summary["file"]["intact"] == true, "{summary:#}");
+    let seconds = summary["file"]["seconds"].as_f64().expect("seconds");
+    let rate = summary["file"]["bytes"].as_f64().expect("bytes") / seconds;
+    println!(
+        "{file} from client to client: {seconds:.1} s, {:.0} kB/s, {:.0} % of the configured rate, with the start of both clients",
+        rate / 1e3,
+        100.0 * rate / allowed
+    );
+}

@@ -1,0 +1,59 @@
+//! Packets as a last mix sends them, and where their acknowledgements go.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use nym_mixnode_message::ack::{ACK_LEN, ReturnPacket};
+use nym_mixnode_message::sealed::Sealed;
+use nym_mixnode_sphinx::{CLIENT_HOPS, Hop, PacketSize, public_key};
+use nym_mixnode_wire::{FrameHeader, PacketMode};
+use sphinx_packet::packet::builder::SphinxPacketBuilder;
+use sphinx_packet::route::{Destination, DestinationAddressBytes};
+
+use crate::support::TestNode;
+
+/// A mix that reads acknowledgements and drops them.
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
+}
+
+impl Sink {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                thread::spawn(move || {
+                    let mut buffer = vec![0; 1 << 16];
+                    while stream.read(&mut buffer).is_ok_and(|len| len > 0) {}
+                });
+            }
+        });
+        Self { address }
+    }
+}
+
+/// Frames for this gateway with messages to this client, whose acknowledgements go to `first_hop`.
+pub(crate) fn frames(gateway: &TestNode, client: &[u8; 32], first_hop: SocketAddr, count: usize) -> Vec<Vec<u8>> {
+    let route = [Hop { address: first_hop, sphinx_key: public_key(&[3; 32]) }; CLIENT_HOPS];
+    let delays = [Duration::ZERO; CLIENT_HOPS - 1];
+    let back = ReturnPacket::build(&route, &delays, &[4; 32], &[5; ACK_LEN], &mut rand::rng()).expect("a packet");
+    let sealed = Sealed::cover(&public_key(&[6; 32]), &mut rand::rng()).expect("a message");
+    let message = sealed.with_return_packet(&back);
+    let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
+    let destination = Destination::new(DestinationAddressBytes::from_bytes(*client), [6; 16]);
+    let delays = [sphinx_packet::header::delays::Delay::new_from_nanos(0)];
+    let frame = |_| {
+        let packet = SphinxPacketBuilder::new()
+            .with_payload_size(PacketSize::Regular.payload_len())
+            .build_packet(&message, &[gateway.sphinx()], &destination, &delays)
+            .expect("a route of one hop");
+        let mut frame = Vec::new();
+        header.encode(&mut frame);
+        frame.extend_from_slice(&packet.to_bytes());
+        frame
+    };
+    (0..count).map(frame).collect()
+}
