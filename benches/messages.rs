@@ -63,6 +63,7 @@ fn main() {
 }
 
 /// From the mixes to a client, which is present or not. Each packet has an acknowledgement, which leaves.
+#[expect(clippy::disallowed_methods, reason = "outside of the runtime")]
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
     let identity = IdentityKeyPair::generate().expect("a key");
@@ -74,7 +75,9 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mix = gateway.mixes;
     let sender = thread::spawn(move || {
         let mut stream = TcpStream::connect(mix).expect("a connection");
-        frames.iter().for_each(|frame| stream.write_all(frame).expect("the gateway reads"));
+        for frame in &frames {
+            stream.write_all(frame).expect("the gateway reads");
+        }
         stream
     });
     let begin = Instant::now();

@@ -15,7 +15,7 @@ fn assert_names_no_client(log: &[u8], address: &str) {
     assert!(contains("Listening for packets and clients"), "{}", String::from_utf8_lossy(log));
     for key in address.split('@').next().unwrap().split('.') {
         let bytes = bs58::decode(key).into_vec().unwrap();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let list = bytes[..8].iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
         for mark in [&key[..16], &hex[..16], list.as_str()] {
             assert!(!contains(mark), "{mark} in {}", String::from_utf8_lossy(log));

@@ -98,22 +98,22 @@ fn a_receipt_is_for_a_file_that_is_whole_and_copies_of_its_chunks_change_nothing
     let dir = tempfile::tempdir().unwrap();
     let content = content(500_000);
     let chunks = chunks(&content, "a", 1);
-    let question = question(&[1; 16]);
+    let first = question(&[1; 16]);
     let receiver = receiver(dir.path());
     receiver.accept(&chunks[1]).unwrap();
     assert_eq!(receiver.take_receipt(&chunks[1]).unwrap(), None);
-    assert_eq!(receiver.take_receipt(&question).unwrap(), None);
+    assert_eq!(receiver.take_receipt(&first).unwrap(), None);
     receiver.accept(&chunks[0]).unwrap().unwrap();
     let receipt = Receipt { transfer: [1; 16], digest: Sha256::digest(&content).into() };
     // Another start of the client, after the file was taken.
     fs::remove_file(&receiver.complete().unwrap()[0].path).unwrap();
     let receiver = self::receiver(dir.path());
-    for message in [&chunks[0], &chunks[1], &question] {
+    for message in [&chunks[0], &chunks[1], &first] {
         assert_eq!(receiver.take_receipt(message).unwrap(), Some(receipt));
         assert_eq!(receiver.accept(message).unwrap(), None);
     }
     // A sender cannot learn without end when this client is connected.
-    let more = (0..20).filter(|_| receiver.take_receipt(&question).unwrap().is_some()).count();
+    let more = (0..20).filter(|_| receiver.take_receipt(&first).unwrap().is_some()).count();
     assert_eq!(more, 5);
     assert!(receiver.complete().unwrap().is_empty());
     assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
