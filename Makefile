@@ -36,7 +36,7 @@ MDBOOK_VERSION := 0.5.4
 with_tool = tool="$$(.ci/tool $(1) $(2) $(3))" && export PATH="$$(dirname "$$tool"):$$PATH" &&
 
 .PHONY: help test kit tools kit-tools kit-packages fmt lint minimum-rust deny audit unit miri root-tests kit-tests kit-opentofu kit-ubuntu kit-arm64 kit-reproducible fuzz-build fuzz docs book \
-	chart-docs terraform-variables terraform-docs bench bench-check bench-instructions engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
+	chart-docs terraform-variables terraform-docs bench bench-check bench-instructions bench-plots profile engines picture explorer-pictures dashboard-pictures localnet release static archive deb deb-tools sbom checksums release-notes image-name chart push-chart dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,6 +142,12 @@ bench: ## Benchmarks
 
 bench-check: ## Fail if an unwrap engine that this CPU can run is slower than its bar
 	$(CARGO) bench --locked --bench unwrap -- check
+
+bench-plots: ## Draw throughput, lag and CPU time over the offered load in docs/performance.md anew (three minutes)
+	$(CARGO) bench --locked --bench pipeline -- plots docs/images/load.svg
+
+profile: ## Draw where a node under full load spends its time, as target/profile.svg (needs perf)
+	@CARGO="$(CARGO)" benches/profile target/profile.svg
 
 bench-instructions: ## Count the instructions of the portable engine per packet (needs valgrind)
 	@CARGO="$(CARGO)" benches/instructions

@@ -4,6 +4,9 @@
 //! minute, and to a node with the portable engine. `cargo bench --bench pipeline` takes about one minute and uses only
 //! loopback.
 //! `cargo bench --bench pipeline -- wide` has 512 incoming connections and 512 next hops instead of 8 and 10.
+//! `cargo bench --bench pipeline -- plots FILE` draws throughput, lag and CPU time over the offered load, in three minutes.
+//! `cargo bench --bench pipeline -- profile FILE` records where a node under full load spends its time; `make profile`
+//! draws it.
 //! `cargo bench --bench pipeline -- telemetry` takes ten minutes. It compares nodes that export to working and faulty
 //! collectors with one that exports nothing.
 
@@ -21,6 +24,7 @@ mod pipeline {
     pub(crate) mod generator;
     pub(crate) mod load;
     pub(crate) mod node;
+    pub(crate) mod plots;
     pub(crate) mod sink;
     pub(crate) mod telemetry;
 }
@@ -33,10 +37,12 @@ use std::time::{Duration, Instant};
 
 use nym_mixnode_sphinx::EngineKind;
 use pipeline::load::Load;
+use pipeline::plots::{Point, Series};
 use pipeline::sink::Arrivals;
-use pipeline::{generator, load, node, sink, telemetry};
+use pipeline::{generator, load, node, plots, sink, telemetry};
 use support::usage::Usage;
 use support::{TestNode, cpu_name, median, quantile};
+use tempfile::TempDir;
 
 const PACKETS: usize = 60_000;
 const MEAN_DELAY_MS: f64 = 50.0;
@@ -57,9 +63,64 @@ fn main() {
         Some("generator") => generator::main(&args[2..]),
         Some("node") => node::main(&args[2..]),
         Some("sink") => sink::main(&args[2..]),
+        Some("plots") => plot(args.get(2).expect("a file for the plots")),
+        Some("profile") => profile(args.get(2).expect("a file for the recording")),
         _ if args.iter().any(|arg| arg == "telemetry") => telemetry::compare(),
         _ if args.iter().any(|arg| arg == "wide") => measure(&WIDE),
         _ => measure(&NARROW),
+    }
+}
+
+/// Records the stacks of a node under full load.
+fn profile(recording: &str) {
+    let setting = Setting::new(&NARROW);
+    let bench = Bench { recording: Some(recording), ..setting.bench() };
+    bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, NARROW.connections);
+}
+
+/// Draws what becomes of offered loads from a tenth of the capacity to three times the capacity.
+fn plot(file: &str) {
+    let series =
+        [("8 connections, 10 next hops", &NARROW), ("512 connections, 512 next hops", &WIDE)].map(|(name, shape)| {
+            let setting = Setting::new(shape);
+            let bench = setting.bench();
+            println!("{name}:");
+            let capacity = bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, shape.connections).rate;
+            let points = plots::LOADS.map(|share| {
+                let offered = share * capacity;
+                let name = format!("50 ms mean delay, {:.0} % of the capacity", 100.0 * share);
+                let measured = bench.run(&name, offered, shape.connections.max(64));
+                let lag_ms = measured.lag_ms.expect("offered at a rate");
+                Point { offered, rate: measured.rate, cpu_micros: measured.cpu_micros, lag_ms }
+            });
+            Series { name, points: points.to_vec() }
+        });
+    plots::draw(Path::new(file), &cpu_name(), &series);
+    println!("drawn: {file}");
+}
+
+/// Packets with delays, in a directory for the other processes.
+struct Setting {
+    dir: TempDir,
+    key: TestNode,
+    node_port: u16,
+    load: Load,
+}
+
+impl Setting {
+    fn new(shape: &Shape) -> Self {
+        let (dir, key) = (tempfile::tempdir().expect("a temporary directory"), TestNode::random());
+        let ports = load::free_ports(shape.next_hops + 1);
+        let load = Load::build(&key, &ports[1..], PACKETS, MEAN_DELAY_MS);
+        load.save(dir.path());
+        Self { dir, key, node_port: ports[0], load }
+    }
+
+    fn bench(&self) -> Bench<'_> {
+        let Self { dir, key, node_port, load } = self;
+        let engine = EngineKind::fastest();
+        let engine_micros = load.engine_micros_per_packet(engine, key, NODE_CORE);
+        Bench { engine, dir: dir.path(), key, node_port: *node_port, load, engine_micros, recording: None }
     }
 }
 
@@ -82,17 +143,18 @@ fn measure(shape: &Shape) {
     let bench_of = |engine: EngineKind| {
         let engine_micros = load.engine_micros_per_packet(engine, &key, NODE_CORE);
         println!("unwrap engine {engine} alone, one core: {:.0} packets/s", 1e6 / engine_micros);
-        Bench { engine, dir: dir.path(), key: &key, node_port: ports[0], load: &load, engine_micros }
+        Bench { engine, dir: dir.path(), key: &key, node_port: ports[0], load: &load, engine_micros, recording: None }
     };
-    let portable = bench_of(EngineKind::PORTABLE).run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    let portable =
+        bench_of(EngineKind::PORTABLE).run("50 ms mean delay, as fast as TCP takes it", 0.0, connections).rate;
     let bench = bench_of(EngineKind::fastest());
     let without_delay = Bench { dir: at_once.path(), load: &undelayed, ..bench };
-    let zero = without_delay.run("zero delay, as fast as TCP takes it", 0.0, connections);
-    let rate = bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, connections);
+    let zero = without_delay.run("zero delay, as fast as TCP takes it", 0.0, connections).rate;
+    let rate = bench.run("50 ms mean delay, as fast as TCP takes it", 0.0, connections).rate;
     println!("  {:.2} × the node with the portable engine", rate / portable);
     bench.run("50 ms mean delay, half load", zero / 2.0, connections);
     bench.run("50 ms mean delay, a tenth of the load", zero / 10.0, connections);
-    let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, connections.max(64));
+    let overload = bench.run("50 ms mean delay, three times the capacity", zero * 3.0, connections.max(64)).rate;
     println!("goodput at three times the capacity: {:.0} % of the peak", 100.0 * overload / zero);
 }
 
@@ -104,16 +166,19 @@ struct Bench<'a> {
     load: &'a Load,
     /// CPU time of the unwrap engine alone, for each packet of a full batch.
     engine_micros: f64,
+    /// File for the stacks of the node.
+    recording: Option<&'a str>,
 }
 
 impl Bench<'_> {
-    /// Returns the packets per second at the sink.
-    fn run(&self, name: &str, rate: f64, connections: usize) -> f64 {
+    /// Offers so many packets per second, or as many as TCP takes for 0.
+    fn run(&self, name: &str, rate: f64, connections: usize) -> Measured {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
         let (key, port) = (bs58::encode(self.key.private).into_string(), self.node_port.to_string());
         let mut node = spawn(&["node", &key, &port, self.engine.name()]);
         node::wait_until_listening(self.node_port);
+        let recorder = self.recording.map(|file| record(&node, file));
         let before = Usage::of(node.id());
         let target = format!("127.0.0.1:{}", self.node_port);
         let start = Instant::now();
@@ -125,32 +190,52 @@ impl Bench<'_> {
         drop(node.stdin.take());
         let status = node.wait().expect("the node ends");
         assert!(status.success(), "the node failed: {status}");
+        if let Some(recorder) = recorder {
+            finish(recorder);
+        }
         self.print(name, &arrivals, &usage.since(&before), offered.trim(), elapsed)
     }
 
-    fn print(&self, name: &str, arrivals: &Arrivals, usage: &Usage, offered: &str, elapsed: Duration) -> f64 {
+    fn print(&self, name: &str, arrivals: &Arrivals, usage: &Usage, offered: &str, elapsed: Duration) -> Measured {
         let received = arrivals.count();
         let rate = arrivals.steady_rate();
         println!("{name}:");
         println!("  {offered}; {received} came out, {} lost, {:.1} s", PACKETS - received, elapsed.as_secs_f64());
         println!("  {rate:9.0} packets/s  {:5.1} % of the engine alone", 100.0 * rate * self.engine_micros / 1e6);
+        let cpu_micros = usage.cpu_micros / received as f64;
         println!(
-            "  {:9.2} µs CPU per packet, {:.2} beside full batches of the engine; {:.2} in the kernel",
-            usage.cpu_micros / received as f64,
-            usage.cpu_micros / received as f64 - self.engine_micros,
+            "  {cpu_micros:9.2} µs CPU per packet, {:.2} beside full batches of the engine; {:.2} in the kernel",
+            cpu_micros - self.engine_micros,
             usage.kernel_micros / received as f64,
         );
         println!("  {:9.1} MiB resident at the most (the packets in flight included)", usage.resident_peak_mib);
-        if let Some(mut lag) = arrivals.lag_ms(self.dir, self.load) {
+        let lag_ms = arrivals.lag_ms(self.dir, self.load).map(|mut lag| {
+            let (p50, p99) = (median(&mut lag), quantile(&mut lag, 0.99));
             println!(
-                "  lag behind schedule, sending and receiving included: p50 {:.2} ms, p99 {:.2} ms, earliest {:.2} ms",
-                median(&mut lag),
-                quantile(&mut lag, 0.99),
+                "  lag behind schedule, sending and receiving included: p50 {p50:.2} ms, p99 {p99:.2} ms, earliest {:.2} ms",
                 lag[0],
             );
-        }
-        rate
+            [p50, p99]
+        });
+        Measured { rate, cpu_micros, lag_ms }
     }
+}
+
+struct Measured {
+    /// Packets per second at the sink.
+    rate: f64,
+    /// CPU time of the node per packet.
+    cpu_micros: f64,
+    /// Median and 99th percentile, if packets were offered at a rate.
+    lag_ms: Option<[f64; 2]>,
+}
+
+/// Starts to record the stacks of a process, until it ends. The clock of the CPU works in virtual machines too.
+fn record(process: &Child, file: &str) -> Child {
+    let pid = process.id().to_string();
+    let args =
+        ["record", "--quiet", "-e", "cpu-clock", "-F", "1999", "--call-graph", "dwarf,16384", "-p", &pid, "-o", file];
+    Command::new("perf").args(args).stdout(Stdio::piped()).spawn().expect("perf, of the package linux-perf")
 }
 
 fn spawn(args: &[&str]) -> Child {
