@@ -55,6 +55,8 @@ struct Shape {
 }
 
 const NARROW: Shape = Shape { connections: 8, next_hops: 10 };
+/// As many connections as it takes to offer more than the node can bear.
+const FEW_HOPS: Shape = Shape { connections: 64, next_hops: 10 };
 const WIDE: Shape = Shape { connections: 512, next_hops: 512 };
 
 fn main() {
@@ -80,8 +82,8 @@ fn profile(recording: &str) {
 
 /// Draws what becomes of offered loads from a tenth of the capacity to three times the capacity.
 fn plot(file: &str) {
-    let series =
-        [("8 connections, 10 next hops", &NARROW), ("512 connections, 512 next hops", &WIDE)].map(|(name, shape)| {
+    let series = [("64 connections, 10 next hops", &FEW_HOPS), ("512 connections, 512 next hops", &WIDE)].map(
+        |(name, shape)| {
             let setting = Setting::new(shape);
             let bench = setting.bench();
             println!("{name}:");
@@ -89,12 +91,13 @@ fn plot(file: &str) {
             let points = plots::LOADS.map(|share| {
                 let offered = share * capacity;
                 let name = format!("50 ms mean delay, {:.0} % of the capacity", 100.0 * share);
-                let measured = bench.run(&name, offered, shape.connections.max(64));
+                let measured = bench.run(&name, offered, shape.connections);
                 let lag_ms = measured.lag_ms.expect("offered at a rate");
                 Point { offered, rate: measured.rate, cpu_micros: measured.cpu_micros, lag_ms }
             });
             Series { name, points: points.to_vec() }
-        });
+        },
+    );
     plots::draw(Path::new(file), &cpu_name(), &series);
     println!("drawn: {file}");
 }
