@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use nym_mixnode_base::staging::sync_dir;
 use nym_mixnode_message::fragment::{FRAGMENT_LEN, Fragment};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-const DIGEST_LEN: usize = 8;
-const RECORD_LEN: usize = FRAGMENT_LEN + DIGEST_LEN;
+use crate::checksum::{CHECKSUM_LEN, checksum};
+
+const RECORD_LEN: usize = FRAGMENT_LEN + CHECKSUM_LEN;
 
 /// An open journal.
 #[derive(Debug)]
@@ -91,20 +91,14 @@ fn encode(fragments: &[Fragment]) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(fragments.len() * RECORD_LEN));
     for fragment in fragments {
         bytes.extend_from_slice(fragment.bytes());
-        bytes.extend_from_slice(&digest(fragment.bytes()));
+        bytes.extend_from_slice(&checksum(fragment.bytes()));
     }
     bytes
 }
 
 fn decode(record: &[u8]) -> Option<Fragment> {
     let (fragment, known) = record.split_at_checked(FRAGMENT_LEN)?;
-    (digest(fragment)[..] == *known).then(|| Fragment::decode(fragment).ok()).flatten()
-}
-
-fn digest(fragment: &[u8]) -> [u8; DIGEST_LEN] {
-    let mut first = [0; DIGEST_LEN];
-    first.copy_from_slice(&Sha256::digest(fragment)[..DIGEST_LEN]);
-    first
+    (checksum(fragment)[..] == *known).then(|| Fragment::decode(fragment).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! | [`transfer`] | files as messages |
 //! | [`core`] | what is sent, awaited and received; no I/O, randomness and the time are parameters |
 
+mod checksum;
 pub mod connection;
 pub mod control;
 pub mod core;

@@ -27,7 +27,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// An alarm on a timer of the kernel, or on tokio's if there is none. Call it within a runtime.
+    /// An alarm on a timer of the kernel, or on tokio's if the kernel gives no timer. Call it within a runtime.
     #[must_use]
     #[expect(
         deprecated,

@@ -42,7 +42,7 @@ pub struct Chunk<'a> {
     pub data: &'a [u8],
 }
 
-/// A message that claims to be a chunk, and is none.
+/// A message that begins as a chunk does, and is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// Its header ends early.
@@ -99,7 +99,7 @@ impl<'a> Chunk<'a> {
     /// Parses a message; `None` if it is not about a file at all.
     ///
     /// # Errors
-    /// When it claims to be a chunk and is none.
+    /// When it begins as a chunk does, and is invalid.
     pub fn decode(message: &'a [u8]) -> Option<Result<Self, ChunkError>> {
         let rest = message.strip_prefix(MAGIC)?;
         Some(Self::decode_rest(rest))

@@ -1,7 +1,7 @@
 //! Shares of the byte budget by place of origin, while the budget is short.
 //!
 //! What a place has sent is charged when it is read, and the charge decays by the clock. It does not depend on what
-//! becomes of the packets, so that nobody can learn that from the times at which a link is read.
+//! becomes of the packets, so that the times at which a link is read do not tell.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};

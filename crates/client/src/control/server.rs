@@ -42,7 +42,7 @@ impl Default for Subscribers {
 impl Subscribers {
     /// Reports an event to all commands.
     pub fn tell(&self, event: Tell) {
-        // Without commands, nobody waits for it.
+        // Fails only when no command is connected.
         self.events.send(event).ok();
     }
 

@@ -15,8 +15,8 @@ use nym_mixnode_message::file::{FileFacts, TransferId};
 use sha2::{Digest, Sha256};
 
 use super::hex;
+use crate::checksum::checksum;
 
-const DIGEST_LEN: usize = 8;
 /// Age at which a transfer begins again: gateways remove what they keep after 14 days, and recipients forget.
 const AGE_MAX: Duration = Duration::from_hours(7 * 24);
 
@@ -77,7 +77,7 @@ impl SentChunks {
 
     fn begin(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.file.write_all(&[&self.transfer[..], &digest(&self.transfer)].concat())
+        self.file.write_all(&[&self.transfer[..], &checksum(&self.transfer)].concat())
     }
 }
 
@@ -93,7 +93,7 @@ fn name(recipient: &ClientAddress, facts: &FileFacts) -> String {
 
 fn parse(bytes: &[u8]) -> Option<(TransferId, &[u8])> {
     let (transfer, rest) = bytes.split_first_chunk::<16>()?;
-    let records = rest.strip_prefix(&digest(transfer)[..])?;
+    let records = rest.strip_prefix(&checksum(transfer)[..])?;
     Some((*transfer, records))
 }
 
@@ -102,12 +102,6 @@ fn record(bytes: &[u8]) -> Option<u32> {
     let (index, complement) = (bytes.first_chunk()?, bytes.last_chunk()?);
     let index = u32::from_be_bytes(*index);
     (u32::from_be_bytes(*complement) == !index).then_some(index)
-}
-
-fn digest(transfer: &TransferId) -> [u8; DIGEST_LEN] {
-    let mut first = [0; DIGEST_LEN];
-    first.copy_from_slice(&Sha256::digest(transfer)[..DIGEST_LEN]);
-    first
 }
 
 fn remove_old(dir: &Path) -> io::Result<()> {
