@@ -4,7 +4,7 @@ use std::fs;
 
 use super::applications::{NETWORK, created};
 use super::localnet::{Running, nym_mixnode};
-use super::receipts::{Clients, json};
+use super::receipts::{Clients, json, random_file};
 
 /// More than a thousand packets.
 const FILE_LEN: usize = 1_700_000;
@@ -26,9 +26,7 @@ fn assert_names_no_client(log: &[u8], address: &str) {
 #[tokio::test]
 async fn a_gateway_that_is_killed_loses_no_message_that_it_has_acknowledged_and_logs_no_client() {
     let home = tempfile::tempdir().unwrap();
-    let mut content = vec![0; FILE_LEN];
-    rand::fill(&mut content[..]);
-    fs::write(home.path().join("file"), &content).unwrap();
+    let content = random_file(home.path(), FILE_LEN);
     let kept = home.path().join("network");
     let flags = [&NETWORK[..], &["--keep-going", "--keep", kept.to_str().unwrap()]].concat();
     let mut network = Running::start(&flags);

@@ -71,6 +71,14 @@ async fn killed_when(mut command: Command, is_time: impl Fn() -> bool) {
     child.kill().await.unwrap();
 }
 
+/// Writes a file of random bytes, and returns these.
+pub(crate) fn random_file(home: &Path, len: usize) -> Vec<u8> {
+    let mut content = vec![0; len];
+    rand::fill(&mut content[..]);
+    fs::write(home.join("file"), &content).unwrap();
+    content
+}
+
 pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -79,9 +87,7 @@ pub(crate) fn json(output: &Output) -> Value {
 #[tokio::test]
 async fn a_confirmed_file_has_arrived_and_a_recipient_may_be_away_or_return_no_receipts() {
     let home = tempfile::tempdir().unwrap();
-    let mut content = vec![0; FILE_LEN];
-    rand::fill(&mut content[..]);
-    fs::write(home.path().join("file"), &content).unwrap();
+    let content = random_file(home.path(), FILE_LEN);
     let mut network = Running::start(&NETWORK);
     let registry = network.registry().await;
     let clients = Clients(home.path());
@@ -129,9 +135,7 @@ async fn a_confirmed_file_has_arrived_and_a_recipient_may_be_away_or_return_no_r
 #[tokio::test]
 async fn a_file_arrives_whole_although_its_sender_and_its_recipient_are_killed() {
     let home = tempfile::tempdir().unwrap();
-    let mut content = vec![0; 5 * FILE_LEN];
-    rand::fill(&mut content[..]);
-    fs::write(home.path().join("file"), &content).unwrap();
+    let content = random_file(home.path(), 5 * FILE_LEN);
     let mut network = Running::start(&NETWORK);
     let registry = network.registry().await;
     let clients = Clients(home.path());
@@ -164,9 +168,7 @@ async fn a_file_arrives_whole_although_its_sender_and_its_recipient_are_killed()
 #[tokio::test]
 async fn commands_go_through_the_client_that_runs() {
     let home = tempfile::tempdir().unwrap();
-    let mut content = vec![0; FILE_LEN];
-    rand::fill(&mut content[..]);
-    fs::write(home.path().join("file"), &content).unwrap();
+    let content = random_file(home.path(), FILE_LEN);
     let mut network = Running::start(&NETWORK);
     let registry = network.registry().await;
     let clients = Clients(home.path());
