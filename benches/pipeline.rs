@@ -4,6 +4,8 @@
 //! minute, and to a node with the portable engine. `cargo bench --bench pipeline` takes about one minute and uses only
 //! loopback.
 //! `cargo bench --bench pipeline -- wide` has 512 incoming connections and 512 next hops instead of 8 and 10.
+//! `cargo bench --bench pipeline -- cores` compares two workers on two cores with one worker, in half a minute.
+//! `cargo bench --bench pipeline -- low` measures a node with little to do, in two minutes.
 //! `cargo bench --bench pipeline -- plots FILE` draws throughput, lag and CPU time over the offered load, in three minutes.
 //! `cargo bench --bench pipeline -- profile FILE` records where a node under full load spends its time; `make profile`
 //! draws it.
@@ -21,8 +23,10 @@
 )]
 
 mod pipeline {
+    pub(crate) mod cores;
     pub(crate) mod generator;
     pub(crate) mod load;
+    pub(crate) mod low;
     pub(crate) mod node;
     pub(crate) mod plots;
     pub(crate) mod sink;
@@ -39,7 +43,7 @@ use nym_mixnode_sphinx::EngineKind;
 use pipeline::load::Load;
 use pipeline::plots::{Point, Series};
 use pipeline::sink::Arrivals;
-use pipeline::{generator, load, node, plots, sink, telemetry};
+use pipeline::{cores, generator, load, low, node, plots, sink, telemetry};
 use support::usage::Usage;
 use support::{TestNode, cpu_name, median, quantile};
 use tempfile::TempDir;
@@ -66,6 +70,8 @@ fn main() {
         Some("node") => node::main(&args[2..]),
         Some("sink") => sink::main(&args[2..]),
         Some("plots") => plot(args.get(2).expect("a file for the plots")),
+        _ if args.iter().any(|arg| arg == "cores") => cores::compare(),
+        _ if args.iter().any(|arg| arg == "low") => low::measure(),
         Some("profile") => profile(args.get(2).expect("a file for the recording")),
         _ if args.iter().any(|arg| arg == "telemetry") => telemetry::compare(),
         _ if args.iter().any(|arg| arg == "wide") => measure(&WIDE),
@@ -112,9 +118,13 @@ struct Setting {
 
 impl Setting {
     fn new(shape: &Shape) -> Self {
+        Self::of_packets(shape, PACKETS)
+    }
+
+    fn of_packets(shape: &Shape, packets: usize) -> Self {
         let (dir, key) = (tempfile::tempdir().expect("a temporary directory"), TestNode::random());
         let ports = load::free_ports(shape.next_hops + 1);
-        let load = Load::build(&key, &ports[1..], PACKETS, MEAN_DELAY_MS);
+        let load = Load::build(&key, &ports[1..], packets, MEAN_DELAY_MS);
         load.save(dir.path());
         Self { dir, key, node_port: ports[0], load }
     }
@@ -123,7 +133,9 @@ impl Setting {
         let Self { dir, key, node_port, load } = self;
         let engine = EngineKind::fastest();
         let engine_micros = load.engine_micros_per_packet(engine, key, NODE_CORE);
-        Bench { engine, dir: dir.path(), key, node_port: *node_port, load, engine_micros, recording: None }
+        let release_interval = node::DEFAULT_INTERVAL;
+        let (dir, node_port) = (dir.path(), *node_port);
+        Bench { engine, dir, key, node_port, load, engine_micros, release_interval, recording: None }
     }
 }
 
@@ -146,7 +158,8 @@ fn measure(shape: &Shape) {
     let bench_of = |engine: EngineKind| {
         let engine_micros = load.engine_micros_per_packet(engine, &key, NODE_CORE);
         println!("unwrap engine {engine} alone, one core: {:.0} packets/s", 1e6 / engine_micros);
-        Bench { engine, dir: dir.path(), key: &key, node_port: ports[0], load: &load, engine_micros, recording: None }
+        let (dir, node_port, release_interval) = (dir.path(), ports[0], node::DEFAULT_INTERVAL);
+        Bench { engine, dir, key: &key, node_port, load: &load, engine_micros, release_interval, recording: None }
     };
     let portable =
         bench_of(EngineKind::PORTABLE).run("50 ms mean delay, as fast as TCP takes it", 0.0, connections).rate;
@@ -169,6 +182,7 @@ struct Bench<'a> {
     load: &'a Load,
     /// CPU time of the unwrap engine alone, for each packet of a full batch.
     engine_micros: f64,
+    release_interval: &'a str,
     /// File for the stacks of the node.
     recording: Option<&'a str>,
 }
@@ -179,7 +193,7 @@ impl Bench<'_> {
         let dir = self.dir.to_str().expect("UTF-8");
         let sink = spawn(&["sink", dir]);
         let (key, port) = (bs58::encode(self.key.private).into_string(), self.node_port.to_string());
-        let mut node = spawn(&["node", &key, &port, self.engine.name()]);
+        let mut node = spawn(&["node", &key, &port, self.engine.name(), "1", self.release_interval]);
         node::wait_until_listening(self.node_port);
         let recorder = self.recording.map(|file| record(&node, file));
         let before = Usage::of(node.id());
@@ -203,7 +217,11 @@ impl Bench<'_> {
         let received = arrivals.count();
         let rate = arrivals.steady_rate();
         println!("{name}:");
-        println!("  {offered}; {received} came out, {} lost, {:.1} s", PACKETS - received, elapsed.as_secs_f64());
+        println!(
+            "  {offered}; {received} came out, {} lost, {:.1} s",
+            self.load.marks.len() - received,
+            elapsed.as_secs_f64()
+        );
         println!("  {rate:9.0} packets/s  {:5.1} % of the engine alone", 100.0 * rate * self.engine_micros / 1e6);
         let cpu_micros = usage.cpu_micros / received as f64;
         println!(

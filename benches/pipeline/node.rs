@@ -1,4 +1,4 @@
-//! The node of a run, on one core with one worker.
+//! The node of a run, with one worker on each of its cores.
 
 use std::env;
 use std::net::TcpStream;
@@ -12,11 +12,19 @@ use crate::support::{node, pin_to_core};
 /// The variable that sets the length of windows in milliseconds, shorter than the configuration allows.
 pub(crate) const WINDOW_MS: &str = "BENCH_WINDOW_MS";
 
+/// The release interval of a node that is not told another.
+pub(crate) const DEFAULT_INTERVAL: &str = "1ms";
+
 pub(crate) fn main(args: &[String]) {
-    let [key, port, engine] = args else { panic!("node: three arguments") };
-    pin_to_core(NODE_CORE..NODE_CORE + 1);
+    let [key, port, engine, workers, release_interval] = args else { panic!("node: five arguments") };
+    let cores: usize = workers.parse().expect("a number");
+    pin_to_core(NODE_CORE..NODE_CORE + cores);
     let listen = format!("127.0.0.1:{port}").parse().expect("an address");
-    let settings = [(&settings::MIX_WORKERS.about, "1"), (&settings::UNWRAP_ENGINE.about, engine.as_str())];
+    let settings = [
+        (&settings::MIX_WORKERS.about, workers.as_str()),
+        (&settings::UNWRAP_ENGINE.about, engine),
+        (&settings::MIX_RELEASE_INTERVAL.about, release_interval),
+    ];
     let mut config = node::config(listen, &settings);
     if let Ok(window) = env::var(WINDOW_MS) {
         config.telemetry.window = Duration::from_millis(window.parse().expect("a number"));

@@ -133,7 +133,14 @@ impl Bench<'_> {
         let mut collector = self.collector(target);
         let sink = spawn(&["sink", dir]);
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["node", &bs58::encode(self.key.private).into_string(), &self.port.to_string(), "auto"]);
+        command.args([
+            "node",
+            &bs58::encode(self.key.private).into_string(),
+            &self.port.to_string(),
+            "auto",
+            "1",
+            node::DEFAULT_INTERVAL,
+        ]);
         command.envs(TWICE_A_SECOND).envs(variables(target, collector.as_ref()));
         let mut node = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a node");
         node::wait_until_listening(self.port);
