@@ -135,7 +135,7 @@ impl Worker {
                 open.spawn_local(listener::serve(admitted, intake.clone(), phase.clone()));
             })
         };
-        self.mix(arrive, |scheduled| forwarder.send(scheduled), Alarm::exact).await;
+        self.mix(arrive, |due| forwarder.send_all(due), Alarm::exact).await;
         forwarder.drain().await;
     }
 
@@ -145,20 +145,24 @@ impl Worker {
     pub(super) async fn mix<A: Future<Output = ()>>(
         self,
         arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
-        mut release: impl FnMut(Scheduled),
+        mut release: impl FnMut(&mut dyn Iterator<Item = Scheduled>),
         alarm: fn() -> Alarm,
     ) {
         let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
-        let release = |mut scheduled: Scheduled| {
+        let frame = |mut scheduled: Scheduled| {
             shared.count_delayed();
             // Not earlier: after a version change of the next hop, the framing would reveal when a packet arrived.
             match scheduled.packet.frame_for(shared.policy.framing(scheduled.next_hop)) {
-                Ok(()) => release(scheduled),
-                Err(unknown) => shared.drops.count(unknown.into()),
+                Ok(()) => Some(scheduled),
+                Err(unknown) => {
+                    shared.drops.count(unknown.into());
+                    None
+                }
             }
         };
+        let release = |due: &mut dyn Iterator<Item = Scheduled>| release(&mut due.filter_map(frame));
         let intervals = nym_mixnode_link::intervals_from_now(settings.release_interval);
         let gauge = &shared.pools[number];
         let pool = nym_mixnode_link::drive(handover, intervals, alarm(), release, &shared.drops, gauge, phase.clone());
