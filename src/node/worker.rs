@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
-use nym_mixnode_link::{Alarm, Gatherer, pass};
+use nym_mixnode_link::{Alarm, Gatherer, pass_all};
 use nym_mixnode_mix as mix;
 use nym_mixnode_mix::{DropReason, Received, Scheduled};
 use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
@@ -184,6 +184,7 @@ async fn unwrap_all(
     let mut packets = Vec::with_capacity(BATCH_MAX);
     let mut arrivals = Vec::with_capacity(BATCH_MAX);
     let mut outcomes = Vec::with_capacity(BATCH_MAX);
+    let mut leaving: Vec<_> = owners.handovers.iter().map(|_| Vec::with_capacity(BATCH_MAX)).collect();
     while received.next(&mut batch).await {
         if phase.has_reached(Phase::Aborting) {
             batch.drain(..).for_each(|_| shared.drops.count(DropReason::Shutdown));
@@ -204,12 +205,13 @@ async fn unwrap_all(
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
                 Outcome::Forward { next_hop, delay } => {
-                    hand_over(&owners, schedule(packet, at, *next_hop, *delay), shared).await;
+                    leaving[owners.of(*next_hop)].push(schedule(packet, at, *next_hop, *delay));
                 }
                 Outcome::Final { .. } => shared.count_final(),
                 Outcome::Drop(reason) => shared.drops.count(*reason),
             }
         }
+        hand_over(&owners, &mut leaving, shared).await;
         // Let timers and sockets run between two batches.
         yield_now().await;
     }
@@ -230,10 +232,12 @@ fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duratio
     Scheduled { packet, next_hop, due: at + delay }
 }
 
-async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {
-    let owner = &owners.handovers[owners.of(scheduled.next_hop)];
-    if !pass(owner, scheduled).await {
-        // Pools close only when the node aborts.
-        shared.drops.count(DropReason::Shutdown);
+/// Hands packets over to the owners of their next hops, the packets of one owner together.
+async fn hand_over(owners: &Owners, leaving: &mut [Vec<Scheduled>], shared: &Shared) {
+    for (owner, packets) in owners.handovers.iter().zip(leaving) {
+        if let Err(lost) = pass_all(owner, packets).await {
+            // Pools close only when the node aborts.
+            (0..lost).for_each(|_| shared.drops.count(DropReason::Shutdown));
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use nym_mixnode_mix::ReleaseIntervals;
 
-pub use channel::pass;
+pub use channel::pass_all;
 pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
 pub use timer::Alarm;

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::turns::{Turn, Turns};
 use super::{Admitted, Counters, Permit};
-use crate::channel::pass;
+use crate::channel::pass_all;
 use crate::clock;
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::tasks::{join_all, propagate_panic};
@@ -108,10 +108,8 @@ impl Intake {
 
     /// Passes packets on; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
-        for packet in packets.drain(..) {
-            if !pass(&self.packets, packet).await {
-                return false;
-            }
+        if pass_all(&self.packets, &mut packets).await.is_err() {
+            return false;
         }
         SPARE_LISTS.with_borrow_mut(|spare| {
             if spare.len() < SPARE_LISTS_MAX {
