@@ -14,7 +14,7 @@ use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_link::{Alarm, Gatherer, pass_all};
 use nym_mixnode_mix as mix;
-use nym_mixnode_mix::{DropReason, Received, Scheduled};
+use nym_mixnode_mix::{DropReason, Received, ReleaseIntervals, Scheduled};
 use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
 use nym_mixnode_telemetry::process::cpu_of_thread;
 use nym_mixnode_wire::{Deadlines, PacketBuf};
@@ -72,15 +72,19 @@ impl WorkerChannels {
         phase: &PhaseSignal,
     ) -> (Vec<mpsc::Sender<Admitted>>, Vec<Worker>) {
         let owners = Owners { handovers: self.handovers, hasher: Arc::new(RandomState::new()) };
-        let workers = self.receivers.into_iter().enumerate().map(|(number, (connections, handover))| Worker {
-            number,
-            connections,
-            handover,
-            owners: owners.clone(),
-            engine: shared.keys.engine(),
-            settings: settings(),
-            shared: Arc::clone(shared),
-            phase: phase.clone(),
+        let workers = self.receivers.into_iter().enumerate().map(|(number, (connections, handover))| {
+            let settings = settings();
+            Worker {
+                number,
+                connections,
+                handover,
+                owners: owners.clone(),
+                engine: shared.keys.engine(),
+                intervals: nym_mixnode_link::intervals_from_now(settings.release_interval),
+                settings,
+                shared: Arc::clone(shared),
+                phase: phase.clone(),
+            }
         });
         (self.connections, workers.collect())
     }
@@ -108,6 +112,7 @@ pub(super) struct Worker {
     owners: Owners,
     engine: KeyEngine,
     settings: Settings,
+    intervals: ReleaseIntervals,
     shared: Arc<Shared>,
     phase: PhaseSignal,
 }
@@ -115,11 +120,14 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs on the calling thread until the connections are gone and the pool is empty.
     pub(super) fn run(self) -> std::io::Result<()> {
+        nym_mixnode_link::prepare_pauses();
+        let intervals = self.intervals;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             // Poll sockets and timers after every few tasks, because a batch blocks the runtime for long.
             .event_interval(4)
+            .on_thread_park(move || nym_mixnode_link::pause_after_reads(intervals))
             .build()?;
         let (number, shared) = (self.number, Arc::clone(&self.shared));
         shared.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.metrics());
@@ -148,7 +156,7 @@ impl Worker {
         mut release: impl FnMut(&mut dyn Iterator<Item = Scheduled>),
         alarm: fn() -> Alarm,
     ) {
-        let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
+        let Self { number, connections, handover, owners, engine, settings, intervals, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
         let frame = |mut scheduled: Scheduled| {
@@ -163,7 +171,6 @@ impl Worker {
             }
         };
         let release = |due: &mut dyn Iterator<Item = Scheduled>| release(&mut due.filter_map(frame));
-        let intervals = nym_mixnode_link::intervals_from_now(settings.release_interval);
         let gauge = &shared.pools[number];
         let pool = nym_mixnode_link::drive(handover, intervals, alarm(), release, &shared.drops, gauge, phase.clone());
         let received = Gatherer::new(received, intervals, alarm(), BATCH_MAX);

@@ -10,6 +10,7 @@ pub mod forwarder;
 mod gather;
 pub mod listener;
 mod pool;
+mod rounds;
 pub mod shutdown;
 mod tasks;
 mod timer;
@@ -21,6 +22,7 @@ use nym_mixnode_mix::ReleaseIntervals;
 pub use channel::pass_all;
 pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
+pub use rounds::{pause_after_reads, prepare_pauses};
 pub use timer::Alarm;
 
 /// Release intervals of this length, the first of which begins now.

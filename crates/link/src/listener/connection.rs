@@ -24,6 +24,7 @@ use super::turns::{Turn, Turns};
 use super::{Admitted, Counters, Permit};
 use crate::channel::pass_all;
 use crate::clock;
+use crate::rounds::note_read;
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::tasks::{join_all, propagate_panic};
 use crate::timer::Deadline;
@@ -101,6 +102,7 @@ impl Intake {
         packets: &mut Vec<Received>,
     ) -> Result<(), CloseReason> {
         let at = clock::now();
+        note_read(at);
         let result = connection.received(bytes, at, &mut Stamp { pool: &self.pool, at, packets });
         self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
         result
