@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::net::TcpListener;
 
 use tokio::io::AsyncReadExt;
@@ -136,4 +137,36 @@ async fn packets_for_a_connection_that_has_ended_are_sent_over_a_new_one() {
         assert_eq!((scene.counters.forwarded(), scene.counters.connections()), (5, 0));
     };
     timeout(TIMEOUT, LocalSet::new().run_until(test)).await.expect("the drain ends");
+}
+
+#[tokio::test]
+async fn a_task_whose_packets_the_forwarder_has_written_meanwhile_keeps_the_connection() {
+    let test = async {
+        let mut scene = Scene::open();
+        scene.send(0..1);
+        let peer = timeout(TIMEOUT, scene.accept()).await.expect("the forwarder dials");
+        let mut peer = peer.into_std().unwrap();
+        peer.set_nonblocking(false).unwrap();
+        let mut sent = 0;
+        while scene.counters.forwarded() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Until the kernel accepts no more, and the task waits for the socket.
+        while scene.counters.forwarded() > sent {
+            sent = scene.counters.forwarded();
+            scene.send(0..1);
+            tokio::task::yield_now().await;
+        }
+        // Blocks the thread, so that the task does not run before the next packet is sent.
+        let mut bytes = vec![0; usize::try_from(scene.counters.forwarded()).unwrap() * HEADER.frame_len()];
+        peer.read_exact(&mut bytes).unwrap();
+        tokio::task::yield_now().await;
+        scene.send(0..1);
+        assert_eq!(scene.counters.forwarded(), sent + 2, "the forwarder writes first");
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((scene.counters.connect_failures(), scene.counters.connections()), (0, 1));
+    };
+    LocalSet::new().run_until(test).await;
 }
