@@ -97,7 +97,7 @@ impl Arrivals {
         (to - from) as f64 * 1e9 / (times[to] - times[from]) as f64
     }
 
-    /// Arrival − sending − delay for each packet of a paced run.
+    /// Arrival − sending − delay for each packet of a paced run, in the order of the arrivals.
     pub(crate) fn lag_ms(&self, dir: &Path, load: &Load) -> Option<Vec<f64>> {
         let sent = fs::read(dir.join("sent")).ok()?;
         fs::remove_file(dir.join("sent")).expect("it was there");

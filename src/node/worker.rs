@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use nym_mixnode_link::forwarder::Forwarder;
 use nym_mixnode_link::listener::{self, Admitted, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
-use nym_mixnode_link::{Alarm, Gatherer, pass};
+use nym_mixnode_link::{Alarm, Gatherer, pass_all};
 use nym_mixnode_mix as mix;
-use nym_mixnode_mix::{DropReason, Received, Scheduled};
+use nym_mixnode_mix::{DropReason, Received, ReleaseIntervals, Scheduled};
 use nym_mixnode_sphinx::{Onward, Outcome, PacketSize, PacketSizes};
 use nym_mixnode_telemetry::process::cpu_of_thread;
 use nym_mixnode_wire::{Deadlines, PacketBuf};
@@ -72,15 +72,19 @@ impl WorkerChannels {
         phase: &PhaseSignal,
     ) -> (Vec<mpsc::Sender<Admitted>>, Vec<Worker>) {
         let owners = Owners { handovers: self.handovers, hasher: Arc::new(RandomState::new()) };
-        let workers = self.receivers.into_iter().enumerate().map(|(number, (connections, handover))| Worker {
-            number,
-            connections,
-            handover,
-            owners: owners.clone(),
-            engine: shared.keys.engine(),
-            settings: settings(),
-            shared: Arc::clone(shared),
-            phase: phase.clone(),
+        let workers = self.receivers.into_iter().enumerate().map(|(number, (connections, handover))| {
+            let settings = settings();
+            Worker {
+                number,
+                connections,
+                handover,
+                owners: owners.clone(),
+                engine: shared.keys.engine(),
+                intervals: nym_mixnode_link::intervals_from_now(settings.release_interval),
+                settings,
+                shared: Arc::clone(shared),
+                phase: phase.clone(),
+            }
         });
         (self.connections, workers.collect())
     }
@@ -108,6 +112,7 @@ pub(super) struct Worker {
     owners: Owners,
     engine: KeyEngine,
     settings: Settings,
+    intervals: ReleaseIntervals,
     shared: Arc<Shared>,
     phase: PhaseSignal,
 }
@@ -115,11 +120,14 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs on the calling thread until the connections are gone and the pool is empty.
     pub(super) fn run(self) -> std::io::Result<()> {
+        nym_mixnode_link::prepare_pauses();
+        let intervals = self.intervals;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             // Poll sockets and timers after every few tasks, because a batch blocks the runtime for long.
             .event_interval(4)
+            .on_thread_park(move || nym_mixnode_link::pause_after_reads(intervals))
             .build()?;
         let (number, shared) = (self.number, Arc::clone(&self.shared));
         shared.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.metrics());
@@ -135,7 +143,7 @@ impl Worker {
                 open.spawn_local(listener::serve(admitted, intake.clone(), phase.clone()));
             })
         };
-        self.mix(arrive, |scheduled| forwarder.send(scheduled), Alarm::exact).await;
+        self.mix(arrive, |due| forwarder.send_all(due), Alarm::exact).await;
         forwarder.drain().await;
     }
 
@@ -145,21 +153,24 @@ impl Worker {
     pub(super) async fn mix<A: Future<Output = ()>>(
         self,
         arrive: impl FnOnce(mpsc::Receiver<Admitted>, Intake, PhaseSignal) -> A,
-        mut release: impl FnMut(Scheduled),
+        mut release: impl FnMut(&mut dyn Iterator<Item = Scheduled>),
         alarm: fn() -> Alarm,
     ) {
-        let Self { number, connections, handover, owners, engine, settings, shared, phase } = self;
+        let Self { number, connections, handover, owners, engine, settings, intervals, shared, phase } = self;
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         let intake = Intake::new(Arc::clone(&shared.buffers), inbox, settings.deadlines, Arc::clone(&shared.listener));
-        let release = |mut scheduled: Scheduled| {
+        let frame = |mut scheduled: Scheduled| {
             shared.count_delayed();
             // Not earlier: after a version change of the next hop, the framing would reveal when a packet arrived.
             match scheduled.packet.frame_for(shared.policy.framing(scheduled.next_hop)) {
-                Ok(()) => release(scheduled),
-                Err(unknown) => shared.drops.count(unknown.into()),
+                Ok(()) => Some(scheduled),
+                Err(unknown) => {
+                    shared.drops.count(unknown.into());
+                    None
+                }
             }
         };
-        let intervals = nym_mixnode_link::intervals_from_now(settings.release_interval);
+        let release = |due: &mut dyn Iterator<Item = Scheduled>| release(&mut due.filter_map(frame));
         let gauge = &shared.pools[number];
         let pool = nym_mixnode_link::drive(handover, intervals, alarm(), release, &shared.drops, gauge, phase.clone());
         let received = Gatherer::new(received, intervals, alarm(), BATCH_MAX);
@@ -180,6 +191,7 @@ async fn unwrap_all(
     let mut packets = Vec::with_capacity(BATCH_MAX);
     let mut arrivals = Vec::with_capacity(BATCH_MAX);
     let mut outcomes = Vec::with_capacity(BATCH_MAX);
+    let mut leaving: Vec<_> = owners.handovers.iter().map(|_| Vec::with_capacity(BATCH_MAX)).collect();
     while received.next(&mut batch).await {
         if phase.has_reached(Phase::Aborting) {
             batch.drain(..).for_each(|_| shared.drops.count(DropReason::Shutdown));
@@ -200,12 +212,13 @@ async fn unwrap_all(
         for ((packet, at), outcome) in packets.drain(..).zip(arrivals.drain(..)).zip(&outcomes) {
             match outcome {
                 Outcome::Forward { next_hop, delay } => {
-                    hand_over(&owners, schedule(packet, at, *next_hop, *delay), shared).await;
+                    leaving[owners.of(*next_hop)].push(schedule(packet, at, *next_hop, *delay));
                 }
                 Outcome::Final { .. } => shared.count_final(),
                 Outcome::Drop(reason) => shared.drops.count(*reason),
             }
         }
+        hand_over(&owners, &mut leaving, shared).await;
         // Let timers and sockets run between two batches.
         yield_now().await;
     }
@@ -226,10 +239,12 @@ fn schedule(packet: PacketBuf, at: Instant, next_hop: SocketAddr, delay: Duratio
     Scheduled { packet, next_hop, due: at + delay }
 }
 
-async fn hand_over(owners: &Owners, scheduled: Scheduled, shared: &Shared) {
-    let owner = &owners.handovers[owners.of(scheduled.next_hop)];
-    if !pass(owner, scheduled).await {
-        // Pools close only when the node aborts.
-        shared.drops.count(DropReason::Shutdown);
+/// Hands packets over to the owners of their next hops, the packets of one owner together.
+async fn hand_over(owners: &Owners, leaving: &mut [Vec<Scheduled>], shared: &Shared) {
+    for (owner, packets) in owners.handovers.iter().zip(leaving) {
+        if let Err(lost) = pass_all(owner, packets).await {
+            // Pools close only when the node aborts.
+            (0..lost).for_each(|_| shared.drops.count(DropReason::Shutdown));
+        }
     }
 }

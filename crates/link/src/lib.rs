@@ -10,6 +10,7 @@ pub mod forwarder;
 mod gather;
 pub mod listener;
 mod pool;
+mod rounds;
 pub mod shutdown;
 mod tasks;
 mod timer;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use nym_mixnode_mix::ReleaseIntervals;
 
-pub use channel::pass;
+pub use channel::pass_all;
 pub use gather::Gatherer;
 pub use pool::{PoolGauge, drive};
+pub use rounds::{pause_after_reads, prepare_pauses};
 pub use timer::Alarm;
 
 /// Release intervals of this length, the first of which begins now.

@@ -29,14 +29,14 @@ impl PoolGauge {
 
 /// Runs a pool until its intake is closed and it is empty, or until the node aborts.
 ///
-/// Calls `release` with the packets that became due in a release interval at its end, or as soon as the worker can
+/// Calls `release` with all packets that became due in a release interval at its end, or as soon as the worker can
 /// after it, in random order; without intervals at their due time, in due order. When the node aborts, the remaining
 /// packets are dropped with [`DropReason::Shutdown`].
 pub async fn drive(
     mut intake: mpsc::Receiver<Scheduled>,
     intervals: ReleaseIntervals,
     mut alarm: Alarm,
-    mut release: impl FnMut(Scheduled),
+    mut release: impl FnMut(&mut dyn Iterator<Item = Scheduled>),
     drops: &DropCounters,
     gauge: &PoolGauge,
     mut phase: PhaseSignal,
@@ -60,7 +60,9 @@ pub async fn drive(
         if !intervals.is_off() {
             due.shuffle(&mut rand::rng());
         }
-        due.drain(..).for_each(&mut release);
+        if !due.is_empty() {
+            release(&mut due.drain(..));
+        }
         gauge.0.store(pool.len(), Ordering::Relaxed);
     }
     intake.close();
@@ -110,9 +112,11 @@ mod tests {
         }
         drop(sender);
         let left = Rc::new(RefCell::new(Vec::new()));
-        let release = |packet: Scheduled| {
-            assert!(clock::now() >= packet.due);
-            left.borrow_mut().push((packet.next_hop.port(), clock::now() - start));
+        let release = |due: &mut dyn Iterator<Item = Scheduled>| {
+            for packet in due {
+                assert!(clock::now() >= packet.due);
+                left.borrow_mut().push((packet.next_hop.port(), clock::now() - start));
+            }
         };
         let intervals = ReleaseIntervals::new(start, length);
         drive(intake, intervals, Alarm::coarse(), release, &DropCounters::default(), &PoolGauge::default(), phase)

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nym_mixnode_link::forwarder::Forwarder;
+use nym_mixnode_link::forwarder::{Forwarder, Line};
 use nym_mixnode_link::shutdown::{PhaseControl, PhaseSignal, phases};
+use nym_mixnode_mix::Scheduled;
 use nym_mixnode_mix::outgoing::{DialRates, Settings};
-use nym_mixnode_mix::{Outgoing, Scheduled};
 use nym_mixnode_wire::BufferPool;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ const ONE: Settings =
 /// Queues packets for their first hops without blocking. Dropping it closes all connections.
 #[derive(Debug)]
 pub(super) struct Sender {
-    forwarder: Forwarder<Mutex<Outgoing>>,
+    forwarder: Forwarder<Mutex<Line>>,
     /// Single packets that are being sent.
     single: JoinSet<()>,
     buffers: Arc<BufferPool>,

@@ -197,10 +197,12 @@ impl Stage {
             let (shared, notes) = (Arc::clone(&shared), Rc::clone(&notes));
             local.spawn_local(async move {
                 let start = notes.start;
-                let release = |scheduled: Scheduled| {
-                    // As for a connection to the next hop after the kernel has accepted the packet.
-                    shared.forwarder.sent(&scheduled, Instant::now().into_std());
-                    notes.departure(&scheduled);
+                let release = |due: &mut dyn Iterator<Item = Scheduled>| {
+                    for scheduled in due {
+                        // As for a connection to the next hop after the kernel has accepted the packet.
+                        shared.forwarder.sent(&scheduled, Instant::now().into_std());
+                        notes.departure(&scheduled);
+                    }
                 };
                 let number = worker.number;
                 let arrive = |_, intake, _| arrive(start, mine, intake);

@@ -64,7 +64,9 @@ impl Bench {
         for worker in workers {
             let (out, left, shared) = (Rc::clone(&passed), Rc::clone(&left), Arc::clone(&shared));
             let streams = streams.clone();
-            let release = |scheduled: Scheduled| left.borrow_mut().push(scheduled.packet.frame().to_vec());
+            let release = |due: &mut dyn Iterator<Item = Scheduled>| {
+                left.borrow_mut().extend(due.map(|scheduled| scheduled.packet.frame().to_vec()));
+            };
             let arrive = async |_, intake: Intake, _| {
                 for stream in streams {
                     let mut received = Vec::new();

@@ -22,8 +22,9 @@ use tokio::time::{sleep, timeout_at};
 
 use super::turns::{Turn, Turns};
 use super::{Admitted, Counters, Permit};
-use crate::channel::pass;
+use crate::channel::pass_all;
 use crate::clock;
+use crate::rounds::note_read;
 use crate::shutdown::{Phase, PhaseSignal};
 use crate::tasks::{join_all, propagate_panic};
 use crate::timer::Deadline;
@@ -101,6 +102,7 @@ impl Intake {
         packets: &mut Vec<Received>,
     ) -> Result<(), CloseReason> {
         let at = clock::now();
+        note_read(at);
         let result = connection.received(bytes, at, &mut Stamp { pool: &self.pool, at, packets });
         self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
         result
@@ -108,10 +110,8 @@ impl Intake {
 
     /// Passes packets on; `false` when the channel is closed.
     pub async fn hand_over(&self, mut packets: Vec<Received>) -> bool {
-        for packet in packets.drain(..) {
-            if !pass(&self.packets, packet).await {
-                return false;
-            }
+        if pass_all(&self.packets, &mut packets).await.is_err() {
+            return false;
         }
         SPARE_LISTS.with_borrow_mut(|spare| {
             if spare.len() < SPARE_LISTS_MAX {
