@@ -211,10 +211,10 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- if .Values.backup.enabled }}
 {{- $onVolumes := false }}
 {{- range .Roles }}
-{{- if not .Values.keys.existingSecret }}
-{{- $onVolumes = true }}
+{{- $onVolumes = or $onVolumes (not .Values.keys.existingSecret) }}
+{{- if include "nym-mixnode.ownVolume" . }}
 {{- if eq .Values.persistence.accessMode "ReadWriteOncePod" }}
-{{- fail (printf "backup.enabled: %spersistence.accessMode is ReadWriteOncePod, so no second pod can read the keys: use snapshots of the volumes, or %spersistence.accessMode=ReadWriteOnce in a new release" .ValuesPath .ValuesPath) }}
+{{- fail (printf "backup.enabled: %spersistence.accessMode is ReadWriteOncePod, so no second pod can read the volume: use snapshots of the volumes, or %spersistence.accessMode=ReadWriteOnce in a new release" .ValuesPath .ValuesPath) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -225,7 +225,7 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- fail (printf "backup.passphraseSecret is missing: the keys are encrypted with a passphrase. Create a Secret (%s), keep a copy of the passphrase elsewhere, and set backup.passphraseSecret=backup-passphrase" $create) }}
 {{- end }}
 {{- include "nym-mixnode.checkSecret" (list . "backup.passphraseSecret" $name (list "passphrase") (printf "with %s" $create)) }}
-{{- else if or (not .Values.registry.enabled) .Values.registry.database.existingSecret (not .Values.registry.persistence.enabled) }}
+{{- else if and (not .Values.gateway.enabled) (or (not .Values.registry.enabled) .Values.registry.database.existingSecret (not .Values.registry.persistence.enabled)) }}
 {{- fail "backup.enabled: nothing of this release is on a volume; set backup.enabled=false" }}
 {{- end }}
 {{- if not .Values.backup.existingClaim }}

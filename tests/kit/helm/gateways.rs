@@ -191,9 +191,11 @@ fn the_clients_of_the_documentation_send_each_other_a_file() {
 }
 
 #[test]
-fn a_release_with_a_gateway_passes_its_tests_and_its_keys_are_copied() {
+fn a_release_with_a_gateway_passes_its_tests_and_its_keys_and_store_are_copied() {
     let network = network();
     network.test();
     let log = copy(network, "backup-gw-0");
     assert!(log.contains(&format!("gateway mixnode (identity key {})", identity())), "{log}");
+    let log = copy(network, "backup-in-0");
+    assert!(log.contains(".sqlite is a copy of /data/gateways/mixnode/data/gateway.sqlite"), "{log}");
 }

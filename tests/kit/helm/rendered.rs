@@ -252,6 +252,7 @@ fn gateways_have_their_own_values_and_inherit_the_place_of_the_nodes() {
             "name: \"mix-nym-mixnode-backup-gw-0\"",
             "[\"gateway\",\"keys\",\"backup\",",
             "claimName: \"data-mix-nym-mixnode-gateway-0\"",
+            "name: \"mix-nym-mixnode-backup-in-0\"",
         ],
     );
     let monitors = of_kind(
