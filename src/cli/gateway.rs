@@ -1,9 +1,11 @@
 //! `gateway`: commands for a gateway, with the settings, files and interfaces of a mixnode.
 
+mod backup;
+
 use clap::Subcommand;
 use nym_mixnode_config::Role;
 
-use super::{Failure, doctor, health, init, run, unregister};
+use super::{Failure, doctor, health, init, keys, run, unregister};
 
 /// Create and run a gateway, which connects clients with the mix network and keeps their messages while they are away
 #[derive(Debug, clap::Args)]
@@ -37,6 +39,17 @@ enum GatewayCommand {
     /// Clients then choose other gateways, and messages no longer reach the clients of this one. A running gateway is not
     /// ready, and registers again when it is restarted. A gateway stopped with ctrl-c or SIGTERM unregisters itself.
     Unregister(unregister::Args),
+    /// Show a gateway's public keys, back up its keys, or restore them
+    ///
+    /// The store of the gateway can be read only with the keys that it was written with. Without its store, a restored
+    /// gateway has lost undelivered messages, and its clients register again.
+    Keys(keys::Args),
+    /// Copy the store, with the accounts of clients and their inboxes, to a new file, also while the gateway runs
+    ///
+    /// The copy is encrypted as the store is: it can be read only with the keys of the gateway. To restore both, restore
+    /// the keys, put the copy in the place of data/gateway.sqlite, remove data/gateway.sqlite-wal and
+    /// data/gateway.sqlite-shm, and start the gateway. Clients do not receive again what they have received since.
+    Backup(backup::Args),
     /// Ask a running gateway whether it is alive and ready
     ///
     /// Prints one line. The exit code is 0 when the gateway is ready, and 1 when it is not or does not answer within 3 s.
@@ -54,6 +67,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         GatewayCommand::Init(args) => init::run_as(Role::Gateway, args).await,
         GatewayCommand::Run(args) => run::run_as(Role::Gateway, args).await,
         GatewayCommand::Unregister(args) => unregister::run_as(Role::Gateway, args).await,
+        GatewayCommand::Keys(args) => keys::run_as(Role::Gateway, args),
+        GatewayCommand::Backup(args) => backup::run(args).await,
         GatewayCommand::Health(args) => health::run_as(Role::Gateway, args).await,
         GatewayCommand::Doctor(args) => doctor::run_as(Role::Gateway, args).await,
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nym_mixnode_config::{NodeId, Role, http_url};
+use nym_mixnode_config::{NodeHome, NodeId, Role, http_url};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_keys::{KeyFile, KeyFiles, store};
 use nym_mixnode_net::socket::next_free;
@@ -20,7 +20,8 @@ use super::{Exit, Failure};
 
 /// Ask a running mixnode whether it is alive and ready
 ///
-/// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s.
+/// Prints one line. The exit code is 0 when the node is ready, and 1 when it is not or does not answer within 3 s. In a
+/// container, where no --id is needed, it asks what runs: the mixnode or the gateway.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without --url and --listen the address is http.listen of the node's configuration: its file, \
     overridden by the environment (NYM_MIXNODE_HTTP_LISTEN). If no node is selected, only the environment \
@@ -55,11 +56,15 @@ pub(super) struct Args {
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    run_as(Role::Mixnode, args).await
+    ask(None, args).await
 }
 
 /// Asks a node of this role.
 pub(super) async fn run_as(role: Role, args: Args) -> Result<(), Failure> {
+    ask(Some(role), args).await
+}
+
+async fn ask(role: Option<Role>, args: Args) -> Result<(), Failure> {
     if let Some(directory) = &args.directory {
         let limits = ClientLimits { total_timeout: DIRECTORY_TIMEOUT, ..ClientLimits::default() };
         let client = Client::trusting(args.ca_file.path(), directory, directory, limits)?;
@@ -122,7 +127,7 @@ struct Asked {
     identity: Option<String>,
 }
 
-fn asked(role: Role, args: &Args) -> Result<Asked, Failure> {
+fn asked(role: Option<Role>, args: &Args) -> Result<Asked, Failure> {
     if let Some(url) = &args.url {
         return Ok(Asked { url: with_last_slash(url), running: None, identity: None });
     }
@@ -132,10 +137,23 @@ fn asked(role: Role, args: &Args) -> Result<Asked, Failure> {
     let Some(node) = NodeFlags::if_given(args.id.clone(), args.home.clone())? else {
         return Ok(Asked { url: url_of(http_of_environment()?.listen)?, running: None, identity: None });
     };
-    let home = node.home_of(role)?;
+    let home = match role {
+        Some(role) => node.home_of(role)?,
+        // A name on the command line is that of a mixnode.
+        None if args.id.is_some() => node.home()?,
+        None => existing(&node)?,
+    };
     let config = load_config(&home, &node.id, &node.values())?;
     let identity = store::load_public(&KeyFiles::new(home.dir(), &config.keys), KeyFile::PublicIdentity)?;
     Ok(Asked { url: url_of(config.http.listen)?, running: home.is_running(), identity: Some(identity) })
+}
+
+/// The mixnode or gateway of this name, whichever exists; of two, the one that runs.
+fn existing(node: &NodeFlags) -> Result<NodeHome, Failure> {
+    let (mixnode, gateway) = (node.home_of(Role::Mixnode)?, node.home_of(Role::Gateway)?);
+    let only_gateway_runs = || mixnode.is_running() != Some(true) && gateway.is_running() == Some(true);
+    let is_gateway = gateway.dir().exists() && (!mixnode.dir().exists() || only_gateway_runs());
+    Ok(if is_gateway { gateway } else { mixnode })
 }
 
 /// The URL of a server with this `http.listen`.

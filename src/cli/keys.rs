@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nym_mixnode_base::file::open_or_wait;
 use nym_mixnode_base::staging::{self, CreateError};
-use nym_mixnode_config::{NodeHome, Values};
+use nym_mixnode_config::{NodeHome, Role, Values};
 use nym_mixnode_keys::{KeyError, KeyFile, KeyFiles, archive, install, store};
 
 use super::failure::read_exit;
@@ -63,15 +63,20 @@ enum KeysCommand {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    run_as(Role::Mixnode, args)
+}
+
+/// The same for a node of this role.
+pub(super) fn run_as(role: Role, args: Args) -> Result<(), Failure> {
     match args.command {
-        KeysCommand::Show { node } => show(&node),
-        KeysCommand::Backup { file, node, passphrase } => backup(&file, &node, &passphrase),
-        KeysCommand::Restore { file, node, passphrase } => restore(&file, &node, &passphrase),
+        KeysCommand::Show { node } => show(&node.home_of(role)?, &node),
+        KeysCommand::Backup { file, node, passphrase } => backup(&file, &node.home_of(role)?, &node, &passphrase),
+        KeysCommand::Restore { file, node, passphrase } => restore(&file, &node.home_of(role)?, &node, &passphrase),
     }
 }
 
-fn show(node: &NodeFlags) -> Result<(), Failure> {
-    let files = key_files(&node.home()?, node)?;
+fn show(home: &NodeHome, node: &NodeFlags) -> Result<(), Failure> {
+    let files = key_files(home, node)?;
     let pair = |name, public, private| {
         let key = store::load_public(&files, public)?;
         let [public, private] = [public, private].map(|file| files.paths[file].display());
@@ -82,8 +87,8 @@ fn show(node: &NodeFlags) -> Result<(), Failure> {
     print_to(io::stdout(), format_args!("{identity}\n{sphinx}"))
 }
 
-fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
-    let pairs = store::load_pairs(&key_files(&node.home()?, node)?.for_inspection())?;
+fn backup(file: &Path, home: &NodeHome, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
+    let pairs = store::load_pairs(&key_files(home, node)?.for_inspection())?;
     if file.symlink_metadata().is_ok() {
         // Fail before asking for a passphrase.
         return Err(CreateError::Exists(file.to_owned()).into());
@@ -93,8 +98,9 @@ fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result
     print_to(
         io::stdout(),
         format_args!(
-            "Saved the keys of mixnode {} (identity key {}) to {}\n\
+            "Saved the keys of {} {} (identity key {}) to {}\n\
              Without the passphrase the keys cannot be restored.",
+            home.role().name(),
             node.id,
             pairs.identity.public_base58(),
             file.display(),
@@ -102,15 +108,14 @@ fn backup(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result
     )
 }
 
-fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
-    let home = node.home()?;
+fn restore(file: &Path, home: &NodeHome, node: &NodeFlags, passphrase: &PassphraseFlags) -> Result<(), Failure> {
     staging::finish(home.dir())?;
     let files = if home.config_file().exists() {
-        key_files(&home, node)?
+        key_files(home, node)?
     } else {
-        upgrade::refuse_older(&home, &node.id)?;
+        upgrade::refuse_older(home, &node.id)?;
         // `init` looks for them here.
-        let values = Sources::read(&home, &node.id, &Values::default()).checked()?;
+        let values = Sources::read(home, &node.id, &Values::default()).checked()?;
         KeyFiles::new(home.dir(), &nym_mixnode_config::keys(&values)?)
     };
     if !install::finish(&files)? {
@@ -123,23 +128,24 @@ fn restore(file: &Path, node: &NodeFlags, passphrase: &PassphraseFlags) -> Resul
     let identity = pairs.identity.public_base58();
     print_to(
         io::stdout(),
-        format_args!("Restored the keys of mixnode {} (identity key {identity}) to{paths}", node.id),
+        format_args!("Restored the keys of {} {} (identity key {identity}) to{paths}", home.role().name(), node.id),
     )?;
-    print_to(io::stdout(), format_args!("\n{}", next_step(&home, node)))
+    print_to(io::stdout(), format_args!("\n{}", next_step(home, node)))
 }
 
 /// Next step after the keys are restored.
 fn next_step(home: &NodeHome, node: &NodeFlags) -> String {
+    let program = home.role().program();
     if home.config_file().exists() {
-        return format!("Start it with: nym-mixnode run {node}");
+        return format!("Start it with: {program} run {node}");
     }
     format!(
         "The node has no configuration yet. Create one that uses these keys with\n  \
-         nym-mixnode init {node}\n\
-         and the flags used on the old machine, such as --host, --layer and --validator, or copy\n  \
+         {program} init {node}\n\
+         and the flags used on the old machine, such as --host and --validator, or copy\n  \
          {}\n\
          from the old machine. Stop the node there, then start it here with\n  \
-         nym-mixnode run {node}\n\
+         {program} run {node}\n\
          Only one machine may run the node at a time.",
         home.config_file().display()
     )

@@ -110,6 +110,15 @@ async fn the_commands_for_operators_know_gateways() {
     assert_eq!((found.code, found.levels("bind")), (Some(0), vec!["ok", "ok"]), "{:#}", found.report);
     assert!(found.words("registration").contains("gateway run --id home"), "{:#}", found.report);
     assert_eq!(gateway(&["health"]).await.0, Some(1));
+    // The health check of a container, which needs no name and no role.
+    let health = async |flags: &[&str]| {
+        let variables = [("NYM_MIXNODE_HOME", root.to_str().unwrap()), ("NYM_MIXNODE_ID", "home")];
+        let output = program(&[&["health"], flags].concat()).envs(variables).output().await.unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let health_of_container = async || health(&[]).await;
+    let (code, line) = health_of_container().await;
+    assert!(code == Some(1) && line.contains("does not run"), "{line}");
 
     let run = [&["gateway", "run"], &named[..], &["--topology-refresh", "100ms", "--shutdown-linger", "0s"]].concat();
     let _running = program(&run).spawn().unwrap();
@@ -121,6 +130,15 @@ async fn the_commands_for_operators_know_gateways() {
     assert!(found.words("clients").contains(&format!("ws://{clients} accepts")), "{:#}", found.report);
     assert_eq!(found.levels("mixing IPv4"), Vec::<&str>::new(), "{:#}", found.report);
 
+    let ready = (Some(0), "ready\n".to_owned());
+    eventually("the gateway is ready", async || (health_of_container().await == ready).then_some(())).await;
+    // A volume may have the files of a mixnode of the same name, which does not run.
+    let of_mixnode = ["--layer", "1", "--host", &mixes, "--allow-private", "--validator", url.as_str()];
+    let init = [&["init"], &named[..], &of_mixnode].concat();
+    assert!(program(&init).output().await.unwrap().status.success());
+    assert_eq!(health_of_container().await, ready);
+    let (code, line) = health(&["--id", "home", "--home", root.to_str().unwrap()]).await;
+    assert_eq!(code, Some(1), "a name on the command line is that of a mixnode: {line}");
     let (code, words, error) = gateway(&["unregister"]).await;
     assert!(code == Some(0) && words.starts_with("Gateway home "), "{words}{error}");
     assert!(registry.topology().await.gateways.is_empty());

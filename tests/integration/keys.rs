@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{Home, Outcome, outcome};
 use crate::process::{NodeFiles, RegistryProcess, program};
+use crate::support::{NOWHERE, own_address};
 
 pub(crate) const KEY_FILES: [&str; 4] =
     ["private_identity.pem", "public_identity.pem", "private_sphinx.pem", "public_sphinx.pem"];
@@ -127,6 +128,31 @@ fn a_restore_without_configuration_prints_the_next_steps() {
         ["keys", "restore", file.to_str().unwrap()].into_iter().chain(with.iter().map(String::as_str)).collect();
     elsewhere.run_with(&[("NYM_MIXNODE_KEYS_DIR", dir.to_str().unwrap())], &args).ok();
     assert!(dir.join("private_sphinx.pem").exists() && !elsewhere.node().exists());
+}
+
+#[test]
+fn the_keys_of_a_gateway_are_restored_for_a_gateway() {
+    let (old, new) = (Home::new(), Home::new());
+    let listen = own_address().to_string();
+    let init = ["gateway", "init", "--id", "mix", "--host", &listen, "--validator", &NOWHERE, "--allow-private"];
+    old.run(&init).ok();
+    let file = old.0.path().join("keys.age").display().to_string();
+    let words = passphrase(&old, "correct horse").display().to_string();
+    let keys = |home: &Home, command: &str| {
+        home.run(&["gateway", "keys", command, &file, "--id", "mix", "--passphrase-file", &words]).ok().stdout
+    };
+    assert!(keys(&old, "backup").contains("Saved the keys of gateway mix"));
+    let restored = keys(&new, "restore");
+    for words in ["Restored the keys of gateway mix", "nym-mixnode gateway init --id mix"] {
+        assert!(restored.contains(words), "no {words} in {restored}");
+    }
+    assert!(new.run(&init).ok().stdout.contains("Kept the existing"), "it takes the restored keys");
+    let show = |home: &Home| home.run(&["gateway", "keys", "show", "--id", "mix"]).ok().stdout;
+    let public =
+        |shown: &str| shown.lines().filter(|line| line.contains(" key: ")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(public(&show(&old)), public(&show(&new)));
+    assert!(show(&new).contains(".nym/gateways/mix/data/"), "{}", show(&new));
+    new.run(&["keys", "show", "--id", "mix"]).fails(78, &["mixnodes/mix"]);
 }
 
 #[tokio::test]

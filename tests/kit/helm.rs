@@ -7,6 +7,7 @@ mod database;
 mod documents;
 mod failing;
 mod forced;
+mod gateways;
 mod installed;
 mod kept;
 mod names;
@@ -35,6 +36,11 @@ use crate::part::root;
 /// Path of the chart.
 fn chart() -> String {
     root().join("helm/nym-mixnode").display().to_string()
+}
+
+/// The page of the documentation about the chart.
+fn documentation() -> String {
+    fs::read_to_string(root().join("docs/kubernetes.md")).expect("the documentation")
 }
 
 /// Example values of the chart, one file per feature, by name.

@@ -222,6 +222,8 @@ fn a_release_is_put_together_and_checks_itself() {
         "completions/zsh/_nym-mixnode",
         "systemd/nym-mixnode.service",
         "systemd/nym-mixnode.default",
+        "systemd/nym-mixnode-gateway.service",
+        "systemd/nym-mixnode-gateway.default",
         "systemd/nym-mixnode-registry.service",
         "systemd/nym-mixnode-registry.default",
     ] {

@@ -60,9 +60,9 @@ fn settings_of(layer: u16) -> String {
     )
 }
 
-/// Changes both units, as an operator would.
+/// Changes the units of nodes and of the gateway, as an operator would.
 fn drop_in(machine: &Machine, name: &str, service: &str) {
-    for unit in ["nym-mixnode.service", "nym-mixnode@.service"] {
+    for unit in ["nym-mixnode.service", "nym-mixnode@.service", "nym-mixnode-gateway.service"] {
         machine.write(&format!("/etc/systemd/system/{unit}.d/{name}.conf"), format!("[Service]\n{service}\n"));
     }
     machine.run("systemctl daemon-reload");
@@ -93,6 +93,7 @@ fn the_package_and_its_units_are_without_fault() {
     for (unit, files) in [
         ("nym-mixnode.service", NOFILE),
         ("nym-mixnode@berlin.service", NOFILE),
+        ("nym-mixnode-gateway.service", NOFILE),
         ("nym-mixnode-registry.service", 4096),
     ] {
         // It always exits with 0.
@@ -198,6 +199,54 @@ fn a_registry_serves_in_its_sandbox_and_keeps_its_key_until_its_operator_deletes
     let said = machine.run("dpkg --purge nym-mixnode 2>&1");
     assert!(said.contains(&format!("  {state}/registry.sqlite\n")), "{said}");
     machine.run(&format!("test -s {state}/registry.sqlite && ! test -e /etc/default/nym-mixnode-registry"));
+}
+
+/// Settings of the gateway.
+fn gateway_settings(machine: &Machine) -> String {
+    let packaged = machine.run("cat /etc/default/nym-mixnode-gateway");
+    format!(
+        "{packaged}\nNYM_MIXNODE_DIRECTORY_URL=http://{ADDRESS}:8081\nNYM_MIXNODE_DIRECTORY_TOPOLOGY_REFRESH=1s\n\
+         NYM_MIXNODE_ANNOUNCE_ALLOW_PRIVATE=true\nNYM_MIXNODE_SHUTDOWN_LINGER=500ms\n\
+         NYM_MIXNODE_LISTEN_ADDRESSES={ADDRESS}:1799\nNYM_MIXNODE_GATEWAY_LISTEN={ADDRESS}:9000\n"
+    )
+}
+
+#[test]
+fn a_gateway_serves_clients_in_its_sandbox_and_keeps_their_messages_over_an_upgrade() {
+    let machine = machine();
+    let (unit, state) = ("nym-mixnode-gateway", "/var/lib/nym-mixnode-gateway");
+    machine.write("/etc/default/nym-mixnode-gateway", gateway_settings(&machine));
+    machine.run("systemctl start nym-mixnode nym-mixnode@two nym-mixnode@three nym-mixnode-gateway");
+    let serving = "serving clients, and listed by the directory";
+    machine.until("it is listed", || machine.show(unit, "StatusText") == serving);
+    let status = machine.run(&format!("cat /proc/{}/status", machine.show(unit, "MainPID")));
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+        assert!(status.contains(line), "without {line:?}: {status}");
+    }
+    let files = machine.run(&format!("stat -c '%U %a' {state} {state}/gateways/gateway/data/private_sphinx.pem"));
+    assert_eq!(files, "nym-mixnode-gateway 700\nnym-mixnode-gateway 600");
+    let of_user = "systemd-run --quiet --pipe --wait --collect --uid=nym-mixnode-gateway \
+        -p EnvironmentFile=/etc/default/nym-mixnode-gateway nym-mixnode";
+    for command in ["health", "gateway health"] {
+        assert_eq!(machine.run(&format!("{of_user} {command}")), "ready", "{command}");
+    }
+
+    let client = |arguments: &str| format!("HOME=/root nym-mixnode client {arguments}");
+    let init = |id: &str| client(&format!("init --id {id} --registry http://{ADDRESS}:8081"));
+    machine.until("the network is active", || machine.try_run(&init("alice")).status.success());
+    let bob = machine.run(&init("bob"));
+    machine.run("head --bytes=100000 /dev/urandom >/root/picture");
+    machine.run(&client(&format!("send --id alice --to {bob} --timeout 5m /root/picture")));
+    machine.install(&packages()[1]);
+    machine.until("it is listed again", || machine.show(unit, "StatusText") == serving);
+    machine.run(&client("receive --id bob --out /root/received --count 1"));
+    machine.run("cmp /root/picture /root/received/picture");
+
+    machine.run("dpkg --remove nym-mixnode");
+    in_order(&machine.log(unit), &["Stopping on SIGINT", "unregistered", "draining", "> stopped"]);
+    let said = machine.run("dpkg --purge nym-mixnode 2>&1");
+    assert!(said.contains(&format!("  {state}/gateways/gateway/data/gateway.sqlite\n")), "{said}");
+    machine.run(&format!("test -s {state}/gateways/gateway/data/private_sphinx.pem && ! test -e /etc/default/{unit}"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The file tells whoever steals it neither who the clients are nor what is in their inboxes: identities are keyed
 //! hashes, everything else is encrypted. A write is durable when it returns.
 
+mod backup;
 mod vault;
 
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ use thiserror::Error;
 
 use crate::ClientId;
 use vault::{Hidden, Vault};
+
+pub use backup::{BackupError, back_up};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS clients (

@@ -59,7 +59,7 @@ containers:
     {{- if .isNode }}
     # The configuration of the node, which may contain the place of its keys.
     envFrom:
-      - configMapRef: {name: {{ include "nym-mixnode.fullname" $root | quote }}}
+      - configMapRef: {name: {{ $root.SetName | quote }}}
     {{- end }}
     env:
       # The name of a job's pod is unique, and contains the time.
@@ -95,7 +95,7 @@ volumes:
     persistentVolumeClaim: {claimName: {{ $root.Values.backup.existingClaim | quote }}}
   {{- if .isNode }}
   - name: pods
-    configMap: {name: {{ include "nym-mixnode.fullname" $root }}-pods}
+    configMap: {name: {{ $root.SetName }}-pods}
   - name: passphrase
     secret: {secretName: {{ $root.Values.backup.passphraseSecret | quote }}, defaultMode: 0440}
   {{- end }}

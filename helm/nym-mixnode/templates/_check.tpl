@@ -8,11 +8,16 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- include "nym-mixnode.checkDirectory" . }}
 {{- include "nym-mixnode.checkRegistryStore" . }}
 {{- include "nym-mixnode.checkExplorer" . }}
-{{- include "nym-mixnode.checkPorts" . }}
 {{- include "nym-mixnode.checkMetrics" . }}
 {{- include "nym-mixnode.checkLabels" . }}
+{{- include "nym-mixnode.checkSameName" . }}
+{{- range .Roles }}
+{{- include "nym-mixnode.checkPorts" . }}
 {{- include "nym-mixnode.checkUpgrade" . }}
 {{- include "nym-mixnode.checkKeys" . }}
+{{- end }}
+{{- include "nym-mixnode.checkGateways" . }}
+{{- include "nym-mixnode.checkRegistry" . }}
 {{- include "nym-mixnode.checkBackup" . }}
 {{- end }}
 
@@ -105,12 +110,50 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 
 {{- define "nym-mixnode.checkPorts" -}}
 {{- $network := .Values.network }}
-{{- $last := add $network.nodePort.first .Values.replicaCount -1 }}
+{{- $last := include "nym-mixnode.lastNodePort" . }}
 {{- if and (eq $network.mode "nodePort") (gt (int $last) 32767) }}
-{{- fail (printf "network.nodePort.first is too high: with replicaCount %v the last node would have port %v, and the highest node port is 32767; choose a lower first port" .Values.replicaCount $last) }}
+{{- fail (printf "%s.nodePort.first is too high: with %s %v the last node would have port %v, and the highest node port is 32767; choose a lower first port" (include "nym-mixnode.networkPath" .) (include "nym-mixnode.replicasPath" .) .Values.replicaCount $last) }}
 {{- end }}
 {{- if and (eq $network.mode "hostNetwork") (eq (int $network.port) (int $network.hostNetwork.httpPort)) }}
-{{- fail (printf "network.port and network.hostNetwork.httpPort are both %v: on the host's network packets and status requests need different ports; change one of them" $network.port) }}
+{{- $path := include "nym-mixnode.networkPath" . }}
+{{- fail (printf "%s.port and %s.hostNetwork.httpPort are both %v: on the host's network packets and status requests need different ports; change one of them" $path $path $network.port) }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the values of a role in messages. */}}
+{{- define "nym-mixnode.networkPath" -}}
+{{- ternary "gateway" "network" (eq .Component "gateway") }}
+{{- end }}
+
+{{- define "nym-mixnode.replicasPath" -}}
+{{- ternary "gateway.replicas" "replicaCount" (eq .Component "gateway") }}
+{{- end }}
+
+{{- define "nym-mixnode.checkGateways" -}}
+{{- if .Values.gateway.enabled }}
+{{- $gateway := .Values.gateway }}
+{{- $gateways := last .Roles }}
+{{- if and (gt (int $gateway.replicas) 1) $gateway.announceUrl (not (contains "$(ordinal)" $gateway.announceUrl)) }}
+{{- fail (printf "gateway.announceUrl is %s for all %v gateways, but each has its own clients: put $(ordinal), the number of the gateway, in the URL, such as ws://gateway-$(ordinal).example:9000, or set gateway.replicas=1" $gateway.announceUrl $gateway.replicas) }}
+{{- end }}
+{{- $http := include "nym-mixnode.httpPort" $gateways }}
+{{- range $value, $port := dict "gateway.port" $gateway.port "the port of status requests" $http }}
+{{- if eq (int $port) (int $gateway.clientsPort) }}
+{{- fail (printf "gateway.clientsPort and %s are both %v: change one of them" $value $port) }}
+{{- end }}
+{{- end }}
+{{- range include "nym-mixnode.clientsPorts" $gateways | fromJsonArray }}
+{{- $url := replace "$(ordinal)" "0" .url }}
+{{- if gt (len $url) 128 }}
+{{- fail (printf "gateway.announceUrl: the URL for clients %s has %d characters, and 128 are allowed: set gateway.announceUrl to a shorter one, or choose a shorter name for the release" $url (len $url)) }}
+{{- end }}
+{{- end }}
+{{- $first := int .Values.network.nodePort.first }}
+{{- $ofMixnodes := list $first (include "nym-mixnode.lastNodePort" . | int) }}
+{{- $ofGateways := list (int $gateway.nodePort.first) (include "nym-mixnode.lastNodePort" $gateways | int) }}
+{{- if and (eq .Values.network.mode "nodePort") (le (first $ofMixnodes) (last $ofGateways)) (le (first $ofGateways) (last $ofMixnodes)) }}
+{{- fail (printf "gateway.nodePort.first: the ports %v to %v of the gateways overlap with the ports %v to %v of the mixnodes: choose another first port" (first $ofGateways) (last $ofGateways) (first $ofMixnodes) (last $ofMixnodes)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -151,13 +194,14 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- if $name }}
 {{- $each := contains "$(ordinal)" $name }}
 {{- if and (gt (int .Values.replicaCount) 1) (not $each) }}
-{{- fail (printf "keys.existingSecret contains one identity, but replicaCount is %v: several nodes with the same identity lose packets; name one Secret per node with $(ordinal), such as %s-$(ordinal), or leave keys.existingSecret empty" .Values.replicaCount $name) }}
+{{- $value := printf "%skeys.existingSecret" .ValuesPath }}
+{{- fail (printf "%s contains one identity, but %s is %v: several nodes with the same identity lose packets; name one Secret per node with $(ordinal), such as %s-$(ordinal), or leave %s empty" $value (include "nym-mixnode.replicasPath" .) .Values.replicaCount $name $value) }}
 {{- end }}
 {{- $files := list "private_identity.pem" "public_identity.pem" "private_sphinx.pem" "public_sphinx.pem" }}
 {{- range $number := ternary (until (int .Values.replicaCount)) (list 0) $each }}
 {{- $secret := include "nym-mixnode.keySecret" (list $ $number) }}
 {{- $remedy := printf "in the data directory of a node with kubectl -n %s create secret generic %s --from-file=… for each of the four key files" $ns $secret }}
-{{- include "nym-mixnode.checkSecret" (list $ "keys.existingSecret" $secret $files $remedy) }}
+{{- include "nym-mixnode.checkSecret" (list $ (printf "%skeys.existingSecret" $.ValuesPath) $secret $files $remedy) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -165,17 +209,23 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- define "nym-mixnode.checkBackup" -}}
 {{- $ns := .Release.Namespace }}
 {{- if .Values.backup.enabled }}
-{{- if not .Values.keys.existingSecret }}
+{{- $onVolumes := false }}
+{{- range .Roles }}
+{{- $onVolumes = or $onVolumes (not .Values.keys.existingSecret) }}
+{{- if include "nym-mixnode.ownVolume" . }}
 {{- if eq .Values.persistence.accessMode "ReadWriteOncePod" }}
-{{- fail "backup.enabled: persistence.accessMode is ReadWriteOncePod, so no second pod can read the keys: use snapshots of the volumes, or persistence.accessMode=ReadWriteOnce in a new release" }}
+{{- fail (printf "backup.enabled: %spersistence.accessMode is ReadWriteOncePod, so no second pod can read the volume: use snapshots of the volumes, or %spersistence.accessMode=ReadWriteOnce in a new release" .ValuesPath .ValuesPath) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- if $onVolumes }}
 {{- $name := .Values.backup.passphraseSecret }}
 {{- $create := printf "kubectl -n %s create secret generic %s --from-literal=passphrase=$(openssl rand -hex 32)" $ns ($name | default "backup-passphrase") }}
 {{- if not $name }}
 {{- fail (printf "backup.passphraseSecret is missing: the keys are encrypted with a passphrase. Create a Secret (%s), keep a copy of the passphrase elsewhere, and set backup.passphraseSecret=backup-passphrase" $create) }}
 {{- end }}
 {{- include "nym-mixnode.checkSecret" (list . "backup.passphraseSecret" $name (list "passphrase") (printf "with %s" $create)) }}
-{{- else if or (not .Values.registry.enabled) .Values.registry.database.existingSecret (not .Values.registry.persistence.enabled) }}
+{{- else if and (not .Values.gateway.enabled) (or (not .Values.registry.enabled) .Values.registry.database.existingSecret (not .Values.registry.persistence.enabled)) }}
 {{- fail "backup.enabled: nothing of this release is on a volume; set backup.enabled=false" }}
 {{- end }}
 {{- if not .Values.backup.existingClaim }}

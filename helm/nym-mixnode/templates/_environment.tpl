@@ -1,4 +1,4 @@
-{{/* The variables that all nodes share, sorted, for the ConfigMap and its checksum. */}}
+{{/* The variables that all nodes of a role share, sorted, for the ConfigMap and its checksum. */}}
 {{- define "nym-mixnode.environment" -}}
 {{- $network := .Values.network }}
 {{- $onHost := eq $network.mode "hostNetwork" }}
@@ -26,7 +26,12 @@
 {{- /* The name of nodes that create themselves. */}}
 {{- $_ := set $env "NYM_MIXNODE_ID" "mixnode" }}
 {{- end }}
-{{- if ne (toString .Values.node.layer) "auto" }}
+{{- range include "nym-mixnode.clientsPorts" . | fromJsonArray }}
+{{- if ne $network.mode "nodePort" }}
+{{- $_ := set $env (printf "NYM_MIXNODE_GATEWAY_%s" .listen) (printf "[::]:%v" .port) }}
+{{- end }}
+{{- end }}
+{{- if and (eq .Component "mixnode") (ne (toString .Values.node.layer) "auto") }}
 {{- $_ := set $env "NYM_MIXNODE_NODE_LAYER" (toString .Values.node.layer) }}
 {{- end }}
 {{- if .Values.keys.existingSecret }}
@@ -60,12 +65,15 @@ layers: {{ .Values.node.layers }}
 {{- if eq .Values.network.mode "nodePort" }}
 first port: {{ .Values.network.nodePort.first }}
 {{- end }}
+{{- range include "nym-mixnode.clientsPorts" . | fromJsonArray }}
+{{ .name }}: {{ .url }}
+{{- end }}
 {{- end }}
 
 {{/* The environment of a container: the shared variables, and those of this node. */}}
 {{- define "nym-mixnode.containerEnvironment" -}}
 envFrom:
-  - configMapRef: {name: {{ include "nym-mixnode.fullname" . | quote }}}
+  - configMapRef: {name: {{ .SetName | quote }}}
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -92,6 +100,47 @@ env:
 {{- if eq .Values.network.mode "nodePort" }}
 - {name: NYM_MIXNODE_ANNOUNCE_PORT_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).port}
 {{- end }}
+{{- $mode := .Values.network.mode }}
+{{- range include "nym-mixnode.clientsPorts" . | fromJsonArray }}
+{{- if eq $mode "nodePort" }}
+- {name: NYM_MIXNODE_GATEWAY_{{ .listen }}_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).{{ .name }}}
+{{- end }}
+{{- if .url }}
+- {name: NYM_MIXNODE_GATEWAY_{{ .announce }}_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).{{ .name }}-url}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+The ports of a gateway for clients, as JSON: name, port, the two settings, the node port's distance from that for packets,
+and the URL with $(ordinal) for the number of the gateway. The URL is empty where it follows the announced address. With
+`clusterOnly` it has the name of the pod: clients keep the URL, and the address of a pod changes.
+*/}}
+{{- define "nym-mixnode.clientsPorts" -}}
+{{- $ports := list }}
+{{- if eq .Component "gateway" }}
+{{- $host := printf "%s-$(ordinal).%s.%s.svc" .SetName .SetName .Release.Namespace }}
+{{- with .Values.gateway }}
+{{- $ports = append $ports (dict "name" "clients" "port" .clientsPort "listen" "LISTEN" "announce" "ANNOUNCE_URL" "distance" 1
+  "url" .announceUrl "scheme" "ws") }}
+{{- end }}
+{{- range $port := $ports }}
+{{- if and (not .url) (eq $.Values.network.mode "clusterOnly") }}
+{{- $_ := set $port "url" (printf "%s://%s:%v" .scheme $host .port) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toJson $ports }}
+{{- end }}
+
+{{/* Node port for packets of the pod with this number. Those of a gateway for clients follow. */}}
+{{- define "nym-mixnode.nodePort" -}}
+{{- $root := index . 0 }}
+{{- add $root.Values.network.nodePort.first (mul (index . 1) $root.PortsPerPod) }}
+{{- end }}
+
+{{- define "nym-mixnode.lastNodePort" -}}
+{{- add .Values.network.nodePort.first (mul .Values.replicaCount .PortsPerPod) -1 }}
 {{- end }}
 
 {{/* On the host's network the HTTP server listens on loopback only, where the kubelet reaches it. */}}

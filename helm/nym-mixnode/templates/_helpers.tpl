@@ -89,7 +89,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 
 {{/* With `registry.enabled` the release is the whole network, so the chart can assign the layers. */}}
 {{- define "nym-mixnode.dealsLayers" -}}
-{{- if and .Values.registry.enabled (eq (toString .Values.node.layer) "auto") }}true{{ end }}
+{{- if and (eq .Component "mixnode") .Values.registry.enabled (eq (toString .Values.node.layer) "auto") }}true{{ end }}
 {{- end }}
 
 {{/* Unregistering and telemetry take up to 5 s each; the rest is reserve. */}}
@@ -116,6 +116,11 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
+{{/* Whether each pod has a volume. Keys from a Secret leave nothing else to keep, but for the inboxes of a gateway. */}}
+{{- define "nym-mixnode.ownVolume" -}}
+{{- if or (eq .Component "gateway") (not .Values.keys.existingSecret) }}true{{ end }}
+{{- end }}
+
 {{/* Name of the Secret with the keys of the node with this number. */}}
 {{- define "nym-mixnode.keySecret" -}}
 {{- (index . 0).Values.keys.existingSecret | replace "$(ordinal)" (index . 1 | toString) }}
@@ -131,7 +136,7 @@ projected:
   defaultMode: 0440
   sources:
     {{- range $number := until (int .Values.replicaCount) }}
-    {{- $folder := printf "%s-%v" (include "nym-mixnode.fullname" $) $number }}
+    {{- $folder := printf "%s-%v" $.SetName $number }}
     - secret:
         name: {{ include "nym-mixnode.keySecret" (list $ $number) | quote }}
         items:
@@ -217,11 +222,10 @@ Numbers of the pods that have their own Service, as JSON. A pod that this upgrad
 so the next upgrade removes its Service.
 */}}
 {{- define "nym-mixnode.entrances" -}}
-{{- $fullname := include "nym-mixnode.fullname" . }}
 {{- $numbers := until (max (int .Values.replicaCount) (int .Values.network.services) | int) }}
-{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname }}
+{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace .SetName }}
 {{- range $number := untilStep (len $numbers) (int (dig "spec" "replicas" 0 $installed)) 1 }}
-{{- if lookup "v1" "Service" $.Release.Namespace (printf "%s-%v" $fullname $number) }}
+{{- if lookup "v1" "Service" $.Release.Namespace (printf "%s-%v" $.SetName $number) }}
 {{- $numbers = append $numbers $number }}
 {{- end }}
 {{- end }}

@@ -4,7 +4,9 @@ On the host's network the nodes' metrics are on the machine's loopback interface
 {{- define "nym-mixnode.scrapedComponents" -}}
 {{- $components := list }}
 {{- if ne .Values.network.mode "hostNetwork" }}
-{{- $components = append $components "mixnode" }}
+{{- range .Roles }}
+{{- $components = append $components .Component }}
+{{- end }}
 {{- end }}
 {{- if .Values.registry.enabled }}
 {{- $components = append $components "registry" }}

@@ -3,18 +3,15 @@ Rejects upgrades that would change the identities of the nodes, or fields of a S
 to change.
 */}}
 {{- define "nym-mixnode.checkUpgrade" -}}
-{{- $fullname := include "nym-mixnode.fullname" . }}
-{{- include "nym-mixnode.checkSameName" . }}
-{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace $fullname }}
+{{- $installed := lookup "apps/v1" "StatefulSet" .Release.Namespace .SetName }}
 {{- if $installed }}
 {{- include "nym-mixnode.checkKeySource" (list . $installed) }}
 {{- include "nym-mixnode.checkSelector" (list . $installed) }}
 {{- include "nym-mixnode.checkNodePorts" (list . $installed) }}
-{{- if not .Values.keys.existingSecret }}
-{{- include "nym-mixnode.checkClaims" (list . "persistence" .Values.persistence $installed) }}
+{{- if include "nym-mixnode.ownVolume" . }}
+{{- include "nym-mixnode.checkClaims" (list . (printf "%spersistence" .ValuesPath) .Values.persistence $installed) }}
 {{- end }}
 {{- end }}
-{{- include "nym-mixnode.checkRegistry" . }}
 {{- end }}
 
 {{/* The source of the keys. It must not change after the installation: another source means another identity. */}}
@@ -27,7 +24,7 @@ to change.
 {{- $before := dig "metadata" "annotations" "nym-mixnode/keys" "" (index . 1) }}
 {{- $now := include "nym-mixnode.keySource" $root }}
 {{- if and $before (ne $before $now) }}
-{{- fail (printf "keys.existingSecret: the keys of this release come from %s, and would now come from %s: the nodes would get other identities. Keep the value, or migrate: helm uninstall %s, copy the keys to their new place, and install again" $before $now $root.Release.Name) }}
+{{- fail (printf "%skeys.existingSecret: the keys of this release come from %s, and would now come from %s: the nodes would get other identities. Keep the value, or migrate: helm uninstall %s, copy the keys to their new place, and install again" $root.ValuesPath $before $now $root.Release.Name) }}
 {{- end }}
 {{- end }}
 
@@ -63,13 +60,13 @@ may contain this chart twice under two names; releases from before the annotatio
 {{- define "nym-mixnode.checkNodePorts" -}}
 {{- $root := index . 0 }}
 {{- $first := int $root.Values.network.nodePort.first }}
-{{- $service := lookup "v1" "Service" $root.Release.Namespace (printf "%s-0" (include "nym-mixnode.fullname" $root)) }}
+{{- $service := lookup "v1" "Service" $root.Release.Namespace (printf "%s-0" $root.SetName) }}
 {{- if and $service (eq $root.Values.network.mode "nodePort") (eq "NodePort" (dig "spec" "type" "" $service)) }}
 {{- $before := int (first $service.spec.ports).nodePort }}
-{{- $nodes := max (int $root.Values.replicaCount) (int (dig "spec" "replicas" 0 (index . 1))) }}
+{{- $ports := mul (max (int $root.Values.replicaCount) (int (dig "spec" "replicas" 0 (index . 1)))) $root.PortsPerPod }}
 {{- $apart := max (sub $first $before) (sub $before $first) }}
-{{- if and (ne $first $before) (lt (int $apart) (int $nodes)) }}
-{{- fail (printf "network.nodePort.first: the ports from %v overlap with the current ports from %v: choose a port that is at least %v away, or keep %v" $first $before $nodes $before) }}
+{{- if and (ne $first $before) (lt (int $apart) (int $ports)) }}
+{{- fail (printf "%s.nodePort.first: the ports from %v overlap with the current ports from %v: choose a port that is at least %v away, or keep %v" (include "nym-mixnode.networkPath" $root) $first $before $ports $before) }}
 {{- end }}
 {{- end }}
 {{- end }}

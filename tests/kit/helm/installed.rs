@@ -13,10 +13,11 @@ use crate::part::part;
 use crate::waiting::eventually;
 
 /// Examples that other modules install, or need to simulate more: a cloud, a database, a proxy.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 10] = [
     "backup",
     "database",
     "explorer",
+    "gateway",
     "host-network",
     "load-balancer",
     "node-port",

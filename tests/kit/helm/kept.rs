@@ -5,9 +5,9 @@ use std::process::Command;
 
 use super::private_network::{directory_inside, network};
 use super::release::{Release, said, the_cluster};
-use super::{chart, template};
+use super::{chart, documentation, template};
 use crate::cluster::{helm_program, succeeded};
-use crate::part::{part, root};
+use crate::part::part;
 use crate::waiting::eventually;
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -19,9 +19,7 @@ fn cron_jobs_copy_the_keys_and_the_store() {
     let values = format!("{}/ci/backup-values.yaml", chart());
     let refused = release.helm("install", &chart(), &["-f", &values]);
     assert!(said(&refused).contains("backup.passphraseSecret: the Secret backup-passphrase does not exist"));
-    let passphrase = format!("--from-literal=passphrase={PASSPHRASE}");
-    release.kubectl(&["create", "secret", "generic", "backup-passphrase", &passphrase]);
-    claim_of_the_documentation(&release);
+    create_backup_claim(&release);
     // No pod uses the claim yet, so its volume is not bound: the installation must not wait for it.
     succeeded("helm install", &["backup"], &release.helm("install", &chart(), &["-f", &values]));
     assert_eq!(release.kubectl(&["get", "pvc", "backups", "-o", "jsonpath={.status.phase}"]), "Pending");
@@ -34,8 +32,10 @@ fn cron_jobs_copy_the_keys_and_the_store() {
     assert_eq!(identity_in_the_copy(&release), identity);
 }
 
-/// The claim that the documentation proposes, of the cluster's `StorageClass`.
-fn claim_of_the_documentation(release: &Release) {
+/// The passphrase, and the claim that the documentation proposes, of the cluster's `StorageClass`.
+pub(super) fn create_backup_claim(release: &Release) {
+    let passphrase = format!("--from-literal=passphrase={PASSPHRASE}");
+    release.kubectl(&["create", "secret", "generic", "backup-passphrase", &passphrase]);
     let text = documentation();
     let (_, rest) = text.split_once("kubectl apply -f - <<END\n").expect("a claim");
     let (claim, _) = rest.split_once("END\n").expect("its end");
@@ -67,12 +67,8 @@ fn identity_in_the_copy(release: &Release) -> String {
     bs58::encode(public).into_string()
 }
 
-fn documentation() -> String {
-    fs::read_to_string(root().join("docs/kubernetes.md")).expect("the documentation")
-}
-
 /// Runs a cron job at once. Returns the output of its pod.
-fn copy(release: &Release, name: &str) -> String {
+pub(super) fn copy(release: &Release, name: &str) -> String {
     let from = format!("--from=cronjob/{}-nym-mixnode-{name}", release.name);
     let job = format!("{}-nym-mixnode-{name}-by-hand", release.name);
     release.kubectl(&["create", "job", &from, &job]);

@@ -21,7 +21,8 @@ fn bases() -> [Value; 4] {
         json!({"image": image, "network": {"mode": "clusterOnly"}, "metrics": {"podMonitor": {"enabled": true}},
             "registry": {"enabled": true, "replicas": 2, "database": {"existingSecret": "database"},
                 "token": {"existingSecret": "token"}, "tls": {"existingSecret": "tls"}}}),
-        json!({"image": image, "directory": directory, "replicaCount": 3, "network": {"mode": "nodePort"}}),
+        json!({"image": image, "directory": directory, "replicaCount": 3, "network": {"mode": "nodePort"},
+            "gateway": {"enabled": true, "replicas": 2}}),
         json!({"image": image, "directory": directory, "network": {"mode": "hostNetwork"}}),
     ]
 }

@@ -146,6 +146,54 @@ const REFUSED: &[(&str, &str)] = &[
         "--set metrics.dashboard.labels.app\\.kubernetes\\.io/instance=x",
         "metrics.dashboard.labels: app.kubernetes.io/instance is reserved for the chart",
     ),
+    ("--set gateway.enabled=1", "/gateway/enabled"),
+    ("--set gateway.replicaCount=2", "additional properties 'replicaCount'"),
+    ("--set gateway.replicas=11", "/gateway/replicas"),
+    ("--set gateway.port=0", "/gateway/port"),
+    ("--set gateway.clientsPort=ws", "/gateway/clientsPort"),
+    ("--set gateway.announceUrl=http://gateway.example", "/gateway/announceUrl"),
+    ("--set gateway.nodePort.clients=31900", "additional properties 'clients'"),
+    ("--set gateway.persistence.size=4", "/gateway/persistence/size"),
+    ("--set gateway.persistence.enabled=false", "additional properties 'enabled'"),
+    ("--set gateway.settings.gateway\\.listen=1.2.3.4", "additional properties 'gateway.listen'"),
+    ("--set gateway.settings.gateway\\.clients_max=many", "/gateway/settings/gateway.clients_max"),
+    ("--set settings.gateway\\.clients_max=9", "additional properties 'gateway.clients_max'"),
+    ("--set gateway.resources.limits.cpus=1", "additional properties 'cpus'"),
+    (
+        "--set gateway.enabled=true,gateway.replicas=2,gateway.announceUrl=ws://a.example:9000",
+        "gateway.announceUrl is ws://a.example:9000 for all 2 gateways",
+    ),
+    ("--set gateway.enabled=true,gateway.port=9000", "gateway.clientsPort and gateway.port are both 9000"),
+    (
+        "--set gateway.enabled=true,gateway.clientsPort=8000",
+        "gateway.clientsPort and the port of status requests are both",
+    ),
+    (
+        "--set gateway.enabled=true,network.mode=hostNetwork,gateway.port=8001",
+        "gateway.port and gateway.hostNetwork.httpPort are both 8001",
+    ),
+    (
+        "--set gateway.enabled=true,network.mode=nodePort,gateway.nodePort.first=32766,gateway.replicas=2",
+        "gateway.nodePort.first is too high: with gateway.replicas 2 the last node would have port 32769",
+    ),
+    (
+        "--set gateway.enabled=true,network.mode=nodePort,replicaCount=2,gateway.nodePort.first=31790",
+        "gateway.nodePort.first: the ports 31790 to 31791 of the gateways overlap with the ports 31789 to 31790",
+    ),
+    (
+        "--set gateway.enabled=true,gateway.keys.existingSecret=keys,gateway.replicas=2",
+        "gateway.keys.existingSecret contains one identity, but gateway.replicas is 2",
+    ),
+    (
+        "--set keys.existingSecret=keys,gateway.enabled=true,gateway.persistence.accessMode=ReadWriteOncePod,\
+         backup.enabled=true,backup.passphraseSecret=a",
+        "backup.enabled: gateway.persistence.accessMode is ReadWriteOncePod",
+    ),
+    (
+        "--namespace a-namespace-with-a-very-long-name-for-the-gateways-of-a-network --set gateway.enabled=true,\
+         network.mode=clusterOnly,fullnameOverride=a-very-long-name-of-a-release",
+        "gateway.announceUrl: the URL for clients ws://a-very-long-name",
+    ),
     ("--set tests.packets=0", "/tests/packets"),
     ("--set collector.image.tag=", "/collector/image/tag"),
     ("--set-string collector.env.TRACES_TO=x", "additional properties 'TRACES_TO'"),
@@ -159,7 +207,7 @@ fn invalid_values_are_rejected_by_name() {
     template(&GOOD).expect("what all begin with");
     let mut complaints = Vec::new();
     for (flags, named) in REFUSED {
-        let flags: Vec<_> = GOOD.into_iter().chain(flags.splitn(2, ' ')).collect();
+        let flags: Vec<_> = GOOD.into_iter().chain(flags.split_whitespace()).collect();
         match template(&flags) {
             Ok(_) => complaints.push(format!("{} is taken", flags[3])),
             Err(error) if !error.contains(named) => complaints.push(format!("{}: no {named} in {error}", flags[3])),

@@ -47,6 +47,9 @@ fn pods_restart_only_when_their_configuration_changes() {
         (LAYERS, "node.layers=4", true),
         (LAYERS, "replicaCount=4", false),
         ("network.mode=clusterOnly", "node.layers=4", false),
+        ("network.mode=nodePort,gateway.enabled=true", "gateway.replicas=4", false),
+        ("network.mode=nodePort,gateway.enabled=true", "gateway.nodePort.first=31950", true),
+        ("network.mode=clusterOnly,gateway.enabled=true", "gateway.announceUrl=ws://a.example", true),
         ("network.mode=clusterOnly", "logLevel=debug", true),
     ] {
         let (before, after) = (pods(&objects(before)), pods(&objects(&format!("{before},{after}"))));
@@ -174,4 +177,87 @@ fn the_registrys_pod_has_its_own_claim_place_priority_and_resources() {
         assert!(registry(values).contains(expected), "{values}: {}", registry(values));
     }
     assert!(!registry(settings[0].0).contains("volumeClaimTemplates"), "a claim beside the existing one");
+}
+
+/// The gateway with this number of a release with gateways: its `StatefulSet`, and the Services of its pod.
+fn gateways(values: &str) -> (String, Vec<String>) {
+    let objects = objects(&format!("gateway.enabled=true,gateway.replicas=2,{values}"));
+    let is_of_gateways = |object: &&String| object.contains("-gateway-1\n") || object.contains("-gateway\"\n");
+    let set = of_kind(&objects, "StatefulSet").iter().find(is_of_gateways).cloned().expect("a StatefulSet");
+    let rest = objects.iter().filter(is_of_gateways).filter(|object| !object.contains("kind: StatefulSet"));
+    (set, rest.cloned().collect())
+}
+
+fn contains_all(object: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(object.contains(text), "no {text:?} in {object}");
+    }
+}
+
+#[test]
+fn gateways_announce_the_port_for_clients_in_every_mode() {
+    let service = |rest: &[String]| of_kind(rest, "Service").into_iter().find(|one| one.contains("-gateway-1\n"));
+    let (set, rest) = gateways("network.mode=nodePort,gateway.nodePort.first=31900");
+    contains_all(
+        &set,
+        &["args: [gateway, run]", "GATEWAY_LISTEN_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).clients"],
+    );
+    contains_all(&service(&rest).expect("a Service"), &["nodePort: 31902", "targetPort: 31903\n      nodePort: 31903"]);
+    contains_all(
+        &rest.concat(),
+        &["-gateway-1.port: \"31902\"", "-gateway-1.clients: \"[::]:31903\"", "endPort: 31903"],
+    );
+
+    let (set, rest) = gateways("network.mode=loadBalancer,gateway.clientsPort=9001");
+    contains_all(&set, &["{name: clients, containerPort: 9001", "ANNOUNCE_SERVICE, value: $(POD_NAME)"]);
+    contains_all(&service(&rest).expect("a Service"), &["type: LoadBalancer", "port: 9001\n      targetPort: clients"]);
+    contains_all(&rest.concat(), &["NYM_MIXNODE_GATEWAY_LISTEN: \"[::]:9001\""]);
+
+    let (set, rest) = gateways("network.mode=hostNetwork");
+    contains_all(&set, &["hostNetwork: true", "{name: http, containerPort: 8001"]);
+    assert!(service(&rest).is_none() && !rest.concat().contains("-gateway-1.clients-url"), "{rest:?}");
+
+    let url = "-gateway-1.clients-url: \"ws://mix-nym-mixnode-gateway-1.mix-nym-mixnode-gateway.default.svc:9000\"";
+    contains_all(&gateways("network.mode=clusterOnly").1.concat(), &[url]);
+    let named = "network.mode=loadBalancer,gateway.announceUrl=ws://gateway-$(ordinal).example:80";
+    contains_all(&gateways(named).1.concat(), &["-gateway-1.clients-url: \"ws://gateway-1.example:80\""]);
+}
+
+#[test]
+fn gateways_have_their_own_values_and_inherit_the_place_of_the_nodes() {
+    let values = "network.mode=clusterOnly,gateway.resources.limits.memory=2Gi,gateway.persistence.size=9Gi,\
+                  gateway.keys.existingSecret=keys-$(ordinal),nodeSelector.disk=ssd,priorityClassName=high,\
+                  settings.mix\\.workers=3,gateway.settings.gateway\\.clients_max=7,gateway.settings.log\\.format=json";
+    let (set, rest) = gateways(values);
+    contains_all(
+        &set,
+        &["memory: 2Gi", "storage: 9Gi", "disk: ssd", "priorityClassName: \"high\"", "name: \"keys-1\""],
+    );
+    contains_all(
+        &set,
+        &["mountPath: /keys", "path: mix-nym-mixnode-gateway-1/private_sphinx.pem", "volumeClaimTemplates"],
+    );
+    contains_all(&rest.concat(), &["MIX_WORKERS: \"3\"", "GATEWAY_CLIENTS_MAX: \"7\"", "LOG_FORMAT: \"json\""]);
+    for kind in ["PodDisruptionBudget", "NetworkPolicy", "ConfigMap"] {
+        assert_eq!(of_kind(&rest, kind).len(), 1, "{kind}: {rest:?}");
+    }
+    let mixnodes: Vec<_> =
+        objects(&format!("gateway.enabled=true,{values}")).into_iter().filter(|one| !one.contains("gateway")).collect();
+    assert!(!mixnodes.concat().contains("CLIENTS_MAX"), "{mixnodes:?}");
+    let backup = "network.mode=clusterOnly,gateway.enabled=true,backup.enabled=true,backup.passphraseSecret=a,backup.existingClaim=b";
+    let jobs = of_kind(&objects(backup), "CronJob");
+    contains_all(
+        &jobs.concat(),
+        &[
+            "name: \"mix-nym-mixnode-backup-gw-0\"",
+            "[\"gateway\",\"keys\",\"backup\",",
+            "claimName: \"data-mix-nym-mixnode-gateway-0\"",
+            "name: \"mix-nym-mixnode-backup-in-0\"",
+        ],
+    );
+    let monitors = of_kind(
+        &objects("network.mode=clusterOnly,gateway.enabled=true,metrics.podMonitor.enabled=true"),
+        "PodMonitor",
+    );
+    contains_all(&monitors[0], &["values: [\"mixnode\",\"gateway\"]"]);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -115,4 +116,29 @@ async fn a_full_disk_costs_no_connection() {
     assert!(failures > 0);
     assert_eq!(store.messages(), 100);
     assert_eq!(contents(&store, &client(1)).await, [7; 100]);
+}
+
+#[tokio::test]
+async fn a_copy_of_a_store_in_use_has_its_clients_and_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(1), &key(5), NOW).await.unwrap();
+    store.append(&[message(client(1), 1)], NOW).await.unwrap();
+    let (original, copy) = (dir.path().join("gateway.sqlite"), dir.path().join("copy/gateway.sqlite"));
+    std::fs::create_dir(dir.path().join("copy")).unwrap();
+    back_up(&original, &copy).await.unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    store.append(&[message(client(1), 2)], NOW).await.unwrap();
+    let copied = Store::open(&copy, &[7; 32], StoreBounds::default()).await.unwrap();
+    assert_eq!(contents(&copied, &client(1)).await, [1]);
+    assert_eq!(copied.key(&client(1)).await.unwrap().unwrap().to_bytes(), key(5).to_bytes());
+
+    // No file is replaced, and a failure leaves none.
+    let other = dir.path().join("other");
+    let error = back_up(&original, &copy).await.unwrap_err().to_string();
+    assert!(error.contains("exists") && error.contains(copy.to_str().unwrap()), "{error}");
+    std::fs::write(&other, b"").unwrap();
+    let new = dir.path().join("new");
+    assert!(back_up(&other, &new).await.unwrap_err().to_string().contains("messages"));
+    assert!(back_up(dir.path(), &new).await.is_err() && !new.exists());
 }
