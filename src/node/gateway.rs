@@ -176,6 +176,7 @@ fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
         location: config.node.location.clone(),
         incentives_address: config.node.incentives_address.clone(),
         expires_in: None,
+        clients_tls: None,
         proof: None,
     };
     let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
