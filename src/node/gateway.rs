@@ -3,12 +3,13 @@
 mod operator;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use nym_mixnode_address::{AnnounceAddr, Announcing, Detector, watch};
-use nym_mixnode_api::{GatewayRegistration, PROTOCOL_VERSION, Topology};
+use nym_mixnode_api::{ClientsTls, GatewayRegistration, PROTOCOL_VERSION, Topology};
 use nym_mixnode_config::{Config, GatewayConfig};
 use nym_mixnode_directory::{Client, ClientLimits, Heartbeat, Signer};
 use nym_mixnode_gateway::mixing::OutboundSettings;
@@ -19,8 +20,9 @@ use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_mix::Policy;
 use nym_mixnode_net::{Reach, interface_addresses};
 use nym_mixnode_telemetry::window::wall_clock;
+use nym_mixnode_tls::{Acceptor, Tls, TlsError};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::operator::{Operator, View};
 use super::listed::ListedNodes;
@@ -48,8 +50,11 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     info!("Starting nym gateway");
     let engine = checked_engine(config.unwrap.engine)?;
+    let tls = tls_of(&config.gateway, &keys)?;
     let mixes = bind_all(&config.listen.bind_addresses())?;
     let clients = bind_all(&[config.gateway.listen])?;
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let clients_with_tls = config.gateway.tls.as_ref().map(|tls| bind_all(&[tls.listen])).transpose()?;
     let http = bind_http(&config.http)?;
     let client = Client::of(&config.directory, ClientLimits::default())?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
@@ -57,9 +62,12 @@ pub async fn run(
     let telemetry = options.telemetry.clone();
     let client = TracedDirectory::new(client, telemetry.clone());
     let signer = Signer::of_config(&keys, &config.directory)?;
-    let registration = registration(&config, &keys);
+    let registration = registration(&config, &keys, acceptor.as_ref())?;
     let heartbeat = Heartbeat::new(client, registration, heartbeat_settings(&config, options)).signed_by(signer);
     let mut gateway = Gateway::start(settings(&config, store, &keys, engine), mixes, clients).await?;
+    if let Some((listeners, acceptor)) = clients_with_tls.zip(acceptor.as_ref()) {
+        gateway.serve_tls(listeners, acceptor)?;
+    }
     let policy = gateway.policy();
     let listed = Arc::new(ListedNodes::new(Reach::new(config.announce.detection.allow_private, listen_ips(&config))));
     refuse_own(&config, &policy, &announced(&announcing));
@@ -92,6 +100,9 @@ pub async fn run(
             () = stop => Ok(()),
             () = gateway.next_end() => Err(NodeError::WorkerFailed),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
+            never = follow_certificate(tls, |key_hash| {
+                heartbeat.change_registration(|registration| renew_key(registration, key_hash));
+            }) => match never {},
             never = listed.follow_names(|next_hops| policy.set_topology(next_hops)) => match never {},
             never = watch(announce, &announcing, &changes, detect, |addresses| {
                 refuse_own(&config, &policy, addresses);
@@ -165,7 +176,35 @@ fn refuse_own(config: &Config, policy: &Policy, announced: &[AnnounceAddr]) {
     policy.set_own(listen_ips(config).chain(announced).chain(interface_addresses()));
 }
 
-fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
+/// TLS for clients with the operator's certificate, or with one for the identity.
+fn tls_of(config: &GatewayConfig, keys: &NodeKeys) -> Result<Option<Tls>, TlsError> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    match &tls.files {
+        Some(files) => Tls::load(files.clone()).map(Some),
+        None => Tls::derived(&keys.identity).map(Some),
+    }
+}
+
+/// Calls `renewed` with the hash of the key after each change of the certificate.
+async fn follow_certificate(tls: Option<Tls>, renewed: impl Fn(String)) -> Infallible {
+    let Some(tls) = tls else { return pending().await };
+    let acceptor = tls.acceptor();
+    tls.follow(|| match acceptor.key_hash() {
+        Ok(hash) => renewed(hash.to_string()),
+        Err(error) => warn!(%error, "cannot announce the renewed TLS certificate"),
+    })
+    .await
+}
+
+/// Announces another TLS key.
+fn renew_key(registration: &mut GatewayRegistration, key_hash: String) {
+    if let Some(tls) = &mut registration.clients_tls {
+        tls.key_hash = key_hash;
+    }
+}
+
+fn registration(config: &Config, keys: &NodeKeys, tls: Option<&Acceptor>) -> Result<GatewayRegistration, TlsError> {
+    let key_hash = tls.map(Acceptor::key_hash).transpose()?;
     let mut registration = GatewayRegistration {
         mix_host: String::new(),
         mix_hosts: Vec::new(),
@@ -176,20 +215,23 @@ fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
         location: config.node.location.clone(),
         incentives_address: config.node.incentives_address.clone(),
         expires_in: None,
-        clients_tls: None,
+        clients_tls: key_hash.map(|hash| ClientsTls { url: String::new(), key_hash: hash.to_string() }),
         proof: None,
     };
     let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
     announce_at(&mut registration, &config.gateway, &announced);
-    registration
+    Ok(registration)
 }
 
-/// Sets the announced addresses and the URL for clients, which follows the first of them.
+/// Sets the announced addresses and the URLs for clients, which follow the first of them.
 fn announce_at(registration: &mut GatewayRegistration, own: &GatewayConfig, addresses: &[AnnounceAddr]) {
     let hosts: Vec<String> = addresses.iter().map(AnnounceAddr::to_string).collect();
     registration.mix_host = hosts.first().cloned().unwrap_or_default();
     registration.mix_hosts = if hosts.len() > 1 { hosts } else { Vec::new() };
     if let Some(first) = addresses.first() {
         registration.clients_host = own.url(first.get());
+        if let (Some(announced), Some(tls)) = (&mut registration.clients_tls, &own.tls) {
+            announced.url = tls.url(first.get());
+        }
     }
 }

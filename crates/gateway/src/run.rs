@@ -10,6 +10,7 @@ use nym_mixnode_link::listener::{self, ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, PhaseSignal, phases};
 use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, ReplayWindow, Rule};
 use nym_mixnode_sphinx::{Engine, EngineKind, PacketSize};
+use nym_mixnode_tls::Acceptor;
 use nym_mixnode_wire::{BufferPool, Deadlines};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -74,6 +75,7 @@ pub struct Gateway {
     delivered: Arc<delivery::Counters>,
     mixing: Arc<MixingCounters>,
     control: PhaseControl,
+    phase: PhaseSignal,
     tasks: JoinSet<()>,
 }
 
@@ -135,11 +137,24 @@ impl Gateway {
         });
         for listener in clients {
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(server::serve(Arc::clone(&server), listener, phase.clone()));
+            tasks.spawn(server::serve(Arc::clone(&server), listener, None, phase.clone()));
         }
         tasks.spawn(expire(store, settings.now, phase.clone()));
-        tasks.spawn(age(replays, phase));
-        Ok(Self { policy, server, delivered, mixing, control, tasks })
+        tasks.spawn(age(replays, phase.clone()));
+        Ok(Self { policy, server, delivered, mixing, control, phase, tasks })
+    }
+
+    /// Serves clients with TLS, too. All their connections share the limits.
+    ///
+    /// # Errors
+    /// When a socket cannot be used.
+    pub fn serve_tls(&mut self, clients: Vec<StdListener>, tls: &Acceptor) -> Result<(), StartError> {
+        for listener in clients {
+            let listener = TcpListener::from_std(listener)?;
+            let server = Arc::clone(&self.server);
+            self.tasks.spawn(server::serve(server, listener, Some(tls.clone()), self.phase.clone()));
+        }
+        Ok(())
     }
 
     /// Replaces the nodes to which packets may go.

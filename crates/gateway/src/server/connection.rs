@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_message::gateway::{FORWARD_LEN_MAX, ForwardRequest, GatewayText, SharedKey};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -47,7 +47,10 @@ impl From<tokio::time::error::Elapsed> for Ended {
 }
 
 /// Serves a client until it leaves, is too slow, or the gateway drains.
-pub(super) async fn run(server: &Server, stream: TcpStream, mut phase: PhaseSignal) {
+pub(super) async fn run<S>(server: &Server, stream: S, mut phase: PhaseSignal)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_LEN_MAX))
         .max_frame_size(Some(MESSAGE_LEN_MAX))
@@ -119,9 +122,9 @@ impl Host for Client<'_> {
     }
 }
 
-struct Connection<'a> {
+struct Connection<'a, S> {
     server: &'a Server,
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<S>,
     session: Session,
     client: Client<'a>,
     pushed: Pushed,
@@ -140,7 +143,7 @@ enum Event {
     Ping,
 }
 
-impl Connection<'_> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn serve(&mut self) -> Result<(), Ended> {
         loop {
             match self.next().await? {
