@@ -2,6 +2,9 @@
 //!
 //! A client confirms what it has received by answering a ping that was sent behind the messages. Only then do messages
 //! leave the inbox; what a connection has not confirmed when it ends goes back there.
+//!
+//! When all connections are in use, one that has not authenticated gives way to a new one, as connections of mixes do that
+//! have sent no packet: also during a TLS handshake.
 
 mod connection;
 mod pushed;
@@ -122,16 +125,28 @@ fn admit(server: &Server, peer: SocketAddr) -> Option<Permit> {
     permit
 }
 
-async fn one(server: Arc<Server>, stream: TcpStream, tls: Option<Acceptor>, _permit: Permit, phase: PhaseSignal) {
+async fn one(server: Arc<Server>, stream: TcpStream, tls: Option<Acceptor>, mut permit: Permit, phase: PhaseSignal) {
+    permit.give_way().await;
     // Small messages must not wait for each other.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(tls) = tls else { return connection::run(&server, stream, phase).await };
-    match timeout(server.times.open, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::run(&server, stream, phase).await,
-        // Its client is slow, refuses the certificate, or speaks no TLS.
-        Ok(Err(_)) | Err(_) => {}
+    match tls {
+        None => connection::run(&server, stream, permit, phase).await,
+        // Boxed, so that connections without TLS keep no memory for it.
+        Some(tls) => Box::pin(shake_hands(&server, stream, &tls, permit, phase)).await,
+    }
+}
+
+/// Performs the TLS handshake and then serves the client, unless that is slow, refuses the certificate, or speaks no TLS.
+async fn shake_hands(server: &Server, stream: TcpStream, tls: &Acceptor, permit: Permit, mut phase: PhaseSignal) {
+    let accepted = tokio::select! {
+        () = permit.evicted() => return,
+        () = phase.reached(Phase::Draining) => return,
+        accepted = timeout(server.times.open, tls.accept(stream)) => accepted,
+    };
+    if let Ok(Ok(stream)) = accepted {
+        connection::run(server, stream, permit, phase).await;
     }
 }
 

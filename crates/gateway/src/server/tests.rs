@@ -3,6 +3,7 @@ use nym_mixnode_link::shutdown::{PhaseControl, phases};
 use nym_mixnode_message::gateway::{Authentication, ClientHandshake, ClientText, GatewayText, Mode, SharedKey};
 use nym_mixnode_tls::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -98,6 +99,13 @@ impl World {
 struct Peer(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Peer {
+    fn into_stream(self) -> TcpStream {
+        match self.0.into_inner() {
+            MaybeTlsStream::Plain(stream) => stream,
+            _ => unreachable!("no TLS"),
+        }
+    }
+
     async fn send(&mut self, text: &ClientText) {
         self.0.send(Frame::Text(text.to_json().into())).await.unwrap();
     }
@@ -235,6 +243,38 @@ async fn tls_handshakes_that_do_not_go_on_end_and_free_their_places() {
     };
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
     world.until(|| world.server.limits.open() == 0).await;
+}
+
+/// A connection from another address than that of the other clients, which sends nothing.
+async fn silent(server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_that_do_not_authenticate_give_way_and_clients_stay() {
+    let world = World::new(ServerTimes::default()).await;
+    let tls = world.serve_tls().await;
+    let (client, key, mut peer) = world.registered().await;
+    // One address takes all other places, in each state before the authentication.
+    let mut held = Vec::new();
+    for number in 0..9 {
+        let mut stream = silent(if number % 3 == 0 { world.address } else { tls }).await;
+        if number % 3 == 1 {
+            stream.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+        }
+        held.push(stream);
+    }
+    world.until(|| world.server.limits.open() == 10).await;
+    for _ in 0..3 {
+        let (_, _, other) = world.registered().await;
+        held.push(other.into_stream());
+    }
+    assert_eq!(world.server.limits.open(), 10);
+    assert_eq!(world.server.limits.reached().total, 3);
+    world.server.connected.push(client.public(), vec![7; 40]).unwrap();
+    assert_eq!(peer.binary(&key).await, [7; 40], "a client that has authenticated");
 }
 
 #[tokio::test]
