@@ -58,7 +58,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     measure_packets(&runtime, true);
     measure_packets(&runtime, false);
-    measure_idle(&runtime);
+    measure_idle(&runtime, false);
+    measure_idle(&runtime, true);
     measure_goodput();
 }
 
@@ -67,8 +68,8 @@ fn main() {
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
     let identity = IdentityKeyPair::generate().expect("a key");
-    let (url, key) = (gateway.clients.clone(), gateway.identity);
-    let (connection, _) = runtime.block_on(register(&url, &identity, key)).expect("a registration");
+    let (endpoint, key) = (gateway.clients.clone(), gateway.identity);
+    let (connection, _) = runtime.block_on(register(&endpoint, &identity, key)).expect("a registration");
     let sink = packets::Sink::start();
     let frames = packets::frames(&gateway.sphinx, identity.public(), sink.address, PACKETS);
     let before = gateway.usage();
@@ -114,10 +115,11 @@ async fn receive(mut connection: Connection, messages: usize) {
     tokio::time::timeout(PATIENCE, receiving).await.expect("all messages arrive");
 }
 
-fn measure_idle(runtime: &Runtime) {
+fn measure_idle(runtime: &Runtime, with_tls: bool) {
     let gateway = GatewayProcess::start();
-    let before = gateway.usage().resident_mib;
-    let (url, key) = (gateway.clients.clone(), gateway.identity);
+    let before = gateway.usage();
+    let endpoint = if with_tls { gateway.clients_with_tls.clone() } else { gateway.clients.clone() };
+    let key = gateway.identity;
     let begin = Instant::now();
     let connections = runtime.block_on(async {
         let (mut registering, mut connections) = (JoinSet::new(), Vec::with_capacity(IDLE_CLIENTS));
@@ -125,10 +127,10 @@ fn measure_idle(runtime: &Runtime) {
             if registering.len() >= REGISTERING {
                 connections.extend(registering.join_next().await);
             }
-            let url = url.clone();
+            let endpoint = endpoint.clone();
             registering.spawn(async move {
                 let identity = IdentityKeyPair::generate().expect("a key");
-                register(&url, &identity, key).await.expect("a registration").0
+                register(&endpoint, &identity, key).await.expect("a registration").0
             });
         }
         while let Some(connection) = registering.join_next().await {
@@ -138,12 +140,15 @@ fn measure_idle(runtime: &Runtime) {
     });
     assert!(connections.iter().all(Result::is_ok), "every client is registered");
     let usage = gateway.usage();
+    let (resident_mib, cpu_micros) = (usage.resident_mib, usage.since(&before).cpu_micros);
     println!(
-        "{} idle clients: {:.0} MiB of memory ({:.1} KiB for each), registered in {:.0} s",
+        "{} idle clients {} TLS: {:.0} MiB of memory ({:.1} KiB for each), registered in {:.0} s, {:.2} ms of CPU time for each",
         connections.len(),
-        usage.resident_mib,
-        (usage.resident_mib - before) * 1024.0 / connections.len() as f64,
-        begin.elapsed().as_secs_f64()
+        if with_tls { "with" } else { "without" },
+        resident_mib,
+        (resident_mib - before.resident_mib) * 1024.0 / connections.len() as f64,
+        begin.elapsed().as_secs_f64(),
+        cpu_micros / 1e3 / connections.len() as f64
     );
 }
 

@@ -11,10 +11,10 @@ mod process;
 use std::cell::Cell;
 use std::time::Duration;
 
-use nym_mixnode_api::Topology;
+use nym_mixnode_api::{GatewayRegistration, Topology};
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, NodeHome, Role};
-use nym_mixnode_directory::{Client, ClientLimits, Directory, DirectoryError, is_retired};
+use nym_mixnode_directory::{Announcement, Client, ClientLimits, Directory, DirectoryError, is_retired};
 use nym_mixnode_keys::KeyFiles;
 use serde::Serialize;
 use url::Url;
@@ -96,6 +96,7 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
     let (keys, identity) = local::keys(&KeyFiles::new(home.dir(), &config.keys).for_inspection());
     report(keys);
     report(local::engine(config));
+    local::certificate(home.role(), config).into_iter().for_each(&mut report);
     doing.set("asking the node and its directory");
     let (process, (client, topology)) =
         tokio::join!(process::examine(target, identity.as_deref()), ask_directory(config));
@@ -116,7 +117,8 @@ pub async fn examine(target: &Target<'_>, probe: bool, doing: &Cell<&'static str
     };
     let others = async {
         let asked = client.as_ref().zip(topology.as_ref().ok()).map(|(client, _)| client);
-        network_checks(target, (&process, &topology), &targets, asked).await.into_iter().for_each(&mut report);
+        let findings = network_checks(target, identity.as_deref(), (&process, &topology), &targets, asked).await;
+        findings.into_iter().for_each(&mut report);
         if let (Some(identity), Ok(topology)) = (&identity, &topology) {
             let problem = process.problem.as_deref();
             report(network::registration(target, identity, topology, (running, problem)));
@@ -142,6 +144,7 @@ async fn ask_directory(config: &Config) -> (Option<Client>, Result<Topology, Dir
 /// Checks connections, open files, the directory and the clock, if it answers; the connections at the same time.
 async fn network_checks(
     target: &Target<'_>,
+    identity: Option<&str>,
     (process, topology): (&Process, &Result<Topology, DirectoryError>),
     targets: &Targets,
     answering: Option<&Client>,
@@ -156,8 +159,12 @@ async fn network_checks(
     };
     let clients = async {
         match target.home.role() {
-            Role::Gateway => network::clients(config, process.running).await,
-            Role::Mixnode => None,
+            Role::Gateway => {
+                let known = topology.as_ref().ok().zip(identity);
+                let listed = known.and_then(|(topology, identity)| GatewayRegistration::listed(topology, identity));
+                network::clients(config, process.running, listed).await
+            }
+            Role::Mixnode => Vec::new(),
         }
     };
     let (mut findings, clients, egress, clock) = tokio::join!(

@@ -39,6 +39,7 @@ use nym_mixnode_net::{BindAddr, Reach, interface_addresses};
 use nym_mixnode_sphinx::{EngineChoice, EngineKind, SelfCheckError, UnsupportedEngine, self_check};
 use nym_mixnode_telemetry::http;
 use nym_mixnode_telemetry::otel::Telemetry;
+use nym_mixnode_tls::TlsError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -128,6 +129,9 @@ pub enum NodeError {
     /// The store or the sockets of a gateway.
     #[error(transparent)]
     Gateway(#[from] StartError),
+    /// The certificate of a gateway.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A worker panicked. The node stops, because it must not run with missing parts.
     #[error("a worker failed; this is a bug: please report it with the message in the log above")]
     WorkerFailed,
@@ -147,6 +151,7 @@ impl NodeError {
             Self::Http(error) if error.source.kind() == io::ErrorKind::PermissionDenied => Exit::PERMISSION,
             Self::Bind(_) | Self::Http(_) => Exit::UNAVAILABLE,
             Self::Directory(error) => error.exit_code(),
+            Self::Tls(error) => error.exit_code(),
             Self::Gateway(StartError::Store(StoreError::Undecipherable)) => Exit::DATA,
             Self::Gateway(StartError::Store(_)) => Exit::IO,
             Self::Worker(_) | Self::ReplayMemory(_) | Self::Gateway(StartError::Memory(_) | StartError::Socket(_)) => {

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nym_mixnode_client::endpoint::Endpoint;
 use nym_mixnode_gateway::mixing::OutboundSettings;
 use nym_mixnode_gateway::run::{Gateway, Settings};
 use nym_mixnode_gateway::server::ServerTimes;
@@ -15,6 +16,7 @@ use nym_mixnode_gateway::store::StoreBounds;
 use nym_mixnode_keys::{IdentityKeyPair, KeyGenerationError, SecretKey};
 use nym_mixnode_mix::{ReplayWindow, Rule};
 use nym_mixnode_sphinx::EngineChoice;
+use nym_mixnode_tls::Tls;
 use nym_mixnode_wire::Deadlines;
 
 use crate::support::usage::Usage;
@@ -28,7 +30,8 @@ pub(crate) struct GatewayProcess {
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
     pub(crate) mixes: SocketAddr,
-    pub(crate) clients: String,
+    pub(crate) clients: Endpoint,
+    pub(crate) clients_with_tls: Endpoint,
     pub(crate) identity: [u8; 32],
     pub(crate) sphinx: TestNode,
     _home: tempfile::TempDir,
@@ -48,10 +51,14 @@ impl GatewayProcess {
         let mut line = String::new();
         answers.read_line(&mut line).expect("a line");
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [mixes, clients, identity] = words[..] else { panic!("the gateway does not start: {line}") };
+        let [mixes, clients, clients_with_tls, key_hash, identity] = words[..] else {
+            panic!("the gateway does not start: {line}")
+        };
         let identity = bs58::decode(identity).into_vec().expect("base58").try_into().expect("a key");
         let mixes = mixes.parse().expect("an address");
-        Self { process, questions, answers, mixes, clients: clients.to_owned(), identity, sphinx, _home: home }
+        let clients = Endpoint::plain(clients);
+        let clients_with_tls = Endpoint::tls(clients_with_tls, key_hash.parse().expect("a hash"));
+        Self { process, questions, answers, mixes, clients, clients_with_tls, identity, sphinx, _home: home }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -87,13 +94,25 @@ pub(crate) fn serve(home: &str) {
         listener.set_nonblocking(true).expect("a socket");
         listener
     };
-    let (mixes, clients) = (listener(), listener());
+    let (mixes, clients, clients_with_tls) = (listener(), listener(), listener());
+    let acceptor = Tls::derived(&identity).expect("a certificate").acceptor();
     let address = |listener: &TcpListener| listener.local_addr().expect("an address");
-    let line = format!("{} ws://{} {}", address(&mixes), address(&clients), bs58::encode(public).into_string());
+    let line = format!(
+        "{} ws://{} wss://{} {} {}",
+        address(&mixes),
+        address(&clients),
+        address(&clients_with_tls),
+        acceptor.key_hash().expect("a key"),
+        bs58::encode(public).into_string()
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
     let settings = settings(Path::new(home), &key, identity);
-    let gateway = runtime.block_on(Gateway::start(settings, vec![mixes], vec![clients])).expect("a gateway");
+    let gateway = runtime.block_on(async {
+        let mut gateway = Gateway::start(settings, vec![mixes], vec![clients]).await.expect("a gateway");
+        gateway.serve_tls(vec![clients_with_tls], &acceptor).expect("a socket");
+        gateway
+    });
     println!("{line}");
     for _question in lines {
         let counters = gateway.delivered();

@@ -8,6 +8,7 @@ use nym_mixnode_link::listener::{self, BindError};
 use nym_mixnode_net::BindAddr;
 use nym_mixnode_sphinx::self_check;
 use nym_mixnode_telemetry::health::FileLimits;
+use nym_mixnode_tls::Tls;
 use rustix::process::{Resource, Rlimit, getrlimit};
 
 use super::process::Running;
@@ -36,11 +37,24 @@ pub(super) fn engine(config: &Config) -> Finding {
     }
 }
 
+/// Checks that a gateway can use the certificate that is configured.
+pub(super) fn certificate(role: Role, config: &Config) -> Option<Finding> {
+    let tls = config.gateway.tls.as_ref().filter(|_| role == Role::Gateway)?;
+    Some(match tls.files.clone().map(Tls::load).transpose() {
+        Ok(None) => Finding::ok("certificate", "for clients: self-signed, with a key derived from the identity key"),
+        Ok(Some(_)) => Finding::ok("certificate", "for clients: the files of gateway.tls_certificate_file and its key"),
+        Err(error) => Finding::failed("certificate", error.to_string()),
+    })
+}
+
 /// Checks that each bind address is free or used by the node.
 pub(super) fn bind(role: Role, config: &Config, running: Running) -> Vec<Finding> {
     let mut findings = bind_each(&config.listen.bind_addresses(), ("--port", "listen.addresses"), running);
     if role == Role::Gateway {
         findings.extend(bind_each(&[config.gateway.listen], ("--gateway-listen", "gateway.listen"), running));
+        if let Some(tls) = &config.gateway.tls {
+            findings.extend(bind_each(&[tls.listen], ("--gateway-tls-listen", "gateway.tls_listen"), running));
+        }
     }
     findings
 }
@@ -180,6 +194,7 @@ mod tests {
         let (free, holder) = (bound().local_addr().unwrap(), bound());
         let mut config = config(&free.to_string());
         config.gateway.listen = BindAddr::new(holder.local_addr().unwrap());
+        config.gateway.tls = None;
         let found = bind(Role::Gateway, &config, Running::No);
         assert_eq!(found.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok, Level::Failed]);
         assert!(words(&found[1]).contains("gateway.listen"), "{found:?}");

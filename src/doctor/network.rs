@@ -9,6 +9,7 @@ use nym_mixnode_directory::{Announcement, Client};
 use nym_mixnode_monitor::IpFamily;
 use nym_mixnode_monitor::gateways::addresses_of_clients_host;
 use nym_mixnode_net::{NotPublic, Reach, Unreachable};
+use nym_mixnode_tls::client as tls;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -71,25 +72,73 @@ fn reached(config: &Config, address: SocketAddr, connected: Result<(), String>) 
     })
 }
 
-/// Checks the URL at which clients reach a gateway; `None` without an announce address, which is a finding of its own.
-pub(super) async fn clients(config: &Config, running: Running) -> Option<Finding> {
-    let url = config.gateway.url(*announced(config).first()?);
-    if running != Running::Yes {
-        return Some(Finding::ok("clients", format!("{url}; not tested, because the gateway does not run")));
-    }
-    let Some(address) = addresses_of_clients_host(&url).await.first().copied() else {
-        let fix = "correct gateway.announce_url, or the name in DNS";
-        return Some(Finding::failed("clients", format!("the name in {url} has no address")).with_fix(fix));
+/// Checks the URLs at which clients reach a gateway, whose entry is `listed`; without an announce address, which is a
+/// finding of its own, there are none.
+pub(super) async fn clients(config: &Config, running: Running, listed: Option<&GatewayRegistration>) -> Vec<Finding> {
+    let Some(announced) = announced(config).first().copied() else { return Vec::new() };
+    let url = config.gateway.url(announced);
+    let plain = async { clients_at(&url, ("gateway.listen", "gateway.announce_url"), running).await.err() };
+    let with_tls = async {
+        match &config.gateway.tls {
+            Some(tls) => clients_with_tls(&tls.url(announced), running, listed).await,
+            None => Finding::ok("clients", "without TLS alone, because gateway.tls_listen is off"),
+        }
     };
-    Some(match connect(address).await {
-        Ok(()) => Finding::ok("clients", format!("{url} accepts connections")),
-        Err(reason) => Finding::warning(
+    let (plain, with_tls) = tokio::join!(plain, with_tls);
+    vec![plain.unwrap_or_else(|| Finding::ok("clients", format!("{url} accepts connections"))), with_tls]
+}
+
+/// Connects to a URL for clients, which two settings determine.
+async fn clients_at(url: &str, (listen, announce): (&str, &str), running: Running) -> Result<TcpStream, Finding> {
+    if running != Running::Yes {
+        return Err(Finding::ok("clients", format!("{url}; not tested, because the gateway does not run")));
+    }
+    let Some(address) = addresses_of_clients_host(url).await.first().copied() else {
+        let fix = format!("correct {announce}, or the name in DNS");
+        return Err(Finding::failed("clients", format!("the name in {url} has no address")).with_fix(fix));
+    };
+    open(address).await.map_err(|reason| {
+        Finding::warning(
             "clients",
             format!("no connection to {url} from here: {reason}"),
-            "open the port of gateway.listen in firewall and router, or set gateway.announce_url; some routers refuse only \
-             connections from their own network, so test from another network",
-        ),
+            format!(
+                "open the port of {listen} in firewall and router, or set {announce}; some routers refuse only connections \
+                 from their own network, so test from another network"
+            ),
+        )
     })
+}
+
+/// Connects as a client does: with the listed key.
+async fn clients_with_tls(url: &str, running: Running, listed: Option<&GatewayRegistration>) -> Finding {
+    let stream = match clients_at(url, ("gateway.tls_listen", "gateway.tls_announce_url"), running).await {
+        Ok(stream) => stream,
+        Err(finding) => return finding,
+    };
+    let Some(listed) = listed else {
+        return Finding::ok(
+            "clients",
+            format!("{url} accepts connections; its key is tested once the gateway is listed"),
+        );
+    };
+    let Some(key) = listed.clients_tls.as_ref().and_then(|tls| tls.key_hash.parse().ok()) else {
+        return Finding::warning(
+            "clients",
+            format!("the directory does not list {url}, so clients connect without TLS"),
+            "restart the gateway if TLS was configured since it started; a directory of 0.9.2 lists no TLS",
+        );
+    };
+    let host = url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let shaken = timeout(CONNECT_TIMEOUT, tls::connect(stream, host.trim_matches(['[', ']']), key)).await;
+    let reason = match shaken {
+        Ok(Ok(_)) => return Finding::ok("clients", format!("{url} has the listed TLS key")),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no TLS handshake within {} s", CONNECT_TIMEOUT.as_secs()),
+    };
+    Finding::failed("clients", format!("clients refuse {url}: {reason}")).with_fix(
+        "what is between clients and gateway must pass TLS on and not end it; after a change of the certificate wait a minute \
+         until it is listed",
+    )
 }
 
 /// The address, and that it is private: `announce.allow_private` has permitted it.
@@ -200,8 +249,12 @@ async fn way_out(check: &'static str, tried: &[SocketAddr]) -> Finding {
 }
 
 async fn connect(address: SocketAddr) -> Result<(), String> {
+    open(address).await.map(drop)
+}
+
+async fn open(address: SocketAddr) -> Result<TcpStream, String> {
     match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("not within {} s", CONNECT_TIMEOUT.as_secs())),
     }

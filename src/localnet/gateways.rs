@@ -34,7 +34,7 @@ impl LocalGateway {
     /// Initialises and starts a gateway.
     pub(super) async fn start(
         id: String,
-        (port, clients): (ReservedPort, ReservedPort),
+        [port, clients, clients_with_tls]: [ReservedPort; 3],
         directory: &Url,
         home: &Path,
         readers: &mut JoinSet<()>,
@@ -53,6 +53,8 @@ impl LocalGateway {
                 &port.number().to_string(),
                 "--gateway-listen",
                 &format!("{host}:{}", clients.number()),
+                "--gateway-tls-listen",
+                &format!("{host}:{}", clients_with_tls.number()),
                 "--validator",
                 directory.as_str(),
                 "--allow-private",
@@ -64,6 +66,7 @@ impl LocalGateway {
             arguments(&["gateway", "run"], &own, &[&settings[..], &["--topology-refresh", TOPOLOGY_REFRESH]].concat());
         port.release();
         clients.release();
+        clients_with_tls.release();
         let (child, events) = Child::spawn(&id, &run, &home)?;
         let (sender, state) = watch::channel(NodeState::default());
         readers.spawn(follow_node(events, sender));

@@ -113,7 +113,7 @@ impl Network {
         let nodes_per_layer = usize::from(options.nodes_per_layer);
         let count = usize::from(options.layers) * nodes_per_layer;
         let gateways = options.gateways();
-        let mut ports = ports::reserve(count + 1 + 2 * gateways, options.base_port, families)?.into_iter();
+        let mut ports = ports::reserve(count + 1 + 3 * gateways, options.base_port, families)?.into_iter();
         let mut readers = JoinSet::new();
         let registry_port = ports.next().map_or(0, ReservedPort::release);
         let (registry, directory) =
@@ -137,7 +137,8 @@ impl Network {
         for number in 1..=gateways {
             let id = format!("gateway{number}");
             view.progress(&format!("starting {id}"));
-            let Some(ports) = ports.next().zip(ports.next()) else { break };
+            let (Some(mixes), Some(clients), Some(tls)) = (ports.next(), ports.next(), ports.next()) else { break };
+            let ports = [mixes, clients, tls];
             let gateway = LocalGateway::start(id, ports, &network.directory, home, &mut network.readers).await?;
             network.gateways.push(gateway);
         }

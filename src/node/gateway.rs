@@ -3,12 +3,14 @@
 mod operator;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use nym_mixnode_address::{AnnounceAddr, Announcing, Detector, watch};
-use nym_mixnode_api::{GatewayRegistration, PROTOCOL_VERSION, Topology};
+use nym_mixnode_api::{ClientsTls, GatewayRegistration, PROTOCOL_VERSION, Topology};
+use nym_mixnode_base::open_files::{Remedy, Shares};
 use nym_mixnode_config::{Config, GatewayConfig};
 use nym_mixnode_directory::{Client, ClientLimits, Heartbeat, Signer};
 use nym_mixnode_gateway::mixing::OutboundSettings;
@@ -16,11 +18,13 @@ use nym_mixnode_gateway::run::{Gateway, Settings};
 use nym_mixnode_gateway::server::ServerTimes;
 use nym_mixnode_gateway::store::StoreBounds;
 use nym_mixnode_keys::NodeKeys;
-use nym_mixnode_mix::Policy;
+use nym_mixnode_mix::{Policy, outgoing};
 use nym_mixnode_net::{Reach, interface_addresses};
+use nym_mixnode_sphinx::EngineKind;
 use nym_mixnode_telemetry::window::wall_clock;
+use nym_mixnode_tls::{Acceptor, Tls, TlsError};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::operator::{Operator, View};
 use super::listed::ListedNodes;
@@ -48,8 +52,11 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     info!("Starting nym gateway");
     let engine = checked_engine(config.unwrap.engine)?;
+    let tls = tls_of(&config.gateway, &keys)?;
     let mixes = bind_all(&config.listen.bind_addresses())?;
     let clients = bind_all(&[config.gateway.listen])?;
+    let acceptor = tls.as_ref().map(Tls::acceptor);
+    let clients_with_tls = config.gateway.tls.as_ref().map(|tls| bind_all(&[tls.listen])).transpose()?;
     let http = bind_http(&config.http)?;
     let client = Client::of(&config.directory, ClientLimits::default())?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
@@ -57,20 +64,24 @@ pub async fn run(
     let telemetry = options.telemetry.clone();
     let client = TracedDirectory::new(client, telemetry.clone());
     let signer = Signer::of_config(&keys, &config.directory)?;
-    let registration = registration(&config, &keys);
+    let registration = registration(&config, &keys, acceptor.as_ref())?;
     let heartbeat = Heartbeat::new(client, registration, heartbeat_settings(&config, options)).signed_by(signer);
     let mut gateway = Gateway::start(settings(&config, store, &keys, engine), mixes, clients).await?;
+    if let Some((listeners, acceptor)) = clients_with_tls.zip(acceptor.as_ref()) {
+        gateway.serve_tls(listeners, acceptor)?;
+    }
     let policy = gateway.policy();
     let listed = Arc::new(ListedNodes::new(Reach::new(config.announce.detection.allow_private, listen_ips(&config))));
     refuse_own(&config, &policy, &announced(&announcing));
-    let allow = |topology: &Topology| policy.set_topology(listed.take(topology));
+    let nodes = gateway.nodes();
+    let allow = |topology: &Topology| nodes.set(listed.take(topology));
     if let Some(topology) = heartbeat.load_last_good() {
         allow(&topology);
     }
     info!("Listening for packets and clients, not registered yet");
     warn_of_retired_network(&config.directory.url);
     let state = heartbeat.state();
-    let view = View::new(&config, &keys, &state, &announcing, &policy, &listed, engine);
+    let view = View::new(&config, &keys, &state, &announcing, (&gateway, engine), &listed, telemetry.clone());
     let operator = Operator::start(view, http, manager);
     let status = || NodeStatus {
         registered: state.registered(),
@@ -92,7 +103,10 @@ pub async fn run(
             () = stop => Ok(()),
             () = gateway.next_end() => Err(NodeError::WorkerFailed),
             fatal = beat => fatal.map(|never: Infallible| match never {}).map_err(NodeError::from),
-            never = listed.follow_names(|next_hops| policy.set_topology(next_hops)) => match never {},
+            never = follow_certificate(tls, |key_hash| {
+                heartbeat.change_registration(|registration| renew_key(registration, key_hash));
+            }) => match never {},
+            never = listed.follow_names(|next_hops| nodes.set(next_hops)) => match never {},
             never = watch(announce, &announcing, &changes, detect, |addresses| {
                 refuse_own(&config, &policy, addresses);
                 heartbeat.change_registration(|registration| announce_at(registration, &config.gateway, addresses));
@@ -105,8 +119,9 @@ pub async fn run(
             sleep(config.shutdown.linger).await;
         }
         info!("draining: undelivered messages go to inboxes");
+        operator.draining();
         gateway.stop(config.shutdown.drain_deadline).await;
-        telemetry.stop(operator.readings()).await;
+        telemetry.stop(operator.drained()).await;
         info!("stopped");
         ended
     };
@@ -127,8 +142,35 @@ pub async fn run(
     ended
 }
 
-fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: nym_mixnode_sphinx::EngineKind) -> Settings {
+/// Connections in total and per address, of mixes and of clients: those of the configuration, or fewer where the limit on open
+/// files requires it. Clients get what mixes leave, at least half.
+fn connection_limits(config: &Config, descriptors: Shares) -> [(usize, usize); 2] {
+    let (mixes, clients) = (&config.connections, &config.gateway);
+    let of_clients = clients.connections_max.min(descriptors.incoming - mixes.total_max.min(descriptors.incoming / 2));
+    let of_mixes = mixes.total_max.min(descriptors.incoming - of_clients);
+    if of_mixes < mixes.total_max || of_clients < clients.connections_max {
+        warn!(
+            mixes = of_mixes,
+            clients = of_clients,
+            "fewer connections than connections.total_max and gateway.connections_max, because of the limit on open files: {}",
+            Remedy::here()
+        );
+    }
+    let limits = |total: usize, total_max: usize, per_address: usize| {
+        let half = if total < total_max { (total / 2).max(1) } else { per_address };
+        (total, per_address.min(half))
+    };
+    [
+        limits(of_mixes, mixes.total_max, mixes.per_address_max),
+        limits(of_clients, clients.connections_max, clients.connections_per_address_max),
+    ]
+}
+
+fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: EngineKind) -> Settings {
     let own = &config.gateway;
+    let descriptors = Shares::here(1, config.forward.limits.next_hops_max);
+    let [mix_connections, client_connections] = connection_limits(config, descriptors);
+    let next_hops_max = config.forward.limits.next_hops_max.min(descriptors.next_hops);
     Settings {
         identity: Arc::clone(&keys.identity),
         sphinx: keys.sphinx.secret().clone(),
@@ -142,10 +184,10 @@ fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: nym_mixnod
         },
         replay: config.replay.window,
         deadlines: config.connections.deadlines,
-        mix_connections: (config.connections.total_max, config.connections.per_address_max),
-        client_connections: (own.connections_max, own.connections_per_address_max),
+        mix_connections,
+        client_connections,
         times: ServerTimes::default(),
-        outbound: OutboundSettings { forwarder: config.forward.limits.clone() },
+        outbound: OutboundSettings { forwarder: outgoing::Settings { next_hops_max, ..config.forward.limits.clone() } },
         rule: config.forward.policy,
         now: unix_seconds,
     }
@@ -165,7 +207,35 @@ fn refuse_own(config: &Config, policy: &Policy, announced: &[AnnounceAddr]) {
     policy.set_own(listen_ips(config).chain(announced).chain(interface_addresses()));
 }
 
-fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
+/// TLS for clients with the operator's certificate, or with one for the identity.
+fn tls_of(config: &GatewayConfig, keys: &NodeKeys) -> Result<Option<Tls>, TlsError> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    match &tls.files {
+        Some(files) => Tls::load(files.clone()).map(Some),
+        None => Tls::derived(&keys.identity).map(Some),
+    }
+}
+
+/// Calls `renewed` with the hash of the key after each change of the certificate.
+async fn follow_certificate(tls: Option<Tls>, renewed: impl Fn(String)) -> Infallible {
+    let Some(tls) = tls else { return pending().await };
+    let acceptor = tls.acceptor();
+    tls.follow(|| match acceptor.key_hash() {
+        Ok(hash) => renewed(hash.to_string()),
+        Err(error) => warn!(%error, "cannot announce the renewed TLS certificate"),
+    })
+    .await
+}
+
+/// Announces another TLS key.
+fn renew_key(registration: &mut GatewayRegistration, key_hash: String) {
+    if let Some(tls) = &mut registration.clients_tls {
+        tls.key_hash = key_hash;
+    }
+}
+
+fn registration(config: &Config, keys: &NodeKeys, tls: Option<&Acceptor>) -> Result<GatewayRegistration, TlsError> {
+    let key_hash = tls.map(Acceptor::key_hash).transpose()?;
     let mut registration = GatewayRegistration {
         mix_host: String::new(),
         mix_hosts: Vec::new(),
@@ -176,19 +246,58 @@ fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
         location: config.node.location.clone(),
         incentives_address: config.node.incentives_address.clone(),
         expires_in: None,
+        clients_tls: key_hash.map(|hash| ClientsTls { url: String::new(), key_hash: hash.to_string() }),
         proof: None,
     };
     let announced: Vec<_> = config.announce.addresses.iter().map(|announced| announced.address).collect();
     announce_at(&mut registration, &config.gateway, &announced);
-    registration
+    Ok(registration)
 }
 
-/// Sets the announced addresses and the URL for clients, which follows the first of them.
+/// Sets the announced addresses and the URLs for clients, which follow the first of them.
 fn announce_at(registration: &mut GatewayRegistration, own: &GatewayConfig, addresses: &[AnnounceAddr]) {
     let hosts: Vec<String> = addresses.iter().map(AnnounceAddr::to_string).collect();
     registration.mix_host = hosts.first().cloned().unwrap_or_default();
     registration.mix_hosts = if hosts.len() > 1 { hosts } else { Vec::new() };
     if let Some(first) = addresses.first() {
         registration.clients_host = own.url(first.get());
+        if let (Some(announced), Some(tls)) = (&mut registration.clients_tls, &own.tls) {
+            announced.url = tls.url(first.get());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nym_mixnode_config::{Source, Values, settings as s};
+
+    use super::*;
+
+    #[test]
+    fn few_open_files_are_shared_between_mixes_and_clients() {
+        let mut values = Values::default();
+        for (about, text) in [
+            (&s::NODE_ID.about, "home"),
+            (&s::NODE_LAYER.about, "1"),
+            (&s::CONNECTIONS_TOTAL_MAX.about, "1000"),
+            (&s::CONNECTIONS_PER_ADDRESS_MAX.about, "100"),
+            (&s::GATEWAY_CONNECTIONS_MAX.about, "4000"),
+            (&s::GATEWAY_CONNECTIONS_PER_ADDRESS_MAX.about, "10"),
+            (&s::DIRECTORY_URL.about, "http://127.0.0.1:8081"),
+        ] {
+            values.set(about, text, &Source::Program);
+        }
+        let config = Config::from_values(&values).unwrap();
+        for (incoming, expected) in [
+            (5000, [(1000, 100), (4000, 10)]),
+            (60_000, [(1000, 100), (4000, 10)]),
+            (3000, [(1000, 100), (2000, 10)]),
+            (1000, [(500, 100), (500, 10)]),
+            (100, [(50, 25), (50, 10)]),
+            (2, [(1, 1), (1, 1)]),
+            (1, [(0, 1), (1, 1)]),
+        ] {
+            assert_eq!(connection_limits(&config, Shares { incoming, next_hops: 1 }), expected, "{incoming}");
+        }
     }
 }

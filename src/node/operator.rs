@@ -176,7 +176,7 @@ impl View {
     fn export(&self, published: &Published) {
         if let Some(window) = &published.packets.window {
             self.warn_of_early_ends(window);
-            warn_of_limits(window);
+            vitals::warn_of_limits(window);
             self.telemetry.window_ended(window, self.readings());
         }
     }
@@ -217,15 +217,6 @@ impl View {
     }
 }
 
-/// Warns of each limit that was reached in a window, at its end, because the counts depend on packets.
-fn warn_of_limits(window: &Window) {
-    for limit in i::Limit::ALL {
-        if let Some(times) = window.counts.limits.get(limit.label()) {
-            warn!(limit = limit.label(), times, "{}", limit.advice());
-        }
-    }
-}
-
 impl StatusSource for View {
     fn liveness(&self) -> Result<(), Problem> {
         if self.shared.pulses.is_stalled() {
@@ -245,6 +236,7 @@ impl StatusSource for View {
     }
 
     fn status(&self) -> Status {
+        let packets = self.windows.packets();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             protocol_version: PROTOCOL_VERSION,
@@ -260,9 +252,9 @@ impl StatusSource for View {
             topology: vitals::topology(&self.heartbeat, &self.shared.listed.usable()),
             workers: self.shared.pools.len(),
             engine: self.shared.keys.engine_kind().name(),
-            limits: vitals::limits(self.facts.memory_bytes, self.facts.connections_max),
+            limits: vitals::limits(self.facts.memory_bytes, self.facts.connections_max, &packets),
             replay: self.replay(),
-            packets: Some(self.windows.packets()),
+            packets: Some(packets),
         }
     }
 

@@ -168,8 +168,9 @@ impl Shared {
             Limit::NextHops => self.forwarder.next_hops_short(),
             Limit::Dials => self.forwarder.dials_deferred(),
             Limit::Memory => self.buffers.times_over_share(),
+            Limit::Clients | Limit::ClientsPerAddress => 0,
         };
-        let all = Limit::ALL.into_iter().map(|limit| (limit.label().to_owned(), count(limit)));
+        let all = Limit::OF_MIX.into_iter().map(|limit| (limit.label().to_owned(), count(limit)));
         all.filter(|(_, count)| *count > 0).collect()
     }
 

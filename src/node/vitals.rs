@@ -15,9 +15,10 @@ use nym_mixnode_telemetry::http::{
 use nym_mixnode_telemetry::instruments as i;
 use nym_mixnode_telemetry::process::descriptors_max;
 use nym_mixnode_telemetry::readings::Reading;
-use nym_mixnode_telemetry::window::wall_clock;
+use nym_mixnode_telemetry::window::{Packets, Window, wall_clock};
 use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::warn;
 
 use super::listed::Usable;
 use crate::systemd::{Notice, ServiceManager};
@@ -126,7 +127,7 @@ pub(super) fn topology(heartbeat: &HeartbeatState, usable: &Usable) -> Option<To
     })
 }
 
-pub(super) fn limits(memory_bytes: usize, connections_max: usize) -> LimitsStatus {
+pub(super) fn limits(memory_bytes: usize, connections_max: usize, packets: &Packets) -> LimitsStatus {
     let nofile = getrlimit(Resource::Nofile);
     LimitsStatus {
         nofile_soft: nofile.current,
@@ -134,6 +135,16 @@ pub(super) fn limits(memory_bytes: usize, connections_max: usize) -> LimitsStatu
         nofile_remedy: Remedy::here().to_string(),
         memory_bytes,
         connections_max,
+        reached: packets.total.limits.clone(),
+    }
+}
+
+/// Warns of each limit that was reached in a window, at its end, because the counts depend on packets and connections.
+pub(super) fn warn_of_limits(window: &Window) {
+    for limit in i::Limit::ALL {
+        if let Some(times) = window.counts.limits.get(limit.label()) {
+            warn!(limit = limit.label(), times, "{}", limit.advice());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ fn other_value(about: &About) -> String {
         // No shorter than the initial pause.
         "forward.backoff_max" => "41s".to_owned(),
         "gateway.announce_url" => "ws://gateway.example:9000".to_owned(),
+        "gateway.tls_announce_url" => "wss://gateway.example:9443".to_owned(),
         _ => by_kind(about),
     }
 }
@@ -58,6 +59,15 @@ fn shown(home: &Home, variables: &[(&str, &str)], flags: &[&str], about: &About)
     (value, entry["source"].as_str().unwrap().to_owned())
 }
 
+/// The setting that must be set beside this one.
+fn companion(about: &About) -> Option<&'static str> {
+    match about.key {
+        "gateway.tls_certificate_file" => Some("gateway.tls_key_file"),
+        "gateway.tls_key_file" => Some("gateway.tls_certificate_file"),
+        _ => None,
+    }
+}
+
 /// A node whose file holds this one setting besides those that are required.
 fn home_with(about: &About, text: &str) -> Home {
     let home = Home::new();
@@ -65,6 +75,7 @@ fn home_with(about: &About, text: &str) -> Home {
     let mut sections = vec![("node.layer", "1"), ("listen.addresses", "127.0.0.1:1790")];
     sections.retain(|(key, _)| *key != about.key);
     sections.push((about.key, text));
+    sections.extend(companion(about).map(|key| (key, "/run/secrets/beside-it")));
     sections.sort_by_key(|(key, _)| key.split('.').next().unwrap().to_owned());
     let mut yaml = String::new();
     let mut before = "";
@@ -97,13 +108,14 @@ fn every_setting_can_be_set_by_file_variable_and_flag() {
         }
         assert!(source.starts_with(&format!("{path}:")), "{}: {source}", about.key);
 
-        let home = Home::with_node();
+        let alone = Home::with_node();
+        let home = if companion(about).is_some() { &in_file } else { &alone };
         let variables = [(about.variable(), text.as_str())];
-        assert_eq!(shown(&home, &variables, &[], about), (text.clone(), about.variable().to_owned()));
+        assert_eq!(shown(home, &variables, &[], about), (text.clone(), about.variable().to_owned()));
         let flags = [about.flag(), text.as_str()];
         assert_eq!(shown(&in_file, &[], &flags, about), (text.clone(), about.flag().to_owned()));
         let set = format!("{}={text}", about.key);
-        assert_eq!(shown(&home, &[], &["--set", &set], about), (text.clone(), "--set".to_owned()));
+        assert_eq!(shown(home, &[], &["--set", &set], about), (text.clone(), "--set".to_owned()));
     }
 }
 

@@ -109,6 +109,7 @@ async fn a_mix_and_a_gateway_register_are_listed_report_and_unregister() {
         sphinx_key: key(2),
         clients_host: "ws://127.0.2.2:9000".to_owned(),
         expires_in: Some(3600),
+        clients_tls: None,
         ..testing::gateway(key(2), "127.0.2.2:1789")
     };
     client.register_gateway(&gateway, None).await.unwrap();

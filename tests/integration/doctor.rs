@@ -90,10 +90,14 @@ async fn the_commands_for_operators_know_gateways() {
     let named = ["--home", root.to_str().unwrap(), "--id", "home"];
     let (mixes, http) = (own_address(), own_address().to_string());
     // Clients find it at the announced address.
-    let clients = std::net::TcpListener::bind((mixes.ip(), 0)).unwrap().local_addr().unwrap().to_string();
+    let free = || std::net::TcpListener::bind((mixes.ip(), 0)).unwrap();
+    let (clients, tls) = (free(), free());
+    let address = |listener: std::net::TcpListener| listener.local_addr().unwrap().to_string();
+    let (clients, tls) = (address(clients), address(tls));
     let mixes = mixes.to_string();
-    let settings =
-        ["--host", &mixes, "--gateway-listen", &clients, "--http-listen", &http, "--allow-private", "--validator"];
+    let addresses =
+        ["--host", &mixes, "--gateway-listen", &clients, "--gateway-tls-listen", &tls, "--http-listen", &http];
+    let settings = [&addresses[..], &["--allow-private", "--validator"]].concat();
     let gateway = async |command: &[&str]| {
         let output = program(&[&["gateway"], command, &named].concat()).output().await.unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
@@ -107,7 +111,7 @@ async fn the_commands_for_operators_know_gateways() {
         Examination { code, report, error }
     };
     let found = doctor().await;
-    assert_eq!((found.code, found.levels("bind")), (Some(0), vec!["ok", "ok"]), "{:#}", found.report);
+    assert_eq!((found.code, found.levels("bind")), (Some(0), vec!["ok"; 3]), "{:#}", found.report);
     assert!(found.words("registration").contains("gateway run --id home"), "{:#}", found.report);
     assert_eq!(gateway(&["health"]).await.0, Some(1));
     // The health check of a container, which needs no name and no role.
@@ -124,10 +128,12 @@ async fn the_commands_for_operators_know_gateways() {
     let _running = program(&run).spawn().unwrap();
     eventually("listed", async || (registry.topology().await.gateways.len() == 1).then_some(())).await;
     let found = doctor().await;
-    for check in ["configuration", "keys", "engine", "announce", "clients", "directory", "clock", "registration"] {
+    for check in ["configuration", "keys", "engine", "certificate", "announce", "directory", "clock", "registration"] {
         assert_eq!(found.levels(check), ["ok"], "{check}: {:#}", found.report);
     }
+    assert_eq!(found.levels("clients"), ["ok", "ok"], "{:#}", found.report);
     assert!(found.words("clients").contains(&format!("ws://{clients} accepts")), "{:#}", found.report);
+    assert!(found.words("clients").contains(&format!("wss://{tls} has the listed TLS key")), "{:#}", found.report);
     assert_eq!(found.levels("mixing IPv4"), Vec::<&str>::new(), "{:#}", found.report);
 
     let ready = (Some(0), "ready\n".to_owned());

@@ -20,6 +20,7 @@ mod flood_world;
 mod floods;
 mod full_disk;
 mod full_output;
+mod gateway_tls;
 mod gateways;
 mod key_access;
 mod keys;

@@ -44,7 +44,20 @@ fn a_gateway_refuses_urls_that_clients_cannot_use() {
     let home = Home::new();
     let flags = ["--host", "127.0.0.1", "--allow-private", "--gateway-announce-url", "https://gateway.example"];
     home.run(&gateway("init", &flags)).fails(64, &["--gateway-announce-url", "https://gateway.example"]);
+    let flags = ["--host", "127.0.0.1", "--allow-private", "--gateway-tls-announce-url", "ws://gateway.example"];
+    home.run(&gateway("init", &flags)).fails(64, &["--gateway-tls-announce-url", "ws://gateway.example", "wss://"]);
     home.run(&gateway("run", &[])).fails(78, &["gateway init"]);
+}
+
+#[test]
+fn a_gateway_without_a_usable_certificate_does_not_start() {
+    let home = Home::new();
+    let flags = ["--host", "127.0.0.1", "--allow-private", "--validator", &NOWHERE];
+    home.run(&gateway("init", &flags)).ok();
+    let alone = ["--gateway-tls-certificate-file", "missing.pem"];
+    home.run(&gateway("run", &alone)).fails(78, &["missing.pem", "gateway.tls_key_file"]);
+    let both = [&alone[..], &["--gateway-tls-key-file", "missing.key"]].concat();
+    home.run(&gateway("run", &both)).fails(78, &["missing.pem", "TLS certificate"]);
 }
 
 #[test]

@@ -179,6 +179,7 @@ async fn a_gateway_whose_ports_answer_becomes_active() {
         location: String::new(),
         incentives_address: String::new(),
         expires_in: None,
+        clients_tls: None,
         proof: None,
     };
     world.registry.client().register_gateway(&gateway, None).await.unwrap();

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::collector::{Collector, Manner};
+use super::gateway_tls::GatewayProcess;
 use super::process::{NodeFiles, NodeProcess, eventually};
 use super::support::{ACK, NOWHERE, PATIENCE, Sink, hop, packet_via, send};
 
@@ -304,4 +305,20 @@ async fn nothing_is_exported_without_an_endpoint_or_with_the_sdk_disabled() {
         assert!(!log.contains("Exporting"), "{log}");
     }
     assert!(collector.requests.is_empty());
+}
+
+#[tokio::test]
+async fn a_gateway_exports_its_metrics_at_the_end_of_each_window() {
+    let mut collector = Collector::start(Manner::Works).await;
+    let home = tempfile::tempdir().unwrap();
+    let endpoint = collector.endpoint();
+    let flags = ["--telemetry-window", "10s", "--telemetry-otlp-endpoint", &endpoint];
+    let _running = GatewayProcess::start(home.path(), NOWHERE.as_str(), &flags).await;
+    let request = collector.request("/v1/metrics").await;
+    let metrics = ExportMetricsServiceRequest::decode(request.body.as_slice()).unwrap();
+    let names: Vec<_> = metrics.resource_metrics[0].scope_metrics[0].metrics.iter().map(|m| m.name.as_str()).collect();
+    for name in ["mixnode.ready", "mix.limits.reached", "directory.failures", "telemetry.window"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    assert!(names.iter().all(|name| *name == "mix.limits.reached" || !name.starts_with("mix.")), "{names:?}");
 }

@@ -18,7 +18,7 @@ pub use measurement::{
     BatchMixStatus, BatchMixStatusReport, IpVersion, LayerTotals, MixMetric, MixStatus, MixStatusReport, NextReport,
     PersistedMixMetric, PersistedMixStatus,
 };
-pub use registration::{Announced, GatewayRegistration, MixRegistration, Proof};
+pub use registration::{Announced, ClientsTls, GatewayRegistration, MixRegistration, Proof};
 pub use reply::{Accepted, CounterReply, PendingAddress, PendingEntry, PendingList, Refusal, RegistrationReply};
 pub use topology::{
     ACTIVE_REPUTATION, LAYERS_MAX, RegisteredGateway, RegisteredMix, Release, Topology, Validators,

@@ -87,6 +87,9 @@ pub struct GatewayRegistration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 315_360_000)]
     pub expires_in: Option<u64>,
+    /// Ours: where clients connect with TLS. Clients that know this field use it instead of `clientsHost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients_tls: Option<ClientsTls>,
     /// Ours: the signature of the identity key over all other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
@@ -97,6 +100,18 @@ impl GatewayRegistration {
     pub fn announced_addresses(&self) -> Vec<SocketAddr> {
         announced_addresses(&self.mix_host, &self.mix_hosts)
     }
+}
+
+/// Where clients reach a gateway with TLS, and by which key they know it: no authority vouches for the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientsTls {
+    /// `wss://` URL.
+    #[schema(min_length = 1, max_length = 512, example = "wss://192.0.2.1:9443")]
+    pub url: String,
+    /// Base64 of the SHA-256 of the public key (SubjectPublicKeyInfo) in the certificate there.
+    #[schema(pattern = "^[A-Za-z0-9+/]{43}=$", example = "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM=")]
+    pub key_hash: String,
 }
 
 /// Signature of an identity over its entry; see `signing`.

@@ -84,7 +84,12 @@ macro_rules! entry {
 entry!(MixRegistration, "mix", |mix, message| message.number(mix.layer));
 entry!(GatewayRegistration, "gateway", |gateway, message| {
     // 0 is free for `None`: no lifetime is 0.
-    message.text(&gateway.clients_host).number(gateway.expires_in.unwrap_or(0))
+    let message = message.text(&gateway.clients_host).number(gateway.expires_in.unwrap_or(0));
+    // Without it, the bytes are those from before there was TLS. Two fields more cannot be mistaken for them.
+    match &gateway.clients_tls {
+        None => message,
+        Some(tls) => message.text(&tls.url).text(&tls.key_hash),
+    }
 });
 
 /// Bytes that an identity signs to be unregistered.
@@ -198,7 +203,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::PROTOCOL_VERSION;
+    use crate::{ClientsTls, PROTOCOL_VERSION};
 
     const REGISTRY: RegistryKey = [9; 32];
 
@@ -227,6 +232,7 @@ mod tests {
             location: String::new(),
             incentives_address: String::new(),
             expires_in: Some(60),
+            clients_tls: None,
             proof: None,
         }
     }
@@ -262,9 +268,14 @@ mod tests {
     #[test]
     fn a_signature_covers_every_field_of_a_gateway_and_is_invalid_for_a_mix() {
         let keys = IdentityKeyPair::generate().unwrap();
-        let signed = sign(&gateway(&keys), &keys, &REGISTRY, 1, None).unwrap();
+        let tls = || ClientsTls { url: "wss://192.0.2.1:9443".into(), key_hash: "h".into() };
+        let signed = GatewayRegistration { clients_tls: Some(tls()), ..gateway(&keys) };
+        let signed = sign(&signed, &keys, &REGISTRY, 1, None).unwrap();
         assert_eq!(signed_counter(&signed, &REGISTRY), Some(1));
-        let spoilt: [&dyn Fn(&mut GatewayRegistration); 4] = [
+        let spoilt: [&dyn Fn(&mut GatewayRegistration); 7] = [
+            &|gateway| gateway.clients_tls = None,
+            &|gateway| gateway.clients_tls = Some(ClientsTls { url: "wss://192.0.2.2:9443".into(), ..tls() }),
+            &|gateway| gateway.clients_tls = Some(ClientsTls { key_hash: "g".into(), ..tls() }),
             &|gateway| gateway.clients_host = "ws://192.0.2.2:9000".into(),
             &|gateway| gateway.expires_in = Some(1),
             &|gateway| gateway.expires_in = None,
@@ -275,6 +286,10 @@ mod tests {
             spoil(&mut spoilt);
             assert_eq!(signed_counter(&spoilt, &REGISTRY), None, "case {number}");
         }
+        let mut without = sign(&gateway(&keys), &keys, &REGISTRY, 1, None).unwrap();
+        assert_eq!(signed_counter(&without, &REGISTRY), Some(1));
+        without.clients_tls = Some(tls());
+        assert_eq!(signed_counter(&without, &REGISTRY), None, "added");
         let mut as_mix = mix(&keys);
         as_mix.proof = signed.proof;
         assert_eq!(signed_counter(&as_mix, &REGISTRY), None);
@@ -314,6 +329,9 @@ mod tests {
         let digest = |message: Vec<u8>| bs58::encode(Sha256::digest(message)).into_string();
         assert_eq!(digest(mix.message(&REGISTRY, 7)), "CjNMaNZ9w2f49oQtGK85nr2ANs5MaxNDFvZCjF5PVuev");
         assert_eq!(digest(gateway.message(&REGISTRY, 7)), "4cHD45TxBd1o1HwRhmsCz3izVZtYc1j5QeAUBqf8M75s");
+        let tls = ClientsTls { url: "wss://192.0.2.1:9443".into(), key_hash: "h".into() };
+        let gateway = GatewayRegistration { clients_tls: Some(tls), ..gateway };
+        assert_eq!(digest(gateway.message(&REGISTRY, 7)), "79ZG9vQX19fb2K9HmKmnf942dWxm9rXyT3WZmoERomk1");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn gateway(identity: impl Into<String>, host: impl Into<String>) -> GatewayR
         location: String::new(),
         incentives_address: String::new(),
         expires_in: None,
+        clients_tls: None,
         proof: None,
     }
 }

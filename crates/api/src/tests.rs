@@ -63,10 +63,12 @@ fn our_additions_survive_a_round_trip() {
         location: String::new(),
         incentives_address: String::new(),
         expires_in: Some(60),
+        clients_tls: Some(ClientsTls { url: "wss://192.0.2.8:9443".into(), key_hash: "h".into() }),
         proof: None,
     };
     let written = serde_json::to_value(&gateway).unwrap();
     assert_eq!(written["expiresIn"], json!(60));
+    assert_eq!(written["clientsTls"], json!({"url": "wss://192.0.2.8:9443", "keyHash": "h"}));
     assert_eq!(serde_json::from_value::<GatewayRegistration>(written).unwrap(), gateway);
 }
 

@@ -1,5 +1,6 @@
 //! The WebSocket to the client's gateway.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -7,12 +8,18 @@ use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_message::gateway::{
     Authentication, ClientHandshake, ClientText, ForwardRequest, GatewayText, HandshakeError, SharedKey,
 };
+use nym_mixnode_tls::client as tls;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{error::Elapsed, timeout};
+use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::endpoint::Endpoint;
 
 /// Longest message of a gateway: the message of the largest packet.
 const MESSAGE_LEN_MAX: usize = 64 << 10;
@@ -25,6 +32,12 @@ pub enum ConnectError {
     /// No WebSocket there, or it has ended.
     #[error("cannot reach the gateway at {url}: {source}")]
     Socket { url: String, source: Box<Error> },
+    /// Somebody else answers, or the gateway has renewed its key since it was last listed.
+    #[error(
+        "the gateway at {0} has another TLS key than it has announced, so nothing was sent: somebody on the way answers in its \
+         place, or it has just renewed its key; try again in a minute, and ask its operator if this remains"
+    )]
+    OtherKey(String),
     /// The connection has ended without an error.
     #[error("the gateway at {0} has closed the connection")]
     Closed(String),
@@ -48,21 +61,26 @@ pub struct Connection {
 }
 
 struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Box<dyn Stream>>,
     url: String,
 }
+
+/// A connection with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Registers at the gateway with this identity, which is not trusted to have it. Returns the shared key.
 ///
 /// # Errors
 /// When the gateway does not answer, refuses, or has another identity.
 pub async fn register(
-    url: &str,
+    endpoint: &Endpoint,
     client: &IdentityKeyPair,
     gateway: [u8; 32],
 ) -> Result<(Connection, SharedKey), ConnectError> {
-    let mut socket = Socket::connect(url).await?;
-    let fail = |source| ConnectError::Handshake { url: url.to_owned(), source };
+    let mut socket = Socket::connect(endpoint).await?;
+    let fail = |source| ConnectError::Handshake { url: endpoint.url().to_owned(), source };
     let (state, first) = ClientHandshake::begin(client, gateway, &mut rand::rng());
     socket.send_payload(&first).await?;
     let (state, third) = match state.answer(&socket.payload().await?) {
@@ -85,8 +103,8 @@ pub async fn register(
 ///
 /// # Errors
 /// When the gateway does not answer or refuses.
-pub async fn authenticate(url: &str, client: &[u8; 32], key: SharedKey) -> Result<Connection, ConnectError> {
-    let mut socket = Socket::connect(url).await?;
+pub async fn authenticate(endpoint: &Endpoint, client: &[u8; 32], key: SharedKey) -> Result<Connection, ConnectError> {
+    let mut socket = Socket::connect(endpoint).await?;
     let proof = Authentication::new(*client, &key, &mut rand::rng()).to_text();
     socket.send(&proof).await?;
     match socket.text().await? {
@@ -153,17 +171,15 @@ impl Connection {
 }
 
 impl Socket {
-    async fn connect(url: &str) -> Result<Self, ConnectError> {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MESSAGE_LEN_MAX))
-            .max_frame_size(Some(MESSAGE_LEN_MAX))
-            .write_buffer_size(0);
-        let connecting = connect_async_with_config(url, Some(config), true);
-        let silent = |_: Elapsed| ConnectError::Silent(url.to_owned());
-        let connected = timeout(ANSWER_MAX, connecting).await.map_err(silent)?;
-        let (stream, _) =
-            connected.map_err(|error| ConnectError::Socket { url: url.to_owned(), source: Box::new(error) })?;
-        Ok(Self { stream, url: url.to_owned() })
+    async fn connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let url = endpoint.url().to_owned();
+        let silent = |_: Elapsed| ConnectError::Silent(url.clone());
+        let opened = timeout(ANSWER_MAX, open(endpoint)).await.map_err(silent)?;
+        match opened {
+            Ok(stream) => Ok(Self { stream, url }),
+            Err(OpenError::OtherKey) => Err(ConnectError::OtherKey(url)),
+            Err(OpenError::Other(source)) => Err(ConnectError::Socket { url, source }),
+        }
     }
 
     async fn write(&mut self, frame: Frame) -> Result<(), ConnectError> {
@@ -226,4 +242,43 @@ impl Socket {
             error => ConnectError::Socket { url: self.url.clone(), source: Box::new(error) },
         }
     }
+}
+
+/// Why a WebSocket does not open.
+enum OpenError {
+    OtherKey,
+    Other(Box<Error>),
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        Self::Other(Box::new(error))
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> Result<WebSocketStream<Box<dyn Stream>>, OpenError> {
+    let uri: Uri = endpoint.url().parse().map_err(Error::from)?;
+    let host = uri.host().ok_or(Error::Url(UrlError::NoHostName))?.trim_matches(['[', ']']);
+    let port = |default| uri.port_u16().unwrap_or(default);
+    let stream: Box<dyn Stream> = match (uri.scheme_str(), endpoint.key()) {
+        (Some("ws"), None) => Box::new(dial(host, port(80)).await?),
+        (Some("wss"), Some(key)) => match tls::connect(dial(host, port(443)).await?, host, key).await {
+            Ok(stream) => Box::new(stream),
+            Err(tls::ConnectError::OtherKey) => return Err(OpenError::OtherKey),
+            Err(error) => return Err(Error::from(io::Error::other(error)).into()),
+        },
+        _ => return Err(Error::Url(UrlError::UnsupportedUrlScheme).into()),
+    };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_LEN_MAX))
+        .max_frame_size(Some(MESSAGE_LEN_MAX))
+        .write_buffer_size(0);
+    Ok(client_async_with_config(endpoint.url(), stream, Some(config)).await?.0)
+}
+
+async fn dial(host: &str, port: u16) -> Result<TcpStream, Error> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // Small messages must not wait for each other.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

@@ -16,10 +16,11 @@ use nym_mixnode_message::reply::ReplyBlock;
 use rand_distr::{Distribution, Exp1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::connection::{ConnectError, Connection, FromGateway, authenticate};
 use crate::core::{Core, Event, MessageId, SendError};
+use crate::endpoint::Access;
 use crate::network::Network;
 pub use confirming::Storage;
 use confirming::{Confirming, TICK};
@@ -80,7 +81,7 @@ pub enum Notice {
 
 /// Where and as whom a client connects.
 pub struct Account {
-    pub url: String,
+    pub access: Access,
     pub identity: [u8; 32],
     pub key: SharedKey,
 }
@@ -132,8 +133,8 @@ impl Daemon {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, notices: mpsc::Sender<Notice>) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
         loop {
-            let Account { url, identity, key } = &self.account;
-            match authenticate(url, identity, key.clone()).await {
+            let Account { access, identity, key } = &self.account;
+            match authenticate(access.endpoint(), identity, key.clone()).await {
                 Ok(connection) => {
                     info!("Connected to the gateway");
                     backoff.reset();
@@ -241,7 +242,12 @@ impl Daemon {
                 queued.send(self.core.reply(*block, data)).ok();
             }
             Command::Flush { flushed } => self.flushes.push((self.confirming.position(), flushed)),
-            Command::SetNetwork(network) => self.core.set_network(network),
+            Command::SetNetwork(network) => {
+                if let Err(error) = self.account.access.follow(&network) {
+                    warn!("{error}");
+                }
+                self.core.set_network(network);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`network`] | the nodes that packets can take, and routes through them |
 //! | [`connection`] | the WebSocket to the client's gateway |
+//! | [`endpoint`] | where the gateway is, and when TLS may be missing |
 //! | [`daemon`] | a running client: sending at random times, receiving |
 //! | [`crowd`] | how many packets of others hide a packet, estimated from public totals |
 //! | [`journal`] | what has arrived of incomplete messages, on disk |
@@ -20,6 +21,7 @@ pub mod control;
 pub mod core;
 pub mod crowd;
 pub mod daemon;
+pub mod endpoint;
 pub mod journal;
 pub mod local;
 pub mod network;

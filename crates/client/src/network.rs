@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use nym_mixnode_api::{RegisteredGateway, RegisteredMix, Topology};
+use nym_mixnode_api::{ClientsTls, RegisteredGateway, RegisteredMix, Topology};
 use nym_mixnode_message::version::is_compatible;
 use nym_mixnode_sphinx::{CLIENT_HOPS, Hop};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use thiserror::Error;
+
+use crate::endpoint::Endpoint;
 
 /// Layers of every route.
 pub const LAYERS: usize = CLIENT_HOPS - 1;
@@ -24,8 +26,10 @@ pub struct Network {
 pub struct Gateway {
     /// Where packets for its clients end.
     pub hop: Hop,
-    /// URL of its WebSocket.
+    /// URL of its WebSocket without TLS.
     pub clients_host: String,
+    /// Its WebSocket with TLS, if it has one.
+    pub tls: Option<Endpoint>,
 }
 
 /// Why there is no route.
@@ -65,11 +69,12 @@ impl Network {
         self.layers.each_ref().map(Vec::len)
     }
 
-    /// A gateway at random.
+    /// A gateway at random, one with TLS if there is any.
     #[must_use]
     pub fn any_gateway(&self, rng: &mut impl RngExt) -> Option<(&[u8; 32], &Gateway)> {
         let gateways: Vec<_> = self.gateways.iter().collect();
-        gateways.choose(rng).copied()
+        let with_tls: Vec<_> = gateways.iter().copied().filter(|(_, gateway)| gateway.tls.is_some()).collect();
+        with_tls.choose(rng).or_else(|| gateways.choose(rng)).copied()
     }
 
     /// A mix of each layer at random, and the gateway.
@@ -95,11 +100,21 @@ fn usable_mix(mix: &RegisteredMix) -> Option<(usize, Hop)> {
     is_compatible(&registration.version).then_some((layer, hop))
 }
 
+fn tls_endpoint(announced: &ClientsTls) -> Option<Endpoint> {
+    let key = announced.key_hash.parse().ok()?;
+    announced.url.starts_with("wss://").then(|| Endpoint::tls(announced.url.clone(), key))
+}
+
 fn usable_gateway(gateway: &RegisteredGateway) -> Option<([u8; 32], Gateway)> {
     let registration = &gateway.registration;
     let address = *registration.announced_addresses().first()?;
     let hop = Hop { address, sphinx_key: key(&registration.sphinx_key)? };
-    let gateway = Gateway { hop, clients_host: registration.clients_host.clone() };
+    let tls = match &registration.clients_tls {
+        None => None,
+        // A gateway with TLS that cannot be used is not used without.
+        Some(announced) => Some(tls_endpoint(announced)?),
+    };
+    let gateway = Gateway { hop, clients_host: registration.clients_host.clone(), tls };
     is_compatible(&registration.version).then_some((key(&registration.identity_key)?, gateway))
 }
 

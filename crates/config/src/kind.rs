@@ -68,6 +68,7 @@ kinds! {
     IpAddr: Kind::Address;
     SocketAddr: Kind::Address;
     Option<SocketAddr>: Kind::Address;
+    Option<Host>: Kind::Address;
     PacketSize: Kind::Choice(&PacketSize::NAMES);
     EngineChoice: Kind::Choice(&EngineChoice::NAMES);
     Rule: Kind::Choice(Rule::VARIANTS);

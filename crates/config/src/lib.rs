@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use announce::{announced, listening};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, InvalidValue};
-pub use gateway::GatewayConfig;
+pub use gateway::{GatewayConfig, GatewayTlsConfig};
 pub use home::{NodeHome, NodeId, Role};
 pub use layers::Layers;
 pub use parse::http_url;
@@ -264,7 +264,14 @@ impl LogConfig {
 pub fn create_file(path: &Path, config: &Config) -> Result<(), CreateError> {
     let mut values = config.values.clone();
     let DirectoryConfig { ca_file, join_token_file, .. } = &config.directory;
-    for (setting, file) in [(&s::DIRECTORY_CA_FILE, ca_file), (&s::DIRECTORY_JOIN_TOKEN_FILE, join_token_file)] {
+    let tls = config.gateway.tls.as_ref().and_then(|tls| tls.files.as_ref());
+    let (certificate, key) = (tls.map(|files| &files.certificate), tls.map(|files| &files.key));
+    for (setting, file) in [
+        (&s::DIRECTORY_CA_FILE, ca_file.as_ref()),
+        (&s::DIRECTORY_JOIN_TOKEN_FILE, join_token_file.as_ref()),
+        (&s::GATEWAY_TLS_CERTIFICATE_FILE, certificate),
+        (&s::GATEWAY_TLS_KEY_FILE, key),
+    ] {
         let about = &setting.about;
         if let (Some(file), Some(Value { source, .. })) = (file, values.of(about).last()) {
             // Absolute: later commands may run in other working directories.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nym_mixnode_base::text::hidden_in;
 use url::Url;
 
+use super::address::Host;
 use super::home::NodeId;
 
 const TEXT_CHARS_MAX: usize = 128;
@@ -73,6 +74,12 @@ pub(super) fn address_or_off(text: &str) -> Option<Option<SocketAddr>> {
     if text == "off" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
+/// `Some(None)` is off.
+#[expect(clippy::option_option, reason = "whether the text is allowed, and what it then says")]
+pub(super) fn host_or_off(text: &str) -> Option<Option<Host>> {
+    if text == "off" { Some(None) } else { text.parse().ok().map(Some) }
+}
+
 /// Parses a flag that does not belong to a setting.
 pub fn http_url(text: &str) -> Result<Url, &'static str> {
     url(text).ok_or("not an http:// or https:// URL without query or fragment")
@@ -84,11 +91,11 @@ pub(super) fn url(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then_some(url)
 }
 
-/// URL of a WebSocket.
-pub(super) fn websocket_url(written: &str) -> Option<String> {
+/// URL of a WebSocket with this scheme: `ws`, or `wss` for TLS.
+pub(super) fn websocket_url(written: &str, scheme: &str) -> Option<String> {
     let url: Url = written.parse().ok()?;
     let plain = url.query().is_none() && url.fragment().is_none();
-    let fits = url.scheme() == "ws" && url.has_host() && plain;
+    let fits = url.scheme() == scheme && url.has_host() && plain;
     if fits { text(written) } else { None }
 }
 

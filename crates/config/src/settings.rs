@@ -14,7 +14,8 @@ use super::home::NodeId;
 pub use super::kind::Kind;
 use super::kind::{Bytes, HasKind};
 use super::parse::{
-    address_or_off, count, duration, id, path, registry_key, seconds, service, size, switch, text, url, websocket_url,
+    address_or_off, count, duration, host_or_off, id, path, registry_key, seconds, service, size, switch, text, url,
+    websocket_url,
 };
 use nym_mixnode_telemetry::OtlpProtocol;
 
@@ -67,6 +68,8 @@ pub enum WhenUnset {
 pub const DEFAULT_PORT: u16 = 1789;
 /// The port of a gateway's clients.
 pub const DEFAULT_CLIENTS_PORT: u16 = 9000;
+/// The port of a gateway's clients with TLS.
+pub const DEFAULT_CLIENTS_TLS_PORT: u16 = 9443;
 /// The directory server of the 0.9 testnet.
 pub const DEFAULT_DIRECTORY: &str = "http://testnet-validator1.nymtech.net:8081";
 /// The metrics server of the 0.9 testnet.
@@ -268,9 +271,27 @@ settings! {
         "an IP address, with or without a port",
         "Bind address for clients. The settings of this section are those of `nym-mixnode gateway`; mixnodes ignore them.";
     GATEWAY_ANNOUNCE_URL: String = "gateway.announce_url",
-        Follows("ws:// with the first announce address and the port of gateway.listen"), websocket_url,
+        Follows("ws:// with the first announce address and the port of gateway.listen"),
+        |t| websocket_url(t, "ws"),
         "a ws:// URL of at most 128 characters, without query or fragment",
         "The URL at which clients reach the gateway, if it differs: for a name, a proxy or a forwarded port.";
+    GATEWAY_TLS_LISTEN: Option<Host> = "gateway.tls_listen", Follows("port 9443 of every address of this machine"),
+        host_or_off,
+        "an IP address, with or without a port, or off",
+        "Bind address for clients with TLS, which those of this program use; off serves clients without TLS alone.";
+    GATEWAY_TLS_ANNOUNCE_URL: String = "gateway.tls_announce_url",
+        Follows("wss:// with the first announce address and the port of gateway.tls_listen"),
+        |t| websocket_url(t, "wss"),
+        "a wss:// URL of at most 128 characters, without query or fragment",
+        "The URL at which clients reach the gateway with TLS, if it differs. A proxy in between must not end TLS.";
+    GATEWAY_TLS_CERTIFICATE_FILE: PathBuf = "gateway.tls_certificate_file",
+        Follows("a self-signed certificate, with a key derived from the identity key"), path,
+        "a path without a slash at its end",
+        "A file with the certificate for clients (in PEM), read again when it changes. Clients check only its key, whose\n\
+         hash the gateway announces: keep the key in renewals. A relative path begins as that of `directory.ca_file`.";
+    GATEWAY_TLS_KEY_FILE: PathBuf = "gateway.tls_key_file", Follows("the key is derived from the identity key"), path,
+        "a path without a slash at its end",
+        "A file with the private key of gateway.tls_certificate_file (in PEM), which others cannot read.";
     GATEWAY_CLIENTS_MAX: u64 = "gateway.clients_max", Value("100000"), |t| count(t, 1..=10_000_000),
         "a whole number from 1 to 10000000",
         "Limit of registered clients.";

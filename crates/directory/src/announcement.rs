@@ -122,6 +122,7 @@ impl Announcement for GatewayRegistration {
             ("location", listed.location != ours.location),
             ("incentivesAddress", listed.incentives_address != ours.incentives_address),
             ("expiresIn", listed.expires_in != ours.expires_in),
+            ("clientsTls", listed.clients_tls != ours.clients_tls),
         ])
     }
 

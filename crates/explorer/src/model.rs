@@ -64,6 +64,8 @@ pub enum Role {
     Gateway {
         /// Address for clients, free text.
         clients_host: String,
+        /// URL for clients with TLS, and the hash of the key there.
+        clients_tls: Option<(String, String)>,
     },
 }
 

@@ -193,7 +193,7 @@ fn gateway_row(node: &Node, now: i64) -> Markup {
             td { (state_mark(State::of(node, now))) }
             td { (node_link(node)) }
             td { (location(node)) }
-            td.mono { @if let Role::Gateway { clients_host } = &node.role { (foreign(clients_host, 60)) } }
+            td.mono { @if let Role::Gateway { clients_host, .. } = &node.role { (foreign(clients_host, 60)) } }
         }
     }
 }

@@ -90,8 +90,8 @@ fn advice(state: State, node: &Node) -> Markup {
         (State::Down, Role::Mix { .. }) => advice_when_down(),
         (State::Partly(version), Role::Mix { .. }) => advice_for_one_version(version),
         (State::Down | State::Partly(_), Role::Gateway { .. }) => html! {
-            li { "Check that the gateway runs, and that a firewall lets others reach both of its ports, the one for packets and "
-                "the one for clients." }
+            li { "Check that the gateway runs, and that a firewall lets others reach its ports: the one for packets, and the one "
+                "for clients or those with and without TLS." }
         },
     };
     html! { section.advice { h2 { "What to do" } ul { (list) } } }
@@ -153,8 +153,17 @@ fn facts(network: &Network, node: &Node, now: i64) -> Markup {
                     @else { (foreign(&node.location, CHARS_MAX)) }
                 }))
                 (fact("Addresses", &html! { @for address in &node.addresses { div.mono { (text::shown(address, 60)) } } }))
-                @if let Role::Gateway { clients_host } = &node.role {
+                @if let Role::Gateway { clients_host, clients_tls } = &node.role {
                     (fact("For clients", &html! { span.mono { (foreign(clients_host, CHARS_MAX)) } }))
+                    (fact("With TLS", &html! {
+                        @match clients_tls {
+                            Some((url, key_hash)) => {
+                                div.mono { (foreign(url, CHARS_MAX)) }
+                                "SHA-256 of its key: " code.whole { (text::shown(key_hash, 64)) }
+                            }
+                            None => span.quiet { "not offered" },
+                        }
+                    }))
                 }
                 (fact("Registered", &html! { (text::date(node.since)) ", " (age(now, node.since)) }))
                 (fact("Version", &foreign(&node.version, CHARS_MAX)))

@@ -94,7 +94,7 @@ mod tests {
 
     fn network() -> Network {
         let mix = |layer| Role::Mix { layer };
-        let gateway = Role::Gateway { clients_host: String::new() };
+        let gateway = Role::Gateway { clients_host: String::new(), clients_tls: None };
         Network {
             layers: 3,
             rules: Rules { active_at: 100, passed: 3, failed: -2, uptime_min: 50 },

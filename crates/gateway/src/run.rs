@@ -10,6 +10,7 @@ use nym_mixnode_link::listener::{self, ConnectionLimits, Intake};
 use nym_mixnode_link::shutdown::{Phase, PhaseControl, PhaseSignal, phases};
 use nym_mixnode_mix::{Aging, NextHops, OutOfMemory, Policy, ReplayFilter, ReplayWindow, Rule};
 use nym_mixnode_sphinx::{Engine, EngineKind, PacketSize};
+use nym_mixnode_tls::Acceptor;
 use nym_mixnode_wire::{BufferPool, Deadlines};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -70,10 +71,12 @@ pub enum StartError {
 /// A running gateway. Dropping it ends its tasks without delivering what is in them.
 pub struct Gateway {
     policy: Arc<Policy>,
+    mixes: Arc<ConnectionLimits>,
     server: Arc<Server>,
     delivered: Arc<delivery::Counters>,
     mixing: Arc<MixingCounters>,
     control: PhaseControl,
+    phase: PhaseSignal,
     tasks: JoinSet<()>,
 }
 
@@ -121,7 +124,8 @@ impl Gateway {
         };
         tasks.spawn(hops.run(received_end));
         let intake = Intake::new(BufferPool::new(BUDGET_BYTES), received, settings.deadlines, Arc::default());
-        listen_for_mixes(&mut tasks, mixes, settings.mix_connections, intake, &phase)?;
+        let mix_limits = ConnectionLimits::new(settings.mix_connections.0, settings.mix_connections.1);
+        listen_for_mixes(&mut tasks, mixes, &mix_limits, intake, &phase)?;
         let server = Arc::new(Server {
             identity: settings.identity,
             store: Arc::clone(&store),
@@ -135,16 +139,41 @@ impl Gateway {
         });
         for listener in clients {
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(server::serve(Arc::clone(&server), listener, phase.clone()));
+            tasks.spawn(server::serve(Arc::clone(&server), listener, None, phase.clone()));
         }
         tasks.spawn(expire(store, settings.now, phase.clone()));
-        tasks.spawn(age(replays, phase));
-        Ok(Self { policy, server, delivered, mixing, control, tasks })
+        tasks.spawn(age(replays, phase.clone()));
+        Ok(Self { policy, mixes: mix_limits, server, delivered, mixing, control, phase, tasks })
+    }
+
+    /// Serves clients with TLS, too. All their connections share the limits.
+    ///
+    /// # Errors
+    /// When a socket cannot be used.
+    pub fn serve_tls(&mut self, clients: Vec<StdListener>, tls: &Acceptor) -> Result<(), StartError> {
+        for listener in clients {
+            let listener = TcpListener::from_std(listener)?;
+            let server = Arc::clone(&self.server);
+            self.tasks.spawn(server::serve(server, listener, Some(tls.clone()), self.phase.clone()));
+        }
+        Ok(())
     }
 
     /// Replaces the nodes to which packets may go.
     pub fn set_topology(&self, listed: NextHops) {
-        self.policy.set_topology(listed);
+        self.nodes().set(listed);
+    }
+
+    /// The nodes to which packets may go.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        Nodes { policy: Arc::clone(&self.policy), mixes: Arc::clone(&self.mixes) }
+    }
+
+    /// Connections of mixes, and of clients.
+    #[must_use]
+    pub fn connections(&self) -> (Arc<ConnectionLimits>, Arc<ConnectionLimits>) {
+        (Arc::clone(&self.mixes), Arc::clone(&self.server.limits))
     }
 
     /// Where packets may go.
@@ -190,19 +219,32 @@ impl Gateway {
     }
 }
 
+/// Where packets may go. Connections from there have places of their own.
+#[derive(Clone)]
+pub struct Nodes {
+    policy: Arc<Policy>,
+    mixes: Arc<ConnectionLimits>,
+}
+
+impl Nodes {
+    pub fn set(&self, listed: NextHops) {
+        self.mixes.set_listed(listed.addresses().map(|address| address.ip()));
+        self.policy.set_topology(listed);
+    }
+}
+
 fn listen_for_mixes(
     tasks: &mut JoinSet<()>,
     listeners: Vec<StdListener>,
-    limits: (usize, usize),
+    limits: &Arc<ConnectionLimits>,
     intake: Intake,
     phase: &PhaseSignal,
 ) -> Result<(), StartError> {
-    let limits = ConnectionLimits::new(limits.0, limits.1);
     let (admitted, connections) = mpsc::channel(QUEUE_MAX);
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
         let workers = vec![admitted.clone()];
-        tasks.spawn(listener::accept(listener, Arc::clone(&limits), workers, Arc::default(), phase.clone()));
+        tasks.spawn(listener::accept(listener, Arc::clone(limits), workers, Arc::default(), phase.clone()));
     }
     let phase = phase.clone();
     tasks.spawn(listener::serve_all(connections, move |open, admitted| {

@@ -1,7 +1,10 @@
-//! Connections of clients (RFC 6455): one task for each.
+//! Connections of clients (RFC 6455), with or without TLS: one task for each.
 //!
 //! A client confirms what it has received by answering a ping that was sent behind the messages. Only then do messages
 //! leave the inbox; what a connection has not confirmed when it ends goes back there.
+//!
+//! When all connections are in use, one that has not authenticated gives way to a new one, as connections of mixes do that
+//! have sent no packet: also during a TLS handshake.
 
 mod connection;
 mod pushed;
@@ -15,10 +18,11 @@ use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_link::listener::{ConnectionLimits, Permit};
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_message::gateway::ForwardRequest;
+use nym_mixnode_tls::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::connected::Connected;
@@ -30,7 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Times within which a client does its part.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerTimes {
-    /// The opening of the WebSocket.
+    /// The TLS handshake, and then the opening of the WebSocket.
     pub open: Duration,
     /// Authentication or registration.
     pub authenticate: Duration,
@@ -88,8 +92,8 @@ pub struct Server {
     pub now: fn() -> u64,
 }
 
-/// Serves clients until the gateway drains.
-pub async fn serve(server: Arc<Server>, listener: TcpListener, mut phase: PhaseSignal) {
+/// Serves clients until the gateway drains; with TLS if `tls` has a certificate for it.
+pub async fn serve(server: Arc<Server>, listener: TcpListener, tls: Option<Acceptor>, mut phase: PhaseSignal) {
     let mut connections = JoinSet::new();
     let draining = phase.clone();
     loop {
@@ -102,7 +106,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, mut phase: PhaseS
         match accepted {
             Ok((stream, peer)) => {
                 if let Some(permit) = admit(&server, peer) {
-                    connections.spawn(one(Arc::clone(&server), stream, permit, draining.clone()));
+                    connections.spawn(one(Arc::clone(&server), stream, tls.clone(), permit, draining.clone()));
                 }
             }
             Err(error) => {
@@ -121,10 +125,28 @@ fn admit(server: &Server, peer: SocketAddr) -> Option<Permit> {
     permit
 }
 
-async fn one(server: Arc<Server>, stream: TcpStream, _permit: Permit, phase: PhaseSignal) {
+async fn one(server: Arc<Server>, stream: TcpStream, tls: Option<Acceptor>, mut permit: Permit, phase: PhaseSignal) {
+    permit.give_way().await;
     // Small messages must not wait for each other.
-    if stream.set_nodelay(true).is_ok() {
-        connection::run(&server, stream, phase).await;
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    match tls {
+        None => connection::run(&server, stream, permit, phase).await,
+        // Boxed, so that connections without TLS keep no memory for it.
+        Some(tls) => Box::pin(shake_hands(&server, stream, &tls, permit, phase)).await,
+    }
+}
+
+/// Performs the TLS handshake and then serves the client, unless that is slow, refuses the certificate, or speaks no TLS.
+async fn shake_hands(server: &Server, stream: TcpStream, tls: &Acceptor, permit: Permit, mut phase: PhaseSignal) {
+    let accepted = tokio::select! {
+        () = permit.evicted() => return,
+        () = phase.reached(Phase::Draining) => return,
+        accepted = timeout(server.times.open, tls.accept(stream)) => accepted,
+    };
+    if let Ok(Ok(stream)) = accepted {
+        connection::run(server, stream, permit, phase).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection of a server, with or without TLS.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,16 +15,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nym_mixnode_api::Refusal;
+use nym_mixnode_tls::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::activity::{Activity, Watched};
 use super::host::HostNames;
 use super::received::Received;
-use super::tls::{Accepted, Acceptor};
 use super::{Peer, Scheme, Service, misdirected, until_stopped};
 
 /// Maximum length of a request's head.
@@ -57,12 +59,29 @@ pub(super) async fn serve_connection(stream: Watched<TcpStream>, peer: IpAddr, s
     }
 }
 
+/// A new connection.
+enum Accepted {
+    Tls(Box<TlsStream<Watched<TcpStream>>>),
+    /// The client speaks HTTP without TLS.
+    Plain(Watched<TcpStream>),
+}
+
+/// Performs the handshake, unless the client begins with a letter, as HTTP does and TLS does not.
+async fn accept(acceptor: &Acceptor, stream: Watched<TcpStream>) -> io::Result<Accepted> {
+    let mut first = [0];
+    match stream.stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ if first[0].is_ascii_alphabetic() => Ok(Accepted::Plain(stream)),
+        _ => acceptor.accept(stream).await.map(Box::new).map(Accepted::Tls),
+    }
+}
+
 /// Performs a TLS handshake in the time for a request's head; `None` if the connection ends before.
 async fn shake_hands(acceptor: &Acceptor, stream: Watched<TcpStream>, service: &Service) -> Option<Accepted> {
     let activity = Arc::clone(&stream.activity);
     let mut stopped = service.stopped.clone();
     let reason = tokio::select! {
-        accepted = timeout(service.limits.head_timeout, acceptor.accept(stream)) => match accepted {
+        accepted = timeout(service.limits.head_timeout, accept(acceptor, stream)) => match accepted {
             Ok(Ok(accepted)) => return Some(accepted),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it took too long".to_owned(),

@@ -5,7 +5,6 @@ mod connection;
 mod host;
 mod places;
 mod received;
-mod tls;
 
 use std::future::pending;
 use std::io;
@@ -19,6 +18,7 @@ use axum::{Json, Router};
 use nym_mixnode_api::Refusal;
 use nym_mixnode_base::backoff::Backoff;
 use nym_mixnode_net::socket;
+use nym_mixnode_tls::{Acceptor, Tls};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,11 +28,9 @@ use tracing::warn;
 use activity::{Activity, Watched};
 use connection::serve_connection;
 use places::Places;
-use tls::Acceptor;
 
 pub use host::HostNames;
 pub use places::PlaceLimits;
-pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Limits for the clients of a server.
 #[derive(Debug, Clone, Copy)]
@@ -112,17 +110,18 @@ impl Server {
     /// Serves until `stop` completes and the last request is answered or aborted.
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
-        let (acceptor, reload) = self.tls.map(Tls::into_parts).unzip();
+        let tls = self.tls;
+        let acceptor = tls.as_ref().map(Tls::acceptor);
         let names = Arc::new(self.names);
-        let service = Service { router, limits: self.limits, names, acceptor: acceptor.clone(), stopped };
+        let service = Service { router, limits: self.limits, names, acceptor, stopped };
         let places = Places::new(self.limits.places);
         let mut listeners = JoinSet::new();
         for listener in self.listeners {
             listeners.spawn(accept(listener, service.clone(), Arc::clone(&places)));
         }
         let follow_files = async {
-            match reload.zip(acceptor) {
-                Some((reload, acceptor)) => reload.follow(acceptor).await,
+            match tls {
+                Some(tls) => tls.follow(|| {}).await,
                 None => pending().await,
             }
         };

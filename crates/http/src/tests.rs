@@ -1,5 +1,7 @@
 //! A server on loopback, with clients that are slow or send a foreign `Host`.
 
+mod tls;
+
 use super::*;
 use axum::body::Bytes;
 use axum::routing::get;

@@ -1,4 +1,4 @@
-//! Tests of gateways: once per round a connection to each of their ports, over which nothing is sent.
+//! Tests of gateways: once per round a connection to each of their ports, with or without TLS, over which nothing is sent.
 //!
 //! The addresses come from untrusted callers. They must follow the rules for addresses of the network. The number of
 //! connections is limited: one per port and round, and a few ports per address for clients, which no registry proves.
@@ -27,7 +27,8 @@ pub struct ListedGateway {
     identity: String,
     /// Addresses for packets.
     mix_hosts: Vec<SocketAddr>,
-    clients_host: String,
+    /// URLs for clients: without TLS, and with it.
+    clients_hosts: Vec<String>,
 }
 
 impl ListedGateway {
@@ -38,7 +39,11 @@ impl ListedGateway {
         registration.expires_in.is_none().then(|| Self {
             identity: registration.identity_key.clone(),
             mix_hosts: registration.announced_addresses(),
-            clients_host: registration.clients_host.clone(),
+            clients_hosts: [&registration.clients_host]
+                .into_iter()
+                .chain(registration.clients_tls.as_ref().map(|tls| &tls.url))
+                .cloned()
+                .collect(),
         })
     }
 }
@@ -140,14 +145,18 @@ impl GatewayTests {
     }
 }
 
-/// One result per IP version at whose address for packets it can be tested. Over each, both ports must answer.
+/// One result per IP version at whose address for packets it can be tested. Over each, all ports must answer.
 async fn test(gateway: &ListedGateway, scope: &Scope, dials: &Dials) -> Vec<TestedGateway> {
     let mix_hosts = scope.of_each(&gateway.mix_hosts);
     if mix_hosts.is_empty() {
         return Vec::new();
     }
-    let for_clients = clients_port_answers(&gateway.clients_host, scope, dials).await;
-    let Some((clients_family, clients_answer)) = for_clients else { return Vec::new() };
+    let (mut clients_family, mut clients_answer) = (None, true);
+    for host in &gateway.clients_hosts {
+        let Some((family, answers)) = clients_port_answers(host, scope, dials).await else { return Vec::new() };
+        clients_family = clients_family.or(family);
+        clients_answer &= answers;
+    }
     let mut results = Vec::new();
     for (family, address) in mix_hosts {
         let up = dials.answers(address).await && clients_answer;

@@ -134,6 +134,7 @@ fn gateway_entry<L>(prober: &Prober<L>) -> GatewayRegistration {
         location: "probe".to_owned(),
         incentives_address: String::new(),
         expires_in: Some(EXPIRES_AFTER.as_secs()),
+        clients_tls: None,
         proof: None,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nym_mixnode_api::{GatewayRegistration, MixRegistration};
+use nym_mixnode_api::{ClientsTls, GatewayRegistration, MixRegistration};
 use nym_mixnode_base::text::hidden_in;
 use nym_mixnode_net::{NotPublic, Reach, Unreachable};
+use nym_mixnode_tls::KeyHash;
 use serde::Serialize;
 use thiserror::Error;
 use url::{Host, Url};
@@ -60,7 +61,8 @@ pub(super) fn gateway(gateway: &GatewayRegistration, rules: &Rules) -> Result<Ve
     if gateway.clients_host.is_empty() {
         return Err(Invalid("clientsHost is empty; set it to the address for clients".into()));
     }
-    clients_host(&gateway.clients_host, rules.reach)?;
+    clients_host("clientsHost", &gateway.clients_host, rules.reach)?;
+    gateway.clients_tls.as_ref().map_or(Ok(()), |tls| clients_tls(tls, rules.reach))?;
     if let Some(seconds) = gateway.expires_in
         && !(1..=EXPIRES_IN_MAX_S).contains(&seconds)
     {
@@ -111,7 +113,7 @@ fn allowed(field: &str, value: &str, address: SocketAddr, reach: Reach) -> Resul
 }
 
 /// Clients connect to it, so an IP address in it must follow the same rules. Host names are accepted.
-fn clients_host(value: &str, reach: Reach) -> Result<(), Invalid> {
+fn clients_host(field: &str, value: &str, reach: Reach) -> Result<(), Invalid> {
     let ip = match value.parse::<Url>().ok().as_ref().map(Url::host) {
         Some(Some(Host::Ipv4(ip))) => Some(IpAddr::V4(ip)),
         Some(Some(Host::Ipv6(ip))) => Some(IpAddr::V6(ip)),
@@ -123,9 +125,24 @@ fn clients_host(value: &str, reach: Reach) -> Result<(), Invalid> {
     let authority = without_scheme.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = authority.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| authority.parse::<IpAddr>());
     match ip.or(plain.ok()) {
-        Some(ip) => allowed("clientsHost", value, SocketAddr::new(ip, 1), reach).map(|_| ()),
+        Some(ip) => allowed(field, value, SocketAddr::new(ip, 1), reach).map(|_| ()),
         None => Ok(()),
     }
+}
+
+fn clients_tls(tls: &ClientsTls, reach: Reach) -> Result<(), Invalid> {
+    text("clientsTls.url", &tls.url)?;
+    let is_websocket = tls.url.parse::<Url>().is_ok_and(|url| url.scheme() == "wss" && url.has_host());
+    if !is_websocket {
+        return Err(Invalid(format!(
+            "clientsTls.url {} is not a wss:// URL, such as wss://192.0.2.1:9443",
+            shown(&tls.url)
+        )));
+    }
+    if tls.key_hash.parse::<KeyHash>().is_err() {
+        return Err(Invalid(format!("clientsTls.keyHash {} is not base64 of 32 bytes", shown(&tls.key_hash))));
+    }
+    clients_host("clientsTls.url", &tls.url, reach)
 }
 
 fn length(registration: &impl Serialize) -> Result<(), Invalid> {
@@ -178,6 +195,7 @@ mod tests {
     use super::*;
     use nym_mixnode_api::testing;
 
+    const KEY_HASH: &str = "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM=";
     const PRIVATE: Rules = Rules { reach: Reach::Private, layers: 3 };
 
     fn good_mix() -> MixRegistration {
@@ -205,6 +223,8 @@ mod tests {
 
         assert_eq!(gateway(&good_gateway(), &PRIVATE).unwrap(), expected[..1]);
         assert!(gateway(&GatewayRegistration { expires_in: None, ..good_gateway() }, &PRIVATE).is_ok());
+        let tls = Some(ClientsTls { url: "wss://gateway.example:9443/nym".into(), key_hash: KEY_HASH.into() });
+        assert!(gateway(&GatewayRegistration { clients_tls: tls, ..good_gateway() }, &PRIVATE).is_ok());
     }
 
     #[test]
@@ -256,7 +276,18 @@ mod tests {
     #[test]
     fn each_bad_field_of_a_gateway_is_rejected_by_name() {
         type Spoil = fn(&mut GatewayRegistration);
-        let cases: [(&str, Spoil); 10] = [
+        fn tls(url: &str, key_hash: &str) -> Option<ClientsTls> {
+            Some(ClientsTls { url: url.into(), key_hash: key_hash.into() })
+        }
+        let cases: [(&str, Spoil); 18] = [
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls("", KEY_HASH)),
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls("ws://192.0.2.1:9443", KEY_HASH)),
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://", KEY_HASH)),
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://127.0.0.1:9443", KEY_HASH)),
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://2130706433/", KEY_HASH)),
+            ("clientsTls.url", |gateway| gateway.clients_tls = tls(&"w".repeat(600), KEY_HASH)),
+            ("clientsTls.keyHash", |gateway| gateway.clients_tls = tls("wss://192.0.2.1:9443", "short")),
+            ("clientsTls.keyHash", |gateway| gateway.clients_tls = tls("wss://192.0.2.1", &"A".repeat(60_000))),
             ("clientsHost", |gateway| gateway.clients_host = String::new()),
             ("clientsHost", |gateway| gateway.clients_host = "w".repeat(600)),
             ("clientsHost", |gateway| gateway.clients_host = "ws://127.0.0.1:9000".into()),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use nym_mixnode_base::exit::Exit;
 use nym_mixnode_directory::MonitorTokenError;
-use nym_mixnode_http::TlsError;
 use nym_mixnode_net::socket;
+use nym_mixnode_tls::TlsError;
 use thiserror::Error;
 
 use crate::admission::AdmissionError;

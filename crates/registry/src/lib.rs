@@ -36,9 +36,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nym_mixnode_directory::{MonitorToken, MonitorTokenError, NamedTokens};
-use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server, Tls};
+use nym_mixnode_http::{HostNames, Limits, ListenError, PlaceLimits, Server};
 use nym_mixnode_monitor::rounds::RoundSettings;
 use nym_mixnode_net::Reach;
+use nym_mixnode_tls::Tls;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
@@ -58,7 +59,7 @@ pub use caps::Caps;
 pub use database::DatabaseUrl;
 pub use error::RegistryError;
 pub use ipnet::IpNet;
-pub use nym_mixnode_http::TlsFiles;
+pub use nym_mixnode_tls::TlsFiles;
 pub use reputation::ReputationRules;
 
 /// How often expired gateways and old measurements are deleted.

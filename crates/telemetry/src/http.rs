@@ -2,6 +2,7 @@
 //!
 //! All answers come from memory, without waiting. Request bodies are not read, and no request changes anything.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -173,6 +174,9 @@ pub struct LimitsStatus {
     pub memory_bytes: usize,
     /// Limit of incoming connections in total.
     pub connections_max: usize,
+    /// How often each limit was reached, up to the end of the last window, rounded up; only those that were.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reached: BTreeMap<String, u64>,
 }
 
 /// The replay filter.

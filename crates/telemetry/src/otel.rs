@@ -163,6 +163,12 @@ impl Telemetry {
         if let Some(tracer) = &exports.tracer {
             spans::window(tracer, window);
         }
+        self.metrics(readings);
+    }
+
+    /// Queues the metrics at the end of a window. Never blocks.
+    pub fn metrics(&self, readings: Vec<Reading>) {
+        let Some(exports) = &self.0 else { return };
         if let Some(windows) = &exports.windows
             && windows.try_send(readings).is_err()
         {

@@ -98,11 +98,15 @@ fn of_counts(total: &Counts) -> Vec<Reading> {
         Reading::whole(&i::CONNECTION_FAILURES, total.failures),
         Reading::whole(&i::REPLAY_EARLY_ENDS, total.replay_early_ends),
     ];
-    let limits = i::Limit::ALL.iter().map(|limit| {
+    stages.chain(dropped).chain(others).chain(of_limits(total, &i::Limit::OF_MIX)).collect()
+}
+
+/// Readings of how often these limits were reached.
+pub fn of_limits<'a>(total: &'a Counts, limits: &'a [i::Limit]) -> impl Iterator<Item = Reading> + 'a {
+    limits.iter().map(|limit| {
         let count = total.limits.get(limit.label()).copied().unwrap_or_default();
         Reading::whole(&i::LIMITS_REACHED, count).with("limit", limit.label())
-    });
-    stages.chain(dropped).chain(others).chain(limits).collect()
+    })
 }
 
 /// Readings of the export counters.

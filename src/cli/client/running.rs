@@ -52,6 +52,7 @@ pub(super) struct Running {
     address: ClientAddress,
     /// Whether senders that ask for receipts get them.
     receipts: bool,
+    was_connected: bool,
     /// A receipt may wait for its turn.
     has_receipts: bool,
     /// Gets messages that are no files.
@@ -87,7 +88,9 @@ impl Running {
         let network = Network::of(&source.active().await?);
         let settings =
             Settings { packet_delay: config.packet_delay, ack_delay: config.ack_delay, ..Settings::default() };
-        let account = Account { url: config.gateway_listener.clone(), identity: *address.identity(), key: keys.shared };
+        let mut access = config.access(*address.gateway());
+        access.follow(&network)?;
+        let account = Account { access, identity: *address.identity(), key: keys.shared };
         let mut core = Core::new(ClientKeys { address, encryption: keys.encryption, ack: keys.ack }, settings);
         core.set_network(network);
         let path = profile.received_dir().join("fragments");
@@ -109,6 +112,7 @@ impl Running {
             receiver,
             address,
             receipts: false,
+            was_connected: false,
             has_receipts: false,
             applications: None,
             subscribers: Subscribers::default(),
@@ -150,8 +154,15 @@ impl Running {
                 }
                 Notice::NotStored(error) => return Err(not_stored(&self.journal, &error)),
                 Notice::Acknowledged(id) => return Ok(Event::Acknowledged(id)),
-                Notice::Connected => return Ok(Event::Connected),
+                Notice::Connected => {
+                    self.was_connected = true;
+                    return Ok(Event::Connected);
+                }
                 Notice::NotConnected(error @ ConnectError::NotAccepted(_)) => return Err(error.into()),
+                // The topology was read a moment ago. Later, the gateway may renew its key before it is read again.
+                Notice::NotConnected(error @ ConnectError::OtherKey(_)) if !self.was_connected => {
+                    return Err(error.into());
+                }
                 Notice::NotConnected(error) => warn!("{error}; trying again"),
             }
         }

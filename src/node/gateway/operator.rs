@@ -1,18 +1,27 @@
-//! Interfaces for the operator of a running gateway. Nothing here depends on a packet, a message or a client.
+//! Interfaces for the operator of a running gateway. Nothing here depends on a packet or a message, and of connections only how
+//! often a limit was reached: in closed windows, rounded up, as of a mix.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nym_mixnode_address::{AddressReport, Announcing};
 use nym_mixnode_api::PROTOCOL_VERSION;
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::Config;
 use nym_mixnode_directory::HeartbeatState;
+use nym_mixnode_gateway::run::Gateway;
 use nym_mixnode_keys::NodeKeys;
+use nym_mixnode_link::listener::ConnectionLimits;
 use nym_mixnode_mix::{Policy, ReplayWindow, Rule};
 use nym_mixnode_sphinx::EngineKind;
 use nym_mixnode_telemetry::http::{Answer, HttpServer, Problem, Reason, ReplayStatus, Status, StatusSource};
-use nym_mixnode_telemetry::readings::Reading;
+use nym_mixnode_telemetry::instruments::{self as i, Limit};
+use nym_mixnode_telemetry::log::lost_lines;
+use nym_mixnode_telemetry::otel::Telemetry;
+use nym_mixnode_telemetry::readings::{self, Reading};
+use nym_mixnode_telemetry::window::{Counts, Published, Sample, Windows, wall_clock};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -35,6 +44,8 @@ impl Operator {
     pub(super) fn start(view: View, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
         let view = Arc::new(view);
         let mut tasks = JoinSet::new();
+        let windows = Arc::clone(&view);
+        tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
             info!("Serving the status at http://{address}/status");
@@ -52,8 +63,16 @@ impl Operator {
         self.http
     }
 
-    /// The final metrics.
-    pub(super) fn readings(&self) -> Vec<Reading> {
+    /// Marks the beginning of the drain: the current window ends after it.
+    pub(super) fn draining(&self) {
+        self.view.windows.begin_last(wall_clock());
+    }
+
+    /// Ends the last window after the drain, and returns the final metrics.
+    pub(super) fn drained(&self) -> Vec<Reading> {
+        if let Some(published) = self.view.windows.end_last(self.view.count()) {
+            self.view.export(&published);
+        }
         self.view.readings()
     }
 
@@ -72,13 +91,16 @@ pub(super) struct View {
     announcing: Arc<Announcing>,
     policy: Arc<Policy>,
     listed: Arc<ListedNodes>,
+    /// Connections of mixes, and of clients.
+    connections: (Arc<ConnectionLimits>, Arc<ConnectionLimits>),
+    windows: Windows,
+    telemetry: Telemetry,
     vitals: Vitals,
     identity_key: String,
     sphinx_key: String,
     listen: Vec<AddressReport>,
     directory: String,
     memory_bytes: usize,
-    connections_max: usize,
     replay: ReplayWindow,
     engine: EngineKind,
 }
@@ -89,24 +111,53 @@ impl View {
         keys: &NodeKeys,
         heartbeat: &HeartbeatState,
         announcing: &Arc<Announcing>,
-        policy: &Arc<Policy>,
+        (gateway, engine): (&Gateway, EngineKind),
         listed: &Arc<ListedNodes>,
-        engine: EngineKind,
+        telemetry: Telemetry,
     ) -> Self {
         Self {
             heartbeat: heartbeat.clone(),
             announcing: Arc::clone(announcing),
-            policy: Arc::clone(policy),
+            policy: gateway.policy(),
             listed: Arc::clone(listed),
+            connections: gateway.connections(),
+            windows: Windows::new(config.telemetry.window, 1),
+            telemetry,
             vitals: Vitals::new(),
             identity_key: keys.identity_public.clone(),
             sphinx_key: keys.sphinx.public_base58(),
             listen: config.listen.addresses.iter().map(AddressReport::from).collect(),
             directory: redacted(&config.directory.url),
             memory_bytes: config.mix.memory_bytes,
-            connections_max: config.connections.total_max,
             replay: config.replay.window,
             engine,
+        }
+    }
+
+    /// Ends windows by the clock `now` while polled.
+    async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
+        self.windows.run(now, || self.count(), |published| self.export(published)).await
+    }
+
+    /// How often the limits on connections were reached, exactly.
+    fn count(&self) -> Sample {
+        let (mixes, clients) = (self.connections.0.reached(), self.connections.1.reached());
+        let counts = [
+            (Limit::Connections, mixes.total),
+            (Limit::ConnectionsPerAddress, mixes.per_address),
+            (Limit::Clients, clients.total),
+            (Limit::ClientsPerAddress, clients.per_address),
+        ];
+        let reached = counts.into_iter().filter(|(_, count)| *count > 0);
+        let limits = reached.map(|(limit, count)| (limit.label().to_owned(), count)).collect();
+        Sample { counts: Counts { limits, ..Counts::default() }, ..Sample::default() }
+    }
+
+    /// Passes a completed window to the log and the exporter.
+    fn export(&self, published: &Published) {
+        if let Some(window) = &published.packets.window {
+            vitals::warn_of_limits(window);
+            self.telemetry.metrics(self.readings());
         }
     }
 }
@@ -141,7 +192,7 @@ impl StatusSource for View {
             topology: vitals::topology(&self.heartbeat, &self.listed.usable()),
             workers: 1,
             engine: self.engine.name(),
-            limits: vitals::limits(self.memory_bytes, self.connections_max),
+            limits: vitals::limits(self.memory_bytes, self.connections.0.total_max(), &self.windows.packets()),
             replay: ReplayStatus {
                 window_s: self.replay.length.as_secs(),
                 expected_rate: self.replay.expected_rate,
@@ -155,6 +206,10 @@ impl StatusSource for View {
     fn readings(&self) -> Vec<Reading> {
         let mut all = self.vitals.readings(&self.heartbeat, self.readiness().is_ok(), self.liveness().is_ok());
         all.extend(vitals::of_topology(&self.heartbeat, &self.listed.usable()));
+        all.extend(readings::of_limits(&self.windows.packets().total, &Limit::OF_GATEWAY));
+        all.push(Reading::time(&i::WINDOW, self.windows.length()));
+        all.extend(readings::of_losses(&self.telemetry.losses()));
+        all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));
         all
     }
 }

@@ -10,6 +10,7 @@ use nym_mixnode_keys::{IdentityKeyPair, KeyGenerationError, SecretKey, SphinxKey
 use nym_mixnode_message::ack::AckKey;
 use nym_mixnode_mix::{NextHops, ReplayWindow, Rule};
 use nym_mixnode_sphinx::{Engine, EngineKind, Outcome, UnwrapError, public_key};
+use nym_mixnode_tls::Tls;
 use nym_mixnode_wire::{Deadlines, FrameDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::connection::register;
 use crate::core::{ClientKeys, Settings};
+use crate::endpoint::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NOW: u64 = 1_800_000_000;
@@ -157,14 +159,30 @@ impl World {
 
     /// Registers a client at the gateway with this index.
     async fn client(&self, gateway: usize) -> Home {
+        let endpoint = Endpoint::plain(self.topology.gateways[gateway].registration.clients_host.clone());
+        self.client_at(gateway, endpoint).await.unwrap()
+    }
+
+    /// The same, over this endpoint of it.
+    async fn client_at(&self, gateway: usize, endpoint: Endpoint) -> Result<Home, ConnectError> {
         let registration = &self.topology.gateways[gateway].registration;
         let gateway = bs58::decode(&registration.identity_key).into_vec().unwrap().try_into().unwrap();
         let identity = IdentityKeyPair::generate().unwrap();
-        let (_, key) = register(&registration.clients_host, &identity, gateway).await.unwrap();
+        let (_, key) = register(&endpoint, &identity, gateway).await?;
         let encryption = SphinxKeyPair::generate().unwrap();
         let address = ClientAddress::new(*identity.public(), *encryption.public(), gateway).unwrap();
         let ack = *AckKey::generate(&mut rand::rng()).to_bytes();
-        Home { url: registration.clients_host.clone(), key, address, encryption: *encryption.private(), ack }
+        Ok(Home { endpoint, key, address, encryption: *encryption.private(), ack })
+    }
+
+    /// Lets a gateway serve TLS as well, with the certificate of this identity.
+    fn serve_tls(&mut self, gateway: usize, identity: &IdentityKeyPair) -> Endpoint {
+        let acceptor = Tls::derived(identity).unwrap().acceptor();
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let endpoint = Endpoint::tls(format!("wss://{}", listener.local_addr().unwrap()), acceptor.key_hash().unwrap());
+        self.gateways[gateway].serve_tls(vec![listener], &acceptor).unwrap();
+        endpoint
     }
 
     async fn until_absent(&self) {
@@ -179,7 +197,7 @@ impl World {
 
 /// A registered client, which can be started several times.
 struct Home {
-    url: String,
+    endpoint: Endpoint,
     key: SharedKey,
     address: ClientAddress,
     encryption: [u8; 32],
@@ -202,7 +220,8 @@ impl Home {
         let delay = Duration::from_millis(1);
         let mut core = Core::new(keys, Settings { packet_delay: delay, ack_delay: delay, ..Settings::default() });
         core.set_network(Network::of(&world.topology));
-        let account = Account { url: self.url.clone(), identity: *self.address.identity(), key: self.key.clone() };
+        let access = Access::new([0; 32], self.endpoint.clone(), true);
+        let account = Account { access, identity: *self.address.identity(), key: self.key.clone() };
         let rates = Rates { sending: Duration::from_millis(10), cover: Duration::from_millis(100) };
         let ((commands, commands_end), (notices_end, notices)) = (mpsc::channel(10), mpsc::channel(10));
         let task = tokio::spawn(Daemon::new(core, account, rates).run(commands_end, notices_end));
@@ -254,6 +273,47 @@ async fn a_message_and_its_reply_cross_two_gateways() {
     for gateway in world.gateways {
         assert_eq!(gateway.mixing().dropped(), [0; 4]);
         gateway.stop(PATIENCE).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_cross_a_gateway_between_clients_with_and_without_tls() {
+    let mut world = World::new(1).await;
+    let identity = Arc::clone(&world.homes[0].identity);
+    let endpoint = world.serve_tls(0, &identity);
+    let (alice, bob) = (world.client_at(0, endpoint).await.unwrap(), world.client(0).await);
+    let (mut running_alice, mut running_bob) = (alice.start(&world), bob.start(&world));
+    let data: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    running_alice.send(bob.address, data.clone(), false).await;
+    let Notice::Received(content) = running_bob.notice().await else { panic!() };
+    assert!(content.data == data);
+    let id = running_bob.send(alice.address, data.clone(), false).await;
+    assert!(matches!(running_alice.notice().await, Notice::Acknowledged(_)));
+    let Notice::Received(content) = running_alice.notice().await else { panic!() };
+    assert!(content.data == data);
+    assert!(matches!(running_bob.notice().await, Notice::Acknowledged(acknowledged) if acknowledged == id));
+    running_alice.stop().await;
+    running_bob.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_with_another_tls_key_or_without_tls_is_refused() {
+    let mut world = World::new(1).await;
+    let endpoint = world.serve_tls(0, &IdentityKeyPair::generate().unwrap());
+    let expected = Tls::derived(&world.homes[0].identity).unwrap().acceptor().key_hash().unwrap();
+    let pinned = Endpoint::tls(endpoint.url(), expected);
+    let refused = world.client_at(0, pinned).await.err().unwrap();
+    assert!(matches!(&refused, ConnectError::OtherKey(url) if url == endpoint.url()), "{refused}");
+    // The port for clients without TLS, and URLs that do not fit.
+    let plain = world.homes[0].clients.local_addr().unwrap();
+    for wrong in [
+        Endpoint::tls(format!("wss://{plain}"), expected),
+        Endpoint::tls(format!("ws://{plain}"), expected),
+        Endpoint::plain(endpoint.url()),
+        Endpoint::plain("here"),
+    ] {
+        let refused = world.client_at(0, wrong.clone()).await.err().unwrap();
+        assert!(matches!(refused, ConnectError::Socket { .. }), "{wrong}: {refused}");
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use crate::endpoint::{Access, Endpoint};
+
 /// A delay beyond this is a mistake.
 const DURATION_MAX: Duration = Duration::from_secs(3600);
 /// Versions of 0.9.2 show these names for what is not set.
@@ -21,8 +23,12 @@ pub struct ProfileConfig {
     pub registry_key: Option<String>,
     /// Base58 of the gateway's identity.
     pub gateway_id: String,
-    /// URL of the gateway.
+    /// URL of the gateway without TLS.
     pub gateway_listener: String,
+    /// The gateway with TLS, if it had that when the client was created.
+    pub gateway_tls: Option<Endpoint>,
+    /// Whether to connect without TLS, whatever the gateway announces.
+    pub gateway_plain: bool,
     /// Mean delay at each mix, of packets.
     pub packet_delay: Duration,
     /// Mean delay at each mix, of acknowledgements.
@@ -40,6 +46,8 @@ pub enum ConfigError {
     Toml(#[from] toml::de::Error),
     #[error("{key} is {value:?}, which is no duration from 1ms to 1h")]
     Duration { key: &'static str, value: Duration },
+    #[error("gateway_tls_key is {0:?}, which is not base64 of 32 bytes: restore it, or create the client again")]
+    TlsKey(String),
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,12 @@ struct ClientSection {
     registry_key: Option<String>,
     gateway_id: String,
     gateway_listener: String,
+    #[serde(default)]
+    gateway_tls_listener: String,
+    #[serde(default)]
+    gateway_tls_key: String,
+    #[serde(default)]
+    gateway_plain: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,17 +112,30 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     }
 }
 
+impl ClientSection {
+    fn gateway_tls(&self) -> Result<Option<Endpoint>, ConfigError> {
+        if self.gateway_tls_listener.is_empty() {
+            return Ok(None);
+        }
+        let key = self.gateway_tls_key.parse().map_err(|_| ConfigError::TlsKey(self.gateway_tls_key.clone()))?;
+        Ok(Some(Endpoint::tls(self.gateway_tls_listener.clone(), key)))
+    }
+}
+
 impl ProfileConfig {
     /// # Errors
     /// When a field is missing or invalid. Unknown fields are those of 0.9.2 that do not apply.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let File { client, debug } = toml::from_str(text)?;
+        let gateway_tls = client.gateway_tls()?;
         let config = Self {
             id: client.id,
             registry: client.validator_rest_url,
             registry_key: client.registry_key.filter(|key| !key.is_empty()),
             gateway_id: client.gateway_id,
             gateway_listener: client.gateway_listener,
+            gateway_tls,
+            gateway_plain: client.gateway_plain,
             packet_delay: debug.average_packet_delay,
             ack_delay: debug.average_ack_delay,
             cover: debug.loop_cover_traffic_average_delay,
@@ -121,6 +148,14 @@ impl ProfileConfig {
             }
         }
         Ok(config)
+    }
+
+    /// Where the client connects, until it knows what its gateway, with this identity, announces.
+    #[must_use]
+    pub fn access(&self, gateway: [u8; 32]) -> Access {
+        let plain = || Endpoint::plain(self.gateway_listener.clone());
+        let known = self.gateway_tls.clone().filter(|_| !self.gateway_plain).unwrap_or_else(plain);
+        Access::new(gateway, known, self.gateway_plain)
     }
 
     fn durations(&self) -> [(&'static str, Duration); 4] {
@@ -147,6 +182,13 @@ impl ProfileConfig {
         field("registry_key", self.registry_key.as_deref().unwrap_or_default());
         field("gateway_id", &self.gateway_id);
         field("gateway_listener", &self.gateway_listener);
+        let tls = self.gateway_tls.as_ref();
+        field("gateway_tls_listener", tls.map(Endpoint::url).unwrap_or_default());
+        field("gateway_tls_key", &tls.and_then(Endpoint::key).map(|key| key.to_string()).unwrap_or_default());
+        text.push_str(
+            "# Connects without TLS even if the gateway announces it: others on the way can then recognise messages.\n",
+        );
+        writeln!(text, "gateway_plain = {}", self.gateway_plain).ok();
         text.push_str(
             "\n[logging]\n\n# Mean times; all packets are alike, whether they carry something or not.\n[debug]\n",
         );

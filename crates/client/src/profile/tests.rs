@@ -2,6 +2,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::*;
+use crate::endpoint::Endpoint;
+
+fn tls() -> Endpoint {
+    Endpoint::tls("wss://127.0.0.1:9443", "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM=".parse().unwrap())
+}
 
 fn config() -> ProfileConfig {
     ProfileConfig {
@@ -10,6 +15,8 @@ fn config() -> ProfileConfig {
         registry_key: None,
         gateway_id: "6Ky4PYVGYn2DqcR9rRR7RYkjWbWyTfaTxGvVX6wWgnqz".to_owned(),
         gateway_listener: "ws://127.0.0.1:9000".to_owned(),
+        gateway_tls: Some(tls()),
+        gateway_plain: false,
         packet_delay: Duration::from_millis(50),
         ack_delay: Duration::from_millis(1500),
         cover: Duration::from_secs(2),
@@ -71,6 +78,18 @@ fn the_file_of_0_9_2_is_read() {
     let config = ProfileConfig::from_toml(text).unwrap();
     assert_eq!((config.packet_delay, config.cover), (Duration::from_millis(1), Duration::from_millis(300)));
     assert_eq!((config.ack_delay, config.sending), (Duration::from_millis(50), Duration::from_millis(20)));
+    assert_eq!(*config.access([7; 32]).endpoint(), Endpoint::plain("ws://g:9000"));
     let without_delay = text.replace("'1ms'", "'0ms'");
     assert!(matches!(ProfileConfig::from_toml(&without_delay), Err(ConfigError::Duration { .. })));
+}
+
+#[test]
+fn a_client_connects_with_tls_unless_its_user_chooses_otherwise() {
+    assert_eq!(*config().access([7; 32]).endpoint(), tls());
+    let without = ProfileConfig { gateway_plain: true, ..config() };
+    assert_eq!(ProfileConfig::from_toml(&without.to_toml()).unwrap(), without);
+    assert_eq!(*without.access([7; 32]).endpoint(), Endpoint::plain("ws://127.0.0.1:9000"));
+    // A damaged key never means a connection without TLS.
+    let damaged = config().to_toml().replace("uwM=", "");
+    assert!(matches!(ProfileConfig::from_toml(&damaged), Err(ConfigError::TlsKey(_))));
 }

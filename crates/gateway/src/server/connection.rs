@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
+use nym_mixnode_link::listener::Permit;
 use nym_mixnode_link::shutdown::{Phase, PhaseSignal};
 use nym_mixnode_message::gateway::{FORWARD_LEN_MAX, ForwardRequest, GatewayText, SharedKey};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -47,20 +48,27 @@ impl From<tokio::time::error::Elapsed> for Ended {
 }
 
 /// Serves a client until it leaves, is too slow, or the gateway drains.
-pub(super) async fn run(server: &Server, stream: TcpStream, mut phase: PhaseSignal) {
+pub(super) async fn run<S>(server: &Server, stream: S, permit: Permit, mut phase: PhaseSignal)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_LEN_MAX))
         .max_frame_size(Some(MESSAGE_LEN_MAX))
         .read_buffer_size(READ_BUFFER_LEN)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_LEN_MAX);
-    let Ok(Ok(socket)) = timeout(server.times.open, accept_async_with_config(stream, Some(config))).await else {
-        return;
+    let opened = tokio::select! {
+        () = permit.evicted() => return,
+        () = phase.reached(Phase::Draining) => return,
+        opened = timeout(server.times.open, accept_async_with_config(stream, Some(config))) => opened,
     };
+    let Ok(Ok(socket)) = opened else { return };
     let now = Instant::now();
     let mut connection = Connection {
         server,
         socket,
+        permit,
         session: Session::default(),
         client: Client { server, claimed: None },
         pushed: Pushed::default(),
@@ -119,9 +127,11 @@ impl Host for Client<'_> {
     }
 }
 
-struct Connection<'a> {
+struct Connection<'a, S> {
     server: &'a Server,
-    socket: WebSocketStream<TcpStream>,
+    // Before the permit, so that it closes first.
+    socket: WebSocketStream<S>,
+    permit: Permit,
     session: Session,
     client: Client<'a>,
     pushed: Pushed,
@@ -140,7 +150,7 @@ enum Event {
     Ping,
 }
 
-impl Connection<'_> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn serve(&mut self) -> Result<(), Ended> {
         loop {
             match self.next().await? {
@@ -181,6 +191,7 @@ impl Connection<'_> {
         };
         tokio::select! {
             () = expired => Err(Ended),
+            () = self.permit.evicted() => Err(Ended),
             frame = self.socket.next() => Ok(Event::Frame(frame.ok_or(Ended)??)),
             Some(content) = live => Ok(Event::Live(content)),
             () = notified(inbox) => Ok(Event::Inbox),
@@ -199,6 +210,8 @@ impl Connection<'_> {
                     self.send(&answer).await?;
                 }
                 if !was_known && self.session.key().is_some() {
+                    // It gives way to no other from now on.
+                    self.permit.has_sent();
                     self.deadline = None;
                     self.is_inbox_empty = false;
                 }

@@ -1,6 +1,9 @@
 use futures_util::{SinkExt, StreamExt};
 use nym_mixnode_link::shutdown::{PhaseControl, phases};
 use nym_mixnode_message::gateway::{Authentication, ClientHandshake, ClientText, GatewayText, Mode, SharedKey};
+use nym_mixnode_tls::Tls;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -15,6 +18,7 @@ struct World {
     server: Arc<Server>,
     packets: mpsc::Receiver<ForwardRequest>,
     control: PhaseControl,
+    phase: PhaseSignal,
     task: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
@@ -39,8 +43,17 @@ impl World {
             now: || 1_800_000_000,
         });
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(serve(Arc::clone(&server), listener, phase));
-        Self { address, identity, server, packets: packets_end, control, task, _dir: dir }
+        let task = tokio::spawn(serve(Arc::clone(&server), listener, None, phase.clone()));
+        Self { address, identity, server, packets: packets_end, control, phase, task, _dir: dir }
+    }
+
+    /// Serves TLS as well, at the returned address.
+    async fn serve_tls(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = Tls::derived(&self.identity).unwrap().acceptor();
+        tokio::spawn(serve(Arc::clone(&self.server), listener, Some(acceptor), self.phase.clone()));
+        address
     }
 
     async fn connect(&self) -> Peer {
@@ -86,6 +99,13 @@ impl World {
 struct Peer(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Peer {
+    fn into_stream(self) -> TcpStream {
+        match self.0.into_inner() {
+            MaybeTlsStream::Plain(stream) => stream,
+            _ => unreachable!("no TLS"),
+        }
+    }
+
     async fn send(&mut self, text: &ClientText) {
         self.0.send(Frame::Text(text.to_json().into())).await.unwrap();
     }
@@ -194,6 +214,79 @@ async fn a_connection_without_authentication_ends() {
     let world = World::new(ServerTimes { authenticate, ..ServerTimes::default() }).await;
     let mut peer = world.connect().await;
     assert_eq!(peer.next().await, None);
+}
+
+#[tokio::test]
+async fn tls_handshakes_that_do_not_go_on_end_and_free_their_places() {
+    let open = Duration::from_millis(50);
+    let world = World::new(ServerTimes { open, ..ServerTimes::default() }).await;
+    let tls = world.serve_tls().await;
+    let mut held = Vec::new();
+    // Nothing, and the beginning of a TLS record, as far as the limit allows.
+    for number in 0..10 {
+        let mut stream = TcpStream::connect(tls).await.unwrap();
+        if number % 2 == 0 {
+            stream.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+        }
+        held.push(stream);
+    }
+    world.until(|| world.server.counters.accepted() == 10).await;
+    world.until(|| world.server.limits.open() == 0).await;
+    // Also after a handshake, the WebSocket must open.
+    let key = Tls::derived(&world.identity).unwrap().acceptor().key_hash().unwrap();
+    let mut stream = loop {
+        // On a busy machine a handshake may take longer than it may.
+        let stream = TcpStream::connect(tls).await.unwrap();
+        if let Ok(stream) = nym_mixnode_tls::client::connect(stream, "127.0.0.1", key).await {
+            break stream;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    world.until(|| world.server.limits.open() == 0).await;
+}
+
+/// A connection from another address than that of the other clients, which sends nothing.
+async fn silent(server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
+#[tokio::test]
+async fn connections_that_do_not_authenticate_give_way_and_clients_stay() {
+    let world = World::new(ServerTimes::default()).await;
+    let tls = world.serve_tls().await;
+    let (client, key, mut peer) = world.registered().await;
+    // One address takes all other places, in each state before the authentication.
+    let mut held = Vec::new();
+    for number in 0..9 {
+        let mut stream = silent(if number % 3 == 0 { world.address } else { tls }).await;
+        if number % 3 == 1 {
+            stream.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+        }
+        held.push(stream);
+    }
+    world.until(|| world.server.limits.open() == 10).await;
+    for _ in 0..3 {
+        let (_, _, other) = world.registered().await;
+        held.push(other.into_stream());
+    }
+    assert_eq!(world.server.limits.open(), 10);
+    assert_eq!(world.server.limits.reached().total, 3);
+    world.server.connected.push(client.public(), vec![7; 40]).unwrap();
+    assert_eq!(peer.binary(&key).await, [7; 40], "a client that has authenticated");
+}
+
+#[tokio::test]
+async fn what_is_not_tls_ends_its_connection_only() {
+    let world = World::new(ServerTimes::default()).await;
+    let tls = world.serve_tls().await;
+    let mut stream = TcpStream::connect(tls).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().ok();
+    assert!(!rest.starts_with(b"HTTP"));
+    world.registered().await;
 }
 
 #[tokio::test]

@@ -165,12 +165,7 @@ pub async fn serve_all(mut connections: mpsc::Receiver<Admitted>, spawn: impl Fn
 
 /// Reads frames from one connection until it ends or the node drains.
 pub async fn serve(Admitted { stream, mut permit }: Admitted, intake: Intake, phase: PhaseSignal) {
-    // Once for the whole connection: the task stays the same.
-    poll_fn(|context| {
-        permit.can_be_evicted(context.waker());
-        Poll::Ready(())
-    })
-    .await;
+    permit.give_way().await;
     let end = match TcpStream::from_std(stream) {
         Ok(stream) => {
             let (place, deadline) = (permit.place(), Deadline::new(clock::now()));
@@ -214,7 +209,7 @@ impl Connection<'_> {
                 self.state.drain(clock::now());
                 return Ok(());
             }
-            () = evicted(&self.permit) => return Err(End::Evicted),
+            () = self.permit.evicted() => return Err(End::Evicted),
             ready = until_readable(&self.stream, &self.share, &self.intake.pool, next, &mut self.deadline) => ready?,
         };
         let mut packets = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -250,11 +245,6 @@ impl Connection<'_> {
             }
         }
     }
-}
-
-/// Completes once a new connection takes the place of this one, which wakes the task.
-fn evicted(permit: &Permit) -> impl Future<Output = ()> {
-    poll_fn(|_| if permit.is_evicted() { Poll::Ready(()) } else { Poll::Pending })
 }
 
 /// The part of a connection in what its place may read.

@@ -4,10 +4,11 @@
 //! the oldest of the place that has most of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 /// Connections that were evicted and have not closed yet. While there are more, no other is evicted.
 const CLOSING_MAX: usize = 64;
@@ -226,6 +227,21 @@ impl Permit {
         let eviction = Arc::new(Eviction { is_due: AtomicBool::new(false), waker: waker.clone() });
         self.limits.lock().change_silent(self.place, |silent| silent.insert(self.number, Arc::clone(&eviction)));
         self.eviction = Some(eviction);
+    }
+
+    /// As [`can_be_evicted`](Self::can_be_evicted), by the task that awaits this, which must own the connection from now on.
+    pub async fn give_way(&mut self) {
+        poll_fn(|context| {
+            self.can_be_evicted(context.waker());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Completes once a new connection has taken the place of this one, so that this one must end. Cancel-safe.
+    pub async fn evicted(&self) {
+        // The eviction wakes the task.
+        poll_fn(|_| if self.is_evicted() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Keeps the connection open from now on: it has sent a packet.

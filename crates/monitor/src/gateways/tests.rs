@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use nym_mixnode_api::{GatewayRegistration, IpVersion};
+use nym_mixnode_api::{ClientsTls, GatewayRegistration, IpVersion};
 
 use super::*;
 
@@ -52,6 +52,7 @@ fn gateway(identity: &str, mix_host: SocketAddr, clients_host: &str, expires_in:
         location: String::new(),
         incentives_address: String::new(),
         expires_in,
+        clients_tls: None,
         proof: None,
     };
     RegisteredGateway { registration, registration_time: 0, reputation: 0 }
@@ -92,6 +93,21 @@ async fn a_gateway_is_up_while_both_of_its_ports_answer_and_each_is_dialled_once
     let v4 = IpVersion::V4;
     assert_eq!(up, [("a", v4, true), ("b", v4, false), ("c", v4, false), ("d", v4, false)]);
     assert_eq!((mix.dials(), clients.dials()), (1, 1), "gateways with one port share a connection");
+}
+
+#[tokio::test]
+async fn a_gateway_that_announces_tls_is_up_while_that_port_answers_too() {
+    let (mix, clients, tls) = (Port::open(), Port::open(), Port::open());
+    let url = format!("ws://{}", clients.address());
+    let with = |identity: &str, tls: SocketAddr| {
+        let mut entry = gateway(identity, mix.address(), &url, None);
+        entry.registration.clients_tls = Some(ClientsTls { url: format!("wss://{tls}"), key_hash: "h".into() });
+        entry
+    };
+    let results = run(&[with("a", tls.address()), with("b", closed())], &IpFamily::ALL, Reach::Machine).await;
+    let up: Vec<_> = results.iter().map(|(identity, _, up)| (identity.as_str(), *up)).collect();
+    assert_eq!(up, [("a", true), ("b", false)]);
+    assert_eq!(tls.dials(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
-use nym_mixnode_api::{CounterReply, MixRegistration, signing};
+use nym_mixnode_api::{CounterReply, GatewayRegistration, MixRegistration, signing};
 use nym_mixnode_directory::{MonitorToken, NamedTokens};
 use nym_mixnode_http::{HostNames, Peer};
 use nym_mixnode_keys::IdentityKeyPair;
@@ -380,6 +380,15 @@ impl Signed {
         unsigned["identityKey"] = json!(self.identity());
         let unsigned: MixRegistration = serde_json::from_value(unsigned).unwrap();
         json!(signing::sign(&unsigned, &self.keys, api.service.store().key().public(), counter, token).unwrap())
+    }
+
+    fn gateway(&self, api: &Api, host: &str, counter: u64, tls: &Value) -> Value {
+        let mut unsigned = mix(1, host);
+        unsigned["identityKey"] = json!(self.identity());
+        unsigned["clientsHost"] = json!("ws://192.0.2.1:9000");
+        unsigned["clientsTls"] = tls.clone();
+        let unsigned: GatewayRegistration = serde_json::from_value(unsigned).unwrap();
+        json!(signing::sign(&unsigned, &self.keys, api.service.store().key().public(), counter, None).unwrap())
     }
 
     fn deletion(&self, api: &Api, counter: u64) -> Builder {

@@ -193,6 +193,18 @@ async fn nodes_are_listed_with_their_tests_and_found_by_key() {
 }
 
 #[tokio::test]
+async fn the_page_of_a_gateway_shows_its_tls_endpoint_or_that_it_has_none() {
+    let site = Site::new().await;
+    let mut with_tls = gateway(4);
+    let hash = "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM=";
+    with_tls["clientsTls"] = json!({"url": "wss://192.0.2.4:9443", "keyHash": hash});
+    site.register("gateway", "192.0.2.4", &with_tls).await;
+    site.register("gateway", "192.0.2.5", &gateway(5)).await;
+    has(&site.get(&format!("/nodes/{}", key(4))).await, &["With TLS", "wss://192.0.2.4:9443", hash]);
+    has(&site.get(&format!("/nodes/{}", key(5))).await, &["With TLS", "not offered"]);
+}
+
+#[tokio::test]
 async fn the_page_of_a_node_shows_its_day_and_what_to_do() {
     let site = Site::new().await;
     site.register("mix", "192.0.2.1", &mix(1, 1, "Bern")).await;

@@ -129,7 +129,10 @@ macro_rules! node_of {
 }
 
 node_of!(mix, RegisteredMix, entry => Role::Mix { layer: entry.layer });
-node_of!(gateway, RegisteredGateway, entry => Role::Gateway { clients_host: entry.clients_host });
+node_of!(gateway, RegisteredGateway, entry => Role::Gateway {
+    clients_host: entry.clients_host,
+    clients_tls: entry.clients_tls.map(|tls| (tls.url, tls.key_hash)),
+});
 
 /// All addresses of an entry, in its order.
 fn addresses(first: String, all: Vec<String>) -> Vec<String> {

@@ -13,11 +13,28 @@ pub enum Limit {
     Dials,
     /// The share of an address in the byte budget.
     Memory,
+    /// Connections of a gateway's clients in total.
+    Clients,
+    /// Connections of a gateway's clients from one address.
+    ClientsPerAddress,
 }
 
 impl Limit {
-    pub const ALL: [Self; 5] =
+    pub const ALL: [Self; 7] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::NextHops,
+        Self::Dials,
+        Self::Memory,
+        Self::Clients,
+        Self::ClientsPerAddress,
+    ];
+    /// Those of a mix.
+    pub const OF_MIX: [Self; 5] =
         [Self::Connections, Self::ConnectionsPerAddress, Self::NextHops, Self::Dials, Self::Memory];
+    /// Those of a gateway that are counted.
+    pub const OF_GATEWAY: [Self; 4] =
+        [Self::Connections, Self::ConnectionsPerAddress, Self::Clients, Self::ClientsPerAddress];
 
     /// The metric label, stable across releases.
     #[must_use]
@@ -28,6 +45,8 @@ impl Limit {
             Self::NextHops => "next_hops",
             Self::Dials => "dials",
             Self::Memory => "memory",
+            Self::Clients => "clients",
+            Self::ClientsPerAddress => "clients_per_address",
         }
     }
 
@@ -54,6 +73,14 @@ impl Limit {
             Self::Memory => {
                 "more than half of mix.memory is in use, and an address that had sent more than its share of the rest \
                  had to wait; if the traffic is wanted, raise mix.memory"
+            }
+            Self::Clients => {
+                "all connections of clients are in use: new ones took the place of connections that had not authenticated, \
+                 or were refused; if the clients are wanted, raise gateway.connections_max and the limit on open files"
+            }
+            Self::ClientsPerAddress => {
+                "one address has as many connections of clients as it may: further ones were refused; if the clients are \
+                 wanted, raise gateway.connections_per_address_max"
             }
         }
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 pub(super) const OWN: &str = "nym_mixnode";
 
 /// The libraries of this workspace. The events of `nym_mixnode_registry` are logged as those of `nym_mixnode::registry`.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 21] = [
     "address",
     "api",
     "base",
@@ -26,6 +26,7 @@ const CRATES: [&str; 20] = [
     "registry",
     "sphinx",
     "telemetry",
+    "tls",
     "wire",
 ];
 

@@ -50,6 +50,39 @@ async fn an_identity_that_signs_cannot_be_taken_over() {
 }
 
 #[tokio::test]
+async fn the_tls_endpoint_of_a_gateway_is_listed_as_signed_and_nobody_else_changes_it() {
+    let (api, gateway) = (Api::new().await, Signed::new());
+    let endpoint = json!({"url": "wss://192.0.2.1:9443", "keyHash": "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM="});
+    let signed = gateway.gateway(&api, "192.0.2.1:1789", 1, &endpoint);
+    let listed = async || {
+        let mut entry = api.get("/api/mixmining/topology").await.1["gateways"][0].take();
+        ["registrationTime", "reputation"].map(|field| entry.as_object_mut().unwrap().remove(field));
+        entry
+    };
+    assert_eq!(api.post(NODE, "/api/mixmining/register/gateway", &signed).await.0, 200);
+    assert_eq!((&listed().await["clientsTls"], listed().await), (&endpoint, signed.clone()));
+    let other = gateway.gateway(
+        &api,
+        "192.0.2.1:1789",
+        2,
+        &json!({"url": "wss://192.0.2.9:1", "keyHash": endpoint["keyHash"]}),
+    );
+    let (mut changed, mut removed) = (other.clone(), other.clone());
+    changed["clientsTls"] = endpoint.clone();
+    removed.as_object_mut().unwrap().remove("clientsTls");
+    for tampered in [changed, removed] {
+        assert_eq!(api.post(NODE, "/api/mixmining/register/gateway", &tampered).await.0, 401, "{tampered}");
+    }
+    assert_eq!(listed().await, signed);
+    assert_eq!(api.post(NODE, "/api/mixmining/register/gateway", &other).await.0, 200);
+    assert_eq!(listed().await["clientsTls"]["url"], "wss://192.0.2.9:1", "renewed by the gateway itself");
+    let mut malformed = signed;
+    malformed["clientsTls"]["keyHash"] = json!("short");
+    let (status, answer) = api.post(NODE, "/api/mixmining/register/gateway", &malformed).await;
+    assert!(status == 400 && answer["error"].as_str().unwrap().starts_with("clientsTls.keyHash"), "{answer}");
+}
+
+#[tokio::test]
 async fn an_evicted_address_cannot_be_squatted() {
     let api = Api::new().await;
     let (victim, squatter) = (Signed::new(), Signed::new());

@@ -7,14 +7,14 @@ use der::{Decode, Reader, SliceReader, Tag, Tagged};
 
 /// Period in which a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) not_before: SystemTime,
-    pub(super) not_after: SystemTime,
+pub(crate) struct Validity {
+    pub(crate) not_before: SystemTime,
+    pub(crate) not_after: SystemTime,
 }
 
 impl Validity {
     /// The period in an X.509 certificate in DER (RFC 5280, section 4.1).
-    pub(super) fn of(certificate: &[u8]) -> der::Result<Self> {
+    pub(crate) fn of(certificate: &[u8]) -> der::Result<Self> {
         let certificate = sequence(&mut SliceReader::new(certificate)?)?;
         let fields = sequence(&mut SliceReader::new(certificate)?)?;
         let mut fields = SliceReader::new(fields)?;
@@ -32,7 +32,7 @@ impl Validity {
     }
 
     /// What is wrong with the certificate at this time; `None` if it is valid.
-    pub(super) fn problem(&self, now: SystemTime) -> Option<&'static str> {
+    pub(crate) fn problem(&self, now: SystemTime) -> Option<&'static str> {
         match now {
             _ if now > self.not_after => Some("the TLS certificate has expired: clients refuse it; renew it"),
             _ if now < self.not_before => {

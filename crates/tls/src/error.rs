@@ -48,6 +48,12 @@ pub enum TlsError {
         /// Path of the key.
         key: PathBuf,
     },
+    /// The cryptography library fails.
+    #[error("cannot make a TLS certificate for the identity key: {0}")]
+    Derived(#[source] rustls::Error),
+    /// The certificate in use has no key that can be read.
+    #[error("cannot read the key of the TLS certificate: {0}")]
+    Key(#[source] rustls::Error),
 }
 
 impl TlsError {
@@ -58,6 +64,7 @@ impl TlsError {
             Self::Unreadable { .. } | Self::Mismatch { .. } => Exit::CONFIG,
             Self::Readable { .. } => Exit::PERMISSION,
             Self::Unusable { .. } => Exit::DATA,
+            Self::Derived(_) | Self::Key(_) => Exit::INTERNAL,
         }
     }
 }

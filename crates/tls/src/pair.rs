@@ -12,10 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
-use super::validity::Validity;
-use super::{TlsError, TlsFiles};
+use crate::validity::Validity;
+use crate::{TlsError, TlsFiles};
 
-pub(super) const CERTIFICATE: &str = "certificate";
+pub(crate) const CERTIFICATE: &str = "certificate";
 const KEY: &str = "key";
 
 /// A chain takes a few kilobytes.
@@ -25,13 +25,13 @@ const CERTIFICATE_BYTES_MAX: u64 = 256 << 10;
 const KEY_BYTES_MAX: usize = 32 << 10;
 
 /// A certificate with its key.
-pub(super) struct Pair {
-    pub(super) certified: Arc<CertifiedKey>,
-    pub(super) validity: Validity,
+pub(crate) struct Pair {
+    pub(crate) certified: Arc<CertifiedKey>,
+    pub(crate) validity: Validity,
 }
 
 impl Pair {
-    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub(crate) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let (chain, validity) = read_chain(&files.certificate)?;
         let key = read_key(&files.key)?;
         let provider = aws_lc_rs::default_provider();
@@ -48,7 +48,7 @@ impl Pair {
     }
 
     /// Whether both have the same certificates, and thereby the same key.
-    pub(super) fn is_same(&self, chain: &[CertificateDer<'static>]) -> bool {
+    pub(crate) fn is_same(&self, chain: &[CertificateDer<'static>]) -> bool {
         self.certified.cert == chain
     }
 }
@@ -86,6 +86,6 @@ fn unreadable(content: &'static str, path: &Path, source: io::Error) -> TlsError
     TlsError::Unreadable { content, path: path.to_owned(), source }
 }
 
-pub(super) fn unusable(content: &'static str, path: &Path, reason: String) -> TlsError {
+pub(crate) fn unusable(content: &'static str, path: &Path, reason: String) -> TlsError {
     TlsError::Unusable { content, path: path.to_owned(), reason }
 }

@@ -1,7 +1,5 @@
-//! Certificates that tests make, in files and over real connections.
-
-mod files;
-mod serving;
+//! Certificates in files, for tests.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "for tests alone")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,9 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use super::*;
+use crate::pair::Pair;
+use crate::{Acceptor, TlsFiles};
 
-const NAME: &str = "registry.example";
+/// The name in the certificates.
+pub const NAME: &str = "registry.example";
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
@@ -20,25 +20,27 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
 }
 
 /// A folder with the files of a server.
-struct Folder {
-    dir: TempDir,
-    ca: CertifiedIssuer<'static, KeyPair>,
+pub struct Folder {
+    pub dir: TempDir,
+    pub ca: CertifiedIssuer<'static, KeyPair>,
 }
 
-impl Folder {
+impl Default for Folder {
     /// With a valid certificate.
-    fn new() -> Self {
+    fn default() -> Self {
         let folder = Self { dir: tempfile::tempdir().unwrap(), ca: authority() };
         folder.renew();
         folder
     }
+}
 
-    fn files(&self) -> TlsFiles {
+impl Folder {
+    pub fn files(&self) -> TlsFiles {
         TlsFiles { certificate: self.dir.path().join("tls.crt"), key: self.dir.path().join("tls.key") }
     }
 
     /// A certificate valid between two years, and its key, in PEM.
-    fn issue(&self, from: i32, to: i32) -> (String, String) {
+    pub fn issue(&self, from: i32, to: i32) -> (String, String) {
         let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(to, 1, 1);
@@ -46,18 +48,23 @@ impl Folder {
         (params.signed_by(&key, &self.ca).unwrap().pem(), key.serialize_pem())
     }
 
-    fn write(&self, (certificate, key): (String, String)) {
+    pub fn write(&self, (certificate, key): (String, String)) {
         fs::write(self.files().certificate, certificate).unwrap();
         fs::write(self.files().key, key).unwrap();
         self.set_mode(0o600);
     }
 
-    fn set_mode(&self, mode: u32) {
+    pub fn set_mode(&self, mode: u32) {
         fs::set_permissions(self.files().key, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Writes another certificate and key.
-    fn renew(&self) {
+    pub fn renew(&self) {
         self.write(self.issue(2020, 2120));
+    }
+
+    /// Lets a server use the certificate at once, without its look at the files.
+    pub fn give_to(&self, acceptor: &Acceptor) {
+        acceptor.replace(&Pair::read(&self.files()).unwrap());
     }
 }

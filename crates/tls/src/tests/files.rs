@@ -6,9 +6,14 @@ use std::time::{Duration, SystemTime};
 use nym_mixnode_base::exit::Exit;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::super::reload::{Look, Reload};
-use super::super::validity::Validity;
-use super::*;
+use std::fs;
+
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::reload::{Look, Reload};
+use crate::testing::{Folder, NAME};
+use crate::validity::Validity;
+use crate::{Tls, TlsError, TlsFiles};
 
 fn error_of(files: TlsFiles) -> TlsError {
     Tls::load(files).unwrap_err()
@@ -16,7 +21,7 @@ fn error_of(files: TlsFiles) -> TlsError {
 
 #[test]
 fn a_pair_is_read_with_keys_of_each_kind_and_of_a_group() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let params = CertificateParams::new([NAME.to_owned()]).unwrap();
@@ -30,7 +35,7 @@ fn a_pair_is_read_with_keys_of_each_kind_and_of_a_group() {
 
 #[test]
 fn a_file_that_is_missing_or_special_is_refused_with_its_path() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let pipe = folder.dir.path().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let missing = folder.dir.path().join("missing");
@@ -48,7 +53,7 @@ fn a_file_that_is_missing_or_special_is_refused_with_its_path() {
 
 #[test]
 fn a_key_that_others_can_read_is_refused_with_the_command_that_corrects_it() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     folder.set_mode(0o644);
     let error = error_of(folder.files());
     assert!(matches!(error, TlsError::Readable { mode: 0o644, .. }), "{error}");
@@ -58,7 +63,7 @@ fn a_key_that_others_can_read_is_refused_with_the_command_that_corrects_it() {
 
 #[test]
 fn files_with_other_content_are_refused() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let (certificate, key) = folder.issue(2020, 2120);
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -85,7 +90,7 @@ fn files_with_other_content_are_refused() {
 
 #[test]
 fn a_key_of_another_certificate_is_refused() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let (certificate, _) = folder.issue(2020, 2120);
     let (_, key) = folder.issue(2020, 2120);
     folder.write((certificate.clone(), key));
@@ -97,7 +102,7 @@ fn a_key_of_another_certificate_is_refused() {
 
 #[test]
 fn a_certificate_is_valid_between_its_dates_in_both_notations() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let at = |year: u64| SystemTime::UNIX_EPOCH + Duration::from_secs((year - 1970) * 31_556_952);
     // Dates from 2050 have another notation.
     for (from, to, is_early, is_late) in
@@ -114,7 +119,7 @@ fn a_certificate_is_valid_between_its_dates_in_both_notations() {
 
 #[test]
 fn a_changed_pair_is_used_once_and_a_bad_one_is_reported_once() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let (mut reload, first) = Reload::load(folder.files()).unwrap();
     assert!(matches!(reload.look(), Look::Unchanged));
     folder.renew();
@@ -144,15 +149,15 @@ fn a_changed_pair_is_used_once_and_a_bad_one_is_reported_once() {
 
 #[test]
 fn a_secret_that_is_replaced_by_a_link_is_noticed() {
-    let folder = Folder::new();
-    let other = Folder::new();
+    let folder = Folder::default();
+    let other = Folder::default();
     for (name, to) in [("tls.crt", other.files().certificate), ("tls.key", other.files().key)] {
         let path = folder.dir.path().join(name);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(to, path).unwrap();
     }
     let (mut reload, _) = Reload::load(folder.files()).unwrap();
-    let third = Folder::new();
+    let third = Folder::default();
     let next = folder.dir.path().join("next");
     for (name, to) in [("tls.crt", third.files().certificate), ("tls.key", third.files().key)] {
         std::os::unix::fs::symlink(to, &next).unwrap();
@@ -163,10 +168,10 @@ fn a_secret_that_is_replaced_by_a_link_is_noticed() {
 
 #[test]
 fn nothing_prints_the_key() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let tls = Tls::load(folder.files()).unwrap();
     let key = fs::read_to_string(folder.files().key).unwrap();
     let line = key.lines().nth(1).unwrap();
     assert!(!format!("{tls:?}").contains(line));
-    assert!(format!("{:?}", tls.acceptor).len() < 20);
+    assert!(format!("{:?}", tls.acceptor()).len() < 20);
 }

@@ -1,29 +1,25 @@
 //! TLS of a server. Its certificate is replaced when the files change; open connections keep the earlier one.
 
-mod error;
-mod pair;
-mod reload;
-mod validity;
-
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use nym_mixnode_keys::IdentityKeyPair;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::activity::Watched;
-use pair::Pair;
-use reload::Reload;
-
-pub use error::TlsError;
+use crate::pair::Pair;
+use crate::reload::Reload;
+use crate::{KeyHash, TlsError, derived};
 
 /// Files with the certificate of a server and its private key, both in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +29,12 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// TLS with the certificate in files.
+/// TLS of a server with its certificate.
 #[derive(Debug)]
 pub struct Tls {
     acceptor: Acceptor,
-    reload: Reload,
+    /// `None` for a certificate that is in no file.
+    reload: Option<Reload>,
 }
 
 impl Tls {
@@ -47,32 +44,45 @@ impl Tls {
     /// When a file cannot be read, other users can read the key, or both do not form a pair.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let (reload, pair) = Reload::load(files)?;
-        let acceptor = Acceptor::new(&pair).map_err(|error| reload.unusable(&error))?;
-        Ok(Self { acceptor, reload })
+        let acceptor = Acceptor::new(pair.certified).map_err(|error| reload.unusable(&error))?;
+        Ok(Self { acceptor, reload: Some(reload) })
     }
 
-    pub(super) fn into_parts(self) -> (Acceptor, Reload) {
-        (self.acceptor, self.reload)
+    /// A self-signed certificate whose key follows from an identity: for clients that know the hash of the key.
+    ///
+    /// # Errors
+    /// When the cryptography library fails.
+    pub fn derived(identity: &IdentityKeyPair) -> Result<Self, TlsError> {
+        let certified = derived::certified(identity).map_err(TlsError::Derived)?;
+        let acceptor = Acceptor::new(certified).map_err(TlsError::Derived)?;
+        Ok(Self { acceptor, reload: None })
     }
-}
 
-/// A new connection.
-pub(super) enum Accepted {
-    Tls(Box<TlsStream<Watched<TcpStream>>>),
-    /// The client speaks HTTP without TLS.
-    Plain(Watched<TcpStream>),
+    /// Performs handshakes, also after [`follow`](Self::follow) has taken this value.
+    #[must_use]
+    pub fn acceptor(&self) -> Acceptor {
+        self.acceptor.clone()
+    }
+
+    /// Replaces the certificate whenever the files have another one, and then calls `renewed`.
+    pub async fn follow(self, renewed: impl Fn()) -> Infallible {
+        match self.reload {
+            Some(reload) => reload.follow(self.acceptor, renewed).await,
+            None => pending().await,
+        }
+    }
 }
 
 /// Performs handshakes with the present certificate.
 #[derive(Clone)]
-pub(super) struct Acceptor {
+pub struct Acceptor {
     acceptor: TlsAcceptor,
     current: Arc<Current>,
 }
 
 impl Acceptor {
-    fn new(pair: &Pair) -> Result<Self, rustls::Error> {
-        let current = Arc::new(Current(ArcSwap::new(Arc::clone(&pair.certified))));
+    fn new(certified: Arc<CertifiedKey>) -> Result<Self, rustls::Error> {
+        let current = Arc::new(Current(ArcSwap::new(certified)));
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -84,19 +94,26 @@ impl Acceptor {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), current })
     }
 
+    /// Hash of the present key.
+    ///
+    /// # Errors
+    /// When the certificate is none of version 3 of X.509, which the constructors rule out.
+    pub fn key_hash(&self) -> Result<KeyHash, TlsError> {
+        let certified = self.current.0.load();
+        certified.end_entity_cert().and_then(KeyHash::of).map_err(TlsError::Key)
+    }
+
     /// Replaces the certificate for later handshakes.
-    fn replace(&self, pair: &Pair) {
+    pub(crate) fn replace(&self, pair: &Pair) {
         self.current.0.store(Arc::clone(&pair.certified));
     }
 
-    /// Performs the handshake, unless the client begins with a letter, as HTTP does and TLS does not.
-    pub(super) async fn accept(&self, stream: Watched<TcpStream>) -> io::Result<Accepted> {
-        let mut first = [0];
-        match stream.stream.peek(&mut first).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if first[0].is_ascii_alphabetic() => Ok(Accepted::Plain(stream)),
-            _ => self.acceptor.accept(stream).await.map(Box::new).map(Accepted::Tls),
-        }
+    /// Performs the handshake. The caller limits its time.
+    ///
+    /// # Errors
+    /// When the client does not speak TLS, refuses the certificate, or the connection ends.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        self.acceptor.accept(stream).await
     }
 }
 
@@ -122,6 +139,3 @@ impl fmt::Debug for Current {
         f.write_str("Current")
     }
 }
-
-#[cfg(test)]
-mod tests;

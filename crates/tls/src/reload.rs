@@ -10,9 +10,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::pair::{CERTIFICATE, Pair, unusable};
-use super::validity::Validity;
-use super::{Acceptor, TlsError, TlsFiles};
+use crate::pair::{CERTIFICATE, Pair, unusable};
+use crate::validity::Validity;
+use crate::{Acceptor, TlsError, TlsFiles};
 
 /// Interval of looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ fn stamps(files: &TlsFiles) -> Stamps {
 }
 
 /// Result of a look at the files.
-pub(super) enum Look {
+pub(crate) enum Look {
     Unchanged,
     /// The files changed and have another pair.
     Renewed(Pair),
@@ -66,7 +66,7 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn load(files: TlsFiles) -> Result<(Self, Pair), TlsError> {
+    pub(crate) fn load(files: TlsFiles) -> Result<(Self, Pair), TlsError> {
         // Taken before the content is read, so that a change in between causes another read.
         let settled = stamps(&files);
         let pair = Pair::read(&files)?;
@@ -78,12 +78,12 @@ impl Reload {
     }
 
     /// Error of a certificate that the TLS library does not accept.
-    pub(super) fn unusable(&self, error: &rustls::Error) -> TlsError {
+    pub(crate) fn unusable(&self, error: &rustls::Error) -> TlsError {
         unusable(CERTIFICATE, &self.files.certificate, error.to_string())
     }
 
-    /// Replaces the certificate of the acceptor whenever the files have another one.
-    pub(crate) async fn follow(mut self, acceptor: Acceptor) -> Infallible {
+    /// Replaces the certificate of the acceptor whenever the files have another one, and then calls `renewed`.
+    pub(crate) async fn follow(mut self, acceptor: Acceptor, renewed: impl Fn()) -> Infallible {
         loop {
             sleep(LOOK_EVERY).await;
             match self.look() {
@@ -91,6 +91,7 @@ impl Reload {
                 Look::Renewed(pair) => {
                     acceptor.replace(&pair);
                     info!(expires = %date(self.validity.not_after), "reloaded the TLS certificate");
+                    renewed();
                 }
                 Look::Rejected(error) => error!(%error, "keeping the earlier TLS certificate"),
             }
@@ -98,7 +99,7 @@ impl Reload {
         }
     }
 
-    pub(super) fn look(&mut self) -> Look {
+    pub(crate) fn look(&mut self) -> Look {
         let found = stamps(&self.files);
         if found == self.settled {
             return Look::Unchanged;

@@ -1,21 +1,26 @@
 //! A server with TLS on loopback, and clients of other libraries' versions, without TLS, or slow.
 
 use std::future::pending;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
+use nym_mixnode_tls::testing::{Folder, NAME};
+use nym_mixnode_tls::{Acceptor, Tls};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 
-use super::*;
 use crate::{HostNames, Limits, PlaceLimits, Scheme, Server};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -37,7 +42,7 @@ struct Running {
 impl Running {
     fn new(folder: &Folder, limits: Limits) -> Self {
         let tls = Tls::load(folder.files()).unwrap();
-        let acceptor = tls.acceptor.clone();
+        let acceptor = tls.acceptor();
         let server = Server::bind(&["127.0.0.1:0".parse().unwrap()], limits).unwrap().with_tls(Some(tls));
         let server = server.with_names(HostNames::new(&[NAME.to_owned()]));
         let address = server.local_addrs()[0];
@@ -89,7 +94,7 @@ async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), connectio
 
 #[tokio::test]
 async fn both_versions_of_tls_serve_http_1() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, LIMITS);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let mut stream = server.tls(&folder, &[version]).await.unwrap();
@@ -101,7 +106,7 @@ async fn both_versions_of_tls_serve_http_1() {
 
 #[tokio::test]
 async fn a_request_without_tls_is_told_to_use_https() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, LIMITS);
     let mut stream = server.connect().await;
     let reply = ask(&mut stream, "keep-alive").await;
@@ -120,7 +125,7 @@ async fn a_request_without_tls_is_told_to_use_https() {
 
 #[tokio::test]
 async fn slow_handshakes_give_way_to_other_clients() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, LIMITS);
     let mut held = Vec::new();
     for number in 0..2 * LIMITS.places.total {
@@ -140,7 +145,7 @@ async fn slow_handshakes_give_way_to_other_clients() {
 
 #[tokio::test]
 async fn a_handshake_has_a_deadline_and_ends_with_the_server() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, Limits { head_timeout: Duration::from_millis(200), ..LIMITS });
     for beginning in [&[][..], &[0x16, 3, 1, 2, 0]] {
         let mut stream = server.connect().await;
@@ -160,7 +165,7 @@ async fn a_handshake_has_a_deadline_and_ends_with_the_server() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, LIMITS);
     let mut stream = server.tls(&folder, rustls::ALL_VERSIONS).await.unwrap();
     stream.write_all(format!("GET /big HTTP/1.1\r\nHost: {NAME}\r\n\r\n").as_bytes()).await.unwrap();
@@ -173,13 +178,13 @@ async fn a_client_that_does_not_read_is_disconnected() {
 
 #[tokio::test]
 async fn an_open_connection_outlives_a_renewal_and_new_ones_get_the_new_certificate() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let server = Running::new(&folder, LIMITS);
     let mut open = server.tls(&folder, rustls::ALL_VERSIONS).await.unwrap();
     assert!(ask(&mut open, "keep-alive").await.ends_with("Https"));
     let first = open.get_ref().1.peer_certificates().unwrap().to_vec();
     folder.renew();
-    server.acceptor.replace(&Pair::read(&folder.files()).unwrap());
+    folder.give_to(&server.acceptor);
     let renewed = server.tls(&folder, rustls::ALL_VERSIONS).await.unwrap();
     assert_ne!(renewed.get_ref().1.peer_certificates().unwrap(), first);
     assert!(ask(&mut open, "keep-alive").await.ends_with("Https"), "on the connection from before");
@@ -187,7 +192,7 @@ async fn an_open_connection_outlives_a_renewal_and_new_ones_get_the_new_certific
 
 #[tokio::test]
 async fn clients_that_trust_another_authority_refuse_the_certificate() {
-    let (folder, other) = (Folder::new(), Folder::new());
+    let (folder, other) = (Folder::default(), Folder::default());
     let server = Running::new(&folder, LIMITS);
     assert!(server.tls(&other, rustls::ALL_VERSIONS).await.is_err());
     assert!(server.is_serving(&folder).await);
