@@ -182,7 +182,8 @@ fn the_registrys_pod_has_its_own_claim_place_priority_and_resources() {
 /// The gateway with this number of a release with gateways: its `StatefulSet`, and the Services of its pod.
 fn gateways(values: &str) -> (String, Vec<String>) {
     let objects = objects(&format!("gateway.enabled=true,gateway.replicas=2,{values}"));
-    let is_of_gateways = |object: &&String| object.contains("-gateway-1\n") || object.contains("-gateway\"\n");
+    let names = ["-gateway-1\n", "-gateway\"\n", "-gateway-pods\n"];
+    let is_of_gateways = |object: &&String| names.iter().any(|name| object.contains(name));
     let set = of_kind(&objects, "StatefulSet").iter().find(is_of_gateways).cloned().expect("a StatefulSet");
     let rest = objects.iter().filter(is_of_gateways).filter(|object| !object.contains("kind: StatefulSet"));
     (set, rest.cloned().collect())
@@ -256,7 +257,7 @@ fn gateways_have_their_own_values_and_inherit_the_place_of_the_nodes() {
         &["mountPath: /keys", "path: mix-nym-mixnode-gateway-1/private_sphinx.pem", "volumeClaimTemplates"],
     );
     contains_all(&rest.concat(), &["MIX_WORKERS: \"3\"", "GATEWAY_CLIENTS_MAX: \"7\"", "LOG_FORMAT: \"json\""]);
-    for kind in ["PodDisruptionBudget", "NetworkPolicy", "ConfigMap"] {
+    for kind in ["PodDisruptionBudget", "NetworkPolicy"] {
         assert_eq!(of_kind(&rest, kind).len(), 1, "{kind}: {rest:?}");
     }
     let mixnodes: Vec<_> =
