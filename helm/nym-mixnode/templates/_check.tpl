@@ -133,14 +133,25 @@ Checks that a schema cannot express. Each message names the value and the fix. `
 {{- if .Values.gateway.enabled }}
 {{- $gateway := .Values.gateway }}
 {{- $gateways := last .Roles }}
-{{- if and (gt (int $gateway.replicas) 1) $gateway.announceUrl (not (contains "$(ordinal)" $gateway.announceUrl)) }}
-{{- fail (printf "gateway.announceUrl is %s for all %v gateways, but each has its own clients: put $(ordinal), the number of the gateway, in the URL, such as ws://gateway-$(ordinal).example:9000, or set gateway.replicas=1" $gateway.announceUrl $gateway.replicas) }}
+{{- range $value, $url := dict "gateway.announceUrl" $gateway.announceUrl "gateway.tls.announceUrl" $gateway.tls.announceUrl }}
+{{- if and (gt (int $gateway.replicas) 1) $url (not (contains "$(ordinal)" $url)) }}
+{{- fail (printf "%s is %s for all %v gateways, but each has its own clients: put $(ordinal), the number of the gateway, in the URL, such as ws://gateway-$(ordinal).example:9000, or set gateway.replicas=1" $value $url $gateway.replicas) }}
+{{- end }}
 {{- end }}
 {{- $http := include "nym-mixnode.httpPort" $gateways }}
-{{- range $value, $port := dict "gateway.port" $gateway.port "the port of status requests" $http }}
-{{- if eq (int $port) (int $gateway.clientsPort) }}
-{{- fail (printf "gateway.clientsPort and %s are both %v: change one of them" $value $port) }}
+{{- $taken := dict (toString $gateway.port) "gateway.port" (toString $http) "the port of status requests" }}
+{{- $clients := dict "gateway.clientsPort" $gateway.clientsPort }}
+{{- if $gateway.tls.enabled }}
+{{- $_ := set $clients "gateway.tls.port" $gateway.tls.port }}
 {{- end }}
+{{- range $value, $port := $clients }}
+{{- with get $taken (toString $port) }}
+{{- fail (printf "%s and %s are both %v: change one of them" $value . $port) }}
+{{- end }}
+{{- $_ := set $taken (toString $port) $value }}
+{{- end }}
+{{- with include "nym-mixnode.clientsCertificate" $gateways }}
+{{- include "nym-mixnode.checkSecret" (list $ "gateway.tls.existingSecret" . (list "tls.crt" "tls.key") (printf "with kubectl -n %s create secret tls %s --cert=… --key=…, or by a Certificate of cert-manager" $.Release.Namespace .)) }}
 {{- end }}
 {{- range include "nym-mixnode.clientsPorts" $gateways | fromJsonArray }}
 {{- $url := replace "$(ordinal)" "0" .url }}

@@ -35,7 +35,7 @@ they differ in the component, the name of the StatefulSet, the path of their val
 {{- if .Values.gateway.enabled }}
 {{- $values := deepCopy .Values }}
 {{- include "nym-mixnode.replaceByGateway" $values }}
-{{- $gateways := dict "Component" "gateway" "SetName" (printf "%s-gateway" $fullname) "ValuesPath" "gateway." "PortsPerPod" 2 "Values" $values }}
+{{- $gateways := dict "Component" "gateway" "SetName" (printf "%s-gateway" $fullname) "ValuesPath" "gateway." "PortsPerPod" 3 "Values" $values }}
 {{- range $key := list "Chart" "Release" "Files" "Capabilities" "Template" }}
 {{- $_ := set $gateways $key (get $ $key) }}
 {{- end }}

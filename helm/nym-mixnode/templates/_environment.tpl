@@ -31,6 +31,14 @@
 {{- $_ := set $env (printf "NYM_MIXNODE_GATEWAY_%s" .listen) (printf "[::]:%v" .port) }}
 {{- end }}
 {{- end }}
+{{- if eq .Component "gateway" }}
+{{- if not .Values.gateway.tls.enabled }}
+{{- $_ := set $env "NYM_MIXNODE_GATEWAY_TLS_LISTEN" "off" }}
+{{- else if .Values.gateway.tls.existingSecret }}
+{{- $_ := set $env "NYM_MIXNODE_GATEWAY_TLS_CERTIFICATE_FILE" "/gateway-tls/tls.crt" }}
+{{- $_ := set $env "NYM_MIXNODE_GATEWAY_TLS_KEY_FILE" "/gateway-tls/tls.key" }}
+{{- end }}
+{{- end }}
 {{- if and (eq .Component "mixnode") (ne (toString .Values.node.layer) "auto") }}
 {{- $_ := set $env "NYM_MIXNODE_NODE_LAYER" (toString .Values.node.layer) }}
 {{- end }}
@@ -123,6 +131,10 @@ and the URL with $(ordinal) for the number of the gateway. The URL is empty wher
 {{- with .Values.gateway }}
 {{- $ports = append $ports (dict "name" "clients" "port" .clientsPort "listen" "LISTEN" "announce" "ANNOUNCE_URL" "distance" 1
   "url" .announceUrl "scheme" "ws") }}
+{{- if .tls.enabled }}
+{{- $ports = append $ports (dict "name" "clients-tls" "port" .tls.port "listen" "TLS_LISTEN" "announce" "TLS_ANNOUNCE_URL" "distance" 2
+  "url" .tls.announceUrl "scheme" "wss") }}
+{{- end }}
 {{- end }}
 {{- range $port := $ports }}
 {{- if and (not .url) (eq $.Values.network.mode "clusterOnly") }}

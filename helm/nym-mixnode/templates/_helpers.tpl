@@ -121,6 +121,11 @@ seccompProfile:
 {{- if or (eq .Component "gateway") (not .Values.keys.existingSecret) }}true{{ end }}
 {{- end }}
 
+{{/* Name of the Secret with the certificate of gateways for their clients. */}}
+{{- define "nym-mixnode.clientsCertificate" -}}
+{{- if and (eq .Component "gateway") .Values.gateway.tls.enabled }}{{ .Values.gateway.tls.existingSecret }}{{ end }}
+{{- end }}
+
 {{/* Name of the Secret with the keys of the node with this number. */}}
 {{- define "nym-mixnode.keySecret" -}}
 {{- (index . 0).Values.keys.existingSecret | replace "$(ordinal)" (index . 1 | toString) }}

@@ -70,7 +70,14 @@ const MANAGED: [&str; 14] = [
 ];
 
 /// As [`MANAGED`], for `gateway.settings`.
-const MANAGED_OF_GATEWAYS: [&str; 2] = ["gateway.listen", "gateway.announce_url"];
+const MANAGED_OF_GATEWAYS: [&str; 6] = [
+    "gateway.listen",
+    "gateway.announce_url",
+    "gateway.tls_listen",
+    "gateway.tls_announce_url",
+    "gateway.tls_certificate_file",
+    "gateway.tls_key_file",
+];
 
 #[test]
 fn the_schema_knows_every_other_setting() {

@@ -152,6 +152,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("--set gateway.port=0", "/gateway/port"),
     ("--set gateway.clientsPort=ws", "/gateway/clientsPort"),
     ("--set gateway.announceUrl=http://gateway.example", "/gateway/announceUrl"),
+    ("--set gateway.tls.announceUrl=ws://gateway.example", "/gateway/tls/announceUrl"),
+    ("--set gateway.tls.certificate=cert", "additional properties 'certificate'"),
+    ("--set gateway.enabled=true,gateway.tls.port=9000", "gateway.tls.port and gateway.clientsPort are both 9000"),
+    ("--set gateway.settings.gateway\\.tls_listen=off", "additional properties 'gateway.tls_listen'"),
     ("--set gateway.nodePort.clients=31900", "additional properties 'clients'"),
     ("--set gateway.persistence.size=4", "/gateway/persistence/size"),
     ("--set gateway.persistence.enabled=false", "additional properties 'enabled'"),
@@ -174,11 +178,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "--set gateway.enabled=true,network.mode=nodePort,gateway.nodePort.first=32766,gateway.replicas=2",
-        "gateway.nodePort.first is too high: with gateway.replicas 2 the last node would have port 32769",
+        "gateway.nodePort.first is too high: with gateway.replicas 2 the last node would have port 32771",
     ),
     (
         "--set gateway.enabled=true,network.mode=nodePort,replicaCount=2,gateway.nodePort.first=31790",
-        "gateway.nodePort.first: the ports 31790 to 31791 of the gateways overlap with the ports 31789 to 31790",
+        "gateway.nodePort.first: the ports 31790 to 31792 of the gateways overlap with the ports 31789 to 31790",
     ),
     (
         "--set gateway.enabled=true,gateway.keys.existingSecret=keys,gateway.replicas=2",

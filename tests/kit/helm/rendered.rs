@@ -203,10 +203,10 @@ fn gateways_announce_the_port_for_clients_in_every_mode() {
         &set,
         &["args: [gateway, run]", "GATEWAY_LISTEN_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).clients"],
     );
-    contains_all(&service(&rest).expect("a Service"), &["nodePort: 31902", "targetPort: 31903\n      nodePort: 31903"]);
+    contains_all(&service(&rest).expect("a Service"), &["nodePort: 31903", "targetPort: 31904\n      nodePort: 31904"]);
     contains_all(
         &rest.concat(),
-        &["-gateway-1.port: \"31902\"", "-gateway-1.clients: \"[::]:31903\"", "endPort: 31903"],
+        &["-gateway-1.port: \"31903\"", "-gateway-1.clients: \"[::]:31904\"", "endPort: 31905"],
     );
 
     let (set, rest) = gateways("network.mode=loadBalancer,gateway.clientsPort=9001");
@@ -222,6 +222,24 @@ fn gateways_announce_the_port_for_clients_in_every_mode() {
     contains_all(&gateways("network.mode=clusterOnly").1.concat(), &[url]);
     let named = "network.mode=loadBalancer,gateway.announceUrl=ws://gateway-$(ordinal).example:80";
     contains_all(&gateways(named).1.concat(), &["-gateway-1.clients-url: \"ws://gateway-1.example:80\""]);
+}
+
+#[test]
+fn gateways_serve_clients_with_tls_unless_that_is_off() {
+    let (set, rest) = gateways("network.mode=nodePort,gateway.nodePort.first=31900,gateway.tls.existingSecret=cert");
+    contains_all(
+        &set,
+        &["TLS_LISTEN_FILE, value: /etc/nym-mixnode/pods/$(POD_NAME).clients-tls", "secretName: \"cert\""],
+    );
+    contains_all(&rest.concat(), &["-gateway-1.clients-tls: \"[::]:31905\"", "TLS_KEY_FILE: \"/gateway-tls/tls.key\""]);
+    let (set, rest) = gateways("network.mode=loadBalancer,gateway.tls.port=443");
+    contains_all(&set, &["{name: clients-tls, containerPort: 443"]);
+    contains_all(&rest.concat(), &["port: 443\n      targetPort: clients-tls", "TLS_LISTEN: \"[::]:443\""]);
+    let url =
+        "-gateway-1.clients-tls-url: \"wss://mix-nym-mixnode-gateway-1.mix-nym-mixnode-gateway.default.svc:9443\"";
+    contains_all(&gateways("network.mode=clusterOnly").1.concat(), &[url]);
+    let (set, rest) = gateways("network.mode=clusterOnly,gateway.tls.enabled=false");
+    assert!(!set.contains("tls") && rest.concat().contains("TLS_LISTEN: \"off\""), "{set}");
 }
 
 #[test]
