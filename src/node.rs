@@ -10,6 +10,7 @@ mod operator;
 mod pulse;
 mod state;
 mod traced_directory;
+mod view;
 mod vitals;
 mod worker;
 mod worker_threads;
@@ -49,9 +50,10 @@ use url::Url;
 
 use crate::systemd::ServiceManager;
 use key_ring::KeyRing;
-use operator::{Operator, View};
+use operator::Operator;
 use state::Shared;
 use traced_directory::TracedDirectory;
+use view::View;
 use worker::{Rules, Settings, WorkerChannels};
 use worker_threads::WorkerThreads;
 
@@ -191,7 +193,8 @@ pub async fn run(
     info!("Listening for packets, not registered yet");
     warn_of_retired_network(&config.directory.url);
     let view = View::new(&config, &keys, &shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
-    let operator = Operator::start(view, http, manager);
+    let mut operator = Operator::start(view, http, manager);
+    operator.keep_windows();
     let is_registered = || heartbeat.state().registered();
     report(SupervisorEvent::Ready { status: shared.status(is_registered()), http: operator.address() });
 

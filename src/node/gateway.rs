@@ -1,6 +1,6 @@
 //! A gateway: the crate `gateway` with registration, topology and the interfaces of its operator, as a mix has them.
 
-mod operator;
+pub(super) mod view;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use nym_mixnode_telemetry::window::wall_clock;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::info;
 
-use self::operator::{Operator, View};
+use self::view::View;
 use super::listed::ListedNodes;
-use super::operator::bind as bind_http;
+use super::operator::{Operator, bind as bind_http};
 use super::traced_directory::TracedDirectory;
 use super::{
     NodeError, NodeStatus, RunOptions, STATUS_EVERY, SupervisorEvent, bind_all, checked_engine, heartbeat_settings,
@@ -127,7 +127,12 @@ pub async fn run(
     ended
 }
 
-fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: nym_mixnode_sphinx::EngineKind) -> Settings {
+pub(super) fn settings(
+    config: &Config,
+    store: PathBuf,
+    keys: &NodeKeys,
+    engine: nym_mixnode_sphinx::EngineKind,
+) -> Settings {
     let own = &config.gateway;
     Settings {
         identity: Arc::clone(&keys.identity),
@@ -165,7 +170,7 @@ fn refuse_own(config: &Config, policy: &Policy, announced: &[AnnounceAddr]) {
     policy.set_own(listen_ips(config).chain(announced).chain(interface_addresses()));
 }
 
-fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
+pub(super) fn registration(config: &Config, keys: &NodeKeys) -> GatewayRegistration {
     let mut registration = GatewayRegistration {
         mix_host: String::new(),
         mix_hosts: Vec::new(),

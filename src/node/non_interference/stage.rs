@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
 use tracing::subscriber::DefaultGuard;
 
-use super::super::operator::View;
+use super::super::view::View;
 use super::super::state::Shared;
 use super::super::traced_directory::TracedDirectory;
 use super::super::worker::WorkerChannels;

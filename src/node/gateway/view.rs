@@ -1,6 +1,5 @@
-//! Interfaces for the operator of a running gateway. Nothing here depends on a packet, a message or a client.
+//! What a running gateway reports to its operator. Nothing here depends on a packet, a message or a client.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nym_mixnode_address::{AddressReport, Announcing};
@@ -11,63 +10,15 @@ use nym_mixnode_directory::HeartbeatState;
 use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_mix::{Policy, ReplayWindow, Rule};
 use nym_mixnode_sphinx::EngineKind;
-use nym_mixnode_telemetry::http::{Answer, HttpServer, Problem, Reason, ReplayStatus, Status, StatusSource};
+use nym_mixnode_telemetry::http::{Answer, Problem, Reason, ReplayStatus, Status, StatusSource};
 use nym_mixnode_telemetry::readings::Reading;
-use tokio::task::JoinSet;
-use tracing::info;
 
 use crate::node::listed::ListedNodes;
-use crate::node::vitals::{self, Vitals, notify_manager, problem, summary};
-use crate::systemd::{Notice, ServiceManager};
-
-/// The status line of a gateway that is ready.
-const WORKING: &str = "serving clients, and listed by the directory";
-
-/// The tasks that serve the operator. Dropping it ends them.
-pub(super) struct Operator {
-    view: Arc<View>,
-    http: Option<SocketAddr>,
-    manager: Option<Arc<ServiceManager>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Operator {
-    pub(super) fn start(view: View, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
-        let view = Arc::new(view);
-        let mut tasks = JoinSet::new();
-        let address = http.as_ref().and_then(HttpServer::address);
-        if let (Some(server), Some(address)) = (http, address) {
-            info!("Serving the status at http://{address}/status");
-            tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
-        }
-        if let Some(manager) = &manager {
-            manager.notify(Notice::Ready(&summary(&*view, WORKING)));
-            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view), WORKING));
-        }
-        Self { view, http: address, manager, _tasks: tasks }
-    }
-
-    /// The bound HTTP address.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.http
-    }
-
-    /// The final metrics.
-    pub(super) fn readings(&self) -> Vec<Reading> {
-        self.view.readings()
-    }
-
-    /// Marks the gateway as not ready: the first step of the shutdown.
-    pub(super) fn stopping(&self) {
-        self.view.vitals.stop();
-        if let Some(manager) = &self.manager {
-            manager.notify(Notice::Stopping(&summary(&*self.view, WORKING)));
-        }
-    }
-}
+use crate::node::operator::Reports;
+use crate::node::vitals::{self, Vitals, problem};
 
 /// Data for the endpoints.
-pub(super) struct View {
+pub(in crate::node) struct View {
     heartbeat: HeartbeatState,
     announcing: Arc<Announcing>,
     policy: Arc<Policy>,
@@ -84,7 +35,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(
+    pub(in crate::node) fn new(
         config: &Config,
         keys: &NodeKeys,
         heartbeat: &HeartbeatState,
@@ -108,6 +59,14 @@ impl View {
             replay: config.replay.window,
             engine,
         }
+    }
+}
+
+impl Reports for View {
+    const WORKING: &'static str = "serving clients, and listed by the directory";
+
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 }
 
