@@ -10,6 +10,7 @@ mod operator;
 mod pulse;
 mod state;
 mod traced_directory;
+mod view;
 mod vitals;
 mod worker;
 mod worker_threads;
@@ -50,9 +51,10 @@ use url::Url;
 
 use crate::systemd::ServiceManager;
 use key_ring::KeyRing;
-use operator::{Operator, View};
+use operator::Operator;
 use state::Shared;
 use traced_directory::TracedDirectory;
+use view::View;
 use worker::{Rules, Settings, WorkerChannels};
 use worker_threads::WorkerThreads;
 
@@ -196,6 +198,7 @@ pub async fn run(
     info!("Listening for packets, not registered yet");
     warn_of_retired_network(&config.directory.url);
     let view = View::new(&config, &keys, &shared, heartbeat.state(), Arc::clone(&announcing), telemetry.clone());
+    view.begin();
     let operator = Operator::start(view, http, manager);
     let is_registered = || heartbeat.state().registered();
     report(SupervisorEvent::Ready { status: shared.status(is_registered()), http: operator.address() });

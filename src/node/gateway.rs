@@ -1,6 +1,6 @@
 //! A gateway: the crate `gateway` with registration, topology and the interfaces of its operator, as a mix has them.
 
-mod operator;
+pub(super) mod view;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -26,9 +26,9 @@ use nym_mixnode_tls::{Acceptor, Tls, TlsError};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
-use self::operator::{Operator, View};
+use self::view::View;
 use super::listed::ListedNodes;
-use super::operator::bind as bind_http;
+use super::operator::{Operator, bind as bind_http};
 use super::traced_directory::TracedDirectory;
 use super::{
     NodeError, NodeStatus, RunOptions, STATUS_EVERY, SupervisorEvent, bind_all, checked_engine, heartbeat_settings,
@@ -166,7 +166,7 @@ fn connection_limits(config: &Config, descriptors: Shares) -> [(usize, usize); 2
     ]
 }
 
-fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: EngineKind) -> Settings {
+pub(super) fn settings(config: &Config, store: PathBuf, keys: &NodeKeys, engine: EngineKind) -> Settings {
     let own = &config.gateway;
     let descriptors = Shares::here(1, config.forward.limits.next_hops_max);
     let [mix_connections, client_connections] = connection_limits(config, descriptors);
@@ -234,7 +234,11 @@ fn renew_key(registration: &mut GatewayRegistration, key_hash: String) {
     }
 }
 
-fn registration(config: &Config, keys: &NodeKeys, tls: Option<&Acceptor>) -> Result<GatewayRegistration, TlsError> {
+pub(super) fn registration(
+    config: &Config,
+    keys: &NodeKeys,
+    tls: Option<&Acceptor>,
+) -> Result<GatewayRegistration, TlsError> {
     let key_hash = tls.map(Acceptor::key_hash).transpose()?;
     let mut registration = GatewayRegistration {
         mix_host: String::new(),

@@ -31,7 +31,10 @@
 //! The exact counts at the ends of windows, which are not exported, are compared as well, so that rounding cannot be
 //! the reason that worlds are equal.
 
+mod directory;
 mod exported;
+mod gateway;
+mod recorded;
 mod schema;
 mod stage;
 mod world;
@@ -39,13 +42,16 @@ mod world;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use stage::{Leak, Output, Seen, Stage};
+use recorded::Output;
+use stage::{Leak, Seen, Stage};
 use world::{PACKETS, World};
 
 const SEED: u64 = 6;
 /// Number of swaps between the first world and each of the others.
 const SWAPS: usize = 50;
 const WORLDS: usize = 200;
+/// Worlds whose byte budget is short.
+const CROWDED_WORLDS: usize = 20;
 
 /// Differences between the outputs of two worlds.
 #[derive(Debug, Default)]
@@ -90,15 +96,14 @@ fn differing_bytes(one: Option<&Output>, other: Option<&Output>) -> usize {
 }
 
 /// Compares `worlds` worlds with the first one.
-fn play(worlds: usize, leak: Leak) -> (Seen, Difference) {
+fn play(first: &World, worlds: usize, leak: Leak) -> (Seen, Difference) {
     let mut stage = Stage::new();
     let mut rng = StdRng::seed_from_u64(SEED);
-    let first = World::random(SEED, PACKETS);
-    let expected = stage.play(&first, leak);
+    let expected = stage.play(first, leak);
     let mut difference = Difference::default();
     for _ in 0..worlds {
         let world = first.swapped(SWAPS, &mut rng);
-        assert!(world.differences(&first) >= 2, "nothing was swapped");
+        assert!(world.differences(first) >= 2, "nothing was swapped");
         let seen = stage.play(&world, leak);
         assert_eq!(seen.wire, expected.wire, "the premise: the wire is the same");
         difference.add(&expected.output, &seen.output);
@@ -108,7 +113,7 @@ fn play(worlds: usize, leak: Leak) -> (Seen, Difference) {
 
 #[test]
 fn the_output_is_independent_of_the_matching() {
-    let (seen, difference) = play(WORLDS, Leak::None);
+    let (seen, difference) = play(&World::random(SEED, PACKETS), WORLDS, Leak::None);
     assert_eq!(difference.bytes, 0, "bytes differ in {WORLDS} worlds of {SWAPS} swaps: {:#?}", difference.first);
 
     // The world had traffic, and the output shows it.
@@ -132,10 +137,23 @@ fn the_output_is_independent_of_the_matching() {
     assert!(has_output("traces", "directory.register") && has_output("metrics", "mix.pool.size"));
 }
 
+/// When a link may be read again shows on the wire: its sender's packets wait meanwhile.
+#[test]
+fn links_are_read_at_times_that_are_independent_of_the_matching() {
+    let first = World::crowded(SEED);
+    let (seen, difference) = play(&first, CROWDED_WORLDS, Leak::None);
+    assert_eq!(difference.bytes, 0, "bytes differ in {CROWDED_WORLDS} crowded worlds: {:#?}", difference.first);
+
+    // Links had to wait, for as long as packets stayed in the node.
+    let late = seen.output.iter().filter(|output| output.by == "reads" && output.at_ms > 5_000).count();
+    assert!(late > 20, "{late} late reads: {:#?}", seen.output);
+    assert_eq!(seen.wire.len(), first.leaving(), "nothing was lost");
+}
+
 #[test]
 fn the_test_detects_per_packet_spans_and_delay_histograms() {
     for leak in [Leak::PerPacket, Leak::DelayHistogram] {
-        let (_, difference) = play(3, leak);
+        let (_, difference) = play(&World::random(SEED, PACKETS), 3, leak);
         assert!(difference.bytes > 0, "{leak:?} is not detected");
     }
 }

@@ -1,34 +1,19 @@
-//! Interfaces for the operator of a running node: HTTP endpoints and notifications to systemd.
+//! Interfaces for the operator of a running node or gateway: HTTP endpoints and notifications to systemd.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nym_mixnode_address::{AddressReport, Announcing};
-use nym_mixnode_api::PROTOCOL_VERSION;
-use nym_mixnode_base::redact::redacted;
-use nym_mixnode_config::{Config, HttpConfig};
-use nym_mixnode_directory::HeartbeatState;
-use nym_mixnode_keys::NodeKeys;
-use nym_mixnode_mix::Rule;
-use nym_mixnode_telemetry::http::{Answer, BindError, HttpServer, Problem, Reason, ReplayStatus, Status, StatusSource};
-use nym_mixnode_telemetry::instruments as i;
-use nym_mixnode_telemetry::log::lost_lines;
-use nym_mixnode_telemetry::losses::Losses;
-use nym_mixnode_telemetry::otel::Telemetry;
-use nym_mixnode_telemetry::readings::{self, Reading};
-use nym_mixnode_telemetry::window::{Published, Sample, Window, Windows, wall_clock};
+use nym_mixnode_config::HttpConfig;
+use nym_mixnode_telemetry::http::{BindError, HttpServer, StatusSource};
+use nym_mixnode_telemetry::readings::Reading;
+use nym_mixnode_telemetry::window::{Published, Sample, Windows, wall_clock};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::state::Shared;
-use super::vitals::{self, Vitals, notify_manager, problem, summary};
+use super::vitals::{Vitals, notify_manager, summary};
 use crate::systemd::{Notice, ServiceManager};
-
-/// The status line of a node that is ready.
-const WORKING: &str = "mixing, and listed by the directory";
 
 /// Binds the HTTP address; `None` when HTTP is off.
 ///
@@ -45,29 +30,55 @@ pub(super) fn bind(config: &HttpConfig) -> Result<Option<HttpServer>, BindError>
     }
 }
 
-/// The tasks that serve the operator, on the control runtime. Dropping it ends them.
-pub(super) struct Operator {
-    view: Arc<View>,
+/// What a node or a gateway reports.
+pub(super) trait Reports: StatusSource {
+    /// The status line when it is ready.
+    const WORKING: &'static str;
+
+    fn vitals(&self) -> &Vitals;
+
+    fn windows(&self) -> &Windows;
+
+    /// Exact counts, which the windows round.
+    fn count(&self) -> Sample;
+
+    /// Passes a completed window to the log and the exporters.
+    fn export(&self, published: &Published);
+}
+
+/// Ends windows by the clock `now` while polled.
+pub(super) async fn keep_windows(view: &impl Reports, now: impl Fn() -> Duration) -> Infallible {
+    view.windows().run(now, || view.count(), |published| view.export(published)).await
+}
+
+/// Ends the last window, which includes the counts of the drain.
+pub(super) fn end_last_window(view: &impl Reports) {
+    if let Some(published) = view.windows().end_last(view.count()) {
+        view.export(&published);
+    }
+}
+
+/// The tasks that serve the operator. Dropping it ends them.
+pub(super) struct Operator<V> {
+    view: Arc<V>,
     http: Option<SocketAddr>,
     manager: Option<Arc<ServiceManager>>,
     _tasks: JoinSet<()>,
 }
 
-impl Operator {
-    pub(super) fn start(view: View, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
-        let view = Arc::new(view);
-        let mut tasks = JoinSet::new();
+impl<V: Reports> Operator<V> {
+    pub(super) fn start(view: V, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
+        let (view, mut tasks) = (Arc::new(view), JoinSet::new());
         let windows = Arc::clone(&view);
-        windows.windows.begin(windows.shared.effort());
-        tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
+        tasks.spawn(async move { match keep_windows(&*windows, wall_clock).await {} });
         let address = http.as_ref().and_then(HttpServer::address);
         if let (Some(server), Some(address)) = (http, address) {
             info!("Serving the status at http://{address}/status");
             tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
         }
         if let Some(manager) = &manager {
-            manager.notify(Notice::Ready(&summary(&*view, WORKING)));
-            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view), WORKING));
+            manager.notify(Notice::Ready(&summary(&*view, V::WORKING)));
+            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view), V::WORKING));
         }
         Self { view, http: address, manager, _tasks: tasks }
     }
@@ -79,191 +90,21 @@ impl Operator {
 
     /// Marks the beginning of the drain: the current window ends after it.
     pub(super) fn draining(&self) {
-        self.view.begin_last_window(wall_clock());
+        self.view.windows().begin_last(wall_clock());
     }
 
     /// Ends the last window after the drain, and returns the final metrics.
     pub(super) fn drained(&self) -> Vec<Reading> {
-        self.view.end_last_window();
+        end_last_window(&*self.view);
         self.view.readings()
     }
 
     /// Marks the node as not ready: the first step of the shutdown.
     pub(super) fn stopping(&self) {
-        self.view.vitals.stop();
+        self.view.vitals().stop();
         if let Some(manager) = &self.manager {
-            manager.notify(Notice::Stopping(&summary(&*self.view, WORKING)));
+            manager.notify(Notice::Stopping(&summary(&*self.view, V::WORKING)));
         }
-    }
-}
-
-/// Data for the endpoints.
-pub(super) struct View {
-    shared: Arc<Shared>,
-    heartbeat: HeartbeatState,
-    announcing: Arc<Announcing>,
-    windows: Windows,
-    vitals: Vitals,
-    telemetry: Telemetry,
-    losses: Arc<Losses>,
-    facts: Facts,
-}
-
-/// Facts that do not change while the node runs.
-struct Facts {
-    identity_key: String,
-    sphinx_key: String,
-    layer: u64,
-    listen: Vec<AddressReport>,
-    directory: String,
-    memory_bytes: usize,
-    connections_max: usize,
-}
-
-impl View {
-    pub(super) fn new(
-        config: &Config,
-        keys: &NodeKeys,
-        shared: &Arc<Shared>,
-        heartbeat: HeartbeatState,
-        announcing: Arc<Announcing>,
-        telemetry: Telemetry,
-    ) -> Self {
-        let facts = Facts {
-            identity_key: keys.identity_public.clone(),
-            sphinx_key: keys.sphinx.public_base58(),
-            layer: config.node.layer,
-            listen: config.listen.addresses.iter().map(AddressReport::from).collect(),
-            directory: redacted(&config.directory.url),
-            memory_bytes: config.mix.memory_bytes,
-            connections_max: shared.connections.total_max(),
-        };
-        Self {
-            shared: Arc::clone(shared),
-            heartbeat,
-            announcing,
-            windows: Windows::new(config.telemetry.window, shared.pools.len()),
-            vitals: Vitals::new(),
-            losses: telemetry.losses(),
-            telemetry,
-            facts,
-        }
-    }
-
-    /// Ends windows by the clock `now` while polled.
-    pub(super) async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
-        self.windows.run(now, || self.count(), |published| self.export(published)).await
-    }
-
-    /// Begins the last window, which only [`View::end_last_window`] ends. `now` is the time since the epoch.
-    pub(super) fn begin_last_window(&self, now: Duration) {
-        self.windows.begin_last(now);
-    }
-
-    /// Ends the last window, which includes the counts of the drain.
-    pub(super) fn end_last_window(&self) {
-        if let Some(published) = self.windows.end_last(self.count()) {
-            self.export(&published);
-        }
-    }
-
-    /// Exact counts, which the windows round.
-    pub(super) fn count(&self) -> Sample {
-        self.shared.sample()
-    }
-
-    /// Passes a completed window to the exporters.
-    fn export(&self, published: &Published) {
-        if let Some(window) = &published.packets.window {
-            self.warn_of_early_ends(window);
-            vitals::warn_of_limits(window);
-            self.telemetry.window_ended(window, self.readings());
-        }
-    }
-
-    fn of_node(&self) -> Vec<Reading> {
-        let mut all = self.vitals.readings(&self.heartbeat, self.readiness().is_ok(), self.liveness().is_ok());
-        all.extend([
-            Reading::whole(&i::WORKERS, self.shared.pools.len() as u64),
-            Reading::time(&i::WINDOW, self.windows.length()),
-            Reading::whole(&i::ANNOUNCE_CHANGES, self.shared.announce_changes.load(Ordering::Relaxed)),
-        ]);
-        all.extend(vitals::of_topology(&self.heartbeat, &self.shared.listed.usable()));
-        all
-    }
-
-    fn replay(&self) -> ReplayStatus {
-        let window = self.shared.keys.replay_window();
-        ReplayStatus {
-            window_s: window.length.as_secs(),
-            expected_rate: window.expected_rate,
-            memory_bytes: window.memory_bytes(),
-            early_ends: self.windows.packets().total.replay_early_ends,
-        }
-    }
-
-    /// Warns at the end of a window, because data that depends on packet counts is exported only then.
-    fn warn_of_early_ends(&self, window: &Window) {
-        if window.counts.replay_early_ends > 0 {
-            let expected = self.shared.keys.replay_window();
-            warn!(
-                early_ends = window.counts.replay_early_ends,
-                window_s = expected.length.as_secs(),
-                expected_rate = expected.expected_rate,
-                "the replay filter was full before its time, so copies are recognised for less than replay.window; \
-                 raise replay.expected_rate"
-            );
-        }
-    }
-}
-
-impl StatusSource for View {
-    fn liveness(&self) -> Result<(), Problem> {
-        if self.shared.pulses.is_stalled() {
-            return Err(problem(Reason::WorkerStalled, "a worker is stalled; restart the node"));
-        }
-        Ok(())
-    }
-
-    fn readiness(&self) -> Result<(), Problem> {
-        self.vitals.running()?;
-        self.liveness()?;
-        vitals::listed(&self.announcing, &self.heartbeat)?;
-        if self.shared.policy.rule() == Rule::Topology && self.shared.policy.listed() == 0 {
-            return Err(problem(Reason::NoTopology, vitals::no_next_hop(&self.shared.listed.usable())));
-        }
-        Ok(())
-    }
-
-    fn status(&self) -> Status {
-        let packets = self.windows.packets();
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            protocol_version: PROTOCOL_VERSION,
-            identity_key: self.facts.identity_key.clone(),
-            sphinx_key: self.facts.sphinx_key.clone(),
-            layer: Some(self.facts.layer),
-            uptime_s: self.vitals.uptime().as_secs(),
-            ready: Answer::from(self.readiness()),
-            live: Answer::from(self.liveness()),
-            listen: self.facts.listen.clone(),
-            announce: self.announcing.now().iter().map(AddressReport::from).collect(),
-            directory: vitals::directory(self.facts.directory.clone(), &self.heartbeat),
-            topology: vitals::topology(&self.heartbeat, &self.shared.listed.usable()),
-            workers: self.shared.pools.len(),
-            engine: self.shared.keys.engine_kind().name(),
-            limits: vitals::limits(self.facts.memory_bytes, self.facts.connections_max, &packets),
-            replay: self.replay(),
-            packets: Some(packets),
-        }
-    }
-
-    fn readings(&self) -> Vec<Reading> {
-        let mut all = readings::of_windows(&self.windows.published());
-        all.extend(self.of_node());
-        all.extend(readings::of_losses(&self.losses));
-        all.push(Reading::whole(&i::LOST, lost_lines()).with("signal", "logs").with("reason", "queue_full"));
-        all
     }
 }
 

@@ -3,21 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
+use nym_mixnode_message::application::{Request, Response};
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::localnet::{PATIENCE, Running, nym_mixnode};
-
-/// Pause between two attempts.
-const STEP: Duration = Duration::from_millis(200);
-/// Fast mixes and one gateway; its own test packets are few.
-pub(crate) const NETWORK: [&str; 9] =
-    ["--nodes", "1", "--gateways", "1", "--mean-delay", "1ms", "--rate", "5", "--json"];
+use super::clients::{Application, Messaging};
+use super::localnet::PATIENCE;
+use super::process::eventually;
 
 /// The code blocks of the page in a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
@@ -66,25 +62,6 @@ async fn started(mut command: Command) -> (Child, String) {
     (process, line.expect("a line before the end"))
 }
 
-/// Creates a client with short times in a network that is starting; returns its address.
-pub(crate) async fn created(home: &Path, id: &str, registry: &str, flags: &[&str]) -> String {
-    let own = ["--id", id, "--home", home.to_str().unwrap()];
-    let rates = ["--packet-delay", "1ms", "--sending-interval", "5ms", "--cover-interval", "100ms"];
-    let init = [&["client", "init", "--registry", registry], &own[..], &rates, flags].concat();
-    let created = async {
-        loop {
-            let output = nym_mixnode(&init).output().await.unwrap();
-            match output.status.code() {
-                Some(0) => return String::from_utf8(output.stdout).unwrap().trim().to_owned(),
-                // The monitor has not yet tested the gateway.
-                Some(69) => sleep(STEP).await,
-                _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-            }
-        }
-    };
-    timeout(PATIENCE, created).await.unwrap()
-}
-
 /// A client that serves applications.
 struct Client {
     address: String,
@@ -93,12 +70,9 @@ struct Client {
 }
 
 impl Client {
-    async fn start(home: &Path, id: &str, registry: &str) -> Self {
-        let address = created(home, id, registry, &[]).await;
-        let own = ["--id", id, "--home", home.to_str().unwrap()];
-        let run = nym_mixnode(&[&["client", "run", "--port", "0"], &own[..]].concat());
-        let (process, line) = started(run).await;
-        let port = line.rsplit(':').next().unwrap().to_owned();
+    async fn start(clients: &Messaging, id: &str) -> Self {
+        let address = clients.create(id).await;
+        let (process, port) = clients.serve(id).await;
         Self { address, port, _process: process }
     }
 }
@@ -121,14 +95,38 @@ async fn ask(programs: &TempDir, asking: (&Client, &str), answering: (&Client, &
 #[tokio::test]
 #[ignore = "needs Node.js and python3-websockets: `make kit`"]
 async fn the_programs_of_the_page_ask_and_answer_in_both_languages() {
-    let (home, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let programs = tempfile::tempdir().unwrap();
     write_programs(programs.path());
-    let mut network = Running::start(&NETWORK);
-    let registry = network.registry().await;
-    let alice = Client::start(home.path(), "alice", &registry).await;
-    let bob = Client::start(home.path(), "bob", &registry).await;
+    let clients = Messaging::start().await;
+    let alice = Client::start(&clients, "alice").await;
+    let bob = Client::start(&clients, "bob").await;
     ask(&programs, (&alice, "ask.py"), (&bob, "answer.mjs")).await;
     ask(&programs, (&alice, "ask.mjs"), (&bob, "answer.py")).await;
     ask(&programs, (&alice, "ask.py"), (&bob, "answer.py")).await;
     ask(&programs, (&alice, "ask.mjs"), (&bob, "answer.mjs")).await;
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_an_application_survives_a_kill_of_its_client() {
+    let mut clients = Messaging::start().await;
+    clients.create("alice").await;
+    let bob = clients.create("bob").await;
+    let (mut process, _) = clients.serve("bob").await;
+    let (mut alice, port) = clients.serve("alice").await;
+    let data = b"for an application that is not there".to_vec();
+    let request = Request::Send { recipient: bob.parse().unwrap(), with_reply_block: false, data: data.clone() };
+    Application::connect(&port).await.ask(&request).await;
+    let messages = clients.dir("bob", "received/messages");
+    let waiting = || fs::read_dir(&messages).map_or(0, Iterator::count);
+    eventually("the message arrives", async || (waiting() > 0).then_some(())).await;
+    // Nobody can send it again: not alice, and not the gateway, which has it in no inbox.
+    alice.kill().await.unwrap();
+    clients.kill_gateway().await;
+    process.kill().await.unwrap();
+
+    let (_process, port) = clients.serve("bob").await;
+    let mut application = Application::connect(&port).await;
+    let Response::Received { data: received, .. } = application.next().await else { panic!() };
+    assert_eq!(received, data);
+    eventually("it leaves the disk", async || (waiting() == 0).then_some(())).await;
 }

@@ -13,6 +13,8 @@ use nym_mixnode_message::address::ClientAddress;
 use nym_mixnode_message::content::Content;
 use nym_mixnode_message::gateway::{ForwardRequest, SharedKey};
 use nym_mixnode_message::reply::ReplyBlock;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use rand_distr::{Distribution, Exp1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -91,6 +93,8 @@ pub struct Daemon {
     core: Core,
     account: Account,
     rates: Rates,
+    /// Seeds the times of packets, and nothing else: the times do not even depend on numbers that packets take.
+    times: StdRng,
     /// Those who wait for the last reply and for the confirmation of so many messages.
     flushes: Vec<(u64, oneshot::Sender<()>)>,
     confirming: Confirming,
@@ -100,11 +104,12 @@ pub struct Daemon {
 struct Process {
     mean: Duration,
     next: Instant,
+    times: StdRng,
 }
 
 impl Process {
-    fn new(mean: Duration, now: Instant) -> Self {
-        let mut process = Self { mean, next: now };
+    fn new(mean: Duration, now: Instant, times: StdRng) -> Self {
+        let mut process = Self { mean, next: now, times };
         process.advance(now);
         process
     }
@@ -112,14 +117,15 @@ impl Process {
     /// Counts from the planned time, so that work between the packets does not slow the process down.
     fn advance(&mut self, now: Instant) {
         let from = if now.saturating_duration_since(self.next) > LATE_MAX { now } else { self.next };
-        self.next = from + self.mean.mul_f64(Exp1.sample(&mut rand::rng()));
+        self.next = from + self.mean.mul_f64(Exp1.sample(&mut self.times));
     }
 }
 
 impl Daemon {
     #[must_use]
     pub fn new(core: Core, account: Account, rates: Rates) -> Self {
-        Self { core, account, rates, flushes: Vec::new(), confirming: Confirming::default() }
+        let times = StdRng::from_rng(&mut rand::rng());
+        Self { core, account, rates, times, flushes: Vec::new(), confirming: Confirming::default() }
     }
 
     /// Confirms to the gateway only what is stored. The receiver of notices counts each [`Notice::Received`] and
@@ -173,8 +179,8 @@ impl Daemon {
         notices: &mpsc::Sender<Notice>,
     ) -> Option<()> {
         let now = Instant::now();
-        let mut sending = Process::new(self.rates.sending, now);
-        let mut cover = Process::new(self.rates.cover, now);
+        let mut sending = Process::new(self.rates.sending, now, StdRng::from_rng(&mut self.times));
+        let mut cover = Process::new(self.rates.cover, now, StdRng::from_rng(&mut self.times));
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

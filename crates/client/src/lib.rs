@@ -11,6 +11,7 @@
 //! | [`control`] | how other commands use the running client |
 //! | [`local`] | the WebSocket for applications on the same machine |
 //! | [`profile`] | the files of a client: keys, configuration |
+//! | [`spool`] | messages that wait for an application, on disk |
 //! | [`topology`] | topologies of a registry, with verified signatures |
 //! | [`transfer`] | files as messages |
 //! | [`core`] | what is sent, awaited and received; no I/O, randomness and the time are parameters |
@@ -26,5 +27,6 @@ pub mod journal;
 pub mod local;
 pub mod network;
 pub mod profile;
+pub mod spool;
 pub mod topology;
 pub mod transfer;

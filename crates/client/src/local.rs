@@ -5,11 +5,11 @@
 //! connect, and names the page in the header `Origin`.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use nym_mixnode_message::address::ClientAddress;
 use nym_mixnode_message::application::{ErrorKind, Request, Response};
-use nym_mixnode_message::reply::ReplyBlock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, sleep, timeout};
@@ -21,6 +21,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tracing::debug;
 
 use crate::daemon::Command;
+use crate::spool::Spool;
 
 /// Longest request. Messages are kept in memory until they are acknowledged.
 const REQUEST_LEN_MAX: usize = 32 << 20;
@@ -30,12 +31,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 const FIRST_REQUEST_MAX: Duration = Duration::from_secs(1);
 /// Pause after an error that affects all connections, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A message for an application.
-pub struct Incoming {
-    pub data: Vec<u8>,
-    pub reply_block: Option<ReplyBlock>,
-}
 
 /// The form of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +44,8 @@ pub struct LocalServer {
     /// The client's own address.
     pub address: ClientAddress,
     pub commands: mpsc::Sender<Command>,
-    /// Messages wait here while no application is connected.
-    pub messages: mpsc::Receiver<Incoming>,
+    /// Messages wait here until an application has them.
+    pub messages: Arc<Spool>,
 }
 
 /// The connection has ended. The reason makes no difference.
@@ -70,14 +65,12 @@ impl From<tokio::time::error::Elapsed> for Ended {
 
 impl LocalServer {
     /// Serves until the client stops.
-    pub async fn run(mut self, listener: TcpListener) {
-        // A message whose connection ended before it was sent.
-        let mut unsent = None;
+    pub async fn run(self, listener: TcpListener) {
         while !self.commands.is_closed() {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     if let Ok(socket) = open(stream).await {
-                        self.serve(socket, &listener, &mut unsent).await.ok();
+                        self.serve(socket, &listener).await.ok();
                     }
                 }
                 Err(error) => {
@@ -88,22 +81,10 @@ impl LocalServer {
         }
     }
 
-    async fn serve(
-        &mut self,
-        mut socket: WebSocketStream<TcpStream>,
-        listener: &TcpListener,
-        unsent: &mut Option<Response>,
-    ) -> Result<(), Ended> {
+    async fn serve(&self, mut socket: WebSocketStream<TcpStream>, listener: &TcpListener) -> Result<(), Ended> {
         let (mut form, mut may_deliver) = (Form::Binary, false);
         let mut first_request = pin!(sleep(FIRST_REQUEST_MAX));
         loop {
-            if may_deliver && let Some(message) = unsent.take() {
-                let sent = send(&mut socket, form, &message).await;
-                if sent.is_err() {
-                    *unsent = Some(message);
-                    return sent;
-                }
-            }
             tokio::select! {
                 frame = socket.next() => {
                     let (request, of_request) = match frame.ok_or(Ended)?? {
@@ -122,8 +103,9 @@ impl LocalServer {
                     }
                 }
                 () = &mut first_request, if !may_deliver => may_deliver = true,
-                Some(Incoming { data, reply_block }) = self.messages.recv(), if may_deliver => {
-                    *unsent = Some(Response::Received { data, reply_block });
+                (number, message) = self.messages.oldest(), if may_deliver => {
+                    send(&mut socket, form, &message).await?;
+                    self.messages.taken(number);
                 }
                 // One connection at a time: others are closed.
                 _ = listener.accept() => {}

@@ -1,13 +1,15 @@
 //! Messages from the mix network: to the client's connection, or durably into its inbox; then the acknowledgement.
 //!
 //! Both ways take the same time: messages are handled once per [`TICK`], and all acknowledgements of a tick leave after
-//! its inboxes are written. Otherwise a sender would learn from the acknowledgement whether the recipient is present.
+//! its inboxes are written, in a random order. Otherwise a sender would learn from the acknowledgement whether the
+//! recipient is present, and an observer which message an acknowledgement is for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nym_mixnode_message::ack::ReturnPacket;
+use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
@@ -109,6 +111,7 @@ impl Delivery {
                 self.connected.notify(&message.client);
             }
         }
+        acks.shuffle(&mut rand::rng());
         for ack in acks {
             // A full queue drops acknowledgements, as it drops packets; the sender sends again.
             if let Err(mpsc::error::TrySendError::Closed(_)) = self.acks.try_send(ack) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nym_mixnode_message::gateway::SharedKey;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqliteConnection, Transaction};
 use thiserror::Error;
 
 use crate::ClientId;
@@ -135,7 +135,9 @@ impl Store {
             // A message that was acknowledged survives a power cut.
             .synchronous(SqliteSynchronous::Full)
             .pragma("temp_store", "MEMORY")
-            .pragma("secure_delete", "ON");
+            .pragma("secure_delete", "ON")
+            // A warning of a slow statement has the number of its messages.
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await?;
         let store = Self { pool, vault: Vault::new(key), bounds, counts: Mutex::default() };

@@ -14,7 +14,7 @@ use nym_mixnode_wire::FrameError;
 use thiserror::Error;
 
 pub use accept::{Admitted, accept};
-pub use connection::{Intake, serve, serve_all};
+pub use connection::{Intake, Share, serve, serve_all};
 pub use limits::{ConnectionLimits, Exceeded, Permit, Reached};
 
 /// Counters of the listener.

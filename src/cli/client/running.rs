@@ -11,13 +11,14 @@ use nym_mixnode_client::control::Subscribers;
 use nym_mixnode_client::core::{ClientKeys, Core, MessageId, Settings};
 use nym_mixnode_client::daemon::{Account, Command, Daemon, Notice, Rates, Storage};
 use nym_mixnode_client::journal::Journal;
-use nym_mixnode_client::local::Incoming;
 use nym_mixnode_client::network::Network;
 use nym_mixnode_client::profile::{Profile, ProfileConfig, ProfileKeys, ProfileLock};
+use nym_mixnode_client::spool::Spool;
 use nym_mixnode_client::topology::TopologySource;
 use nym_mixnode_client::transfer::{Arrived, Receipt, Receiver, ReceiverBounds, Rejected, is_about_file};
 use nym_mixnode_directory::{Client, ClientLimits};
 use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::application::Response;
 use nym_mixnode_message::content::Content;
 use nym_mixnode_message::reply::ReplyBlock;
 use tokio::sync::{mpsc, oneshot};
@@ -56,7 +57,7 @@ pub(super) struct Running {
     /// A receipt may wait for its turn.
     has_receipts: bool,
     /// Gets messages that are no files.
-    applications: Option<mpsc::Sender<Incoming>>,
+    applications: Option<Arc<Spool>>,
     /// Commands that use this client.
     subscribers: Subscribers,
     _tasks: JoinSet<()>,
@@ -133,7 +134,7 @@ impl Running {
                 Notice::Received(Content { data, reply_block })
                     if self.applications.is_some() && !is_about_file(&data) =>
                 {
-                    self.hand_over(Incoming { data, reply_block });
+                    self.hand_over(data, reply_block)?;
                     self.count_stored();
                 }
                 Notice::Received(content) => {
@@ -143,15 +144,16 @@ impl Running {
                         return Ok(Event::Arrived);
                     }
                 }
-                Notice::ReceivedReply(data) => {
-                    self.count_stored();
-                    match Receipt::decode(&data) {
-                        Some(receipt) if self.applications.is_none() || !self.subscribers.is_empty() => {
-                            return Ok(Event::Confirmed(receipt));
-                        }
-                        _ => self.hand_over(Incoming { data, reply_block: None }),
+                Notice::ReceivedReply(data) => match Receipt::decode(&data) {
+                    Some(receipt) if self.applications.is_none() || !self.subscribers.is_empty() => {
+                        self.count_stored();
+                        return Ok(Event::Confirmed(receipt));
                     }
-                }
+                    _ => {
+                        self.hand_over(data, None)?;
+                        self.count_stored();
+                    }
+                },
                 Notice::NotStored(error) => return Err(not_stored(&self.journal, &error)),
                 Notice::Acknowledged(id) => return Ok(Event::Acknowledged(id)),
                 Notice::Connected => {
@@ -233,8 +235,8 @@ impl Running {
         })
     }
 
-    /// Hands messages that are no files to an application instead of storing them.
-    pub(super) fn hand_over_to(&mut self, applications: mpsc::Sender<Incoming>) {
+    /// Keeps messages that are no files for an application, instead of making files of them.
+    pub(super) fn hand_over_to(&mut self, applications: Arc<Spool>) {
         self.applications = Some(applications);
     }
 
@@ -248,11 +250,14 @@ impl Running {
         &self.address
     }
 
-    /// Never waits: the application itself may be waiting for the client.
-    fn hand_over(&self, message: Incoming) {
-        if self.applications.as_ref().is_some_and(|applications| applications.try_send(message).is_err()) {
+    /// Keeps a message for an application.
+    fn hand_over(&self, data: Vec<u8>, reply_block: Option<ReplyBlock>) -> Result<(), Failure> {
+        let Some(applications) = &self.applications else { return Ok(()) };
+        let message = Response::Received { data, reply_block };
+        if !applications.add(&message).map_err(|error| not_stored(applications.dir(), &error))? {
             warn!("Dropped a message: too many wait for an application");
         }
+        Ok(())
     }
 
     /// Files that have arrived and were not taken.
@@ -276,7 +281,7 @@ async fn follow_topology(mut source: TopologySource, commands: mpsc::Sender<Comm
     }
 }
 
-fn not_stored(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn not_stored(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::IO, format_args!("cannot write to {}: {error}", path.display()))
 }
 

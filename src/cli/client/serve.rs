@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use nym_mixnode_client::control::{ControlServer, Tell};
 use nym_mixnode_client::local::LocalServer;
+use nym_mixnode_client::spool::{Spool, SpoolBounds};
 use nym_mixnode_client::transfer::ReceiverBounds;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -15,11 +16,8 @@ use super::super::ca_file::CaFileFlag;
 use super::super::output::print_to;
 use super::super::{Exit, Failure};
 use super::ClientFlags;
-use super::running::{Event, Running};
+use super::running::{Event, Running, not_stored};
 use crate::stop_request::StopSignals;
-
-/// Messages that wait for an application. More are dropped.
-const MESSAGES_MAX: usize = 1024;
 
 /// Run a client for applications on this machine
 ///
@@ -48,8 +46,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     })?;
     let profile = args.client.profile()?;
     let mut running = Running::start(profile.lock()?, &profile, &args.ca_file, ReceiverBounds::default()).await?;
-    let (sender, messages) = mpsc::channel(MESSAGES_MAX);
-    running.hand_over_to(sender);
+    let dir = profile.received_dir().join("messages");
+    let messages = Spool::open(&dir, SpoolBounds::default()).map_err(|error| not_stored(&dir, &error))?;
+    let messages = Arc::new(messages);
+    running.hand_over_to(Arc::clone(&messages));
     let server = LocalServer { address: *running.address(), commands: running.commands.clone(), messages };
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(listener));

@@ -4,20 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH};
 use nym_mixnode_address::Announcing;
-use nym_mixnode_api::{
-    CounterReply, GatewayRegistration, IpVersion, MixMetric, MixRegistration, Proof, RegistrationReply, Topology,
-    testing,
-};
 use nym_mixnode_config::{Config, Source, Values, settings};
-use nym_mixnode_directory::{Directory, DirectoryError, Heartbeat, HeartbeatSettings, Unregistered};
+use nym_mixnode_directory::{Heartbeat, HeartbeatSettings};
 use nym_mixnode_keys::{IdentityKeyPair, NodeKeys, SphinxKeyPair};
 use nym_mixnode_link::Alarm;
 use nym_mixnode_link::listener::{ConnectionLimits, Intake};
@@ -30,44 +22,32 @@ use nym_mixnode_telemetry::log::Captured;
 use nym_mixnode_telemetry::otel::{self, Capture};
 use nym_mixnode_telemetry::window::{Sample, WINDOW};
 use tokio::runtime::Builder;
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
-use tower::ServiceExt;
 use tracing::subscriber::DefaultGuard;
 
-use super::super::operator::View;
+use super::super::operator::{Reports, end_last_window, keep_windows};
 use super::super::state::Shared;
 use super::super::traced_directory::TracedDirectory;
+use super::super::view::View;
 use super::super::worker::WorkerChannels;
 use super::super::{key_ring, registration, worker_settings};
+use super::directory::Notebook;
 use super::exported;
-use super::world::{CONNECTIONS, END, Fate, World, next_hops, version_of};
+use super::recorded::{ASKED_EVERY_SECONDS, Output, ask_all};
+use super::world::{END, Fate, World, next_hops, place_of};
 
 const WORKERS: usize = 2;
 /// Wall-clock time of the start, where a window begins.
 const BEGINNING: Duration = Duration::from_secs(1_588_694_460);
 /// Never coincides with the end of a window or with a request: their order would be random, and visible in the age.
 const TOPOLOGY_REFRESH: Duration = Duration::from_secs(31);
-/// Interval of HTTP requests.
-const ASKED_EVERY_SECONDS: u64 = 7;
 
-/// The packets of a connection, with arrival times in milliseconds.
-type Packets = Vec<(u64, Vec<u8>)>;
-
-/// A piece of output: its time, its channel, and its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output {
-    pub(super) at_ms: u128,
-    pub(super) by: &'static str,
-    pub(super) what: String,
-}
-
-impl Output {
-    /// Returns a copy with an excerpt of the text, for failure messages.
-    pub(super) fn cut(&self, from: usize) -> Self {
-        let what = self.what.chars().skip(from).take(300).collect();
-        Self { what, ..self.clone() }
-    }
+/// A connection: its number, and its packets with arrival times in milliseconds.
+#[derive(Clone)]
+struct Connection {
+    number: usize,
+    packets: Vec<(u64, Vec<u8>)>,
 }
 
 /// The externally visible result of a run.
@@ -141,9 +121,10 @@ impl Stage {
     /// Runs a world in virtual time.
     pub(super) fn play(&mut self, world: &World, leak: Leak) -> Seen {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let connections = (0..CONNECTIONS).map(|connection| self.packets(world, connection)).collect();
+        let connection = |number| Connection { number, packets: self.packets(world, number) };
+        let connections = (0..world.connections()).map(connection).collect();
         let arrivals = if leak == Leak::None { Arrivals::new() } else { self.arrivals(world) };
-        runtime.block_on(self.run(connections, leak, arrivals))
+        runtime.block_on(self.run(connections, world.memory_bytes(), leak, arrivals))
     }
 
     /// Matches departures with arrivals by unwrapping each packet. The first of several copies is forwarded.
@@ -160,7 +141,7 @@ impl Stage {
     }
 
     /// The packets of a connection, with arrival times.
-    fn packets(&mut self, world: &World, connection: usize) -> Packets {
+    fn packets(&mut self, world: &World, connection: usize) -> Vec<(u64, Vec<u8>)> {
         let key = *self.keys.sphinx.public();
         let numbers = world.of_connection(connection).into_iter();
         let frame = |number: usize| {
@@ -172,16 +153,17 @@ impl Stage {
         numbers.map(frame).collect()
     }
 
-    async fn run(&self, connections: Vec<Packets>, leak: Leak, arrivals: Arrivals) -> Seen {
+    async fn run(&self, connections: Vec<Connection>, memory: Option<usize>, leak: Leak, arrivals: Arrivals) -> Seen {
         let config = &self.config;
         let limits = ConnectionLimits::new(config.connections.total_max, config.connections.per_address_max);
         let policy = Policy::new(config.forward.policy);
         let keys = key_ring(config, &self.keys, EngineKind::fastest()).unwrap();
-        let shared = Shared::new(WORKERS, config.mix.memory_bytes, limits, policy, Reach::Machine, keys);
+        let shared =
+            Shared::new(WORKERS, memory.unwrap_or(config.mix.memory_bytes), limits, policy, Reach::Machine, keys);
         let (_control, phase) = phases();
         let (_, workers) = WorkerChannels::new(WORKERS).into_workers(|| worker_settings(config), &shared, &phase);
         let notes = Rc::new(Notes { start: Instant::now(), leak, arrivals, seen: RefCell::default() });
-        let directory = Notebook { posts: Arc::default(), listed: Mutex::default() };
+        let directory = Notebook::new(next_hops());
         let posts = Arc::clone(&directory.posts);
         let capture = Capture::default();
         let telemetry = capture.telemetry().unwrap();
@@ -196,7 +178,6 @@ impl Stage {
             let mine: Vec<_> = connections.iter().skip(worker.number).step_by(WORKERS).cloned().collect();
             let (shared, notes) = (Arc::clone(&shared), Rc::clone(&notes));
             local.spawn_local(async move {
-                let start = notes.start;
                 let release = |due: &mut dyn Iterator<Item = Scheduled>| {
                     for scheduled in due {
                         // As for a connection to the next hop after the kernel has accepted the packet.
@@ -205,14 +186,14 @@ impl Stage {
                     }
                 };
                 let number = worker.number;
-                let arrive = |_, intake, _| arrive(start, mine, intake);
+                let arrive = |_, intake, _| arrive(mine, intake, Arc::clone(&shared), Rc::clone(&notes));
                 shared.pulses.accompany(number, worker.mix(arrive, release, Alarm::coarse)).await;
             });
         }
         let start = notes.start;
         let everything = async {
             tokio::select! {
-                never = view.keep_windows(move || BEGINNING + start.elapsed()) => match never {},
+                never = keep_windows(&*view, move || BEGINNING + start.elapsed()) => match never {},
                 ended = heartbeat.run(|| shared.listener.received(), |topology| shared.allow(topology)) => {
                     panic!("the heartbeat ended: {ended:?}")
                 }
@@ -220,8 +201,8 @@ impl Stage {
             }
         };
         local.run_until(everything).await;
-        view.begin_last_window(BEGINNING + start.elapsed());
-        view.end_last_window();
+        view.windows().begin_last(BEGINNING + start.elapsed());
+        end_last_window(&*view);
         let last =
             http::StatusSource::status(&*view).packets.and_then(|packets| packets.window).map(|window| window.ended_at);
         assert_eq!(last, Some(BEGINNING.as_secs() + 3 * WINDOW.as_secs()), "the last window is exported too");
@@ -241,17 +222,30 @@ impl Stage {
     }
 }
 
-/// Feeds the packets of some connections, each at its arrival time.
-async fn arrive(start: Instant, connections: Vec<Packets>, intake: Intake) {
-    let mut states: Vec<_> = connections.iter().map(|_| intake.connection()).collect();
-    let numbered = connections.into_iter().enumerate();
-    let mut packets: Vec<_> =
-        numbered.flat_map(|(number, packets)| packets.into_iter().map(move |packet| (packet, number))).collect();
-    packets.sort_by_key(|((at_ms, _), number)| (*at_ms, *number));
-    for ((at_ms, frame), number) in packets {
-        sleep_until(start + Duration::from_millis(at_ms)).await;
+/// Feeds the packets of some connections, each at its arrival time or once its connection may be read.
+async fn arrive(connections: Vec<Connection>, intake: Intake, shared: Arc<Shared>, notes: Rc<Notes>) {
+    let mut reading = JoinSet::new();
+    for connection in connections {
+        reading.spawn_local(read(connection, intake.clone(), Arc::clone(&shared), Rc::clone(&notes)));
+    }
+    reading.join_all().await;
+}
+
+/// Reads a connection as `link` does: once it has bytes and a permit, all that has arrived by then.
+async fn read(connection: Connection, intake: Intake, shared: Arc<Shared>, notes: Rc<Notes>) {
+    let admitted = shared.connections.admit(place_of(connection.number)).unwrap();
+    let (share, mut state) = (intake.share(&admitted), intake.connection());
+    let mut packets = connection.packets.into_iter().peekable();
+    while let Some((at_ms, _)) = packets.peek() {
+        sleep_until(notes.start + Duration::from_millis(*at_ms)).await;
+        let (_turn, permit) = intake.permit(&share).await;
+        let now_ms = notes.start.elapsed().as_millis();
         let mut received = Vec::new();
-        intake.receive(&mut states[number], &frame, &mut received).unwrap();
+        while let Some((_, frame)) = packets.next_if(|(at_ms, _)| u128::from(*at_ms) <= now_ms) {
+            intake.receive(&share, &mut state, &frame, &mut received).unwrap();
+        }
+        notes.record("reads", format!("{} packets of connection {}", received.len(), connection.number));
+        drop(permit);
         assert!(intake.hand_over(received).await);
     }
 }
@@ -269,38 +263,13 @@ async fn ask(view: &Arc<View>, notes: &Notes) {
             notes.end_window();
         }
         if second % ASKED_EVERY_SECONDS == 0 {
-            for path in ["/status", "/livez", "/readyz"] {
-                notes.record(path, get(&router, path, "*/*").await);
+            for (by, answer) in ask_all(&router, second).await {
+                notes.record(by, answer);
             }
-            // Alternate: both have the same numbers and much text.
-            let (by, accept) = match second / ASKED_EVERY_SECONDS % 2 {
-                0 => ("/metrics", "text/plain"),
-                _ => ("/metrics, OpenMetrics", "application/openmetrics-text"),
-            };
-            notes.record(by, get(&router, "/metrics", accept).await);
         }
     }
     // Let other events of the last second complete.
     sleep_until(seconds(END.as_secs()) + Duration::from_millis(500)).await;
-}
-
-async fn get(router: &Router, path: &str, accept: &str) -> String {
-    let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    let (mut head, body) = response.into_parts();
-    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
-    if path == "/metrics" {
-        // The numbers of the machine vary in length.
-        head.headers.remove(CONTENT_LENGTH);
-        return format!("{head:?}\n{}", exported::without_the_machine(&body));
-    }
-    format!("{head:?}\n{}", body.replace(&registered_at(&body), ""))
-}
-
-/// The time of the registration, which is the only value from the real clock.
-fn registered_at(status: &str) -> String {
-    let text = status.split_once("\"registered_at\":").map(|(_, rest)| rest);
-    text.map_or_else(|| "\0".to_owned(), |rest| rest.chars().take_while(char::is_ascii_digit).collect())
 }
 
 impl Notes {
@@ -310,7 +279,7 @@ impl Notes {
     }
 
     fn output_at(&self, at: Instant, by: &'static str, what: String) -> Output {
-        Output { at_ms: (at - self.start).as_millis(), by, what }
+        Output::at(at, self.start, by, what)
     }
 
     fn departure(&self, scheduled: &Scheduled) {
@@ -333,63 +302,5 @@ impl Notes {
             let delays = std::mem::take(&mut self.seen.borrow_mut().delays);
             self.record("histogram", format!("{delays:?}"));
         }
-    }
-}
-
-/// Posted requests with their times.
-type Posts = Arc<Mutex<Vec<(Instant, String)>>>;
-
-/// A directory that lists this node and the next hops, and records the posts.
-struct Notebook {
-    posts: Posts,
-    listed: Mutex<Option<MixRegistration>>,
-}
-
-impl Directory for Notebook {
-    fn location(&self) -> &'static str {
-        "http://d/"
-    }
-
-    async fn counter(&self, _: &str, _: &str) -> Result<Option<CounterReply>, DirectoryError> {
-        Ok(None)
-    }
-
-    async fn register_mix(
-        &self,
-        mix: &MixRegistration,
-        _: Option<IpVersion>,
-    ) -> Result<RegistrationReply, DirectoryError> {
-        self.posts.lock().unwrap().push((Instant::now(), format!("{mix:?}")));
-        *self.listed.lock().unwrap() = Some(mix.clone());
-        Ok(RegistrationReply::default())
-    }
-
-    async fn register_gateway(
-        &self,
-        _: &GatewayRegistration,
-        _: Option<IpVersion>,
-    ) -> Result<RegistrationReply, DirectoryError> {
-        unreachable!("the node is a mix")
-    }
-
-    async fn unregister(&self, _: &str, _: Option<&Proof>) -> Result<Unregistered, DirectoryError> {
-        Ok(Unregistered::NotListed)
-    }
-
-    async fn topology(&self) -> Result<Topology, DirectoryError> {
-        let next_hop = |address: SocketAddr| MixRegistration {
-            version: version_of(address).to_owned(),
-            layer: 2,
-            ..testing::mix(address.to_string(), address.to_string())
-        };
-        let ourselves = self.listed.lock().unwrap().clone();
-        let all = next_hops().into_iter().map(next_hop).chain(ourselves);
-        Ok(Topology { mix_nodes: all.map(testing::listed).collect(), ..Topology::default() })
-    }
-
-    async fn post_metrics(&self, metric: &MixMetric) -> Result<Duration, DirectoryError> {
-        self.posts.lock().unwrap().push((Instant::now(), format!("{metric:?}")));
-        // The shortest interval.
-        Ok(Duration::ZERO)
     }
 }

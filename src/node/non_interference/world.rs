@@ -1,6 +1,6 @@
 //! Simulated traffic: the events on the wire, and the secret matching of arrivals with departures.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nym_mixnode_api::PROTOCOL_VERSION;
@@ -26,7 +26,16 @@ const WINDOW_ENDS_MS: [u64; 2] = [60_000, 120_000];
 const ORIGINALS: [u64; 2] = [47_001, 47_003];
 
 /// Number of incoming connections.
-pub(super) const CONNECTIONS: usize = 6;
+const CONNECTIONS: usize = 6;
+
+/// Packets that fill half of the byte budget of a [crowded](World::crowded) world.
+const FILLING: usize = 40;
+/// Connections of one place, which has much more to send then. They are connections of one worker.
+const GREEDY: [usize; 3] = [4, 6, 8];
+/// Connections with a packet each, from places of their own, which take the rest of the budget.
+const OTHERS: std::ops::Range<usize> = 10..60;
+/// Bytes of the budget that a regular packet takes, rounded down.
+const REGULAR_BYTES: usize = PacketSize::Regular.packet_len();
 
 /// The events that an observer of the wire sees, and the secret: the fate of each arrival.
 ///
@@ -36,6 +45,8 @@ pub(super) const CONNECTIONS: usize = 6;
 pub(super) struct World {
     pub(super) arrivals: Vec<Arrival>,
     fates: Vec<Fate>,
+    /// `None` is the default of the configuration.
+    memory_bytes: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +55,19 @@ pub(super) struct Arrival {
     pub(super) connection: usize,
     /// Header of the received frame. Only its size may be observable.
     header: FrameHeader,
+    swaps: Swaps,
+}
+
+/// Fates that an arrival may have in other worlds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swaps {
+    /// Those of arrivals in its window.
+    InWindow,
+    /// Those that leave its bytes in the node for as long. What is dropped returns them to the budget at once, so that
+    /// readers who wait for them know when.
+    SameBytes,
+    /// Only its own: it may be read late, and it leaves later by as much.
+    None,
 }
 
 /// The fate of a packet. Packets that are not forwarded end here or are dropped on arrival.
@@ -64,6 +88,12 @@ pub(super) enum Fate {
     SizeUnknown,
     /// A copy of the original of its size. An observer who compares bytes can see this; the test treats it as secret.
     Replay,
+}
+
+/// Where a connection comes from.
+pub(super) fn place_of(connection: usize) -> IpAddr {
+    let number = if GREEDY.contains(&connection) { GREEDY[0] } else { connection };
+    [10, 0, 0, u8::try_from(number).unwrap()].into()
 }
 
 /// The next hops in the directory.
@@ -94,6 +124,7 @@ impl World {
                     at_ms: ORIGINALS.get(number).copied().unwrap_or(at_ms),
                     connection: rng.random_range(0..CONNECTIONS),
                     header: any_header(size_of(number), &mut rng),
+                    swaps: Swaps::InWindow,
                 }
             })
             .collect();
@@ -116,7 +147,49 @@ impl World {
             }
         });
         let fates = fates.collect();
-        Self { arrivals, fates }
+        Self { arrivals, fates, memory_bytes: None }
+    }
+
+    /// A world whose byte budget becomes short: some places fill half of it, then one place wants more than its share
+    /// over several connections, and others take the rest. Connections wait for turns, shares and permits.
+    pub(super) fn crowded(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut all = Vec::new();
+        let mut add = |at_ms, connection, swaps, fate, rng: &mut StdRng| {
+            let header = any_header(PacketSize::Regular, rng);
+            all.push((Arrival { at_ms: off_the_second(at_ms), connection, header, swaps }, fate));
+        };
+        let next_hops = next_hops_for(PacketSize::Regular, true);
+        let leaves = |from: u64, rng: &mut StdRng| Fate::Leaves {
+            at_ms: off_the_second(from + rng.random_range(0..4_000)),
+            next_hop: next_hops[rng.random_range(0..next_hops.len())],
+        };
+        let ends = [Fate::Final, Fate::BadMac, Fate::DelayTooLong, Fate::NextHopRefused];
+        for number in 0..FILLING + 2 * ends.len() {
+            let fate = if number < FILLING { leaves(5_000, &mut rng) } else { ends[number % ends.len()] };
+            add(rng.random_range(100..2_000), number % 4, Swaps::SameBytes, fate, &mut rng);
+        }
+        for number in 0..90 {
+            let (at_ms, fate) = (2_000 + 10 * number as u64, leaves(6_000, &mut rng));
+            add(at_ms, GREEDY[number % GREEDY.len()], Swaps::None, fate, &mut rng);
+        }
+        for number in OTHERS {
+            let fate = leaves(6_000, &mut rng);
+            add(rng.random_range(3_000..4_000), number, Swaps::None, fate, &mut rng);
+        }
+        all.sort_by_key(|(arrival, _)| arrival.at_ms);
+        let (arrivals, fates) = all.into_iter().unzip();
+        Self { arrivals, fates, memory_bytes: Some(2 * FILLING * REGULAR_BYTES) }
+    }
+
+    /// Number of incoming connections.
+    pub(super) fn connections(&self) -> usize {
+        self.arrivals.iter().map(|arrival| arrival.connection + 1).max().unwrap_or_default()
+    }
+
+    /// Byte budget, unless it is that of the configuration.
+    pub(super) fn memory_bytes(&self) -> Option<usize> {
+        self.memory_bytes
     }
 
     /// Returns this world with the fates of `swaps` pairs of arrivals swapped; the wire is the same.
@@ -143,7 +216,13 @@ impl World {
             && !is_original(first)
             && !is_original(second)
             && arrival(first).header.size == arrival(second).header.size
-            && (leaves(one) && leaves(other) || arrival(first).window() == arrival(second).window())
+            && match (arrival(first).swaps, arrival(second).swaps) {
+                (Swaps::InWindow, Swaps::InWindow) => {
+                    leaves(one) && leaves(other) || arrival(first).window() == arrival(second).window()
+                }
+                (Swaps::SameBytes, Swaps::SameBytes) => leaves(one) == leaves(other),
+                _ => false,
+            }
             && arrival(first).may_have(other)
             && arrival(second).may_have(one)
     }
@@ -160,6 +239,11 @@ impl World {
         let original = (0..ORIGINALS.len()).find(of_its_size).filter(|_| self.fates[number] == Fate::Replay);
         let number = original.unwrap_or(number);
         (number, self.fates[number])
+    }
+
+    /// Number of packets that leave.
+    pub(super) fn leaving(&self) -> usize {
+        self.fates.iter().filter(|fate| matches!(fate, Fate::Leaves { .. })).count()
     }
 
     /// Number of fates that differ from `base`.

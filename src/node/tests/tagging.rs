@@ -68,10 +68,12 @@ impl Bench {
                 left.borrow_mut().extend(due.map(|scheduled| scheduled.packet.frame().to_vec()));
             };
             let arrive = async |_, intake: Intake, _| {
+                let admitted = shared.connections.admit([127, 0, 0, 1].into()).unwrap();
+                let share = intake.share(&admitted);
                 for stream in streams {
                     let mut received = Vec::new();
                     // A framing error closes the connection. The packets before it are passed on.
-                    intake.receive(&mut intake.connection(), &stream, &mut received).ok();
+                    intake.receive(&share, &mut intake.connection(), &stream, &mut received).ok();
                     assert!(intake.hand_over(received).await);
                     while shared.buffers.packets_in_flight() > 0 {
                         sleep(Duration::from_millis(1)).await;

@@ -1,5 +1,7 @@
 //! Messages between clients of two gateways through three mixes, all on real sockets.
 
+mod on_the_wire;
+
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
@@ -352,7 +354,7 @@ async fn a_message_survives_the_restart_of_its_gateway() {
 #[tokio::test]
 async fn the_times_between_packets_have_the_mean_of_their_process() {
     let start = Instant::now();
-    let mut process = Process::new(Duration::from_millis(10), start);
+    let mut process = Process::new(Duration::from_millis(10), start, StdRng::from_rng(&mut rand::rng()));
     for _ in 0..10_000 {
         process.advance(start);
     }

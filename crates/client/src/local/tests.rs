@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, connect_async};
 
 use super::*;
+use crate::spool::SpoolBounds;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -14,7 +15,8 @@ struct World {
     at: SocketAddr,
     address: ClientAddress,
     commands: mpsc::Receiver<Command>,
-    messages: mpsc::Sender<Incoming>,
+    messages: Arc<Spool>,
+    _dir: tempfile::TempDir,
     _server: JoinHandle<()>,
 }
 
@@ -27,9 +29,11 @@ impl World {
         let identity = || *IdentityKeyPair::generate().unwrap().public();
         let encryption = *SphinxKeyPair::generate().unwrap().public();
         let address = ClientAddress::new(identity(), encryption, identity()).unwrap();
-        let ((commands_start, commands), (messages, messages_end)) = (mpsc::channel(4), mpsc::channel(4));
-        let server = LocalServer { address, commands: commands_start, messages: messages_end };
-        Self { at, address, commands, messages, _server: tokio::spawn(server.run(listener)) }
+        let (commands_start, commands) = mpsc::channel(4);
+        let dir = tempfile::tempdir().unwrap();
+        let messages = Arc::new(Spool::open(dir.path(), SpoolBounds::default()).unwrap());
+        let server = LocalServer { address, commands: commands_start, messages: Arc::clone(&messages) };
+        Self { at, address, commands, messages, _dir: dir, _server: tokio::spawn(server.run(listener)) }
     }
 
     async fn connect(&self) -> Application {
@@ -57,16 +61,16 @@ async fn next(application: &mut Application) -> Frame {
 #[tokio::test]
 async fn answers_and_messages_take_the_form_of_the_last_request() {
     let world = World::new().await;
-    let incoming = |data: &[u8]| Incoming { data: data.to_vec(), reply_block: None };
+    let incoming = |data: &[u8]| Response::Received { data: data.to_vec(), reply_block: None };
     // Before an application is there.
-    world.messages.send(incoming(b"first")).await.ok().unwrap();
+    assert!(world.messages.add(&incoming(b"first")).unwrap());
     let mut application = world.connect().await;
     let Frame::Binary(bytes) = next(&mut application).await else { panic!() };
     assert!(matches!(Response::from_bytes(&bytes), Ok(Response::Received { data, .. }) if data == b"first"));
     application.send(Frame::Text(Request::SelfAddress.to_json().into())).await.unwrap();
     let Frame::Text(text) = next(&mut application).await else { panic!() };
     assert!(matches!(Response::from_json(&text), Ok(Response::SelfAddress(own)) if own == world.address));
-    world.messages.send(incoming(b"second")).await.ok().unwrap();
+    assert!(world.messages.add(&incoming(b"second")).unwrap());
     let Frame::Text(text) = next(&mut application).await else { panic!() };
     assert!(matches!(Response::from_json(&text), Ok(Response::Received { data, .. }) if data == b"second"));
     application.send(Frame::Binary(vec![9].into())).await.unwrap();
@@ -78,7 +82,7 @@ async fn answers_and_messages_take_the_form_of_the_last_request() {
 #[tokio::test]
 async fn messages_that_wait_take_the_form_of_the_first_request() {
     let world = World::new().await;
-    world.messages.send(Incoming { data: b"early".to_vec(), reply_block: None }).await.ok().unwrap();
+    assert!(world.messages.add(&Response::Received { data: b"early".to_vec(), reply_block: None }).unwrap());
     let mut application = world.connect().await;
     application.send(Frame::Text(Request::SelfAddress.to_json().into())).await.unwrap();
     let mut texts = Vec::new();

@@ -85,3 +85,27 @@ async fn a_message_that_is_stored_while_its_client_connects_is_announced() {
     tokio::time::timeout(Duration::from_secs(60), live.inbox.notified()).await.unwrap();
     assert_eq!(world.store.messages(), 1);
 }
+
+#[tokio::test]
+async fn the_order_of_acknowledgements_shows_neither_who_is_present_nor_which_message_came_first() {
+    const MESSAGES: u8 = 80;
+    let mut world = World::new(StoreBounds::default()).await;
+    for client in 0..2 {
+        world.store.register(&[client; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
+    }
+    let (_claim, _live) = world.connected.claim(&[0; 32]).unwrap();
+    // All of them are there before the delivery looks, and so belong to one tick.
+    for number in 0..MESSAGES {
+        world.arrive(number % 2, number).await;
+    }
+    let mut order = Vec::new();
+    for _ in 0..MESSAGES {
+        order.push(world.next_ack().await);
+    }
+    assert_eq!((world.counters.pushed(), world.counters.stored()), (40, 40));
+    let changes = |of: &dyn Fn(u8) -> u8| order.windows(2).filter(|pair| of(pair[0]) != of(pair[1])).count();
+    let rises = order.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    // About 40 in a random order; those who are present first would be one change.
+    assert!(changes(&|number| number % 2) > 15, "{order:?}");
+    assert!(rises < 65, "{order:?}");
+}

@@ -91,12 +91,30 @@ impl Intake {
         Incoming::new(self.deadlines)
     }
 
-    /// Decodes the next bytes of a connection into packets, sets their arrival time, and counts them.
+    /// The part of an admitted connection in what its place may read.
+    #[must_use]
+    pub fn share(&self, admitted: &Permit) -> Share {
+        let place = admitted.place();
+        Share { turn: self.turns.join(place), payer: self.pool.payer(place) }
+    }
+
+    /// Waits for the turn of a connection, until its place is within its share of the budget, and for a read permit. The
+    /// turn lasts until its packets are [handed over](Self::hand_over).
+    pub async fn permit(&self, share: &Share) -> (OwnedMutexGuard<()>, ReadPermit<'_>) {
+        let turn = share.turn.begin().await;
+        while let Some(wait) = self.pool.over_share(share.payer, clock::now) {
+            sleep(wait).await;
+        }
+        (turn, self.pool.read_permit().await)
+    }
+
+    /// Decodes the next bytes of a connection into packets, sets their arrival time, counts them, and charges its place.
     ///
     /// # Errors
     /// When the connection must be closed. The packets before a malformed frame are valid.
     pub fn receive(
         &self,
+        share: &Share,
         connection: &mut Incoming,
         bytes: &[u8],
         packets: &mut Vec<Received>,
@@ -105,6 +123,7 @@ impl Intake {
         note_read(at);
         let result = connection.received(bytes, at, &mut Stamp { pool: &self.pool, at, packets });
         self.counters.received.fetch_add(packets.len() as u64, Ordering::Relaxed);
+        self.pool.charge_read(share.payer, bytes.len(), packets.len(), || at);
         result
     }
 
@@ -168,8 +187,7 @@ pub async fn serve(Admitted { stream, mut permit }: Admitted, intake: Intake, ph
     permit.give_way().await;
     let end = match TcpStream::from_std(stream) {
         Ok(stream) => {
-            let (place, deadline) = (permit.place(), Deadline::new(clock::now()));
-            let share = Share { turn: intake.turns.join(place), payer: intake.pool.payer(place) };
+            let (share, deadline) = (intake.share(&permit), Deadline::new(clock::now()));
             let state = intake.connection();
             Connection { stream, permit, share, intake: &intake, state, deadline }.run(phase).await
         }
@@ -210,7 +228,7 @@ impl Connection<'_> {
                 return Ok(());
             }
             () = self.permit.evicted() => return Err(End::Evicted),
-            ready = until_readable(&self.stream, &self.share, &self.intake.pool, next, &mut self.deadline) => ready?,
+            ready = until_readable(&self.stream, &self.share, self.intake, next, &mut self.deadline) => ready?,
         };
         let mut packets = SPARE_LISTS.with_borrow_mut(Vec::pop).unwrap_or_default();
         let read = self.read(&mut packets).await;
@@ -238,38 +256,24 @@ impl Connection<'_> {
             Poll::Pending => Ok(()),
             Poll::Ready(Err(error)) => Err(error.into()),
             Poll::Ready(Ok(())) if read.filled().is_empty() => Err(End::Closed),
-            Poll::Ready(Ok(())) => {
-                let received = self.intake.receive(&mut self.state, read.filled(), packets);
-                self.intake.pool.charge_read(self.share.payer, read.filled().len(), packets.len(), clock::now);
-                Ok(received?)
-            }
+            Poll::Ready(Ok(())) => Ok(self.intake.receive(&self.share, &mut self.state, read.filled(), packets)?),
         }
     }
 }
 
 /// The part of a connection in what its place may read.
-struct Share {
+#[derive(Debug)]
+pub struct Share {
     turn: Turn,
     payer: Payer,
 }
 
-impl Share {
-    /// Waits for the turn of the connection, until its place is within its share of the budget, and for a read permit.
-    async fn permit<'a>(&self, pool: &'a BufferPool) -> (OwnedMutexGuard<()>, ReadPermit<'a>) {
-        let turn = self.turn.begin().await;
-        while let Some(wait) = pool.over_share(self.payer, clock::now) {
-            sleep(wait).await;
-        }
-        (turn, pool.read_permit().await)
-    }
-}
-
-/// Waits for bytes, then for a [permit](Share::permit), so that TCP back-pressure slows the sender down while the engine
+/// Waits for bytes, then for a [permit](Intake::permit), so that TCP back-pressure slows the sender down while the engine
 /// is busy or the budget is short. Can be cancelled without losing a packet.
 async fn until_readable<'a>(
     stream: &TcpStream,
     share: &Share,
-    pool: &'a BufferPool,
+    intake: &'a Intake,
     next: NextRead,
     deadline: &mut Deadline,
 ) -> Result<(Option<OwnedMutexGuard<()>>, ReadPermit<'a>), End> {
@@ -280,10 +284,10 @@ async fn until_readable<'a>(
     }
     if let Some(until) = next.permit_until {
         // In a drain everything that peers have sent is read, without turns and shares.
-        let permit = timeout_at(until.into(), pool.read_permit()).await;
+        let permit = timeout_at(until.into(), intake.pool.read_permit()).await;
         return Ok((None, permit.map_err(|_| next.otherwise)?));
     }
-    let (turn, permit) = share.permit(pool).await;
+    let (turn, permit) = intake.permit(share).await;
     Ok((Some(turn), permit))
 }
 

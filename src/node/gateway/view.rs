@@ -1,10 +1,7 @@
-//! Interfaces for the operator of a running gateway. Nothing here depends on a packet or a message, and of connections only how
+//! What a running gateway reports to its operator. Nothing here depends on a packet or a message, and of connections only how
 //! often a limit was reached: in closed windows, rounded up, as of a mix.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nym_mixnode_address::{AddressReport, Announcing};
 use nym_mixnode_api::PROTOCOL_VERSION;
@@ -16,77 +13,19 @@ use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_link::listener::ConnectionLimits;
 use nym_mixnode_mix::{Policy, ReplayWindow, Rule};
 use nym_mixnode_sphinx::EngineKind;
-use nym_mixnode_telemetry::http::{Answer, HttpServer, Problem, Reason, ReplayStatus, Status, StatusSource};
+use nym_mixnode_telemetry::http::{Answer, Problem, Reason, ReplayStatus, Status, StatusSource};
 use nym_mixnode_telemetry::instruments::{self as i, Limit};
 use nym_mixnode_telemetry::log::lost_lines;
 use nym_mixnode_telemetry::otel::Telemetry;
 use nym_mixnode_telemetry::readings::{self, Reading};
-use nym_mixnode_telemetry::window::{Counts, Published, Sample, Windows, wall_clock};
-use tokio::task::JoinSet;
-use tracing::info;
+use nym_mixnode_telemetry::window::{Counts, Published, Sample, Windows};
 
 use crate::node::listed::ListedNodes;
-use crate::node::vitals::{self, Vitals, notify_manager, problem, summary};
-use crate::systemd::{Notice, ServiceManager};
-
-/// The status line of a gateway that is ready.
-const WORKING: &str = "serving clients, and listed by the directory";
-
-/// The tasks that serve the operator. Dropping it ends them.
-pub(super) struct Operator {
-    view: Arc<View>,
-    http: Option<SocketAddr>,
-    manager: Option<Arc<ServiceManager>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Operator {
-    pub(super) fn start(view: View, http: Option<HttpServer>, manager: Option<Arc<ServiceManager>>) -> Self {
-        let view = Arc::new(view);
-        let mut tasks = JoinSet::new();
-        let windows = Arc::clone(&view);
-        tasks.spawn(async move { match windows.keep_windows(wall_clock).await {} });
-        let address = http.as_ref().and_then(HttpServer::address);
-        if let (Some(server), Some(address)) = (http, address) {
-            info!("Serving the status at http://{address}/status");
-            tasks.spawn(server.serve(Arc::clone(&view) as Arc<dyn StatusSource>));
-        }
-        if let Some(manager) = &manager {
-            manager.notify(Notice::Ready(&summary(&*view, WORKING)));
-            tasks.spawn(notify_manager(Arc::clone(manager), Arc::clone(&view), WORKING));
-        }
-        Self { view, http: address, manager, _tasks: tasks }
-    }
-
-    /// The bound HTTP address.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.http
-    }
-
-    /// Marks the beginning of the drain: the current window ends after it.
-    pub(super) fn draining(&self) {
-        self.view.windows.begin_last(wall_clock());
-    }
-
-    /// Ends the last window after the drain, and returns the final metrics.
-    pub(super) fn drained(&self) -> Vec<Reading> {
-        if let Some(published) = self.view.windows.end_last(self.view.count()) {
-            self.view.export(&published);
-        }
-        self.view.readings()
-    }
-
-    /// Marks the gateway as not ready: the first step of the shutdown.
-    pub(super) fn stopping(&self) {
-        self.view.vitals.stop();
-        if let Some(manager) = &self.manager {
-            manager.notify(Notice::Stopping(&summary(&*self.view, WORKING)));
-        }
-    }
-}
+use crate::node::operator::Reports;
+use crate::node::vitals::{self, Vitals, problem};
 
 /// Data for the endpoints.
-pub(super) struct View {
+pub(in crate::node) struct View {
     heartbeat: HeartbeatState,
     announcing: Arc<Announcing>,
     policy: Arc<Policy>,
@@ -106,7 +45,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(
+    pub(in crate::node) fn new(
         config: &Config,
         keys: &NodeKeys,
         heartbeat: &HeartbeatState,
@@ -133,13 +72,20 @@ impl View {
             engine,
         }
     }
+}
 
-    /// Ends windows by the clock `now` while polled.
-    async fn keep_windows(&self, now: impl Fn() -> Duration) -> Infallible {
-        self.windows.run(now, || self.count(), |published| self.export(published)).await
+impl Reports for View {
+    const WORKING: &'static str = "serving clients, and listed by the directory";
+
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
-    /// How often the limits on connections were reached, exactly.
+    fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// How often the limits on connections were reached.
     fn count(&self) -> Sample {
         let (mixes, clients) = (self.connections.0.reached(), self.connections.1.reached());
         let counts = [
@@ -153,7 +99,6 @@ impl View {
         Sample { counts: Counts { limits, ..Counts::default() }, ..Sample::default() }
     }
 
-    /// Passes a completed window to the log and the exporter.
     fn export(&self, published: &Published) {
         if let Some(window) = &published.packets.window {
             vitals::warn_of_limits(window);
