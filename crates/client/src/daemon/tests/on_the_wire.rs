@@ -16,6 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::*;
+use crate::endpoint::Endpoint;
 use crate::network::tests::topology;
 
 const KEY: [u8; 32] = [7; 32];
@@ -145,8 +146,9 @@ impl Link {
         let ack_wait_addition = Duration::from_millis(200);
         let mut core = Core::new(keys, Settings { ack_wait_addition, ..Settings::default() });
         core.set_network(network.clone());
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        let mut daemon = Daemon::new(core, Account { url, identity, key: SharedKey::from_bytes(&KEY) }, RATES);
+        let endpoint = Endpoint::plain(format!("ws://{}", listener.local_addr().unwrap()));
+        let access = Access::new(gateway, endpoint, false);
+        let mut daemon = Daemon::new(core, Account { access, identity, key: SharedKey::from_bytes(&KEY) }, RATES);
         daemon.times = StdRng::seed_from_u64(SEED);
         let mut times = StdRng::seed_from_u64(SEED);
         let ((commands, commands_end), (notices_end, mut notices)) = (mpsc::channel(10), mpsc::channel(1000));
