@@ -62,13 +62,18 @@ impl Messaging {
 
     /// Creates a client with short times once the monitor has tested the gateway; returns its address.
     pub(crate) async fn create(&self, id: &str) -> String {
-        self.create_sending(id, "5ms").await
+        self.create_with(id, "5ms", &[]).await
     }
 
     /// The same with this interval between its packets.
     pub(crate) async fn create_sending(&self, id: &str, interval: &str) -> String {
+        self.create_with(id, interval, &[]).await
+    }
+
+    /// The same with these flags as well.
+    pub(crate) async fn create_with(&self, id: &str, interval: &str, flags: &[&str]) -> String {
         let rates = ["--packet-delay", "1ms", "--sending-interval", interval, "--cover-interval", "100ms"];
-        let init = [&["init", "--registry", self.registry.as_str()][..], &rates].concat();
+        let init = [&["init", "--registry", self.registry.as_str()][..], &rates, flags].concat();
         let created = async {
             loop {
                 let output = self.command(id, &init).output().await.unwrap();

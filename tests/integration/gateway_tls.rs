@@ -17,10 +17,9 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 
-use super::applications::{NETWORK, created};
-use super::localnet::{Running, nym_mixnode};
+use super::clients::{Messaging, json, received};
+use super::localnet::nym_mixnode;
 use super::process::{RegistryProcess, eventually, program};
-use super::receipts::{Clients, json, random_file};
 
 /// A free address for clients.
 fn free() -> SocketAddr {
@@ -59,29 +58,23 @@ async fn listed_key(registry: &RegistryProcess) -> Option<String> {
 
 #[tokio::test]
 async fn files_cross_between_a_client_with_tls_and_one_without() {
-    let home = tempfile::tempdir().unwrap();
-    let content = random_file(home.path(), 30_000);
-    let mut network = Running::start(&NETWORK);
-    let registry = network.registry().await;
-    let clients = Clients(home.path());
-    let alice = created(home.path(), "alice", &registry, &[]).await;
-    let bob = created(home.path(), "bob", &registry, &["--plain"]).await;
-    let config = |id: &str| fs::read_to_string(home.path().join(format!("clients/{id}/config/config.toml"))).unwrap();
+    let network = Messaging::start().await;
+    let content = network.random_file(30_000);
+    let alice = network.create("alice").await;
+    let bob = network.create_with("bob", "5ms", &["--plain"]).await;
+    let config = |id: &str| fs::read_to_string(network.dir(id, "config/config.toml")).unwrap();
     assert!(config("alice").contains("\ngateway_plain = false\n") && config("alice").contains("= \"wss://127.0.0.1:"));
     assert!(config("bob").contains("\ngateway_plain = true\n"));
     for (from, to, address) in [("alice", "bob", &bob), ("bob", "alice", &alice)] {
-        let file = home.path().join("file");
-        json(&clients.run(from, &["send", "--json", "--to", address, file.to_str().unwrap()]).await);
-        let received = json(&clients.receive(to, &["--no-receipts"]).await);
-        assert!(fs::read(received["path"].as_str().unwrap()).unwrap() == content, "from {from}");
+        json(&network.send(from, address, &[]).await);
+        assert!(received(&network.receive(to, &["--no-receipts"]).await) == content, "from {from}");
     }
 }
 
 #[tokio::test]
 async fn a_client_sends_nothing_to_somebody_on_the_way_who_has_another_key() {
-    let home = tempfile::tempdir().unwrap();
-    let mut network = Running::start(&NETWORK);
-    let registry = network.registry().await;
+    let network = Messaging::start().await;
+    let (home, registry) = (network.home(), network.registry.as_str());
     // What answers at the announced URL ends TLS with a key of its own, as a man in the middle must.
     let way = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}", way.local_addr().unwrap());
@@ -96,9 +89,9 @@ async fn a_client_sends_nothing_to_somebody_on_the_way_who_has_another_key() {
             }
         }
     });
-    let gateway = GatewayProcess::start(home.path(), &registry, &["--gateway-tls-announce-url", &url]).await;
-    let own = ["--id", "alice", "--home", home.path().to_str().unwrap()];
-    let init = [&["client", "init", "--registry", &registry, "--gateway", &gateway.identity], &own[..]].concat();
+    let gateway = GatewayProcess::start(home, registry, &["--gateway-tls-announce-url", &url]).await;
+    let own = ["--id", "alice", "--home", home.to_str().unwrap()];
+    let init = [&["client", "init", "--registry", registry, "--gateway", &gateway.identity], &own[..]].concat();
     let refused = eventually("the gateway is active", async || {
         let output = nym_mixnode(&init).output().await.unwrap();
         (output.status.code() != Some(69)).then_some(output)
@@ -106,18 +99,17 @@ async fn a_client_sends_nothing_to_somebody_on_the_way_who_has_another_key() {
     .await;
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(77) && error.contains(&format!("{url} has another TLS key")), "{error}");
-    assert!(error.trim_end().lines().count() == 1 && !home.path().join("clients").exists(), "{error}");
+    assert!(error.trim_end().lines().count() == 1 && !home.join("clients").exists(), "{error}");
     assert_eq!(read.load(Ordering::Relaxed), 0, "handshakes that the client has completed");
     // Without TLS it is a gateway like any other.
-    created(home.path(), "alice", &registry, &["--gateway", &gateway.identity, "--plain"]).await;
+    network.create_with("alice", "5ms", &["--gateway", &gateway.identity, "--plain"]).await;
 }
 
 #[tokio::test]
 async fn a_directory_that_changes_or_removes_the_tls_endpoint_is_not_believed() {
-    let home = tempfile::tempdir().unwrap();
-    let mut network = Running::start(&NETWORK);
-    let registry = network.registry().await;
-    created(home.path(), "alice", &registry, &[]).await;
+    let network = Messaging::start().await;
+    let (home, registry) = (network.home(), network.registry.as_str());
+    network.create("alice").await;
     let path = "/api/mixmining/topology/active";
     let genuine: Value = reqwest::get(format!("{registry}{path}")).await.unwrap().json().await.unwrap();
     let tls = |change: fn(&mut Value)| {
@@ -135,7 +127,7 @@ async fn a_directory_that_changes_or_removes_the_tls_endpoint_is_not_believed() 
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route(path, get(move || async move { axum::Json(topology) }));
         let directory = tokio::spawn(async move { axum::serve(listener, router).await });
-        let init = ["client", "init", "--registry", &url, "--id", id, "--home", home.path().to_str().unwrap()];
+        let init = ["client", "init", "--registry", &url, "--id", id, "--home", home.to_str().unwrap()];
         let output = nym_mixnode(&init).output().await.unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{id}: {error}");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use nym_mixnode_client::connection::{Connection, FromGateway, authenticate, register};
+use nym_mixnode_client::endpoint::Endpoint;
 use nym_mixnode_gateway::run::Gateway;
 use nym_mixnode_keys::IdentityKeyPair;
 use nym_mixnode_message::ack::{ACK_LEN, ReturnPacket};
@@ -108,28 +109,36 @@ impl Traffic {
         }
         counts.received = messages_of(&mut connection, messages / 2).await;
         let absent = &mut members[1 - present];
-        let url = format!("ws://{}", target.clients);
-        let mut connection = authenticate(&url, absent.identity.public(), absent.key.clone()).await.unwrap();
+        let endpoint = target.endpoint();
+        let mut connection = authenticate(&endpoint, absent.identity.public(), absent.key.clone()).await.unwrap();
         counts.collected = messages_of(&mut connection, INBOX).await;
         counts
     }
 }
 
 impl Target {
+    /// Where clients connect.
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::plain(format!("ws://{}", self.clients))
+    }
+
     async fn register(&self) -> Member {
         let identity = IdentityKeyPair::generate().unwrap();
-        let (connection, key) = register(&format!("ws://{}", self.clients), &identity, self.identity).await.unwrap();
+        let (connection, key) = register(&self.endpoint(), &identity, self.identity).await.unwrap();
         Member { identity, key, connection: Some(connection) }
     }
 
     /// What clients and mixes can do wrong.
     async fn disturb(&self, member: &Member) {
-        let url = format!("ws://{}", self.clients);
+        let endpoint = self.endpoint();
         let wrong = SharedKey::from_bytes(&[8; 32]);
-        assert!(authenticate(&url, member.identity.public(), wrong).await.is_err());
-        assert!(authenticate(&url, member.identity.public(), member.key.clone()).await.is_err(), "it is connected");
-        assert!(register(&url, &member.identity, self.identity).await.is_err(), "it is connected");
-        assert!(register(&url, &member.identity, [1; 32]).await.is_err(), "another gateway");
+        assert!(authenticate(&endpoint, member.identity.public(), wrong).await.is_err());
+        assert!(
+            authenticate(&endpoint, member.identity.public(), member.key.clone()).await.is_err(),
+            "it is connected"
+        );
+        assert!(register(&endpoint, &member.identity, self.identity).await.is_err(), "it is connected");
+        assert!(register(&endpoint, &member.identity, [1; 32]).await.is_err(), "another gateway");
         for address in [self.clients, self.mixes] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\n\r\n\xff\xff").await.unwrap();
