@@ -66,9 +66,9 @@ struct Socket {
 }
 
 /// A connection with or without TLS.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 
 /// Registers at the gateway with this identity, which is not trusted to have it. Returns the shared key.
 ///
