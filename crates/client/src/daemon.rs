@@ -178,7 +178,7 @@ impl Daemon {
         commands: &mut mpsc::Receiver<Command>,
         notices: &mpsc::Sender<Notice>,
     ) -> Option<()> {
-        let now = Instant::now();
+        let now = clock_now();
         let mut sending = Process::new(self.rates.sending, now, StdRng::from_rng(&mut self.times));
         let mut cover = Process::new(self.rates.cover, now, StdRng::from_rng(&mut self.times));
         let mut ticks = interval(TICK);
@@ -187,16 +187,16 @@ impl Daemon {
             let deadline = self.core.next_deadline();
             let packet = tokio::select! {
                 () = sleep_until(sending.next.into()) => {
-                    let now = Instant::now();
+                    let now = clock_now();
                     sending.advance(now);
                     self.core.real_packet(now, &mut rand::rng()).or_else(|| self.core.cover_packet(&mut rand::rng()))
                 }
                 () = sleep_until(cover.next.into()) => {
-                    cover.advance(Instant::now());
+                    cover.advance(clock_now());
                     self.core.cover_packet(&mut rand::rng())
                 }
                 () = until(deadline) => {
-                    self.core.expire(Instant::now());
+                    self.core.expire(clock_now());
                     None
                 }
                 pushed = connection.next() => match pushed {
@@ -282,7 +282,7 @@ impl Daemon {
     /// `None` when the receiver of the notices is dropped.
     async fn received(&mut self, pushed: &[u8], notices: &mpsc::Sender<Notice>) -> Option<()> {
         self.confirming.received();
-        let notice = match self.core.received(pushed, Instant::now()) {
+        let notice = match self.core.received(pushed, clock_now()) {
             Event::Received(content) => Notice::Received(content),
             Event::ReceivedReply(data) => Notice::ReceivedReply(data),
             Event::Acknowledged(id) => return notices.send(Notice::Acknowledged(id)).await.ok(),
@@ -302,6 +302,11 @@ async fn send(connection: &mut Connection, packet: Option<ForwardRequest>) -> Re
         Some(packet) => connection.send(&packet).await,
         None => Ok(()),
     }
+}
+
+/// The time of tokio's clock, which tests can pause.
+fn clock_now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -106,6 +106,8 @@ pub enum Outcome {
 /// The open file.
 pub struct Store {
     pool: SqlitePool,
+    /// For removals, which need not survive a power cut: the client gets the messages again.
+    removals: SqlitePool,
     vault: Vault,
     bounds: StoreBounds,
     counts: Mutex<Counts>,
@@ -138,9 +140,11 @@ impl Store {
             .pragma("secure_delete", "ON")
             // A warning of a slow statement has the number of its messages.
             .disable_statement_logging();
+        let removing = options.clone().synchronous(SqliteSynchronous::Normal);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await?;
-        let store = Self { pool, vault: Vault::new(key), bounds, counts: Mutex::default() };
+        let removals = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(removing);
+        let store = Self { pool, removals, vault: Vault::new(key), bounds, counts: Mutex::default() };
         store.count().await?;
         store.check_key().await?;
         Ok(store)
@@ -251,14 +255,15 @@ impl Store {
             .collect()
     }
 
-    /// Removes the messages of a client up to `number`, which it has.
+    /// Removes the messages of a client up to `number`, which it has. It does not wait for the disk, so that a client whose
+    /// messages have gone to its inbox once does not fall ever further behind on a slow one.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn remove(&self, client: &ClientId, number: i64) -> Result<(), StoreError> {
         let id = self.vault.hide(client);
         let query = sqlx::query("DELETE FROM messages WHERE client = ? AND number <= ?");
-        let removed = query.bind(&id[..]).bind(number).execute(&self.pool).await?.rows_affected();
+        let removed = query.bind(&id[..]).bind(number).execute(&self.removals).await?.rows_affected();
         self.locked(|counts| counts.subtract(&id, removed));
         Ok(())
     }

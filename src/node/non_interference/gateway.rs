@@ -116,9 +116,11 @@ impl Scene {
         }
         let counts = traffic.await.unwrap();
         counts.check(&gateway);
+        let last_readings = http::StatusSource::readings(&*view);
         drop(clock);
+        // The export thread uses the real clock, and the stop waits for it.
         tokio::time::resume();
-        telemetry.stop(http::StatusSource::readings(&*view)).await;
+        telemetry.stop(last_readings).await;
         let ended_at = start + END;
         output.extend(exported::outputs(&capture.take()).map(|(by, what)| Output::at(ended_at, start, by, what)));
         output.extend(log.take().into_iter().map(|(at, line)| Output::at(at, start, "log", line)));

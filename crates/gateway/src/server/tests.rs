@@ -84,7 +84,7 @@ impl World {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, polled).await.unwrap();
+        timeout(PATIENCE, polled).await.unwrap();
     }
 
     async fn until_absent(&self) {
@@ -122,7 +122,7 @@ impl Peer {
     /// The next text or binary message. Reading answers pings.
     async fn next(&mut self) -> Option<Frame> {
         loop {
-            match tokio::time::timeout(PATIENCE, self.0.next()).await.unwrap() {
+            match timeout(PATIENCE, self.0.next()).await.unwrap() {
                 Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
                 Some(Ok(frame @ (Frame::Text(_) | Frame::Binary(_)))) => return Some(frame),
                 _ => return None,
