@@ -1,5 +1,6 @@
 //! Tests of the HTTP endpoints over real connections.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
@@ -56,6 +57,7 @@ impl StatusSource for Scripted {
                 nofile_remedy: "raise it".to_owned(),
                 memory_bytes: 1 << 20,
                 connections_max: 16,
+                reached: BTreeMap::new(),
             },
             replay: ReplayStatus { window_s: 600, expected_rate: 9000, memory_bytes: 35 << 20, early_ends: 0 },
             packets: Some(Packets::default()),
