@@ -58,6 +58,9 @@ impl Scene {
         set(&settings::LISTEN_ADDRESSES.about, "192.0.2.99");
         set(&settings::ANNOUNCE_ALLOW_PRIVATE.about, "true");
         set(&settings::GATEWAY_INBOX_MESSAGES_MAX.about, "10");
+        // So few that the limit on open files, of which the process uses more or less, lowers neither.
+        set(&settings::CONNECTIONS_TOTAL_MAX.about, "64");
+        set(&settings::GATEWAY_CONNECTIONS_MAX.about, "64");
         let identity = IdentityKeyPair::generate().unwrap();
         Self {
             config: Config::from_values(&values).unwrap(),

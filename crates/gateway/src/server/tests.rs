@@ -241,7 +241,7 @@ async fn tls_handshakes_that_do_not_go_on_end_and_free_their_places() {
             break stream;
         }
     };
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
     world.until(|| world.server.limits.open() == 0).await;
 }
 
@@ -284,7 +284,7 @@ async fn what_is_not_tls_ends_its_connection_only() {
     let mut stream = TcpStream::connect(tls).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
     let mut rest = Vec::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().ok();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().ok();
     assert!(!rest.starts_with(b"HTTP"));
     world.registered().await;
 }
@@ -307,6 +307,6 @@ async fn a_gateway_that_drains_keeps_what_is_not_delivered() {
         world.server.connected.push(client.public(), vec![fill; 40]).unwrap();
     }
     world.control.enter(Phase::Draining);
-    tokio::time::timeout(PATIENCE, world.task).await.unwrap().unwrap();
+    timeout(PATIENCE, world.task).await.unwrap().unwrap();
     assert_eq!(world.server.store.messages(), 3);
 }
