@@ -27,8 +27,11 @@ impl Helps {
     fn fault(&mut self, words: &[&str]) -> Option<String> {
         let first = words.first().filter(|word| is_command(word))?;
         let Some(mut help) = self.of(&[first]) else { return Some(format!("there is no command {first:?}")) };
-        if let Some(second) = words.get(1).filter(|word| help.contains("\nCommands:\n") && is_command(word)) {
-            let Some(nested) = self.of(&[first, second]) else { return Some(format!("no command {first} {second}")) };
+        let mut depth = 1;
+        while help.contains("\nCommands:\n") && words.get(depth).is_some_and(|word| is_command(word)) {
+            depth += 1;
+            let nested = self.of(&words[..depth]);
+            let Some(nested) = nested else { return Some(format!("no command {}", words[..depth].join(" "))) };
             help = nested;
         }
         let flags =
@@ -98,10 +101,18 @@ fn commands_on_the_pages_exist_with_their_flags() {
 
 #[test]
 fn commands_that_do_not_exist_are_found() {
-    let text = "`nym-mixnode health --id mix` `nym-mixnode nonsense` `nym-mixnode keys burn`\n\n```shell\nfoo --bar | nym-mixnode \
+    let text = "`nym-mixnode health --id mix` `nym-mixnode nonsense` `nym-mixnode keys burn` `nym-mixnode gateway keys burn`\n\n```shell\nfoo --bar | nym-mixnode \
         keys backup x --passphrase-file /dev/stdin >out --not-a-flag\nsudo ./nym-mixnode run --id mix \\\n  --workerss 4\n\
         systemctl status nym-mixnode\n```\n";
     let mut helps = Helps::default();
     let found: Vec<_> = commands(text).iter().flat_map(|line| faults(&mut helps, line)).collect();
-    assert_eq!(found, ["there is no command \"nonsense\"", "no command keys burn", "run has no flag --workerss"]);
+    assert_eq!(
+        found,
+        [
+            "there is no command \"nonsense\"",
+            "no command keys burn",
+            "no command gateway keys burn",
+            "run has no flag --workerss"
+        ]
+    );
 }
