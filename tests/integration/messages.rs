@@ -55,7 +55,7 @@ fn a_gateway_without_a_usable_certificate_does_not_start() {
     let flags = ["--host", "127.0.0.1", "--allow-private", "--validator", &NOWHERE];
     home.run(&gateway("init", &flags)).ok();
     let alone = ["--gateway-tls-certificate-file", "missing.pem"];
-    home.run(&gateway("run", &alone)).fails(78, &["missing.pem", "gateway.tls_key_file"]);
+    home.run(&gateway("run", &alone)).fails(64, &["missing.pem", "gateway.tls_key_file"]);
     let both = [&alone[..], &["--gateway-tls-key-file", "missing.key"]].concat();
     home.run(&gateway("run", &both)).fails(78, &["missing.pem", "TLS certificate"]);
 }
