@@ -138,7 +138,7 @@ impl Messaging {
 
     pub(crate) fn receiving(&self, id: &str, flags: &[&str]) -> Command {
         let out = self.home().join(id);
-        let command = ["receive", "--count", "1", "--json", "--timeout", "2m", "--out", out.to_str().unwrap()];
+        let command = ["receive", "--count", "1", "--json", "--timeout", "10m", "--out", out.to_str().unwrap()];
         self.command(id, &[&command, flags].concat())
     }
 

@@ -24,8 +24,8 @@ const RATES: Rates = Rates { sending: Duration::from_millis(10), cover: Duration
 const STEP: Duration = Duration::from_millis(5);
 /// Of the times of packets.
 const SEED: u64 = 6;
-/// Two seconds.
-const STEPS: u32 = 400;
+/// Two seconds, and one step more, in which the answer of the last cycle surely comes.
+const STEPS: u32 = 401;
 /// Steps between messages of the gateway: two ticks of the client.
 const CYCLE: u32 = 20;
 /// The step of each cycle after which a message comes, with a ping. Not at a tick.
