@@ -67,7 +67,9 @@ fn run_client(pod: &str, arguments: &[&str]) -> String {
         "spec": {
             "restartPolicy": "Never",
             "enableServiceLinks": false,
+            // On each mount, the kubelet would let the group read the keys, which the client then refuses.
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "client",
