@@ -25,6 +25,8 @@ const NEXT_HOPS: usize = 64;
 /// What the buffers of a connection hold while nobody reads.
 const PACKETS_PER_CONNECTION: usize = 40;
 const ROUNDS: usize = 7;
+/// Reads that the sink has not counted yet.
+const COUNTS_MAX: usize = 1024;
 
 /// One passage of all packets through a node.
 struct Passage {
@@ -99,7 +101,7 @@ fn start_sink(ports: &[u16], totals: [usize; 2]) -> mpsc::Receiver<(Instant, Dur
     std::thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         LocalSet::new().block_on(&runtime, async {
-            let (counts, mut counted) = tokio::sync::mpsc::unbounded_channel();
+            let (counts, mut counted) = tokio::sync::mpsc::channel(COUNTS_MAX);
             for port in ports {
                 let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
                 let counts = counts.clone();
@@ -124,11 +126,11 @@ fn start_sink(ports: &[u16], totals: [usize; 2]) -> mpsc::Receiver<(Instant, Dur
 }
 
 /// Reads what comes, and looks only at its length.
-async fn discard(stream: tokio::net::TcpStream, counts: tokio::sync::mpsc::UnboundedSender<usize>) {
+async fn discard(stream: tokio::net::TcpStream, counts: tokio::sync::mpsc::Sender<usize>) {
     let mut unused = vec![0; 1 << 16];
     while stream.readable().await.is_ok() {
         match stream.try_read(&mut unused) {
-            Ok(count @ 1..) if counts.send(count).is_ok() => {}
+            Ok(count @ 1..) if counts.send(count).await.is_ok() => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             _ => return,
         }

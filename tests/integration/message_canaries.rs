@@ -73,9 +73,12 @@ impl Secrets {
     }
 }
 
+/// A secret's name, an encoding, and the first bytes of the secret in it.
+type Text<'a> = (&'a str, &'static str, Vec<u8>);
+
 /// All secrets in all encodings, by their first bytes: the outputs are long.
 struct Search<'a> {
-    texts: HashMap<[u8; START_LEN], Vec<(&'a str, &'static str, Vec<u8>)>>,
+    texts: HashMap<[u8; START_LEN], Vec<Text<'a>>>,
     /// Whether a text begins with these two bytes.
     starts: Vec<bool>,
 }
@@ -96,6 +99,10 @@ impl Search<'_> {
     }
 }
 
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 fn contains(output: &[u8], text: &[u8]) -> bool {
     output.windows(text.len()).any(|window| window == text)
 }
@@ -103,7 +110,7 @@ fn contains(output: &[u8], text: &[u8]) -> bool {
 /// Beginnings of what a secret looks like in an output, also within longer data.
 fn encodings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let first = &secret[..16];
-    let hex = first.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = hex_of(first);
     let decimal = first[..8].iter().map(u8::to_string).collect::<Vec<_>>();
     let mut all = vec![
         ("bytes", first.to_vec()),
@@ -135,7 +142,7 @@ fn the_search_finds_secrets_in_every_encoding() {
         [b"x", &secret[..], b"y"].concat(),
         format!("{secret:?}").into_bytes(),
         serde_json::to_vec(&secret[..]).unwrap(),
-        secret.iter().map(|byte| format!("{byte:02X}")).collect::<String>().into_bytes(),
+        hex_of(&secret).to_uppercase().into_bytes(),
         bs58::encode(secret).into_string().into_bytes(),
         Base64Unpadded::encode_string(&[&b"12"[..], &secret].concat()).into_bytes(),
         Base64UrlUnpadded::encode_string(&[&b"1"[..], &secret].concat()).into_bytes(),
@@ -219,7 +226,7 @@ async fn no_secret_of_clients_and_gateway_comes_out() {
     alice.send_bytes(&[&[9][..], &secrets.fresh("what is no request")].concat()).await;
     assert!(matches!(alice.next().await, Response::Error { .. }));
 
-    let name = secrets.fresh("name of a file").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let name = hex_of(&secrets.fresh("name of a file"));
     let (file, content) = (clients.home().join(&name), secrets.fresh("content of a file"));
     fs::write(&file, content).unwrap();
     json(&clients.run("alice", &["send", "--json", "--to", bob, file.to_str().unwrap()]).await);

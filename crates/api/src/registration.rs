@@ -109,7 +109,7 @@ pub struct ClientsTls {
     /// `wss://` URL.
     #[schema(min_length = 1, max_length = 512, example = "wss://192.0.2.1:9443")]
     pub url: String,
-    /// Base64 of the SHA-256 of the public key (SubjectPublicKeyInfo) in the certificate there.
+    /// Base64 of the SHA-256 of the public key (`SubjectPublicKeyInfo`) in the certificate there.
     #[schema(pattern = "^[A-Za-z0-9+/]{43}=$", example = "qFVIzO06NAv2GHpuJH2qLBc+veS7+qg+I8ab+E5TuwM=")]
     pub key_hash: String,
 }

@@ -291,7 +291,7 @@ settings! {
          hash the gateway announces: keep the key in renewals. A relative path begins as that of `directory.ca_file`.";
     GATEWAY_TLS_KEY_FILE: PathBuf = "gateway.tls_key_file", Follows("the key is derived from the identity key"), path,
         "a path without a slash at its end",
-        "A file with the private key of gateway.tls_certificate_file (in PEM), which others cannot read.";
+        "A file with the private key of this certificate (in PEM), which others cannot read.";
     GATEWAY_CLIENTS_MAX: u64 = "gateway.clients_max", Value("100000"), |t| count(t, 1..=10_000_000),
         "a whole number from 1 to 10000000",
         "Limit of registered clients.";

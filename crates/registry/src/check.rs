@@ -276,18 +276,18 @@ mod tests {
     #[test]
     fn each_bad_field_of_a_gateway_is_rejected_by_name() {
         type Spoil = fn(&mut GatewayRegistration);
-        fn tls(url: &str, key_hash: &str) -> Option<ClientsTls> {
-            Some(ClientsTls { url: url.into(), key_hash: key_hash.into() })
+        fn tls(url: &str, key_hash: &str) -> ClientsTls {
+            ClientsTls { url: url.into(), key_hash: key_hash.into() }
         }
         let cases: [(&str, Spoil); 18] = [
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls("", KEY_HASH)),
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls("ws://192.0.2.1:9443", KEY_HASH)),
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://", KEY_HASH)),
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://127.0.0.1:9443", KEY_HASH)),
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls("wss://2130706433/", KEY_HASH)),
-            ("clientsTls.url", |gateway| gateway.clients_tls = tls(&"w".repeat(600), KEY_HASH)),
-            ("clientsTls.keyHash", |gateway| gateway.clients_tls = tls("wss://192.0.2.1:9443", "short")),
-            ("clientsTls.keyHash", |gateway| gateway.clients_tls = tls("wss://192.0.2.1", &"A".repeat(60_000))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls("", KEY_HASH))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls("ws://192.0.2.1:9443", KEY_HASH))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls("wss://", KEY_HASH))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls("wss://127.0.0.1:9443", KEY_HASH))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls("wss://2130706433/", KEY_HASH))),
+            ("clientsTls.url", |gateway| gateway.clients_tls = Some(tls(&"w".repeat(600), KEY_HASH))),
+            ("clientsTls.keyHash", |gateway| gateway.clients_tls = Some(tls("wss://192.0.2.1:9443", "short"))),
+            ("clientsTls.keyHash", |gateway| gateway.clients_tls = Some(tls("wss://192.0.2.1", &"A".repeat(60_000)))),
             ("clientsHost", |gateway| gateway.clients_host = String::new()),
             ("clientsHost", |gateway| gateway.clients_host = "w".repeat(600)),
             ("clientsHost", |gateway| gateway.clients_host = "ws://127.0.0.1:9000".into()),

@@ -1,4 +1,4 @@
-//! The hash of a server's public key (SHA-256 of its SubjectPublicKeyInfo), as RFC 7469 and curl write it.
+//! The hash of a server's public key (SHA-256 of its `SubjectPublicKeyInfo`), as RFC 7469 and curl write it.
 
 use std::fmt;
 use std::str::FromStr;
