@@ -22,7 +22,7 @@ use crate::support::{TestNode, cpu_name, median};
 
 const CONNECTIONS: usize = 1000;
 const NEXT_HOPS: usize = 64;
-/// What the buffers of a connection hold while nobody reads.
+/// So many fit in the socket buffers of a connection that is not read.
 const PACKETS_PER_CONNECTION: usize = 40;
 const ROUNDS: usize = 7;
 /// Reads that the sink has not counted yet.
@@ -118,7 +118,7 @@ fn start_sink(ports: &[u16], totals: [usize; 2]) -> mpsc::Receiver<(Instant, Dur
                 }
                 let cpu = clock_gettime(ClockId::ThreadCPUTime);
                 let cpu = Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32);
-                report.send((Instant::now(), cpu)).expect("somebody waits");
+                report.send((Instant::now(), cpu)).expect("the receiver exists");
             }
         });
     });

@@ -32,7 +32,7 @@ pub enum ConnectError {
     /// No WebSocket there, or it has ended.
     #[error("cannot reach the gateway at {url}: {source}")]
     Socket { url: String, source: Box<Error> },
-    /// Somebody else answers, or the gateway has renewed its key since it was last listed.
+    /// Another server answers, or the gateway has renewed its key since it was last listed.
     #[error(
         "the gateway at {0} has another TLS key than it has announced, so nothing was sent: somebody on the way answers in its \
          place, or it has just renewed its key; try again in a minute, and ask its operator if this remains"

@@ -20,7 +20,7 @@ use crate::KeyHash;
 /// Why there is no connection with TLS.
 #[derive(Debug, ThisError)]
 pub enum ConnectError {
-    /// The server has another key: it has renewed it, or somebody on the way answers instead.
+    /// The server has another key: it has renewed it, or another server answers in its place.
     #[error("its key is not the announced one")]
     OtherKey,
     /// The name in the URL is none that TLS can send.
