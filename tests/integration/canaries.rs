@@ -76,6 +76,9 @@ async fn trouble(node: &Node, address: SocketAddr, operator: SocketAddr) -> Vec<
         let mut asks = connect_from(from, operator).await;
         asks.write_all(&[b"POST /", &MARK[..], b"?\xff HTTP/9\r\n\r\n"].concat()).await.unwrap();
     }
+    // More next hops at once than there are places: the node reads them together, so none can fail and give up its place.
+    let crowd: Vec<u8> = (1..20).flat_map(|to| packet(SocketAddr::new(host(NEXT_HOP, to), 1790), 0)).collect();
+    say(98, &crowd).await;
     // Next hops that never read, with more packets than their queue holds.
     let silent = std::net::TcpListener::bind(SocketAddr::new(host(NEXT_HOP, 99), 0)).unwrap();
     let flood: Vec<u8> = (0..50).flat_map(|_| packet(silent.local_addr().unwrap(), 0)).collect();
