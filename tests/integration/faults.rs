@@ -36,8 +36,8 @@ impl Messaging {
     }
 }
 
-#[tokio::test]
-async fn a_file_arrives_whole_although_its_gateway_restarts_on_the_way() {
+/// Sends a file between two connected clients, and ends their gateway by this signal on the way.
+async fn send_while_the_gateway_ends(signal: Signal) {
     let mut clients = Messaging::start().await;
     let content = clients.random_file(5_000_000);
     clients.create_sending("alice", FAST).await;
@@ -46,12 +46,22 @@ async fn a_file_arrives_whole_although_its_gateway_restarts_on_the_way() {
     let collected = clients.receiving("bob", &[]).spawn().unwrap();
     until(|| clients.chunks_at("bob") >= 2).await;
     clients.network.note("active after").await;
-    clients.network.signal_node("gateway1", Signal::TERM);
+    clients.network.signal_node("gateway1", signal);
     clients.network.note("gateway1 died").await;
     let (_gateway, _) = clients.gateway_again(&[]);
     let (sent, collected) = tokio::join!(sent.wait_with_output(), collected.wait_with_output());
     assert_eq!(json(&sent.unwrap())["confirmed"], true);
     assert!(received(&collected.unwrap()) == content);
+}
+
+#[tokio::test]
+async fn a_file_arrives_whole_although_its_gateway_restarts_on_the_way() {
+    send_while_the_gateway_ends(Signal::TERM).await;
+}
+
+#[tokio::test]
+async fn a_file_arrives_whole_although_its_gateway_is_killed_on_the_way() {
+    send_while_the_gateway_ends(Signal::KILL).await;
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! The connections of present clients, at most one for each.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
 use crate::ClientId;
+use crate::store::Message;
 
 /// Messages that wait for a connection. More go to the inbox.
 const QUEUE_MAX: usize = 128;
@@ -15,16 +18,43 @@ const QUEUE_MAX: usize = 128;
 pub struct Connected(Mutex<HashMap<ClientId, Entry>>);
 
 struct Entry {
-    queue: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Arc<Unstored>>,
     inbox: Arc<Notify>,
 }
 
 /// What a connection receives for its client.
 pub struct Live {
     /// Messages that have arrived while the client is present.
-    pub queue: mpsc::Receiver<Vec<u8>>,
+    pub queue: mpsc::Receiver<Arc<Unstored>>,
     /// Notified when a message was put into the inbox.
     pub inbox: Arc<Notify>,
+}
+
+/// A message that is in memory only.
+#[derive(Debug)]
+pub struct Unstored {
+    message: Message,
+    is_safe: AtomicBool,
+}
+
+impl Unstored {
+    /// Its client has confirmed it, or it is in the inbox.
+    pub fn set_safe(&self) {
+        self.is_safe.store(true, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.is_safe.load(Ordering::Acquire)
+    }
+}
+
+impl Deref for Unstored {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
 }
 
 /// Keeps other connections of the client out until it is dropped, however the connection ends.
@@ -58,13 +88,13 @@ impl Connected {
     ///
     /// # Errors
     /// The message, when the client is absent or too slow.
-    pub fn push(&self, client: &ClientId, content: Vec<u8>) -> Result<(), Vec<u8>> {
-        match self.lock().get(client) {
-            None => Err(content),
-            Some(entry) => entry.queue.try_send(content).map_err(|error| match error {
-                mpsc::error::TrySendError::Full(content) | mpsc::error::TrySendError::Closed(content) => content,
-            }),
-        }
+    pub fn push(&self, message: Message) -> Result<Arc<Unstored>, Message> {
+        let clients = self.lock();
+        let place = clients.get(&message.client).and_then(|entry| entry.queue.try_reserve().ok());
+        let Some(place) = place else { return Err(message) };
+        let message = Arc::new(Unstored { message, is_safe: AtomicBool::new(false) });
+        place.send(Arc::clone(&message));
+        Ok(message)
     }
 
     /// Tells the connection of a client, if it has one, that its inbox is not empty.
@@ -108,16 +138,17 @@ mod tests {
 
     #[test]
     fn messages_for_absent_and_slow_clients_come_back() {
+        let message = |fill| Message { client: [1; 32], content: vec![fill] };
         let connected = Arc::new(Connected::default());
-        assert_eq!(connected.push(&[1; 32], vec![7]), Err(vec![7]));
+        assert_eq!(connected.push(message(7)).unwrap_err(), message(7));
         let (_claim, mut live) = connected.claim(&[1; 32]).unwrap();
         for _ in 0..QUEUE_MAX {
-            assert_eq!(connected.push(&[1; 32], vec![7]), Ok(()));
+            connected.push(message(7)).unwrap();
         }
-        assert_eq!(connected.push(&[1; 32], vec![8]), Err(vec![8]));
-        assert_eq!(live.queue.try_recv(), Ok(vec![7]));
-        assert_eq!(connected.push(&[1; 32], vec![9]), Ok(()));
+        assert_eq!(connected.push(message(8)).unwrap_err(), message(8));
+        assert_eq!(**live.queue.try_recv().unwrap(), message(7));
+        connected.push(message(9)).unwrap();
         drop(live);
-        assert_eq!(connected.push(&[1; 32], vec![8]), Err(vec![8]));
+        assert_eq!(connected.push(message(8)).unwrap_err(), message(8));
     }
 }

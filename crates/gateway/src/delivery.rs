@@ -1,8 +1,9 @@
 //! Messages from the mix network: to the client's connection, or durably into its inbox; then the acknowledgement.
 //!
-//! Both ways take the same time: messages are handled once per [`TICK`], and all acknowledgements of a tick leave after
-//! its inboxes are written, in a random order. Otherwise a sender would learn from the acknowledgement whether the
-//! recipient is present, and an observer which message an acknowledgement is for.
+//! Both ways take the same time: messages are handled once per [`TICK`], and all acknowledgements of a tick leave
+//! together [`ACKNOWLEDGED_AFTER`] it, in a random order. By then each message is safe: its client has confirmed it, or it
+//! is put into the inbox. Otherwise a sender would learn from the acknowledgement whether the recipient is present, and an
+//! observer which message an acknowledgement is for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,17 +12,22 @@ use std::time::Duration;
 use nym_mixnode_message::ack::ReturnPacket;
 use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::warn;
 
 use crate::ClientId;
-use crate::connected::Connected;
+use crate::connected::{Connected, Unstored};
 use crate::store::{Message, Outcome, Store};
 
 /// Time between two writes.
 const TICK: Duration = Duration::from_millis(20);
 /// Messages of one tick. While more arrive, the mix side waits.
 const BATCH_MAX: usize = 1024;
+/// More than the 100 ms after which a client answers a ping, which may wait for the answer to the one before, and a way
+/// there and back. Much less than the 1.5 s that clients add to their wait for acknowledgements.
+const ACKNOWLEDGED_AFTER: Duration = Duration::from_millis(500);
+/// Ticks whose acknowledgements wait. While there are more, the mix side waits.
+const TICKS_MAX: usize = 2 * (ACKNOWLEDGED_AFTER.as_millis() / TICK.as_millis()) as usize;
 
 /// A message from a last mix.
 pub struct Arrival {
@@ -72,52 +78,99 @@ pub struct Delivery {
     pub now: fn() -> u64,
 }
 
+/// Messages of one tick and their acknowledgements.
+struct Waiting {
+    due: Instant,
+    /// In inboxes.
+    stored: Vec<ReturnPacket>,
+    /// With connections.
+    pushed: Vec<Pushed>,
+}
+
+struct Pushed {
+    message: Arc<Unstored>,
+    return_packet: ReturnPacket,
+}
+
 impl Delivery {
     /// Delivers until the sender of arrivals is dropped and everything is delivered.
-    pub async fn run(self, mut arrivals: mpsc::Receiver<Arrival>) {
+    pub async fn run(self, arrivals: mpsc::Receiver<Arrival>) {
+        let (waiting, due) = mpsc::channel(TICKS_MAX);
+        tokio::join!(self.deliver_all(arrivals, waiting), self.acknowledge_all(due));
+    }
+
+    async fn deliver_all(&self, mut arrivals: mpsc::Receiver<Arrival>, waiting: mpsc::Sender<Waiting>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while arrivals.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            ticks.tick().await;
+            let due = ticks.tick().await + ACKNOWLEDGED_AFTER;
             while batch.len() < BATCH_MAX
                 && let Ok(arrival) = arrivals.try_recv()
             {
                 batch.push(arrival);
             }
-            self.deliver(std::mem::take(&mut batch)).await;
+            let (stored, pushed) = self.deliver(std::mem::take(&mut batch)).await;
+            if waiting.send(Waiting { due, stored, pushed }).await.is_err() {
+                return;
+            }
         }
     }
 
-    async fn deliver(&self, batch: Vec<Arrival>) {
-        let (mut acks, mut messages, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    async fn acknowledge_all(&self, mut waiting: mpsc::Receiver<Waiting>) {
+        while let Some(tick) = waiting.recv().await {
+            sleep_until(tick.due).await;
+            let mut acks = tick.stored;
+            acks.extend(self.make_safe(tick.pushed).await);
+            acks.shuffle(&mut rand::rng());
+            for ack in acks {
+                // A full queue drops acknowledgements, as it drops packets; the sender sends again.
+                self.acks.try_send(ack).ok();
+            }
+        }
+    }
+
+    /// Returns what can be acknowledged of the messages in inboxes, and those with connections that are to be acknowledged.
+    async fn deliver(&self, batch: Vec<Arrival>) -> (Vec<ReturnPacket>, Vec<Pushed>) {
+        let (mut pushed, mut messages, mut return_packets) = (Vec::new(), Vec::new(), Vec::new());
         for Arrival { client, content, return_packet } in batch {
-            match self.connected.push(&client, content) {
-                Ok(()) => {
+            match self.connected.push(Message { client, content }) {
+                Ok(message) => {
                     self.counters.pushed.fetch_add(1, Ordering::Relaxed);
-                    acks.extend(return_packet);
+                    pushed.extend(return_packet.map(|return_packet| Pushed { message, return_packet }));
                 }
-                Err(content) => {
-                    messages.push(Message { client, content });
-                    waiting.push(return_packet);
+                Err(message) => {
+                    messages.push(message);
+                    return_packets.push(return_packet);
                 }
             }
         }
         let outcomes = self.store(&messages).await;
-        for ((message, return_packet), outcome) in messages.iter().zip(waiting).zip(outcomes) {
+        let mut stored = Vec::new();
+        for ((message, return_packet), outcome) in messages.iter().zip(return_packets).zip(outcomes) {
             if self.count(outcome) {
-                acks.extend(return_packet);
+                stored.extend(return_packet);
                 // It may have connected, or read its inbox, meanwhile.
                 self.connected.notify(&message.client);
             }
         }
-        acks.shuffle(&mut rand::rng());
-        for ack in acks {
-            // A full queue drops acknowledgements, as it drops packets; the sender sends again.
-            if let Err(mpsc::error::TrySendError::Closed(_)) = self.acks.try_send(ack) {
-                return;
+        (stored, pushed)
+    }
+
+    /// Puts what clients have not confirmed into their inboxes, so that a kill of the gateway does not lose what is
+    /// acknowledged. A client that is only slow gets it twice, as it does when a sender sends again.
+    async fn make_safe(&self, pushed: Vec<Pushed>) -> Vec<ReturnPacket> {
+        let (safe, unsafe_yet): (Vec<_>, Vec<_>) = pushed.into_iter().partition(|pushed| pushed.message.is_safe());
+        let messages: Vec<_> = unsafe_yet.iter().map(|pushed| Message::clone(&pushed.message)).collect();
+        let mut acks: Vec<_> = safe.into_iter().map(|pushed| pushed.return_packet).collect();
+        for (Pushed { message, return_packet }, outcome) in unsafe_yet.into_iter().zip(self.store(&messages).await) {
+            if outcome == Some(Outcome::Stored) {
+                message.set_safe();
+                acks.push(return_packet);
+                self.connected.notify(&message.client);
             }
         }
+        acks
     }
 
     /// `None` for a failure of the store.

@@ -46,17 +46,30 @@ impl World {
 #[tokio::test]
 async fn messages_are_safe_before_they_are_acknowledged() {
     let mut world = World::new(StoreBounds::default()).await;
-    for client in 1..=2 {
+    for client in 1..=3 {
         world.store.register(&[client; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
     }
-    let (_claim, mut live) = world.connected.claim(&[1; 32]).unwrap();
-    world.arrive(1, 10).await;
-    world.arrive(2, 20).await;
-    let acks = [world.next_ack().await, world.next_ack().await];
-    assert!(acks.contains(&10) && acks.contains(&20));
-    assert_eq!(live.queue.try_recv(), Ok(vec![10]));
-    assert_eq!(world.store.after(&[2; 32], 0, 9).await.unwrap()[0].content, [20]);
-    assert_eq!((world.counters.pushed(), world.counters.stored()), (1, 1));
+    let (_claim, mut confirming) = world.connected.claim(&[1; 32]).unwrap();
+    let (_other_claim, mut silent) = world.connected.claim(&[2; 32]).unwrap();
+    let began = Instant::now();
+    for client in 1..=3 {
+        world.arrive(client, 10 * client).await;
+    }
+    let confirmed = confirming.queue.recv().await.unwrap();
+    assert_eq!(confirmed.content, [10]);
+    confirmed.set_safe();
+    assert_eq!(silent.queue.recv().await.unwrap().content, [20]);
+    let mut acks = [world.next_ack().await, world.next_ack().await, world.next_ack().await];
+    assert!(began.elapsed() >= ACKNOWLEDGED_AFTER, "whoever is present");
+    acks.sort_unstable();
+    assert_eq!(acks, [10, 20, 30]);
+    let mut stored = Vec::new();
+    for client in 1..=3 {
+        let messages = world.store.after(&[client; 32], 0, 9).await.unwrap();
+        stored.push(messages.into_iter().map(|message| message.content).collect::<Vec<_>>());
+    }
+    assert_eq!(stored, [vec![], vec![vec![20]], vec![vec![30]]]);
+    assert_eq!((world.counters.pushed(), world.counters.stored()), (2, 1));
 }
 
 #[tokio::test]
@@ -79,7 +92,7 @@ async fn a_message_that_is_stored_while_its_client_connects_is_announced() {
     world.store.register(&[1; 32], &SharedKey::from_bytes(&[0; 32]), 0).await.unwrap();
     let (_claim, live) = world.connected.claim(&[1; 32]).unwrap();
     // The queue is full, so the message goes to the inbox.
-    while world.connected.push(&[1; 32], vec![0]).is_ok() {}
+    while world.connected.push(Message { client: [1; 32], content: vec![0] }).is_ok() {}
     world.arrive(1, 7).await;
     assert_eq!(world.next_ack().await, 7);
     tokio::time::timeout(Duration::from_secs(60), live.inbox.notified()).await.unwrap();

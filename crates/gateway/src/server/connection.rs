@@ -17,9 +17,9 @@ use tracing::warn;
 use super::Server;
 use super::pushed::{Pushed, Sent};
 use crate::ClientId;
-use crate::connected::{Claim, Live};
+use crate::connected::{Claim, Live, Unstored};
 use crate::session::{Host, Session};
-use crate::store::Message;
+use crate::store::{Message, Outcome};
 
 /// A forward request of the largest packet with its tag, and more than any text.
 const MESSAGE_LEN_MAX: usize = FORWARD_LEN_MAX + 32;
@@ -145,7 +145,7 @@ struct Connection<'a, S> {
 
 enum Event {
     Frame(Frame),
-    Live(Vec<u8>),
+    Live(Arc<Unstored>),
     Inbox,
     Ping,
 }
@@ -155,8 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         loop {
             match self.next().await? {
                 Event::Frame(frame) => self.answer(frame).await?,
-                Event::Live(content) => {
-                    self.push_live(content).await?;
+                Event::Live(message) => {
+                    self.push_live(message).await?;
                     self.push_all_live().await?;
                 }
                 Event::Inbox => self.is_inbox_empty = false,
@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             () = expired => Err(Ended),
             () = self.permit.evicted() => Err(Ended),
             frame = self.socket.next() => Ok(Event::Frame(frame.ok_or(Ended)??)),
-            Some(content) = live => Ok(Event::Live(content)),
+            Some(message) = live => Ok(Event::Live(message)),
             () = notified(inbox) => Ok(Event::Inbox),
             () = sleep_until(self.next_ping) => Ok(Event::Ping),
         }
@@ -245,9 +245,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn push_all_live(&mut self) -> Result<(), Ended> {
         while self.pushed.len() < PUSHED_MAX
             && let Some((_, live)) = &mut self.client.claimed
-            && let Ok(content) = live.queue.try_recv()
+            && let Ok(message) = live.queue.try_recv()
         {
-            self.push_live(content).await?;
+            self.push_live(message).await?;
         }
         Ok(())
     }
@@ -269,8 +269,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Ok(())
     }
 
-    async fn push_live(&mut self, content: Vec<u8>) -> Result<(), Ended> {
-        self.push(&content.clone(), Sent::Live(content)).await
+    async fn push_live(&mut self, message: Arc<Unstored>) -> Result<(), Ended> {
+        // It may have waited for a slow client, and be in the inbox by now.
+        if message.is_safe() {
+            return Ok(());
+        }
+        self.push(&message.content, Sent::Unstored(Arc::clone(&message))).await
     }
 
     /// Remembers the message before the first wait: whatever ends the connection then, the message is not lost.
@@ -303,24 +307,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Ok(())
     }
 
-    /// Puts what only this connection has into the inbox.
+    /// Puts what is in memory only into the inbox.
     async fn close(self) {
         let Some((claim, mut live)) = self.client.claimed else { return };
         let client = *claim.client();
         // From here on, messages go to the inbox.
         drop(claim);
         live.queue.close();
-        let mut messages: Vec<_> = self.pushed.into_live().collect();
-        while let Some(content) = live.queue.recv().await {
-            messages.push(content);
+        let mut unstored: Vec<_> = self.pushed.into_unstored().collect();
+        while let Some(message) = live.queue.recv().await {
+            unstored.push(message);
         }
-        if messages.is_empty() {
+        if unstored.is_empty() {
             return;
         }
-        let messages: Vec<_> = messages.into_iter().map(|content| Message { client, content }).collect();
+        let messages: Vec<_> = unstored.iter().map(|message| Message::clone(message)).collect();
         match self.server.store.append(&messages, (self.server.now)()).await {
-            // The client may have connected again.
-            Ok(_) => self.server.connected.notify(&client),
+            Ok(outcomes) => {
+                for (message, _) in unstored.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Stored) {
+                    message.set_safe();
+                }
+                // The client may have connected again.
+                self.server.connected.notify(&client);
+            }
             Err(error) => warn!(%error, "Cannot put undelivered messages into an inbox"),
         }
     }

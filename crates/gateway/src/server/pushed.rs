@@ -1,6 +1,9 @@
 //! Messages that were sent to a client and are not confirmed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::connected::Unstored;
 
 /// Messages in the order in which they were sent.
 #[derive(Debug, Default)]
@@ -13,12 +16,11 @@ pub(super) struct Pushed {
 }
 
 /// One message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Sent {
     /// In the inbox, with this number.
     Stored(i64),
-    /// Nowhere else.
-    Live(Vec<u8>),
+    Unstored(Arc<Unstored>),
 }
 
 impl Pushed {
@@ -53,35 +55,52 @@ impl Pushed {
         }
         self.is_waiting = false;
         let confirmed = self.messages.drain(..self.pinged);
-        let numbers = confirmed.filter_map(|sent| if let Sent::Stored(number) = sent { Some(number) } else { None });
-        numbers.max()
+        let number = |sent| match sent {
+            Sent::Stored(number) => Some(number),
+            Sent::Unstored(message) => {
+                message.set_safe();
+                None
+            }
+        };
+        confirmed.filter_map(number).max()
     }
 
-    /// What only this connection has.
-    pub(super) fn into_live(self) -> impl Iterator<Item = Vec<u8>> {
-        self.messages.into_iter().filter_map(|sent| if let Sent::Live(content) = sent { Some(content) } else { None })
+    /// What is in memory only.
+    pub(super) fn into_unstored(self) -> impl Iterator<Item = Arc<Unstored>> {
+        let unstored = |sent| if let Sent::Unstored(message) = sent { Some(message) } else { None };
+        self.messages.into_iter().filter_map(unstored).filter(|message| !message.is_safe())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connected::Connected;
+    use crate::store::Message;
 
     #[test]
     fn a_pong_confirms_what_was_sent_before_its_ping() {
+        let connected = Arc::new(Connected::default());
+        let (_claim, _live) = connected.claim(&[1; 32]).unwrap();
+        let unstored = |fill| connected.push(Message { client: [1; 32], content: vec![fill] }).unwrap();
+        let (before, after, stored_meanwhile) = (unstored(1), unstored(2), unstored(3));
         let mut pushed = Pushed::default();
         pushed.add(Sent::Stored(4));
-        pushed.add(Sent::Live(vec![1]));
+        pushed.add(Sent::Unstored(Arc::clone(&before)));
         pushed.add(Sent::Stored(9));
         let ping = pushed.ping().unwrap();
         assert_eq!(pushed.ping(), None);
         pushed.add(Sent::Stored(10));
-        pushed.add(Sent::Live(vec![2]));
+        pushed.add(Sent::Unstored(Arc::clone(&after)));
+        pushed.add(Sent::Unstored(Arc::clone(&stored_meanwhile)));
         assert_eq!(pushed.pong(b"another"), None);
-        assert_eq!((pushed.len(), pushed.is_waiting()), (5, true));
+        assert_eq!((pushed.len(), pushed.is_waiting(), before.is_safe()), (6, true, false));
         assert_eq!(pushed.pong(&ping), Some(9));
+        assert_eq!((before.is_safe(), after.is_safe()), (true, false));
         assert_eq!(pushed.pong(&ping), None);
         assert_ne!(pushed.ping(), Some(ping));
-        assert_eq!(pushed.into_live().collect::<Vec<_>>(), [vec![2]]);
+        stored_meanwhile.set_safe();
+        let left: Vec<_> = pushed.into_unstored().map(|message| message.content.clone()).collect();
+        assert_eq!(left, [[2]]);
     }
 }

@@ -175,7 +175,7 @@ async fn messages_that_a_client_has_not_confirmed_are_kept() {
     let (client, key, peer) = world.registered().await;
     // Live messages for a client that does not read, and then breaks off.
     for fill in 0..5 {
-        world.server.connected.push(client.public(), vec![fill; 40]).unwrap();
+        world.server.connected.push(World::message(&client, fill)).unwrap();
     }
     drop(peer);
     world.until_absent().await;
@@ -273,7 +273,7 @@ async fn connections_that_do_not_authenticate_give_way_and_clients_stay() {
     }
     assert_eq!(world.server.limits.open(), 10);
     assert_eq!(world.server.limits.reached().total, 3);
-    world.server.connected.push(client.public(), vec![7; 40]).unwrap();
+    world.server.connected.push(World::message(&client, 7)).unwrap();
     assert_eq!(peer.binary(&key).await, [7; 40], "a client that has authenticated");
 }
 
@@ -304,7 +304,7 @@ async fn a_gateway_that_drains_keeps_what_is_not_delivered() {
     let world = World::new(ServerTimes::default()).await;
     let (client, _, _peer) = world.registered().await;
     for fill in 0..3 {
-        world.server.connected.push(client.public(), vec![fill; 40]).unwrap();
+        world.server.connected.push(World::message(&client, fill)).unwrap();
     }
     world.control.enter(Phase::Draining);
     timeout(PATIENCE, world.task).await.unwrap().unwrap();
