@@ -177,7 +177,7 @@ impl Clock {
 fn the_output_of_a_gateway_is_independent_of_its_traffic() {
     let scene = Scene::new();
     let expected = scene.play(Traffic::None);
-    for traffic in [Traffic::Some { present: 0, messages: 40 }, Traffic::Some { present: 1, messages: 24 }] {
+    for traffic in [Traffic::Some { present: 0, messages: 30 }, Traffic::Some { present: 1, messages: 18 }] {
         let mut difference = super::Difference::default();
         difference.add(&expected, &scene.play(traffic));
         assert_eq!(difference.bytes, 0, "bytes differ with {traffic:?}: {:#?}", difference.first);

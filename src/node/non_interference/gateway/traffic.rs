@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Traffic {
     None,
-    /// Two clients, of which this one stays connected, and so many messages for them in turn.
+    /// Two clients, of which this one stays connected and gets a third of so many messages.
     Some {
         present: usize,
         messages: usize,
@@ -90,8 +90,11 @@ impl Traffic {
         }
         let mut packets = Vec::new();
         for number in 0..messages {
-            packets.push(target.packet(members[number % 2].identity.public(), first));
+            let to = if number % 3 == 0 { present } else { 1 - present };
+            packets.push(target.packet(members[to].identity.public(), first));
         }
+        // No more than its inbox holds, where they go if it confirms them late.
+        let received = messages / 3;
         packets.push(target.packet(&[9; 32], first));
         packets.extend(target.bad_packets(&packets[0], first));
         let mut mix = TcpStream::connect(target.mixes).await.unwrap();
@@ -100,14 +103,14 @@ impl Traffic {
         }
 
         let mut from_gateway = Frames::accept(&first_mix).await;
-        let acknowledged = messages / 2 + INBOX;
+        counts.received = messages_of(&mut connection, received).await;
+        let acknowledged = received + INBOX;
         while counts.forwarded < FORWARDED || counts.acknowledged < acknowledged {
             match from_gateway.next().await {
                 PacketSize::Regular => counts.forwarded += 1,
                 _ => counts.acknowledged += 1,
             }
         }
-        counts.received = messages_of(&mut connection, messages / 2).await;
         let absent = &mut members[1 - present];
         let endpoint = target.endpoint();
         let mut connection = authenticate(&endpoint, absent.identity.public(), absent.key.clone()).await.unwrap();
@@ -190,13 +193,16 @@ fn framed(packet: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads so many messages.
+/// Reads so many messages, and confirms them.
 async fn messages_of(connection: &mut Connection, count: usize) -> usize {
-    let mut received = 0;
-    while received < count {
+    let (mut received, mut confirmed) = (0, 0);
+    while confirmed < count {
         match connection.next().await.unwrap() {
             FromGateway::Message(_) => received += 1,
-            FromGateway::Ping(content) => connection.confirm(content).await.unwrap(),
+            FromGateway::Ping(content) => {
+                connection.confirm(content).await.unwrap();
+                confirmed = received;
+            }
         }
     }
     received
