@@ -289,8 +289,8 @@ async fn messages_cross_a_gateway_between_clients_with_and_without_tls() {
     running_alice.send(bob.address, data.clone(), false).await;
     let Notice::Received(content) = running_bob.notice().await else { panic!() };
     assert!(content.data == data);
-    let id = running_bob.send(alice.address, data.clone(), false).await;
     assert!(matches!(running_alice.notice().await, Notice::Acknowledged(_)));
+    let id = running_bob.send(alice.address, data.clone(), false).await;
     let Notice::Received(content) = running_alice.notice().await else { panic!() };
     assert!(content.data == data);
     assert!(matches!(running_bob.notice().await, Notice::Acknowledged(acknowledged) if acknowledged == id));
