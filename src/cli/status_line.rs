@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use console::{Term, truncate_str};
+use nym_mixnode_telemetry::log;
 use tokio::time::{Instant, interval_at};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -14,7 +15,9 @@ pub(super) struct StatusLine(Option<Term>);
 impl StatusLine {
     /// `is_wanted` is false for output that programs read.
     pub(super) fn new(is_wanted: bool) -> Self {
-        Self(Some(Term::stderr()).filter(|terminal| is_wanted && terminal.is_term()))
+        let terminal = Some(Term::stderr()).filter(|terminal| is_wanted && terminal.is_term());
+        log::clear_line(terminal.is_some());
+        Self(terminal)
     }
 
     /// Replaces the line. Ignores write errors: it only shows progress.
@@ -44,6 +47,7 @@ impl StatusLine {
 
 impl Drop for StatusLine {
     fn drop(&mut self) {
+        log::clear_line(false);
         self.clear();
     }
 }

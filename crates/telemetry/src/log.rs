@@ -116,6 +116,13 @@ pub fn flush() {
     }
 }
 
+/// Whether log lines take the place of the terminal's last line, for commands that show their progress there.
+pub fn clear_line(is_wanted: bool) {
+    if let Some(log) = LOG.get() {
+        log.output.clear_line(is_wanted);
+    }
+}
+
 /// Keeps lines in the queue, unwritten, until it is dropped.
 #[derive(Debug)]
 pub struct Hold(());

@@ -6,7 +6,7 @@
 use nym_mixnode_base::count::counted;
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ const WAITING_BYTES_MAX: usize = 256 << 10;
 /// Pause between two attempts to write to a full non-blocking stream.
 const FULL_STREAM_PAUSE: Duration = Duration::from_millis(20);
 
+/// Moves to the start of a terminal's line, and clears it.
+const CLEAR_LINE: &str = "\r\x1b[2K";
+
 /// The queued lines, and counters for those before.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -29,6 +32,7 @@ pub(super) struct Output {
     state: Mutex<State>,
     changed: Condvar,
     lost: AtomicU64,
+    clears_line: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +51,13 @@ struct State {
 impl Output {
     /// Starts the writer thread.
     pub(super) fn start(form: Arc<Form>, stream: impl Write + Send + 'static) -> io::Result<Arc<Self>> {
-        let output = Arc::new(Self { form, state: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) });
+        let output = Arc::new(Self {
+            form,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            lost: AtomicU64::new(0),
+            clears_line: AtomicBool::new(false),
+        });
         let writer = Arc::clone(&output);
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_all(stream))?;
         Ok(output)
@@ -94,6 +104,11 @@ impl Output {
         self.changed.notify_all();
     }
 
+    /// Whether the line of the terminal on which log lines begin is cleared before.
+    pub(super) fn clear_line(&self, is_wanted: bool) {
+        self.clears_line.store(is_wanted, Ordering::Relaxed);
+    }
+
     /// Number of lines dropped since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -110,6 +125,9 @@ impl Output {
         loop {
             let lines = self.next_lines();
             let mut text = String::new();
+            if self.clears_line.load(Ordering::Relaxed) {
+                text.push_str(CLEAR_LINE);
+            }
             for line in &lines {
                 text.push_str(line);
                 text.push('\n');
@@ -184,7 +202,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead, BufReader, pipe};
+    use std::io::{BufRead, BufReader, Read, pipe};
     use std::time::UNIX_EPOCH;
 
     fn start(stream: impl Write + Send + 'static) -> Arc<Output> {
@@ -240,6 +258,20 @@ mod tests {
         output.flush(Duration::from_secs(60));
         let lines: Vec<_> = BufReader::new(reader).lines().take(3).map(Result::unwrap).collect();
         assert_eq!(lines, ["banner", "first", "second"]);
+    }
+
+    #[test]
+    fn lines_take_the_place_of_shown_progress() {
+        let (mut reader, writer) = pipe().unwrap();
+        let output = start(writer);
+        output.clear_line(true);
+        output.push("one".to_owned());
+        output.flush(Duration::from_secs(60));
+        output.clear_line(false);
+        output.push("two".to_owned());
+        let mut written = vec![0; "\r\x1b[2Kone\ntwo\n".len()];
+        reader.read_exact(&mut written).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), "\r\x1b[2Kone\ntwo\n");
     }
 
     #[test]
