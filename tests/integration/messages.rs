@@ -71,6 +71,10 @@ fn a_client_that_does_not_exist_cannot_send() {
     let send = |file: &str| home.run(&["client", "send", "--id", "alice", "--to", ADDRESS, file]);
     send(file.to_str().unwrap()).fails(78, &[".nym/clients/alice", "client init"]);
     send("missing").fails(74, &["missing"]);
+    // A pipe would be waited for.
+    for not_a_file in [home.0.path().to_str().unwrap(), "/dev/zero"] {
+        send(not_a_file).fails(65, &[not_a_file, "is not a regular file"]);
+    }
     home.run(&["client", "send", "--id", "alice", "--to", "bob", "file"]).fails(64, &["bob"]);
     home.run(&["client", "init", "--id", "alice", "--registry", &NOWHERE]).fails(69, &[&NOWHERE]);
     assert!(!home.0.path().join(".nym/clients").exists());

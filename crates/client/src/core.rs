@@ -28,6 +28,12 @@ use waiting::Waiting;
 /// Keys of replies that have not come. The oldest is forgotten first.
 const REPLY_KEYS_MAX: usize = 1 << 16;
 
+/// Growth of the wait from one attempt to the next. A retransmission takes the place of a cover packet, so it adds no
+/// load; where half of the packets are lost, the last fragment of a large file takes some ten attempts.
+const ACK_WAIT_GROWTH: f64 = 1.5;
+/// Later attempts wait as long as this one, which is longer than every limit.
+const ATTEMPTS_OF_GROWTH: u32 = 32;
+
 /// How packets are delayed, and when they are sent again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
@@ -38,7 +44,7 @@ pub struct Settings {
     /// The first wait for an acknowledgement is the sum of all delays times this, plus `ack_wait_addition`.
     pub ack_wait_multiplier: f64,
     pub ack_wait_addition: Duration,
-    /// The longest wait. Each attempt waits twice as long as the one before.
+    /// The longest wait. Each attempt waits [`ACK_WAIT_GROWTH`] times as long as the one before.
     pub ack_wait_max: Duration,
     /// Bytes of all messages that are not acknowledged.
     pub unsent_bytes_max: usize,
@@ -52,7 +58,7 @@ impl Default for Settings {
             ack_delay: Duration::from_millis(50),
             ack_wait_multiplier: 1.5,
             ack_wait_addition: Duration::from_millis(1500),
-            ack_wait_max: Duration::from_secs(300),
+            ack_wait_max: Duration::from_mins(1),
             unsent_bytes_max: 64 << 20,
             reassembly: Bounds::default(),
         }
@@ -355,7 +361,8 @@ impl Core {
 
     fn wait(&self, delays: Duration, attempts: u32) -> Duration {
         let first = delays.mul_f64(self.settings.ack_wait_multiplier) + self.settings.ack_wait_addition;
-        first.saturating_mul(2_u32.saturating_pow(attempts)).min(self.settings.ack_wait_max)
+        let growth = ACK_WAIT_GROWTH.powf(f64::from(attempts.min(ATTEMPTS_OF_GROWTH)));
+        first.mul_f64(growth).min(self.settings.ack_wait_max)
     }
 }
 

@@ -168,7 +168,7 @@ impl From<SendFileError> for Failure {
             SendFileError::Progress { source, .. } if source.kind() == ErrorKind::WouldBlock => Exit::TRY_AGAIN,
             SendFileError::Progress { .. } => Exit::IO,
             SendFileError::Changed(_) => Exit::TRY_AGAIN,
-            SendFileError::TooLong(_) => Exit::DATA,
+            SendFileError::TooLong(_) | SendFileError::NotAFile(_) => Exit::DATA,
             SendFileError::Send(_) => Exit::UNAVAILABLE,
             SendFileError::Stopped => Exit::INTERNAL,
         };

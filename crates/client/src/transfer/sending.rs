@@ -1,7 +1,7 @@
 //! Sends a file chunk by chunk, a few of them at a time.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ pub enum SendFileError {
     /// It cannot be read.
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: io::Error },
+    /// A directory, a pipe or a device, whose length is not known.
+    #[error("{0} is not a regular file")]
+    NotAFile(PathBuf),
     /// It has changed since its digest was computed.
     #[error("{0} has become shorter while it was being sent; send it again")]
     Changed(PathBuf),
@@ -68,9 +71,13 @@ impl SourceFile {
     /// Opens a file, and reads it once for its digest.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or is not a regular file.
     pub fn open(path: &Path) -> Result<Self, SendFileError> {
         let failed = |source| SendFileError::Read { path: path.to_owned(), source };
+        // Before it is opened, which would wait for the other end of a pipe.
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(SendFileError::NotAFile(path.to_owned()));
+        }
         let mut file = File::open(path).map_err(failed)?;
         let (mut hash, mut buffer, mut len) = (Sha256::new(), vec![0; 1 << 16], 0);
         loop {
