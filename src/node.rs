@@ -29,7 +29,9 @@ use nym_mixnode_base::exit::Exit;
 use nym_mixnode_base::open_files::{Remedy, Shares};
 use nym_mixnode_base::redact::redacted;
 use nym_mixnode_config::{Config, ConnectionsConfig};
-use nym_mixnode_directory::{Client, ClientLimits, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired};
+use nym_mixnode_directory::{
+    Announcement, Client, ClientLimits, DirectoryError, Heartbeat, HeartbeatSettings, Signer, is_retired,
+};
 use nym_mixnode_gateway::run::StartError;
 use nym_mixnode_gateway::store::StoreError;
 use nym_mixnode_keys::NodeKeys;
@@ -182,14 +184,10 @@ pub async fn run(
     let shared = Arc::clone(&node.shared);
     let http = operator::bind(&config.http)?;
     info!("Starting metrics reporter...");
-    let client = Client::of(&config.directory, ClientLimits::default())?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let telemetry = options.telemetry.clone();
-    let client = TracedDirectory::new(client, telemetry.clone());
-    let signer = Signer::of_config(&keys, &config.directory)?;
-    let heartbeat = Heartbeat::new(client, registration(&config, &keys), heartbeat_settings(&config, options));
-    let heartbeat = heartbeat.signed_by(signer);
+    let heartbeat = heartbeat_of(&config, &keys, registration(&config, &keys), options)?;
     let allow = |topology: &Topology| shared.allow(topology);
     if let Some(topology) = heartbeat.load_last_good() {
         allow(&topology);
@@ -436,6 +434,19 @@ fn announce_at(registration: &mut MixRegistration, addresses: &[AnnounceAddr]) {
     let hosts: Vec<String> = addresses.iter().map(AnnounceAddr::to_string).collect();
     registration.mix_host = hosts.first().cloned().unwrap_or_default();
     registration.mix_hosts = if hosts.len() > 1 { hosts } else { Vec::new() };
+}
+
+/// What registers a node or a gateway with its directory, which proves its identity there.
+fn heartbeat_of<A: Announcement>(
+    config: &Config,
+    keys: &NodeKeys,
+    registration: A,
+    options: RunOptions,
+) -> Result<Heartbeat<TracedDirectory<Client>, A>, NodeError> {
+    let client = Client::of(&config.directory, ClientLimits::default())?;
+    let client = TracedDirectory::new(client, options.telemetry.clone());
+    let signer = Signer::of_config(keys, &config.directory)?;
+    Ok(Heartbeat::new(client, registration, heartbeat_settings(config, options)).signed_by(signer))
 }
 
 fn heartbeat_settings(config: &Config, options: RunOptions) -> HeartbeatSettings {

@@ -4,6 +4,7 @@ pub(super) mod view;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +13,6 @@ use nym_mixnode_address::{AnnounceAddr, Announcing, Detector, watch};
 use nym_mixnode_api::{ClientsTls, GatewayRegistration, PROTOCOL_VERSION, Topology};
 use nym_mixnode_base::open_files::{Remedy, Shares};
 use nym_mixnode_config::{Config, GatewayConfig};
-use nym_mixnode_directory::{Client, ClientLimits, Heartbeat, Signer};
 use nym_mixnode_gateway::mixing::OutboundSettings;
 use nym_mixnode_gateway::run::{Gateway, Settings};
 use nym_mixnode_gateway::server::ServerTimes;
@@ -21,6 +21,7 @@ use nym_mixnode_keys::NodeKeys;
 use nym_mixnode_mix::{Policy, outgoing};
 use nym_mixnode_net::{Reach, interface_addresses};
 use nym_mixnode_sphinx::EngineKind;
+use nym_mixnode_telemetry::http::HttpServer;
 use nym_mixnode_telemetry::window::wall_clock;
 use nym_mixnode_tls::{Acceptor, Tls, TlsError};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -29,9 +30,8 @@ use tracing::{info, warn};
 use self::view::View;
 use super::listed::ListedNodes;
 use super::operator::{Operator, bind as bind_http};
-use super::traced_directory::TracedDirectory;
 use super::{
-    NodeError, NodeStatus, RunOptions, STATUS_EVERY, SupervisorEvent, bind_all, checked_engine, heartbeat_settings,
+    NodeError, NodeStatus, RunOptions, STATUS_EVERY, SupervisorEvent, bind_all, checked_engine, heartbeat_of,
     listen_ips, warn_of_retired_network,
 };
 
@@ -53,22 +53,15 @@ pub async fn run(
     info!("Starting nym gateway");
     let engine = checked_engine(config.unwrap.engine)?;
     let tls = tls_of(&config.gateway, &keys)?;
-    let mixes = bind_all(&config.listen.bind_addresses())?;
-    let clients = bind_all(&[config.gateway.listen])?;
     let acceptor = tls.as_ref().map(Tls::acceptor);
-    let clients_with_tls = config.gateway.tls.as_ref().map(|tls| bind_all(&[tls.listen])).transpose()?;
-    let http = bind_http(&config.http)?;
-    let client = Client::of(&config.directory, ClientLimits::default())?;
+    let sockets = Sockets::bind(&config)?;
     let (announce, manager) = (options.announce.clone(), options.service_manager.clone());
     let announcing = Arc::new(Announcing::new(config.announce.addresses.clone(), announce.as_ref()));
     let telemetry = options.telemetry.clone();
-    let client = TracedDirectory::new(client, telemetry.clone());
-    let signer = Signer::of_config(&keys, &config.directory)?;
-    let registration = registration(&config, &keys, acceptor.as_ref())?;
-    let heartbeat = Heartbeat::new(client, registration, heartbeat_settings(&config, options)).signed_by(signer);
-    let mut gateway = Gateway::start(settings(&config, store, &keys, engine), mixes, clients).await?;
-    if let Some((listeners, acceptor)) = clients_with_tls.zip(acceptor.as_ref()) {
-        gateway.serve_tls(listeners, acceptor)?;
+    let heartbeat = heartbeat_of(&config, &keys, registration(&config, &keys, acceptor.as_ref())?, options)?;
+    let mut gateway = Gateway::start(settings(&config, store, &keys, engine), sockets.mixes, sockets.clients).await?;
+    if let Some(acceptor) = &acceptor {
+        gateway.serve_tls(sockets.clients_with_tls, acceptor)?;
     }
     let policy = gateway.policy();
     let listed = Arc::new(ListedNodes::new(Reach::new(config.announce.detection.allow_private, listen_ips(&config))));
@@ -82,7 +75,7 @@ pub async fn run(
     warn_of_retired_network(&config.directory.url);
     let state = heartbeat.state();
     let view = View::new(&config, &keys, &state, &announcing, (&gateway, engine), &listed, telemetry.clone());
-    let operator = Operator::start(view, http, manager);
+    let operator = Operator::start(view, sockets.http, manager);
     let status = || NodeStatus {
         registered: state.registered(),
         next_hops_allowed: policy.listed() as u64,
@@ -125,21 +118,43 @@ pub async fn run(
         info!("stopped");
         ended
     };
-    let report_status = async {
-        let mut second = interval(STATUS_EVERY);
-        second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            second.tick().await;
-            report(SupervisorEvent::Status { status: status() });
-        }
-    };
     let ended = tokio::select! {
         biased;
         ended = Box::pin(life) => ended,
-        never = report_status => never,
+        never = every_second(|| report(SupervisorEvent::Status { status: status() })) => match never {},
     };
     report(SupervisorEvent::Stopped { status: NodeStatus::default() });
     ended
+}
+
+/// What a gateway listens on.
+struct Sockets {
+    mixes: Vec<TcpListener>,
+    clients: Vec<TcpListener>,
+    /// None without TLS.
+    clients_with_tls: Vec<TcpListener>,
+    http: Option<HttpServer>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, NodeError> {
+        let with_tls: Vec<_> = config.gateway.tls.iter().map(|tls| tls.listen).collect();
+        Ok(Self {
+            mixes: bind_all(&config.listen.bind_addresses())?,
+            clients: bind_all(&[config.gateway.listen])?,
+            clients_with_tls: bind_all(&with_tls)?,
+            http: bind_http(&config.http)?,
+        })
+    }
+}
+
+async fn every_second(mut report: impl FnMut()) -> Infallible {
+    let mut seconds = interval(STATUS_EVERY);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        report();
+    }
 }
 
 /// Connections in total and per address, of mixes and of clients: those of the configuration, or fewer where the limit on open
