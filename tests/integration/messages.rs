@@ -75,6 +75,8 @@ fn a_client_that_does_not_exist_cannot_send() {
     for not_a_file in [home.0.path().to_str().unwrap(), "/dev/zero"] {
         send(not_a_file).fails(65, &[not_a_file, "is not a regular file"]);
     }
+    home.run(&["client", "receive", "--id", "alice", "--out", file.to_str().unwrap()])
+        .fails(73, &[file.to_str().unwrap(), "it is not a directory"]);
     home.run(&["client", "send", "--id", "alice", "--to", "bob", "file"]).fails(64, &["bob"]);
     home.run(&["client", "init", "--id", "alice", "--registry", &NOWHERE]).fails(69, &[&NOWHERE]);
     assert!(!home.0.path().join(".nym/clients").exists());

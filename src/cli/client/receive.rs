@@ -79,7 +79,12 @@ async fn within(args: &Args, work: impl Future<Output = Result<(), Failure>>) ->
         (Err(_), None) => Ok(()),
         (Err(_), Some(count)) => {
             let limit = humantime::format_duration(limit);
-            Err(Failure::new(Exit::TRY_AGAIN, format_args!("fewer than {count} files have arrived after {limit}")))
+            let problem = if count == 1 {
+                format!("no file has arrived after {limit}")
+            } else {
+                format!("fewer than {count} files have arrived after {limit}")
+            };
+            Err(Failure::new(Exit::TRY_AGAIN, problem))
         }
     }
 }
@@ -115,5 +120,10 @@ fn take(args: &Args, arrived: &Arrived) -> Result<(), Failure> {
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::CANNOT_CREATE, format_args!("cannot write to {}: {error}", path.display()))
+    let problem = match error.kind() {
+        // Of the directory itself: files get another name.
+        io::ErrorKind::AlreadyExists => "it is not a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(Exit::CANNOT_CREATE, format_args!("cannot write to {}: {problem}", path.display()))
 }

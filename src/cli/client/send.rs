@@ -139,10 +139,11 @@ async fn send(
 
 /// A bar, and the share in words.
 fn progress(bytes: u64, total: u64) -> String {
-    const WIDTH: u64 = 30;
+    // With the words it fits on 60 columns.
+    const WIDTH: u64 = 16;
     let parts = |of: u64| bytes.saturating_mul(of).checked_div(total).unwrap_or(of);
     let bar: String = (0..WIDTH).map(|at| if at < parts(WIDTH) { '█' } else { '░' }).collect();
-    format!("{bar} {} % of {total} bytes at the recipient's gateway", parts(100))
+    format!("{bar} {} % of {total} bytes at the gateway", parts(100))
 }
 
 /// Hands acknowledgements and receipts over until the client fails.
