@@ -113,10 +113,11 @@ async fn a_file_arrives_whole_although_a_fifth_of_the_bytes_to_a_mix_is_lost() {
     };
     timeout(PATIENCE, active).await.expect("the mix behind the proxy is active");
     proxy.lose(20);
-    let sent = clients.sending("alice", &bob, &["--confirm", "--timeout", "10m"]).spawn().unwrap();
+    // Without a receipt, which may be lost, too, and its sender leaves.
+    let sent = clients.sending("alice", &bob, &["--timeout", "10m"]).spawn().unwrap();
     let collected = clients.receiving("bob", &[]).spawn().unwrap();
     let (sent, collected) = tokio::join!(sent.wait_with_output(), collected.wait_with_output());
-    assert_eq!(json(&sent.unwrap())["confirmed"], true);
+    json(&sent.unwrap());
     assert!(received(&collected.unwrap()) == content);
     let (lost, passed) = proxy.parts();
     assert!(lost > 5 && passed > lost, "the mix was on the way: {lost} parts lost, {passed} passed");
