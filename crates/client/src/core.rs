@@ -31,7 +31,7 @@ const REPLY_KEYS_MAX: usize = 1 << 16;
 /// Growth of the wait from one attempt to the next. A retransmission takes the place of a cover packet, so it adds no
 /// load; where half of the packets are lost, the last fragment of a large file takes some ten attempts.
 const ACK_WAIT_GROWTH: f64 = 1.5;
-/// Later attempts wait as long as this one, which is longer than every limit.
+/// Later attempts wait as long as this one: for more than a week, so the longest wait always decides.
 const ATTEMPTS_OF_GROWTH: u32 = 32;
 
 /// How packets are delayed, and when they are sent again.
@@ -44,7 +44,7 @@ pub struct Settings {
     /// The first wait for an acknowledgement is the sum of all delays times this, plus `ack_wait_addition`.
     pub ack_wait_multiplier: f64,
     pub ack_wait_addition: Duration,
-    /// The longest wait. Each attempt waits [`ACK_WAIT_GROWTH`] times as long as the one before.
+    /// The longest wait. Each attempt waits half as long again as the one before.
     pub ack_wait_max: Duration,
     /// Bytes of all messages that are not acknowledged.
     pub unsent_bytes_max: usize,

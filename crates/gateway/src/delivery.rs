@@ -1,9 +1,9 @@
 //! Messages from the mix network: to the client's connection, or durably into its inbox; then the acknowledgement.
 //!
 //! Both ways take the same time: messages are handled once per [`TICK`], and all acknowledgements of a tick leave
-//! together [`ACKNOWLEDGED_AFTER`] it, in a random order. By then each message is safe: its client has confirmed it, or it
-//! is put into the inbox. Otherwise a sender would learn from the acknowledgement whether the recipient is present, and an
-//! observer which message an acknowledgement is for.
+//! together, in a random order, once [`ACKNOWLEDGED_AFTER`] has passed. Otherwise a sender would learn from the acknowledgement
+//! whether the recipient is present, and an observer which message an acknowledgement is for. Before it leaves, each
+//! message is safe: its client has confirmed it, or it is in the inbox.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
