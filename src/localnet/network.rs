@@ -223,15 +223,16 @@ impl Network {
         self.nodes.iter().filter(|node| node.death().is_none()).all(|node| node.state.borrow().status.in_flight == 0)
     }
 
-    /// Stops the nodes, then the registry, and reads their final counters; returns the problems.
+    /// Stops the nodes in the order in which packets pass them, so that the last packets of clients, which nobody waits
+    /// for, find their next hop; then gateways and registry. Reads the final counters; returns the problems.
     pub(super) async fn stop(&mut self) -> Vec<String> {
-        let deadline = Instant::now() + STOP_LIMIT;
         let mut problems = Vec::new();
-        for node in &self.nodes {
-            node.child.terminate();
-        }
-        for node in &mut self.nodes {
-            problems.extend(node.child.join(deadline - Instant::now()).await.err());
+        for layer in self.nodes.chunk_by_mut(|node, next| node.layer == next.layer) {
+            layer.iter().for_each(|node| node.child.terminate());
+            let deadline = Instant::now() + STOP_LIMIT;
+            for node in layer {
+                problems.extend(node.child.join(deadline - Instant::now()).await.err());
+            }
         }
         // After the nodes, whose last packets end here.
         self.gateways.iter().for_each(|gateway| gateway.child.terminate());
