@@ -1,14 +1,13 @@
 //! The connections of present clients, at most one for each.
 
 use std::collections::HashMap;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
 use crate::ClientId;
 use crate::store::Message;
+use crate::unstored::Unstored;
 
 /// Messages that wait for a connection. More go to the inbox.
 const QUEUE_MAX: usize = 128;
@@ -28,33 +27,6 @@ pub struct Live {
     pub queue: mpsc::Receiver<Arc<Unstored>>,
     /// Notified when a message was put into the inbox.
     pub inbox: Arc<Notify>,
-}
-
-/// A message that is in memory only.
-#[derive(Debug)]
-pub struct Unstored {
-    message: Message,
-    is_safe: AtomicBool,
-}
-
-impl Unstored {
-    /// Its client has confirmed it, or it is in the inbox.
-    pub fn set_safe(&self) {
-        self.is_safe.store(true, Ordering::Release);
-    }
-
-    #[must_use]
-    pub fn is_safe(&self) -> bool {
-        self.is_safe.load(Ordering::Acquire)
-    }
-}
-
-impl Deref for Unstored {
-    type Target = Message;
-
-    fn deref(&self) -> &Message {
-        &self.message
-    }
 }
 
 /// Keeps other connections of the client out until it is dropped, however the connection ends.
@@ -92,7 +64,7 @@ impl Connected {
         let clients = self.lock();
         let place = clients.get(&message.client).and_then(|entry| entry.queue.try_reserve().ok());
         let Some(place) = place else { return Err(message) };
-        let message = Arc::new(Unstored { message, is_safe: AtomicBool::new(false) });
+        let message = Arc::new(Unstored::new(message));
         place.send(Arc::clone(&message));
         Ok(message)
     }

@@ -16,8 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::warn;
 
 use crate::ClientId;
-use crate::connected::{Connected, Unstored};
+use crate::connected::Connected;
 use crate::store::{Message, Outcome, Store};
+use crate::unstored::{Unstored, make_safe};
 
 /// Time between two writes.
 const TICK: Duration = Duration::from_millis(20);
@@ -161,18 +162,13 @@ impl Delivery {
 
     /// Puts what clients have not confirmed into their inboxes, so that a kill of the gateway does not lose what is
     /// acknowledged. A client that is only slow gets it twice, as it does when a sender sends again.
-    async fn make_safe(&self, pushed: Vec<Pushed>) -> Vec<ReturnPacket> {
-        let (safe, unsafe_yet): (Vec<_>, Vec<_>) = pushed.into_iter().partition(|pushed| pushed.message.is_safe());
-        let messages: Vec<_> = unsafe_yet.iter().map(|pushed| Message::clone(&pushed.message)).collect();
-        let mut acks: Vec<_> = safe.into_iter().map(|pushed| pushed.return_packet).collect();
-        for (Pushed { message, return_packet }, outcome) in unsafe_yet.into_iter().zip(self.store(&messages).await) {
-            if outcome == Some(Outcome::Stored) {
-                message.set_safe();
-                acks.push(return_packet);
-                self.connected.notify(&message.client);
-            }
+    async fn make_safe(&self, pushed: Vec<Pushed>) -> impl Iterator<Item = ReturnPacket> {
+        let messages = pushed.iter().map(|pushed| &pushed.message);
+        if let Err(error) = make_safe(messages, &self.store, &self.connected, (self.now)()).await {
+            warn!(%error, "Cannot write inboxes");
         }
-        acks
+        let safe = pushed.into_iter().filter(|pushed| pushed.message.is_safe());
+        safe.map(|pushed| pushed.return_packet)
     }
 
     /// `None` for a failure of the store.

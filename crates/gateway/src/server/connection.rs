@@ -17,9 +17,9 @@ use tracing::warn;
 use super::Server;
 use super::pushed::{Pushed, Sent};
 use crate::ClientId;
-use crate::connected::{Claim, Live, Unstored};
+use crate::connected::{Claim, Live};
 use crate::session::{Host, Session};
-use crate::store::{Message, Outcome};
+use crate::unstored::{Unstored, make_safe};
 
 /// A forward request of the largest packet with its tag, and more than any text.
 const MESSAGE_LEN_MAX: usize = FORWARD_LEN_MAX + 32;
@@ -310,7 +310,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Puts what is in memory only into the inbox.
     async fn close(self) {
         let Some((claim, mut live)) = self.client.claimed else { return };
-        let client = *claim.client();
         // From here on, messages go to the inbox.
         drop(claim);
         live.queue.close();
@@ -318,19 +317,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         while let Some(message) = live.queue.recv().await {
             unstored.push(message);
         }
-        if unstored.is_empty() {
-            return;
-        }
-        let messages: Vec<_> = unstored.iter().map(|message| Message::clone(message)).collect();
-        match self.server.store.append(&messages, (self.server.now)()).await {
-            Ok(outcomes) => {
-                for (message, _) in unstored.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Stored) {
-                    message.set_safe();
-                }
-                // The client may have connected again.
-                self.server.connected.notify(&client);
-            }
-            Err(error) => warn!(%error, "Cannot put undelivered messages into an inbox"),
+        let Server { store, connected, now, .. } = self.server;
+        if let Err(error) = make_safe(unstored.iter(), store, connected, now()).await {
+            warn!(%error, "Cannot put undelivered messages into an inbox");
         }
     }
 }

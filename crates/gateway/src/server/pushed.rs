@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::connected::Unstored;
+use crate::unstored::Unstored;
 
 /// Messages in the order in which they were sent.
 #[derive(Debug, Default)]
