@@ -26,6 +26,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{join_all, try_join_all};
 use nym_mixnode_client::connection::{Connection, FromGateway, register};
 use nym_mixnode_keys::IdentityKeyPair;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -40,6 +41,9 @@ use support::{PATIENCE, cpu_name, leave_the_first_core_alone};
 /// Bytes of the file, and what the sending interval of `localnet` allows: 1602 bytes of a packet every 5 ms.
 const FILE: (&str, f64) = ("10MB", 1602.0 / 0.005);
 const PACKETS: usize = 20_000;
+/// Clients of these packets. One alone is no measure: more than 128 packets within a tick overtake its queue, and go
+/// through its inbox.
+const CLIENTS: usize = 100;
 const IDLE_CLIENTS: usize = 10_000;
 /// Registrations at a time.
 const REGISTERING: usize = 32;
@@ -63,15 +67,18 @@ fn main() {
     measure_goodput();
 }
 
-/// From the mixes to a client, which is present or not. Each packet has an acknowledgement, which leaves.
+/// From the mixes to clients, which are present or not. Each packet has an acknowledgement, which leaves.
 #[expect(clippy::disallowed_methods, reason = "outside of the runtime")]
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
-    let identity = IdentityKeyPair::generate().expect("a key");
-    let (endpoint, key) = (gateway.clients.clone(), gateway.identity);
-    let (connection, _) = runtime.block_on(register(&endpoint, &identity, key)).expect("a registration");
+    let identities: Vec<_> = (0..CLIENTS).map(|_| IdentityKeyPair::generate().expect("a key")).collect();
+    let connections: Vec<_> = runtime.block_on(async {
+        let registered = identities.iter().map(|identity| register(&gateway.clients, identity, gateway.identity));
+        try_join_all(registered).await.expect("registrations").into_iter().map(|(connection, _)| connection).collect()
+    });
     let sink = packets::Sink::start();
-    let frames = packets::frames(&gateway.sphinx, identity.public(), sink.address, PACKETS);
+    let clients: Vec<_> = identities.iter().map(|identity| *identity.public()).collect();
+    let frames = packets::frames(&gateway.sphinx, &clients, sink.address, PACKETS);
     let before = gateway.usage();
     let mix = gateway.mixes;
     let sender = thread::spawn(move || {
@@ -83,9 +90,10 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
     });
     let begin = Instant::now();
     if is_present {
-        runtime.block_on(receive(connection, PACKETS));
+        let receiving = connections.into_iter().map(|connection| receive(connection, PACKETS / CLIENTS));
+        runtime.block_on(join_all(receiving));
     } else {
-        drop(connection);
+        drop(connections);
         while gateway.delivered() < PACKETS as u64 {
             assert!(begin.elapsed() < PATIENCE, "{} messages are stored", gateway.delivered());
             thread::sleep(POLL);
@@ -94,9 +102,9 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
     let seconds = begin.elapsed().as_secs_f64();
     let cpu = gateway.usage().since(&before).cpu_micros / 1e6;
     drop(sender.join().expect("a sender"));
-    let to = if is_present { "a present client" } else { "an inbox" };
+    let to = if is_present { "present clients" } else { "inboxes" };
     println!(
-        "{PACKETS} packets to {to}: {:.0} packets per second, {:.0} per second of CPU time",
+        "{PACKETS} packets to {CLIENTS} {to}: {:.0} packets per second, {:.0} per second of CPU time",
         PACKETS as f64 / seconds,
         PACKETS as f64 / cpu
     );

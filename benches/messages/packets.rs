@@ -35,17 +35,17 @@ impl Sink {
     }
 }
 
-/// Frames for this gateway with messages to this client, whose acknowledgements go to `first_hop`.
-pub(crate) fn frames(gateway: &TestNode, client: &[u8; 32], first_hop: SocketAddr, count: usize) -> Vec<Vec<u8>> {
+/// Frames for this gateway with messages to these clients in turn, whose acknowledgements go to `first_hop`.
+pub(crate) fn frames(gateway: &TestNode, clients: &[[u8; 32]], first_hop: SocketAddr, count: usize) -> Vec<Vec<u8>> {
     let route = [Hop { address: first_hop, sphinx_key: public_key(&[3; 32]) }; CLIENT_HOPS];
     let delays = [Duration::ZERO; CLIENT_HOPS - 1];
     let back = ReturnPacket::build(&route, &delays, &[4; 32], &[5; ACK_LEN], &mut rand::rng()).expect("a packet");
     let sealed = Sealed::cover(&public_key(&[6; 32]), &mut rand::rng()).expect("a message");
     let message = sealed.with_return_packet(&back);
     let header = FrameHeader::v0_9(PacketSize::Regular, PacketMode::Mix);
-    let destination = Destination::new(DestinationAddressBytes::from_bytes(*client), [6; 16]);
     let delays = [sphinx_packet::header::delays::Delay::new_from_nanos(0)];
-    let frame = |_| {
+    let frame = |client: &[u8; 32]| {
+        let destination = Destination::new(DestinationAddressBytes::from_bytes(*client), [6; 16]);
         let packet = SphinxPacketBuilder::new()
             .with_payload_size(PacketSize::Regular.payload_len())
             .build_packet(&message, &[gateway.sphinx()], &destination, &delays)
@@ -55,5 +55,5 @@ pub(crate) fn frames(gateway: &TestNode, client: &[u8; 32], first_hop: SocketAdd
         frame.extend_from_slice(&packet.to_bytes());
         frame
     };
-    (0..count).map(frame).collect()
+    clients.iter().cycle().take(count).map(frame).collect()
 }

@@ -25,6 +25,8 @@ use crate::unstored::{Unstored, make_safe};
 const MESSAGE_LEN_MAX: usize = FORWARD_LEN_MAX + 32;
 /// Buffer of each connection for reading: one regular packet. Ten thousand idle connections have 40 MB.
 const READ_BUFFER_LEN: usize = 4 << 10;
+/// Bytes of messages that are collected and written together.
+const WRITE_BUFFER_LEN: usize = 16 << 10;
 /// Bytes that wait for a slow client before its connection ends.
 const WRITE_BUFFER_LEN_MAX: usize = 1 << 20;
 /// Messages that were sent and are not confirmed. More are not sent.
@@ -56,7 +58,7 @@ where
         .max_message_size(Some(MESSAGE_LEN_MAX))
         .max_frame_size(Some(MESSAGE_LEN_MAX))
         .read_buffer_size(READ_BUFFER_LEN)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER_LEN)
         .max_write_buffer_size(WRITE_BUFFER_LEN_MAX);
     let opened = tokio::select! {
         () = permit.evicted() => return,
