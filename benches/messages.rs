@@ -19,6 +19,7 @@ mod messages {
 }
 mod support;
 
+use std::cell::Cell;
 use std::env;
 use std::io::Write;
 use std::net::TcpStream;
@@ -33,6 +34,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use messages::gateway::{self, GatewayProcess};
 use messages::packets;
@@ -72,10 +74,13 @@ fn main() {
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
     let identities: Vec<_> = (0..CLIENTS).map(|_| IdentityKeyPair::generate().expect("a key")).collect();
-    let connections: Vec<_> = runtime.block_on(async {
+    let mut connections: Vec<_> = runtime.block_on(async {
         let registered = identities.iter().map(|identity| register(&gateway.clients, identity, gateway.identity));
         try_join_all(registered).await.expect("registrations").into_iter().map(|(connection, _)| connection).collect()
     });
+    if !is_present {
+        connections.clear();
+    }
     let sink = packets::Sink::start();
     let clients: Vec<_> = identities.iter().map(|identity| *identity.public()).collect();
     let frames = packets::frames(&gateway.sphinx, &clients, sink.address, PACKETS);
@@ -88,18 +93,21 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
         }
         stream
     });
-    let begin = Instant::now();
-    if is_present {
-        let receiving = connections.into_iter().map(|connection| receive(connection, PACKETS / CLIENTS));
-        runtime.block_on(join_all(receiving));
-    } else {
-        drop(connections);
-        while gateway.delivered() < PACKETS as u64 {
-            assert!(begin.elapsed() < PATIENCE, "{} messages are stored", gateway.delivered());
-            thread::sleep(POLL);
+    let (begin, arrived) = (Instant::now(), Cell::new(0));
+    let clients = join_all(connections.into_iter().map(|connection| receive(connection, &arrived)));
+    let measured = async {
+        let mut delivered = || if is_present { arrived.get() } else { gateway.delivered() };
+        until(|| delivered() >= PACKETS).await;
+        let seconds = begin.elapsed().as_secs_f64();
+        until(|| sink.acknowledgements() >= PACKETS).await;
+        seconds
+    };
+    let seconds = runtime.block_on(async {
+        tokio::select! {
+            seconds = measured => seconds,
+            _ = clients, if is_present => panic!("connections end"),
         }
-    }
-    let seconds = begin.elapsed().as_secs_f64();
+    });
     let cpu = gateway.usage().since(&before).cpu_micros / 1e6;
     drop(sender.join().expect("a sender"));
     let to = if is_present { "present clients" } else { "inboxes" };
@@ -110,17 +118,23 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
     );
 }
 
-async fn receive(mut connection: Connection, messages: usize) {
-    let mut left = messages;
-    let receiving = async {
-        while left > 0 {
-            match connection.next().await.expect("a connection") {
-                FromGateway::Message(_) => left -= 1,
-                FromGateway::Ping(content) => connection.confirm(content).await.expect("a connection"),
-            }
+/// Counts and confirms messages.
+async fn receive(mut connection: Connection, arrived: &Cell<usize>) {
+    loop {
+        match connection.next().await.expect("a connection") {
+            FromGateway::Message(_) => arrived.set(arrived.get() + 1),
+            FromGateway::Ping(content) => connection.confirm(content).await.expect("a connection"),
+        }
+    }
+}
+
+async fn until(mut reached: impl FnMut() -> bool) {
+    let poll = async {
+        while !reached() {
+            sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, receiving).await.expect("all messages arrive");
+    timeout(PATIENCE, poll).await.expect("messages and acknowledgements arrive");
 }
 
 fn measure_idle(runtime: &Runtime, with_tls: bool) {

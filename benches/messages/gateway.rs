@@ -66,7 +66,7 @@ impl GatewayProcess {
     }
 
     /// Messages that were pushed or stored.
-    pub(crate) fn delivered(&mut self) -> u64 {
+    pub(crate) fn delivered(&mut self) -> usize {
         writeln!(self.questions, "delivered").expect("the gateway runs");
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("a line");

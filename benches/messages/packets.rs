@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,24 +16,34 @@ use sphinx_packet::route::{Destination, DestinationAddressBytes};
 
 use crate::support::TestNode;
 
-/// A mix that reads acknowledgements and drops them.
+/// A mix that counts acknowledgements.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Sink {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let total = Arc::clone(&bytes);
         thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
+                let total = Arc::clone(&total);
                 thread::spawn(move || {
                     let mut buffer = vec![0; 1 << 16];
-                    while stream.read(&mut buffer).is_ok_and(|len| len > 0) {}
+                    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                        total.fetch_add(len, Ordering::Relaxed);
+                    }
                 });
             }
         });
-        Self { address }
+        Self { address, bytes }
+    }
+
+    pub(crate) fn acknowledgements(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed) / FrameHeader::v0_9(PacketSize::Ack, PacketMode::Mix).frame_len()
     }
 }
 
