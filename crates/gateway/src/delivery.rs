@@ -127,8 +127,8 @@ impl Delivery {
             acks.extend(self.make_safe(tick.pushed).await);
             acks.shuffle(&mut rand::rng());
             for ack in acks {
-                // A full queue drops acknowledgements, as it drops packets; the sender sends again.
-                self.acks.try_send(ack).ok();
+                // While the queue is full, the mix side waits in the end. It has no receiver once the gateway aborts.
+                self.acks.send(ack).await.ok();
             }
         }
     }

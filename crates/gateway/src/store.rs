@@ -6,7 +6,7 @@
 mod backup;
 mod vault;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use nym_mixnode_message::gateway::SharedKey;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, QueryBuilder, Row, Sqlite, SqliteConnection, Transaction};
 use thiserror::Error;
 
 use crate::ClientId;
@@ -40,6 +40,8 @@ const SCHEMA: &str = "
 
 /// Readers of inboxes beside the writer.
 const CONNECTIONS_MAX: u32 = 4;
+/// Messages or clients of one statement.
+const ROWS_MAX: usize = 1024;
 /// Times are stored in this unit, so that the file does not tell when a message arrived.
 const TIME_UNIT: Duration = Duration::from_secs(3600);
 
@@ -219,21 +221,24 @@ impl Store {
         messages: &[Message],
         now: u64,
     ) -> Result<(Vec<Outcome>, HashMap<Hidden, u64>), StoreError> {
+        let ids: Vec<_> = messages.iter().map(|message| self.vault.hide(&message.client)).collect();
         let mut transaction = begin(connection).await?;
-        let (mut outcomes, mut added) = (Vec::with_capacity(messages.len()), HashMap::<Hidden, u64>::new());
-        for message in messages {
-            let id = self.vault.hide(&message.client);
-            let pending = (added.get(&id).copied().unwrap_or(0), added.values().sum());
-            let outcome = if self.is_full(&id, pending) {
+        let registered = registered(&mut transaction, &ids).await?;
+        let (mut outcomes, mut rows) = (Vec::with_capacity(messages.len()), Vec::new());
+        let mut added = HashMap::<Hidden, u64>::new();
+        for (message, id) in messages.iter().zip(ids) {
+            let pending = (added.get(&id).copied().unwrap_or(0), rows.len() as u64);
+            outcomes.push(if !registered.contains(&id) {
+                Outcome::Unknown
+            } else if self.is_full(&id, pending) {
                 Outcome::Full
             } else {
-                self.insert(&mut transaction, &id, message, now).await?
-            };
-            if outcome == Outcome::Stored {
+                rows.push((id, self.vault.seal(&id, &message.content)));
                 *added.entry(id).or_default() += 1;
-            }
-            outcomes.push(outcome);
+                Outcome::Stored
+            });
         }
+        insert(&mut transaction, &rows, now).await?;
         transaction.commit().await?;
         Ok((outcomes, added))
     }
@@ -286,21 +291,6 @@ impl Store {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.locked(|counts| counts.messages)
-    }
-
-    async fn insert(
-        &self,
-        transaction: &mut Transaction<'_, Sqlite>,
-        id: &Hidden,
-        message: &Message,
-        now: u64,
-    ) -> Result<Outcome, StoreError> {
-        // Of a registered client, or no row.
-        let query =
-            sqlx::query("INSERT INTO messages (client, arrived, content) SELECT id, ?, ? FROM clients WHERE id = ?");
-        let content = self.vault.seal(id, &message.content);
-        let inserted = query.bind(stored_time(now)).bind(content).bind(&id[..]).execute(&mut **transaction).await?;
-        Ok(if inserted.rows_affected() == 1 { Outcome::Stored } else { Outcome::Unknown })
     }
 
     /// Whether a message has no place beside those of this transaction, for its client and for all.
@@ -358,6 +348,42 @@ impl Counts {
 
 async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, StoreError> {
     Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+}
+
+/// Those of these clients that are registered.
+async fn registered(transaction: &mut Transaction<'_, Sqlite>, ids: &[Hidden]) -> Result<HashSet<Hidden>, StoreError> {
+    let different: Vec<_> = ids.iter().collect::<HashSet<_>>().into_iter().collect();
+    let mut registered = HashSet::new();
+    for ids in different.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::new("SELECT id FROM clients WHERE id IN (");
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(&id[..]);
+        }
+        list.push_unseparated(")");
+        for row in query.build().persistent(false).fetch_all(&mut **transaction).await? {
+            let id = row.try_get::<&[u8], _>(0)?;
+            registered.insert(Hidden::try_from(id).map_err(|_| StoreError::Undecipherable)?);
+        }
+    }
+    Ok(registered)
+}
+
+/// Adds messages: clients, and sealed contents.
+async fn insert(
+    transaction: &mut Transaction<'_, Sqlite>,
+    rows: &[(Hidden, Vec<u8>)],
+    now: u64,
+) -> Result<(), StoreError> {
+    // A statement of its own for each message costs more than the rest of the way to the disk.
+    for rows in rows.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::new("INSERT INTO messages (client, arrived, content) ");
+        query.push_values(rows, |mut row, (id, content)| {
+            row.push_bind(&id[..]).push_bind(stored_time(now)).push_bind(&content[..]);
+        });
+        query.build().persistent(false).execute(&mut **transaction).await?;
+    }
+    Ok(())
 }
 
 /// Closes a connection that has failed. A full disk ends a transaction without the library, which then refuses every other
