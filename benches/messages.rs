@@ -70,7 +70,6 @@ fn main() {
 }
 
 /// From the mixes to clients, which are present or not. Each packet has an acknowledgement, which leaves.
-#[expect(clippy::disallowed_methods, reason = "outside of the runtime")]
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
     let identities: Vec<_> = (0..CLIENTS).map(|_| IdentityKeyPair::generate().expect("a key")).collect();

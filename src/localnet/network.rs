@@ -228,7 +228,9 @@ impl Network {
     pub(super) async fn stop(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         for layer in self.nodes.chunk_by_mut(|node, next| node.layer == next.layer) {
-            layer.iter().for_each(|node| node.child.terminate());
+            for node in &*layer {
+                node.child.terminate();
+            }
             let deadline = Instant::now() + STOP_LIMIT;
             for node in layer {
                 problems.extend(node.child.join(deadline - Instant::now()).await.err());
