@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Stop after this time, with an error if --count files have not arrived [default: never]
-    #[arg(long, value_name = "TIME", value_parser = times::any)]
+    #[arg(long, value_name = "TIME", value_parser = times::positive)]
     timeout: Option<Duration>,
     /// Bytes of the longest file
     #[arg(long, value_name = "N", default_value_t = ReceiverBounds::default().file_len)]

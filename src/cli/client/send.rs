@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long)]
     confirm: bool,
     /// Give up after this time [default: never]
-    #[arg(long, value_name = "TIME", value_parser = times::any)]
+    #[arg(long, value_name = "TIME", value_parser = times::positive)]
     timeout: Option<Duration>,
     /// Print the result as JSON
     #[arg(long)]
