@@ -23,6 +23,10 @@ async fn contents(store: &Store, client: &ClientId) -> Vec<u8> {
     store.after(client, 0, 1000).await.unwrap().iter().map(|stored| stored.content[0]).collect()
 }
 
+async fn page_len(store: &Store) -> u32 {
+    sqlx::query_scalar("PRAGMA page_size").fetch_one(&store.pool).await.unwrap()
+}
+
 #[tokio::test]
 async fn clients_and_messages_survive_a_restart_in_their_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,6 +45,22 @@ async fn clients_and_messages_survive_a_restart_in_their_order() {
     assert_eq!((store.messages(), contents(&store, &client(1)).await), (1, vec![3]));
     store.append(&[message(client(1), 4)], NOW).await.unwrap();
     assert_eq!(contents(&store, &client(1)).await, [3, 4]);
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_keeps_the_length_of_its_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(dir.path().join("gateway.sqlite")).create_if_missing(true);
+    let older = SqlitePool::connect_with(options.page_size(4096).journal_mode(SqliteJournalMode::Wal)).await.unwrap();
+    sqlx::raw_sql(SCHEMA).execute(&older).await.unwrap();
+    older.close().await;
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(1), &key(5), NOW).await.unwrap();
+    assert_eq!(store.append(&[message(client(1), 1)], NOW).await.unwrap(), [Outcome::Stored]);
+    assert_eq!(contents(&store, &client(1)).await, [1]);
+    assert_eq!(page_len(&store).await, 4096);
+    let another = tempfile::tempdir().unwrap();
+    assert_eq!(page_len(&open(&another, StoreBounds::default()).await).await, PAGE_LEN);
 }
 
 #[tokio::test]
