@@ -27,8 +27,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use nym_mixnode_client::connection::{Connection, FromGateway, register};
+use nym_mixnode_client::endpoint::Endpoint;
 use nym_mixnode_keys::IdentityKeyPair;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
@@ -43,8 +44,8 @@ use support::{PATIENCE, cpu_name, leave_the_first_core_alone};
 /// Bytes of the file, and what the sending interval of `localnet` allows: 1602 bytes of a packet every 5 ms.
 const FILE: (&str, f64) = ("10MB", 1602.0 / 0.005);
 const PACKETS: usize = 20_000;
-/// Clients of these packets. One alone is no measure: more than 128 packets within a tick overtake its queue, and go
-/// through its inbox.
+/// Clients of these packets. A client's queue takes 128 packets of a tick and its inbox the rest, so that one client alone
+/// would measure its inbox.
 const CLIENTS: usize = 100;
 const IDLE_CLIENTS: usize = 10_000;
 /// Registrations at a time.
@@ -72,16 +73,12 @@ fn main() {
 /// From the mixes to clients, which are present or not. Each packet has an acknowledgement, which leaves.
 fn measure_packets(runtime: &Runtime, is_present: bool) {
     let mut gateway = GatewayProcess::start();
-    let identities: Vec<_> = (0..CLIENTS).map(|_| IdentityKeyPair::generate().expect("a key")).collect();
-    let mut connections: Vec<_> = runtime.block_on(async {
-        let registered = identities.iter().map(|identity| register(&gateway.clients, identity, gateway.identity));
-        try_join_all(registered).await.expect("registrations").into_iter().map(|(connection, _)| connection).collect()
-    });
+    let registered = runtime.block_on(register_clients(&gateway.clients, gateway.identity, CLIENTS));
+    let (clients, mut connections): (Vec<_>, Vec<_>) = registered.into_iter().unzip();
     if !is_present {
         connections.clear();
     }
     let sink = packets::Sink::start();
-    let clients: Vec<_> = identities.iter().map(|identity| *identity.public()).collect();
     let frames = packets::frames(&gateway.sphinx, &clients, sink.address, PACKETS);
     let before = gateway.usage();
     let mix = gateway.mixes;
@@ -93,7 +90,7 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
         stream
     });
     let (begin, arrived) = (Instant::now(), Cell::new(0));
-    let clients = join_all(connections.into_iter().map(|connection| receive(connection, &arrived)));
+    let receiving = join_all(connections.into_iter().map(|connection| receive(connection, &arrived)));
     let measured = async {
         let mut delivered = || if is_present { arrived.get() } else { gateway.delivered() };
         until(|| delivered() >= PACKETS).await;
@@ -104,7 +101,7 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
     let seconds = runtime.block_on(async {
         tokio::select! {
             seconds = measured => seconds,
-            _ = clients, if is_present => panic!("connections end"),
+            _ = receiving, if is_present => panic!("connections end"),
         }
     });
     let cpu = gateway.usage().since(&before).cpu_micros / 1e6;
@@ -115,6 +112,26 @@ fn measure_packets(runtime: &Runtime, is_present: bool) {
         PACKETS as f64 / seconds,
         PACKETS as f64 / cpu
     );
+}
+
+/// Registers clients, some at a time; returns their keys and connections.
+async fn register_clients(endpoint: &Endpoint, gateway: [u8; 32], count: usize) -> Vec<([u8; 32], Connection)> {
+    let (mut registering, mut registered) = (JoinSet::new(), Vec::with_capacity(count));
+    for _ in 0..count {
+        if registering.len() >= REGISTERING {
+            registered.extend(registering.join_next().await);
+        }
+        let endpoint = endpoint.clone();
+        registering.spawn(async move {
+            let identity = IdentityKeyPair::generate().expect("a key");
+            let (connection, _) = register(&endpoint, &identity, gateway).await.expect("a registration");
+            (*identity.public(), connection)
+        });
+    }
+    while let Some(client) = registering.join_next().await {
+        registered.push(client);
+    }
+    registered.into_iter().collect::<Result<_, _>>().expect("every client is registered")
 }
 
 /// Counts and confirms messages.
@@ -139,37 +156,19 @@ async fn until(mut reached: impl FnMut() -> bool) {
 fn measure_idle(runtime: &Runtime, with_tls: bool) {
     let gateway = GatewayProcess::start();
     let before = gateway.usage();
-    let endpoint = if with_tls { gateway.clients_with_tls.clone() } else { gateway.clients.clone() };
-    let key = gateway.identity;
+    let endpoint = if with_tls { &gateway.clients_with_tls } else { &gateway.clients };
     let begin = Instant::now();
-    let connections = runtime.block_on(async {
-        let (mut registering, mut connections) = (JoinSet::new(), Vec::with_capacity(IDLE_CLIENTS));
-        for _ in 0..IDLE_CLIENTS {
-            if registering.len() >= REGISTERING {
-                connections.extend(registering.join_next().await);
-            }
-            let endpoint = endpoint.clone();
-            registering.spawn(async move {
-                let identity = IdentityKeyPair::generate().expect("a key");
-                register(&endpoint, &identity, key).await.expect("a registration").0
-            });
-        }
-        while let Some(connection) = registering.join_next().await {
-            connections.push(connection);
-        }
-        connections
-    });
-    assert!(connections.iter().all(Result::is_ok), "every client is registered");
+    let clients = runtime.block_on(register_clients(endpoint, gateway.identity, IDLE_CLIENTS));
     let usage = gateway.usage();
     let (resident_mib, cpu_micros) = (usage.resident_mib, usage.since(&before).cpu_micros);
     println!(
         "{} idle clients {} TLS: {:.0} MiB of memory ({:.1} KiB for each), registered in {:.0} s, {:.2} ms of CPU time for each",
-        connections.len(),
+        clients.len(),
         if with_tls { "with" } else { "without" },
         resident_mib,
-        (resident_mib - before.resident_mib) * 1024.0 / connections.len() as f64,
+        (resident_mib - before.resident_mib) * 1024.0 / clients.len() as f64,
         begin.elapsed().as_secs_f64(),
-        cpu_micros / 1e3 / connections.len() as f64
+        cpu_micros / 1e3 / clients.len() as f64
     );
 }
 

@@ -228,21 +228,11 @@ impl Network {
     pub(super) async fn stop(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         for layer in self.nodes.chunk_by_mut(|node, next| node.layer == next.layer) {
-            for node in &*layer {
-                node.child.terminate();
-            }
-            let deadline = Instant::now() + STOP_LIMIT;
-            for node in layer {
-                problems.extend(node.child.join(deadline - Instant::now()).await.err());
-            }
+            problems.extend(stop_together(layer.iter_mut().map(|node| &mut node.child)).await);
         }
         // After the nodes, whose last packets end here.
-        self.gateways.iter().for_each(|gateway| gateway.child.terminate());
-        for gateway in &mut self.gateways {
-            problems.extend(gateway.child.join(STOP_LIMIT).await.err());
-        }
-        self.registry.terminate();
-        problems.extend(self.registry.join(STOP_LIMIT).await.err());
+        problems.extend(stop_together(self.gateways.iter_mut().map(|gateway| &mut gateway.child)).await);
+        problems.extend(stop_together(std::iter::once(&mut self.registry)).await);
         // The readers end with the pipes, after the last lines.
         let all_read = async { while self.readers.join_next().await.is_some() {} };
         drop(timeout(STOP_LIMIT, all_read).await);
@@ -297,6 +287,19 @@ impl Network {
 /// Maximum delay that the nodes must allow so that they drop no packet for its delay.
 fn delay_max(mean: Duration) -> Duration {
     MixDelays::longest(mean).max(DELAY_MAX)
+}
+
+/// Stops processes at the same time; returns the problems.
+async fn stop_together(children: impl Iterator<Item = &mut Child>) -> Vec<String> {
+    let children: Vec<_> = children.collect();
+    for child in &children {
+        child.terminate();
+    }
+    let (deadline, mut problems) = (Instant::now() + STOP_LIMIT, Vec::new());
+    for child in children {
+        problems.extend(child.join(deadline - Instant::now()).await.err());
+    }
+    problems
 }
 
 fn run_arguments(id: &str, home: &Path, delay_max: Duration) -> Vec<OsString> {

@@ -127,7 +127,7 @@ impl Delivery {
             acks.extend(self.make_safe(tick.pushed).await);
             acks.shuffle(&mut rand::rng());
             for ack in acks {
-                // While the queue is full, the mix side waits in the end. It has no receiver once the gateway aborts.
+                // A full queue makes the mix side wait. This fails when the gateway aborts, which sends no more packets.
                 self.acks.send(ack).await.ok();
             }
         }

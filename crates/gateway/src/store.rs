@@ -41,8 +41,8 @@ const SCHEMA: &str = "
 /// Readers of inboxes beside the writer.
 const CONNECTIONS_MAX: u32 = 4;
 /// Bytes of a page of the file: seven messages. With the usual 4096, each message takes a page of its own.
-const PAGE_LEN: u32 = 16 << 10;
-/// Messages or clients of one statement.
+const FILE_PAGE_LEN: u32 = 16 << 10;
+/// Messages or clients of one statement: three parameters each, of at most 32766.
 const ROWS_MAX: usize = 1024;
 /// Times are stored in this unit, so that the file does not tell when a message arrived.
 const TIME_UNIT: Duration = Duration::from_secs(3600);
@@ -136,7 +136,7 @@ impl Store {
             .filename(path)
             .create_if_missing(true)
             .foreign_keys(true)
-            .page_size(PAGE_LEN)
+            .page_size(FILE_PAGE_LEN)
             .busy_timeout(Duration::from_secs(5))
             .journal_mode(SqliteJournalMode::Wal)
             // A message that was acknowledged survives a power cut.

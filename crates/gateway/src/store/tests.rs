@@ -60,7 +60,7 @@ async fn a_file_of_an_older_version_keeps_the_length_of_its_pages() {
     assert_eq!(contents(&store, &client(1)).await, [1]);
     assert_eq!(page_len(&store).await, 4096);
     let another = tempfile::tempdir().unwrap();
-    assert_eq!(page_len(&open(&another, StoreBounds::default()).await).await, PAGE_LEN);
+    assert_eq!(page_len(&open(&another, StoreBounds::default()).await).await, FILE_PAGE_LEN);
 }
 
 #[tokio::test]
