@@ -42,6 +42,9 @@ const SCHEMA: &str = "
 const CONNECTIONS_MAX: u32 = 4;
 /// Bytes of a page of the file: seven messages. With the usual 4096, each message takes a page of its own.
 const FILE_PAGE_LEN: u32 = 16 << 10;
+/// Pages in SQLite's log of writes, after which they go to the file itself: 4 MiB, as with the usual length of pages. On a
+/// small disk, a longer log could take all space, and nothing would be stored any more.
+const LOG_PAGES_MAX: u32 = 256;
 /// Messages or clients of one statement: three parameters each, of at most 32766.
 const ROWS_MAX: usize = 1024;
 /// Times are stored in this unit, so that the file does not tell when a message arrived.
@@ -143,6 +146,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .pragma("temp_store", "MEMORY")
             .pragma("secure_delete", "ON")
+            .pragma("wal_autocheckpoint", LOG_PAGES_MAX.to_string())
             // A warning of a slow statement has the number of its messages.
             .disable_statement_logging();
         let removing = options.clone().synchronous(SqliteSynchronous::Normal);

@@ -139,6 +139,20 @@ async fn a_full_disk_costs_no_connection() {
 }
 
 #[tokio::test]
+async fn the_log_of_writes_leaves_a_small_disk_to_the_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, StoreBounds::default()).await;
+    store.register(&client(1), &key(1), NOW).await.unwrap();
+    // Each of these transactions writes several pages.
+    for _ in 0..300 {
+        store.append(&[message(client(1), 7)], NOW).await.unwrap();
+    }
+    let log = std::fs::metadata(dir.path().join("gateway.sqlite-wal")).unwrap().len();
+    let pages = log / u64::from(FILE_PAGE_LEN);
+    assert!(pages < 2 * u64::from(LOG_PAGES_MAX), "{pages} pages");
+}
+
+#[tokio::test]
 async fn a_copy_of_a_store_in_use_has_its_clients_and_messages() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir, StoreBounds::default()).await;
