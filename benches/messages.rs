@@ -1,6 +1,6 @@
-//! Messages: what a client's file takes, what a gateway bears, and the memory of idle clients.
+//! Messages: what a client's file and its short messages take, what a gateway bears, and the memory of clients.
 //!
-//! `cargo bench --bench messages` takes about two minutes and uses only loopback. The gateway is a process on its own
+//! `cargo bench --bench messages` takes about four minutes and uses only loopback. The gateway is a process on its own
 //! core, the load comes from the others.
 
 #![allow(
@@ -15,6 +15,7 @@
 
 mod messages {
     pub(crate) mod gateway;
+    pub(crate) mod network;
     pub(crate) mod packets;
 }
 mod support;
@@ -23,7 +24,7 @@ use std::cell::Cell;
 use std::env;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use futures_util::future::join_all;
 use nym_mixnode_client::connection::{Connection, FromGateway, register};
 use nym_mixnode_client::endpoint::Endpoint;
 use nym_mixnode_keys::IdentityKeyPair;
+use nym_mixnode_message::application::{Request, Response};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -38,8 +40,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use messages::gateway::{self, GatewayProcess};
+use messages::network::{NETWORK, Network, nym_mixnode};
 use messages::packets;
-use support::{PATIENCE, cpu_name, leave_the_first_core_alone};
+use support::{PATIENCE, cpu_name, leave_the_first_core_alone, quantile};
 
 /// Bytes of the file, and what the sending interval of `localnet` allows: 1602 bytes of a packet every 5 ms.
 const FILE: (&str, f64) = ("10MB", 1602.0 / 0.005);
@@ -51,6 +54,10 @@ const IDLE_CLIENTS: usize = 10_000;
 /// Registrations at a time.
 const REGISTERING: usize = 32;
 const POLL: Duration = Duration::from_millis(5);
+/// Short messages, one after the other.
+const SHORT_MESSAGES: usize = 200;
+/// Messages of a megabyte: 10 000 fragments.
+const LONG_MESSAGES: usize = 17;
 
 fn main() {
     let args: Vec<String> = env::args().collect();
@@ -68,6 +75,9 @@ fn main() {
     measure_idle(&runtime, false);
     measure_idle(&runtime, true);
     measure_goodput();
+    let network = Network::start();
+    runtime.block_on(measure_latency(&network));
+    runtime.block_on(measure_outstanding(&network));
 }
 
 /// From the mixes to clients, which are present or not. Each packet has an acknowledgement, which leaves.
@@ -175,10 +185,8 @@ fn measure_idle(runtime: &Runtime, with_tls: bool) {
 /// A file between two clients in a whole network, whose processes share all cores.
 fn measure_goodput() {
     let (file, allowed) = FILE;
-    let network = ["localnet", "--nodes", "1", "--rate", "10", "--mean-delay", "1ms", "--gateways", "1", "--json"];
-    let mut localnet = Command::new(env!("CARGO_BIN_EXE_nym-mixnode"));
-    let localnet = localnet.args(network).args(["--send", file]).stdin(Stdio::null()).stderr(Stdio::null());
-    let output = localnet.output().expect("a network");
+    let mut localnet = nym_mixnode(&[&NETWORK[..], &["--json", "--send", file]].concat());
+    let output = localnet.stderr(Stdio::null()).output().expect("a network");
     let summary: Value = serde_json::from_slice(&output.stdout).expect("a summary");
     assert!(output.status.success() && summary["file"]["intact"] == true, "{summary:#}");
     let seconds = summary["file"]["seconds"].as_f64().expect("seconds");
@@ -187,5 +195,45 @@ fn measure_goodput() {
         "{file} from client to client: {seconds:.1} s, {:.0} kB/s, {:.0} % of the configured rate, with the start of both clients",
         rate / 1e3,
         100.0 * rate / allowed
+    );
+}
+
+/// From application to application and back, with the clients' usual delays and intervals.
+async fn measure_latency(network: &Network) {
+    let mut alice = network.client("alice", &[]).await;
+    let mut bob = network.client("bob", &[]).await;
+    let (mut arrived, mut answered) = (Vec::new(), Vec::new());
+    for _ in 0..SHORT_MESSAGES {
+        let (begin, data) = (Instant::now(), vec![7; 100]);
+        alice.ask(&Request::Send { recipient: bob.address, with_reply_block: true, data: data.clone() }).await;
+        let Response::Received { reply_block: Some(reply_block), .. } = bob.next().await else { panic!("no message") };
+        arrived.push(begin.elapsed().as_secs_f64() * 1e3);
+        bob.ask(&Request::Reply { reply_block, data }).await;
+        assert!(matches!(alice.next().await, Response::Received { .. }), "an answer");
+        answered.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    for (what, mut millis) in [("messages", arrived), ("messages and their answers", answered)] {
+        let [median, p90, p99] = [0.5, 0.9, 0.99].map(|share| quantile(&mut millis, share));
+        println!(
+            "{SHORT_MESSAGES} short {what}, three delays of 50 ms on average in each direction: {median:.0} ms in the median, \
+             p90 {p90:.0} ms, p99 {p99:.0} ms"
+        );
+    }
+}
+
+/// A client that has sent all its fragments before the first acknowledgement comes.
+async fn measure_outstanding(network: &Network) {
+    let flags = ["--packet-delay", "1m", "--sending-interval", "1ms"];
+    let mut carol = network.client("carol", &flags).await;
+    let before = carol.usage().resident_mib;
+    for _ in 0..LONG_MESSAGES {
+        let data = vec![7; 1_000_000];
+        carol.ask(&Request::Send { recipient: carol.address, with_reply_block: false, data }).await;
+    }
+    sleep(Duration::from_secs(30)).await;
+    let usage = carol.usage();
+    println!(
+        "a client with {LONG_MESSAGES} MB, 10 000 fragments, outstanding: {:.0} MiB of memory, at most {:.0}; {before:.0} before",
+        usage.resident_mib, usage.resident_peak_mib
     );
 }
