@@ -1,6 +1,7 @@
 //! A client outside of the cluster that follows the topology. Its packets through listed nodes must return.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -28,10 +29,23 @@ const LATE: Duration = Duration::from_secs(15);
 /// Sent and returned packets by identity of the node.
 pub(super) type Counts = BTreeMap<String, (usize, usize)>;
 
+/// A packet on its way.
+struct Sent {
+    identity: String,
+    address: SocketAddr,
+    at: Instant,
+}
+
+/// What became of the packets, and when nodes joined and left the list.
+struct Outcome {
+    counts: Counts,
+    events: Vec<String>,
+}
+
 /// Packets through each listed node, until it is stopped.
 pub(super) struct Traffic {
     stop: Arc<AtomicBool>,
-    client: JoinHandle<Counts>,
+    client: JoinHandle<Outcome>,
 }
 
 impl Traffic {
@@ -55,30 +69,39 @@ impl Traffic {
     /// Stops sending, waits for packets in flight, and checks that no packet was lost.
     pub(super) fn nothing_is_lost(self) -> Counts {
         self.stop.store(true, Ordering::Relaxed);
-        let counts = self.client.join().expect("the client");
+        let Outcome { counts, events } = self.client.join().expect("the client");
         for (identity, (sent, returned)) in &counts {
-            assert_eq!(sent, returned, "packets were lost in {identity}: {counts:?}");
+            assert_eq!(sent, returned, "packets were lost in {identity}: {counts:?}\n{}", events.join("\n"));
         }
         counts
     }
 }
 
-async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &AtomicBool) -> Counts {
+async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &AtomicBool) -> Outcome {
     let url = url.parse().expect("a URL");
     let client = Arc::new(Client::new(&url, &url).expect("a client"));
     let endpoints = OUTSIDE.map(|ip| Endpoint::local((ip.parse::<std::net::IpAddr>().expect("an address"), 0).into()));
     let mut prober = Prober::bind(&endpoints, MEAN_DELAY).expect("a prober");
     let registration = Registration::register(&client, &prober).await.expect("a registration");
-    let mut counts = warm_up(&client, &mut prober, through).await;
-    counts.clear();
+    warm_up(&client, &mut prober, through).await;
     flowing.store(true, Ordering::Relaxed);
 
+    let began = Instant::now();
+    let seconds = |at: Instant| at.duration_since(began).as_secs_f64();
+    let (mut counts, mut events) = (Counts::new(), Vec::new());
     let mut looked = Instant::now();
     let mut nodes = listed(&client, through).await;
     while !stop.load(Ordering::Relaxed) {
         if looked.elapsed() > BETWEEN_LOOKS {
             looked = Instant::now();
-            nodes = listed(&client, through).await;
+            let before = std::mem::replace(&mut nodes, listed(&client, through).await);
+            for (what, nodes, others) in [("joined", &nodes, &before), ("left", &before, &nodes)] {
+                let (asked, answered) = (seconds(looked), seconds(Instant::now()));
+                let new = nodes.iter().filter(|node| !others.contains(node));
+                events.extend(
+                    new.map(|(id, hop)| format!("{asked:.2} to {answered:.2} s: {id} {what}, {}", hop.address)),
+                );
+            }
         }
         if looked.elapsed() < FRESH {
             send(&mut prober, &nodes, &mut counts);
@@ -87,15 +110,18 @@ async fn flow(url: &str, through: &[String], flowing: &AtomicBool, stop: &Atomic
     }
     // A lost packet must not hide that others are still on their way.
     while prober.in_transit() > 0 {
-        prober.give_up_late(LATE);
+        let lost = prober.give_up_late(LATE);
+        events.extend(
+            lost.iter().map(|sent| format!("{:.2} s: lost in {}, {}", seconds(sent.at), sent.identity, sent.address)),
+        );
         take(&mut prober, &mut counts, BETWEEN_PACKETS).await;
     }
     registration.withdraw().await.expect("to be withdrawn");
-    counts
+    Outcome { counts, events }
 }
 
 /// Nodes forward to the prober once their topology lists it.
-async fn warm_up(client: &Client, prober: &mut Prober<String>, through: &[String]) -> Counts {
+async fn warm_up(client: &Client, prober: &mut Prober<Sent>, through: &[String]) {
     let mut counts = Counts::new();
     let began = Instant::now();
     while through.iter().any(|identity| counts.get(identity).is_none_or(|(_, returned)| *returned == 0)) {
@@ -108,23 +134,23 @@ async fn warm_up(client: &Client, prober: &mut Prober<String>, through: &[String
         prober.give_up_late(Duration::from_secs(2));
         take(prober, &mut counts, BETWEEN_PACKETS).await;
     }
-    counts
 }
 
-fn send(prober: &mut Prober<String>, nodes: &[(String, Hop)], counts: &mut Counts) {
+fn send(prober: &mut Prober<Sent>, nodes: &[(String, Hop)], counts: &mut Counts) {
     for (identity, hop) in nodes {
         let family = IpFamily::of(hop.address.ip());
         let last_hop = prober.last_hop(family).expect("an address of each family");
-        prober.send(&[*hop], last_hop, identity.clone()).expect("a packet");
+        let sent = Sent { identity: identity.clone(), address: hop.address, at: Instant::now() };
+        prober.send(&[*hop], last_hop, sent).expect("a packet");
         counts.entry(identity.clone()).or_default().0 += 1;
     }
 }
 
 /// Counts packets that return within this time.
-async fn take(prober: &mut Prober<String>, counts: &mut Counts, time: Duration) {
+async fn take(prober: &mut Prober<Sent>, counts: &mut Counts, time: Duration) {
     let end = Instant::now() + time;
     while let Ok(returned) = timeout(end.saturating_duration_since(Instant::now()), prober.returned()).await {
-        counts.entry(returned.label).or_default().1 += 1;
+        counts.entry(returned.label.identity).or_default().1 += 1;
     }
 }
 
