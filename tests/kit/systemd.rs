@@ -305,7 +305,7 @@ fn what_waits_for_a_hand_is_said_once_and_not_tried_again() {
     let key = "/var/lib/nym-mixnode/mixnodes/three/data/private_identity.pem";
     machine.run("systemctl start nym-mixnode@three && systemctl stop nym-mixnode@three");
     for (unit, code, prepare, says) in [
-        ("nym-mixnode@-x", "64", "true", "a node's id names its directory"),
+        ("nym-mixnode@-x", "64", "true", "an id names a directory"),
         ("nym-mixnode@two", "78", "echo NYM_MIXNODE_MIX_WORKER=4 >>/etc/default/nym-mixnode-two", "did you mean"),
         ("nym-mixnode@three", "77", &format!("chmod a+r {key}"), "chmod"),
         ("nym-mixnode@three", "65", &format!("chmod 600 {key} && echo no key >{key}"), "is not a PEM file"),

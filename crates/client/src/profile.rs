@@ -16,7 +16,7 @@ use nym_mixnode_message::key_file::{ClientKeyFile, ClientKeyFileError};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use config::{ConfigError, ProfileConfig};
+pub use config::{ConfigError, DURATIONS, ProfileConfig};
 
 const CONFIG_FILE: &str = "config/config.toml";
 

@@ -15,7 +15,7 @@ pub struct NodeId(String);
 /// The text is not a valid node id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "a node's id names its directory: 1 to 128 characters, no '/', '\\' or control character, \
+    "an id names a directory: 1 to 128 characters, no '/', '\\' or control character, \
      no '.' or '-' at the start, no space at either end"
 )]
 pub struct NodeIdError;

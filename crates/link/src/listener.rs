@@ -65,7 +65,7 @@ pub enum BindError {
     /// Another process has the port.
     #[error(
         "cannot listen on {0}: the address is in use; stop the program that uses the port (`ss -ltnp` shows it) or \
-         choose another with --port"
+         choose another port (--port; for clients of a gateway --gateway-listen and --gateway-tls-listen)"
     )]
     InUse(SocketAddr),
     /// No interface of this machine has the address.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nym_mixnode_client::connection::{ConnectError, register};
 use nym_mixnode_client::endpoint::{Endpoint, NoTls};
 use nym_mixnode_client::network::{Gateway, Network};
-use nym_mixnode_client::profile::{ProfileConfig, ProfileKeys};
+use nym_mixnode_client::profile::{DURATIONS, ProfileConfig, ProfileKeys};
 use nym_mixnode_client::topology::TopologySource;
 use nym_mixnode_config::http_url;
 use nym_mixnode_directory::{Client, ClientLimits};
@@ -19,6 +19,10 @@ use super::super::output::{print_to, without_last_slash};
 use super::super::{Exit, Failure};
 use super::ClientFlags;
 use super::running::{address, base58_key};
+use crate::times;
+
+/// The longest delay that mixes accept, unless their operators change `mix.delay_max`.
+const MIX_DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// Create a client: its keys, and an account at a gateway
 ///
@@ -34,7 +38,7 @@ pub(super) struct Args {
     #[command(flatten)]
     ca_file: CaFileFlag,
     /// Key of the registry, base58 [default: the key that it presents now]
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = key_text)]
     registry_key: Option<String>,
     /// Identity key of the gateway [default: an active one at random]
     #[arg(long, value_name = "KEY")]
@@ -43,13 +47,13 @@ pub(super) struct Args {
     #[arg(long)]
     plain: bool,
     /// Mean time between two packets that carry messages, or cover if none waits
-    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = mean_time)]
     sending_interval: Duration,
     /// Mean time between two packets that are always cover
-    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = mean_time)]
     cover_interval: Duration,
     /// Mean delay at each mix
-    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = mean_time)]
     packet_delay: Duration,
 }
 
@@ -84,8 +88,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         cover: args.cover_interval,
         sending: args.sending_interval,
     };
-    // The text is parsed again, so that what is out of range is found now.
-    ProfileConfig::from_toml(&config.to_toml()).map_err(|error| Failure::new(Exit::USAGE, error))?;
     profile.create(&config, &keys)?;
     print_to(io::stderr(), format_args!("Created the client in {}; its address is:", profile.dir().display()))?;
     if endpoint.key().is_none() && !args.plain {
@@ -93,7 +95,32 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             "Warning: the gateway offers no TLS: who sees the connection to it can recognise messages of this client.";
         print_to(io::stderr(), warning)?;
     }
+    if let Some(warning) = delay_warning(args.packet_delay) {
+        print_to(io::stderr(), warning)?;
+    }
     print_to(io::stdout(), address(&config, &keys)?)
+}
+
+/// A time of the configuration.
+fn mean_time(text: &str) -> Result<Duration, String> {
+    times::within(text, DURATIONS)
+}
+
+fn key_text(text: &str) -> Result<String, &'static str> {
+    base58_key(text).map(|_| text.to_owned()).ok_or("not base58 of 32 bytes")
+}
+
+/// Delays are random, with this mean: how many are longer than mixes allow.
+fn delay_warning(mean: Duration) -> Option<String> {
+    let kept_by_one = 1.0 - (-MIX_DELAY_MAX.as_secs_f64() / mean.as_secs_f64()).exp();
+    let percent = 100.0 * (1.0 - kept_by_one.powi(3));
+    (percent >= 1.0).then(|| {
+        format!(
+            "Warning: mixes drop packets with delays above {}, unless their operators allow more: of the packets of this \
+             client they will drop {percent:.0} %. A shorter --packet-delay avoids that.",
+            humantime::format_duration(MIX_DELAY_MAX)
+        )
+    })
 }
 
 fn choose<'a>(args: &Args, network: &'a Network) -> Result<([u8; 32], &'a Gateway), Failure> {
@@ -137,5 +164,26 @@ impl From<ConnectError> for Failure {
 impl From<NoTls> for Failure {
     fn from(error: NoTls) -> Self {
         Self::new(Exit::PERMISSION, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_delay_beyond_what_mixes_accept_is_warned_of() {
+        for millis in [1, 50, 1500] {
+            assert_eq!(delay_warning(Duration::from_millis(millis)), None);
+        }
+        let warning = delay_warning(Duration::from_secs(10)).unwrap();
+        assert!(warning.contains("above 10s") && warning.contains("75 %"), "{warning}");
+    }
+
+    #[test]
+    fn flags_that_cannot_be_right_are_named_with_their_bounds() {
+        assert!(mean_time("0s").unwrap_err().contains("minimum is 1ms"));
+        assert!(mean_time("61m").unwrap_err().contains("maximum is 1h"));
+        assert_eq!(key_text("abc"), Err("not base58 of 32 bytes"));
     }
 }

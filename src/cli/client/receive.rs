@@ -12,9 +12,8 @@ use tokio::time::timeout;
 use super::super::ca_file::CaFileFlag;
 use super::super::output::write_stdout;
 use super::super::{Exit, Failure};
-use super::ClientFlags;
 use super::way::Way;
-use crate::stop_request::StopSignals;
+use super::{ClientFlags, stop_signals};
 use crate::times;
 
 /// Receive files from the mix network
@@ -60,9 +59,8 @@ struct ReceivedFile<'a> {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     super::die_with_supervisor(args.supervised)?;
-    let mut signals = StopSignals::new()
-        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
-    fs::create_dir_all(&args.out).map_err(|error| cannot_write(&args.out, &error))?;
+    let mut signals = stop_signals()?;
+    fs::create_dir_all(&args.out).map_err(|error| cannot_write(&args.out, &error, ""))?;
     let bounds = ReceiverBounds { file_len: args.max_len, ..ReceiverBounds::default() };
     let mut way = Way::open(&args.client.profile()?, &args.ca_file, bounds).await?;
     way.receive(!args.no_receipts).await;
@@ -108,7 +106,8 @@ async fn receive(args: &Args, mut way: Way) -> Result<(), Failure> {
 
 /// Moves a file to its directory and prints it.
 fn take(args: &Args, arrived: &Arrived) -> Result<(), Failure> {
-    let path = arrived.deliver(&args.out).map_err(|error| cannot_write(&args.out, &error))?;
+    let advice = "; what has arrived is kept for the next `client receive`";
+    let path = arrived.deliver(&args.out).map_err(|error| cannot_write(&args.out, &error, advice))?;
     let printed = write_stdout(|out| {
         if args.json {
             serde_json::to_writer(&mut *out, &ReceivedFile { path: &path, bytes: arrived.len })?;
@@ -119,11 +118,11 @@ fn take(args: &Args, arrived: &Arrived) -> Result<(), Failure> {
     printed.map_err(|error| Failure::new(Exit::IO, format_args!("the output cannot be written: {error}")))
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+fn cannot_write(path: &Path, error: &io::Error, advice: &str) -> Failure {
     let problem = match error.kind() {
         // Of the directory itself: files get another name.
         io::ErrorKind::AlreadyExists => "it is not a directory".to_owned(),
         _ => error.to_string(),
     };
-    Failure::new(Exit::CANNOT_CREATE, format_args!("cannot write to {}: {problem}", path.display()))
+    Failure::new(Exit::CANNOT_CREATE, format_args!("cannot write to {}: {problem}{advice}", path.display()))
 }

@@ -9,7 +9,7 @@ use nym_mixnode_client::core::MessageId;
 use nym_mixnode_client::transfer::{
     ACKNOWLEDGED_MAX, Receipt, ReceiverBounds, SendFileError, Sending, SourceFile, wait_for,
 };
-use nym_mixnode_message::address::ClientAddress;
+use nym_mixnode_message::address::{AddressError, ClientAddress};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,9 +18,9 @@ use super::super::ca_file::CaFileFlag;
 use super::super::output::{write_json, write_stdout};
 use super::super::status_line::StatusLine;
 use super::super::{Exit, Failure};
-use super::ClientFlags;
 use super::running::Event;
 use super::way::Way;
+use super::{ClientFlags, stop_signals};
 use crate::times;
 
 /// Send a file through the mix network
@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[command(flatten)]
     client: ClientFlags,
     /// Address of the recipient, as its `client address` prints it
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = recipient)]
     to: ClientAddress,
     /// File to send
     #[arg(value_name = "FILE")]
@@ -65,8 +65,26 @@ struct Sent {
     confirmed: bool,
 }
 
+fn recipient(text: &str) -> Result<ClientAddress, String> {
+    text.parse().map_err(|error: AddressError| match error {
+        // The text of 0.9.2 for applications.
+        AddressError::Form => "an address is IDENTITY.ENCRYPTION@GATEWAY, as `client address` prints it".to_owned(),
+        error => error.to_string(),
+    })
+}
+
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     super::die_with_supervisor(args.supervised)?;
+    let mut signals = stop_signals()?;
+    tokio::select! {
+        sent = send_file(args) => sent,
+        _ = signals.next() => {
+            Err(Failure::new(Exit::TRY_AGAIN, "stopped; the same command goes on where it was, for seven days"))
+        }
+    }
+}
+
+async fn send_file(args: Args) -> Result<(), Failure> {
     // Before the network is used: the file may be missing.
     let file = SourceFile::open(&args.file)?;
     let bytes = file.len();
@@ -102,7 +120,7 @@ fn too_late(limit: Duration, is_stored: bool) -> Failure {
     let problem = if is_stored {
         format!("no receipt after {limit}: the file is at the recipient's gateway, and the recipient may be away")
     } else {
-        format!("the file is not at the recipient's gateway after {limit}")
+        format!("the file is not at the recipient's gateway after {limit}; the same command goes on where it was")
     };
     Failure::new(Exit::TRY_AGAIN, problem)
 }

@@ -15,9 +15,8 @@ use tracing::warn;
 use super::super::ca_file::CaFileFlag;
 use super::super::output::print_to;
 use super::super::{Exit, Failure};
-use super::ClientFlags;
 use super::running::{Event, Running, not_stored};
-use crate::stop_request::StopSignals;
+use super::{ClientFlags, stop_signals};
 
 /// Run a client for applications on this machine
 ///
@@ -36,8 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let mut signals = StopSignals::new()
-        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
+    let mut signals = stop_signals()?;
     let address = (Ipv4Addr::LOCALHOST, args.port);
     let listener = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (bound, listener) = listener.map_err(|error| {

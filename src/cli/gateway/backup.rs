@@ -28,6 +28,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        Self::new(Exit::CANNOT_CREATE, error)
+        let exit = if matches!(error, BackupError::Missing(_)) { Exit::CONFIG } else { Exit::CANNOT_CREATE };
+        Self::new(exit, error)
     }
 }

@@ -1,6 +1,7 @@
 //! `config.toml` of a client, with the fields of 0.9.2 that apply and the key of the registry.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -8,8 +9,8 @@ use thiserror::Error;
 
 use crate::endpoint::{Access, Endpoint};
 
-/// A delay beyond this is a mistake.
-const DURATION_MAX: Duration = Duration::from_secs(3600);
+/// What is a sensible time in this file.
+pub const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 /// Versions of 0.9.2 show these names for what is not set.
 const PROTOCOL: &str = "0.9.2";
 
@@ -143,7 +144,7 @@ impl ProfileConfig {
         };
         // Without pauses, a client would use all of the machine; without delays, the mixes would not hide it.
         for (key, value) in config.durations() {
-            if !(Duration::from_millis(1)..=DURATION_MAX).contains(&value) {
+            if !DURATIONS.contains(&value) {
                 return Err(ConfigError::Duration { key, value });
             }
         }

@@ -248,19 +248,39 @@ fn done_record(digest: &[u8; 32], receipts: u8) -> Vec<u8> {
     [&digest[..], &[receipts]].concat()
 }
 
-/// Moves a file into another directory, where no file is replaced, on any file system.
+/// Moves a file into another directory, where no file is replaced, on any file system. The file has its name only once it
+/// is whole.
 ///
 /// # Errors
-/// When it cannot be read or written.
+/// When it cannot be read or written. It stays where it is then, and the directory as it was.
 fn deliver(from: &Path, dir: &Path) -> io::Result<PathBuf> {
-    let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let draft = dir.join(format!(".nym-mixnode-{:016x}.{DRAFT}", rand::random::<u64>()));
+    let name = from.file_name().unwrap_or_default().to_string_lossy();
+    let delivered = copy(from, &draft).and_then(|()| rename_to_free(&draft, dir, &name));
+    if delivered.is_err() {
+        fs::remove_file(&draft).ok();
+    }
+    let path = delivered?;
+    fs::remove_file(from)?;
+    Ok(path)
+}
+
+/// Copies a file durably.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = File::options().write(true).create_new(true).open(to)?;
+    io::copy(&mut File::open(from)?, &mut copy)?;
+    copy.sync_all()
+}
+
+/// Gives a file of this directory the name, or one with a number if that is taken.
+fn rename_to_free(file: &Path, dir: &Path, name: &str) -> io::Result<PathBuf> {
     for number in 0..NAMES_MAX {
-        let path = dir.join(if number == 0 { name.clone() } else { numbered(&name, number) });
+        let path = dir.join(if number == 0 { name.to_owned() } else { numbered(name, number) });
+        // Not every file system has links, or refuses to replace a file: an empty one keeps the name free.
         match File::options().write(true).create_new(true).open(&path) {
-            Ok(mut to) => {
-                io::copy(&mut File::open(from)?, &mut to)?;
-                to.sync_all()?;
-                fs::remove_file(from)?;
+            Ok(_) => {
+                fs::rename(file, &path).inspect_err(|_| drop(fs::remove_file(&path)))?;
+                sync_dir(dir).map_err(io::Error::other)?;
                 return Ok(path);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -81,6 +81,17 @@ fn no_file_replaces_another() {
 }
 
 #[test]
+fn a_file_that_cannot_be_copied_leaves_nothing_in_the_directory() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let arrived = receiver(dir.path()).accept(&chunks(b"one", "a.txt", 1)[0]).unwrap().unwrap();
+    // Reading it fails, after the copy has begun.
+    fs::remove_file(&arrived.path).unwrap();
+    fs::create_dir(&arrived.path).unwrap();
+    arrived.deliver(out.path()).unwrap_err();
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn names_from_strangers_stay_in_the_directory() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = receiver(dir.path());

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,13 +12,17 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use thiserror::Error;
 
-/// The store cannot be copied.
+/// Why the store cannot be copied.
 #[derive(Debug, Error)]
-#[error("cannot copy {} to {}: {reason}", store.display(), copy.display())]
-pub struct BackupError {
-    store: PathBuf,
-    copy: PathBuf,
-    reason: String,
+pub enum BackupError {
+    #[error("{} does not exist: the gateway has not run yet, or has another --id or --home", .0.display())]
+    Missing(PathBuf),
+    #[error("{} exists, and a backup replaces nothing: choose another name", .0.display())]
+    Exists(PathBuf),
+    #[error("cannot create {}: {source}", copy.display())]
+    Create { copy: PathBuf, source: io::Error },
+    #[error("cannot copy {} to {}: {reason}", store.display(), copy.display())]
+    Copy { store: PathBuf, copy: PathBuf, reason: String },
 }
 
 /// Copies the store to a new file, which only its owner can read.
@@ -26,11 +31,18 @@ pub struct BackupError {
 /// When the store cannot be read, or the copy exists or cannot be written.
 pub async fn back_up(store: &Path, copy: &Path) -> Result<(), BackupError> {
     let fails =
-        |reason: &dyn Display| BackupError { store: store.into(), copy: copy.into(), reason: reason.to_string() };
+        |reason: &dyn Display| BackupError::Copy { store: store.into(), copy: copy.into(), reason: reason.to_string() };
     // SQLite would wait for the writer of a pipe.
-    file::check(store).map_err(|error| fails(&error))?;
+    file::check(store).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => BackupError::Missing(store.into()),
+        _ => fails(&error),
+    })?;
     // SQLite fills an empty file.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy).map_err(|error| fails(&error))?;
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy);
+    created.map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => BackupError::Exists(copy.into()),
+        _ => BackupError::Create { copy: copy.into(), source },
+    })?;
     let copied = copy_to(store, copy).await;
     if copied.is_err() {
         // An incomplete copy must not look like a backup.

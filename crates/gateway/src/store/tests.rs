@@ -167,6 +167,11 @@ async fn a_copy_of_a_store_in_use_has_its_clients_and_messages() {
     assert_eq!(contents(&copied, &client(1)).await, [1]);
     assert_eq!(copied.key(&client(1)).await.unwrap().unwrap().to_bytes(), key(5).to_bytes());
 
+    let missing = back_up(&dir.path().join("none"), &dir.path().join("new")).await.unwrap_err();
+    assert!(matches!(missing, BackupError::Missing(_)) && !dir.path().join("new").exists(), "{missing}");
+    let nowhere = back_up(&original, &dir.path().join("none/new")).await.unwrap_err();
+    assert!(matches!(nowhere, BackupError::Create { .. }), "{nowhere}");
+
     // No file is replaced, and a failure leaves none.
     let other = dir.path().join("other");
     let error = back_up(&original, &copy).await.unwrap_err().to_string();
