@@ -41,6 +41,8 @@ use nym_mixnode_keys::secrecy::forbid_memory_dumps;
 use nym_mixnode_telemetry::log;
 use tokio::runtime::Builder;
 
+use crate::stop_request::StopSignals;
+
 pub use failure::{Exit, Failure};
 
 /// A mixnode for Nym mix networks
@@ -148,6 +150,14 @@ fn block_on_runtime(runtime: &mut Builder, command: impl Future<Output = Result<
     // Do not wait for a name look-up that still runs in the background.
     runtime.shutdown_background();
     outcome
+}
+
+fn stop_signals() -> Result<StopSignals, Failure> {
+    StopSignals::new().map_err(|error| no_signals(&error))
+}
+
+fn no_signals(error: &io::Error) -> Failure {
+    Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}"))
 }
 
 /// Prints help, the version, or the error of an invalid command line.

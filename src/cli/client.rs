@@ -18,7 +18,7 @@ use nym_mixnode_config::{Environment, NodeId, environment};
 
 use super::output::print_to;
 use super::{Exit, Failure};
-use crate::stop_request::{StopSignals, die_with_parent};
+use crate::stop_request::die_with_parent;
 
 /// Send and receive files through the mix network
 #[derive(Debug, clap::Args)]
@@ -80,10 +80,6 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 fn address(args: &AddressArgs) -> Result<(), Failure> {
     let profile = args.client.profile()?;
     print_to(io::stdout(), running::address(&profile.config()?, &profile.keys()?)?)
-}
-
-fn stop_signals() -> Result<StopSignals, Failure> {
-    StopSignals::new().map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))
 }
 
 /// Lets no client of a `localnet` outlive it.

@@ -18,8 +18,7 @@ use super::addresses::AddressFlags;
 use super::load::Sources;
 use super::output::print_to;
 use super::table_flags::TableFlags;
-use super::{Exit, Failure};
-use crate::stop_request::StopSignals;
+use super::{Exit, Failure, stop_signals};
 use crate::times;
 
 /// First and longest pause between two attempts under `--wait`.
@@ -88,8 +87,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 /// # Errors
 /// When a signal arrives first: the kernel's default action does not end the first process of a container.
 async fn await_address(config: &AnnounceConfig, wait: Duration) -> Result<Detection, Failure> {
-    let mut signals = StopSignals::new()
-        .map_err(|error| Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}")))?;
+    let mut signals = stop_signals()?;
     let began = Instant::now();
     let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
     let mut logged = false;

@@ -1,7 +1,6 @@
 //! `run`: runs a node in this process until a signal, or its supervisor, stops it.
 
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use super::flags::{NodeFlags, OverrideFlags};
 use super::load::{Sources, StartSettings};
 use super::log_settings::{self, LogSettings};
 use super::output::{BestEffortOutput, EventLines, print_to, without_last_slash};
-use super::{Exit, Failure, first_start};
+use super::{Exit, Failure, first_start, no_signals, stop_signals};
 use crate::node::{self, RunOptions, SupervisorEvent};
 use crate::stop_request::{StopSignal, StopSignals, die_with_parent, end_of_standard_input};
 use crate::systemd::ServiceManager;
@@ -270,7 +269,7 @@ struct Stops {
 
 impl Stops {
     fn install(supervised: bool) -> Result<Self, Failure> {
-        let signals = StopSignals::new().map_err(|error| no_signals(&error))?;
+        let signals = stop_signals()?;
         Ok(Self { signals, supervisor_gone: supervised.then(end_of_standard_input) })
     }
 
@@ -291,10 +290,6 @@ impl Stops {
         let second = self.signals.next().await;
         Failure::new(exit_of(second), format_args!("stopped at once by a second signal, {second:?}"))
     }
-}
-
-fn no_signals(error: &io::Error) -> Failure {
-    Failure::new(Exit::TRY_AGAIN, format_args!("cannot receive signals: {error}"))
 }
 
 /// Exit code after a second signal.

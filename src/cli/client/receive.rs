@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::super::ca_file::CaFileFlag;
 use super::super::output::write_stdout;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, stop_signals};
+use super::ClientFlags;
 use super::way::Way;
-use super::{ClientFlags, stop_signals};
 use crate::times;
 
 /// Receive files from the mix network

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use super::super::ca_file::CaFileFlag;
 use super::super::output::{write_json, write_stdout};
 use super::super::status_line::StatusLine;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, stop_signals};
+use super::ClientFlags;
 use super::running::Event;
 use super::way::Way;
-use super::{ClientFlags, stop_signals};
 use crate::times;
 
 /// Send a file through the mix network

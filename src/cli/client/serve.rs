@@ -14,9 +14,9 @@ use tracing::warn;
 
 use super::super::ca_file::CaFileFlag;
 use super::super::output::print_to;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, stop_signals};
+use super::ClientFlags;
 use super::running::{Event, Running, not_stored};
-use super::{ClientFlags, stop_signals};
 
 /// Run a client for applications on this machine
 ///

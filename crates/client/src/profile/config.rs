@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::endpoint::{Access, Endpoint};
 
-/// What is a sensible time in this file.
+/// Shortest and longest time of these settings.
 pub const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 /// Versions of 0.9.2 show these names for what is not set.
 const PROTOCOL: &str = "0.9.2";

@@ -227,20 +227,12 @@ impl Receiver {
         let draft = self.incoming.with_file_name("draft");
         let mut file = File::create(&draft).map_err(at(&draft))?;
         let len = content(&mut file).and_then(|len| file.sync_all().map(|()| len)).map_err(at(&draft))?;
-        for number in 0..NAMES_MAX {
-            let path = self.complete.join(if number == 0 { name.to_owned() } else { numbered(name, number) });
-            match fs::hard_link(&draft, &path) {
-                Ok(()) => {
-                    sync_dir(&self.complete)
-                        .map_err(|error| Rejected::Write { path: path.clone(), source: io::Error::other(error) })?;
-                    fs::remove_file(&draft).map_err(at(&draft))?;
-                    return Ok(Arrived { path, len });
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(Rejected::Write { path, source }),
-            }
-        }
-        Err(Rejected::Write { path: self.complete.join(name), source: ErrorKind::AlreadyExists.into() })
+        let path = with_free_name(&self.complete, name, |path| fs::hard_link(&draft, path))
+            .map_err(|(path, source)| Rejected::Write { path, source })?;
+        sync_dir(&self.complete)
+            .map_err(|error| Rejected::Write { path: path.clone(), source: io::Error::other(error) })?;
+        fs::remove_file(&draft).map_err(at(&draft))?;
+        Ok(Arrived { path, len })
     }
 }
 
@@ -256,11 +248,10 @@ fn done_record(digest: &[u8; 32], receipts: u8) -> Vec<u8> {
 fn deliver(from: &Path, dir: &Path) -> io::Result<PathBuf> {
     let draft = dir.join(format!(".nym-mixnode-{:016x}.{DRAFT}", rand::random::<u64>()));
     let name = from.file_name().unwrap_or_default().to_string_lossy();
-    let delivered = copy(from, &draft).and_then(|()| rename_to_free(&draft, dir, &name));
-    if delivered.is_err() {
-        fs::remove_file(&draft).ok();
-    }
-    let path = delivered?;
+    let delivered = copy(from, &draft)
+        .and_then(|()| with_free_name(dir, &name, |path| rename_to_new(&draft, path)).map_err(|(_, error)| error));
+    let path = delivered.inspect_err(|_| drop(fs::remove_file(&draft)))?;
+    sync_dir(dir).map_err(io::Error::other)?;
     fs::remove_file(from)?;
     Ok(path)
 }
@@ -272,22 +263,28 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// Gives a file of this directory the name, or one with a number if that is taken.
-fn rename_to_free(file: &Path, dir: &Path, name: &str) -> io::Result<PathBuf> {
+/// Renames a file, on any file system: not every one has links, or can refuse to replace a file. `to` must not exist.
+fn rename_to_new(file: &Path, to: &Path) -> io::Result<()> {
+    // An empty file keeps the name free.
+    File::options().write(true).create_new(true).open(to)?;
+    fs::rename(file, to).inspect_err(|_| drop(fs::remove_file(to)))
+}
+
+/// Creates a file with this name, or one with a number if that is taken. `create` fails with `AlreadyExists` if it is.
+fn with_free_name(
+    dir: &Path,
+    name: &str,
+    create: impl Fn(&Path) -> io::Result<()>,
+) -> Result<PathBuf, (PathBuf, io::Error)> {
     for number in 0..NAMES_MAX {
         let path = dir.join(if number == 0 { name.to_owned() } else { numbered(name, number) });
-        // Not every file system has links, or refuses to replace a file: an empty one keeps the name free.
-        match File::options().write(true).create_new(true).open(&path) {
-            Ok(_) => {
-                fs::rename(file, &path).inspect_err(|_| drop(fs::remove_file(&path)))?;
-                sync_dir(dir).map_err(io::Error::other)?;
-                return Ok(path);
-            }
+        match create(&path) {
+            Ok(()) => return Ok(path),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err((path, error)),
         }
     }
-    Err(ErrorKind::AlreadyExists.into())
+    Err((dir.join(name), ErrorKind::AlreadyExists.into()))
 }
 
 impl Arrived {
